@@ -1,0 +1,65 @@
+"""The one frozen object of settings, read once from `WEFT_*` by the entry points and passed down."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Every setting, its default and its meaning (docs/settings.md is generated from this)."""
+
+    model_config = SettingsConfigDict(env_prefix="WEFT_", frozen=True, extra="ignore")
+
+    bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka brokers, host:port, comma-separated.")
+    kafka_security_protocol: str = Field(
+        "PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL, as Kafka spells them."
+    )
+    kafka_sasl_mechanism: str = Field("PLAIN", description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.")
+    kafka_sasl_username: str = Field("", description="SASL user name.")
+    kafka_sasl_password: SecretStr = Field(SecretStr(""), description="SASL password.")
+    kafka_ssl_cafile: Path | None = Field(None, description="CA certificates (PEM) the broker is checked against.")
+    kafka_ssl_certfile: Path | None = Field(None, description="Client certificate (PEM) for mutual TLS.")
+    kafka_ssl_keyfile: Path | None = Field(None, description="Key (PEM) of the client certificate.")
+    kafka_replication_factor: int = Field(-1, description="Replication of new topics; -1: the broker's default.")
+
+    data_dir: Path = Field(Path(".weft/data"), description="Where the embedded stack keeps everything.")
+    store_url: str = Field(
+        "", description="file:///folder, or s3://bucket/prefix; empty: the folder `store` in the data dir."
+    )
+    s3_endpoint: str = Field("", description="host:port of an S3 server other than AWS, e.g. 127.0.0.1:9000.")
+    s3_secure: bool = Field(True, description="Use TLS towards the S3 server.")
+    s3_region: str = Field("us-east-1", description="Region of the bucket.")
+    s3_access_key: SecretStr = Field(SecretStr(""), description="S3 access key.")
+    s3_secret_key: SecretStr = Field(SecretStr(""), description="S3 secret key.")
+
+    profile: str = Field("starter", description="Which models: starter, full, or fake (for tests of the plumbing).")
+    model_cache: Path = Field(
+        Path("~/.cache/weft/models").expanduser(), description="Where fetched bases are unpacked and converted."
+    )
+    device: str = Field("auto", description="auto, cpu or cuda.")
+    threads: int = Field(0, description="CPU threads of the device in one role; 0: all cores.")
+
+    partitions: int = Field(12, description="Partitions of the topics that Weft creates.")
+    allowed_hosts: tuple[str, ...] = Field((), description="Hosts that https:// images may come from (JSON list).")
+    file_roots: tuple[Path, ...] = Field((), description="Folders that file:// images may come from (JSON list).")
+    max_image_bytes: int = Field(32 * 2**20, description="Largest encoded image that is read.")
+    max_image_pixels: int = Field(64_000_000, description="Largest image, width × height, that is decoded.")
+    fetch_seconds: float = Field(20.0, description="Longest time to fetch one image.")
+    credit_bytes: int = Field(256 * 2**20, description="Encoded and decoded bytes a role may hold at once.")
+    batch_items: int = Field(16, description="Largest batch of the device.")
+    batch_wait_ms: float = Field(20.0, description="Longest wait of the first item of a batch.")
+    neighbours: int = Field(20, description="K: how many labelled neighbours vote on a fabric or a gender.")
+    snapshot_seconds: float = Field(30.0, description="How often an index shard is snapshotted while it changes.")
+
+    metrics_host: str = Field("127.0.0.1", description="Address the metrics servers listen on.")
+    metrics_port: int = Field(0, description="Port of /metrics, /healthz, /readyz; 0: any free port.")
+    log_format: str = Field("auto", description="auto, console or json.")
+    log_level: str = Field("info", description="debug, info, warning or error.")
+
+    @property
+    def resolved_store_url(self) -> str:
+        """`store_url`, or the local folder of the data dir."""
+        return self.store_url or (self.data_dir.absolute() / "store").as_uri()

@@ -1,0 +1,83 @@
+"""The ports of all models. A model is split in three, so that the device only ever sees `forward`:
+
+    prepare (CPU threads, per item)  →  forward (the one device thread, per batch)  →  finish (CPU threads, per item)
+
+`models.guard.Guarded` wraps any `Model` with the checks every model needs (length and order, warm-up, timing,
+halving a batch that does not fit the memory), so that no adapter repeats them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+import msgspec
+
+from processors.values import Detection, Evidence, Pixels, Vector
+
+In = TypeVar("In", contravariant=True)
+Out = TypeVar("Out", covariant=True)
+Ready: TypeAlias = Any
+"""What `prepare` makes and `forward` takes: the adapter's own business (a tensor, token ids …)."""
+Raw: TypeAlias = Any
+"""What `forward` returns for one item and `finish` takes."""
+
+
+class Model(Protocol[In, Out]):
+    """One model. `prepare` and `finish` are pure and thread-safe; `forward` is called from one thread only."""
+
+    @property
+    def fingerprint(self) -> str:
+        """`sha256:…` over the weights and everything else that changes the output (size, prompt, thresholds)."""
+        ...
+
+    def prepare(self, item: In, /) -> Ready:
+        """CPU work for one item. Raises `Poison` when this item can never be processed."""
+        ...
+
+    def forward(self, batch: Sequence[Ready], /) -> list[Raw]:
+        """Device work: same length, same order. Raises `Retryable` (out of memory) or anything else (bisected)."""
+        ...
+
+    def finish(self, item: In, raw: Raw, /) -> Out:
+        """CPU work for one result."""
+        ...
+
+    def example(self) -> In:
+        """An item that drives warm-up."""
+        ...
+
+
+class Detector(Model[Pixels, tuple[Detection, ...]], Protocol):
+    """Pixels → garments, in descending confidence; boxes in pixels of the array that went in."""
+
+
+class ImageEncoder(Model[Pixels, Vector], Protocol):
+    """Pixels → L2-normalised vector of `dimension` floats, in the same space as the `TextEncoder` of its family."""
+
+    @property
+    def dimension(self) -> int: ...
+
+
+class TextEncoder(Model[str, Vector], Protocol):
+    """Text → L2-normalised vector of `dimension` floats."""
+
+    @property
+    def dimension(self) -> int: ...
+
+
+class WriterRequest(msgspec.Struct, frozen=True):
+    """A caption to write. `seed` makes sampling repeatable; `tone` is one of `processors.captions.TONES`."""
+
+    evidence: Evidence
+    tone: str
+    seed: int
+
+
+class Writer(Model[WriterRequest, str], Protocol):
+    """Evidence → the raw text of a language model, to be parsed and verified by `processors.captions`."""
+
+    @property
+    def prompt_fingerprint(self) -> str:
+        """`sha256:…` of the prompt template."""
+        ...

@@ -1,0 +1,114 @@
+"""The frozen values that flow between the rooms; EVENTS.md embeds the msgspec structs as they are.
+
+Conventions: pixels are `uint8` RGB arrays of shape (height, width, 3); vectors are `float32` of shape (dimension,)
+with L2 norm 1; boxes are `(x0, y0, x1, y1)` in pixels of the original image, origin top left.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels: TypeAlias = NDArray[np.uint8]
+Mask: TypeAlias = NDArray[np.bool_]
+Vector: TypeAlias = NDArray[np.float32]
+Box: TypeAlias = tuple[float, float, float, float]
+WriterKind: TypeAlias = Literal["llm", "template"]
+
+# The detector's classes, in the order of its output channels.
+CATEGORIES: tuple[str, ...] = (
+    "sunglass",
+    "hat",
+    "jacket",
+    "shirt",
+    "pants",
+    "shorts",
+    "skirt",
+    "dress",
+    "bag",
+    "shoe",
+)
+
+
+class Colour(msgspec.Struct, frozen=True):
+    """A named colour and its share (0..1) of the garment's own pixels."""
+
+    name: str
+    hex: str
+    share: float
+
+
+class Attribute(msgspec.Struct, frozen=True):
+    """A decided facet ("fabric": "linen"): the neighbours that voted for it, or none when the shop itself said so."""
+
+    value: str
+    confidence: float
+    neighbours: tuple[str, ...] = ()
+
+
+class Detection(msgspec.Struct, frozen=True):
+    """One garment as the detector saw it."""
+
+    category: str
+    box: Box
+    confidence: float
+
+
+class Garment(msgspec.Struct, frozen=True):
+    """One garment with everything known of it. `id` is "g0", "g1" … in descending confidence."""
+
+    id: str
+    category: str
+    box: Box
+    confidence: float
+    colours: tuple[Colour, ...] = ()
+    attributes: dict[str, Attribute] = {}
+
+
+class StyleExample(msgspec.Struct, frozen=True):
+    """What the shop wrote about a near neighbour: an example of its tone, never a source of facts."""
+
+    product_id: str
+    text: str
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """The evidence pack: all that a caption may claim."""
+
+    garments: tuple[Garment, ...]
+    style_examples: tuple[StyleExample, ...] = ()
+
+
+class Span(msgspec.Struct, frozen=True):
+    """caption[start:end] states `facet` ("category", "colour", "fabric", "gender") of garment `garment`."""
+
+    start: int
+    end: int
+    garment: str
+    facet: str
+
+
+class CaptionText(msgspec.Struct, frozen=True):
+    """A checked caption: its text, its hashtags ("#linendress"), and where each claim stands in the text."""
+
+    caption: str
+    hashtags: tuple[str, ...]
+    spans: tuple[Span, ...]
+    coverage: float
+    writer: WriterKind
+
+
+class Metadata(msgspec.Struct, frozen=True):
+    """What the shop says of a product. `facets` holds every other string it sent (see `streams.records`)."""
+
+    title: str = ""
+    description: str = ""
+    brand: str = ""
+    gender: str = ""
+    fabric: str = ""
+    category: str = ""
+    price: float | None = None
+    facets: dict[str, str] = {}

@@ -1,0 +1,222 @@
+"""The records of every topic (EVENTS.md). One definition gives the codec, the JSON Schema and the AsyncAPI document.
+
+Unknown fields are ignored; a missing or wrongly typed required field raises `Poison` naming the field.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from processors.values import Colour, Evidence, Garment, Metadata, Span, WriterKind
+
+
+# `ImageRef` has a field called "bytes" (EVENTS.md), which hides the type of that name inside the class.
+Base64: TypeAlias = bytes
+
+
+class Record(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Base of all records."""
+
+
+# ---------------------------------------------------------------- catalog.uploads (JSON)
+
+
+class ImageRef(Record, frozen=True):
+    """Exactly one of: an address, the bytes in base64 (up to 1 MiB), or (in a query) a product of the catalogue."""
+
+    uri: str | None = None
+    bytes: Base64 | None = None
+    product_id: str | None = None
+
+
+class Upload(Record, frozen=True):
+    """A new or changed product photo. A null value under the same key deletes the product."""
+
+    product_id: str
+    image: ImageRef
+    # Any string facet may appear; `codecs.metadata_of` makes the typed `Metadata` of it.
+    metadata: dict[str, Any] = {}
+
+
+# ---------------------------------------------------------------- catalog.items (MessagePack, compacted: the truth)
+
+
+class Source(Record, frozen=True, omit_defaults=False):
+    """Where an output came from: the input record."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class View(Record, frozen=True, omit_defaults=False):
+    """One vector of an item: the whole image ("whole") or one garment ("g0"). `vector` is float32 little-endian."""
+
+    id: str
+    category: str
+    vector: bytes
+
+
+class Item(Record, frozen=True, omit_defaults=False):
+    """An enriched product: what was seen, and its vectors."""
+
+    product_id: str
+    image: str  # address of the image in the object store
+    width: int
+    height: int
+    garments: tuple[Garment, ...]
+    views: tuple[View, ...]
+    metadata: Metadata
+    encoder: str  # fingerprint: vectors of different makers never meet
+    dimension: int
+    detector: str
+    source: Source
+    version: str
+
+
+# ---------------------------------------------------------------- catalog.captions (JSON, compacted)
+
+
+class Lineage(Record, frozen=True, omit_defaults=False):
+    """Input offset, weights, prompt and code version that made an output."""
+
+    source: Source
+    detector: str
+    encoder: str
+    writer: str
+    prompt: str
+    version: str
+
+
+class Caption(Record, frozen=True, omit_defaults=False):
+    """Caption, hashtags and the evidence for every claim."""
+
+    product_id: str
+    caption: str
+    hashtags: tuple[str, ...]
+    evidence: Evidence
+    spans: tuple[Span, ...]
+    coverage: float
+    writer: WriterKind
+    lineage: Lineage
+
+
+# ---------------------------------------------------------------- search.queries / search.results (JSON)
+
+
+class Query(Record, frozen=True):
+    """A shopper's query. At least one of `image` and `text`."""
+
+    query_id: str
+    image: ImageRef | None = None
+    text: str | None = None
+    filters: dict[str, tuple[str, ...]] = {}
+    top_k: int = 10
+    deadline_ms: int = 2000
+    min_offsets: dict[str, int] = {}
+
+
+class Hit(Record, frozen=True, omit_defaults=False):
+    """One product found. `score` is the inner product, higher is nearer."""
+
+    product_id: str
+    score: float
+    image: str
+    category: str
+
+
+class Shards(Record, frozen=True, omit_defaults=False):
+    answered: int
+    of: int
+
+
+class QueryError(Record, frozen=True, omit_defaults=False):
+    code: str
+    message: str
+
+
+class Result(Record, frozen=True):
+    """The answer to a query; a bad query gets `error` and no hits."""
+
+    query_id: str
+    hits: tuple[Hit, ...]
+    partial: bool
+    generation: str
+    applied_offsets: dict[str, int]
+    shards: Shards
+    took_ms: int
+    error: QueryError | None = None
+
+
+# ---------------------------------------------------------------- search.probes / search.hits (MessagePack)
+
+
+class LookupProbe(Record, frozen=True, omit_defaults=False, tag="lookup"):
+    """Ask the shard that holds `product_id` for its vectors and payload (the reference of a composed query)."""
+
+    query_id: str
+    product_id: str
+    deadline: float  # seconds since the epoch
+    min_offsets: dict[str, int] = {}
+
+
+class SearchProbe(Record, frozen=True, omit_defaults=False, tag="search"):
+    """Ask every shard for its `top_k` nearest products."""
+
+    query_id: str
+    vector: bytes  # float32 little-endian
+    encoder: str
+    top_k: int
+    deadline: float
+    filters: dict[str, tuple[str, ...]] = {}  # facet -> allowed values
+    exclude: dict[str, tuple[str, ...]] = {}  # facet -> refused values ("without …")
+    exclude_products: tuple[str, ...] = ()
+    min_offsets: dict[str, int] = {}
+
+
+Probe: TypeAlias = LookupProbe | SearchProbe
+
+
+class Hits(Record, frozen=True, omit_defaults=False, tag="hits"):
+    """One partition's answer to a `SearchProbe`. `waited` is False when `min_offsets` was not reached in time."""
+
+    query_id: str
+    partition: int
+    of: int  # partitions of catalog.items
+    generation: str
+    applied_offset: int  # next offset of catalog.items to be applied: everything below it is searchable
+    fresh: bool
+    hits: tuple[Hit, ...]
+    error: str = ""
+
+
+class Found(Record, frozen=True, omit_defaults=False, tag="found"):
+    """One partition's answer to a `LookupProbe`; `item` is None when this partition does not hold the product."""
+
+    query_id: str
+    partition: int
+    of: int
+    generation: str
+    applied_offset: int
+    fresh: bool
+    image: str = ""
+    category: str = ""
+    facets: dict[str, str] = {}  # category, colour, fabric, gender … of the reference, as far as known
+    colours: tuple[Colour, ...] = ()
+    vector: bytes | None = None
+
+
+Answer: TypeAlias = Hits | Found
+
+
+# ---------------------------------------------------------------- index.control (JSON, compacted)
+
+
+class Generation(Record, frozen=True, omit_defaults=False):
+    """Which index generation of a collection is live."""
+
+    collection: str
+    generation: str
+    state: Literal["building", "live", "retired"]
