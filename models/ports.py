@@ -15,7 +15,7 @@ import msgspec
 
 from processors.values import Detection, Evidence, Pixels, Vector
 
-In = TypeVar("In", contravariant=True)
+In = TypeVar("In")
 Out = TypeVar("Out", covariant=True)
 Ready: TypeAlias = Any
 """What `prepare` makes and `forward` takes: the adapter's own business (a tensor, token ids …)."""

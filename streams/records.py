@@ -11,7 +11,6 @@ import msgspec
 
 from processors.values import Colour, Evidence, Garment, Metadata, Span, WriterKind
 
-
 # `ImageRef` has a field called "bytes" (EVENTS.md), which hides the type of that name inside the class.
 Base64: TypeAlias = bytes
 
