@@ -1,0 +1,212 @@
+"""What every model needs, written once: length and order, warm-up, timing, and batches that do not fit the memory."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
+
+import numpy as np
+
+from models.ports import ImageEncoder, Model, Raw, Ready, TextEncoder, Writer, WriterRequest
+from processors.errors import Fatal, Poison, Retryable, WeftError
+from processors.values import Pixels, Vector
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+Observe: TypeAlias = Callable[[str, int, float], None]
+"""Called as (stage, items, seconds) after each "prepare", "forward", "finish", and "out_of_memory" (seconds lost)."""
+
+
+def ignore(_stage: str, _items: int, _seconds: float) -> None:
+    """Watch nothing: the `observe` of a guard whose timings nobody reads."""
+
+
+class Guarded(Generic[In, Out]):
+    """Any `Model`, held to its contract; itself a `Model`.
+
+    Args:
+        model: the adapter that does the work.
+        name: how messages call it ("detector").
+        observe: receives the timings; see `Observe`.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        model: Model[In, Out],
+        *,
+        name: str,
+        observe: Observe = ignore,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._model = model
+        self.name = name
+        self._observe = observe
+        self._clock = clock
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the model inside: guarding changes no output."""
+        return self._model.fingerprint
+
+    def example(self) -> In:
+        return self._model.example()
+
+    def prepare(self, item: In, /) -> Ready:
+        with self._timed("prepare", 1):
+            return self._model.prepare(item)
+
+    def finish(self, item: In, raw: Raw, /) -> Out:
+        with self._timed("finish", 1):
+            return self._model.finish(item, raw)
+
+    def forward(self, batch: Sequence[Ready], /) -> list[Raw]:
+        """Run the device, halving the batch as often as the memory demands.
+
+        Raises:
+            Poison: a single item does not fit although the model's own example does.
+            Retryable: not even the example fits; the memory is somebody else's at the moment.
+            Fatal: the model broke its contract (another number of results than items).
+        """
+        if not batch:
+            return []
+        started = self._clock()
+        results = self._attempt(batch)
+        if results is not None:
+            return results
+        self._observe("out_of_memory", len(batch), self._clock() - started)
+        _release_memory()
+        if len(batch) > 1:
+            middle = len(batch) // 2
+            return self.forward(batch[:middle]) + self.forward(batch[middle:])
+        return self._alone(batch)
+
+    def run(self, items: Sequence[In]) -> list[Out]:
+        """All three steps for `items`, in order, on the calling thread."""
+        raws = self.forward([self.prepare(item) for item in items])
+        return [self.finish(item, raw) for item, raw in zip(items, raws, strict=True)]
+
+    def warm_up(self, spread: Sequence[In] = ()) -> None:
+        """Drive the example through all three steps, alone and as a pair, so that the first real item finds a warm device.
+
+        Args:
+            spread: two or more *different* items; they are asked for in both orders and the answers must swap with
+                them. This is the only place where a shuffled batch can be seen, so give it where outputs repeat.
+
+        Raises:
+            Fatal: the model fails on its own example, or answers in another order than it was asked.
+        """
+        try:
+            example = self._model.example()
+            self.run([example])
+            self.run([example, example])
+            there, back = self.run(spread), self.run(spread[::-1])
+        except (Retryable, Fatal):
+            raise
+        except Exception as error:
+            raise Fatal(f"{self.name} fails on its own example: {type(error).__name__}: {error}") from error
+        if not all(_alike(one, other) for one, other in zip(there, back[::-1], strict=True)):
+            raise Fatal(f"{self.name} answers in another order than it is asked")
+
+    def _attempt(self, batch: Sequence[Ready]) -> list[Raw] | None:
+        """One `forward` of the model inside; None when the memory did not suffice."""
+        try:
+            with self._timed("forward", len(batch)):
+                results = self._model.forward(batch)
+        except (MemoryError, RuntimeError) as error:
+            if _is_out_of_memory(error):
+                return None
+            raise
+        if len(results) != len(batch):
+            raise Fatal(f"{self.name} returned {len(results)} results for a batch of {len(batch)}")
+        return results
+
+    def _alone(self, batch: Sequence[Ready]) -> list[Raw]:
+        """Decide whose fault it is that one item does not fit: the example is known to fit a healthy device."""
+        if self._attempt([self._model.prepare(self._model.example())]) is None:
+            raise Retryable(f"{self.name} is out of memory, even for its own example")
+        results = self._attempt(batch)
+        if results is None:
+            raise Poison(f"{self.name} runs out of memory on this item alone")
+        return results
+
+    def _timed(self, stage: str, items: int) -> AbstractContextManager[None]:
+        return _timed(stage, items, self._observe, self._clock)
+
+
+class GuardedImageEncoder(Guarded[Pixels, Vector]):
+    """A guarded `ImageEncoder`."""
+
+    def __init__(self, model: ImageEncoder, *, name: str = "image encoder", observe: Observe = ignore) -> None:
+        super().__init__(model, name=name, observe=observe)
+        self._dimension = model.dimension
+
+    @property
+    def dimension(self) -> int:
+        return self._dimension
+
+
+class GuardedTextEncoder(Guarded[str, Vector]):
+    """A guarded `TextEncoder`."""
+
+    def __init__(self, model: TextEncoder, *, name: str = "text encoder", observe: Observe = ignore) -> None:
+        super().__init__(model, name=name, observe=observe)
+        self._dimension = model.dimension
+
+    @property
+    def dimension(self) -> int:
+        return self._dimension
+
+
+class GuardedWriter(Guarded[WriterRequest, str]):
+    """A guarded `Writer`."""
+
+    def __init__(self, model: Writer, *, name: str = "writer", observe: Observe = ignore) -> None:
+        super().__init__(model, name=name, observe=observe)
+        self._prompt_fingerprint = model.prompt_fingerprint
+
+    @property
+    def prompt_fingerprint(self) -> str:
+        return self._prompt_fingerprint
+
+
+@contextmanager
+def _timed(stage: str, items: int, observe: Observe, clock: Callable[[], float]) -> Iterator[None]:
+    """Report the time of the block, unless it raises: a failed batch is no measurement."""
+    started = clock()
+    yield
+    observe(stage, items, clock() - started)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """`torch.OutOfMemoryError` on a GPU; on the CPU torch raises a bare RuntimeError from its allocator."""
+    if isinstance(error, WeftError):
+        return False
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "DefaultCPUAllocator" in str(error)
+    )
+
+
+def _release_memory() -> None:
+    """Give cached blocks back, so that the smaller batch does not fail on the fragments of the larger one."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _alike(one: object, other: object) -> bool:
+    """Equal, or for arrays equal within the rounding that another batch layout brings."""
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        return one.shape == other.shape and bool(np.allclose(one, other, atol=1e-3))
+    return one == other
