@@ -1,0 +1,176 @@
+"""Hostile bytes → RGB pixels. Everything that can be refused is refused from the header, before a decoder allocates.
+
+A decoder cannot be interrupted, so its time is bounded by what it is given: bytes, pixels, and the scans of a
+progressive JPEG (a small file with thousands of scans keeps libjpeg busy for minutes).
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from processors.errors import Poison, Retryable
+from processors.image_header import ImageHeader, read_header
+from processors.values import Pixels
+
+_EXIF_ORIENTATION = 0x0112
+_JPEG_SCAN = b"\xff\xda"
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeLimits:
+    """What is decoded at all. The defaults are those of `infra.settings`.
+
+    Args:
+        max_bytes: largest encoded image.
+        max_pixels: largest width × height by the header. Above about 179 million Pillow's own guard refuses too.
+        min_side: shortest side, in pixels, in which a garment could still be seen.
+        max_aspect: longest side ÷ shortest side; beyond it, scaling to a model's size would leave no pixels.
+        max_scans: scans of a progressive JPEG (cameras and encoders write about ten).
+    """
+
+    max_bytes: int = 32 * 2**20
+    max_pixels: int = 64_000_000
+    min_side: int = 16
+    max_aspect: float = 20.0
+    max_scans: int = 100
+
+
+DEFAULT_LIMITS = DecodeLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A decoded image.
+
+    `width` and `height` are those of the original after EXIF rotation; `pixels` may be smaller (`max_side`), and
+    `scale` = pixels of `pixels` per pixel of the original (≤ 1), so `x_original = x / scale`.
+    """
+
+    pixels: Pixels
+    width: int
+    height: int
+    scale: float
+
+
+def check_header(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS) -> ImageHeader:
+    """Read the header and hold it against the limits; costs microseconds and allocates nothing.
+
+    Raises:
+        Poison: too large, too small, too long, not an image, or a header that is cut off.
+    """
+    if len(data) > limits.max_bytes:
+        raise Poison(f"the image has {len(data):,} bytes, more than the limit of {limits.max_bytes:,}", field="image")
+    header = read_header(data)
+    size = f"{header.width}x{header.height}"
+    if header.width * header.height > limits.max_pixels:
+        raise Poison(f"{size} is more than the limit of {limits.max_pixels:,} pixels", field="image")
+    short, long = sorted((header.width, header.height))
+    if short < limits.min_side:
+        raise Poison(f"{size} is too small: at least {limits.min_side} pixels a side", field="image")
+    if long > limits.max_aspect * short:
+        raise Poison(
+            f"{size} is too narrow: one side is more than {limits.max_aspect:g} times the other", field="image"
+        )
+    if header.format == "jpeg" and data.count(_JPEG_SCAN) > limits.max_scans:
+        raise Poison(f"the JPEG has more than {limits.max_scans} scans", field="image")
+    return header
+
+
+def decode(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS, *, max_side: int | None = None) -> Decoded:
+    """Decode the (first frame of the) image to RGB, EXIF rotation applied, transparency laid on white.
+
+    Args:
+        data: the encoded image (JPEG, PNG, WebP, GIF).
+        limits: what is refused.
+        max_side: longest side of the returned pixels; larger images are scaled down (never up), a JPEG already
+            while it is decoded (DCT scaling, about 7 times faster for 12 megapixels). None: full size.
+
+    Returns:
+        The pixels, uint8 of shape (height, width, 3), and the original size.
+
+    Raises:
+        Poison: refused by `check_header`, truncated, or undecodable.
+        Retryable: no memory for the pixels now.
+    """
+    header = check_header(data, limits)
+    try:
+        pixels, turn = _decode_pixels(data, header, max_side)
+    except MemoryError as error:
+        raise Retryable(f"no memory to decode {header.width}x{header.height} pixels") from error
+    except Poison:
+        raise
+    except Exception as error:  # a hostile file makes decoders raise anything; none of it may end the process
+        raise Poison(f"the {header.format.upper()} cannot be decoded: {error}", field="image") from error
+    pixels = _turned(_fitted(pixels, max_side), turn)
+    width, height = (header.height, header.width) if turn >= 5 else (header.width, header.height)
+    return Decoded(pixels, width, height, pixels.shape[1] / width if pixels.shape[1] != width else 1.0)
+
+
+def encode_jpeg(pixels: Pixels, quality: int = 90) -> bytes:
+    """RGB pixels → JPEG bytes. Equal pixels give equal bytes on one version of Pillow."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def shrink(pixels: Pixels, max_side: int) -> Pixels:
+    """Scale down by area averaging so that the longest side is at most `max_side`; smaller images are returned as is."""
+    return _fitted(pixels, max_side)
+
+
+def _decode_pixels(data: bytes, header: ImageHeader, max_side: int | None) -> tuple[Pixels, int]:
+    with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP", "GIF")) as image:
+        # A second start-of-frame could smuggle in a size that the header check has not seen.
+        if image.size != (header.width, header.height):
+            raise Poison(f"two sizes in one file: {header.width}x{header.height} and {image.size}", field="image")
+        if header.format == "jpeg" and max_side is not None and max(image.size) > max_side:
+            factor = max_side / max(image.size)
+            image.draft(None, (max(1, int(image.width * factor)), max(1, int(image.height * factor))))
+        image.load()
+        turn = _orientation(image)
+        return _rgb_on_white(image), turn
+
+
+def _orientation(image: Any) -> int:
+    """The EXIF orientation, 1..8."""
+    try:
+        value = image.getexif().get(_EXIF_ORIENTATION, 1)
+    except Exception:  # noqa: BLE001 - broken EXIF must not cost a good photo; it is shown as stored
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _rgb_on_white(image: Any) -> Pixels:
+    """Any Pillow mode → uint8 RGB."""
+    if image.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion clips at 255 instead of scaling
+        grey = (np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        rgba = np.asarray(image.convert("RGBA")).astype(np.uint16)
+        alpha = rgba[:, :, 3:]
+        blended = (rgba[:, :, :3] * alpha + 255 * (255 - alpha) + 127) // 255
+        return blended.astype(np.uint8)
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _fitted(pixels: Pixels, max_side: int | None) -> Pixels:
+    height, width = pixels.shape[:2]
+    if max_side is None or max(height, width) <= max_side:
+        return pixels
+    factor = max_side / max(height, width)
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _turned(pixels: Pixels, orientation: int) -> Pixels:
+    """Apply an EXIF orientation (Exif 2.32, 4.6.4 A): 1 as stored, 3 upside down, 6 a quarter turn clockwise …"""
+    if orientation in (2, 4, 5, 7):  # the mirrored four
+        pixels = pixels[:, ::-1]
+    quarters = {1: 0, 2: 0, 3: 2, 4: 2, 5: 1, 6: 3, 7: 3, 8: 1}[orientation]
+    return np.ascontiguousarray(np.rot90(pixels, quarters))

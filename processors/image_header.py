@@ -1,0 +1,136 @@
+"""What an image file says of itself in its first bytes: format and size, read before any decoder allocates memory.
+
+Sources: JPEG ITU-T T.81 B.2, PNG (ISO/IEC 15948) 11.2.2, GIF89a 18, WebP container specification (RFC 9649).
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from processors.errors import Poison
+
+ImageFormat: TypeAlias = Literal["jpeg", "png", "webp", "gif"]
+
+# Foreign files that people upload by mistake, so that the dead letter can say what came instead of a photo.
+_FOREIGN: tuple[tuple[bytes, str], ...] = (
+    (b"PK\x03\x04", "a zip archive"),
+    (b"%PDF", "a PDF"),
+    (b"BM", "a BMP image"),
+    (b"II*\x00", "a TIFF image"),
+    (b"MM\x00*", "a TIFF image"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"<svg", "an SVG drawing"),
+    (b"<?xml", "an XML document"),
+    (b"<!DOCTYPE", "an HTML page"),
+    (b"<html", "an HTML page"),
+    (b"{", "a JSON document"),
+)
+# Start-of-frame markers: C0..CF without DHT (C4), JPG (C8) and DAC (CC).
+_SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+# Markers without a length: TEM and RST0..7.
+_BARE = frozenset({0x01, *range(0xD0, 0xD8)})
+
+
+@dataclass(frozen=True, slots=True)
+class ImageHeader:
+    """Format and size in pixels as stored, before any EXIF rotation."""
+
+    format: ImageFormat
+    width: int
+    height: int
+
+
+def sniff(data: bytes) -> ImageFormat:
+    """The format by its magic bytes, whatever the file is called.
+
+    Raises:
+        Poison: no bytes, or not one of JPEG, PNG, WebP and GIF; the message says what it looks like instead.
+    """
+    if not data:
+        raise Poison("the image is empty (0 bytes)", field="image")
+    if data.startswith(b"\xff\xd8\xff"):
+        return "jpeg"
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "png"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "webp"
+    if data.startswith((b"GIF87a", b"GIF89a")):
+        return "gif"
+    raise Poison(f"not a JPEG, PNG, WebP or GIF image but {_foreign(data)}", field="image")
+
+
+def read_header(data: bytes) -> ImageHeader:
+    """Format and size of an encoded image, without decoding it.
+
+    Raises:
+        Poison: unknown format (see `sniff`), or a header that is cut off or states no size.
+    """
+    kind = sniff(data)
+    try:
+        width, height = _SIZES[kind](data)
+    except (struct.error, IndexError) as error:
+        raise Poison(f"the {kind.upper()} header is cut off after {len(data)} bytes", field="image") from error
+    if width < 1 or height < 1:
+        raise Poison(f"the {kind.upper()} header states no size ({width}x{height})", field="image")
+    return ImageHeader(kind, width, height)
+
+
+def _foreign(data: bytes) -> str:
+    start = data[:64].lstrip(b"\xef\xbb\xbf \t\r\n")
+    if data[4:8] == b"ftyp":
+        return "a HEIC, AVIF or video file"
+    for magic, name in _FOREIGN:
+        if start.lower().startswith(magic.lower()):
+            return name
+    return f"unknown bytes (they begin with {data[:4].hex(' ')})"
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int]:
+    at = 2
+    while True:
+        while data[at] != 0xFF:  # some cameras pad between segments
+            at += 1
+        while data[at] == 0xFF:
+            at += 1
+        marker = data[at]
+        at += 1
+        if marker in _SOF:
+            height, width = struct.unpack_from(">HH", data, at + 3)
+            return width, height
+        if marker in (0xD9, 0xDA):  # the end, or pixels before any size
+            return 0, 0
+        if marker not in _BARE:
+            at += struct.unpack_from(">H", data, at)[0]
+
+
+def _png_size(data: bytes) -> tuple[int, int]:
+    if data[12:16] != b"IHDR":
+        return 0, 0
+    width, height = struct.unpack_from(">II", data, 16)
+    return width, height
+
+
+def _gif_size(data: bytes) -> tuple[int, int]:
+    width, height = struct.unpack_from("<HH", data, 6)
+    return width, height
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    chunk = data[12:16]
+    if chunk == b"VP8X":
+        flags_and_size = data[24:30]
+        if len(flags_and_size) < 6:
+            raise IndexError
+        return 1 + int.from_bytes(flags_and_size[:3], "little"), 1 + int.from_bytes(flags_and_size[3:], "little")
+    if chunk == b"VP8L":
+        (bits,) = struct.unpack_from("<I", data, 21)
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if chunk == b"VP8 ":
+        width, height = struct.unpack_from("<HH", data, 26)
+        return width & 0x3FFF, height & 0x3FFF
+    return 0, 0
+
+
+_SIZES = {"jpeg": _jpeg_size, "png": _png_size, "gif": _gif_size, "webp": _webp_size}
