@@ -1,0 +1,178 @@
+"""`weft ingest`, `delete`, `query`, `captions`: what a user of a running Weft does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from infra.stores import open_store
+from processors.errors import Poison
+from streams import topics
+from streams.cli.app import AsJson, DataDir, app, client_settings, run
+from streams.cli.exits import Exit
+from streams.cli.output import captions_table, err, out, print_json, result_table, rows_table, say, show
+from streams.client import Client, Reader, new_query_id
+from streams.ingest import Ingest, Outcome, Photo, Refused
+from streams.records import Caption, ImageRef, Query, Result, Upload
+from streams.sources import walk
+
+
+@app.command()
+def ingest(
+    path: Annotated[Path, typer.Argument(help="An image, or a folder of images with products.csv or products.jsonl.")],
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for every caption.")] = False,
+    timeout: Annotated[float, typer.Option(help="Longest wait for all captions, in seconds.")] = 600.0,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Send photos. With --json: one Upload a line as they are sent, or with --wait one Caption a line."""
+    refused = run(_ingest(path, wait=wait, timeout_s=timeout, as_json=as_json, data_dir=data_dir))
+    for item in refused:
+        say(f"refused: {item.product_id} at {item.stage}: {item.cause}")
+    if refused:
+        raise typer.Exit(Exit.REJECTED)
+
+
+async def _ingest(path: Path, *, wait: bool, timeout_s: float, as_json: bool, data_dir: Path | None) -> list[Refused]:
+    settings = client_settings(data_dir)
+    catalogue = walk(path)
+    refused = [Refused(row.where, "ingest", row.cause) for row in catalogue.rejected]
+    photos = [Photo(s.product_id, s.path, dict(s.metadata)) for s in catalogue.sources]
+    if not photos:
+        raise Poison(f"no JPEG, PNG or WebP images in {path}", field="path")
+    sent = 0
+
+    def on_sent(upload: Upload) -> None:
+        nonlocal sent
+        sent += 1
+        if as_json and not wait:
+            print_json(upload)
+
+    def on_outcome(outcome: Outcome) -> None:
+        if isinstance(outcome, Refused):
+            refused.append(outcome)
+        elif as_json:
+            print_json(outcome)
+        else:
+            err.print(f"[green]✓[/] {outcome.product_id}", highlight=False)
+
+    async with Client(settings) as client:
+        job = Ingest(client, open_store(settings), settings, on_sent, on_outcome)
+        if wait:
+            try:
+                await job.send_and_wait(photos, timeout_s)
+            except TimeoutError:
+                raise TimeoutError(f"{len(job.waiting)} of {sent} products have no caption yet") from None
+            if not as_json:
+                out.print(captions_table(o for o in job.outcomes if isinstance(o, Caption)))
+        else:
+            await job.send(photos)
+    say(f"sent {sent} of {len(photos)} photos")
+    return refused
+
+
+@app.command()
+def delete(
+    product_ids: Annotated[list[str], typer.Argument(help="Products to forget, everywhere.")],
+    data_dir: DataDir = None,
+) -> None:
+    """Delete products: from the items, the captions and the index."""
+
+    async def work() -> None:
+        async with Client(client_settings(data_dir)) as client:
+            await client.delete(product_ids)
+
+    run(work())
+    say(f"asked for {len(product_ids)} products to be deleted")
+
+
+@app.command()
+def query(
+    image: Annotated[Path | None, typer.Option(help="A photo to start from.")] = None,
+    product: Annotated[str | None, typer.Option(help="A product of the catalogue to start from.")] = None,
+    text: Annotated[str | None, typer.Option(help="What to look for, or what to change.")] = None,
+    top_k: Annotated[int, typer.Option(help="How many products.")] = 10,
+    filters: Annotated[list[str] | None, typer.Option("--filter", help="facet=value, repeatable.")] = None,
+    deadline_ms: Annotated[int, typer.Option(help="How long the answer may take.")] = 5000,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Ask for products: by photo, by product, by words, or by both ("this, but navy")."""
+    if image is not None and product is not None:
+        say("--image and --product exclude each other")
+        raise typer.Exit(Exit.USAGE)
+    asked = Query(
+        query_id=new_query_id(),
+        image=None if product is None else ImageRef(product_id=product),
+        text=text,
+        filters=_filters(filters or []),
+        top_k=top_k,
+        deadline_ms=deadline_ms,
+    )
+    result = run(_query(asked, image, data_dir))
+    show(result, result_table(result), as_json=as_json)
+    if result.error is not None:
+        say(f"refused: {result.error.code}: {result.error.message}")
+        raise typer.Exit(Exit.REJECTED)
+
+
+def _filters(pairs: list[str]) -> dict[str, tuple[str, ...]]:
+    """`["gender=women", "gender=unisex"]` → `{"gender": ("women", "unisex")}`."""
+    found: dict[str, tuple[str, ...]] = {}
+    for pair in pairs:
+        facet, equals, value = pair.partition("=")
+        if not (facet and equals and value):
+            say(f"--filter {pair}: write facet=value, as in --filter category=dress")
+            raise typer.Exit(Exit.USAGE)
+        found[facet] = (*found.get(facet, ()), value)
+    return found
+
+
+async def _query(asked: Query, image: Path | None, data_dir: Path | None) -> Result:
+    settings = client_settings(data_dir)
+    if image is not None:
+        store = open_store(settings)
+        try:
+            data = image.read_bytes()
+        except OSError as error:
+            raise Poison(f"{image} cannot be read: {error.strerror}", field="image") from error
+        key = store.put_content(data, suffix=image.suffix.lower(), prefix="images")
+        asked = msgspec.structs.replace(asked, image=ImageRef(uri=store.uri(key)))
+    async with Client(settings) as client:
+        return await client.query(asked)
+
+
+@app.command()
+def captions(
+    follow: Annotated[bool, typer.Option("--follow", help="Go on printing captions as they come.")] = False,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Show the captions as they stand; with --follow, every one from the first on, until Ctrl-C."""
+    run(_follow(as_json=as_json, data_dir=data_dir) if follow else _captions(as_json=as_json, data_dir=data_dir))
+
+
+async def _captions(*, as_json: bool, data_dir: Path | None) -> None:
+    async with Client(client_settings(data_dir)) as client:
+        found = await client.captions()
+    if as_json:
+        for caption in found.values():
+            print_json(caption)
+    else:
+        out.print(captions_table(found.values()))
+
+
+async def _follow(*, as_json: bool, data_dir: Path | None) -> None:
+    async with Reader(client_settings(data_dir), topics.CAPTIONS) as reader:
+        async for raw in reader.follow():
+            if raw.value is None:
+                say(f"deleted: {(raw.key or b'').decode('utf-8', 'replace')}")
+                continue
+            caption = msgspec.json.decode(raw.value, type=Caption)
+            if as_json:
+                print_json(caption)
+            else:
+                out.print(rows_table((caption.product_id,), [(caption.caption,), (" ".join(caption.hashtags),)]))

@@ -1,0 +1,209 @@
+"""The client side of Weft: send uploads and queries, read captions, results and dead letters.
+
+It speaks to Kafka and nothing else, as any client in any language could; the CLI and the demo are written on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from infra.kafka import client_args
+from infra.settings import Settings
+from processors.errors import Retryable
+from streams import topics
+from streams.records import Caption, Query, Result, Upload
+
+READ_MS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """A record as Kafka holds it."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+    timestamp_ms: int
+
+    def header(self, name: str) -> str:
+        """The text of a header, or the empty string."""
+        return next((v.decode("utf-8", "replace") for k, v in self.headers if k == name), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Where an upload landed: its own offset, so that a caller can wait for what comes of it."""
+
+    product_id: str
+    partition: int
+    offset: int
+
+
+class Client:
+    """An open connection. Use as `async with Client(settings) as client`. Raises `Retryable` when no broker answers."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._producer: Any = None
+
+    async def __aenter__(self) -> Self:
+        from aiokafka import AIOKafkaProducer
+        from aiokafka.errors import KafkaError
+
+        self._producer = AIOKafkaProducer(acks="all", linger_ms=5, max_request_size=4 * 2**20, **self._args())
+        try:
+            await self._producer.start()
+        except (KafkaError, OSError) as error:
+            await self._producer.stop()
+            raise Retryable(f"no Kafka broker answers at {self._settings.bootstrap_servers}: {error}") from error
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._producer.stop()
+
+    def _args(self) -> dict[str, Any]:
+        return dict(client_args(self._settings))
+
+    async def upload(self, uploads: Sequence[Upload]) -> list[Sent]:
+        """Send uploads in order; returns when the broker has all of them."""
+        return await self._send([(u.product_id, msgspec.json.encode(u)) for u in uploads])
+
+    async def delete(self, product_ids: Sequence[str]) -> list[Sent]:
+        """Ask for products to be forgotten everywhere."""
+        return await self._send([(product_id, None) for product_id in product_ids])
+
+    async def _send(self, records: Sequence[tuple[str, bytes | None]]) -> list[Sent]:
+        waiting = [await self._producer.send(topics.UPLOADS, key=key.encode(), value=value) for key, value in records]
+        places = await asyncio.gather(*waiting)
+        return [Sent(key, place.partition, place.offset) for (key, _), place in zip(records, places, strict=True)]
+
+    async def query(self, query: Query, *, patience_s: float | None = None) -> Result:
+        """Send a query and wait for its result.
+
+        Raises:
+            Retryable: no answer within the query's deadline and `patience_s` (default 10 s) on top of it.
+        """
+        patience = query.deadline_ms / 1000 + (10.0 if patience_s is None else patience_s)
+        async with Reader(self._settings, topics.RESULTS, from_end=True) as reader:
+            key = query.query_id.encode()
+            await self._producer.send_and_wait(topics.QUERIES, key=key, value=msgspec.json.encode(query))
+            try:
+                async with asyncio.timeout(patience):
+                    async for raw in reader.follow():
+                        if raw.key == key and raw.value is not None:
+                            return msgspec.json.decode(raw.value, type=Result)
+            except TimeoutError:
+                pass
+        raise Retryable(f"no answer to query {query.query_id} within {patience:.0f} s: is the role compose running?")
+
+    async def end_offsets(self, topic: str) -> dict[str, int]:
+        """The end of every partition, as `min_offsets` of a query wants it: {"catalog.items-3": 82}."""
+        async with Reader(self._settings, topic, from_end=True) as reader:
+            return {f"{topic}-{partition}": offset for partition, offset in sorted((await reader.ends()).items())}
+
+    async def captions(self) -> dict[str, Caption]:
+        """The captions as they stand now, by product id; deleted products are absent."""
+        found: dict[str, Caption] = {}
+        async with Reader(self._settings, topics.CAPTIONS) as reader:
+            async for raw in reader.to_end():
+                key = (raw.key or b"").decode("utf-8", "replace")
+                if raw.value is None:
+                    found.pop(key, None)
+                else:
+                    found[key] = msgspec.json.decode(raw.value, type=Caption)
+        return found
+
+
+def new_query_id() -> str:
+    """A fresh id for a query typed by a person."""
+    return f"q-{uuid.uuid4().hex[:12]}"
+
+
+class Reader:
+    """Reads all partitions of one topic without a group: to the present end, or on and on."""
+
+    def __init__(self, settings: Settings, topic: str, *, from_end: bool = False) -> None:
+        self._settings, self._topic, self._from_end = settings, topic, from_end
+        self._consumer: Any = None
+        self._partitions: list[Any] = []
+
+    async def __aenter__(self) -> Self:
+        from aiokafka import AIOKafkaConsumer, TopicPartition
+        from aiokafka.errors import KafkaError
+
+        self._consumer = AIOKafkaConsumer(
+            enable_auto_commit=False, auto_offset_reset="earliest", **client_args(self._settings)
+        )
+        try:
+            await self._consumer.start()
+            numbers = self._consumer.partitions_for_topic(self._topic)
+            if not numbers:
+                # A fresh client has no metadata of a topic it never named.
+                await self._consumer.topics()
+                numbers = self._consumer.partitions_for_topic(self._topic)
+            if not numbers:
+                raise Retryable(f"the topic {self._topic} does not exist: run `weft topics create`")
+            self._partitions = [TopicPartition(self._topic, n) for n in sorted(numbers)]
+            self._consumer.assign(self._partitions)
+            if self._from_end:
+                # Pin the positions now: `seek_to_end` is lazy, and a record sent meanwhile would be missed.
+                for partition, offset in (await self._consumer.end_offsets(self._partitions)).items():
+                    self._consumer.seek(partition, offset)
+            else:
+                await self._consumer.seek_to_beginning(*self._partitions)
+        except (KafkaError, OSError) as error:
+            await self._consumer.stop()
+            raise Retryable(f"no Kafka broker answers at {self._settings.bootstrap_servers}: {error}") from error
+        except BaseException:
+            await self._consumer.stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._consumer.stop()
+
+    async def ends(self) -> dict[int, int]:
+        """The end offset of every partition, now."""
+        return {p.partition: o for p, o in (await self._consumer.end_offsets(self._partitions)).items()}
+
+    async def follow(self) -> AsyncIterator[Raw]:
+        """Every record from here on, for ever."""
+        while True:
+            for raw in await self._batch():
+                yield raw
+
+    async def to_end(self) -> AsyncIterator[Raw]:
+        """Every record up to the end as it is now."""
+        ends = await self._consumer.end_offsets(self._partitions)
+        while True:
+            behind = [p for p in self._partitions if await self._consumer.position(p) < ends[p]]
+            if not behind:
+                return
+            for raw in await self._batch():
+                if raw.offset < ends[self._partition(raw)]:
+                    yield raw
+
+    def _partition(self, raw: Raw) -> Any:
+        return next(p for p in self._partitions if p.partition == raw.partition)
+
+    async def _batch(self) -> list[Raw]:
+        batches = await self._consumer.getmany(timeout_ms=READ_MS, max_records=500)
+        records = [record for batch in batches.values() for record in batch]
+        return [
+            Raw(r.topic, r.partition, r.offset, r.key, r.value, tuple(r.headers), r.timestamp)
+            for r in sorted(records, key=lambda r: r.timestamp)
+        ]

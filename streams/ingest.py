@@ -1,0 +1,142 @@
+"""Photos in: put images into the object store, announce them on `catalog.uploads`, and wait for what comes of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from infra.settings import Settings
+from infra.store import ObjectStore
+from processors.errors import Poison
+from streams import topics
+from streams.client import Client, Raw, Reader, Sent
+from streams.records import Caption, ImageRef, Upload
+
+BATCH = 32
+"""Uploads in flight to the broker at once: bounds the memory of an ingest of any size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """One product to ingest: its image on this machine, and what the shop says of it."""
+
+    product_id: str
+    path: Path
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A product that did not make it, at whatever stage."""
+
+    product_id: str
+    stage: str
+    cause: str
+
+
+Outcome = Caption | Refused
+
+
+def announce(photo: Photo, store: ObjectStore, max_bytes: int) -> Upload:
+    """Put one image into the store under its content hash and make its upload record. Blocking.
+
+    Raises:
+        Poison: the file cannot be read, is empty, or is larger than `max_bytes`.
+    """
+    try:
+        size = photo.path.stat().st_size
+        if size > max_bytes:
+            raise Poison(f"{photo.path.name} has {size} bytes, the limit is {max_bytes}", field="image")
+        data = photo.path.read_bytes()
+    except OSError as error:
+        raise Poison(f"{photo.path.name} cannot be read: {error.strerror}", field="image") from error
+    if not data:
+        raise Poison(f"{photo.path.name} is empty", field="image")
+    key = store.put_content(data, suffix=photo.path.suffix.lower(), prefix="images")
+    return Upload(product_id=photo.product_id, image=ImageRef(uri=store.uri(key)), metadata=photo.metadata)
+
+
+@dataclass(slots=True)
+class Ingest:
+    """One ingest under way: what was sent and not yet answered, and what came of the rest."""
+
+    client: Client
+    store: ObjectStore
+    settings: Settings
+    on_sent: Callable[[Upload], None] = lambda _: None
+    on_outcome: Callable[[Outcome], None] = lambda _: None
+    outcomes: list[Outcome] = field(default_factory=list)
+    waiting: dict[str, Sent] = field(default_factory=dict)
+
+    async def send(self, photos: Iterable[Photo]) -> None:
+        """Send every photo; a photo refused on this side is an outcome already."""
+        batch: list[Upload] = []
+        for photo in photos:
+            try:
+                limit = self.settings.max_image_bytes
+                batch.append(await asyncio.to_thread(announce, photo, self.store, limit))
+            except Poison as error:
+                self._settle(Refused(photo.product_id, "ingest", str(error)))
+            if len(batch) >= BATCH:
+                await self._flush(batch)
+                batch = []
+        await self._flush(batch)
+
+    async def send_and_wait(self, photos: Iterable[Photo], timeout_s: float) -> list[Outcome]:
+        """Send every photo and wait for one outcome each.
+
+        Raises:
+            TimeoutError: not all outcomes came in time; `waiting` names those that did not.
+        """
+        async with (
+            Reader(self.settings, topics.CAPTIONS, from_end=True) as captions,
+            Reader(self.settings, topics.DEAD_LETTERS, from_end=True) as dead,
+            asyncio.timeout(timeout_s),
+        ):
+            arrived: asyncio.Queue[Raw] = asyncio.Queue(maxsize=1000)
+            async with asyncio.TaskGroup() as group:
+                tails = [group.create_task(_pump(reader, arrived)) for reader in (captions, dead)]
+                await self.send(photos)
+                while self.waiting:
+                    outcome = self._outcome(await arrived.get())
+                    if outcome is not None:
+                        del self.waiting[outcome.product_id]
+                        self._settle(outcome)
+                for tail in tails:
+                    tail.cancel()
+        return self.outcomes
+
+    async def _flush(self, batch: Sequence[Upload]) -> None:
+        for upload, sent in zip(batch, await self.client.upload(batch), strict=True):
+            self.waiting[sent.product_id] = sent
+            self.on_sent(upload)
+
+    def _settle(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+        self.on_outcome(outcome)
+
+    def _outcome(self, raw: Raw) -> Outcome | None:
+        """What a record says of a product we wait for; None when it is about another, or about an older upload."""
+        product_id = (raw.key or b"").decode("utf-8", "replace")
+        sent = self.waiting.get(product_id)
+        if sent is None:
+            return None
+        if raw.topic == topics.CAPTIONS:
+            caption = None if raw.value is None else msgspec.json.decode(raw.value, type=Caption)
+            return caption if caption is not None and caption.lineage.source.offset >= sent.offset else None
+        if raw.header("__connect.errors.topic") == topics.UPLOADS:
+            offset = raw.header("__connect.errors.offset")
+            if not offset.isdigit() or int(offset) < sent.offset:
+                return None
+        stage, cause = raw.header("__connect.errors.stage"), raw.header("__connect.errors.exception.message")
+        return Refused(product_id, stage, cause)
+
+
+async def _pump(reader: Reader, arrived: asyncio.Queue[Raw]) -> None:
+    async for raw in reader.follow():
+        await arrived.put(raw)

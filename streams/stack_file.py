@@ -1,0 +1,50 @@
+"""`DIR/stack.json`: where a stack that `weft up` runs can be reached."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from infra.settings import Settings
+
+
+class StackFile(msgspec.Struct, frozen=True):
+    """The shape of the file; other programs rely on it."""
+
+    bootstrap: str
+    store: str
+    metrics: dict[str, str]
+    pids: dict[str, int]
+
+
+def path_of(data_dir: Path) -> Path:
+    return data_dir / "stack.json"
+
+
+def read(data_dir: Path) -> StackFile | None:
+    """The file of a stack that is up, or None."""
+    try:
+        return msgspec.json.decode(path_of(data_dir).read_bytes(), type=StackFile)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def write(data_dir: Path, stack: StackFile) -> None:
+    """Replace the file in one step, so that no reader ever sees half of it."""
+    aside = path_of(data_dir).with_suffix(".json.new")
+    aside.write_bytes(msgspec.json.format(msgspec.json.encode(stack), indent=2) + b"\n")
+    os.replace(aside, path_of(data_dir))
+
+
+def remove(data_dir: Path) -> None:
+    path_of(data_dir).unlink(missing_ok=True)
+
+
+def locate(settings: Settings) -> Settings:
+    """Settings that reach the stack of the data dir, where no broker was named and such a stack is up."""
+    stack = read(settings.data_dir)
+    if stack is None or "bootstrap_servers" in settings.model_fields_set:
+        return settings
+    return settings.model_copy(update={"bootstrap_servers": stack.bootstrap, "store_url": stack.store})
