@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
@@ -35,7 +34,7 @@ def write(data_dir: Path, stack: StackFile) -> None:
     """Replace the file in one step, so that no reader ever sees half of it."""
     aside = path_of(data_dir).with_suffix(".json.new")
     aside.write_bytes(msgspec.json.format(msgspec.json.encode(stack), indent=2) + b"\n")
-    os.replace(aside, path_of(data_dir))
+    aside.replace(path_of(data_dir))
 
 
 def remove(data_dir: Path) -> None:

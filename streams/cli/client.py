@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,7 @@ from streams.cli.app import AsJson, DataDir, app, client_settings, run
 from streams.cli.exits import Exit
 from streams.cli.output import captions_table, err, out, print_json, result_table, rows_table, say, show
 from streams.client import Client, Reader, new_query_id
-from streams.ingest import Ingest, Outcome, Photo, Refused
+from streams.ingest import Ingest, Outcome, Photo, Refused, announce
 from streams.records import Caption, ImageRef, Query, Result, Upload
 from streams.sources import walk
 
@@ -134,13 +135,9 @@ def _filters(pairs: list[str]) -> dict[str, tuple[str, ...]]:
 async def _query(asked: Query, image: Path | None, data_dir: Path | None) -> Result:
     settings = client_settings(data_dir)
     if image is not None:
-        store = open_store(settings)
-        try:
-            data = image.read_bytes()
-        except OSError as error:
-            raise Poison(f"{image} cannot be read: {error.strerror}", field="image") from error
-        key = store.put_content(data, suffix=image.suffix.lower(), prefix="images")
-        asked = msgspec.structs.replace(asked, image=ImageRef(uri=store.uri(key)))
+        photo = Photo(asked.query_id, image, {})
+        upload = await asyncio.to_thread(announce, photo, open_store(settings), settings.max_image_bytes)
+        asked = msgspec.structs.replace(asked, image=upload.image)
     async with Client(settings) as client:
         return await client.query(asked)
 
