@@ -23,6 +23,9 @@ class Settings(BaseSettings):
     kafka_ssl_cafile: Path | None = Field(None, description="CA certificates (PEM) the broker is checked against.")
     kafka_ssl_certfile: Path | None = Field(None, description="Client certificate (PEM) for mutual TLS.")
     kafka_ssl_keyfile: Path | None = Field(None, description="Key (PEM) of the client certificate.")
+    kafka_jars: Path | None = Field(
+        None, description="Folder with the jars of a Kafka 4 for the embedded broker; empty: fetched once, 44 MB."
+    )
     kafka_replication_factor: int = Field(-1, description="Replication of new topics; -1: the broker's default.")
 
     data_dir: Path = Field(Path(".weft/data"), description="Where the embedded stack keeps everything.")

@@ -1,0 +1,344 @@
+"""The embedded broker: Apache Kafka itself, one KRaft node on the loopback interface, durable under the data dir.
+
+`python -m infra.broker fetch` fetches the jars ahead of the first start.
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Self
+
+from infra import spawn
+from infra.broker_config import log4j_properties, server_properties
+from infra.broker_jars import Classpath, fetch_jars
+from infra.broker_probe import BrokerInfo, probe
+from processors.errors import Fatal
+
+_JVM = (
+    "-Xmx512m",
+    "-Xms128m",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:+UseSerialGC",
+    "-XX:+ExitOnOutOfMemoryError",
+    "--sun-misc-unsafe-memory-access=allow",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    """What must be the same after a restart; kept in `cluster.json`."""
+
+    cluster_id: str
+    port: int
+    controller_port: int
+
+
+class EmbeddedBroker:
+    """One Kafka broker as a child process. Blocking; call it from `asyncio.to_thread` where a loop runs.
+
+    Args:
+        data_dir: everything is kept in `data_dir/kafka`: `data` (the log), `logs` (text), `server.properties`.
+        port: of the clients' listener; 0: the port of the last start if free, else any free one.
+        classpath: Kafka's jars and Java; None: `fetch_jars()` at the start.
+        partitions: default number of partitions of a new topic.
+        start_seconds: longest time until the broker answers a request.
+        stop_seconds: how long a stop may take before the process is killed (the log survives a kill).
+        progress: called with a sentence before something slow.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        port: int = 0,
+        classpath: Classpath | None = None,
+        partitions: int = 12,
+        start_seconds: float = 90.0,
+        stop_seconds: float = 20.0,
+        progress: Callable[[str], None] | None = None,
+    ) -> None:
+        self._folder = data_dir.absolute() / "kafka"
+        self._wanted_port = port
+        self._classpath = classpath
+        self._partitions = partitions
+        self._start_seconds = start_seconds
+        self._stop_seconds = stop_seconds
+        self._progress = progress
+        self._process: subprocess.Popen[bytes] | None = None
+        self._identity: _Identity | None = None
+        self._lock: IO[str] | None = None
+
+    @property
+    def bootstrap(self) -> str:
+        """host:port for clients; valid after `start`."""
+        if self._identity is None:
+            raise Fatal("the embedded broker has not been started")
+        return f"127.0.0.1:{self._identity.port}"
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the broker, None when it does not run."""
+        return self._process.pid if self._process is not None and self._process.poll() is None else None
+
+    @property
+    def log_file(self) -> Path:
+        """The broker's own log, for people."""
+        return self._folder / "logs" / "broker.log"
+
+    def health(self) -> BrokerInfo:
+        """Ask the running broker for its cluster.
+
+        Raises:
+            OSError: it does not answer.
+        """
+        return probe(self.bootstrap)
+
+    def start(self) -> str:
+        """Start the broker and return its bootstrap address once it answers. A second call while it runs does nothing.
+
+        Raises:
+            Fatal: no jars, the data dir is in use by another process, or the broker does not come up in time.
+        """
+        if self.pid is not None:
+            return self.bootstrap
+        classpath = self._classpath or fetch_jars(self._progress)
+        self._take_lock()
+        try:
+            self._end_orphan()
+            return self._start(classpath)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """SIGTERM, wait, SIGKILL. Safe to call at any time."""
+        if self._process is not None:
+            spawn.stop(self._process, grace_seconds=self._stop_seconds)
+            self._process = None
+            self._pid_file.unlink(missing_ok=True)
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def kill(self) -> None:
+        """SIGKILL, as a power cut for the process would (tests, chaos); `start` recovers."""
+        if self._process is not None:
+            spawn.stop(self._process, grace_seconds=0)
+        self.stop()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    # ------------------------------------------------------------------ start
+
+    def _start(self, classpath: Classpath) -> str:
+        for attempt in range(3):
+            identity = self._choose_identity()
+            self._write_configuration(identity)
+            self._identity = identity
+            self._format(classpath, identity)
+            self._process = spawn.spawn(self._java(classpath, "kafka.Kafka", str(self._properties)))
+            self._pid_file.write_text(str(self._process.pid), "utf-8")
+            if self._wait_until_ready(self._process):
+                return self.bootstrap
+            # Between the choice of a free port and its use another program may have taken it: choose again.
+            if attempt == 2 or (_is_free(identity.port) and _is_free(identity.controller_port)):
+                break
+        raise Fatal(f"the embedded Kafka ended while it started: {self._last_words()} (see {self.log_file})")
+
+    def _choose_identity(self) -> _Identity:
+        path = self._folder / "cluster.json"
+        try:
+            identity = _Identity(**json.loads(path.read_text("utf-8")))
+        except FileNotFoundError:
+            identity = _Identity(_new_cluster_id(), 0, 0)
+        except (ValueError, TypeError) as error:
+            raise Fatal(f"{path} is damaged; restore it, or remove {self._folder} to begin anew") from error
+        port = self._wanted_port or _free_port(identity.port)
+        identity = _Identity(identity.cluster_id, port, _free_port(identity.controller_port, other_than=port))
+        if self._wanted_port and not _is_free(port):
+            raise Fatal(f"port {port} is taken by another program; choose another one for the embedded Kafka")
+        _write_aside(path, json.dumps(asdict(identity)))
+        return identity
+
+    def _write_configuration(self, identity: _Identity) -> None:
+        logs = self._folder / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        properties = server_properties(
+            port=identity.port,
+            controller_port=identity.controller_port,
+            data=self._folder / "data",
+            partitions=self._partitions,
+        )
+        _write_aside(self._properties, properties)
+        _write_aside(self._folder / "log4j2.properties", log4j_properties(logs))
+
+    def _format(self, classpath: Classpath, identity: _Identity) -> None:
+        data = self._folder / "data"
+        if (data / "meta.properties").exists():
+            return
+        if self._progress is not None:
+            self._progress("preparing the embedded Kafka …")
+        arguments = ("format", "--ignore-formatted", "-t", identity.cluster_id, "-c", str(self._properties))
+        process = spawn.spawn(self._java(classpath, "kafka.tools.StorageTool", *arguments))
+        try:
+            status = process.wait(self._start_seconds)
+        except subprocess.TimeoutExpired:
+            status = spawn.stop(process, grace_seconds=0)
+        if status != 0:
+            raise Fatal(f"cannot prepare {data} for the embedded Kafka: {self._last_words()}")
+
+    def _java(self, classpath: Classpath, main: str, *arguments: str) -> spawn.Command:
+        options = (f"-Dlog4j2.configurationFile={self._folder / 'log4j2.properties'}", "-Djava.awt.headless=true")
+        # A CLASSPATH or JAVA_TOOL_OPTIONS of the user's must not leak into the broker.
+        environment = {
+            k: v for k, v in os.environ.items() if k not in {"CLASSPATH", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS"}
+        }
+        return spawn.Command(
+            (str(classpath.java), *_JVM, *options, "-cp", str(classpath), main, *arguments),
+            log=self._console,
+            env=environment,
+        )
+
+    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> bool:
+        """True once the broker answers with itself in the cluster; False if it ended. Fatal after the deadline."""
+        deadline = time.monotonic() + self._start_seconds
+        while time.monotonic() < deadline:
+            try:
+                if probe(self.bootstrap).brokers:
+                    return True
+            except (OSError, ValueError):
+                pass
+            try:
+                process.wait(0.05)
+            except subprocess.TimeoutExpired:
+                continue
+            return False
+        raise Fatal(
+            f"the embedded Kafka did not answer within {self._start_seconds:.0f} s: {self._last_words()} "
+            f"(see {self.log_file})"
+        )
+
+    def _last_words(self) -> str:
+        for path in (self.log_file, self._console):
+            try:
+                lines = [line for line in path.read_text("utf-8", "replace").splitlines() if line.strip()]
+            except OSError:
+                continue
+            telling = [line for line in lines if " ERROR " in line or " FATAL " in line or "Exception" in line]
+            if telling or lines:
+                return (telling or lines)[-1][:300]
+        return "no word in its log"
+
+    # ------------------------------------------------------------------ one broker a folder
+
+    def _take_lock(self) -> None:
+        """Two owners of one folder would fight over the log: the second one is told."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        lock = (self._folder / "owner.lock").open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.seek(0)
+            owner = lock.read().strip() or "unknown"
+            lock.close()
+            raise Fatal(f"{self._folder} is in use by process {owner}; stop it, or choose another data dir") from error
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        self._lock = lock
+
+    def _end_orphan(self) -> None:
+        """A broker whose owner was killed may still be closing its log; it must be gone before the log is opened."""
+        try:
+            pid = int(self._pid_file.read_text("utf-8"))
+        except (OSError, ValueError):
+            return
+        import psutil
+
+        try:
+            orphan = psutil.Process(pid)
+            if str(self._properties) in orphan.cmdline():  # the number may belong to another program by now
+                orphan.terminate()
+                try:
+                    orphan.wait(self._stop_seconds)
+                except psutil.TimeoutExpired:
+                    orphan.kill()
+                    orphan.wait(self._stop_seconds)
+        except psutil.NoSuchProcess:
+            pass
+        self._pid_file.unlink(missing_ok=True)
+
+    @property
+    def _properties(self) -> Path:
+        return self._folder / "server.properties"
+
+    @property
+    def _pid_file(self) -> Path:
+        return self._folder / "broker.pid"
+
+    @property
+    def _console(self) -> Path:
+        return self._folder / "logs" / "console.log"
+
+
+def _new_cluster_id() -> str:
+    """22 characters of URL-safe base64, as Kafka's own `random-uuid`; a leading dash would read as an option."""
+    return "W" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as attempt:
+        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            attempt.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def _free_port(preferred: int, other_than: int = 0) -> int:
+    if preferred and preferred != other_than and _is_free(preferred):
+        return preferred
+    with socket.socket() as attempt:
+        attempt.bind(("127.0.0.1", 0))
+        return int(attempt.getsockname()[1])
+
+
+def _write_aside(path: Path, text: str) -> None:
+    aside = path.with_suffix(path.suffix + ".tmp")
+    aside.write_text(text, "utf-8")
+    aside.replace(path)
+
+
+def main(arguments: list[str]) -> int:
+    """`fetch`: fetch the jars and say where they are."""
+    if arguments != ["fetch"]:
+        sys.stderr.write("usage: python -m infra.broker fetch\n")
+        return 2
+    try:
+        classpath = fetch_jars(lambda sentence: print(sentence, file=sys.stderr))  # noqa: T201 - a command line
+    except Fatal as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stdout.write(f"{len(classpath.jars)} jars in {classpath.jars[0].parent.parent}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

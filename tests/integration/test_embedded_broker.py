@@ -1,0 +1,106 @@
+"""The embedded Kafka: durable, loopback only, never orphaned."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from infra.broker import EmbeddedBroker
+from infra.broker_jars import Classpath
+from processors.errors import Fatal
+from tests.fixtures.kafka import KafkaFactory
+
+pytestmark = pytest.mark.integration
+
+
+async def _write(bootstrap: str, topic: str, values: list[bytes]) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    await admin.create_topics([NewTopic(topic, num_partitions=1, replication_factor=1)])
+    await admin.close()
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all") as producer:
+        for value in values:
+            await producer.send_and_wait(topic, value)
+
+
+async def _read(bootstrap: str, topic: str, count: int) -> list[bytes]:
+    async with AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest") as consumer:
+        consumer.assign([TopicPartition(topic, 0)])
+        return [(await consumer.getone()).value for _ in range(count)]
+
+
+async def test_messages_and_address_survive_a_stop_and_a_kill(kafka_factory: KafkaFactory) -> None:
+    """Acknowledged messages, cluster id and port are the same after a stop and after a SIGKILL."""
+    broker = kafka_factory()
+    before, address = broker.health(), broker.bootstrap
+    await _write(address, "kept", [b"one", b"two"])
+    broker.stop()
+    assert broker.pid is None
+    assert broker.start() == address
+    broker.kill()
+    assert broker.start() == address
+    assert broker.health().cluster_id == before.cluster_id
+    assert await _read(address, "kept", 2) == [b"one", b"two"]
+
+
+async def test_it_listens_on_the_loopback_interface_only(kafka_factory: KafkaFactory) -> None:
+    """No listening socket of the broker is reachable from another machine."""
+    broker = kafka_factory()
+    listening = [c.laddr.ip for c in psutil.Process(broker.pid).net_connections("inet") if c.status == "LISTEN"]
+    assert listening
+    assert {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
+
+
+async def test_a_mistyped_topic_is_not_created(kafka_factory: KafkaFactory) -> None:
+    """Asking for an undeclared topic does not create it."""
+    broker = kafka_factory()
+    async with AIOKafkaConsumer(bootstrap_servers=broker.bootstrap) as consumer:
+        await consumer._client.add_topic("nobody-declared-this")
+        assert "nobody-declared-this" not in await consumer.topics()
+
+
+def test_a_second_owner_of_the_folder_is_refused(tmp_path: Path, kafka_factory: KafkaFactory) -> None:
+    """Two brokers on one data dir would corrupt each other's log: the second owner gets a sentence with the pid."""
+    kafka_factory()
+    with pytest.raises(Fatal, match=f"in use by process {os.getpid()}"):
+        EmbeddedBroker(tmp_path / "broker-0").start()
+
+
+def test_a_taken_port_is_named(tmp_path: Path, kafka_factory: KafkaFactory, kafka_classpath: Classpath) -> None:
+    """A fixed port that another program holds is a clear error, not a timeout."""
+    port = int(kafka_factory().bootstrap.rpartition(":")[2])
+    with pytest.raises(Fatal, match=f"port {port} is taken"):
+        EmbeddedBroker(tmp_path / "other", port=port, classpath=kafka_classpath).start()
+
+
+_OWNER = """
+import sys
+from pathlib import Path
+from infra.broker import EmbeddedBroker
+broker = EmbeddedBroker(Path(sys.argv[1]))
+broker.start()
+print(broker.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_killed_owner_leaves_no_orphan_and_its_folder_can_be_used(tmp_path: Path, kafka_classpath: Classpath) -> None:
+    """`kill -9` of the owner ends Java too, and a new owner starts on the same folder at once."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _OWNER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as owner:
+        assert owner.stdout is not None
+        java = psutil.Process(int(owner.stdout.readline()))
+        owner.send_signal(signal.SIGKILL)
+        owner.wait()
+    with EmbeddedBroker(tmp_path, classpath=kafka_classpath) as broker:
+        assert broker.health().brokers == (broker.bootstrap,)
+        java.wait(20)  # raises if the old one still runs
