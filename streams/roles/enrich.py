@@ -1,0 +1,229 @@
+"""`enrich`: an upload becomes an item. Read it from top to bottom:
+
+    read (fetch the photo, or recall what is known of it) → decode → detect → describe (crops, colours) → embed → item
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import msgspec
+
+from infra.fetch import Fetcher
+from infra.store import ObjectStore
+from models.ports import Detector, ImageEncoder, Raw, Ready
+from processors import crops, decode
+from processors.colours import dominant_colours
+from processors.errors import Poison
+from processors.values import Detection, Garment, Metadata, Pixels
+from streams import codecs
+from streams.engine.message import Message
+from streams.engine.stages import CpuStage, DeviceStage, Done, IoStage, Stage
+from streams.memo import Memo
+from streams.records import Item, Source, Upload, View
+from streams.version import VERSION
+
+SERVING_SIDE = 1024
+"""Longest side, in pixels, that is kept of a photo: enough for every model, and it bounds the memory of a batch."""
+WHOLE = "whole"
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """The shop deleted the product."""
+
+    product_id: str
+
+
+Enriched: TypeAlias = Item | Deleted
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """An upload with the bytes of its photo, which lie in the object store at `address`."""
+
+    upload: Upload
+    metadata: Metadata
+    source: Source
+    address: str
+    data: bytes
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A decoded photo, made ready for the detector."""
+
+    photo: Photo
+    decoded: decode.Decoded
+    ready: Ready
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the detector's forward pass gave for a photo."""
+
+    opened: Opened
+    raw: Raw
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """The garments with their colours, and the views to be embedded: (view id, category, ready for the encoder)."""
+
+    opened: Opened
+    garments: tuple[Garment, ...]
+    views: tuple[tuple[str, str, Ready], ...]
+
+
+class Sight(msgspec.Struct, frozen=True):
+    """All that the models made of one photo: the memoised part of an item."""
+
+    width: int
+    height: int
+    garments: tuple[Garment, ...]
+    views: tuple[View, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """An item but for its memo being durable."""
+
+    photo: Photo
+    sight: Sight
+
+
+@dataclass(frozen=True, slots=True)
+class Enrich:
+    """The stages of the role; everything it needs is handed in."""
+
+    store: ObjectStore
+    fetcher: Fetcher
+    detector: Detector
+    encoder: ImageEncoder
+    memo: Memo
+    limits: decode.DecodeLimits
+    batch_items: int
+    batch_wait_s: float
+
+    def stages(self) -> tuple[Stage, ...]:
+        """The role's story."""
+        items, wait = self.batch_items, self.batch_wait_s
+        return (
+            IoStage("read", self.read, concurrency=16, size=lambda photo: len(photo.data)),
+            CpuStage("decode", self.decode, size=lambda opened: opened.decoded.pixels.nbytes * 2),
+            DeviceStage("detect", self.detect, max_items=items, wait_s=wait),
+            CpuStage("describe", self.describe),
+            DeviceStage("embed", self.embed, max_items=items * 4, cost=lambda d: len(d.views), wait_s=wait),
+            IoStage("remember", self.remember),
+        )
+
+    async def read(self, message: Message) -> Photo | Done[Enriched]:
+        """Decode the record and get the photo's bytes; a photo that was seen before needs no model."""
+        upload = codecs.decode_upload(message)
+        if upload is None:
+            return Done(Deleted(codecs.product_key(message)))
+        source = Source(message.topic, message.partition, message.offset)
+        metadata = codecs.metadata_of(upload)
+        data, address = await self._photo(upload)
+        digest = hashlib.sha256(data).hexdigest()
+        photo = Photo(upload, metadata, source, address, data, digest)
+        known = await self.memo.get(digest)
+        if known is not None:
+            return Done(self._item(photo, msgspec.msgpack.decode(known, type=Sight)))
+        return photo
+
+    async def _photo(self, upload: Upload) -> tuple[bytes, str]:
+        """The bytes, and where they lie in our own store: an address outside may be gone tomorrow."""
+        if upload.image.bytes is not None:
+            data = upload.image.bytes
+        elif upload.image.uri is not None:
+            data = await self.fetcher.fetch(upload.image.uri)
+            if self.store.key_of(upload.image.uri) is not None:
+                return data, upload.image.uri
+        else:
+            raise Poison("an upload needs uri or bytes", field="image")
+        # Only what is an image goes into the store: a poison upload leaves nothing behind.
+        header = decode.check_header(data, self.limits)
+        key = await asyncio.to_thread(
+            self.store.put_content, data, suffix=f".{header.format}", prefix="images"
+        )
+        return data, self.store.uri(key)
+
+    def decode(self, photo: Photo) -> Opened:
+        """Hostile bytes → pixels, within the limits."""
+        decoded = decode.decode(photo.data, self.limits, max_side=SERVING_SIDE)
+        return Opened(photo, decoded, self.detector.prepare(decoded.pixels))
+
+    def detect(self, batch: Sequence[Opened]) -> list[Seen]:
+        raws = self.detector.forward([opened.ready for opened in batch])
+        return [Seen(opened, raw) for opened, raw in zip(batch, raws, strict=True)]
+
+    def describe(self, seen: Seen) -> Described:
+        """Name the colours of each garment on its own pixels, and cut the views: the whole photo and each garment."""
+        pixels, scale = seen.opened.decoded.pixels, seen.opened.decoded.scale
+        found = self.detector.finish(pixels, seen.raw)
+        views = [(WHOLE, found[0].category if found else "", self.encoder.prepare(pixels))]
+        garments = []
+        for number, detection in enumerate(crops.worth_keeping(found, pixels.shape)):
+            garments.append(_garment(f"g{number}", detection, pixels, scale))
+            crop = crops.cut(pixels, detection.box)
+            views.append((f"g{number}", detection.category, self.encoder.prepare(crop)))
+        return Described(seen.opened, tuple(garments), tuple(views))
+
+    def embed(self, batch: Sequence[Described]) -> list[Embedded]:
+        """One pass over all views of all photos; the vectors are dealt back to their photos."""
+        readies = [ready for described in batch for _, _, ready in described.views]
+        raws = iter(self.encoder.forward(readies))
+        return [self._embedded(described, [next(raws) for _ in described.views]) for described in batch]
+
+    def _embedded(self, described: Described, raws: Sequence[Raw]) -> Embedded:
+        decoded = described.opened.decoded
+        vectors = [self.encoder.finish(decoded.pixels, raw) for raw in raws]
+        views = tuple(
+            View(view_id, category, vector.astype("<f4").tobytes())
+            for (view_id, category, _), vector in zip(described.views, vectors, strict=True)
+        )
+        sight = Sight(decoded.width, decoded.height, described.garments, views)
+        return Embedded(described.opened.photo, sight)
+
+    async def remember(self, embedded: Embedded) -> Enriched:
+        """Keep what the models said, so that a re-delivery publishes the same bytes; the first writer wins."""
+        kept = await self.memo.put(embedded.photo.digest, msgspec.msgpack.encode(embedded.sight))
+        return self._item(embedded.photo, msgspec.msgpack.decode(kept, type=Sight))
+
+    def _item(self, photo: Photo, sight: Sight) -> Item:
+        return Item(
+            product_id=photo.upload.product_id,
+            image=photo.address,
+            width=sight.width,
+            height=sight.height,
+            garments=sight.garments,
+            views=sight.views,
+            metadata=photo.metadata,
+            encoder=self.encoder.fingerprint,
+            dimension=self.encoder.dimension,
+            detector=self.detector.fingerprint,
+            source=photo.source,
+            version=VERSION,
+        )
+
+
+def _garment(garment_id: str, detection: Detection, pixels: Pixels, scale: float) -> Garment:
+    x0, y0, x1, y1 = detection.box
+    return Garment(
+        id=garment_id,
+        category=detection.category,
+        box=(round(x0 / scale, 1), round(y0 / scale, 1), round(x1 / scale, 1), round(y1 / scale, 1)),
+        confidence=round(detection.confidence, 4),
+        colours=dominant_colours(pixels, detection.box),
+    )
+
+
+def memo_fingerprint(detector: Detector, encoder: ImageEncoder) -> str:
+    """A changed model thinks again."""
+    return "sha256:" + hashlib.sha256(f"{detector.fingerprint} {encoder.fingerprint}".encode()).hexdigest()
