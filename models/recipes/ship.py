@@ -1,0 +1,48 @@
+"""Rewrite `models/starter/manifest.json` from the files that lie there: `python -m models.recipes.ship`.
+
+Run it after a recipe has exported its weights; nothing that the manifest does not list is ever loaded.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from models.hashes import MANIFEST, Manifest, Shipped, sha256_of, weight_files
+from models.profiles import STARTER, STARTER_FOLDER
+from processors.errors import Fatal
+
+RECIPES = {
+    "detector": "models/recipes/detector.py",
+    "encoder": "models/recipes/encoder.py",
+    "writer": "models/recipes/writer.py",
+}
+
+
+def manifest(folder: Path) -> Manifest:
+    """Describe every weight file below `folder`. Raises `Fatal` for a file that belongs to no artefact of the starter."""
+    licences = {artefact.name: artefact.licence for artefact in STARTER.artefacts}
+    files = {}
+    for path in weight_files(folder):
+        name = path.relative_to(folder).as_posix()
+        part = name.split("/")[0].split(".")[0].split("-")[0]
+        if part not in RECIPES:
+            raise Fatal(f"{path} belongs to no part of the starter profile ({', '.join(RECIPES)})")
+        files[name] = Shipped(sha256_of(path), path.stat().st_size, licences[part], RECIPES[part])
+    return Manifest(files)
+
+
+def write(folder: Path) -> Manifest:
+    """Write the manifest aside and rename it."""
+    described = manifest(folder)
+    aside = folder / f"{MANIFEST}.partial"
+    aside.write_bytes(msgspec.json.format(msgspec.json.encode(described), indent=2) + b"\n")
+    os.replace(aside, folder / MANIFEST)  # noqa: PTH105 - over the old one, in one step
+    return described
+
+
+if __name__ == "__main__":
+    for name, shipped in write(STARTER_FOLDER).files.items():
+        print(f"{shipped.sha256[:12]}  {shipped.bytes:>10,}  {shipped.licence:<20}  {name}")
