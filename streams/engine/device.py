@@ -1,0 +1,233 @@
+"""The one device thread: batches of several stages and roles, queries before backfill, bad items found by halving."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+from processors.errors import Fatal
+from streams.engine.clock import Clock, LoopClock
+from streams.engine.observer import NullObserver, Observer
+from streams.engine.stages import DeviceStage, Priority
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+_RANK: dict[Priority, int] = {"query": 0, "backfill": 1}
+
+
+@dataclass(slots=True)
+class _Waiting:
+    item: Any
+    cost: int
+    deadline: float
+    future: asyncio.Future[Any]
+
+
+class Batcher(Generic[T, U]):
+    """The items of one `DeviceStage` that wait for the device."""
+
+    def __init__(self, stage: DeviceStage[T, U], rank: int, device: Device) -> None:
+        self.stage = stage
+        self.rank = rank
+        self._device = device
+        self._waiting: deque[_Waiting] = deque()
+        self._coming = 0
+
+    async def submit(self, item: T) -> U:
+        """Wait for a batch and its turn; the result of this item, or the exception that it alone raises."""
+        future: asyncio.Future[U] = asyncio.get_running_loop().create_future()
+        self._device.check()
+        deadline = self._device.clock.now() + self.stage.wait_s
+        self._waiting.append(_Waiting(item, self.stage.cost(item), deadline, future))
+        self._device.observer.queue_depth(self.stage.name, len(self._waiting))
+        self._device.wake()
+        return await future
+
+    def expect(self) -> None:
+        """One more item is on its way: an idle device may wait for it, up to the deadline of the first."""
+        self._coming += 1
+
+    def arrived(self) -> None:
+        """An expected item has come, or never will."""
+        self._coming -= 1
+        if self._coming == 0:
+            self._device.wake()
+
+    def deadline(self) -> float | None:
+        """Deadline of the first waiting item, or None."""
+        self._forget_cancelled()
+        return self._waiting[0].deadline if self._waiting else None
+
+    def closed(self, now: float) -> bool:
+        """Whether the batch need not wait any longer for more (asked only when the device is idle)."""
+        deadline = self.deadline()
+        if deadline is None:
+            return False
+        return self._coming <= 0 or deadline <= now or self._full()
+
+    def take(self) -> list[_Waiting]:
+        """The next batch: never empty, within `max_items`, within `max_cost` unless its only item is larger."""
+        batch = [self._waiting.popleft()]
+        total = batch[0].cost
+        while self._waiting and len(batch) < self.stage.max_items:
+            total += self._waiting[0].cost
+            if self.stage.max_cost and total > self.stage.max_cost:
+                break
+            batch.append(self._waiting.popleft())
+        self._device.observer.queue_depth(self.stage.name, len(self._waiting))
+        return [waiting for waiting in batch if not waiting.future.done()]
+
+    def fail(self, error: BaseException) -> None:
+        """Nobody waits for a device that is gone."""
+        while self._waiting:
+            _settle(self._waiting.popleft(), error=error)
+
+    def _full(self) -> bool:
+        if len(self._waiting) >= self.stage.max_items:
+            return True
+        if not self.stage.max_cost:
+            return False
+        return sum(waiting.cost for waiting in self._waiting) >= self.stage.max_cost
+
+    def _forget_cancelled(self) -> None:
+        while self._waiting and self._waiting[0].future.done():
+            self._waiting.popleft()
+
+
+def _settle(waiting: _Waiting, *, result: Any = None, error: BaseException | None = None) -> None:
+    if waiting.future.done():  # its message was cancelled meanwhile
+        return
+    if error is None:
+        waiting.future.set_result(result)
+    elif isinstance(error, StopIteration):
+        # A future refuses StopIteration, and its waiter would wait for ever.
+        waiting.future.set_exception(RuntimeError("the device stage raised StopIteration"))
+    else:
+        waiting.future.set_exception(error)
+
+
+class Device:
+    """Runs batches one after the other; share one per process. Use as `async with Device() as device:`.
+
+    Args:
+        executor: where batches run; one thread (default: its own).
+        clock: time, for deadlines.
+        observer: batch sizes, seconds, queue depths.
+    """
+
+    def __init__(
+        self, *, executor: Executor | None = None, clock: Clock | None = None, observer: Observer | None = None
+    ) -> None:
+        self.clock: Clock = clock or LoopClock()
+        self.observer: Observer = observer or NullObserver()
+        self._owns_executor = executor is None
+        self._executor: Executor = executor or ThreadPoolExecutor(1, thread_name_prefix="device")
+        self._batchers: list[Batcher[Any, Any]] = []
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def attach(self, stage: DeviceStage[T, U], priority: Priority) -> Batcher[T, U]:
+        """A queue for one stage of one pipeline."""
+        batcher: Batcher[T, U] = Batcher(stage, _RANK[priority], self)
+        self._batchers.append(batcher)
+        return batcher
+
+    def detach(self, batcher: Batcher[Any, Any]) -> None:
+        """The pipeline of this batcher has ended."""
+        if batcher in self._batchers:
+            self._batchers.remove(batcher)
+        batcher.fail(Fatal("the pipeline has ended"))
+
+    def wake(self) -> None:
+        """Something changed: look again."""
+        self._wake.set()
+
+    def check(self) -> None:
+        """Raise `Fatal` when the device does not run: its queue would never be served."""
+        if self._task is None or self._task.done():
+            raise Fatal("the device is not running")
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="device")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._owns_executor:
+            # Not waited for: a batch that hangs in a driver must not keep the loop from ending.
+            self._executor.shutdown(wait=False, cancel_futures=True)
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                self._wake.clear()
+                batcher = self._next()
+                if batcher is None:
+                    await self._wait()
+                    continue
+                batch = batcher.take()
+                if batch:
+                    await self._execute(batcher.stage, batch)
+        finally:
+            for batcher in self._batchers:
+                batcher.fail(Fatal("the device has stopped"))
+
+    def _next(self) -> Batcher[Any, Any] | None:
+        now = self.clock.now()
+        closed = [batcher for batcher in self._batchers if batcher.closed(now)]
+        return min(closed, key=lambda batcher: (batcher.rank, batcher.deadline() or now), default=None)
+
+    async def _wait(self) -> None:
+        deadlines = [deadline for batcher in self._batchers if (deadline := batcher.deadline()) is not None]
+        timer = self.clock.call_at(min(deadlines), self._wake.set) if deadlines else None
+        try:
+            await self._wake.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    async def _execute(self, stage: DeviceStage[Any, Any], batch: Sequence[_Waiting]) -> None:
+        """Run, and halve what fails, until exactly the bad items are alone with their exception."""
+        todo = [list(batch)]
+        try:
+            while todo:
+                chunk = todo[0]
+                error = await self._run_batch(stage, chunk)
+                todo.pop(0)
+                if error is None:
+                    continue
+                if len(chunk) == 1 or isinstance(error, Fatal):
+                    for waiting in chunk:
+                        _settle(waiting, error=error)
+                else:
+                    middle = len(chunk) // 2
+                    todo[:0] = [chunk[:middle], chunk[middle:]]
+        finally:
+            for waiting in (waiting for chunk in todo for waiting in chunk):
+                _settle(waiting, error=Fatal("the device has stopped"))
+
+    async def _run_batch(self, stage: DeviceStage[Any, Any], chunk: list[_Waiting]) -> Exception | None:
+        started = self.clock.now()
+        loop = asyncio.get_running_loop()
+        try:
+            results = await loop.run_in_executor(self._executor, stage.run, [waiting.item for waiting in chunk])
+        except Exception as error:  # noqa: BLE001  (handed to the waiter, who decides)
+            return error
+        if len(results) != len(chunk):
+            # Results would be handed to the wrong products.
+            return Fatal(f"{stage.name} returned {len(results)} results for {len(chunk)} items")
+        for waiting, result in zip(chunk, results, strict=True):
+            _settle(waiting, result=result)
+        cost = sum(waiting.cost for waiting in chunk)
+        self.observer.batch_done(stage.name, len(chunk), cost, self.clock.now() - started)
+        return None

@@ -1,0 +1,166 @@
+"""One partition's way out: publish in offset order, deliveries overlapping, acks strictly in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from processors.errors import Fatal, Poison
+from streams.engine.backoff import Backoff
+from streams.engine.clock import Clock
+from streams.engine.credits import Held
+from streams.engine.failures import Classify, Failure
+from streams.engine.message import Message
+from streams.engine.observer import Observer
+
+R = TypeVar("R")
+
+Deliveries: TypeAlias = Sequence[Awaitable[object]]
+Publish: TypeAlias = Callable[[Message, R], Awaitable[Deliveries]]
+"""Called in offset order per partition. Awaiting it hands the records to the producer (in order); it returns their
+delivery futures, which the engine awaits while later results are published already."""
+DeadLetter: TypeAlias = Callable[[Failure], Awaitable[Deliveries]]
+"""The same for a failure."""
+Ack: TypeAlias = Callable[[], None]
+
+
+@dataclass(slots=True, eq=False)
+class Entry(Generic[R]):
+    """A message on its way. `outcome` is set once: the result, or the `Failure`."""
+
+    message: Message
+    ack: Ack
+    held: Held
+    admitted: float
+    outcome: asyncio.Future[R | Failure]
+    deliveries: list[asyncio.Future[object]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Exit(Generic[R]):
+    """What every lane needs: where results go, and how trouble is judged."""
+
+    publish: Publish[R]
+    dead_letter: DeadLetter
+    classify: Classify
+    backoff: Backoff
+    clock: Clock
+    observer: Observer
+    finished: Callable[[Entry[R]], None]
+
+
+class Lane(Generic[R]):
+    """The entries of one partition, in the order in which they were submitted."""
+
+    def __init__(self, way_out: Exit[R], capacity: int) -> None:
+        self._exit = way_out
+        # One place more than can be admitted: for the None that ends a revoked lane.
+        self._submitted: asyncio.Queue[Entry[R] | None] = asyncio.Queue(capacity + 1)
+        self._published: asyncio.Queue[Entry[R] | None] = asyncio.Queue(capacity + 1)
+        self._unacked: deque[Entry[R]] = deque()
+        # Held while records are handed to the producer: a repeat must not overtake, or be overtaken.
+        self._order = asyncio.Lock()
+        self._revoked = False
+
+    def append(self, entry: Entry[R]) -> None:
+        """The next entry. Raises `QueueFull` only if admission let in more than the capacity: a bug."""
+        self._submitted.put_nowait(entry)
+
+    def revoke(self) -> None:
+        """The partition is another worker's now: publish nothing more, acknowledge nothing more.
+
+        What was not published yet is delivered again to the new owner; a late publish from here could put an older
+        value after the new owner's newer one. The lane's tasks end with its last entry.
+        """
+        if not self._revoked:
+            self._revoked = True
+            self._submitted.put_nowait(None)
+
+    async def publish_all(self) -> None:
+        """Hand outcomes to the producer in order, until revoked."""
+        while (entry := await self._submitted.get()) is not None:
+            await entry.outcome
+            async with self._order:
+                await self._send(entry)
+                self._unacked.append(entry)
+            self._published.put_nowait(entry)
+        self._published.put_nowait(None)
+
+    async def ack_all(self) -> None:
+        """Acknowledge in order what is durable, until revoked."""
+        while (entry := await self._published.get()) is not None:
+            await self._delivered(entry)
+            self._unacked.popleft()
+            if not self._revoked:
+                entry.ack()
+                seconds = self._exit.clock.now() - entry.admitted
+                self._exit.observer.acked(*entry.message.source, seconds)
+            self._exit.finished(entry)
+
+    async def _send(self, entry: Entry[R]) -> None:
+        attempt = 0
+        while not self._revoked:
+            attempt += 1
+            outcome = entry.outcome.result()
+            try:
+                if isinstance(outcome, Failure):
+                    deliveries = await self._exit.dead_letter(outcome)
+                else:
+                    deliveries = await self._exit.publish(entry.message, outcome)
+            except Exception as error:  # noqa: BLE001  (classified)
+                await self._recover(entry, error, attempt)
+            else:
+                entry.deliveries = [asyncio.ensure_future(delivery) for delivery in deliveries]
+                return
+
+    async def _delivered(self, entry: Entry[R]) -> None:
+        attempt = 0
+        while True:
+            error = _first_error(await asyncio.gather(*entry.deliveries, return_exceptions=True))
+            if error is None or self._revoked:
+                return
+            attempt += 1
+            async with self._order:
+                await self._recover(entry, error, attempt)
+                # Go back: everything after it is sent again too. Sending only the lost record would put an older
+                # value of a product behind a newer one in a compacted topic.
+                for later in self._unacked:
+                    _ignore(later.deliveries)
+                    await self._send(later)
+
+    async def _recover(self, entry: Entry[R], error: Exception, attempt: int) -> None:
+        """Wait for the next attempt, or make the entry a failure. Raises what must end the process."""
+        verdict = self._exit.classify(error, "io")
+        if isinstance(verdict, Fatal):
+            raise verdict
+        if not isinstance(verdict, Poison):
+            self._exit.observer.retried("publish", type(error).__name__)
+            await self._exit.clock.sleep(self._exit.backoff.delay(attempt))
+            return
+        if isinstance(entry.outcome.result(), Failure):
+            raise Fatal(f"a dead letter cannot be written: {verdict}") from error
+        self._exit.observer.failed("publish", type(error).__name__)
+        failed: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        failed.set_result(Failure(entry.message, "publish", verdict, attempt))
+        entry.outcome = failed
+
+
+def _first_error(results: Iterable[object]) -> Exception | None:
+    for result in results:
+        if isinstance(result, asyncio.CancelledError):
+            # The producer was closed under us: not delivered.
+            return ConnectionError("the delivery was cancelled")
+        if isinstance(result, BaseException):
+            if not isinstance(result, Exception):
+                raise result
+            return result
+    return None
+
+
+def _ignore(deliveries: Iterable[asyncio.Future[object]]) -> None:
+    """Nobody awaits these any more; their exceptions are not news."""
+    for delivery in deliveries:
+        delivery.add_done_callback(lambda done: done.cancelled() or done.exception())

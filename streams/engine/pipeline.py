@@ -1,0 +1,319 @@
+"""The pipeline of a role: admit, stages, publish in order, ack in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from processors.errors import Fatal, Poison
+from streams.engine.backoff import Backoff
+from streams.engine.clock import Clock, LoopClock
+from streams.engine.credits import Credits, Held
+from streams.engine.device import Batcher, Device
+from streams.engine.failures import Classify, Failure, PipelineClosed, Place, classify
+from streams.engine.lanes import Ack, DeadLetter, Entry, Exit, Lane, Publish
+from streams.engine.message import Message
+from streams.engine.observer import NullObserver, Observer
+from streams.engine.stages import CpuStage, DeviceStage, Done, IoStage, Priority, Stage
+
+R = TypeVar("R")
+
+# What a message costs beside its own bytes (task, futures, queue places): without it a million empty messages are free.
+_OVERHEAD_BYTES = 2048
+
+
+def message_bytes(message: Message) -> int:
+    """The credits a message needs at admission: its size and what handling it costs."""
+    return message.size + _OVERHEAD_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What the pipelines of one process share.
+
+    Args:
+        device: the one device.
+        cpu: threads for `CpuStage`s.
+        cpu_threads: how many of them one stage may use at once.
+        backoff: waiting times between attempts.
+        clock: time.
+        observer: metrics.
+        classify: what an exception means (the Kafka side knows more exceptions than the engine).
+    """
+
+    device: Device
+    cpu: Executor
+    cpu_threads: int = 2
+    backoff: Backoff = field(default_factory=Backoff)
+    clock: Clock = field(default_factory=LoopClock)
+    observer: Observer = field(default_factory=NullObserver)
+    classify: Classify = classify
+
+
+class _Failed(Exception):
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.stage)
+        self.failure = failure
+
+
+class _Place:
+    """A stage in its place: its slots, or its batcher."""
+
+    def __init__(self, stage: Stage, engine: Engine, priority: Priority) -> None:
+        self.stage = stage
+        self.batcher: Batcher[Any, Any] | None = None
+        self.kind: Place = "cpu"
+        self._cpu = engine.cpu
+        if isinstance(stage, DeviceStage):
+            self.kind = "device"
+            self.batcher = engine.device.attach(stage, priority)
+        self._slots = asyncio.Semaphore(stage.concurrency if isinstance(stage, IoStage) else engine.cpu_threads)
+        if isinstance(stage, IoStage):
+            self.kind = "io"
+
+    async def run(self, item: Any) -> Any:
+        """One attempt at one item."""
+        if self.batcher is not None:
+            return await self.batcher.submit(item)
+        async with self._slots:
+            if isinstance(self.stage, IoStage):
+                return await self.stage.run(item)
+            assert isinstance(self.stage, CpuStage)
+            return await asyncio.get_running_loop().run_in_executor(self._cpu, self.stage.run, item)
+
+
+class Pipeline(Generic[R]):
+    """Runs messages through `stages`; every submitted message ends in an ack, or the pipeline ends.
+
+    `publish(message, result)` and `dead_letter(failure)` are awaited in offset order per partition; the deliveries
+    they return are awaited before `ack()`, which is called in offset order per partition. `run()` must be running
+    while messages are submitted: it owns every task, and raises what ends the pipeline. Submit the messages of one
+    partition from one task, in offset order.
+
+    Args:
+        name: the role, in task names.
+        stages: applied in order; the first takes the `Message`. What the last returns (or a `Done`) is published.
+        publish: see `lanes.Publish`.
+        dead_letter: see `lanes.DeadLetter`.
+        admission: the credits of this role.
+        engine: what is shared with other pipelines.
+        priority: "query" overtakes "backfill" at the device.
+        charge: credits of a message at admission, e.g. an estimate of the image that its URI names.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        stages: Sequence[Stage],
+        *,
+        publish: Publish[R],
+        dead_letter: DeadLetter,
+        admission: Credits,
+        engine: Engine,
+        priority: Priority = "backfill",
+        charge: Callable[[Message], int] = message_bytes,
+    ) -> None:
+        self.name = name
+        self._engine = engine
+        self._credits = admission
+        self._charge = charge
+        self._places = [_Place(stage, engine, priority) for stage in stages]
+        self._exit: Exit[R] = Exit(
+            publish, dead_letter, engine.classify, engine.backoff, engine.clock, engine.observer, self._finished
+        )
+        self._lanes: dict[tuple[str, int], Lane[R]] = {}
+        self._entries: set[Entry[R]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._admissions: set[asyncio.Future[Held]] = set()
+        self._closing = False
+        self._ended = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._cause: BaseException | None = None
+
+    @property
+    def in_flight(self) -> int:
+        """Messages submitted and not yet acknowledged."""
+        return len(self._entries)
+
+    async def submit(self, message: Message, ack: Ack) -> None:
+        """Take a message; returns when it is admitted, so that a reader out of credits stops reading.
+
+        Raises:
+            PipelineClosed: draining, aborted, or died (with the cause attached). The message was not taken.
+        """
+        self._check_open()
+        held = await self._admit(self._charge(message))
+        try:
+            self._check_open()
+        except PipelineClosed:
+            self._credits.release(held)
+            raise
+        outcome: asyncio.Future[R | Failure] = asyncio.get_running_loop().create_future()
+        entry = Entry(message, ack, held, self._engine.clock.now(), outcome)
+        self._entries.add(entry)
+        self._idle.clear()
+        self._lane(message).append(entry)
+        self._spawn(self._process(entry), f"{self.name}:{message.partition}:{message.offset}")
+        self._engine.observer.credits_held(self._credits.held, self._credits.items)
+
+    async def run(self) -> None:
+        """Own every task until `drain` or `abort`, or until something fatal happens, which is raised."""
+        try:
+            await self._ended.wait()
+        finally:
+            self._closing = True
+            self._ended.set()
+            await self._clean_up()
+        if self._cause is not None:
+            raise self._cause
+
+    async def drain(self) -> None:
+        """Take no more, finish everything that was taken, then end. Raises what ended the pipeline instead, if so."""
+        self._closing = True
+        self._refuse_admissions()
+        if not self._ended.is_set():
+            await self._idle.wait()
+        self._ended.set()
+        if self._cause is not None:
+            raise self._cause
+
+    def abort(self) -> None:
+        """End now. What was not acknowledged will be delivered again."""
+        self._die(None)
+
+    def forget(self, partitions: Iterable[tuple[str, int]]) -> None:
+        """These partitions were revoked: their entries finish, but are neither published nor acknowledged."""
+        for partition in partitions:
+            lane = self._lanes.pop(partition, None)
+            if lane is not None:
+                lane.revoke()
+
+    # ------------------------------------------------------------------ inside
+
+    def _check_open(self) -> None:
+        if self._closing or self._ended.is_set():
+            raise PipelineClosed(f"{self.name} takes no more messages") from self._cause
+
+    async def _admit(self, amount: int) -> Held:
+        request = self._credits.request(amount)
+        if request.done():
+            return request.result()
+        self._admissions.add(request)
+        try:
+            return await request
+        except asyncio.CancelledError:
+            # Granted, and cancelled before this task woke up: without this the credits would be lost for ever.
+            if request.done() and not request.cancelled() and request.exception() is None:
+                self._credits.release(request.result())
+            raise
+        finally:
+            self._admissions.discard(request)
+
+    def _lane(self, message: Message) -> Lane[R]:
+        key = (message.topic, message.partition)
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = Lane(self._exit, self._credits.max_items)
+            label = f"{self.name}:{message.topic}-{message.partition}"
+            self._spawn(lane.publish_all(), f"{label}:publish")
+            self._spawn(lane.ack_all(), f"{label}:ack")
+        return lane
+
+    async def _process(self, entry: Entry[R]) -> None:
+        expected = [place.batcher for place in self._places if place.batcher is not None]
+        for batcher in expected:
+            batcher.expect()
+        try:
+            value: Any = entry.message
+            for place in self._places:
+                if place.batcher is not None:
+                    expected.remove(place.batcher)
+                value = await self._attempts(place, value, entry)
+                if isinstance(value, Done):
+                    value = value.result
+                    break
+            entry.outcome.set_result(value)
+        except _Failed as failed:
+            self._engine.observer.failed(failed.failure.stage, type(failed.failure.cause).__name__)
+            entry.outcome.set_result(failed.failure)
+        finally:
+            for batcher in expected:
+                batcher.arrived()
+
+    async def _attempts(self, place: _Place, item: Any, entry: Entry[R]) -> Any:
+        """One stage for one item, until it succeeds or turns out to be hopeless."""
+        stage, clock, observer = place.stage, self._engine.clock, self._engine.observer
+        started, attempt, counted = clock.now(), 0, place.batcher is None
+        while True:
+            attempt += 1
+            try:
+                work = place.run(item)
+                if place.batcher is not None and not counted:
+                    counted = True
+                    place.batcher.arrived()
+                value = await work
+            except Exception as error:
+                verdict = self._engine.classify(error, place.kind)
+                if isinstance(verdict, Fatal):
+                    raise verdict  # noqa: B904  (it is the error, or has it as its cause)
+                if isinstance(verdict, Poison):
+                    raise _Failed(Failure(entry.message, stage.name, verdict, attempt)) from error
+                observer.retried(stage.name, type(error).__name__)
+            else:
+                if stage.size is not None and not isinstance(value, Done):
+                    self._credits.resize(entry.held, stage.size(value) + _OVERHEAD_BYTES)
+                observer.stage_done(stage.name, clock.now() - started)
+                return value
+            await clock.sleep(self._engine.backoff.delay(attempt))
+
+    def _finished(self, entry: Entry[R]) -> None:
+        self._entries.discard(entry)
+        self._credits.release(entry.held)
+        self._engine.observer.credits_held(self._credits.held, self._credits.items)
+        if not self._entries:
+            self._idle.set()
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done)
+
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            # A stage that lets a cancellation of its own escape would leave a message without an outcome for ever.
+            self._die(Fatal(f"{task.get_name()} was cancelled from outside"))
+        elif (error := task.exception()) is not None:
+            self._die(error)
+
+    def _die(self, cause: BaseException | None) -> None:
+        if self._ended.is_set():
+            return
+        self._cause = cause
+        self._closing = True
+        self._ended.set()
+        self._idle.set()  # wakes `drain`
+        self._refuse_admissions()
+
+    def _refuse_admissions(self) -> None:
+        for request in list(self._admissions):
+            if not request.done():
+                refused = PipelineClosed(f"{self.name} takes no more messages")
+                refused.__cause__ = self._cause
+                request.set_exception(refused)
+
+    async def _clean_up(self) -> None:
+        self._refuse_admissions()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for place in self._places:
+            if place.batcher is not None:
+                self._engine.device.detach(place.batcher)
+        for entry in list(self._entries):
+            self._finished(entry)

@@ -1,0 +1,85 @@
+"""The kinds of stage a pipeline is made of. A stage may return `Done(result)` to leave the pipeline early.
+
+Every stage raises `Poison` for an item that can never succeed, `Retryable` for trouble that is not the item's fault
+(retried with back-off, without limit), `Fatal` to end the process. Any other exception: see `failures.classify`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
+
+T = TypeVar("T")
+U = TypeVar("U")
+R = TypeVar("R")
+
+Priority: TypeAlias = Literal["query", "backfill"]
+"""Queries overtake backfill wherever they wait for the device."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Generic[R]):
+    """The final result: the remaining stages are skipped (a delete, a memoised answer)."""
+
+    result: R
+
+
+@dataclass(frozen=True, slots=True)
+class IoStage(Generic[T, U]):
+    """Awaits: fetch, store, memo. At most `concurrency` items at once.
+
+    Args:
+        name: stage name, as it stands in metrics and dead letters.
+        run: the work for one item.
+        concurrency: items at once.
+        size: bytes that the result keeps in memory; replaces the message's credits. None: unchanged.
+    """
+
+    name: str
+    run: Callable[[T], Awaitable[U | Done[Any]]]
+    concurrency: int = 16
+    size: Callable[[U], int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CpuStage(Generic[T, U]):
+    """Computes in a thread: decode, prepare, finish. `run` must be thread-safe; `size` as in `IoStage`."""
+
+    name: str
+    run: Callable[[T], U | Done[Any]]
+    size: Callable[[U], int] | None = None
+
+
+def one(_item: Any) -> int:
+    """The cost of an item where only their number counts."""
+    return 1
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceStage(Generic[T, U]):
+    """Computes in batches on the one device thread.
+
+    A batch closes when it holds `max_items`, when the next item would exceed `max_cost`, when its first item has
+    waited `wait_s`, or when the device is idle and nothing more is on its way to this stage.
+
+    Args:
+        name: stage name.
+        run: a batch in, a list of the same length and order out. Called from one thread only.
+        max_items: largest batch.
+        max_cost: largest total of `cost` (pixels, tokens); an item above it goes alone. 0: no limit.
+        cost: of one item.
+        wait_s: longest wait of the first item, in seconds.
+        size: as in `IoStage`.
+    """
+
+    name: str
+    run: Callable[[Sequence[T]], list[U]]
+    max_items: int = 16
+    max_cost: int = 0
+    cost: Callable[[T], int] = one
+    wait_s: float = 0.02
+    size: Callable[[U], int] | None = None
+
+
+Stage: TypeAlias = IoStage[Any, Any] | CpuStage[Any, Any] | DeviceStage[Any, Any]
