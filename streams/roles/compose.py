@@ -1,0 +1,271 @@
+"""`compose`: a shopper's query becomes a result. Read it from top to bottom:
+
+    read (check it; get the photo, or look the product up) → open → embed → answer (fuse, ask all shards, merge, publish)
+
+A query is never left without an answer: what cannot be answered gets a result that says why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from infra.fetch import Fetcher
+from models.ports import ImageEncoder, Raw, Ready, TextEncoder
+from processors import decode, fusion
+from processors.errors import Poison
+from processors.merge import merge
+from processors.values import Pixels, Vector
+from streams import codecs, topics
+from streams.engine.failures import Failure
+from streams.engine.message import Message
+from streams.engine.stages import CpuStage, DeviceStage, Done, IoStage, Stage
+from streams.records import (
+    Answer,
+    Found,
+    Hits,
+    LookupProbe,
+    Query,
+    QueryError,
+    Result,
+    SearchProbe,
+    Shards,
+)
+from streams.roles.board import Board, all_answered
+
+QUERY_SIDE = 512
+"""Longest side, in pixels, that is kept of a query's photo: no garment is cut out of it."""
+MARGIN_S = 0.05
+"""Kept back from the deadline for publishing the result."""
+SLERP = 0.5
+"""Where on the arc from image to text a query without a known reference lies (docs/models/encoder.md)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What the query starts from: a product of the catalogue, a photo, or nothing but words."""
+
+    product_id: str = ""
+    vector: Vector | None = None
+    facets: tuple[tuple[str, str], ...] = ()
+    data: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A checked query. `deadline` in seconds since the epoch; `started` likewise."""
+
+    message: Message
+    query: Query
+    started: float
+    deadline: float
+    reference: Reference
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """All that the encoders must embed for one query."""
+
+    asked: Asked
+    edit: fusion.ParsedEdit
+    pixels: Pixels | None
+    image: Ready | None
+    texts: tuple[Ready, ...]
+    directed: bool  # texts = (edited caption, reference caption); otherwise texts = (what was typed,)
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """A query with its vectors."""
+
+    prepared: Prepared
+    image: Vector | None
+    texts: tuple[Vector, ...]
+
+
+Publish = Callable[[Message, Result], Awaitable[None]]
+"""Publishes a result and returns when the broker has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compose:
+    """The stages of the role; everything it needs is handed in."""
+
+    fetcher: Fetcher
+    images: ImageEncoder
+    texts: TextEncoder
+    board: Board
+    publish: Publish
+    now: Callable[[], float]
+    limits: decode.DecodeLimits
+    partitions: int
+    batch_items: int
+
+    def stages(self) -> tuple[Stage, ...]:
+        """The role's story. Results leave from `answer`: a query that waits for its shards delays no other."""
+        return (
+            IoStage("read", self.answering(self.read), concurrency=256),
+            CpuStage("open", self.open),
+            DeviceStage("embed", self.embed, max_items=self.batch_items, wait_s=0.002),
+            IoStage("answer", self.answer, concurrency=256),
+        )
+
+    def answering(
+        self, step: Callable[[Message], Awaitable[Asked | Done[None]]]
+    ) -> Callable[[Message], Awaitable[Asked | Done[None]]]:
+        """Wrap `read`: a bad query is not a dead letter, its asker waits."""
+
+        async def run(message: Message) -> Asked | Done[None]:
+            try:
+                return await step(message)
+            except Poison as error:
+                await self.refuse(message, "bad_query", str(error))
+                return Done(None)
+
+        return run
+
+    async def read(self, message: Message) -> Asked | Done[None]:
+        """Check the query, and get what it starts from."""
+        started = self.now()
+        query = codecs.decode_query(message)
+        deadline = max(message.timestamp_ms / 1000, 0.0) + query.deadline_ms / 1000
+        if deadline <= started:
+            await self.refuse(message, "deadline_exceeded", "the deadline passed before the query was read")
+            return Done(None)
+        asked = Asked(message, query, started, deadline, Reference())
+        if query.image is None:
+            return asked
+        if query.image.product_id is not None:
+            return await self._look_up(asked, query.image.product_id)
+        data = query.image.bytes
+        if data is None and query.image.uri is not None:
+            async with asyncio.timeout(max(deadline - self.now(), 0.0)):
+                data = await self.fetcher.fetch(query.image.uri)
+        return Asked(message, query, started, deadline, Reference(data=data or b""))
+
+    async def _look_up(self, asked: Asked, product_id: str) -> Asked | Done[None]:
+        """Ask the shards for the product; the one that holds it answers for all."""
+        probe = LookupProbe(
+            query_id=asked.message.event_id("lookup"),
+            product_id=product_id,
+            deadline=asked.deadline - MARGIN_S,
+            min_offsets=asked.query.min_offsets,
+        )
+        answers = await self.board.ask(probe, lambda got: all_answered(got) or _found(got) is not None)
+        found = _found(answers)
+        if found is None or found.vector is None:
+            missing = f"the catalogue has no product {product_id!r}"
+            if not all_answered(answers):
+                missing = (
+                    f"{len(answers)} of {self.partitions} shards answered in time; none of them has {product_id!r}"
+                )
+            await self.refuse(asked.message, "unknown_product", f"image.product_id: {missing}")
+            return Done(None)
+        vector = np.frombuffer(found.vector, dtype="<f4")
+        reference = Reference(product_id, vector, tuple(sorted(found.facets.items())))
+        return Asked(asked.message, asked.query, asked.started, asked.deadline, reference)
+
+    def open(self, asked: Asked) -> Prepared:
+        """Decode the photo, read the edit, and word what it starts from and what it asks for."""
+        reference, pixels, image = asked.reference, None, None
+        facets = dict(reference.facets)
+        if reference.data:
+            pixels = decode.decode(reference.data, self.limits, max_side=QUERY_SIDE).pixels
+            image = self.images.prepare(pixels)
+        edit = fusion.parse_edit(asked.query.text or "")
+        captions = fusion.captions_for(facets, edit) if facets and edit.text else None
+        if captions is not None:
+            texts = (self.texts.prepare(captions[1]), self.texts.prepare(captions[0]))
+        else:
+            texts = (self.texts.prepare(edit.text),) if edit.text else ()
+        return Prepared(asked, edit, pixels, image, texts, directed=captions is not None)
+
+    def embed(self, batch: Sequence[Prepared]) -> list[Embedded]:
+        """One pass of each encoder over all queries."""
+        images: list[Raw] = self.images.forward([p.image for p in batch if p.image is not None])
+        texts: list[Raw] = self.texts.forward([ready for p in batch for ready in p.texts])
+        next_image, next_text = iter(images), iter(texts)
+        return [
+            Embedded(
+                prepared,
+                None if prepared.pixels is None else self.images.finish(prepared.pixels, next(next_image)),
+                tuple(self.texts.finish("", next(next_text)) for _ in prepared.texts),
+            )
+            for prepared in batch
+        ]
+
+    async def answer(self, embedded: Embedded) -> None:
+        """Fuse, ask every shard, merge what came in time, publish."""
+        asked = embedded.prepared.asked
+        query, message = asked.query, asked.message
+        probe = SearchProbe(
+            query_id=message.event_id("search"),
+            vector=self.fused(embedded).astype("<f4").tobytes(),
+            encoder=self.images.fingerprint,
+            top_k=query.top_k,
+            deadline=asked.deadline - MARGIN_S,
+            filters=query.filters,
+            exclude=embedded.prepared.edit.exclude,
+            exclude_products=(asked.reference.product_id,) if asked.reference.product_id else (),
+            min_offsets=query.min_offsets,
+        )
+        answers = await self.board.ask(probe, all_answered)
+        await self.publish(message, self.result(query, answers, asked.started))
+
+    def fused(self, embedded: Embedded) -> Vector:
+        """The query's vector: by direction where the reference's attributes are known, else between image and text."""
+        image = embedded.image if embedded.image is not None else embedded.prepared.asked.reference.vector
+        if image is None:
+            return embedded.texts[0]
+        if not embedded.texts:
+            return image
+        if embedded.prepared.directed:
+            return fusion.fuse_direction(image, embedded.texts[0], embedded.texts[1])
+        return fusion.fuse_slerp(image, embedded.texts[0], SLERP)
+
+    def result(self, query: Query, answers: dict[int, Answer], started: float) -> Result:
+        """The merged result; `partial` when a shard is missing, or had not applied what the query asked for."""
+        shards = [answer for answer in answers.values() if isinstance(answer, Hits)]
+        of = shards[0].of if shards else self.partitions
+        good = [shard for shard in shards if not shard.error]
+        return Result(
+            query_id=query.query_id,
+            hits=tuple(merge([shard.hits for shard in good], query.top_k)),
+            partial=len(good) < of or not all(shard.fresh for shard in good),
+            generation=min((shard.generation for shard in good), default=""),
+            applied_offsets={f"{topics.ITEMS}-{s.partition}": s.applied_offset for s in sorted(good, key=_partition)},
+            shards=Shards(answered=len(good), of=of),
+            took_ms=round((self.now() - started) * 1000),
+        )
+
+    async def refuse(self, message: Message, code: str, cause: str) -> None:
+        """Answer with an error."""
+        error = QueryError(code=code, message=cause)
+        nothing = Shards(answered=0, of=self.partitions)
+        result = Result(
+            codecs.query_key(message),
+            (),
+            partial=False,
+            generation="",
+            applied_offsets={},
+            shards=nothing,
+            took_ms=0,
+            error=error,
+        )
+        await self.publish(message, result)
+
+    async def failed(self, failure: Failure) -> Sequence[Awaitable[object]]:
+        """What the engine gives up on (a photo that does not decode): an error result instead of a dead letter."""
+        await self.refuse(failure.message, "bad_query", str(failure.error))
+        return ()
+
+
+def _found(answers: dict[int, Answer]) -> Found | None:
+    return next((a for a in answers.values() if isinstance(a, Found) and a.vector is not None), None)
+
+
+def _partition(answer: Hits) -> int:
+    return answer.partition
