@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from processors.values import Garment
+from processors.garments import main_garment
 from streams.records import Caption
 
 FALLBACK_COLOURS = ("red", "navy", "black")
@@ -20,16 +20,6 @@ class Ask:
     text: str
 
 
-def main_garment(caption: Caption) -> Garment | None:
-    """The garment that a shopper would name the product after: the largest of those that were found."""
-    return max(caption.evidence.garments, key=_area, default=None)
-
-
-def _area(garment: Garment) -> float:
-    x0, y0, x1, y1 = garment.box
-    return (x1 - x0) * (y1 - y0)
-
-
 def choose(captions: Sequence[Caption], count: int = 3) -> list[Ask]:
     """`count` queries, about different categories where there are enough; empty only for an empty catalogue.
 
@@ -38,7 +28,7 @@ def choose(captions: Sequence[Caption], count: int = 3) -> list[Ask]:
     """
     coloured: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for caption in sorted(captions, key=lambda c: c.product_id):
-        garment = main_garment(caption)
+        garment = main_garment(caption.evidence.garments)
         if garment is not None and garment.colours:
             coloured[garment.category].append((caption.product_id, garment.colours[0].name))
     # The categories with the most colours first: there a query about colour tells most.

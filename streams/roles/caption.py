@@ -1,0 +1,210 @@
+"""`caption`: an item becomes a caption. Read it from top to bottom:
+
+read (or recall what was written before) → neighbours vote on fabric and gender → evidence → write, verify → caption
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import msgspec
+import numpy as np
+import structlog
+
+from index_sync.bank import LabelledBank
+from models.ports import Writer, WriterRequest
+from processors import attributes, captions, evidence
+from processors.errors import Fatal, Retryable
+from processors.garments import main_garment
+from processors.values import Attribute, CaptionText, Evidence, Garment, Metadata, StyleExample, Vector
+from streams import codecs
+from streams.engine.message import Message
+from streams.engine.stages import CpuStage, DeviceStage, Done, IoStage, Stage
+from streams.memo import Memo
+from streams.records import Caption, Item, Lineage
+from streams.version import VERSION
+
+log = structlog.get_logger("weft.caption")
+
+VOTED = ("fabric", "gender")
+"""The facets that a photo alone does not tell, and neighbours do."""
+STYLE_EXAMPLES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """The product is gone."""
+
+    product_id: str
+
+
+Captioned: TypeAlias = Caption | Deleted
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """An item, and the hash of the very bytes it came as: the key of its memo."""
+
+    item: Item
+    digest: str
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """An item with its evidence, made ready for the language model."""
+
+    read: Read
+    request: WriterRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A caption that holds."""
+
+    read: Read
+    evidence: Evidence
+    text: CaptionText
+
+
+class Remembered(msgspec.Struct, frozen=True):
+    """The memoised part of a caption."""
+
+    evidence: Evidence
+    text: CaptionText
+
+
+@dataclass(frozen=True, slots=True)
+class Captioner:
+    """The stages of the role; everything it needs is handed in."""
+
+    writer: Writer
+    bank: LabelledBank
+    memo: Memo
+    calibration: attributes.Calibration
+    batch_items: int
+    batch_wait_s: float
+
+    def stages(self) -> tuple[Stage, ...]:
+        """The role's story."""
+        return (
+            IoStage("read", self.read, concurrency=32),
+            CpuStage("evidence", self.pack),
+            DeviceStage("write", self.write, max_items=self.batch_items, wait_s=self.batch_wait_s),
+            IoStage("remember", self.remember),
+        )
+
+    async def read(self, message: Message) -> Read | Done[Captioned]:
+        """Decode the item; what was written about these very bytes before is published again as it was."""
+        item = codecs.decode_item(message)
+        if item is None:
+            return Done(Deleted(codecs.product_key(message)))
+        digest = hashlib.sha256(message.value or b"").hexdigest()
+        seed = int.from_bytes(bytes.fromhex(digest)[:4], "big") & 0x7FFFFFFF
+        read = Read(item, digest, seed)
+        known = await self.memo.get(digest)
+        if known is not None:
+            kept = msgspec.msgpack.decode(known, type=Remembered)
+            return Done(self._caption(read, kept.evidence, kept.text))
+        return read
+
+    def pack(self, read: Read) -> Packed:
+        """Build the evidence pack: what was seen, what the shop said, and what the neighbours agree on."""
+        item = read.item
+        main = main_garment(item.garments, item.metadata.category)
+        garments = [self._with_attributes(item, garment, stated=garment is main) for garment in item.garments]
+        pack = evidence.build(garments, self._style_examples(item))
+        request = WriterRequest(pack, captions.tone_of(item.product_id), read.seed)
+        return Packed(read, request)
+
+    def _with_attributes(self, item: Item, garment: Garment, *, stated: bool) -> Garment:
+        """The shop's own word counts for the garment it sells; the neighbours' votes for everything it left open."""
+        decided: dict[str, Attribute] = dict(attributes.attributes_of(item.metadata)) if stated else {}
+        vector = _vector_of(item, garment.id)
+        for facet in VOTED:
+            if facet not in decided and vector is not None:
+                found = self.bank.neighbours(vector, self.calibration.k, exclude=item.product_id)
+                vote = attributes.vote(found, facet, self.calibration)
+                if vote is not None:
+                    decided[facet] = vote
+        return msgspec.structs.replace(garment, attributes=decided)
+
+    def _style_examples(self, item: Item) -> tuple[StyleExample, ...]:
+        vector = _vector_of(item, "whole")
+        if vector is None:
+            return ()
+        found = self.bank.neighbours(vector, STYLE_EXAMPLES, exclude=item.product_id)
+        return tuple(StyleExample(n.product_id, n.text) for n in found if n.text)
+
+    def write(self, batch: Sequence[Packed]) -> list[Written]:
+        """One draft for all; a second one for those that claim what the evidence lacks; then the rule-based writer."""
+        first = self._drafts([packed.request for packed in batch])
+        verdicts = [captions.judge(raw, p.request.evidence) for raw, p in zip(first, batch, strict=True)]
+        again = [n for n, verdict in enumerate(verdicts) if isinstance(verdict, captions.Rejected)]
+        retries = [_reseeded(batch[n].request) for n in again]
+        second = dict(zip(again, self._drafts(retries), strict=True))
+        return [
+            self._settled(packed, [raw, second[n]] if n in second else [raw])
+            for n, (packed, raw) in enumerate(zip(batch, first, strict=True))
+        ]
+
+    def _drafts(self, requests: Sequence[WriterRequest]) -> list[str]:
+        """Raw drafts; empty ones where the language model fails, so that the rule-based writer takes over."""
+        try:
+            raws = self.writer.forward([self.writer.prepare(request) for request in requests])
+            return [self.writer.finish(request, raw) for request, raw in zip(requests, raws, strict=True)]
+        except (Retryable, Fatal):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a model library raises, the product gets its caption
+            log.warning("the language model failed; the rule-based writer takes over", error=repr(error))
+            return ["" for _ in requests]
+
+    def _settled(self, packed: Packed, raws: Sequence[str]) -> Written:
+        request = packed.request
+        settled = captions.settle(raws, request.evidence, request.tone, request.seed)
+        return Written(packed.read, request.evidence, settled.caption)
+
+    async def remember(self, written: Written) -> Captioned:
+        """Keep what was written, so that a re-delivery publishes the same bytes; the first writer wins."""
+        kept = await self.memo.put(
+            written.read.digest, msgspec.msgpack.encode(Remembered(written.evidence, written.text))
+        )
+        remembered = msgspec.msgpack.decode(kept, type=Remembered)
+        return self._caption(written.read, remembered.evidence, remembered.text)
+
+    def _caption(self, read: Read, pack: Evidence, text: CaptionText) -> Caption:
+        item = read.item
+        return Caption(
+            product_id=item.product_id,
+            caption=text.caption,
+            hashtags=text.hashtags,
+            evidence=pack,
+            spans=text.spans,
+            coverage=text.coverage,
+            writer=text.writer,
+            lineage=Lineage(
+                source=item.source,
+                detector=item.detector,
+                encoder=item.encoder,
+                writer=self.writer.fingerprint,
+                prompt=self.writer.prompt_fingerprint,
+                version=VERSION,
+            ),
+        )
+
+
+def _vector_of(item: Item, view_id: str) -> Vector | None:
+    view = next((view for view in item.views if view.id == view_id), None)
+    return None if view is None else np.frombuffer(view.vector, dtype="<f4")
+
+
+def _reseeded(request: WriterRequest) -> WriterRequest:
+    return msgspec.structs.replace(request, seed=captions.second_seed(request.seed))
+
+
+def labels_of(metadata: Metadata) -> dict[str, str]:
+    """What a labelled product may teach its neighbours."""
+    return {facet: a.value for facet, a in attributes.attributes_of(metadata).items() if facet in VOTED}
