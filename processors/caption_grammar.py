@@ -1,0 +1,207 @@
+"""A seeded grammar from evidence packs to captions: the rule-based writer, and the text the language model learns from.
+
+Everything it states is in the pack, and everything `processors.evidence.render` shows of the pack it states.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Sequence
+
+from processors import caption_phrases as phrases
+from processors.evidence import attribute, colours, stateable, worth_stating
+from processors.values import Evidence, Garment
+from processors.vocabulary import CATEGORY_NOUNS, clean
+
+_PLURAL = frozenset(("sunglass", "pants", "shorts", "shoe"))
+_OWNERS = {"women": "women's", "men": "men's", "boys": "boys'", "girls": "girls'", "kids": "kids'", "unisex": "unisex"}
+_AUDIENCE = {"unisex": "unisex wear"}
+
+
+def compose(evidence: Evidence, tone: str, seed: int) -> tuple[str, tuple[str, ...]]:
+    """Two or three sentences and 8 to 12 hashtags in `tone` (one of `TONES`), the same for the same arguments."""
+    rng = random.Random(f"{tone}:{seed}")
+    garments = worth_stating(evidence)
+    garments = tuple(g for g in garments if stateable("category", g.category))
+    if not garments:
+        lead = _expand(rng.choice(phrases.NEUTRAL_LEADS[tone]), rng)
+        return f"{lead} {_closer(tone, rng)}", _neutral_tags(tone, rng, rng.randint(8, 10))
+    return _Story(garments, tone, rng).text(), _hashtags(garments, tone, rng)
+
+
+class _Story:
+    """One caption in the making: the first garment leads, its facts follow, the other garments join."""
+
+    def __init__(self, garments: Sequence[Garment], tone: str, rng: random.Random) -> None:
+        self._garments = garments
+        self._tone = tone
+        self._rng = rng
+        self._first = garments[0]
+        self._noun = _noun(self._first, rng)
+        self._plural = _is_plural(self._first)
+        self._fabric = attribute(self._first, "fabric")
+        self._gender = attribute(self._first, "gender")
+
+    def text(self) -> str:
+        rng = self._rng
+        rest = self._garments[1:]
+        later_fabric = bool(self._fabric) and rng.random() < 0.35
+        gender_place = rng.choice(("before", "before", "after", "later")) if self._gender else "none"
+        phrase = self._phrase(fabric=not later_fabric, gender=gender_place)
+        inline = bool(rest) and rng.random() < 0.35
+        if inline:
+            phrase = f"{phrase} {rng.choice(('worn with', 'alongside', 'next to', 'and'))} {self._others(rest)}"
+        sentences = [self._fill(rng.choice(phrases.LEADS[self._tone]), phrase)]
+        fact = self._fact(fabric=later_fabric, gender=gender_place == "later")
+        if fact:
+            sentences.append(fact)
+        if rest and not inline:
+            sentences.append(self._fill(rng.choice(phrases.OTHERS[self._tone]), others=rest))
+        if len(sentences) == 1 or (len(sentences) == 2 and rng.random() < 0.7):
+            sentences.append(_closer(self._tone, rng))
+        return " ".join(sentences)
+
+    def _phrase(self, *, fabric: bool, gender: str) -> str:
+        """The first garment as a noun phrase with its article."""
+        stated = self._fabric if fabric else ""
+        owner = _OWNERS[self._gender] if gender == "before" else ""
+        text = _noun_phrase(self._first, self._noun, stated, owner, self._rng)
+        text = f"a pair of {text}" if self._plural and self._rng.random() < 0.3 else _article(text, self._plural)
+        return f"{text} for {_audience(self._gender)}" if gender == "after" else text
+
+    def _fact(self, *, fabric: bool, gender: bool) -> str:
+        tone = self._tone
+        if fabric and gender:
+            choices = phrases.BOTH_FACTS
+        elif fabric:
+            choices = phrases.FABRIC_FACTS[tone]
+        elif gender:
+            choices = phrases.GENDER_FACTS[tone]
+        else:
+            return ""
+        return self._fill(self._rng.choice(choices)) + "."
+
+    def _others(self, rest: Sequence[Garment]) -> str:
+        """The other garments as a list: "black shoes, a brown leather bag and a white hat"."""
+        said = []
+        for garment in rest:
+            gender = attribute(garment, "gender")
+            owner = _OWNERS.get(gender, "") if gender != self._gender else ""
+            noun = _noun(garment, self._rng)
+            text = _noun_phrase(garment, noun, attribute(garment, "fabric"), owner, None)
+            said.append(_article(text, _is_plural(garment)))
+        return said[0] if len(said) == 1 else f"{', '.join(said[:-1])} and {said[-1]}"
+
+    def _fill(self, template: str, phrase: str = "", others: Sequence[Garment] = ()) -> str:
+        several = len(others) > 1 or any(_is_plural(garment) for garment in others)
+        text = _expand(template, self._rng)
+        text = re.sub(r"<([^|>]*)\|([^>]*)>", r"\2" if self._plural else r"\1", text)
+        text = re.sub(r"\(([^|)]*)\|([^)]*)\)", r"\2" if several else r"\1", text)
+        rest = self._others(others) if others else ""
+        owner = _OWNERS.get(self._gender, "")
+        slots = {
+            "a": phrase, "A": _capital(phrase), "n": self._noun, "It": "They" if self._plural else "It",
+            "fabric": self._fabric, "gender": _audience(self._gender), "owner": owner, "owner_cap": _capital(owner),
+            "others": rest, "Others": _capital(rest),
+        }  # fmt: skip
+        text = re.sub(r"\{(\w+)\}", lambda match: slots[match.group(1)], text)
+        return _capital(text)
+
+
+def _noun_phrase(garment: Garment, noun: str, fabric: str, owner: str, rng: random.Random | None) -> str:
+    """Colour, pattern and fabric before the noun or, for variety, after it; sleeves and neckline last."""
+    shades = colours(garment)
+    colour = " and ".join(shades)
+    pattern = attribute(garment, "pattern")
+    sleeve, neckline, length = (attribute(garment, facet) for facet in ("sleeve", "neckline", "length"))
+    bare = sleeve if sleeve == "sleeveless" else ""
+    draw = rng.random() if rng else 0.0
+    before, after = [owner, bare, length, colour, pattern, fabric], ""
+    if colour and draw > 0.85:
+        before, after = [owner, bare, length, pattern, fabric], f" in {colour}"
+    elif colour and fabric and draw > 0.7:
+        before, after = [owner, bare, length, pattern], f" in {colour} {fabric}"
+    elif colour and pattern and draw > 0.4:
+        before = [owner, bare, length, pattern, colour, fabric]
+    details = [f"{sleeve} sleeves" if sleeve and not bare else "", _neck(neckline)]
+    tail = " and ".join(detail for detail in details if detail)
+    return " ".join(word for word in [*before, noun] if word) + after + (f" with {tail}" if tail else "")
+
+
+def _neck(neckline: str) -> str:
+    if not neckline:
+        return ""
+    return "a collar" if neckline == "collar" else f"{'an' if neckline[0] in 'aeiou' else 'a'} {neckline} neckline"
+
+
+def _hashtags(garments: Sequence[Garment], tone: str, rng: random.Random) -> tuple[str, ...]:
+    """Four to seven tags that state facts, surest garment first, then neutral ones: 8 to 12 in all."""
+    total = rng.randint(8, 12)
+    facts: list[str] = []
+    for n, garment in enumerate(garments):
+        options = _fact_tags(garment, rng)
+        rng.shuffle(options)
+        facts += options[: 4 if n == 0 else 2]
+    facts = list(dict.fromkeys(facts))[: total - 3]
+    neutral = [tag for tag in _neutral_tags(tone, rng, total) if tag not in facts]
+    return (*facts, *neutral[: total - len(facts)])
+
+
+def _fact_tags(garment: Garment, rng: random.Random) -> list[str]:
+    noun = _noun(garment, rng)
+    gender = attribute(garment, "gender")
+    fabric, pattern = attribute(garment, "fabric"), attribute(garment, "pattern")
+    tags = [noun]
+    for colour in colours(garment):
+        tags += [f"{colour} {noun}", f"{colour} {rng.choice(('look', 'style', 'outfit'))}"]
+    if fabric:
+        tags += [f"{fabric} {noun}", f"{fabric} {rng.choice(('style', 'season', 'love'))}"]
+    if pattern:
+        tags.append(f"{pattern} {noun}")
+    tags += phrases.GENDER_TAGS.get(gender, ())[: rng.randint(1, 2)]
+    return ["#" + "".join(clean(tag).split()) for tag in tags]
+
+
+def _neutral_tags(tone: str, rng: random.Random, count: int) -> tuple[str, ...]:
+    own = rng.sample(phrases.NEUTRAL_TAGS[tone], k=3)
+    common = rng.sample(phrases.COMMON_TAGS, k=max(0, count - 3))
+    return tuple(f"#{tag}" for tag in (*own, *common))
+
+
+def _noun(garment: Garment, rng: random.Random) -> str:
+    nouns = {"shirt": ("shirt", "shirt", "top"), "pants": ("trousers", "pants")}
+    fallback = CATEGORY_NOUNS.get(garment.category, (clean(garment.category),))[:1]
+    return rng.choice(nouns.get(garment.category, fallback))
+
+
+def _is_plural(garment: Garment) -> bool:
+    return garment.category in _PLURAL or (
+        garment.category not in CATEGORY_NOUNS and clean(garment.category).endswith("s")
+    )
+
+
+def _audience(gender: str) -> str:
+    return _AUDIENCE.get(gender, gender)
+
+
+def _article(text: str, plural: bool) -> str:
+    if plural:
+        return text
+    vowel = text[:1] in "aeiou" and not text.startswith(("unisex", "uni"))
+    return f"{'an' if vowel else 'a'} {text}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _closer(tone: str, rng: random.Random) -> str:
+    return _capital(_expand(rng.choice(phrases.CLOSERS[tone]), rng))
+
+
+def _expand(text: str, rng: random.Random) -> str:
+    """Settle the choices `[a|b]`, the innermost first."""
+    while (match := re.search(r"\[([^\[\]]*)\]", text)) is not None:
+        text = text[: match.start()] + rng.choice(match.group(1).split("|")) + text[match.end() :]
+    return text

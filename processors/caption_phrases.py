@@ -1,0 +1,190 @@
+"""The sentences of the caption grammar. `[a|b]` is a choice, `<is|are>` agrees with the first garment, `{slot}` is filled.
+
+Slots: `{a}` the first garment as a phrase ("a navy linen dress"), `{A}` the same at the start of a sentence, `{n}` its
+plain noun, `{It}` "It" or "They", `{fabric}`, `{gender}` ("women"), `{owner}` ("women's"), `{others}` the other
+garments, `{Others}` at the start of a sentence; `(s|)` agrees with `{others}`. No phrase may hold a word that claims
+anything (`processors.vocabulary`); a test holds them to it.
+"""
+
+from __future__ import annotations
+
+TONES: tuple[str, ...] = ("plain", "warm", "editorial", "playful")
+
+LEADS: dict[str, tuple[str, ...]] = {
+    "plain": (
+        "{A}[, ready to wear| for everyday wear||, simple and neat].",
+        "<This is|These are> {a}[||, shown as worn|, easy to place].",
+        "Here <is|are> {a}[| to wear often| for regular use].",
+        "The look starts with {a}.",
+        "{A} <makes|make> up the [main part|centre|heart] of this look.",
+        "The main piece: {a}.",
+        "[Shown here|Pictured|On view|In this photo]: {a}.",
+        "{A} <leads|lead> this [outfit|look].",
+    ),
+    "warm": (
+        "{A} you will [reach for|come back to|want close by] [again and again|all week|every time].",
+        "Meet {a}[, made to be loved|, an instant friend|, gentle and easy|].",
+        "There is something [lovely|kind|comforting|cheering] about {a}.",
+        "{A} <feels|feel> like [home|a good morning|an old friend|a quiet smile].",
+        "Build your day around {a}[| and slow down a little].",
+        "We [love|adore|keep smiling at] {a}[| for days that matter|, and you might too].",
+        "{A}, chosen with [care|love|you in mind].",
+        "Say yes to {a}[| this weekend| and to an easy day].",
+    ),
+    "editorial": (
+        "{A} <sets|set> the [tone|pace|scene|mood].",
+        "[The season|The story|The mood|The edit] opens with {a}.",
+        "{A}, [composed|considered|quietly sure|precise] and [unhurried|assured|poised|measured].",
+        "Consider {a}: [proportion|line|restraint|clarity] first, [everything else after|the rest will follow].",
+        "A study in [ease|balance|restraint|poise]: {a}.",
+        "{A} <anchors|anchor> the [frame|look|silhouette|composition].",
+        "Attention falls on {a}.",
+        "Nothing here is accidental, least of all {a}.",
+    ),
+    "playful": (
+        "Say hello to {a}[!|, your new favourite.]",
+        "{A}: [yes, please|count us in|absolutely|oh, go on then]!",
+        "Plot twist: {a}[!| for the win!]",
+        "{A} just [entered the chat|walked in|took over].",
+        "[Guess who|Look what] showed up: {a}!",
+        "Warning: {a} may cause [compliments|double takes|happy dancing].",
+        "Mood of the day: {a}.",
+        "[Step aside, boring days|Move over, Monday|Hello, weekend]: {a} [coming through|on duty|reporting in]!",
+    ),
+}
+
+# A fact of the first garment that its own phrase left out.
+FABRIC_FACTS: dict[str, tuple[str, ...]] = {
+    "plain": ("{It} <is|are> made of {fabric}", "The {n} <is|are> [in|cut from] {fabric}", "The fabric is {fabric}"),
+    "warm": (
+        "{It} <is|are> made of {fabric}[| you will want to touch]",
+        "The {fabric} feels [just right|good to be in]",
+    ),
+    "editorial": (
+        "The {n} <is|are> cut from {fabric}",
+        "{It} <comes|come> in {fabric}, and {fabric} alone",
+        "The word is {fabric}",
+    ),
+    "playful": (
+        "And yes, it is {fabric}",
+        "The {n} <is|are> all {fabric}[| and all attitude]",
+        "Made of {fabric}, full of [ideas|mischief]",
+    ),
+}
+GENDER_FACTS: dict[str, tuple[str, ...]] = {
+    "plain": ("Made for {gender}", "From the {owner} [range|line|section]", "A {owner} piece"),
+    "warm": ("Made for {gender} [with care|and made to last]", "From our {owner} [edit|family|favourites]"),
+    "editorial": ("From the {owner} [edit|chapter|collection]", "A note in the {owner} [story|wardrobe]"),
+    "playful": (
+        "{owner_cap} rail, front row",
+        "For {gender} who like a good entrance",
+        "{owner_cap} favourites, unite",
+    ),
+}
+# Both at once; joined to one sentence.
+BOTH_FACTS: tuple[str, ...] = (
+    "{It} <is|are> made of {fabric}, for {gender}",
+    "{It} <is|are> cut from {fabric} and made for {gender}",
+    "Made of {fabric}, from the {owner} [edit|line|range]",
+    "The fabric is {fabric}, from the {owner} [edit|line|range]",
+)
+
+OTHERS: dict[str, tuple[str, ...]] = {
+    "plain": (
+        "Worn with {others}.",
+        "{Others} complete(s|) the [look|outfit].",
+        "The outfit also has {others}.",
+        "Also in the photo: {others}.",
+        "It is shown with {others}.",
+    ),
+    "warm": (
+        "{Others} keep(s|) it good company.",
+        "With {others}, the whole look comes [together|home].",
+        "Add {others} and [you are ready|off you go|the day is yours].",
+        "{Others} round(s|) it off [beautifully|with ease|gently].",
+    ),
+    "editorial": (
+        "{Others} answer(s|) in kind.",
+        "The frame widens to {others}.",
+        "{Others} finish(es|) the thought.",
+        "In counterpoint: {others}.",
+        "Then come(s|) {others}, and the line is [complete|resolved].",
+    ),
+    "playful": (
+        "Partner(|s) in crime: {others}.",
+        "{Others} joined the party[!|.|, obviously.]",
+        "Plus {others}, because [why not|more is more|we can]!",
+        "Best supporting act: {others}.",
+        "{Others} said [me too|yes|count me in].",
+    ),
+}
+
+CLOSERS: dict[str, tuple[str, ...]] = {
+    "plain": (
+        "[Easy to wear|Simple to style|Works with most things], [day or night|at home or out|all week].",
+        "It [works for|suits|is ready for] [the office|weekends|travel|a walk in town|everyday errands] and [dinner|home|work|time off].",
+        "A [useful|practical|dependable|sensible] [choice|addition|basis] for [any wardrobe|the week ahead|busy days].",
+        "Keep the rest [simple|quiet|minimal].",
+        "Nothing more is needed.",
+        "Wear it [as it is|your own way|as often as you like].",
+    ),
+    "warm": (
+        "Perfect for [slow mornings|good talks|lunch with friends|walks without a plan|evenings at home].",
+        "[Wear|Take|Keep] it [wherever the day goes|on your favourite days|when you want to feel like yourself].",
+        "It will [see you through|stay with you for|brighten] [many seasons|busy weeks|the small moments].",
+        "Some things simply [make you smile|feel right|belong together].",
+        "Made for [moments|days] worth [keeping|remembering|sharing].",
+        "You deserve [an easy day|something this good|a little joy].",
+    ),
+    "editorial": (
+        "[Worn|Seen] [close|in motion|at dusk|on the move], it [holds its line|keeps its secrets|needs no caption].",
+        "The effect is [calm|exact|modern|effortless], [never loud|and lasting|and entirely its own].",
+        "[Less|Restraint], [said well|done properly|held with nerve].",
+        "[City|Gallery|Boulevard|Terrace] [hours|light], [unhurried steps|quiet confidence|a clear mind].",
+        "An argument for [dressing slowly|looking twice|fewer, better things].",
+        "The rest is [attitude|silence|posture|timing].",
+    ),
+    "playful": (
+        "[Tag|Text|Call] the friend who [needs this|would borrow it|will copy you by Friday].",
+        "[Dance|Strut|Skip|Twirl] [encouraged|recommended|permitted].",
+        "Side effects include [smiling|good photos|sudden brunch plans].",
+        "Your [mirror|camera roll|calendar] will [thank you|be busy|approve].",
+        "[Zero|No] effort, [full|maximum] [fun|credit|sparkle].",
+        "Catch it [before your sister does|while you can|if you can]!",
+    ),
+}
+
+NEUTRAL_LEADS: dict[str, tuple[str, ...]] = {
+    "plain": ("A new arrival in the shop.", "New in the catalogue.", "One of our latest pieces."),
+    "warm": ("Something new has [arrived|come home].", "A new find we are happy to share."),
+    "editorial": ("A new entry in the [edit|story].", "The image [speaks first|comes first]."),
+    "playful": ("Ta-da! Something new [just landed|is here].", "Guess what just came in!"),
+}
+
+# Hashtags that claim nothing.
+NEUTRAL_TAGS: dict[str, tuple[str, ...]] = {
+    "plain": (
+        "everydaystyle",
+        "easytowear",
+        "wardrobeessentials",
+        "dailyoutfit",
+        "simplestyle",
+        "readytowear",
+        "basics",
+    ),
+    "warm": ("slowfashion", "comfystyle", "happydays", "wearwhatyoulove", "feelgood", "weekendstyle", "cosylook"),
+    "editorial": ("editorial", "modernclassic", "quietluxury", "refinedstyle", "styleedit", "lookbook", "theedit"),
+    "playful": ("outfitgoals", "moodoftheday", "funfashion", "styletwist", "weekendmood", "goodvibes", "happylook"),
+}
+COMMON_TAGS: tuple[str, ...] = (
+    "newin", "ootd", "outfitideas", "styleinspo", "fashion", "lookoftheday", "shopthelook", "newarrivals", "wardrobe",
+    "streetstyle", "instastyle", "whattowear", "fashionfinds", "styletips", "todayslook", "outfitinspo",
+)  # fmt: skip
+GENDER_TAGS: dict[str, tuple[str, ...]] = {
+    "women": ("womensfashion", "womenswear", "womensstyle"),
+    "men": ("mensfashion", "menswear", "mensstyle"),
+    "unisex": ("unisexfashion", "unisexstyle"),
+    "kids": ("kidsfashion", "kidsstyle"),
+    "girls": ("girlsfashion", "girlsstyle"),
+    "boys": ("boysfashion", "boysstyle"),
+}

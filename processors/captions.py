@@ -1,0 +1,153 @@
+"""From evidence to a checked caption: prompt, parse, judge, second draft, rule-based writer.
+
+The role's flow (Pixels to Posts, arXiv 2511.19149, with a verifier in front of the reader):
+
+    raw   = writer(WriterRequest(evidence, tone, seed))
+    first = judge(raw, evidence)                      # a CaptionText, or Rejected with its reasons
+    if first is Rejected: raw2 = writer(WriterRequest(evidence, tone, second_seed(seed)))
+    settled = settle((raw, raw2), evidence, tone, seed)   # the first good draft, else the rule-based writer
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+
+import msgspec
+
+from processors import caption_grammar
+from processors.caption_phrases import TONES
+from processors.evidence import render
+from processors.values import CaptionText, Evidence, Garment
+from processors.verify import MAX_HASHTAGS, MIN_HASHTAGS, ParsedCaption, Rejected, verify
+
+__all__ = [
+    "MAX_HASHTAGS",
+    "MIN_HASHTAGS",
+    "PROMPT_FINGERPRINT",
+    "PROMPT_VERSION",
+    "TONES",
+    "ParsedCaption",
+    "Rejected",
+    "Settled",
+    "judge",
+    "parse",
+    "prompt",
+    "second_seed",
+    "settle",
+    "template_caption",
+    "tone_of",
+    "verify",
+]
+
+PROMPT_VERSION = "1"
+_SYSTEM = "Write a {tone} shop caption: 2-3 sentences, then a line of hashtags. State only these facts."
+_USER = "{evidence}"
+PROMPT_FINGERPRINT = "sha256:" + hashlib.sha256(f"{PROMPT_VERSION}\n{_SYSTEM}\n{_USER}".encode()).hexdigest()
+"""Changes whenever the words of the prompt do; goes into the lineage of every caption."""
+
+MIN_CHARACTERS, MAX_CHARACTERS = 20, 700
+_ROLE_PREFIX = re.compile(r"^\W*(?:caption|assistant|answer|output|text)\s*:\s*", re.IGNORECASE)
+_TAG = re.compile(r"#[^\W_]+")
+_SENTENCE = re.compile(r"[^.!?]*[.!?]+[\"'”’)]*")
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """The caption that goes out, and why earlier drafts did not."""
+
+    caption: CaptionText
+    rejections: tuple[Rejected, ...]
+
+
+def tone_of(key: str) -> str:
+    """The tone of a product, the same whenever it is captioned: a shop that asks for none gets variety."""
+    return TONES[hashlib.sha256(key.encode()).digest()[0] % len(TONES)]
+
+
+def second_seed(seed: int) -> int:
+    """The seed of the second draft."""
+    return (seed ^ 0x9E3779B9) & 0x7FFFFFFF
+
+
+def prompt(evidence: Evidence, tone: str) -> list[dict[str, str]]:
+    """The chat messages for a language model. Kept short: prompt tokens cost as much as written ones on a CPU."""
+    return [
+        {"role": "system", "content": _SYSTEM.format(tone=tone)},
+        {"role": "user", "content": _USER.format(evidence=render(evidence))},
+    ]
+
+
+def parse(raw: str) -> ParsedCaption | Rejected:
+    """Sentences, then hashtags, out of whatever a model wrote; `Rejected` with the reason when it is not that."""
+    text = _ROLE_PREFIX.sub("", " ".join(raw.split())).strip()
+    first = _TAG.search(text)
+    if first is None:
+        return Rejected(("no hashtags",))
+    caption, tail = text[: first.start()].strip(" \"'“”*-–—"), text[first.start() :]
+    caption = re.sub(r"\s*(?:hashtags?|tags)\s*:?$", "", caption, flags=re.IGNORECASE).strip()
+    tags = tuple(dict.fromkeys("#" + tag[1:].lower() for tag in _TAG.findall(tail) if len(tag) <= 40))
+    left_over = re.sub(r"[^\w]+", " ", _TAG.sub(" ", tail)).split()
+    if len(left_over) > 2:
+        return Rejected(("text among the hashtags",))
+    problem = _problem(caption)
+    return Rejected((problem,)) if problem else ParsedCaption(caption=caption, hashtags=tags)
+
+
+def _problem(caption: str) -> str:
+    """What is wrong with the sentences as such, or ""."""
+    if not MIN_CHARACTERS <= len(caption) <= MAX_CHARACTERS:
+        return f"{len(caption)} characters of caption"
+    if not caption.isprintable() or re.search(r"https?:|www\.|[<>{}\[\]|\\@`]", caption):
+        return "markup, an address or control characters in the caption"
+    if caption[-1] not in ".!?…\"'”’)":
+        return "the last sentence has no end"
+    sentences = [sentence.strip() for sentence in _SENTENCE.findall(caption)]
+    if not 2 <= len(sentences) <= 3:
+        return f"{len(sentences)} sentences, 2 or 3 wanted"
+    words = re.findall(r"[^\W_]+", caption.lower())
+    runs = [tuple(words[n : n + 6]) for n in range(len(words) - 5)]
+    if len(set(runs)) < len(runs):
+        return "the caption repeats itself"
+    return ""
+
+
+def judge(raw: str, evidence: Evidence) -> CaptionText | Rejected:
+    """Parse and verify one draft of a language model."""
+    parsed = parse(raw)
+    return parsed if isinstance(parsed, Rejected) else verify(parsed, evidence)
+
+
+def settle(raws: Sequence[str], evidence: Evidence, tone: str, seed: int) -> Settled:
+    """The first draft that holds, else the rule-based writer's caption (`writer="template"`)."""
+    rejections: list[Rejected] = []
+    for raw in raws:
+        verdict = judge(raw, evidence)
+        if isinstance(verdict, CaptionText):
+            return Settled(verdict, tuple(rejections))
+        rejections.append(verdict)
+    return Settled(template_caption(evidence, tone, seed), tuple(rejections))
+
+
+def template_caption(evidence: Evidence, tone: str, seed: int) -> CaptionText:
+    """A caption by rule: always grounded, the same for the same arguments, neutral when nothing is known.
+
+    Evidence may hold odd values; what the verifier would refuse is left out, garment by garment, and last of all
+    everything, so that this function has an answer for any pack.
+    """
+    for pack in _ever_plainer(evidence):
+        caption, hashtags = caption_grammar.compose(pack, tone, seed)
+        verdict = verify(ParsedCaption(caption, hashtags), evidence, writer="template")
+        if isinstance(verdict, CaptionText):
+            return verdict
+    caption, hashtags = caption_grammar.compose(Evidence(garments=()), tone, seed)
+    return CaptionText(caption=caption, hashtags=hashtags, spans=(), coverage=0.0, writer="template")
+
+
+def _ever_plainer(evidence: Evidence) -> tuple[Evidence, ...]:
+    def only(garment: Garment) -> Garment:
+        return msgspec.structs.replace(garment, attributes={})
+
+    plain = tuple(only(garment) for garment in evidence.garments)
+    bare = tuple(msgspec.structs.replace(garment, colours=()) for garment in plain)
+    return (evidence, Evidence(plain), Evidence(plain[:1]), Evidence(bare[:1]))

@@ -1,0 +1,113 @@
+"""The evidence pack: all that a caption may claim (Pixels to Posts, arXiv 2511.19149, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from processors.values import Box, Evidence, Garment, StyleExample
+from processors.vocabulary import EXTRA_FACETS, base_forms, canonical, clean, known_values
+
+DUPLICATE_IOU = 0.7
+MAX_STYLE_EXAMPLES = 3
+SECOND_COLOUR_SHARE = 0.2
+RENDERED_GARMENTS = 4
+
+
+def build(garments: Iterable[Garment], style_examples: Sequence[StyleExample] = ()) -> Evidence:
+    """The pack of one photo: garments in descending confidence, named "g0", "g1" …, each seen once.
+
+    Of two boxes of one category that cover each other (IoU ≥ 0.7) the surer stays. Idempotent, and independent of the
+    order of the input, so `enrich` may call it before it names the views of an item.
+    """
+    ranked = sorted(garments, key=lambda g: (-g.confidence, g.category, g.box, g.id))
+    kept: list[Garment] = []
+    for garment in ranked:
+        if not any(k.category == garment.category and iou(k.box, garment.box) >= DUPLICATE_IOU for k in kept):
+            kept.append(garment)
+    named = tuple(msgspec.structs.replace(garment, id=f"g{n}") for n, garment in enumerate(kept))
+    return Evidence(garments=named, style_examples=tuple(style_examples[:MAX_STYLE_EXAMPLES]))
+
+
+def iou(a: Box, b: Box) -> float:
+    """Intersection over union of two boxes, 0..1."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    shared = width * height
+    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared
+    return shared / union if union > 0 else 0.0
+
+
+def stateable(facet: str, value: str) -> str:
+    """The value as a writer may print it, or "" when it cannot stand in a sentence.
+
+    Values come from shops' metadata: a sentence, a number, an instruction to a language model, or a word that would
+    claim something else ("fabric": "dress") is kept in the pack but never written.
+    """
+    text = clean(value)
+    if facet in ("gender", *EXTRA_FACETS):
+        known = canonical(facet, value)
+        if known != text or known in known_values(facet):
+            return known
+        if facet == "gender":
+            return ""
+    if not text or len(text) > 24 or len(text.split()) > 3 or not all(c.isalpha() or c == " " for c in text):
+        return ""
+    claimed = base_forms().get(text)
+    if claimed is not None:
+        names = [name for name, _ in claimed]
+        return text if set(names) == {facet} or (facet == "category" and facet in names) else ""
+    # A value that no list knows must not hide a word of another facet ("red wool").
+    return "" if any(word in base_forms() for word in text.split()) else text
+
+
+def colours(garment: Garment) -> tuple[str, ...]:
+    """The one or two colours worth stating: the dominant one, and a second with at least a fifth of the pixels."""
+    names = [(stateable("colour", colour.name), colour.share) for colour in garment.colours[:2]]
+    stated = [name for n, (name, share) in enumerate(names) if name and (n == 0 or share >= SECOND_COLOUR_SHARE)]
+    return tuple(dict.fromkeys(stated))
+
+
+def attribute(garment: Garment, facet: str) -> str:
+    """The decided value of a facet, printable, or ""."""
+    found = garment.attributes.get(facet)
+    if found is None:
+        return ""
+    return stateable(facet, found.value)
+
+
+def worth_stating(evidence: Evidence) -> tuple[Garment, ...]:
+    """Up to four garments, one of a kind: two shoes of the same colour are one pair in a sentence."""
+    kept: list[Garment] = []
+    seen: set[tuple[str, tuple[str, ...]]] = set()
+    for garment in evidence.garments:
+        key = (garment.category, colours(garment))
+        if key not in seen:
+            seen.add(key)
+            kept.append(garment)
+    return tuple(kept[:RENDERED_GARMENTS])
+
+
+def render(evidence: Evidence) -> str:
+    """The compact text that the language model reads: one line a garment, surest first, unknown facets left out.
+
+    "dress: navy and white, striped, linen, for women". Style examples are not rendered: a 135 M model takes their
+    facts for facts of this photo.
+    """
+    lines = [_line(garment) for garment in worth_stating(evidence)]
+    return "\n".join(lines) if lines else "nothing certain"
+
+
+def _line(garment: Garment) -> str:
+    parts = [" and ".join(colours(garment)), attribute(garment, "pattern"), attribute(garment, "fabric")]
+    gender = attribute(garment, "gender")
+    tails = {"sleeve": "sleeves", "neckline": "neck", "length": "length"}
+    parts += [f"for {gender}" if gender else ""]
+    for facet, noun in tails.items():
+        value = attribute(garment, facet)
+        parts.append(f"{value} {noun}" if value and value != "sleeveless" else value)
+    known = ", ".join(part for part in parts if part)
+    return f"{clean(garment.category)}: {known}" if known else clean(garment.category)

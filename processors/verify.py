@@ -1,0 +1,282 @@
+"""The verifier: a caption may state only what its evidence pack holds (ARCHITECTURE.md, promise 5).
+
+Rejected are claims of a garment, colour, fabric, gender, pattern, sleeve, neckline, length or detail that no garment of
+the pack has, and claims bound to the wrong one ("navy dress" where only the shoes are navy). Binding is decided where it
+is plain: a modifier directly before a garment word, or after it with a linking word ("a dress in navy linen"). In looser
+sentences a claim passes when one of the garments it may belong to has it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from processors.claims import Extra, Mention, extra_of, hidden_claims, mentions, split_tag
+from processors.values import CaptionText, Evidence, Garment, Span, WriterKind
+from processors.vocabulary import FACETS, canonical, clean
+
+MIN_HASHTAGS, MAX_HASHTAGS = 8, 18
+
+_BOUND = ("colour", "fabric", "gender", "pattern", "sleeve", "neckline", "length")
+# Words that may stand between a garment and what is said of it afterwards ("a dress made of soft linen") …
+_LINK_WORDS = """a all an and are but come comes cut done finished from in is it its made of out pure that which with soft
+crisp rich tone tones worked shown rendered for also"""
+_LINKS = frozenset(_LINK_WORDS.split())
+# … one of which must be there.
+_LINKING = frozenset(("in", "of", "from", "is", "are", "for"))
+# Words that end a noun phrase: what stands before them says nothing of the garment after them.
+_BREAK_WORDS = """a above against alongside an are as at below beneath beside by comes every for from has have in is it
+its keeps layered let like meets next of on or our over paired pairs plus she than that the then these they this those
+to under while with without worn you your"""
+_BREAKS = frozenset(_BREAK_WORDS.split())
+
+
+class ParsedCaption(msgspec.Struct, frozen=True):
+    """What `processors.captions.parse` found in a model's text; nothing in it is checked yet."""
+
+    caption: str
+    hashtags: tuple[str, ...]
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """Why a draft is not used, in words for a log."""
+
+    reasons: tuple[str, ...]
+
+
+class _Facts(msgspec.Struct, frozen=True):
+    """The pack in canonical words."""
+
+    garments: tuple[Garment, ...]
+    values: tuple[dict[str, frozenset[str]], ...]
+    words: frozenset[str]
+    extra: Extra
+
+    def having(self, facet: str, wanted: Iterable[str], among: Iterable[int] | None = None) -> tuple[int, ...]:
+        """Indices of the garments whose `facet` is one of `wanted`."""
+        indices = range(len(self.garments)) if among is None else among
+        allowed = frozenset(wanted)
+        return tuple(n for n in indices if self.values[n].get(facet, frozenset()) & allowed)
+
+
+def verify(parsed: ParsedCaption, evidence: Evidence, *, writer: WriterKind = "llm") -> CaptionText | Rejected:
+    """The checked caption with a span for every grounded claim, or every reason why it is not one.
+
+    `coverage` is the share of the facets in the *pack* (category, colour, fabric, gender of each garment) that the
+    sentences state; evaluation measures coverage against what is true of the photo instead (MODELS.md), which a wrong
+    pack cannot flatter. Hashtags must be grounded too, but count for no coverage; tags that are not made of known
+    words are dropped, and of more than 18 the first 18 stay.
+    """
+    facts = _facts(evidence)
+    spans, reasons = _check_sentences(parsed.caption, facts)
+    hashtags, complaints = _check_hashtags(parsed.hashtags, facts)
+    reasons += complaints
+    if evidence.garments and not any(span.facet == "category" for span in spans):
+        reasons.append("names none of the garments")
+    if len(hashtags) < MIN_HASHTAGS:
+        reasons.append(f"{len(hashtags)} usable hashtags, {MIN_HASHTAGS} wanted")
+    if reasons:
+        return Rejected(tuple(dict.fromkeys(reasons)))
+    return CaptionText(
+        caption=parsed.caption,
+        hashtags=hashtags,
+        spans=spans,
+        coverage=_coverage(spans, facts),
+        writer=writer,
+    )
+
+
+def _facts(evidence: Evidence) -> _Facts:
+    values: list[dict[str, frozenset[str]]] = []
+    words: set[str] = set()
+    for garment in evidence.garments:
+        category = frozenset((clean(garment.category), canonical("category", garment.category)))
+        known = {"category": category}
+        if garment.colours:
+            known["colour"] = frozenset(canonical("colour", colour.name) for colour in garment.colours)
+        for facet, attribute in garment.attributes.items():
+            known[facet] = frozenset((canonical(facet, attribute.value), clean(attribute.value)))
+            words.update(clean(f"{facet} {attribute.value}").split())
+        words.update(clean(garment.category).split())
+        values.append(known)
+    return _Facts(tuple(evidence.garments), tuple(values), frozenset(words), extra_of(evidence))
+
+
+def _free_standing(mention: Mention, facts: _Facts) -> bool:
+    """Claims that belong to no one garment: a detail, or a kind that the pack's own words name."""
+    if mention.values("detail") is not None or mention.values("kind") is not None:
+        stem = mention.surface.rstrip("s")
+        return any(word.rstrip("s") == stem for word in facts.words)
+    return True
+
+
+def _check_sentences(text: str, facts: _Facts) -> tuple[tuple[Span, ...], list[str]]:
+    found = mentions(text, facts.extra)
+    nouns = [m for m in found if m.values("category") is not None]
+    reasons = [f'"{m.surface}" is not in the evidence' for m in found if not _free_standing(m, facts)]
+    spans: list[Span] = []
+    said: dict[int, list[Mention]] = {}
+    for mention in found:
+        for facet in _BOUND:
+            values = mention.values(facet)
+            if values is not None:
+                more, reason = _check_modifier(mention, facet, values, nouns, found, text, facts, said)
+                spans += more
+                reasons += reason
+    for noun in nouns:
+        more, reason = _check_noun(noun, said.get(noun.start, ()), facts)
+        spans += more
+        reasons += reason
+    return tuple(sorted(spans, key=lambda s: (s.start, s.end, s.garment, s.facet))), reasons
+
+
+def _check_modifier(
+    mention: Mention,
+    facet: str,
+    values: Sequence[str],
+    nouns: Sequence[Mention],
+    found: Sequence[Mention],
+    text: str,
+    facts: _Facts,
+    said: dict[int, list[Mention]],
+) -> tuple[list[Span], list[str]]:
+    """One claim about a garment; `said` collects, by the start of a noun, what stands directly before that noun."""
+    owners, sure = _owners(mention, nouns, found, text)
+    if mention.surface in ("long", "short") and not owners:
+        return [], []  # "all day long"
+    ids = _grounding(facet, values, owners, facts)
+    if not ids:
+        of = f" of the {owners[0].surface}" if owners else ""
+        return [], [f'"{mention.surface}" ({facet}) is not said{of} by the evidence']
+    if facet == "gender":  # said once, it is said of everything the same person wears
+        return _spans(mention, facet, facts.having(facet, values), facts), []
+    if sure:
+        said.setdefault(owners[0].start, []).append(mention)
+    return _spans(mention, facet, ids if owners else _nearest(mention, nouns, ids, facts), facts), []
+
+
+def _check_noun(noun: Mention, said: Sequence[Mention], facts: _Facts) -> tuple[list[Span], list[str]]:
+    values = noun.values("category") or ()
+    if not facts.having("category", values):
+        return [], [f'no "{noun.surface}" in the evidence']
+    ids = _noun_garments(noun, said, facts)
+    if not ids:
+        return [], [f'no one "{noun.surface}" has all that is said of it']
+    return _spans(noun, "category", ids, facts), []
+
+
+def _grounding(facet: str, values: Sequence[str], owners: Sequence[Mention], facts: _Facts) -> tuple[int, ...]:
+    if not owners:
+        return facts.having(facet, values)
+    return tuple(
+        dict.fromkeys(
+            n
+            for owner in owners
+            for n in facts.having(facet, values, facts.having("category", owner.values("category") or ()))
+        )
+    )
+
+
+def _noun_garments(noun: Mention, said: Sequence[Mention], facts: _Facts) -> tuple[int, ...]:
+    """The garments that a noun with its direct modifiers names: "white shirt" is not the black one."""
+    ids = facts.having("category", noun.values("category") or ())
+    for mention in said:
+        for facet, values in mention.claims:
+            if facet in _BOUND:
+                ids = facts.having(facet, values, ids)
+    return ids
+
+
+def _nearest(mention: Mention, nouns: Sequence[Mention], ids: tuple[int, ...], facts: _Facts) -> tuple[int, ...]:
+    """An unbound claim belongs to the garment spoken of last that has it."""
+    for noun in sorted(nouns, key=lambda n: (n.start > mention.start, abs(n.start - mention.start))):
+        named = [n for n in facts.having("category", noun.values("category") or ()) if n in ids]
+        if named:
+            return tuple(named)
+    return ids[:1]
+
+
+def _owners(
+    mention: Mention, nouns: Sequence[Mention], found: Sequence[Mention], text: str
+) -> tuple[tuple[Mention, ...], bool]:
+    """The garment words that a modifier may belong to, and whether it is the noun directly after it for sure."""
+    if mention in nouns:  # "jeans" is its own denim
+        return (mention,), True
+    after = next((n for n in nouns if n.start >= mention.end), None)
+    before = next((n for n in reversed(nouns) if n.end <= mention.start), None)
+    owners: list[Mention] = []
+    if after is not None:
+        gap = _uncovered(text, mention.end, after.start, found)
+        if not gap.strip(" -"):
+            return (after,), True
+        words = clean(gap).split()
+        if len(words) <= 3 and not re.search(r"[.;:!?—–()]", gap) and not _BREAKS.intersection(words):
+            owners.append(after)
+    if before is not None:
+        gap = _uncovered(text, before.end, mention.start, found)
+        words = clean(gap).split()
+        shaped = {"with"} if mention.values("sleeve") or mention.values("neckline") else set()
+        linked = (_LINKING | shaped).intersection(words) and _LINKS.issuperset(words)
+        if linked and not re.search(r"[.;:!?—–()]", gap):
+            owners.append(before)
+    return tuple(owners), False
+
+
+def _uncovered(text: str, start: int, end: int, found: Sequence[Mention]) -> str:
+    """text[start:end] without the claims in it."""
+    parts, at = [], start
+    for mention in found:
+        if start <= mention.start and mention.end <= end and mention.start >= at:
+            parts.append(text[at : mention.start])
+            at = mention.end
+    return "".join([*parts, text[at:end]])
+
+
+def _spans(mention: Mention, facet: str, ids: Sequence[int], facts: _Facts) -> list[Span]:
+    if facet not in FACETS:
+        return []
+    return [Span(start=mention.start, end=mention.end, garment=facts.garments[n].id, facet=facet) for n in ids]
+
+
+def _coverage(spans: Iterable[Span], facts: _Facts) -> float:
+    stated = {(span.garment, span.facet) for span in spans}
+    known = {(g.id, f) for g, values in zip(facts.garments, facts.values, strict=True) for f in FACETS if f in values}
+    return len(stated & known) / len(known) if known else 1.0
+
+
+def _check_hashtags(tags: Sequence[str], facts: _Facts) -> tuple[tuple[str, ...], list[str]]:
+    kept: list[str] = []
+    reasons: list[str] = []
+    for tag in dict.fromkeys(tags):
+        claims = split_tag(tag, facts.extra)
+        if claims is None:
+            hidden = hidden_claims(tag, facts.extra)
+            reasons += [f"{tag}: {r}" for m in hidden for r in _ungrounded((m,), facts)]
+        else:
+            complaints = _ungrounded(claims, facts)
+            reasons += [f"{tag}: {reason}" for reason in complaints]
+            kept += [] if complaints else [tag]
+    return tuple(kept[:MAX_HASHTAGS]), reasons
+
+
+def _ungrounded(claims: Sequence[Mention], facts: _Facts) -> list[str]:
+    """A tag holds when each of its claims does and one garment has them all."""
+    reasons = [f'"{m.surface}" is not in the evidence' for m in claims if not _free_standing(m, facts)]
+    ids: tuple[int, ...] = tuple(range(len(facts.garments)))
+    for mention in claims:
+        for facet, values in mention.claims:
+            if facet not in (*_BOUND, "category"):
+                continue
+            if not facts.having(facet, values):
+                reasons.append(f'"{mention.surface}" ({facet}) is not in the evidence')
+            ids = facts.having(facet, values, ids)
+    if (
+        not reasons
+        and claims
+        and any(m.values("kind") is None and m.values("detail") is None for m in claims)
+        and not ids
+    ):
+        reasons.append("no one garment has all of it")
+    return reasons
