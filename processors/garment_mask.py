@@ -1,0 +1,183 @@
+"""Which pixels of a box are the garment's own, estimated without a segmentation model.
+
+A loose box holds street, skin and other garments; naming their colours is the classic failure (.17 right on checked
+shirts). Two things are known: where in its box a garment of that class usually is (`mask_priors`), and that what
+surrounds the box also looks through it. Both are joined by Bayes' rule over a colour histogram, three times over:
+the idea of GrabCut (Rother et al. 2004) with a smoothed histogram in place of mixtures and no graph cut, which costs
+2 ms instead of 10 and agreed better with true masks (`docs/benchmarks.md`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from processors.lab import Lab, to_lab
+from processors.mask_priors import MASK_PRIORS
+from processors.values import Box, Pixels
+
+Weights: TypeAlias = NDArray[np.float64]
+
+WORK_SIDE = 96
+"""Longest side, in pixels, at which colours are measured."""
+MARGIN = 0.18
+"""How far around the box the background is looked at, in box sides."""
+ROUNDS = 3
+OUTSIDE = 0.03
+"""Probability that a pixel outside the box is the garment (boxes are a little tight)."""
+COVERED = 0.5
+"""What is left of the prior where a smaller garment lies on top (a bag before a dress)."""
+SKIN_WEIGHT = 0.4
+BINS = (12, 20, 20)
+"""Histogram cells along L, a and b."""
+
+
+@dataclass(frozen=True, slots=True)
+class GarmentPixels:
+    """A garment cut out with a margin, small: its colours, and how much each pixel belongs to it (both (h, w, …))."""
+
+    lab: Lab
+    weights: Weights
+    background: Lab
+    """(3,): median colour of the margin, the estimate of what is behind the garment."""
+
+
+def garment_pixels(pixels: Pixels, box: Box, category: str = "", others: Sequence[Box] = ()) -> GarmentPixels | None:
+    """Cut a garment out and weigh its pixels.
+
+    Args:
+        pixels: the photo, RGB.
+        box: the garment's box in pixels of `pixels`; may reach beyond it.
+        category: one of `CATEGORIES`; anything else uses the mean prior of all classes.
+        others: boxes of other garments in the photo; the smaller ones within `box` probably lie on top of it.
+
+    Returns:
+        None when the box holds no pixel of the photo.
+    """
+    cut = _cut(pixels, box)
+    if cut is None:
+        return None
+    small, inner = cut
+    lab = to_lab(small)
+    prior = _spread(_without(_prior(category), box, others), inner, lab.shape[:2])
+    inside = prior > OUTSIDE
+    weights = _posterior(lab, prior) * inside
+    skin = _skin(small)
+    # A skin-coloured *majority* is a beige or tan garment; a minority is arms, legs and faces.
+    if (weights * skin).sum() < 0.5 * weights.sum():
+        weights = np.where(skin, weights * SKIN_WEIGHT, weights)
+    around = lab[~inside] if (~inside).any() else lab[[0, -1]].reshape(-1, 3)
+    return GarmentPixels(lab, weights, np.median(around, axis=0).astype(np.float32))
+
+
+def background_of(pixels: Pixels, box: Box) -> Lab | None:
+    """Median CIELAB colour, shape (3,), of the margin around a box; None when the box is outside the photo."""
+    found = garment_pixels(pixels, box)
+    return None if found is None else found.background
+
+
+def _cut(pixels: Pixels, box: Box) -> tuple[Pixels, Box] | None:
+    """The box with its margin at `WORK_SIDE`, and where the box lies in it."""
+    height, width = pixels.shape[:2]
+    x0, y0, x1, y1 = max(0.0, box[0]), max(0.0, box[1]), min(float(width), box[2]), min(float(height), box[3])
+    if not (x1 - x0 >= 1 and y1 - y0 >= 1):
+        return None
+    pad_x, pad_y = MARGIN * (x1 - x0), MARGIN * (y1 - y0)
+    left, top = max(0, math.floor(x0 - pad_x)), max(0, math.floor(y0 - pad_y))
+    right, bottom = min(width, math.ceil(x1 + pad_x)), min(height, math.ceil(y1 + pad_y))
+    part = pixels[top:bottom, left:right]
+    factor = min(1.0, WORK_SIDE / max(part.shape[:2]))
+    size = (max(1, round(part.shape[1] * factor)), max(1, round(part.shape[0] * factor)))
+    if factor < 1:
+        part = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    sx, sy = size[0] / (right - left), size[1] / (bottom - top)
+    return part, ((x0 - left) * sx, (y0 - top) * sy, (x1 - left) * sx, (y1 - top) * sy)
+
+
+@cache
+def _prior(category: str) -> Weights:
+    if category in MASK_PRIORS:
+        return np.array([[int(digit, 16) for digit in row] for row in MASK_PRIORS[category]]) / 15
+    return np.asarray(np.mean([_prior(name) for name in MASK_PRIORS], axis=0))
+
+
+def _without(prior: Weights, box: Box, others: Sequence[Box]) -> Weights:
+    """Lower the prior where a smaller garment lies within this one."""
+    grid = prior.shape[0]
+    width, height = box[2] - box[0], box[3] - box[1]
+    lowered = prior.copy()
+    for other in others:
+        area = (other[2] - other[0]) * (other[3] - other[1])
+        overlap_x = min(box[2], other[2]) - max(box[0], other[0])
+        overlap_y = min(box[3], other[3]) - max(box[1], other[1])
+        if overlap_x <= 0 or overlap_y <= 0 or area >= 0.8 * width * height or overlap_x * overlap_y <= 0.5 * area:
+            continue
+        rows = slice(
+            max(0, round((other[1] - box[1]) / height * grid)), max(0, round((other[3] - box[1]) / height * grid))
+        )
+        columns = slice(
+            max(0, round((other[0] - box[0]) / width * grid)), max(0, round((other[2] - box[0]) / width * grid))
+        )
+        lowered[rows, columns] *= COVERED
+    return lowered
+
+
+def _spread(prior: Weights, inner: Box, shape: tuple[int, int]) -> Weights:
+    """The prior's grid laid over the box within the cut; `OUTSIDE` in the margin, slightly more within the box."""
+    x0, y0, x1, y1 = inner
+    grid = prior.shape[0]
+    v = (np.arange(shape[0]) + 0.5 - y0) / (y1 - y0)
+    u = (np.arange(shape[1]) + 0.5 - x0) / (x1 - x0)
+    rows, columns = np.clip((v * grid).astype(int), 0, grid - 1), np.clip((u * grid).astype(int), 0, grid - 1)
+    inside = ((v >= 0) & (v < 1))[:, None] & ((u >= 0) & (u < 1))[None, :]
+    return np.where(inside, np.clip(prior, 2 * OUTSIDE, 0.97)[rows][:, columns], OUTSIDE)
+
+
+def _posterior(lab: Lab, prior: Weights) -> Weights:
+    """P(garment | colour, place), after `ROUNDS` of re-estimating both histograms."""
+    cells = _cells(lab)
+    weights = prior
+    for _ in range(ROUNDS):
+        own = _smooth(_histogram(cells, weights)).ravel()
+        rest = _smooth(_histogram(cells, 1 - weights)).ravel()
+        ratio = (own / own.sum() + 1e-5) / (rest / max(rest.sum(), 1e-9) + 1e-5)
+        odds = prior * ratio[cells]
+        weights = odds / (odds + 1 - prior)
+        weights = 0.5 * weights + 0.5 * np.asarray(cv2.blur(weights, (3, 3)), dtype=np.float64)
+    return weights
+
+
+def _cells(lab: Lab) -> NDArray[np.int64]:
+    light = np.clip((lab[..., 0] / 100 * BINS[0]).astype(np.int64), 0, BINS[0] - 1)
+    a = np.clip(((lab[..., 1] + 80) / 160 * BINS[1]).astype(np.int64), 0, BINS[1] - 1)
+    b = np.clip(((lab[..., 2] + 80) / 160 * BINS[2]).astype(np.int64), 0, BINS[2] - 1)
+    return np.asarray((light * BINS[1] + a) * BINS[2] + b, dtype=np.int64)
+
+
+def _histogram(cells: NDArray[np.int64], weights: Weights) -> Weights:
+    counts = np.bincount(cells.ravel(), weights.ravel(), BINS[0] * BINS[1] * BINS[2])
+    return np.asarray(counts, dtype=np.float64).reshape(BINS)
+
+
+def _smooth(histogram: Weights) -> Weights:
+    """[1 2 1]/4 along each axis, so that a colour on the edge of a cell counts for both."""
+    for axis in range(3):
+        moved = np.moveaxis(histogram, axis, 0)
+        blurred = 0.5 * moved
+        blurred[1:] += 0.25 * moved[:-1]
+        blurred[:-1] += 0.25 * moved[1:]
+        histogram = np.moveaxis(blurred, 0, axis)
+    return histogram
+
+
+def _skin(pixels: Pixels) -> NDArray[np.bool_]:
+    """Skin by the Cr and Cb ranges of Chai and Ngan (1999), a little narrower, and not in deep shadow."""
+    light, red, blue = np.moveaxis(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2YCrCb)), -1, 0)
+    return np.asarray((light > 60) & (red > 138) & (red < 175) & (blue > 80) & (blue < 125))
