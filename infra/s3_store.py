@@ -1,0 +1,271 @@
+"""The object store behind the S3 API (AWS, MinIO and others), through the `minio` client."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+import certifi
+import urllib3
+from minio import Minio
+from minio.credentials import (
+    AWSConfigProvider,
+    ChainedProvider,
+    EnvAWSProvider,
+    IamAwsProvider,
+    Provider,
+    StaticProvider,
+)
+from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
+from urllib3.exceptions import HTTPError
+
+from infra.store import ETag, NotFound, ObjectStore, Versioned, check_key
+from processors.errors import Fatal, Poison, Retryable
+
+T = TypeVar("T")
+
+_ABSENT = frozenset({"NoSuchKey", "NoSuchBucket", "ResourceNotFound", "NoSuchVersion"})
+_REFUSED = frozenset(
+    {
+        "AccessDenied",
+        "InvalidAccessKeyId",
+        "SignatureDoesNotMatch",
+        "ExpiredToken",
+        "InvalidToken",
+        "AuthorizationHeaderMalformed",
+        "AllAccessDisabled",
+        "InvalidBucketName",
+        "MethodNotAllowed",
+    }
+)
+_CLASH = frozenset({"XMinioParentIsObject", "XMinioObjectExistsAsDirectory", "ParentIsObject"})
+_BAD_KEY = frozenset({"KeyTooLongError", "XMinioInvalidObjectName", "InvalidURI", "EntityTooLarge"})
+_ONE_PART = 512 * 2**20  # below this size an object is one request, hence atomic and one MD5 tag
+_SIGNED_SECONDS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class S3Address:
+    """Where the server is and how to talk to it. `endpoint` is host:port."""
+
+    endpoint: str
+    bucket: str
+    prefix: str = ""
+    region: str = "us-east-1"
+    secure: bool = True
+    connect_seconds: float = 5.0
+    read_seconds: float = 30.0
+
+
+class S3Store(ObjectStore):
+    """Objects in a bucket, under a prefix. Nothing is sent before the first use; a missing bucket is made at a write.
+
+    Conditional writes are signed URLs sent with `If-None-Match` or `If-Match`, since `minio` 7.2 cannot add headers to
+    its own puts. A server that ignores these headers would overwrite: `weft doctor` should try one.
+
+    Args:
+        address: server, bucket and prefix.
+        access_key, secret_key: both empty: from the environment, the AWS configuration or the machine's role.
+    """
+
+    def __init__(self, address: S3Address, *, access_key: str = "", secret_key: str = "") -> None:
+        self._bucket = address.bucket
+        self._prefix = f"{address.prefix.strip('/')}/" if address.prefix.strip("/") else ""
+        self._pool = urllib3.PoolManager(
+            timeout=urllib3.Timeout(connect=address.connect_seconds, read=address.read_seconds),
+            maxsize=32,
+            cert_reqs="CERT_REQUIRED",
+            ca_certs=certifi.where(),
+            # One more try for a connection that the server closed while it was idle; all other retries are the caller's.
+            retries=urllib3.Retry(total=1, connect=0, backoff_factor=0.0, status=0, redirect=0),
+        )
+        self._client = Minio(
+            address.endpoint,
+            credentials=_credentials(access_key, secret_key),
+            secure=address.secure,
+            region=address.region,
+            http_client=self._pool,
+        )
+
+    def put(self, key: str, data: bytes, *, content_type: str = "") -> ETag:
+        name = self._name(key)
+
+        def send() -> ETag:
+            result = self._client.put_object(
+                self._bucket,
+                name,
+                io.BytesIO(data),
+                len(data),
+                content_type=content_type or "application/octet-stream",
+                part_size=_ONE_PART,
+            )
+            return ETag(str(result.etag).strip('"'))
+
+        return self._writing(key, send)
+
+    def create(self, key: str, data: bytes, *, content_type: str = "") -> bool:
+        return self._conditional(key, data, {"If-None-Match": "*"}, content_type) is not None
+
+    def swap(self, key: str, data: bytes, expected: ETag) -> ETag | None:
+        return self._conditional(key, data, {"If-Match": f'"{expected}"'}, "")
+
+    def get(self, key: str, *, limit: int | None = None) -> bytes:
+        return self._read(key, limit).data
+
+    def get_versioned(self, key: str) -> Versioned:
+        return self._read(key, None)
+
+    def exists(self, key: str) -> bool:
+        name = self._name(key)
+        try:
+            self._called(key, lambda: self._client.stat_object(self._bucket, name))
+        except NotFound:
+            return False
+        return True
+
+    def delete(self, key: str) -> None:
+        name = self._name(key)
+        try:
+            self._called(key, lambda: self._client.remove_object(self._bucket, name))
+        except NotFound:  # the bucket
+            return
+
+    def list(self, prefix: str = "") -> Iterator[str]:
+        objects = iter(self._client.list_objects(self._bucket, prefix=self._prefix + prefix, recursive=True))
+        while True:
+            try:
+                found = self._called(prefix, lambda: next(objects, None))
+            except NotFound:  # the bucket
+                return
+            if found is None:
+                return
+            yield str(found.object_name).removeprefix(self._prefix)
+
+    def uri(self, key: str) -> str:
+        return f"s3://{self._bucket}/{self._name(key)}"
+
+    def key_of(self, uri: str) -> str | None:
+        root = f"s3://{self._bucket}/{self._prefix}"
+        try:
+            return check_key(uri.removeprefix(root)) if uri.startswith(root) else None
+        except Poison:
+            return None
+
+    # ------------------------------------------------------------------ requests
+
+    def _name(self, key: str) -> str:
+        return self._prefix + check_key(key)
+
+    def _read(self, key: str, limit: int | None) -> Versioned:
+        name = self._name(key)
+
+        def receive() -> Versioned:
+            response = self._client.get_object(self._bucket, name)
+            try:
+                if limit is not None and int(response.headers.get("content-length") or 0) > limit:
+                    response.close()  # the rest is not read, so this connection cannot be used again
+                    raise Poison(f"the object {key!r} is larger than {limit} bytes")
+                return Versioned(response.read(), ETag(response.headers["etag"].strip('"')))
+            finally:
+                response.release_conn()
+
+        return self._called(key, receive)
+
+    def _conditional(self, key: str, data: bytes, condition: dict[str, str], content_type: str) -> ETag | None:
+        """PUT under a condition. None: the condition does not hold (412), or there is nothing to replace (404)."""
+        name = self._name(key)
+
+        def send() -> ETag | None:
+            url = self._client.get_presigned_url("PUT", self._bucket, name, expires=timedelta(seconds=_SIGNED_SECONDS))
+            headers = {**condition, "Content-Type": content_type or "application/octet-stream"}
+            # No second try: after a lost answer it would meet our own object and report a false conflict.
+            response = self._pool.request("PUT", url, body=data, headers=headers, retries=False)
+            if response.status == 200:
+                return ETag(response.headers["etag"].strip('"'))
+            if response.status == 412:
+                return None
+            raise _error_of(response)
+
+        try:
+            return self._writing(key, send)
+        except NotFound:
+            if "If-Match" in condition:
+                return None
+            raise Retryable("the object store answers HTTP 404 to a write") from None
+
+    def _writing(self, key: str, send: Callable[[], T]) -> T:
+        """Run a write; if the bucket is missing, make it and run the write once more."""
+
+        def attempt() -> T:
+            try:
+                return send()
+            except S3Error as error:
+                if error.code != "NoSuchBucket":
+                    raise
+            try:
+                self._client.make_bucket(self._bucket)
+            except S3Error as error:
+                if error.code not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:  # another role was faster
+                    raise
+            return send()
+
+        return self._called(key, attempt)
+
+    def _called(self, key: str, call: Callable[[], T]) -> T:
+        """Run one call of the client and translate its errors. Chains are cut: they would carry signed URLs into logs."""
+        try:
+            return call()
+        except S3Error as error:
+            raise _translated(error, key, self._bucket) from None
+        except (ServerError, InvalidResponseError) as error:
+            raise Retryable(f"the object store answers {_status(error)}") from None
+        except HTTPError as error:
+            raise Retryable(f"the object store does not answer ({_cause(error)})") from None
+        except OSError as error:
+            raise Retryable(f"the object store does not answer ({type(error).__name__})") from None
+        except MinioException as error:
+            raise Retryable(f"the object store is in trouble ({type(error).__name__})") from None
+
+
+def _credentials(access_key: str, secret_key: str) -> Provider:
+    if access_key:
+        return StaticProvider(access_key, secret_key)
+    return ChainedProvider([EnvAWSProvider(), AWSConfigProvider(), IamAwsProvider()])
+
+
+def _translated(error: S3Error, key: str, bucket: str) -> Exception:
+    code = str(error.code)
+    if code in _ABSENT:
+        return NotFound(key)
+    if code in _REFUSED:
+        return Fatal(f"the object store refuses us: {code} (bucket {bucket!r}); check WEFT_S3_* and WEFT_STORE_URL")
+    if code == "RequestTimeTooSkewed":
+        return Fatal("the object store refuses us: this machine's clock is wrong (RequestTimeTooSkewed)")
+    if code in _CLASH:
+        return Poison(f"the key {key!r} is a folder of another key, or the other way round")
+    if code in _BAD_KEY:
+        return Poison(f"the object store refuses the object {key!r}: {code}")
+    return Retryable(f"the object store answers {code}")
+
+
+def _error_of(response: urllib3.BaseHTTPResponse) -> Exception:
+    """The error in an answer to a signed URL."""
+    if response.data and "xml" in response.headers.get("content-type", ""):
+        return S3Error.fromxml(response)  # type: ignore[no-any-return]
+    if response.status == 404:
+        return NotFound("")
+    return Retryable(f"the object store answers HTTP {response.status}")
+
+
+def _status(error: MinioException) -> str:
+    status = getattr(error, "status_code", None) or getattr(error, "code", None) or getattr(error, "_code", None)
+    return f"HTTP {status}" if status else type(error).__name__
+
+
+def _cause(error: HTTPError) -> str:
+    """The innermost kind of error; its text would hold the URL."""
+    reason = getattr(error, "reason", None)
+    return type(reason).__name__ if isinstance(reason, BaseException) else type(error).__name__

@@ -1,0 +1,109 @@
+"""An S3 server that is away, refuses us, or answers nonsense: the right kind of error, and no secret in it."""
+
+from __future__ import annotations
+
+import socket
+import traceback
+from collections.abc import Callable
+
+import pytest
+
+from infra.s3_store import S3Address, S3Store
+from infra.settings import Settings
+from infra.store import ETag, NotFound, ObjectStore
+from infra.stores import open_store
+from processors.errors import Fatal, Retryable
+from tests.fixtures.minio import S3Server
+
+CALLS: dict[str, Callable[[ObjectStore], object]] = {
+    "put": lambda s: s.put("k", b"1"),
+    "create": lambda s: s.create("k", b"1"),
+    "swap": lambda s: s.swap("k", b"1", ETag("0" * 32)),
+    "get": lambda s: s.get("k"),
+    "exists": lambda s: s.exists("k"),
+    "delete": lambda s: s.delete("k"),
+    "list": lambda s: list(s.list()),
+}
+
+
+def _closed_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_store_that_is_away_is_retryable_and_tells_no_secret(name: str) -> None:
+    """Connection refused is Retryable, and neither the message nor the traceback has a signature or a key."""
+    store = S3Store(
+        S3Address(f"127.0.0.1:{_closed_port()}", "bucket", secure=False), access_key="AKIATEST", secret_key="s3cr3t"
+    )
+    with pytest.raises(Retryable) as caught:
+        CALLS[name](store)
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "does not answer" in shown
+    assert not [word for word in ("AKIATEST", "s3cr3t", "X-Amz") if word in shown]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("name", [name for name in CALLS if name != "exists"])
+def test_a_store_that_refuses_us_is_fatal(s3: S3Server, name: str) -> None:
+    """Wrong credentials will not become right by trying again."""
+    store = S3Store(S3Address(s3.endpoint, "refused", secure=False), access_key=s3.access_key, secret_key="wrong")
+    with pytest.raises(Fatal, match="refuses us: SignatureDoesNotMatch"):
+        CALLS[name](store)
+
+
+@pytest.mark.integration
+def test_exists_with_wrong_credentials_is_fatal(s3: S3Server) -> None:
+    """A refused HEAD, whose answer has no body that names the reason, must not read as "does not exist"."""
+    store = S3Store(S3Address(s3.endpoint, "refused", secure=False), access_key=s3.access_key, secret_key="wrong")
+    with pytest.raises(Fatal):
+        store.exists("k")
+
+
+@pytest.mark.integration
+def test_a_bucket_that_does_not_exist_is_empty_and_made_at_the_first_write(s3: S3Server) -> None:
+    """Reading a bucket that nobody made is like reading an empty one; every kind of write makes it."""
+    writes: list[Callable[[ObjectStore], object]] = [lambda s: s.put("k", b"1"), lambda s: s.create("k", b"1")]
+    for number, write in enumerate(writes):
+        address = S3Address(s3.endpoint, f"new-{number}", secure=False)
+        store = S3Store(address, access_key=s3.access_key, secret_key=s3.secret_key)
+        assert not store.exists("k")
+        assert list(store.list()) == []
+        store.delete("k")
+        with pytest.raises(NotFound):
+            store.get("k")
+        write(store)
+        assert store.get("k") == b"1"
+
+
+@pytest.mark.integration
+def test_it_goes_on_when_the_server_comes_back(s3: S3Server) -> None:
+    """The server restarts: calls in between are Retryable, calls afterwards work, with the same client."""
+    store = S3Store(S3Address(s3.endpoint, "restart", secure=False), access_key=s3.access_key, secret_key=s3.secret_key)
+    store.put("k", b"1")
+    s3.stop()
+    try:
+        with pytest.raises(Retryable):
+            store.get("k")
+    finally:
+        s3.start()
+    assert store.get("k") == b"1"
+    assert not store.create("k", b"2")
+
+
+@pytest.mark.integration
+def test_settings_open_an_s3_store(s3: S3Server) -> None:
+    """WEFT_STORE_URL=s3://bucket/prefix and the S3 settings are all that is needed."""
+    settings = Settings(
+        store_url="s3://from-settings/pre/fix",
+        s3_endpoint=s3.endpoint,
+        s3_secure=False,
+        s3_access_key=s3.access_key,
+        s3_secret_key=s3.secret_key,
+    )
+    store = open_store(settings)
+    store.put("a/b", b"1")
+    assert store.uri("a/b") == "s3://from-settings/pre/fix/a/b"
+    assert list(open_store(settings).list()) == ["a/b"]
