@@ -14,10 +14,10 @@ from typing import Any, Self
 
 import msgspec
 
-from infra.kafka import client_args
 from infra.settings import Settings
 from processors.errors import Retryable
 from streams import topics
+from streams.client_options import client_options
 from streams.records import Caption, Query, Result, Upload
 
 READ_MS = 500
@@ -74,7 +74,7 @@ class Client:
         await self._producer.stop()
 
     def _args(self) -> dict[str, Any]:
-        return dict(client_args(self._settings))
+        return client_options(self._settings)
 
     async def upload(self, uploads: Sequence[Upload]) -> list[Sent]:
         """Send uploads in order; returns when the broker has all of them."""
@@ -144,7 +144,7 @@ class Reader:
         from aiokafka.errors import KafkaError
 
         self._consumer = AIOKafkaConsumer(
-            enable_auto_commit=False, auto_offset_reset="earliest", **client_args(self._settings)
+            enable_auto_commit=False, auto_offset_reset="earliest", **client_options(self._settings)
         )
         try:
             await self._consumer.start()
@@ -187,18 +187,14 @@ class Reader:
                 yield raw
 
     async def to_end(self) -> AsyncIterator[Raw]:
-        """Every record up to the end as it is now."""
+        """Every record up to the end as it is now, and those that come with them; `follow` goes on from there."""
         ends = await self._consumer.end_offsets(self._partitions)
         while True:
             behind = [p for p in self._partitions if await self._consumer.position(p) < ends[p]]
             if not behind:
                 return
             for raw in await self._batch():
-                if raw.offset < ends[self._partition(raw)]:
-                    yield raw
-
-    def _partition(self, raw: Raw) -> Any:
-        return next(p for p in self._partitions if p.partition == raw.partition)
+                yield raw
 
     async def _batch(self) -> list[Raw]:
         batches = await self._consumer.getmany(timeout_ms=READ_MS, max_records=500)

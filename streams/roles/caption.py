@@ -11,34 +11,25 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import msgspec
-import numpy as np
 import structlog
 
-from index_sync.bank import LabelledBank
 from models.ports import Writer, WriterRequest
 from processors import attributes, captions, evidence
 from processors.errors import Fatal, Retryable
 from processors.garments import main_garment
-from processors.values import Attribute, CaptionText, Evidence, Garment, Metadata, StyleExample, Vector
+from processors.values import Attribute, CaptionText, Evidence, Garment, StyleExample
 from streams import codecs
 from streams.engine.message import Message
 from streams.engine.stages import CpuStage, DeviceStage, Done, IoStage, Stage
 from streams.memo import Memo
 from streams.records import Caption, Item, Lineage
+from streams.roles.neighbours import VOTED, Neighbourhood, vector_of
+from streams.roles.outcome import Deleted, deleted
 from streams.version import VERSION
 
 log = structlog.get_logger("weft.caption")
 
-VOTED = ("fabric", "gender")
-"""The facets that a photo alone does not tell, and neighbours do."""
 STYLE_EXAMPLES = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Deleted:
-    """The product is gone."""
-
-    product_id: str
 
 
 Captioned: TypeAlias = Caption | Deleted
@@ -82,7 +73,7 @@ class Captioner:
     """The stages of the role; everything it needs is handed in."""
 
     writer: Writer
-    bank: LabelledBank
+    neighbourhood: Neighbourhood
     memo: Memo
     calibration: attributes.Calibration
     batch_items: int
@@ -99,10 +90,10 @@ class Captioner:
 
     async def read(self, message: Message) -> Read | Done[Captioned]:
         """Decode the item; what was written about these very bytes before is published again as it was."""
-        item = codecs.decode_item(message)
-        if item is None:
-            return Done(Deleted(codecs.product_key(message)))
-        digest = hashlib.sha256(message.value or b"").hexdigest()
+        if message.value is None:
+            return Done(deleted(message))
+        item = codecs.decode_item(message.value)
+        digest = hashlib.sha256(message.value).hexdigest()
         seed = int.from_bytes(bytes.fromhex(digest)[:4], "big") & 0x7FFFFFFF
         read = Read(item, digest, seed)
         known = await self.memo.get(digest)
@@ -123,20 +114,22 @@ class Captioner:
     def _with_attributes(self, item: Item, garment: Garment, *, stated: bool) -> Garment:
         """The shop's own word counts for the garment it sells; the neighbours' votes for everything it left open."""
         decided: dict[str, Attribute] = dict(attributes.attributes_of(item.metadata)) if stated else {}
-        vector = _vector_of(item, garment.id)
-        for facet in VOTED:
-            if facet not in decided and vector is not None:
-                found = self.bank.neighbours(vector, self.calibration.k, exclude=item.product_id)
-                vote = attributes.vote(found, facet, self.calibration)
-                if vote is not None:
-                    decided[facet] = vote
+        vector = vector_of(item, garment.id)
+        open_facets = [facet for facet in VOTED if facet not in decided]
+        if vector is None or not open_facets:
+            return msgspec.structs.replace(garment, attributes=decided)
+        found = self.neighbourhood.find(item.encoder, vector, self.calibration.k, item.product_id)
+        for facet in open_facets:
+            vote = attributes.vote(found, facet, self.calibration)
+            if vote is not None:
+                decided[facet] = vote
         return msgspec.structs.replace(garment, attributes=decided)
 
     def _style_examples(self, item: Item) -> tuple[StyleExample, ...]:
-        vector = _vector_of(item, "whole")
+        vector = vector_of(item, "whole")
         if vector is None:
             return ()
-        found = self.bank.neighbours(vector, STYLE_EXAMPLES, exclude=item.product_id)
+        found = self.neighbourhood.find(item.encoder, vector, STYLE_EXAMPLES, item.product_id)
         return tuple(StyleExample(n.product_id, n.text) for n in found if n.text)
 
     def write(self, batch: Sequence[Packed]) -> list[Written]:
@@ -196,15 +189,5 @@ class Captioner:
         )
 
 
-def _vector_of(item: Item, view_id: str) -> Vector | None:
-    view = next((view for view in item.views if view.id == view_id), None)
-    return None if view is None else np.frombuffer(view.vector, dtype="<f4")
-
-
 def _reseeded(request: WriterRequest) -> WriterRequest:
     return msgspec.structs.replace(request, seed=captions.second_seed(request.seed))
-
-
-def labels_of(metadata: Metadata) -> dict[str, str]:
-    """What a labelled product may teach its neighbours."""
-    return {facet: a.value for facet, a in attributes.attributes_of(metadata).items() if facet in VOTED}

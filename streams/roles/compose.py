@@ -121,9 +121,11 @@ class Compose:
         async def run(message: Message) -> Asked | Done[None]:
             try:
                 return await step(message)
+            except codecs.BadQuery as error:
+                await self.refuse(message, error.query_id, error.code, str(error))
             except Poison as error:
-                await self.refuse(message, "bad_query", str(error))
-                return Done(None)
+                await self.refuse(message, _query_id(message), "bad_image", str(error))
+            return Done(None)
 
         return run
 
@@ -133,7 +135,9 @@ class Compose:
         query = codecs.decode_query(message)
         deadline = max(message.timestamp_ms / 1000, 0.0) + query.deadline_ms / 1000
         if deadline <= started:
-            await self.refuse(message, "deadline_exceeded", "the deadline passed before the query was read")
+            await self.refuse(
+                message, query.query_id, "deadline_exceeded", "the deadline passed before the query was read"
+            )
             return Done(None)
         asked = Asked(message, query, started, deadline, Reference())
         if query.image is None:
@@ -162,7 +166,7 @@ class Compose:
                 missing = (
                     f"{len(answers)} of {self.partitions} shards answered in time; none of them has {product_id!r}"
                 )
-            await self.refuse(asked.message, "unknown_product", f"image.product_id: {missing}")
+            await self.refuse(asked.message, asked.query.query_id, "unknown_product", f"image.product_id: {missing}")
             return Done(None)
         vector = np.frombuffer(found.vector, dtype="<f4")
         reference = Reference(product_id, vector, tuple(sorted(found.facets.items())))
@@ -241,26 +245,31 @@ class Compose:
             took_ms=round((self.now() - started) * 1000),
         )
 
-    async def refuse(self, message: Message, code: str, cause: str) -> None:
+    async def refuse(self, message: Message, query_id: str, code: str, cause: str) -> None:
         """Answer with an error."""
-        error = QueryError(code=code, message=cause)
-        nothing = Shards(answered=0, of=self.partitions)
         result = Result(
-            codecs.query_key(message),
-            (),
+            query_id=query_id,
+            hits=(),
             partial=False,
             generation="",
             applied_offsets={},
-            shards=nothing,
+            shards=Shards(answered=0, of=self.partitions),
             took_ms=0,
-            error=error,
+            error=QueryError(code=code, message=cause),
         )
         await self.publish(message, result)
 
     async def failed(self, failure: Failure) -> Sequence[Awaitable[object]]:
         """What the engine gives up on (a photo that does not decode): an error result instead of a dead letter."""
-        await self.refuse(failure.message, "bad_query", str(failure.error))
+        await self.refuse(failure.message, _query_id(failure.message), "bad_image", str(failure.error))
         return ()
+
+
+def _query_id(message: Message) -> str:
+    try:
+        return codecs.decode_query(message).query_id
+    except codecs.BadQuery as error:
+        return error.query_id
 
 
 def _found(answers: dict[int, Answer]) -> Found | None:

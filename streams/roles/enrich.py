@@ -1,6 +1,6 @@
 """`enrich`: an upload becomes an item. Read it from top to bottom:
 
-    read (fetch the photo, or recall what is known of it) → decode → detect → describe (crops, colours) → embed → item
+read (fetch the photo, or recall what is known of it) → decode → detect → describe (crops, colours) → embed → item
 """
 
 from __future__ import annotations
@@ -19,24 +19,18 @@ from models.ports import Detector, ImageEncoder, Raw, Ready
 from processors import crops, decode
 from processors.colours import dominant_colours
 from processors.errors import Poison
-from processors.values import Detection, Garment, Metadata, Pixels
+from processors.values import Box, Detection, Garment, Metadata, Pixels
 from streams import codecs
 from streams.engine.message import Message
 from streams.engine.stages import CpuStage, DeviceStage, Done, IoStage, Stage
 from streams.memo import Memo
 from streams.records import Item, Source, Upload, View
+from streams.roles.outcome import Deleted, deleted
 from streams.version import VERSION
 
 SERVING_SIDE = 1024
 """Longest side, in pixels, that is kept of a photo: enough for every model, and it bounds the memory of a batch."""
 WHOLE = "whole"
-
-
-@dataclass(frozen=True, slots=True)
-class Deleted:
-    """The shop deleted the product."""
-
-    product_id: str
 
 
 Enriched: TypeAlias = Item | Deleted
@@ -126,7 +120,7 @@ class Enrich:
         """Decode the record and get the photo's bytes; a photo that was seen before needs no model."""
         upload = codecs.decode_upload(message)
         if upload is None:
-            return Done(Deleted(codecs.product_key(message)))
+            return Done(deleted(message))
         source = Source(message.topic, message.partition, message.offset)
         metadata = codecs.metadata_of(upload)
         data, address = await self._photo(upload)
@@ -149,9 +143,7 @@ class Enrich:
             raise Poison("an upload needs uri or bytes", field="image")
         # Only what is an image goes into the store: a poison upload leaves nothing behind.
         header = decode.check_header(data, self.limits)
-        key = await asyncio.to_thread(
-            self.store.put_content, data, suffix=f".{header.format}", prefix="images"
-        )
+        key = await asyncio.to_thread(self.store.put_content, data, suffix=f".{header.format}", prefix="images")
         return data, self.store.uri(key)
 
     def decode(self, photo: Photo) -> Opened:
@@ -168,9 +160,11 @@ class Enrich:
         pixels, scale = seen.opened.decoded.pixels, seen.opened.decoded.scale
         found = self.detector.finish(pixels, seen.raw)
         views = [(WHOLE, found[0].category if found else "", self.encoder.prepare(pixels))]
+        kept = crops.worth_keeping(found, pixels.shape)
         garments = []
-        for number, detection in enumerate(crops.worth_keeping(found, pixels.shape)):
-            garments.append(_garment(f"g{number}", detection, pixels, scale))
+        for number, detection in enumerate(kept):
+            others = [other.box for other in kept if other is not detection]
+            garments.append(_garment(f"g{number}", detection, others, pixels, scale))
             crop = crops.cut(pixels, detection.box)
             views.append((f"g{number}", detection.category, self.encoder.prepare(crop)))
         return Described(seen.opened, tuple(garments), tuple(views))
@@ -213,14 +207,14 @@ class Enrich:
         )
 
 
-def _garment(garment_id: str, detection: Detection, pixels: Pixels, scale: float) -> Garment:
+def _garment(garment_id: str, detection: Detection, others: Sequence[Box], pixels: Pixels, scale: float) -> Garment:
     x0, y0, x1, y1 = detection.box
     return Garment(
         id=garment_id,
         category=detection.category,
         box=(round(x0 / scale, 1), round(y0 / scale, 1), round(x1 / scale, 1), round(y1 / scale, 1)),
         confidence=round(detection.confidence, 4),
-        colours=dominant_colours(pixels, detection.box),
+        colours=dominant_colours(pixels, detection.box, detection.category, others),
     )
 
 

@@ -1,0 +1,48 @@
+"""What leaves a role: a record, or the news that a product was deleted; and how both are published."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from processors.errors import Poison
+from streams.cloudevents import output_headers
+from streams.codecs import encode
+from streams.engine.message import Message
+from streams.producer import Sender
+from streams.records import Caption, Item
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """The product is gone: a null value under its key."""
+
+    product_id: str
+
+
+Outcome: TypeAlias = Item | Caption | Deleted
+
+
+def deleted(message: Message) -> Deleted:
+    """The deletion that a null value means.
+
+    Raises:
+        Poison: there is no key to say which product.
+    """
+    if not message.key:
+        raise Poison("a null value deletes the product of the key, and there is none", field="key")
+    return Deleted(message.key.decode())
+
+
+def publisher(
+    sender: Sender, *, stage: str, topic: str
+) -> Callable[[Message, Outcome], Awaitable[Sequence[Awaitable[object]]]]:
+    """The `publish` of a pipeline: one record under the product's id, with the same bytes and id on every delivery."""
+
+    async def publish(message: Message, outcome: Outcome) -> Sequence[Awaitable[object]]:
+        value = None if isinstance(outcome, Deleted) else encode(outcome)
+        headers = output_headers(message, stage=stage, topic=topic)
+        return [await sender.send(topic, key=outcome.product_id.encode(), value=value, headers=headers)]
+
+    return publish
