@@ -1,0 +1,121 @@
+"""The columns beside the vectors of a segment: ids, versions, payloads and the postings that answer filters.
+
+One writer, readers without locks: everything only grows, and a reader uses no more rows than were published to it.
+"""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from index_sync.entry import Facets, Payload, fold
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(Payload)
+
+
+class GrowingInts:
+    """An append-only array of int32. Readers take `view()`; the count is published after the value is there."""
+
+    __slots__ = ("_buffer", "_count")
+
+    def __init__(self) -> None:
+        self._buffer = np.empty(8, dtype=np.int32)
+        self._count = 0
+
+    def append(self, value: int) -> None:
+        if self._count == len(self._buffer):
+            grown = np.empty(2 * self._count, dtype=np.int32)
+            grown[: self._count] = self._buffer
+            self._buffer = grown
+        self._buffer[self._count] = value
+        self._count += 1
+
+    def view(self) -> NDArray[np.int32]:
+        # Count first: a buffer read later can only be larger.
+        count = self._count
+        return self._buffer[:count]
+
+
+class Columns:
+    """Products of a segment in the order of arrival; the rows (views) of one product stand together."""
+
+    __slots__ = ("_alternatives", "_postings", "first", "ids", "owner", "payloads", "rows", "versions")
+
+    def __init__(self, capacity: int) -> None:
+        self.ids: list[str] = []
+        self.versions: list[int] = []
+        self.payloads: list[bytes] = []
+        self.first: list[int] = [0]  # first row of product i; the last element is the number of rows
+        self.owner = np.empty(capacity, dtype=np.int32)  # row -> product ordinal
+        self.rows = 0
+        self._alternatives = GrowingInts()  # alternative (one garment of one row) -> row
+        self._postings: dict[tuple[str, str], GrowingInts] = {}  # (facet, value) -> alternatives
+
+    def append(self, product_id: str, version: int, payload: Payload) -> int:
+        """Add one product, of that version (source offset), with a row for each of its views. Returns its ordinal."""
+        return self._append(product_id, version, payload, _ENCODER.encode(payload))
+
+    def append_encoded(self, product_id: str, version: int, blob: bytes) -> int:
+        """`append` for a payload that comes encoded (from `payloads` of another segment)."""
+        return self._append(product_id, version, _DECODER.decode(blob), blob)
+
+    def _append(self, product_id: str, version: int, payload: Payload, blob: bytes) -> int:
+        ordinal, start = len(self.ids), self.rows
+        stop = start + len(payload.views)
+        self.owner[start:stop] = ordinal
+        for row, view in enumerate(payload.views, start):
+            for facets in view.facets:
+                self._post(row, facets)
+        self.versions.append(version)
+        self.payloads.append(blob)
+        self.first.append(stop)
+        self.rows = stop
+        self.ids.append(product_id)
+        return ordinal
+
+    def _post(self, row: int, facets: Facets) -> None:
+        alternative = len(self._alternatives.view())
+        self._alternatives.append(row)
+        for facet, values in facets.items():
+            for value in values:
+                key = (fold(facet), fold(value))
+                posting = self._postings.get(key)
+                if posting is None:
+                    posting = self._postings[key] = GrowingInts()
+                posting.append(alternative)
+
+    def payload(self, ordinal: int) -> Payload:
+        return _DECODER.decode(self.payloads[ordinal])
+
+    def matching(self, rows: int, wanted: Facets) -> NDArray[np.bool_]:
+        """Which of the first `rows` rows show a garment with an allowed value in every facet of `wanted`."""
+        alternatives = self._alternatives.view()
+        chosen = np.ones(len(alternatives), dtype=np.bool_)
+        for facet, values in wanted.items():
+            chosen &= self._any(len(alternatives), facet, values)
+        return self._rows_of(alternatives[chosen], rows)
+
+    def showing(self, rows: int, refused: Facets) -> NDArray[np.bool_]:
+        """Which of the first `rows` rows show any refused value."""
+        alternatives = self._alternatives.view()
+        chosen = np.zeros(len(alternatives), dtype=np.bool_)
+        for facet, values in refused.items():
+            chosen |= self._any(len(alternatives), facet, values)
+        return self._rows_of(alternatives[chosen], rows)
+
+    def _any(self, alternatives: int, facet: str, values: tuple[str, ...]) -> NDArray[np.bool_]:
+        found = np.zeros(alternatives, dtype=np.bool_)
+        for value in values:
+            posting = self._postings.get((facet, value))
+            if posting is not None:
+                ids = posting.view()
+                found[ids[ids < alternatives]] = True
+        return found
+
+    @staticmethod
+    def _rows_of(found: NDArray[np.int32], rows: int) -> NDArray[np.bool_]:
+        mask = np.zeros(rows, dtype=np.bool_)
+        mask[found[found < rows]] = True
+        return mask

@@ -1,0 +1,117 @@
+"""What a shard is fed and what it answers: frozen values, independent of any wire format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from processors.errors import Poison
+from processors.values import Colour, Vector
+
+Half: TypeAlias = NDArray[np.float16]
+Facets: TypeAlias = dict[str, tuple[str, ...]]
+Wanted: TypeAlias = Mapping[str, tuple[str, ...]]
+"""Facet → values: allowed ones in a filter, refused ones in an exclusion."""
+
+_NORM_TOLERANCE = 0.01
+
+
+class ViewInfo(msgspec.Struct, frozen=True):
+    """One searchable view of a product: the whole image ("whole") or one garment ("g0").
+
+    `facets` holds one mapping a garment that the view shows, so that a filter on two facets (category and colour)
+    is met by one garment and never by two halves of different ones.
+    """
+
+    id: str
+    category: str
+    facets: tuple[Facets, ...] = ()
+
+
+class Payload(msgspec.Struct, frozen=True):
+    """The columns beside the vectors of one product: what filters and answers need."""
+
+    image: str
+    category: str
+    facets: dict[str, str]
+    colours: tuple[Colour, ...]
+    views: tuple[ViewInfo, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A product to be indexed: `vectors` is float32 of shape (views, dimension), each row of L2 norm 1."""
+
+    payload: Payload
+    vectors: NDArray[np.float32]
+    encoder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One record of the topic: an upsert, or (entry None) a delete. `offset` is the version of the product."""
+
+    offset: int
+    product_id: str
+    entry: Entry | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A change that can never be applied, and why. The shard stands as if the record had not been there."""
+
+    change: Change
+    error: Poison
+
+
+@dataclass(frozen=True, slots=True)
+class ShardHit:
+    """One product found, by its best view. `score` is the inner product of half-precision vector and query."""
+
+    product_id: str
+    score: float
+    version: int
+    view: str
+    category: str
+    image: str
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """All that a shard knows of a live product; `vector` (float32) is its whole view, or else its first."""
+
+    product_id: str
+    version: int
+    payload: Payload
+    vector: Vector
+
+
+def fold(text: str) -> str:
+    """The form in which facets are compared, at both ends: "Navy " and "navy" are one."""
+    return " ".join(text.split()).casefold()
+
+
+def fold_wanted(wanted: Wanted) -> Facets:
+    """A filter in comparable form. A facet with no values restricts nothing, so it is left out."""
+    return {fold(facet): tuple(fold(value) for value in values) for facet, values in wanted.items() if values}
+
+
+def to_half(vectors: NDArray[np.float32], dimension: int) -> Half:
+    """Vectors as a shard keeps them, half precision from the start, so that sealing a segment changes no score.
+
+    Raises:
+        Poison: wrong shape or dimension, not finite, or not of L2 norm 1 (scores would not be comparable).
+    """
+    if vectors.ndim != 2 or vectors.shape[0] == 0:
+        raise Poison(f"an item needs at least one vector, got shape {vectors.shape}", field="views")
+    if vectors.shape[1] != dimension:
+        raise Poison(f"dimension {vectors.shape[1]}, the index holds {dimension}", field="dimension")
+    norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    if not bool(np.all(np.abs(norms - 1.0) <= _NORM_TOLERANCE)):
+        raise Poison(f"vectors must have L2 norm 1, got {norms.round(4).tolist()}", field="views")
+    return vectors.astype(np.float16)

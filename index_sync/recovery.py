@@ -1,0 +1,138 @@
+"""Bringing a shard back: claim it, load and verify the latest snapshot, and say where reading goes on.
+
+Whatever is wrong with the snapshot, the topic is the truth: the shard is then rebuilt from its beginning, and the
+reason is told. Records are never skipped silently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from index_sync.manifest import Current, Damaged, Manifest, Place, decode_manifest, fetch
+from index_sync.part import decode_segment, decode_tombstones
+from index_sync.shard import Shard
+from index_sync.snapshot import SnapshotWriter, claim
+from infra.store import ObjectStore
+
+DELETE_RETENTION_SECONDS = 24 * 3600.0
+"""Kafka's default `delete.retention.ms`: how long a compacted topic surely keeps the record of a delete."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogBounds:
+    """The partition as the broker has it now: first offset, next offset to be written, and (if known) topic id."""
+
+    low: int
+    end: int
+    topic_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """A shard ready for replay. `reason` says why it starts empty; "" when it was restored from `manifest`."""
+
+    shard: Shard
+    seek: int
+    writer: SnapshotWriter
+    manifest: Manifest | None
+    reason: str
+
+
+def recover(
+    store: ObjectStore,
+    place: Place,
+    blank: Callable[[], Shard],
+    log: LogBounds,
+    *,
+    owner: str,
+    now: float,
+    segment_rows: int = 16_384,
+    delete_retention_seconds: float = DELETE_RETENTION_SECONDS,
+) -> Recovered:
+    """Claim a shard and restore it, or say why it has to be rebuilt from the topic.
+
+    Args:
+        store: the object store.
+        place: which shard.
+        blank: makes an empty shard of the wanted encoder and dimension.
+        log: the partition as the broker has it.
+        owner: unique to this worker and this run of it.
+        now: seconds since the epoch.
+        segment_rows: rows of a growing segment.
+        delete_retention_seconds: the topic's `delete.retention.ms`. A snapshot older than that may have missed
+            deletes whose records are compacted away: replay from its offset could leave dead products alive.
+
+    Raises:
+        Retryable: the store is away.
+    """
+    claimed = claim(store, place, owner, now)
+    manifest, shard, reason = None, None, claimed.damage
+    if claimed.found is not None:
+        try:
+            manifest = _read_manifest(store, claimed.found)
+            reason = _unfit(manifest, place, blank(), log, now - delete_retention_seconds)
+            shard = None if reason else _restore(store, manifest, blank(), segment_rows)
+        except Damaged as damage:
+            reason = str(damage)
+    elif not reason:
+        reason = "no snapshot yet"
+    if shard is None or manifest is None:
+        shard = blank()
+        shard.apply_batch((), log.low)
+        # The number goes on: manifests are never written twice.
+        writer = SnapshotWriter(store, place, claimed, topic_id=log.topic_id)
+        return Recovered(shard, log.low, writer, None, reason)
+    writer = SnapshotWriter(store, place, claimed, topic_id=log.topic_id or manifest.topic_id, manifest=manifest)
+    return Recovered(shard, manifest.next_offset, writer, manifest, "")
+
+
+def _read_manifest(store: ObjectStore, current: Current) -> Manifest:
+    if current.manifest is None:
+        raise Damaged("CURRENT names no manifest")
+    return decode_manifest(current.manifest.key, fetch(store, current.manifest))
+
+
+def _unfit(manifest: Manifest, place: Place, wanted: Shard, log: LogBounds, oldest: float) -> str:
+    """Why this snapshot cannot be continued from, or ""."""
+    ours = (place.collection, place.generation, place.topic, place.partition)
+    theirs = (manifest.collection, manifest.generation, manifest.topic, manifest.partition)
+    at = manifest.next_offset
+    checks = (
+        (ours != theirs, f"the snapshot is of {theirs}, wanted is {ours}"),
+        (
+            bool(wanted.fingerprint) and bool(manifest.encoder) and manifest.encoder != wanted.fingerprint,
+            f"the snapshot holds vectors of {manifest.encoder}, wanted is {wanted.fingerprint}",
+        ),
+        (
+            bool(wanted.dimension) and bool(manifest.dimension) and manifest.dimension != wanted.dimension,
+            f"the snapshot has dimension {manifest.dimension}, wanted is {wanted.dimension}",
+        ),
+        (
+            bool(manifest.topic_id) and bool(log.topic_id) and manifest.topic_id != log.topic_id,
+            f"the topic was created again ({manifest.topic_id} is now {log.topic_id})",
+        ),
+        (log.end < at, f"the topic ends at {log.end}, before the snapshot's offset {at}: it was created again"),
+        (log.low > at, f"the topic starts at {log.low}, after the snapshot's offset {at}: records are gone"),
+        (
+            log.end > at and manifest.created_at < oldest,
+            "the snapshot is older than the topic keeps deletes: some may have been compacted away",
+        ),
+    )
+    return next((reason for wrong, reason in checks if wrong), "")
+
+
+def _restore(store: ObjectStore, manifest: Manifest, shard: Shard, segment_rows: int) -> Shard:
+    masks, deletes = decode_tombstones(manifest.state.key, fetch(store, manifest.state), manifest.segments)
+    segments = [
+        decode_segment(segment, [fetch(store, part) for part in segment.parts], manifest.dimension, segment_rows)
+        for segment in manifest.segments
+    ]
+    shard.fingerprint, shard.dimension = manifest.encoder, manifest.dimension
+    shard.restore(list(zip(segments, masks, strict=True)), deletes, manifest.next_offset)
+    if shard.digest != manifest.digest or shard.live != manifest.live:
+        raise Damaged(
+            f"{manifest.state.key}: the restored shard has digest {shard.digest} and {shard.live} products, "
+            f"the manifest says {manifest.digest} and {manifest.live}"
+        )
+    return shard

@@ -1,0 +1,405 @@
+"""A shard: the searchable view of one partition of `catalog.items`.
+
+One thread applies changes, any number of threads search. Everything a reader needs hangs on one immutable `State`,
+swapped as one reference at the end of a batch: a reader sees a batch wholly or not at all, and the applied offset it
+reports belongs to exactly the rows it searched.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import count
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index_sync.entry import (
+    Change,
+    Entry,
+    Half,
+    Payload,
+    Product,
+    Refused,
+    ShardHit,
+    Wanted,
+    fold_wanted,
+    to_half,
+)
+from index_sync.search import Ask, Candidate, search
+from index_sync.segment import GrowingSegment, Segment, Window, live_rows, seal
+from processors.errors import Poison
+from processors.values import Vector
+
+_DIGEST_BITS = 128
+_PRUNE_FROM = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What readers see. `next_offset`: every record below it is in `windows`; `digest` as in `Shard.digest`."""
+
+    windows: tuple[Window, ...]
+    next_offset: int
+    live: int
+    digest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A shard at a batch boundary: all that a snapshot saves. Writes go on beside it."""
+
+    partition: int
+    generation: str
+    encoder: str
+    dimension: int
+    state: State
+    deletes: dict[str, int]
+
+
+@dataclass(slots=True)
+class _Slot:
+    """The writer's side of a window. `shared`: a reader may hold `alive`, so copy it before a change."""
+
+    segment: Segment
+    alive: NDArray[np.bool_]
+    shared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Location:
+    uid: int
+    ordinal: int
+    version: int
+    mark: int
+
+
+class Shard:
+    """Apply changes from one thread; search, look up and cut from any."""
+
+    def __init__(
+        self,
+        partition: int,
+        fingerprint: str,
+        dimension: int,
+        *,
+        generation: str = "g-0001",
+        segment_rows: int = 16_384,
+        delete_horizon: int = 1_000_000,
+    ) -> None:
+        """An empty shard.
+
+        Args:
+            partition: of `catalog.items`.
+            fingerprint: the only encoder whose vectors are taken; "" takes the first that comes, and no other after.
+            dimension: of the vectors; 0 takes that of the first entry.
+            generation: name of the index generation, for answers and snapshots.
+            segment_rows: rows of the growing segment; full, it is sealed.
+            delete_horizon: offsets for which a delete remembers its version. What lies further back counts as applied.
+        """
+        self.partition = partition
+        self.generation = generation
+        self.fingerprint = fingerprint
+        self.dimension = dimension
+        self._segment_rows = segment_rows
+        self._delete_horizon = delete_horizon
+        self._uids = count()
+        self._slots: dict[int, _Slot] = {}
+        self._growing: GrowingSegment | None = None
+        self._locations: dict[str, _Location] = {}
+        self._deletes: dict[str, int] = {}
+        self._prune_at = _PRUNE_FROM
+        self._digest = 0
+        self._writing = threading.Lock()
+        self._state = State((), 0, 0, 0)
+
+    # ------------------------------------------------------------------ writing (one thread)
+
+    def apply(self, offset: int, product_id: str, entry: Entry | None) -> bool:
+        """Apply one record: an upsert, or (None) a delete. The later offset wins; applying again changes nothing.
+
+        Returns:
+            Whether the record was news.
+
+        Raises:
+            Poison: the entry is of another encoder or dimension, or its vectors are no unit vectors.
+        """
+        with self._writing:
+            changed = self._apply(Change(offset, product_id, entry))
+            self._publish(offset + 1)
+        return changed
+
+    def apply_batch(self, changes: Iterable[Change], next_offset: int = 0) -> list[Refused]:
+        """Apply records in order and publish them at once; what can never be applied is returned, not raised.
+
+        Args:
+            changes: records of this partition.
+            next_offset: where reading goes on, if beyond the last record (gaps that compaction left).
+        """
+        refused: list[Refused] = []
+        with self._writing:
+            for change in changes:
+                try:
+                    self._apply(change)
+                except Poison as error:
+                    refused.append(Refused(change, error))
+                next_offset = max(next_offset, change.offset + 1)
+            self._publish(next_offset)
+        return refused
+
+    def _apply(self, change: Change) -> bool:
+        here = self._locations.get(change.product_id)
+        known = here.version if here is not None else self._deletes.get(change.product_id, self._floor())
+        if change.offset <= known:
+            return False
+        if change.entry is None:
+            if here is not None:
+                self._forget(change.product_id, here)
+            self._deletes[change.product_id] = change.offset
+            return True
+        half = self._checked(change.entry)
+        if here is not None:
+            self._forget(change.product_id, here)
+        self._deletes.pop(change.product_id, None)
+        self._insert(change.product_id, change.offset, change.entry.payload, half)
+        return True
+
+    def _floor(self) -> int:
+        """Offsets up to this one are long applied; a delete as old as that may have been forgotten."""
+        return self._state.next_offset - self._delete_horizon - 1
+
+    def _checked(self, entry: Entry) -> Half:
+        if self.fingerprint and entry.encoder != self.fingerprint:
+            raise Poison(f"vectors of {entry.encoder}, the index holds {self.fingerprint}", field="encoder")
+        half = to_half(entry.vectors, self.dimension or entry.vectors.shape[-1])
+        if len(half) != len(entry.payload.views):
+            raise Poison(f"{len(half)} vectors for {len(entry.payload.views)} views", field="views")
+        if len(half) > self._segment_rows:
+            raise Poison(f"{len(half)} views, a segment holds {self._segment_rows}", field="views")
+        self.fingerprint, self.dimension = entry.encoder, half.shape[1]
+        return half
+
+    def _insert(self, product_id: str, version: int, payload: Payload, half: Half) -> None:
+        growing = self._growing
+        if growing is None or not growing.room(len(half)):
+            growing = self._turn_over()
+        ordinal = growing.append(product_id, version, payload, half)
+        mark = product_mark(product_id, version, payload, half)
+        # The rows stand before the location does: a reader of `lookup` never finds half a product.
+        self._locations[product_id] = _Location(growing.uid, ordinal, version, mark)
+        self._digest = (self._digest + mark) % (1 << _DIGEST_BITS)
+
+    def _forget(self, product_id: str, here: _Location) -> None:
+        slot = self._slots[here.uid]
+        if slot.shared:
+            slot.alive, slot.shared = slot.alive.copy(), False
+        first = slot.segment.columns.first
+        slot.alive[first[here.ordinal] : first[here.ordinal + 1]] = False
+        del self._locations[product_id]
+        self._digest = (self._digest - here.mark) % (1 << _DIGEST_BITS)
+
+    def _turn_over(self) -> GrowingSegment:
+        """A new growing segment. The full one is sealed, or (mostly dead) its live rows move into the new one."""
+        old, self._growing = self._growing, GrowingSegment(next(self._uids), self.dimension, self._segment_rows)
+        self._slots[self._growing.uid] = _Slot(self._growing, np.ones(self._segment_rows, dtype=np.bool_))
+        if old is None:
+            return self._growing
+        window = _window(self._slots[old.uid])
+        live = int(np.count_nonzero(window.alive[: window.rows]))
+        if live > self._segment_rows // 2:
+            sealed = seal(next(self._uids), window)
+            self._slots[sealed.uid] = _Slot(sealed, np.ones(live, dtype=np.bool_))
+            self._relocate(sealed)
+        else:
+            self._growing.extend(*live_rows(window))
+            self._relocate(self._growing)
+        # Last: a reader that still holds an old location must find its segment, or the new location.
+        del self._slots[old.uid]
+        return self._growing
+
+    def _relocate(self, segment: Segment) -> None:
+        for ordinal, product_id in enumerate(segment.columns.ids):
+            old = self._locations[product_id]
+            self._locations[product_id] = _Location(segment.uid, ordinal, old.version, old.mark)
+
+    def _publish(self, next_offset: int) -> None:
+        next_offset = max(next_offset, self._state.next_offset)
+        for uid in [uid for uid, slot in self._slots.items() if self._is_dead(slot)]:
+            del self._slots[uid]
+        windows = tuple(_window(slot) for slot in self._slots.values())
+        for slot in self._slots.values():
+            slot.shared = True
+        self._state = State(windows, next_offset, len(self._locations), self._digest)
+        if len(self._deletes) >= self._prune_at:
+            floor = self._floor()
+            self._deletes = {key: version for key, version in self._deletes.items() if version > floor}
+            self._prune_at = max(_PRUNE_FROM, 2 * len(self._deletes))
+
+    @staticmethod
+    def _is_dead(slot: _Slot) -> bool:
+        return slot.segment.kind == "sealed" and not slot.shared and not slot.alive.any()
+
+    # ------------------------------------------------------------------ reading (any thread)
+
+    @property
+    def state(self) -> State:
+        return self._state
+
+    @property
+    def next_offset(self) -> int:
+        """Every record below this offset is searchable."""
+        return self._state.next_offset
+
+    @property
+    def live(self) -> int:
+        """Live products."""
+        return self._state.live
+
+    @property
+    def digest(self) -> str:
+        """Order-independent digest over the live (id, version, half-precision vectors): 32 hex digits."""
+        return f"{self._state.digest:032x}"
+
+    def search(
+        self,
+        vector: Vector,
+        k: int,
+        filters: Wanted | None = None,
+        exclude: Wanted | None = None,
+        exclude_products: Collection[str] = (),
+    ) -> list[ShardHit]:
+        """The `k` nearest live products, exactly; one hit a product, by its best view.
+
+        Args:
+            vector: float32 of shape (dimension,).
+            k: how many products at most.
+            filters: facet → allowed values. A view counts if one of its garments has an allowed value in every facet.
+            exclude: facet → refused values. A view that shows any of them does not count.
+            exclude_products: products not to be returned.
+
+        Raises:
+            Poison: the vector has the wrong shape or is not finite.
+        """
+        return self.search_state(self._state, vector, k, filters, exclude, exclude_products)
+
+    def search_state(
+        self,
+        state: State,
+        vector: Vector,
+        k: int,
+        filters: Wanted | None = None,
+        exclude: Wanted | None = None,
+        exclude_products: Collection[str] = (),
+    ) -> list[ShardHit]:
+        """`search` in a state taken before, so that the caller can tell its `next_offset`."""
+        if not state.windows or k <= 0:
+            return []
+        if vector.shape != (self.dimension,) or not bool(np.isfinite(vector).all()):
+            raise Poison(f"a finite vector of shape ({self.dimension},) is needed, got {vector.shape}", field="vector")
+        ask = Ask(
+            np.ascontiguousarray(vector, dtype=np.float32),
+            k,
+            fold_wanted(filters or {}),
+            fold_wanted(exclude or {}),
+            frozenset(exclude_products),
+        )
+        return [_hit(candidate) for candidate in search(state.windows, ask)]
+
+    def lookup(self, product_id: str) -> Product | None:
+        """The live product of this id, or None."""
+        while True:
+            here = self._locations.get(product_id)
+            if here is None:
+                return None
+            slot = self._slots.get(here.uid)
+            if slot is not None:
+                return _product(product_id, here, slot.segment)
+            # The segment was sealed between the two looks: its new location is there already.
+
+    def versions(self) -> dict[str, int]:
+        """Every live product and its version, for verification. Waits for the batch in progress."""
+        with self._writing:
+            return {product_id: here.version for product_id, here in self._locations.items()}
+
+    def cut(self) -> Cut:
+        """The shard at a batch boundary. Waits for the batch in progress, then copies nothing but the deletes."""
+        with self._writing:
+            return Cut(
+                self.partition, self.generation, self.fingerprint, self.dimension, self._state, dict(self._deletes)
+            )
+
+    # ------------------------------------------------------------------ restoring
+
+    def restore(
+        self, parts: Sequence[tuple[Segment, NDArray[np.bool_]]], deletes: dict[str, int], next_offset: int
+    ) -> None:
+        """Fill an empty shard from a snapshot: segments with their live rows, deletes, and where reading goes on.
+
+        Args:
+            parts: segments in order, each with a boolean mask (rows,) of its live rows; one may be growing, the last.
+            deletes: product → version of its delete.
+            next_offset: the manifest's.
+        """
+        with self._writing:
+            for segment, alive in parts:
+                if isinstance(segment, GrowingSegment):
+                    self._growing = segment
+                    spare = np.ones(segment.capacity - len(alive), dtype=np.bool_)
+                    alive = np.concatenate([alive, spare])  # noqa: PLW2901 - rows still to come are alive
+                self._slots[segment.uid] = _Slot(segment, alive)
+                self._locate(segment, alive)
+            self._uids = count(1 + max((segment.uid for segment, _ in parts), default=-1))
+            self._deletes = dict(deletes)
+            self._publish(next_offset)
+
+    def _locate(self, segment: Segment, alive: NDArray[np.bool_]) -> None:
+        columns = segment.columns
+        for ordinal, product_id in enumerate(columns.ids):
+            start, stop = columns.first[ordinal], columns.first[ordinal + 1]
+            if alive[start]:
+                version = columns.versions[ordinal]
+                payload = columns.payload(ordinal)
+                mark = product_mark(product_id, version, payload, segment.vectors(start, stop))
+                self._locations[product_id] = _Location(segment.uid, ordinal, version, mark)
+                self._digest = (self._digest + mark) % (1 << _DIGEST_BITS)
+
+
+def product_mark(product_id: str, version: int, payload: Payload, vectors: Half) -> int:
+    """What one live product adds to the digest: BLAKE2b-128 over id, version, and each view's id and vector."""
+    state = blake2b(digest_size=_DIGEST_BITS // 8)
+    name = product_id.encode()
+    state.update(len(name).to_bytes(4, "little") + name + version.to_bytes(8, "little"))
+    for view, vector in zip(payload.views, vectors, strict=True):
+        label = view.id.encode()
+        state.update(len(label).to_bytes(4, "little") + label + vector.astype("<f2").tobytes())
+    return int.from_bytes(state.digest(), "little")
+
+
+def _window(slot: _Slot) -> Window:
+    columns = slot.segment.columns
+    return Window(slot.segment, columns.rows, len(columns.ids), slot.alive)
+
+
+def _hit(candidate: Candidate) -> ShardHit:
+    columns = candidate.window.segment.columns
+    payload = columns.payload(candidate.ordinal)
+    view = payload.views[candidate.row - columns.first[candidate.ordinal]]
+    return ShardHit(
+        candidate.product_id,
+        candidate.score,
+        columns.versions[candidate.ordinal],
+        view.id,
+        view.category or payload.category,
+        payload.image,
+    )
+
+
+def _product(product_id: str, here: _Location, segment: Segment) -> Product:
+    columns = segment.columns
+    start, stop = columns.first[here.ordinal], columns.first[here.ordinal + 1]
+    payload = columns.payload(here.ordinal)
+    whole = next((i for i, view in enumerate(payload.views) if view.id == "whole"), 0)
+    vector = segment.vectors(start, stop)[whole].astype(np.float32)
+    return Product(product_id, here.version, payload, vector)

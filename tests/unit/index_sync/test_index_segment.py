@@ -1,0 +1,84 @@
+"""Columns and segments."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from index_sync.columns import Columns, GrowingInts
+from index_sync.entry import Payload, ViewInfo, fold_wanted, to_half
+from index_sync.segment import GrowingSegment, Window, seal
+from processors.errors import Poison
+from tests.fakes.index_items import entry, unit
+
+
+def _payload(*views: tuple[dict[str, tuple[str, ...]], ...]) -> Payload:
+    return Payload("i", "", {}, (), tuple(ViewInfo(f"v{i}", "c", facets) for i, facets in enumerate(views)))
+
+
+def test_growing_ints_keep_a_view_valid_while_they_grow() -> None:
+    """A reader's view keeps its values when the writer outgrows the buffer."""
+    ints = GrowingInts()
+    for value in range(8):
+        ints.append(value)
+    view = ints.view()
+    for value in range(8, 100):
+        ints.append(value)
+    assert view.tolist() == list(range(8))
+    assert ints.view().tolist() == list(range(100))
+
+
+def test_a_filter_on_two_facets_needs_one_garment_with_both() -> None:
+    """A navy dress with a red bag is no red dress, though the whole view shows red and a dress."""
+    columns = Columns(4)
+    dress = {"category": ("dress",), "colour": ("Navy",)}
+    bag = {"category": ("bag",), "colour": ("red",)}
+    columns.append("p", 0, _payload((dress, bag), (dress,), (bag,)))
+    red_dress = fold_wanted({"category": ("dress",), "colour": ("red",)})
+    navy_dress = fold_wanted({"Category": (" DRESS",), "colour": ("navy", "teal")})
+    assert columns.matching(3, red_dress).tolist() == [False, False, False]
+    assert columns.matching(3, navy_dress).tolist() == [True, True, False]
+    assert columns.showing(3, fold_wanted({"colour": ("red",)})).tolist() == [True, False, True]
+
+
+def test_masks_ignore_rows_that_are_not_published_yet() -> None:
+    """A reader that was given one row gets a mask of one row, though the writer has gone on."""
+    columns = Columns(4)
+    for ordinal in range(3):
+        columns.append(f"p{ordinal}", ordinal, _payload(({"colour": ("red",)},)))
+    assert columns.matching(1, {"colour": ("red",)}).tolist() == [True]
+
+
+def test_sealing_drops_the_dead_and_keeps_the_scores() -> None:
+    """A sealed segment holds the live products in order, with bit-equal vectors."""
+    growing = GrowingSegment(0, 8, 10)
+    for ordinal in range(4):
+        item = entry(ordinal, 10 + ordinal)
+        growing.append(f"p{ordinal}", ordinal, item.payload, to_half(item.vectors, 8))
+    alive = np.ones(10, dtype=np.bool_)
+    alive[2:4] = False
+    sealed = seal(1, Window(growing, 8, 4, alive))
+    assert sealed.columns.ids == ["p0", "p2", "p3"]
+    assert sealed.columns.first == [0, 2, 4, 6]
+    kept = np.array([0, 1, 4, 5, 6, 7])
+    assert np.array_equal(sealed.gather(np.arange(6)), growing.gather(kept))
+    scores, rows = sealed.nearest(unit(2), 1, 6)
+    assert rows.tolist() == [2]
+    assert scores[0] == pytest.approx(1.0, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("vectors", "field"),
+    [
+        (np.zeros((1, 8), np.float32), "views"),
+        (np.full((1, 8), np.nan, np.float32), "views"),
+        (np.ones((1, 8), np.float32), "views"),
+        (np.zeros((0, 8), np.float32), "views"),
+        (unit(1, 7)[None], "dimension"),
+    ],
+)
+def test_vectors_that_are_no_unit_vectors_are_poison(vectors: np.ndarray, field: str) -> None:
+    """Zero, NaN, too long, none at all, or of another dimension: refused, naming the field."""
+    with pytest.raises(Poison) as caught:
+        to_half(vectors, 8)
+    assert caught.value.field == field
