@@ -1,0 +1,322 @@
+"""The detector: an ultralytics network, built from its YAML and filled from safetensors, behind the port `Detector`.
+
+Never through `ultralytics.YOLO(...)`: that unpickles, and our package `models` is the very name that old YOLOv5
+pickles import. Never through ultralytics' own non-maximum suppression either: it stops after a time limit and
+answers *nothing* for the rest of the batch, so that a busy machine would lose garments in silence.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import tempfile
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from models.hashes import fingerprint
+from processors.errors import Fatal, Poison
+from processors.values import CATEGORIES, Box, Detection, Pixels
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+STRIDE = 32
+"""Sides of what the network sees are multiples of its coarsest stride."""
+GREY = 114
+"""The padding that ultralytics trains with, and our recipe serves with."""
+CANDIDATES = 1000
+"""At most this many boxes a picture enter suppression: below it are none that could survive."""
+MOST = 50
+"""At most this many garments a picture leave it."""
+SUFFIXES_NOT_SHIPPED = (".num_batches_tracked",)
+"""Counters of batch norm, which serving never reads."""
+
+
+class DetectorHeader(msgspec.Struct, frozen=True):
+    """What the weights say of themselves, in the header of the safetensors file (every value a string there)."""
+
+    architecture: str
+    """Name of a YAML that ultralytics carries ("yolo11n.yaml"); never a path or an address."""
+    classes: tuple[str, ...]
+    size: int
+    """Longest side, in pixels, that the network was trained for."""
+    licence: str = ""
+    provenance: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """What is kept. `duplicate_iou`: of two boxes of *different* classes that overlap more, the surer one stays."""
+
+    confidence: float = 0.35
+    iou: float = 0.6
+    duplicate_iou: float = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Letterboxed:
+    """A picture shrunk to the serving size: `image` (3, H, W) uint8, its sides multiples of STRIDE."""
+
+    image: Tensor
+    scale: float
+
+
+class YoloDetector:
+    """Pixels → garments; see `models.ports.Detector`. Make one with `YoloDetector.load`.
+
+    Args:
+        network: a fused ultralytics detection model in eval mode, on `device`.
+        header: what its weights say of themselves.
+        size: longest side of what the network is shown, in pixels.
+        thresholds: see `Thresholds`.
+        device: "cpu" or "cuda:<number>".
+        weights_sha256: hex digest of the weights, for the fingerprint.
+    """
+
+    def __init__(
+        self,
+        network: Any,
+        header: DetectorHeader,
+        *,
+        size: int,
+        thresholds: Thresholds,
+        device: str,
+        weights_sha256: str,
+    ) -> None:
+        self._network = network
+        self._header = header
+        self._size = size
+        self._thresholds = thresholds
+        self._device = device
+        self._fingerprint = fingerprint("yolo-detector 1", weights_sha256, f"{size}", repr(thresholds))
+
+    @classmethod
+    def load(
+        cls,
+        weights: Path,
+        *,
+        size: int | None = None,
+        confidence: float = 0.35,
+        iou: float = 0.6,
+        duplicate_iou: float = 0.8,
+        device: str = "cpu",
+    ) -> YoloDetector:
+        """Build the network that the file names, fill it, fuse its batch norms.
+
+        Args:
+            weights: a safetensors file with the header of `DetectorHeader`.
+            size: longest side shown to the network; by default the one it was trained for.
+            confidence: detections below are dropped.
+            iou: of two boxes of one class that overlap more, the surer one stays.
+            duplicate_iou: the same across classes: one garment that is called jacket and shirt at once.
+            device: see `models.device.choose`.
+
+        Raises:
+            Fatal: the file is missing, is no safetensors, says not what it is, or does not fit its architecture.
+        """
+        import hashlib
+
+        try:
+            data = weights.read_bytes()
+        except OSError as error:
+            raise Fatal(f"{weights}: the detector's weights cannot be read ({error.strerror})") from error
+        header = read_header(weights, data)
+        network = build_network(header.architecture, len(header.classes), source=weights)
+        _fill(network, weights, data)
+        network = network.eval().requires_grad_(requires_grad=False).fuse(verbose=False)
+        return cls(
+            network.to(device),
+            header,
+            size=_checked_size(header.size if size is None else size, weights),
+            thresholds=Thresholds(confidence, iou, duplicate_iou),
+            device=device,
+            weights_sha256=hashlib.sha256(data).hexdigest(),
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """Over the weights' bytes, the serving size and the thresholds."""
+        return self._fingerprint
+
+    @property
+    def header(self) -> DetectorHeader:
+        """What the weights say of themselves."""
+        return self._header
+
+    def prepare(self, item: Pixels, /) -> Letterboxed:
+        """Shrink (or enlarge) to the serving size and pad right and below with grey.
+
+        Raises:
+            Poison: `item` is not a `uint8` array of shape (height, width, 3) with at least one pixel.
+        """
+        import cv2
+        import torch
+
+        if item.ndim != 3 or item.shape[2] != 3 or item.dtype != np.uint8 or not item.size:
+            raise Poison(f"the detector takes RGB pixels (height, width, 3) uint8, not {item.shape} {item.dtype}")
+        scale = self._size / max(item.shape[:2])
+        height, width = (max(1, round(side * scale)) for side in item.shape[:2])
+        canvas = np.full((_padded(height), _padded(width), 3), GREY, np.uint8)
+        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        canvas[:height, :width] = cv2.resize(item, (width, height), interpolation=how)
+        return Letterboxed(torch.from_numpy(canvas.transpose(2, 0, 1).copy()), scale)
+
+    def forward(self, batch: Sequence[Letterboxed], /) -> list[NDArray[np.float32]]:
+        """One pass for each shape among `batch`; a row (x0, y0, x1, y1, confidence, class) a detection, surest first."""
+        import torch
+
+        by_shape: dict[tuple[int, ...], list[int]] = defaultdict(list)
+        for index, item in enumerate(batch):
+            by_shape[tuple(item.image.shape)].append(index)
+        rows: list[NDArray[np.float32]] = [np.zeros((0, 6), np.float32)] * len(batch)
+        with torch.inference_mode():
+            for indices in by_shape.values():
+                images = torch.stack([batch[index].image for index in indices]).to(self._device)
+                output = self._network(images.float().div_(255))
+                predictions = output[0] if isinstance(output, tuple) else output
+                for index, prediction in zip(indices, predictions, strict=True):
+                    rows[index] = suppress(prediction, self._thresholds).cpu().numpy()
+        return rows
+
+    def finish(self, item: Pixels, raw: NDArray[np.float32], /) -> tuple[Detection, ...]:
+        """Boxes back in pixels of `item`, cut at its borders, in descending confidence."""
+        height, width = item.shape[:2]
+        scale = self._size / max(height, width)
+        found = []
+        for x0, y0, x1, y1, confidence, category in raw.tolist():
+            box: Box = (
+                min(max(x0 / scale, 0.0), width),
+                min(max(y0 / scale, 0.0), height),
+                min(max(x1 / scale, 0.0), width),
+                min(max(y1 / scale, 0.0), height),
+            )
+            if box[2] > box[0] and box[3] > box[1]:  # a box in the padding has no pixel to crop
+                found.append(Detection(self._header.classes[int(category)], box, confidence))
+        return tuple(found)
+
+    def example(self) -> Pixels:
+        """A portrait of gradients, in the shape most catalogue photos have."""
+        rows, columns = np.mgrid[0:640, 0:448]
+        return np.stack([rows * 255 // 640, columns * 255 // 448, (rows + columns) % 256], axis=2).astype(np.uint8)
+
+
+def suppress(prediction: Tensor, thresholds: Thresholds) -> Tensor:
+    """Non-maximum suppression of one picture.
+
+    Args:
+        prediction: (4 + classes, anchors): centre x, centre y, width, height in pixels, then class probabilities.
+        thresholds: see `Thresholds`.
+
+    Returns:
+        (N, 6): x0, y0, x1, y1, confidence, class, in descending confidence.
+    """
+    import torch
+    from torchvision.ops import batched_nms, nms
+
+    confidences, classes = prediction[4:].max(0)
+    candidates = torch.nonzero(confidences >= thresholds.confidence).flatten()
+    order = confidences[candidates].argsort(descending=True, stable=True)[:CANDIDATES]
+    candidates = candidates[order]
+    centres, sides = prediction[:2, candidates].T, prediction[2:4, candidates].T
+    boxes = torch.cat([centres - sides / 2, centres + sides / 2], dim=1)
+    confidences, classes = confidences[candidates], classes[candidates]
+    kept = batched_nms(boxes, confidences, classes, thresholds.iou)
+    kept = kept[nms(boxes[kept], confidences[kept], thresholds.duplicate_iou)][:MOST]
+    return torch.cat([boxes[kept], confidences[kept, None], classes[kept, None].to(boxes.dtype)], dim=1)
+
+
+def build_network(architecture: str, classes: int, *, source: Path | None = None) -> Any:
+    """An untrained ultralytics detection network from a YAML that ultralytics itself carries.
+
+    The library is told, before its first import, to install nothing, ask nothing of the network, print nothing on
+    stdout (where `--json` answers go), and keep its settings file out of the home folder.
+
+    Raises:
+        Fatal: `architecture` is not the bare name of such a YAML (a path or address would be fetched or executed).
+    """
+    os.environ["YOLO_AUTOINSTALL"] = "false"
+    os.environ["YOLO_OFFLINE"] = "true"
+    os.environ.setdefault("YOLO_VERBOSE", "false")
+    os.environ.setdefault("YOLO_CONFIG_DIR", str(Path(tempfile.gettempdir()) / f"weft-ultralytics-{os.getuid()}"))
+    where = f"{source}: " if source else ""
+    if not re.fullmatch(r"yolo[a-z0-9]+\.yaml", architecture):
+        raise Fatal(f"{where}{architecture!r} is not the name of an ultralytics architecture (like yolo11n.yaml)")
+    from ultralytics.nn.tasks import DetectionModel
+
+    logging.getLogger("ultralytics").setLevel(logging.ERROR)
+    try:
+        return DetectionModel(architecture, nc=classes, verbose=False)
+    except FileNotFoundError as error:
+        raise Fatal(f"{where}this ultralytics has no architecture {architecture!r}") from error
+
+
+def read_header(weights: Path, data: bytes) -> DetectorHeader:
+    """The metadata of a safetensors file (huggingface.co/docs/safetensors: eight bytes of length, then JSON).
+
+    Raises:
+        Fatal: there is none, it lacks a field, or it names classes that Weft has no word for.
+    """
+    try:
+        length = int.from_bytes(data[:8], "little")
+        metadata: dict[str, str] = json.loads(data[8 : 8 + length])["__metadata__"]
+        header = DetectorHeader(
+            architecture=metadata["architecture"],
+            classes=tuple(json.loads(metadata["classes"])),
+            size=int(metadata["size"]),
+            licence=metadata.get("licence", ""),
+            provenance=metadata.get("provenance", ""),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        message = f"{weights}: no detector of ours: its header lacks architecture, classes or size ({error!r})"
+        raise Fatal(message) from error
+    unknown = [name for name in header.classes if name not in CATEGORIES]
+    if unknown or not header.classes or len(set(header.classes)) < len(header.classes):
+        raise Fatal(f"{weights}: its classes must be distinct and among {', '.join(CATEGORIES)}; not {unknown}")
+    return header
+
+
+def _fill(network: Any, weights: Path, data: bytes) -> None:
+    """Copy the tensors of the file into the network.
+
+    Raises:
+        Fatal: a tensor is missing, left over, of another shape, or not finite. Named, so that one sees which file
+            belongs to another architecture, before it detects nothing for a week.
+    """
+    import safetensors
+    import torch
+    from safetensors.torch import load
+
+    try:
+        tensors = load(data)
+    except safetensors.SafetensorError as error:
+        raise Fatal(f"{weights}: not a whole safetensors file ({error})") from error
+    expected = {k: v for k, v in network.state_dict().items() if not k.endswith(SUFFIXES_NOT_SHIPPED)}
+    wrong = [f"{k} is missing" for k in expected if k not in tensors]
+    wrong += [f"{k} is left over" for k in tensors if k not in expected]
+    for name in expected.keys() & tensors.keys():
+        if tensors[name].shape != expected[name].shape:
+            wrong.append(f"{name} is {list(tensors[name].shape)}, not {list(expected[name].shape)}")
+        elif not bool(torch.isfinite(tensors[name]).all()):
+            wrong.append(f"{name} is not finite")
+    if wrong:
+        raise Fatal(f"{weights}: does not fit its architecture ({len(wrong)} tensors): {'; '.join(sorted(wrong)[:3])}")
+    network.load_state_dict({k: tensors[k].float() for k in expected}, strict=False)
+
+
+def _checked_size(size: int, weights: Path) -> int:
+    if not STRIDE <= size <= 4096:
+        raise Fatal(f"{weights}: a serving size of {size} pixels is not within {STRIDE} to 4096")
+    return size
+
+
+def _padded(side: int) -> int:
+    return -(-side // STRIDE) * STRIDE
