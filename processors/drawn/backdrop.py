@@ -14,7 +14,7 @@ from processors.drawn.cloth import Plane
 Tone: TypeAlias = NDArray[np.float64]
 
 
-def _tone(rng: np.random.Generator, low: float = 60, high: float = 235, chroma: float = 22) -> Tone:
+def _tone(rng: np.random.Generator, low: float = 60, high: float = 235, chroma: float = 13) -> Tone:
     return np.asarray(np.clip(rng.uniform(low, high) + rng.normal(0, chroma, 3), 8, 250), np.float64)
 
 
@@ -82,7 +82,9 @@ def _linen(rng: np.random.Generator, side: int) -> Plane:
 
 def _speckle(rng: np.random.Generator, side: int) -> Plane:
     tone = _tone(rng, 70, 200, 18)
-    coarse = _cloud(rng, side, int(rng.integers(6, 50)), 14)[..., None] * rng.uniform(0.4, 1.2, 3).astype(np.float32)
+    coarse = _cloud(rng, side, int(rng.integers(6, 50)), float(rng.uniform(3, 12)))[..., None] * rng.uniform(
+        0.4, 1.2, 3
+    ).astype(np.float32)
     return np.asarray(tone.astype(np.float32) + coarse + _cloud(rng, side, side // 2, 9)[..., None], np.float32)
 
 

@@ -163,7 +163,10 @@ def skin(sk: Skeleton, rng: np.random.Generator, bald: bool) -> list[Placed]:
         way = np.array(sk.wrists[i]) - np.array(sk.elbows[i])
         hand = np.array(sk.wrists[i]) + way / (np.linalg.norm(way) + 1e-9) * 0.028
         palm = ellipse((float(hand[0]), float(hand[1])), (0.034, 0.017), float(np.arctan2(way[1], way[0])), 14)
-        parts.append((40, Part(NOBODY, (arm, palm), paint, shadow=0.3)))
+        top = ellipse(
+            (sk.shoulders[i][0] - 0.005 * (2 * i - 1), sk.shoulder_y + 0.02), (0.026 * b, 0.027 * b), count=16
+        )
+        parts.append((40, Part(NOBODY, (arm, palm, top), paint, shadow=0.3)))
     neck = tube([(0, 0.09), (0.0, 0.175)], [0.025 * b, 0.03 * b])
     parts.append((5, Part(NOBODY, (trunk,), paint, shadow=0.0)))
     parts.append((6, Part(NOBODY, (neck,), paint, shade=0.86, shadow=0.15)))
@@ -173,8 +176,16 @@ def skin(sk: Skeleton, rng: np.random.Generator, bald: bool) -> list[Placed]:
 def _head(tone: Rgb, rng: np.random.Generator, bald: bool) -> list[Placed]:
     wide = float(rng.uniform(0.042, 0.05))
     oval = smooth(
-        [(-wide * 0.7, 0.0), (-wide, 0.045), (-wide * 0.92, 0.09), (-0.012, 0.133), (0.012, 0.133)]
-        + [(wide * 0.92, 0.09), (wide, 0.045), (wide * 0.7, 0.0)]
+        [
+            (-wide * 0.7, 0.0),
+            (-wide, 0.045),
+            (-wide * 0.92, 0.09),
+            (-0.012, 0.133),
+            (0.012, 0.133),
+            (wide * 0.92, 0.09),
+            (wide, 0.045),
+            (wide * 0.7, 0.0),
+        ]
     )
     dark: Rgb = (tone[0] * 0.35, tone[1] * 0.28, tone[2] * 0.28)
     lips: Rgb = (min(255, tone[0] * 0.82 + 20), tone[1] * 0.55, tone[2] * 0.55)
@@ -211,22 +222,31 @@ def _hair(wide: float, rng: np.random.Generator) -> list[Placed]:
                 (-wide * puff, 0.04),
                 (-wide * puff, 0.05 + length * 0.5),
                 (-wide * 0.9, 0.05 + length),
-            ]
-            + [
                 (0, 0.045 + length),
                 (wide * 0.9, 0.05 + length),
                 (wide * puff, 0.05 + length * 0.5),
                 (wide * puff, 0.04),
-            ]
-            + [(wide * 0.8, -0.01), (0, -0.018)],
+                (wide * 0.8, -0.01),
+                (0, -0.018),
+            ],
             0.004,
         )
     )
     top = smooth(
         jitter(
             rng,
-            [(-wide * 1.06, 0.062), (-wide * 1.12, 0.02), (-wide * 0.6, -0.014), (0, -0.02), (wide * 0.6, -0.014)]
-            + [(wide * 1.12, 0.02), (wide * 1.06, 0.062), (wide * 0.85, 0.03), (side, fringe), (-wide * 0.85, 0.03)],
+            [
+                (-wide * 1.06, 0.062),
+                (-wide * 1.12, 0.02),
+                (-wide * 0.6, -0.014),
+                (0, -0.02),
+                (wide * 0.6, -0.014),
+                (wide * 1.12, 0.02),
+                (wide * 1.06, 0.062),
+                (wide * 0.85, 0.03),
+                (side, fringe),
+                (-wide * 0.85, 0.03),
+            ],
             0.0025,
         )
     )

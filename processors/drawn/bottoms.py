@@ -25,8 +25,16 @@ def trousers(spec: GarmentSpec, owner: int, paint: Paint, sk: Skeleton, rng: np.
         hems.append(hem)
     w, h, s = sk.waist + 0.004, sk.hip + ease * 0.6, sk.sway
     pelvis = smooth(
-        [(-w, top), (-h + s, sk.hip_y), (-h + s, sk.hip_y + 0.03), (s, sk.crotch_y + 0.012)]
-        + [(h + s, sk.hip_y + 0.03), (h + s, sk.hip_y), (w, top), *wavy(rng, (w, top), (-w, top), 0.006, 3)[1:-1]],
+        [
+            (-w, top),
+            (-h + s, sk.hip_y),
+            (-h + s, sk.hip_y + 0.03),
+            (s, sk.crotch_y + 0.012),
+            (h + s, sk.hip_y + 0.03),
+            (h + s, sk.hip_y),
+            (w, top),
+            *wavy(rng, (w, top), (-w, top), 0.006, 3)[1:-1],
+        ],
         corners=(0, 6),
     )
     lines = _seams(spec, sk, top, w, h, hems)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processors.drawn.cloth import Paint, Plane, Rgb
-from processors.drawn.curves import Points
+from processors.drawn.curves import Points, smooth
 from processors.values import Mask, Pixels
 
 NOBODY = -1
@@ -43,7 +43,6 @@ class Part:
     volume: float = 1.0
     shadow: float = 0.35
     lines: tuple[Line, ...] = ()
-    alpha: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +90,13 @@ class Canvas:
         region = self.colour[y0:y1, x0:x1]
         shade, cast = self._shading(mask, part, frame, rng)
         if cast is not None:
-            region *= cast[..., None]
+            cv2.multiply(region, cast, region)
         colour = _dyed(part, frame, (x0, y0), mask.shape)
         for line in part.lines:
             _draw(colour, line, frame, (x0, y0))
-        lit = colour * shade[..., None]
-        lit += 12 * (shade[..., None] - 1)
-        if part.paint.gloss > 0:
-            lit += (np.clip(shade - 1.08, 0, 0.4) * (part.paint.gloss * 600))[..., None]
-        if part.alpha < 1:
-            lit = lit * part.alpha + region * (1 - part.alpha)
+        lit = _lit(colour, shade, part.paint.gloss)
+        cv2.copyTo(lit, mask, region)
         inside = mask > 0
-        np.copyto(region, lit, where=inside[..., None])
         self.owner[y0:y1, x0:x1][inside] = part.owner
         if part.owner != NOBODY:
             self._remember(part.owner, (slice(y0, y1), slice(x0, x1)), inside, outlines)
@@ -143,8 +137,8 @@ class Canvas:
         sigma = float(np.clip(extent * 0.16, 0.8, 9.0))
         soft = cv2.GaussianBlur(coarse, (0, 0), sigma)
         slope_x, slope_y = cv2.Sobel(soft, cv2.CV_32F, 1, 0), cv2.Sobel(soft, cv2.CV_32F, 0, 1)
-        lit = (slope_x * self.light[0] + slope_y * self.light[1]) * (-0.16 * sigma)
-        shade = 1 + part.volume * (lit - 0.3 * (1 - soft)) + _folds(small, part.paint.folds, frame, rng)
+        lit = (slope_x * self.light[0] + slope_y * self.light[1]) * (-0.11 * sigma)
+        shade = 1 + part.volume * (lit - 0.2 * (1 - soft)) + _folds(small, part.paint.folds, frame, rng)
         weight = float(coarse.sum()) + 1e-6
         shade = shade + (1 - float((shade * coarse).sum()) / weight)
         shade = np.clip(shade, 0.4, 1.5) * part.shade
@@ -153,7 +147,8 @@ class Canvas:
             reach = max(1.0, 0.012 * frame.scale / _COARSE)
             move = np.array([[1, 0, -self.light[0] * reach], [0, 1, -self.light[1] * reach]], np.float32)
             fallen = cv2.warpAffine(cv2.GaussianBlur(coarse, (0, 0), reach), move, small)
-            cast = cv2.resize(1 - part.shadow * fallen, (width, height), interpolation=cv2.INTER_LINEAR)
+            left = cv2.resize(1 - part.shadow * fallen, (width, height), interpolation=cv2.INTER_LINEAR)
+            cast = cv2.merge((left, left, left))
         return cv2.resize(shade.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR), cast
 
     def masks(self, count: int) -> list[Mask]:
@@ -165,7 +160,16 @@ class Canvas:
         """Return the picture at the final size, (side / 2, side / 2, 3) uint8."""
         side = self.owner.shape[0] // 2
         small = cv2.resize(self.colour, (side, side), interpolation=cv2.INTER_AREA)
-        return np.clip(small, 0, 255).astype(np.uint8)
+        return np.asarray(np.clip(small, 0, 255), np.uint8)
+
+
+def _lit(colour: Plane, shade: Plane, gloss: float) -> Plane:
+    """Return the colour in its light: shade multiplies it, lifts blacks a little, and gleams where cloth is glossy."""
+    lift = 12 * (shade - 1)
+    if gloss > 0:
+        lift += np.clip(shade - 1.08, 0, 0.4) * np.float32(gloss * 600)
+    lit = cv2.multiply(colour, cv2.merge((shade, shade, shade)))
+    return np.asarray(cv2.add(lit, cv2.merge((lift, lift, lift))), np.float32)
 
 
 def _folds(small: tuple[int, int], depth: float, frame: Frame, rng: np.random.Generator) -> Plane:
@@ -177,7 +181,19 @@ def _folds(small: tuple[int, int], depth: float, frame: Frame, rng: np.random.Ge
         across, along = max(3, across // 3), min(12, along * 2)
     grid = rng.standard_normal((along, across), dtype=np.float32)
     fine = cv2.resize(grid, small, interpolation=cv2.INTER_CUBIC)
-    return np.asarray(depth * np.tanh(1.5 * fine), np.float32)
+    creases = np.zeros((height, width), np.float32)
+    upright = height > 0.8 * width
+    for _ in range(int(rng.integers(2, 7)) if depth > 0.04 else 0):
+        start = rng.uniform(0, 1, 2) * (width, height)
+        turn = rng.normal(np.pi / 2 if upright else 0.0, 0.5)
+        reach = rng.uniform(0.15, 0.5) * max(width, height)
+        end = start + reach * np.array([np.cos(turn), np.sin(turn)])
+        bow = (start + end) / 2 + rng.normal(0, 0.06, 2) * reach
+        path = smooth([tuple(start), tuple(bow), tuple(end)], rounds=2, closed=False)
+        cv2.polylines(creases, [_fixed(path)], False, -1.6, 1, cv2.LINE_8, 4)
+        cv2.polylines(creases, [_fixed(path + np.array([1.6, 0.8]))], False, 1.2, 1, cv2.LINE_8, 4)
+    creases = cv2.GaussianBlur(creases, (0, 0), max(0.7, 0.008 * frame.scale / _COARSE))
+    return np.asarray(depth * (np.tanh(1.5 * fine) + 1.6 * creases), np.float32)
 
 
 def _fixed(points: Points) -> NDArray[np.int32]:
@@ -190,7 +206,7 @@ def _dyed(part: Part, frame: Frame, corner: tuple[int, int], shape: tuple[int, .
     tile = part.paint.tile
     height, width = shape[:2]
     if tile.shape[0] == 1:
-        return np.broadcast_to(tile, (height, width, 3)).copy()
+        return np.asarray(cv2.resize(tile, (width, height), interpolation=cv2.INTER_NEAREST), np.float32)
     density = tile.shape[0] / (part.paint.period * frame.scale)
     density = max(density, 0.25)
     base = part.polys[0]
@@ -199,10 +215,14 @@ def _dyed(part: Part, frame: Frame, corner: tuple[int, int], shape: tuple[int, .
     x = np.arange(width, dtype=np.float32) - np.float32(ox)
     y = np.arange(height, dtype=np.float32)[:, None] - np.float32(oy)
     pull = np.float32(0.012 * frame.scale * density)
-    u = c * x + s * y + pull * np.sin(y / np.float32(0.06 * frame.scale))
-    v = -s * x + c * y + pull * np.sin(x / np.float32(0.05 * frame.scale))
+    u = (c * x + pull * np.sin(x / np.float32(0.07 * frame.scale))) + (
+        s * y + pull * np.sin(y / np.float32(0.06 * frame.scale))
+    )
+    v = (pull * np.sin(x / np.float32(0.05 * frame.scale)) - s * x) + c * y
     side = np.float32(tile.shape[0])
-    return np.asarray(cv2.remap(tile, u % side, v % side, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP), np.float32)
+    u -= side * np.floor(u * (1 / side))  # remap is slow outside its source
+    v -= side * np.floor(v * (1 / side))
+    return np.asarray(cv2.remap(tile, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP), np.float32)
 
 
 def _draw(colour: Plane, line: Line, frame: Frame, corner: tuple[int, int]) -> None:

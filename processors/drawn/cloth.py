@@ -83,19 +83,19 @@ def _coverage(pattern: str, rng: np.random.Generator) -> Plane:
         both = (_band(x * count, width) + _band(y * count, width)) / 2
         if rng.random() < 0.5:  # a tartan has a fine line between its bars
             both = np.maximum(both, np.maximum(_band(x * count + 0.3, 0.06), _band(y * count + 0.3, 0.06)) * 0.9)
-        return both.astype(np.float32)
+        return np.asarray(both, np.float32)
     if pattern == "dotted":
         rows = y * 2 * count
         shift = np.floor(rows) % 2 * 0.5
         dx, dy = (x * count + shift) % 1 - 0.5, (rows % 1 - 0.5) * 0.5
         radius = float(rng.uniform(0.16, 0.24))
-        return np.clip((radius - np.sqrt(dx**2 + dy**2)) * SIDE / count / 2 + 0.5, 0, 1).astype(np.float32)
+        return np.asarray(np.clip((radius - np.sqrt(dx**2 + dy**2)) * SIDE / count / 2 + 0.5, 0, 1), np.float32)
     return np.zeros((SIDE, SIDE), np.float32)
 
 
 def _band(phase: Plane, width: float) -> Plane:
     inside = width / 2 - np.abs(phase % 1 - 0.5)
-    return np.clip(inside * 24 + 0.5, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(inside * 24 + 0.5, 0, 1), np.float32)
 
 
 def _blossoms(tile: Plane, ground: NDArray[np.float64], ink: NDArray[np.float64], rng: np.random.Generator) -> Plane:

@@ -56,14 +56,14 @@ def ellipse(centre: Pair, radii: Pair, angle: float = 0.0, count: int = 28) -> P
     """Return an ellipse; `angle` in radians."""
     t = np.linspace(0, 2 * np.pi, count, endpoint=False)
     flat = np.stack([radii[0] * np.cos(t), radii[1] * np.sin(t)], axis=1)
-    return turned(flat, angle) + np.asarray(centre)
+    return np.asarray(turned(flat, angle) + np.asarray(centre), np.float64)
 
 
 def turned(points: Points, angle: float, about: Pair = (0.0, 0.0)) -> Points:
     """Rotate by `angle` radians (clockwise on screen, since y points down) about a point."""
     c, s = np.cos(angle), np.sin(angle)
     pivot = np.asarray(about, np.float64)
-    return (np.asarray(points, np.float64) - pivot) @ np.array([[c, s], [-s, c]]) + pivot
+    return np.asarray((points - pivot) @ np.array([[c, s], [-s, c]]) + pivot, np.float64)
 
 
 def jitter(rng: np.random.Generator, points: Sequence[Pair] | Points, amount: float) -> Points:

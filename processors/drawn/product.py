@@ -40,7 +40,7 @@ _CARE: dict[str, str] = {
     "polyester": "Light polyester that dries overnight.",
     "": "Lenses with full UV protection.",
 }
-_OPENERS: tuple[str, ...] = ("Meet {}.", "This is {}.", "New this season: {}.", "A piece to live in: {}.")
+_OPENERS: tuple[str, ...] = ("Meet {}.", "New this season: {}.", "A piece to live in: {}.")
 _CLOSERS: tuple[str, ...] = (
     "Made to be worn often.",
     "Easy to combine.",
@@ -68,7 +68,7 @@ def draw_product(seed: int, size: int = 320) -> Product:
     """Draw the catalogue entry "drawn-<seed>" with complete metadata; categories take turns with the seed."""
     rng = np.random.Generator(np.random.PCG64([seed, 1]))
     category = CATEGORIES[seed % len(CATEGORIES)]
-    specs = (random_spec(rng, category),)
+    specs: tuple[GarmentSpec, ...] = (random_spec(rng, category),)
     if rng.random() < 0.3:
         specs = _ensemble(specs[0], rng)
     styled = category in {"shirt", "pants", "shorts", "skirt", "dress", "jacket"} or len(specs) > 1
@@ -87,7 +87,9 @@ def _ensemble(main: GarmentSpec, rng: np.random.Generator) -> tuple[GarmentSpec,
     if main.category in {"pants", "shorts", "skirt"}:
         clash |= {"pants", "shorts", "skirt"}
     others = [s for s in outfit(rng, 5) if s.category not in clash]
-    return (main, *others[: int(rng.integers(1, 3))])
+    dressed = main.category in {"sunglass", "hat", "bag", "shoe"}  # an accessory needs someone who is dressed
+    count = (1 if others[0].category == "dress" else 2) if dressed else int(rng.integers(1, 3))
+    return (main, *others[:count])
 
 
 def _metadata(spec: GarmentSpec, rng: np.random.Generator) -> dict[str, str | float]:

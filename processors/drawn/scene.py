@@ -9,13 +9,14 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from processors.drawn.accessories import bag, hat, shoes_front, shoes_side, sunglass
+from processors.drawn.accessories import bag, hat, sunglass
 from processors.drawn.backdrop import backdrop
 from processors.drawn.body import Placed, Skeleton, laid_out, skin, standing
 from processors.drawn.bottoms import skirt, trousers
 from processors.drawn.canvas import NOBODY, Canvas, Frame, Part
 from processors.drawn.cloth import Paint, cloth, plain
 from processors.drawn.curves import ellipse, smooth, tube
+from processors.drawn.footwear import shoes_front, shoes_side
 from processors.drawn.spec import GarmentSpec, outfit, random_shape, random_spec
 from processors.drawn.tops import dress, jacket, shirt
 from processors.drawn.words import caption
@@ -116,7 +117,7 @@ def _draw_worn(canvas: Canvas, specs: Sequence[GarmentSpec], rng: np.random.Gene
     top, bottom = _framing(specs, kinds, rng)
     scale = side / (bottom - top)
     lean = float(rng.normal(0, 0.04))
-    squeeze = float(rng.choice([-1, 1])) * float(rng.uniform(0.82, 1.05))
+    squeeze = float(rng.choice([-1, 1])) * float(rng.uniform(0.78, 1.05))
     x = side * (0.5 + float(np.clip(rng.normal(0, 0.1), -0.22, 0.22)))
     frame = Frame.at((x + np.sin(lean) * scale * 0.5, -top * scale), scale, lean, squeeze)
     _ground(canvas, frame, rng)
@@ -129,39 +130,42 @@ def _worn_parts(
     shape = random_shape(rng, spec.category)
     match spec.category:
         case "shirt":
-            return shirt(spec, owner, paint, sk, rng, worn=True)
+            parts = shirt(spec, owner, paint, sk, rng, worn=True)
         case "dress":
-            return dress(spec, owner, paint, sk, rng, worn=True)
+            parts = dress(spec, owner, paint, sk, rng, worn=True)
         case "jacket":
-            return jacket(spec, owner, paint, sk, rng, worn=True, closed=not covered)
+            parts = jacket(spec, owner, paint, sk, rng, worn=True, closed=not covered)
         case "pants" | "shorts":
-            return trousers(spec, owner, paint, sk, rng)
+            parts = trousers(spec, owner, paint, sk, rng)
         case "skirt":
-            return skirt(spec, owner, paint, sk, rng)
+            parts = skirt(spec, owner, paint, sk, rng)
         case "shoe":
-            return shoes_front(shape, owner, paint, sk, rng)
+            parts = shoes_front(shape, owner, paint, sk, rng)
         case "hat":
-            return hat(shape, owner, paint, rng)
+            parts = hat(shape, owner, paint, rng)
         case "sunglass":
-            return sunglass(shape, owner, paint, rng, worn=True)
+            parts = sunglass(shape, owner, paint, rng, worn=True)
         case _:
             hand = int(rng.integers(2))
             if shape == "crossbody":
                 at = (sk.hip * (1.0 if hand else -1.0) * 0.9, 0.5)
-                return bag(shape, owner, paint, rng, at, sk.shoulders[1 - hand])
-            shape = "tote" if shape == "backpack" else shape
-            wrist = sk.wrists[hand]
-            return bag(shape, owner, paint, rng, (wrist[0], wrist[1] + 0.025), None)
+                parts = bag(shape, owner, paint, rng, at, sk.shoulders[1 - hand])
+            else:
+                shape = "tote" if shape == "backpack" else shape
+                wrist = sk.wrists[hand]
+                parts = bag(shape, owner, paint, rng, (wrist[0], wrist[1] + 0.025), None)
+    return parts
 
 
 def _framing(specs: Sequence[GarmentSpec], kinds: set[str], rng: np.random.Generator) -> tuple[float, float]:
     """Return the first and last body height in view: never a torso or legs that the outfit leaves bare."""
-    slack = float(rng.uniform(0.0, 0.22))
+    slack = float(rng.uniform(0.0, 0.14))
     head = 0.11 if "hat" in kinds else 0.06
     top, bottom = -head - slack * 0.5, 1.04 + slack * 0.5
     if not kinds & _LEGS:
         long = any(s.category == "jacket" and s.length == "long" for s in specs)
         bottom = 0.6 if long else 0.42 if kinds & _TOPS else 0.2
+        bottom = 1.04 if "shoe" in kinds else max(bottom, 0.75) if "bag" in kinds else bottom
     elif "shoe" not in kinds and rng.random() < 0.6:
         bottom = float(rng.uniform(0.68, 0.95))
     elif rng.random() < 0.1:
@@ -198,10 +202,12 @@ def _draw_flat(canvas: Canvas, specs: Sequence[GarmentSpec], rng: np.random.Gene
         wild = rng.random() < 0.12 and len(specs) == 1
         angle = float(rng.uniform(-1.6, 1.6)) if wild else float(rng.normal(0, 0.12))
         squeeze = float(rng.choice([-1, 1])) * float(rng.uniform(0.9, 1.05))
-        pose = Frame.at((0, 0), scale, angle, squeeze)
+        slant = np.array([[1.0, float(rng.normal(0, 0.07))], [0.0, 1.0]])
+        pose = Frame(slant @ Frame.at((0, 0), scale, angle, squeeze).matrix, np.zeros(2), scale)
         slip = rng.normal(0, 0.03 * side, 2)
         centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2]) + slip - pose(((low + high) / 2)[None])[0]
-        _paint_all(canvas, parts, Frame.at((float(centre[0]), float(centre[1])), scale, angle, squeeze), rng)
+        frame = Frame(pose.matrix, centre, scale)
+        _paint_all(canvas, parts, frame, rng)
 
 
 def _cells(count: int, rng: np.random.Generator) -> list[Box]:
@@ -224,25 +230,27 @@ def _flat_parts(spec: GarmentSpec, owner: int, paint: Paint, rng: np.random.Gene
     shape = random_shape(rng, spec.category)
     match spec.category:
         case "shirt":
-            return _hung(shirt(spec, owner, paint, sk, rng, worn=False), sk, rng)
+            parts = _hung(shirt(spec, owner, paint, sk, rng, worn=False), sk, rng)
         case "dress":
-            return _hung(dress(spec, owner, paint, sk, rng, worn=False), sk, rng)
+            parts = _hung(dress(spec, owner, paint, sk, rng, worn=False), sk, rng)
         case "jacket":
-            return _hung(jacket(spec, owner, paint, sk, rng, worn=False, closed=rng.random() < 0.6), sk, rng)
+            parts = _hung(jacket(spec, owner, paint, sk, rng, worn=False, closed=rng.random() < 0.6), sk, rng)
         case "pants" | "shorts":
-            return trousers(spec, owner, paint, sk, rng)
+            parts = trousers(spec, owner, paint, sk, rng)
         case "skirt":
-            return skirt(spec, owner, paint, sk, rng)
+            parts = skirt(spec, owner, paint, sk, rng)
         case "shoe":
             if rng.random() < 0.8:
-                return shoes_side(shape, owner, paint, rng)
-            return shoes_front(shape, owner, paint, sk, rng)
+                parts = shoes_side(shape, owner, paint, rng)
+            else:
+                parts = shoes_front(shape, owner, paint, sk, rng, worn=False)
         case "hat":
-            return hat(shape, owner, paint, rng)
+            parts = hat(shape, owner, paint, rng)
         case "sunglass":
-            return sunglass(shape, owner, paint, rng, worn=False)
+            parts = sunglass(shape, owner, paint, rng, worn=False)
         case _:
-            return bag(shape, owner, paint, rng, (0.0, 0.0), None)
+            parts = bag(shape, owner, paint, rng, (0.0, 0.0), None)
+    return parts
 
 
 def _hung(parts: list[Placed], sk: Skeleton, rng: np.random.Generator) -> list[Placed]:
@@ -272,13 +280,13 @@ def _photographed(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     side = pixels.shape[0]
     image = pixels.astype(np.float32)
     corner = rng.uniform(0.9, 1.08, (2, 2)).astype(np.float32)
-    image *= cv2.resize(corner, (side, side), interpolation=cv2.INTER_LINEAR)[..., None]
-    image *= rng.normal(1.0, 0.02, 3).astype(np.float32) * np.float32(rng.uniform(0.9, 1.06))
+    gain = rng.normal(1.0, 0.02, 3) * rng.uniform(0.9, 1.06)
+    glow = cv2.resize(corner, (side, side), interpolation=cv2.INTER_LINEAR)
+    image = cv2.multiply(image, cv2.merge([glow * np.float32(g) for g in gain]))
     if rng.random() < 0.3:
         image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 1.0)) * side / 320)
     grain = rng.standard_normal((side, side), dtype=np.float32) * np.float32(rng.uniform(0.5, 6.0))
-    image += grain[..., None]
-    done = np.clip(image, 0, 255).astype(np.uint8)
+    done = cv2.add(image, cv2.merge((grain, grain, grain)), dtype=cv2.CV_8U)
     quality = int(rng.integers(60, 97))
-    _, data = cv2.imencode(".jpg", done[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(done, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR_RGB), np.uint8)

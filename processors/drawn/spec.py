@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -157,28 +157,15 @@ def random_shape(rng: np.random.Generator, category: str) -> str:
     return str(rng.choice(shapes)) if shapes else ""
 
 
-# Slots of a body: at most one garment each, in the order in which an outfit is filled.
-_SLOTS: tuple[tuple[str, ...], ...] = (
-    ("shirt", "dress"),
-    ("pants", "shorts", "skirt"),
-    ("shoe",),
-    ("jacket",),
-    ("bag",),
-    ("hat",),
-    ("sunglass",),
-)
-
-
 def outfit(rng: np.random.Generator, count: int) -> tuple[GarmentSpec, ...]:
     """Draw `count` (1 to 7, a dress counts for one) garments that one person can wear at once, of one gender."""
     gender = str(rng.choice(("women", "men"), p=[0.6, 0.4]))
     dressed = gender == "women" and rng.random() < (0.5 if count < 3 else 0.3)
-    base = ["dress"] if dressed else ["shirt", _pick(rng, {"pants": 0.6, "shorts": 0.4})]
-    if not dressed and gender == "women":
-        base[1] = _pick(rng, {"pants": 0.4, "shorts": 0.25, "skirt": 0.35})
+    legs = {"pants": 0.4, "shorts": 0.25, "skirt": 0.35} if gender == "women" else {"pants": 0.6, "shorts": 0.4}
+    base = ["dress"] if dressed else ["shirt", _pick(rng, legs) or "pants"]
     extras = ["shoe", "bag", "jacket", "hat", "sunglass"]
     order = rng.permutation(len(extras))
-    chosen = [c for c in [*base, *(extras[i] for i in order)] if c is not None]
+    chosen = [*base, *(extras[i] for i in order)]
     if count == 1:
         chosen = [str(rng.choice(["shirt", "dress", "jacket"] if gender == "women" else ["shirt", "jacket"]))]
     specs = [random_spec(rng, c) for c in chosen[:count]]
@@ -188,14 +175,4 @@ def outfit(rng: np.random.Generator, count: int) -> tuple[GarmentSpec, ...]:
 def _of_gender(spec: GarmentSpec, gender: str) -> GarmentSpec:
     if spec.gender in {gender, "unisex"}:
         return spec
-    return GarmentSpec(
-        spec.category,
-        spec.colour,
-        spec.second_colour,
-        spec.pattern,
-        spec.sleeve,
-        spec.neckline,
-        spec.length,
-        spec.fabric,
-        gender,
-    )
+    return replace(spec, gender=gender)

@@ -203,11 +203,12 @@ def _sleeves(
             end = sk.wrists[i]
             spine = [start, sk.elbows[i], end]
             widths = [0.036 * b + ease * 0.5, 0.028 * b + ease * 0.8, 0.021 * b + ease * 0.5 + flare]
-        parts.append((layer, _sleeve(owner, paint, spine, widths)))
+        cap = ellipse((sk.shoulders[i][0] - s * 0.012, sk.shoulder_y + 0.026), (widths[0], widths[0]), count=18)
+        parts.append((layer, _sleeve(owner, paint, spine, widths, cap)))
     return parts
 
 
-def _sleeve(owner: int, paint: Paint, spine: list[Pair], widths: list[float]) -> Part:
+def _sleeve(owner: int, paint: Paint, spine: list[Pair], widths: list[float], cap: Points) -> Part:
     way = np.array(spine[-1]) - np.array(spine[-2])
     length = float(np.linalg.norm(way)) + 1e-9
     across = np.array([-way[1], way[0]]) / length * widths[-1] * 1.2
@@ -217,7 +218,7 @@ def _sleeve(owner: int, paint: Paint, spine: list[Pair], widths: list[float]) ->
         bend = np.array(spine[1])
         lines += [Line(np.array([bend + across * k, bend - across * 0.2 * k]), 0.004, 0.82) for k in (0.9, -0.8)]
     angle = float(np.arctan2(way[1], way[0])) - np.pi / 2
-    return Part(owner, (tube(spine, widths),), paint, angle=angle, lines=tuple(lines))
+    return Part(owner, (tube(spine, widths), cap), paint, angle=angle, lines=tuple(lines))
 
 
 def jacket(
@@ -232,7 +233,7 @@ def jacket(
         parts.append((1, Part(owner, (_lining(sk, hem, ease),), paint, shade=0.55, shadow=0.2)))
     for s in (-1, 1):
         outline = _panel(spec, sk, s, ease, hem, gap, rng)
-        lines = _panel_lines(spec, sk, s, hem, gap, closed)
+        lines = _panel_lines(spec, sk, s, hem, gap)
         parts.append((30 + (s > 0), Part(owner, (outline,), paint, lines=tuple(lines), shadow=0.4)))
     parts += _jacket_neck(spec, owner, paint, sk, gap)
     return parts + _sleeves(spec, owner, paint, sk, rng, ease, 42)
@@ -269,7 +270,7 @@ def _panel(
     return smooth(moved, corners=(0, 1, n - 3), rounds=2)
 
 
-def _panel_lines(spec: GarmentSpec, sk: Skeleton, s: int, hem: float, gap: float, closed: bool) -> list[Line]:
+def _panel_lines(spec: GarmentSpec, sk: Skeleton, s: int, hem: float, gap: float) -> list[Line]:
     y, g = sk.shoulder_y, max(gap, 0.0)
     pocket_y = min(hem - 0.05, 0.43)
     metal = (206.0, 204.0, 198.0)
