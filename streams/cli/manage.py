@@ -1,0 +1,108 @@
+"""`weft topics`, `models`, `doctor`: what an operator does before and beside the roles."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+import typer
+
+from models import profiles
+from processors.errors import Fatal
+from streams import admin
+from streams.cli.app import AsJson, DataDir, app, client_settings, run, settings
+from streams.cli.exits import Exit
+from streams.cli.output import out, print_json, rows_table, say
+from streams.doctor import Finding, examine
+
+topics_app = typer.Typer(help="The topics on the broker.", no_args_is_help=True)
+models_app = typer.Typer(help="The weights: what they are, and where from.", no_args_is_help=True)
+app.add_typer(topics_app, name="topics")
+app.add_typer(models_app, name="models")
+
+
+@topics_app.command("create")
+def topics_create(as_json: AsJson = False, data_dir: DataDir = None) -> None:
+    """Make the topics that are missing; a topic that differs from what Weft needs is named, and left alone."""
+    reports = run(admin.create_topics(client_settings(data_dir)))
+    if as_json:
+        print_json(reports)
+    for report in reports:
+        say(f"{report.name}: {'created' if report.created else 'is there already'}")
+        for difference in report.differences:
+            say(f"{report.name}: {difference}")
+
+
+@topics_app.command("list")
+def topics_list(as_json: AsJson = False, data_dir: DataDir = None) -> None:
+    """Show the topics with their partitions and how much is in them."""
+    found = run(admin.list_topics(client_settings(data_dir)))
+    if as_json:
+        print_json(found)
+    else:
+        rows = [(t.name, len(t.partitions), t.configs.get("cleanup.policy", ""), t.messages) for t in found]
+        out.print(rows_table(("topic", "partitions", "clean-up", "records"), rows))
+
+
+ProfileName = Annotated[str, typer.Argument(help="starter or full.")]
+
+
+def _profile(name: str) -> profiles.Profile:
+    for profile in (profiles.STARTER, profiles.FULL):
+        if profile.name == name:
+            return profile
+    say(f"there is no profile {name!r}: say starter or full")
+    raise typer.Exit(Exit.USAGE)
+
+
+@models_app.command("list")
+def models_list(as_json: AsJson = False) -> None:
+    """Show what the profiles are made of: source, licence, and why it is there."""
+    found = [profiles.STARTER, profiles.FULL]
+    if as_json:
+        print_json(found)
+        return
+    rows = [(p.name, a.name, a.kind, a.source, a.licence, a.why) for p in found for a in p.artefacts]
+    out.print(rows_table(("profile", "artefact", "kind", "source", "licence", "why"), rows))
+
+
+@models_app.command("pull")
+def models_pull(profile: ProfileName = "starter") -> None:
+    """Fetch, check and convert the weights of a profile. Safe to interrupt and to repeat."""
+    try:
+        profiles.pull(_profile(profile), settings().model_cache, progress=say)
+    except Fatal as error:
+        say(f"weft: {error}")
+        raise typer.Exit(Exit.UNAVAILABLE) from None
+
+
+@models_app.command("verify")
+def models_verify(profile: ProfileName = "starter", as_json: AsJson = False) -> None:
+    """Read every byte of a profile's weights and compare it with the recorded hashes."""
+    problems = profiles.verify(_profile(profile), settings().model_cache)
+    if as_json:
+        print_json([{"path": str(problem.path), "problem": problem.message} for problem in problems])
+    for problem in problems:
+        say(str(problem))
+    if problems:
+        raise typer.Exit(Exit.FAILED)
+    say(f"{profile}: every byte is as recorded")
+
+
+class _Diagnosis(msgspec.Struct, frozen=True):
+    healthy: bool
+    findings: list[Finding]
+
+
+@app.command()
+def doctor(as_json: AsJson = False, data_dir: DataDir = None) -> None:
+    """Look at broker, topics, store, models, versions and disk, and say what to do about each."""
+    findings = run(examine(client_settings(data_dir)))
+    healthy = all(finding.ok for finding in findings)
+    if as_json:
+        print_json(_Diagnosis(healthy, findings))
+    else:
+        rows = [("ok" if f.ok else "WRONG", f.part, f.found, f.advice) for f in findings]
+        out.print(rows_table(("", "part", "found", "what to do"), rows))
+    if not healthy:
+        raise typer.Exit(Exit.UNAVAILABLE)
