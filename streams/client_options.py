@@ -1,0 +1,39 @@
+"""How every Kafka client of a process connects: brokers, TLS and SASL from the settings."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+from infra.settings import Settings
+
+
+def client_options(settings: Settings) -> dict[str, Any]:
+    """Keyword arguments that `AIOKafkaProducer`, `AIOKafkaConsumer` and `AIOKafkaAdminClient` have in common."""
+    options: dict[str, Any] = {
+        "bootstrap_servers": servers(settings),
+        "security_protocol": settings.kafka_security_protocol,
+        "ssl_context": ssl_context(settings),
+    }
+    if settings.kafka_security_protocol.startswith("SASL"):
+        options["sasl_mechanism"] = settings.kafka_sasl_mechanism
+        options["sasl_plain_username"] = settings.kafka_sasl_username
+        options["sasl_plain_password"] = settings.kafka_sasl_password.get_secret_value()
+    return options
+
+
+def servers(settings: Settings) -> list[str]:
+    """host:port of each bootstrap broker."""
+    return [server.strip() for server in settings.bootstrap_servers.split(",") if server.strip()]
+
+
+def ssl_context(settings: Settings) -> ssl.SSLContext | None:
+    """TLS as the settings say, the host name checked; None without TLS."""
+    if not settings.kafka_security_protocol.endswith("SSL"):
+        return None
+    cafile = str(settings.kafka_ssl_cafile) if settings.kafka_ssl_cafile else None
+    context = ssl.create_default_context(cafile=cafile)
+    if settings.kafka_ssl_certfile:
+        keyfile = str(settings.kafka_ssl_keyfile) if settings.kafka_ssl_keyfile else None
+        context.load_cert_chain(str(settings.kafka_ssl_certfile), keyfile)
+    return context

@@ -1,0 +1,62 @@
+"""Results that cost a model, kept in the object store: a re-delivery publishes the same bytes without thinking again."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+
+from infra.store import NotFound, ObjectStore
+from processors.errors import Retryable
+
+
+def content_hash(*parts: bytes) -> str:
+    """SHA-256 (hex) of several byte strings; their lengths count, so that ("ab", "c") is not ("a", "bc")."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    return digest.hexdigest()
+
+
+class Memo:
+    """Answers of one stage of one model, under `memo/{stage}/{fingerprint, 16 hex digits}/{content hash}`.
+
+    Args:
+        store: where they are kept.
+        stage: name of the stage; letters, digits, "-" and "_".
+        fingerprint: everything that changes the answer (weights, prompt, code); hashed, so any string.
+    """
+
+    def __init__(self, store: ObjectStore, stage: str, fingerprint: str) -> None:
+        self._store = store
+        self._prefix = f"memo/{stage}/{hashlib.sha256(fingerprint.encode()).hexdigest()[:16]}"
+
+    async def get(self, content: str) -> bytes | None:
+        """The remembered answer, or None. `content` is the hash of what was asked. Raises `Retryable`."""
+        return await asyncio.to_thread(self._read, self._key(content))
+
+    async def put(self, content: str, answer: bytes) -> bytes:
+        """Remember `answer`; returns the answer that is remembered: the first writer's, which is what to publish.
+
+        Raises:
+            Retryable: the store is away.
+        """
+        return await asyncio.to_thread(self._write, self._key(content), answer)
+
+    def _key(self, content: str) -> str:
+        return f"{self._prefix}/{content}"
+
+    def _read(self, key: str) -> bytes | None:
+        try:
+            return self._store.get(key)
+        except NotFound:
+            return None
+
+    def _write(self, key: str, answer: bytes) -> bytes:
+        if self._store.create(key, answer):
+            return answer
+        winner = self._read(key)
+        if winner is None:
+            # Deleted between the two calls (somebody cleans the memo up): try the stage again.
+            raise Retryable(f"{key} has just been deleted")
+        return winner
