@@ -54,7 +54,7 @@ _SHAPES: dict[str, tuple[str, ...]] = {
     "shoe": ("sneaker", "boot", "pump", "loafer", "sandal"),
 }
 _COLOURS: tuple[str, ...] = tuple(name for name, _ in PALETTE)
-_DENIM = ("denim blue", "navy", "light blue", "black", "grey", "white")
+_DENIM = ("steel blue", "navy", "light blue", "black", "grey", "white")
 _LEATHER = ("black", "brown", "tan", "burgundy", "charcoal", "cream", "red", "white", "olive", "rust")
 _NEUTRAL = ("black", "white", "grey", "navy", "charcoal", "beige", "brown", "cream", "light grey")
 _GLASS = ("black", "brown", "charcoal", "burgundy", "navy", "tan", "olive", "red", "dark green", "purple")
