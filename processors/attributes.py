@@ -1,0 +1,128 @@
+"""Attributes that a photo alone does not tell: the shop's own word, or the vote of similar labelled products.
+
+Source: Pixels to Posts (arXiv 2511.19149), section 3: K nearest labelled products by inner product,
+score(y) = Σ exp(τ·s) over the neighbours labelled y, confidence = its share, "unknown" below θ.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from processors.values import Attribute, Metadata
+from processors.vocabulary import canonical, clean, known_values
+
+STATED_FACETS: dict[str, tuple[str, ...]] = {
+    "fabric": ("fabric", "material", "fabric type", "composition"),
+    "gender": ("gender",),
+    "pattern": ("pattern", "print"),
+    "sleeve": ("sleeve", "sleeves", "sleeve length"),
+    "neckline": ("neckline", "neck", "collar"),
+    "length": ("length", "dress length"),
+}
+"""Facet → the names, cleaned, under which shops send it."""
+_UNSTATED = frozenset({"", "na", "n a", "none", "null", "nan", "unknown", "other", "others", "tbd"})
+
+
+class LabelledNeighbour(Protocol):
+    """A labelled product near the one that asks."""
+
+    @property
+    def product_id(self) -> str: ...
+    @property
+    def similarity(self) -> float:
+        """Inner product of unit vectors."""
+        ...
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Facet → value."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How votes are counted; fitted on held-out labelled products and kept with the weights.
+
+    Args:
+        tau: sharpness; at 0 every neighbour counts alike.
+        theta: smallest share of the votes, 0..1, at which a value is stated.
+        k: neighbours asked.
+        min_votes: neighbours that must know the facet at all; below it a share says nothing (one neighbour has 100 %).
+    """
+
+    tau: float = 20.0
+    theta: float = 0.55
+    k: int = 20
+    min_votes: int = 3
+
+
+DEFAULT_CALIBRATION = Calibration()
+
+
+def vote(
+    neighbours: Sequence[LabelledNeighbour], facet: str, calibration: Calibration = DEFAULT_CALIBRATION
+) -> Attribute | None:
+    """What the neighbours agree on for a facet, or None: unknown stays unknown.
+
+    Args:
+        neighbours: nearest first or in any order; only the `calibration.k` most similar are asked.
+        facet: "fabric", "gender" …; spellings are normalised before they are counted ("Ladies" votes for "women").
+        calibration: see `Calibration`.
+
+    Returns:
+        The winning value with its share as confidence and its voters' ids, most similar first. A tie goes to the
+        value whose best voter is nearer, then to the alphabet, so that a replay decides alike.
+    """
+    asked = sorted(neighbours, key=lambda n: (-n.similarity, n.product_id))[: calibration.k]
+    voters: dict[str, list[LabelledNeighbour]] = {}
+    for neighbour in asked:
+        value = normalised(facet, neighbour.labels.get(facet, ""))
+        if value:
+            voters.setdefault(value, []).append(neighbour)
+    if sum(len(group) for group in voters.values()) < max(1, calibration.min_votes):
+        return None
+    # The largest exponent is taken out: exp(τ·s) of a large τ would overflow, and only ratios matter.
+    top = max(group[0].similarity for group in voters.values())
+    score = {
+        value: sum(math.exp(calibration.tau * (n.similarity - top)) for n in group) for value, group in voters.items()
+    }
+    winner = min(voters, key=lambda value: (-score[value], -voters[value][0].similarity, value))
+    confidence = score[winner] / sum(score.values())
+    if confidence < calibration.theta:
+        return None
+    return Attribute(winner, round(confidence, 4), tuple(n.product_id for n in voters[winner]))
+
+
+def attributes_of(metadata: Metadata) -> dict[str, Attribute]:
+    """What the shop itself states of a product: confidence 1, no neighbours. Unstated facets are absent."""
+    given = {clean(name): value for name, value in metadata.facets.items()}
+    given |= {
+        "fabric": metadata.fabric or given.get("fabric", ""),
+        "gender": metadata.gender or given.get("gender", ""),
+    }
+    found: dict[str, Attribute] = {}
+    for facet, names in STATED_FACETS.items():
+        value = next((v for name in names if (v := normalised(facet, given.get(name, "")))), "")
+        if value:
+            found[facet] = Attribute(value, 1.0)
+    return found
+
+
+def normalised(facet: str, value: str) -> str:
+    """The canonical spelling of a label; "" for one that says nothing ("NA").
+
+    "Ladies" → "women", "100% Cotton" → "cotton" (one known word among others); what no list knows stays as written,
+    cleaned, and so does a mixture ("cotton polyester").
+    """
+    text = clean(value)
+    if text in _UNSTATED:
+        return ""
+    whole = canonical(facet, value)
+    known = known_values(facet)
+    if whole in known:
+        return whole
+    words = {name for word in text.split() if (name := canonical(facet, word)) in known}
+    return words.pop() if len(words) == 1 else whole
