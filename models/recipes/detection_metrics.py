@@ -63,7 +63,8 @@ def overlaps(found: NDArray[np.float32], truth: NDArray[np.float32], ignore: NDA
     own = np.prod((found[:, 2:] - found[:, :2]).astype(np.float64), axis=1)[:, None]
     other = np.prod((truth[:, 2:] - truth[:, :2]).astype(np.float64), axis=1)[None]
     union = np.where(ignore[None], own, own + other - both)
-    return np.divide(both, union, out=np.zeros_like(both), where=union > 0)
+    iou: NDArray[np.float64] = np.divide(both, union, out=np.zeros_like(both), where=union > 0)
+    return iou
 
 
 def match(iou: NDArray[np.float64], ignore: NDArray[np.bool_], threshold: float) -> NDArray[np.int8]:

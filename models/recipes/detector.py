@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.recipes.detector_augment import Sample, Settings, boxed_sample, street_sample
@@ -119,12 +120,13 @@ def settings_at(config: Config, share: float) -> Settings:
     )
 
 
-def rarity(photos: list[Photo]) -> np.ndarray[Any, np.dtype[np.float64]]:
+def rarity(photos: list[Photo]) -> NDArray[np.float64]:
     """How often to show each photo: √(.3 / frequency) of its rarest class (LVIS, arXiv 1908.03195), at least 1."""
     present = [{t.classes[0] for t in p.targets if not t.ignore} for p in photos]
     frequency = {c: sum(c in classes for classes in present) / len(photos) for c in range(len(CATEGORIES))}
     weights = np.array([max([1.0, *(math.sqrt(0.3 / frequency[c]) for c in classes)]) for classes in present])
-    return weights / weights.sum()
+    shares: NDArray[np.float64] = weights / weights.sum()
+    return shares
 
 
 class Batches:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.recipes.detector_data import PERSON_LABELS, SLOT, BoxedPhoto, Photo
+from models.recipes.detector_data import SLOT, BoxedPhoto, Photo
 from processors.values import Pixels
 
 LOOSE = (0, 1, 5, 6, 7, 8, 9)
@@ -74,7 +74,6 @@ def boxed_sample(scene: BoxedPhoto, canvas: tuple[int, int], settings: Settings,
     height, width = canvas
     still = Settings(settings.scale, 0.0, 0.0, 0.0, 0.0)
     matrix, _ = _affine(scene.pixels.shape[:2], canvas, still, rng)
-    pixels = cv2.warpAffine(scene.pixels, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101)
     pixels = cv2.warpAffine(scene.pixels, matrix, (width, height), borderValue=(128, 128, 128))
     linear, shift = matrix[:, :2], matrix[:, 2]
     first, second = scene.boxes[:, :2] @ linear.T + shift, scene.boxes[:, 2:] @ linear.T + shift
@@ -188,7 +187,7 @@ def _plain(pixels: Pixels, labels: NDArray[np.uint8], rng: np.random.Generator) 
     ramp = np.linspace(0, 1, height)[:, None, None]
     ground = np.broadcast_to(top * (1 - ramp) + bottom * ramp, (height, width, 3))
     soft = cv2.GaussianBlur((labels > 0).astype(np.float32), (3, 3), 0)[..., None]
-    mixed = pixels * soft + ground * (1 - soft) + rng.normal(0, 2, (height, width, 1))
+    mixed: NDArray[np.float64] = pixels * soft + ground * (1 - soft) + rng.normal(0, 2, (height, width, 1))
     return np.clip(mixed, 0, 255).astype(np.uint8)
 
 
@@ -211,8 +210,3 @@ def _colour(pixels: Pixels, rng: np.random.Generator) -> Pixels:
         noisy = pixels + rng.normal(0, float(rng.uniform(2, 8)), pixels.shape)
         pixels = np.clip(noisy, 0, 255).astype(np.uint8)
     return np.ascontiguousarray(pixels)
-
-
-def has_person(photo: Photo) -> bool:
-    """Whether the mask shows skin or hair, i.e. the cut-out is a person."""
-    return bool(np.isin(photo.labels, PERSON_LABELS).any())

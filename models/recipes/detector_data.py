@@ -20,7 +20,6 @@ from processors.values import CATEGORIES, Box, Pixels
 SLOT = 64
 """Instance maps hold `slot * SLOT + label`: slot 0 is the photo's own person, later ones are pasted."""
 LABELS = 59
-PERSON_LABELS = (19, 41)  # hair, skin
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +76,8 @@ def load_street(street: Path, *, longest_side: int, modulus: int) -> list[Photo]
         if image["id"] % modulus == 0:
             continue
         path = street / "photos" / image["file_name"]
-        pixels = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
-        mask = cv2.imread(str(street / "masks" / (path.stem + ".png")), cv2.IMREAD_GRAYSCALE)
+        pixels = read_photo(path)
+        mask = np.asarray(cv2.imread(str(street / "masks" / (path.stem + ".png")), cv2.IMREAD_GRAYSCALE), np.uint8)
         targets = _targets(by_image[image["id"]], mask, members, ambiguous)
         scale = longest_side / max(pixels.shape[:2])
         size = (round(pixels.shape[1] * scale), round(pixels.shape[0] * scale))
@@ -86,6 +85,20 @@ def load_street(street: Path, *, longest_side: int, modulus: int) -> list[Photo]
         mask = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
         photos.append(Photo(image["id"], pixels, mask, targets))
     return photos
+
+
+def read_photo(path: Path) -> Pixels:
+    """RGB pixels of a picture file.
+
+    Raises:
+        FileNotFoundError: OpenCV can make nothing of it (it says so by answering None).
+    """
+    import cv2
+
+    pixels = cv2.imread(str(path))
+    if pixels is None:
+        raise FileNotFoundError(f"{path}: no picture that can be read")
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def _targets(
@@ -113,14 +126,12 @@ def _targets(
 
 def load_held_out(street: Path, *, modulus: int) -> list[BoxedPhoto]:
     """The held-out photos (`id % modulus == 0`) at their full size, with the published boxes."""
-    import cv2
-
     images, by_image, _ = read_annotations(street)
     photos = []
     for image in images:
         if image["id"] % modulus:
             continue
-        pixels = cv2.cvtColor(cv2.imread(str(street / "photos" / image["file_name"])), cv2.COLOR_BGR2RGB)
+        pixels = read_photo(street / "photos" / image["file_name"])
         annotations = by_image[image["id"]]
         boxes = [corners((a["bbox"][0], a["bbox"][1], a["bbox"][2], a["bbox"][3])) for a in annotations]
         photos.append(

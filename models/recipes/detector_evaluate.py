@@ -58,7 +58,7 @@ def as_truth(photo: BoxedPhoto) -> Truth:
 
 
 def evaluate(detector: Detector, photos: Sequence[BoxedPhoto]) -> DetectionScores:
-    """mAP of a detector that was given the thresholds `EVERYTHING`."""
+    """Mean average precision of a detector that was given the thresholds `EVERYTHING`."""
     founds = [as_found(found) for found in detect(detector, photos)]
     return score([as_truth(photo) for photo in photos], founds, CATEGORIES)
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from models.recipes.detector_augment import Sample
 from models.recipes.detector_data import LABELS
+from models.yolo_detector import build_network
 
 TAPS = (4, 6, 10, 16)
 """Layers of yolo11n that the extra heads look at: backbone P3, P4, P5 and the neck's P3."""
@@ -40,7 +41,7 @@ class IgnoringDetectionLoss:
     def __call__(self, predictions: dict[str, Tensor], batch: dict[str, Tensor], samples: list[Sample]) -> Tensor:
         """The three parts (box, class, DFL), each a mean over the batch's targets."""
         self._weight = self._weights(predictions, samples)
-        _, loss, _ = self.inner.get_assigned_targets_and_loss(predictions, batch)
+        loss: Tensor = self.inner.get_assigned_targets_and_loss(predictions, batch)[1]
         return loss
 
     def _weights(self, predictions: dict[str, Tensor], samples: list[Sample]) -> Tensor:
@@ -101,17 +102,15 @@ def load_teacher(path: Path) -> nn.Module | None:
     """YOLOv5n's backbone with the COCO tensors of `path` (npz, no pickle); None where the file is absent."""
     if not path.exists():
         return None
-    from ultralytics.nn.tasks import DetectionModel
-
-    model: nn.Module = DetectionModel("yolov5n.yaml", nc=80, verbose=False)
+    model = build_network("yolov5n.yaml", 80)
     arrays = np.load(path, allow_pickle=False)
     state = {k: torch.from_numpy(np.asarray(arrays[k])) for k in arrays.files if int(k.split(".")[1]) < 10}
     expected = {k for k in model.state_dict() if int(k.split(".")[1]) < 10}
     if expected != set(state):
         raise ValueError(f"{path}: the teacher's tensors do not fit yolov5n: {sorted(expected ^ set(state))[:4]}")
     model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()}, strict=False)
-    backbone = nn.Sequential(*list(model.model.children())[:10]).eval().requires_grad_(False)  # type: ignore[operator]
-    return backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    backbone = nn.Sequential(*list(model.model.children())[:10])
+    return backbone.eval().requires_grad_(requires_grad=False).to(memory_format=torch.channels_last)
 
 
 def teacher_features(teacher: nn.Module, images: Tensor) -> list[Tensor]:
