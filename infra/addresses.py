@@ -1,0 +1,76 @@
+"""Which IP addresses an image may be fetched from, and DNS whose answers are checked."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+class ForbiddenAddress(Exception):
+    """The host leads to an address inside: private, loopback, link-local or otherwise not public."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(f"the host {host[:100]!r} leads to an address that is not public")
+
+
+def literal_address(host: str) -> str | None:
+    """The canonical form of an IP address written as a host name, the old forms of IPv4 included; None for a name.
+
+    `127.1`, `2130706433` and `0x7f000001` are 127.0.0.1 to the operating system (inet_aton), hence also to us.
+    """
+    host = host.strip("[]")
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        pass
+    try:
+        return socket.inet_ntoa(socket.inet_aton(host))
+    except OSError:
+        return None
+
+
+def is_public_address(address: str) -> bool:
+    """Whether an IP address is globally reachable; IPv4 addresses wrapped in IPv6 are judged by what they wrap."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    if not parsed.is_global or parsed.is_multicast or parsed.is_reserved or parsed.is_unspecified:
+        return False
+    return all(wrapped.is_global and not wrapped.is_multicast for wrapped in _wrapped(parsed))
+
+
+def _wrapped(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> list[ipaddress.IPv4Address]:
+    if isinstance(address, ipaddress.IPv4Address):
+        return []
+    found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+    if address in _NAT64:
+        found.append(ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF))
+    return [wrapped for wrapped in found if wrapped is not None]
+
+
+class CheckedResolver(AbstractResolver):
+    """Looks a host up and refuses it if *any* of its addresses is not allowed.
+
+    aiohttp connects to the addresses that this returns, so a second look-up with another answer cannot happen.
+    """
+
+    def __init__(self, is_allowed: Callable[[str], bool], inner: AbstractResolver) -> None:
+        self._is_allowed = is_allowed
+        self._inner = inner
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        found = await self._inner.resolve(host, port, family)
+        if not all(self._is_allowed(result["host"]) for result in found):
+            raise ForbiddenAddress(host)
+        return found
+
+    async def close(self) -> None:
+        await self._inner.close()
