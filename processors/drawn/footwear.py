@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from processors.drawn.body import Placed, Skeleton
@@ -13,13 +15,17 @@ _SOLES: tuple[Rgb, ...] = ((240, 238, 232), (40, 36, 34), (150, 110, 70))
 
 
 def shoes_front(
-    shape: str, owner: int, paint: Paint, sk: Skeleton, rng: np.random.Generator, *, worn: bool = True
+    shape: str,
+    owner: int,
+    paint: Paint,
+    sk: Skeleton,
+    rng: np.random.Generator,
 ) -> list[Placed]:
     """Return the pair at a standing person's ankles, seen from the front."""
     sole = _SOLES[int(rng.integers(len(_SOLES)))]
     parts: list[Placed] = []
     for i, s in ((0, -1), (1, 1)):
-        x, y = sk.ankles[i] if worn else (s * 0.038, 0.945)
+        x, y = sk.ankles[i]
         turn = float(rng.uniform(-0.1, 0.7))
         toe = x + s * turn * 0.035
         up = {
@@ -86,7 +92,7 @@ def _laces(shape: str, x: float, toe: float, y: float) -> tuple[Line, ...]:
 
 
 def shoes_side(shape: str, owner: int, paint: Paint, rng: np.random.Generator) -> list[Placed]:
-    """Return a single shoe or a pair from the side, about 0.2 long, toe to the right."""
+    """Return a single shoe (no sandal) or a pair from the side, about 0.2 long, toe to the right."""
     sole = _SOLES[int(rng.integers(len(_SOLES)))]
     count = 1 if rng.random() < 0.4 else 2
     lift = float(rng.uniform(0.05, 0.09)) if count == 2 else 0.0
@@ -127,17 +133,6 @@ def _profile(shape: str, owner: int, paint: Paint, sole: Rgb, rise: float) -> li
             rounds=2,
         )
         return [Part(owner, (heel,), paint, shade=0.8), Part(owner, (upper,), paint, shadow=0.2)]
-    if shape == "sandal":
-        base = smooth(
-            [(-0.002, -0.02), (0.06, -0.028), (0.13, -0.014), (0.2, -0.016), (0.203, 0.0), (0.0, 0.0)], rounds=2
-        )
-        straps = [
-            _strap(0.115, 0.185, -0.012, -0.058, 0.011),
-            _strap(0.06, 0.115, -0.018, -0.072, 0.008),
-            _strap(-0.002, 0.075, -0.05, -0.1, 0.006),
-            tube([(0.004, -0.07), (0.0, -0.04), (0.002, -0.015)], [0.011, 0.012, 0.014]),
-        ]
-        return [Part(owner, tuple(straps), paint), Part(owner, (base,), paint, shade=0.85, shadow=0.2)]
     top = {"boot": -0.105 - rise, "sneaker": -0.082, "loafer": -0.062}[shape]
     throat = 0.075 if shape == "boot" else 0.07
     upper = smooth(
@@ -177,9 +172,59 @@ def _profile(shape: str, owner: int, paint: Paint, sole: Rgb, rise: float) -> li
     return [Part(owner, (upper,), paint, lines=tuple(lines)), Part(owner, (smooth(under, rounds=1),), dark, shadow=0.1)]
 
 
-def _strap(start: float, end: float, foot: float, top: float, half_width: float) -> Points:
-    """Return a strap that rises from the sole over the instep and falls behind it."""
-    lift = top - foot
-    arch = [(start, foot), (start + 0.1 * (end - start), foot + lift), (end - 0.3 * (end - start), foot + 0.9 * lift)]
-    path = smooth([*arch, (end, foot)], rounds=2, closed=False)
-    return tube(path, [half_width] * len(path))
+def shoes_top(shape: str, owner: int, paint: Paint, rng: np.random.Generator) -> list[Placed]:
+    """Return a pair that stands on the floor, seen from above, toes up; each about 0.2 long."""
+    sole = _SOLES[int(rng.integers(len(_SOLES)))]
+    gap = float(rng.uniform(0.042, 0.06))
+    parts: list[Placed] = []
+    for s in (-1, 1):
+        turn, slip = float(rng.normal(0.06 * s, 0.08)), float(rng.normal(0, 0.008))
+        for part in _from_above(shape, owner, paint, sole, s):
+            polys = tuple(_stood(p, turn, s * gap, slip) for p in part.polys)
+            lines = tuple(replace(v, points=_stood(v.points, turn, s * gap, slip)) for v in part.lines)
+            parts.append((10, replace(part, polys=polys, lines=lines)))
+    return parts
+
+
+def _stood(points: Points, turn: float, x: float, y: float) -> Points:
+    return np.asarray(turned(points, turn) + np.array([x, y]), np.float64)
+
+
+def _from_above(shape: str, owner: int, paint: Paint, sole: Rgb, s: int) -> list[Part]:
+    """Return the pieces of a left (-1) or right (1) shoe from above: toe at y = -0.1, heel at 0.1."""
+    slim = 0.85 if shape == "pump" else 1.0
+    half = [(0.004, -0.104), (0.03, -0.085), (0.036, -0.045), (0.026, 0.01), (0.026, 0.07), (0.014, 0.1)]
+    other = [(-0.014, 0.1), (-0.025, 0.07), (-0.026, 0.01), (-0.032, -0.05), (-0.022, -0.088)]
+    foot = smooth([(s * x * slim, y) for x, y in [*half, *other]], rounds=2)
+    under = Part(owner, (foot * np.array([1.1, 1.03]),), plain(sole, 0.02), shadow=0.4)
+    dark = tuple(0.35 * v for v in paint.ink)
+    ink: Rgb = (dark[0], dark[1], dark[2])
+    if shape == "sandal":
+        spans = [
+            ((-0.033, -0.06), (0.036, -0.05)),
+            ((-0.03, -0.035), (0.034, -0.025)),
+            ((-0.027, 0.055), (0.027, 0.055)),
+        ]
+        straps = [tube([(s * a[0], a[1]), (s * b[0], b[1])], [0.008, 0.008]) for a, b in spans]
+        footbed = Part(owner, (foot,), paint, shade=0.72, shadow=0.4)
+        return [footbed, Part(owner, tuple(straps), paint, shadow=0.3)]
+    start = -0.035 if shape == "pump" else 0.012
+    wide = 0.02 * slim
+    mouth = smooth(
+        [
+            (-wide * 0.7, start),
+            (wide * 0.7, start),
+            (wide, 0.05),
+            (wide * 0.7, 0.088),
+            (-wide * 0.7, 0.088),
+            (-wide, 0.05),
+        ],
+        rounds=2,
+    )
+    lines = [Line(mouth, 0, ink=ink, filled=True)]
+    if shape in {"sneaker", "boot"}:
+        rows = np.linspace(-0.04, 0.004, 5)
+        lines += [Line(np.array([(-0.013, v), (0.013, v + 0.002)]), 0.004, ink=(236, 234, 228)) for v in rows]
+    toe = smooth([(-0.026, -0.055), (0, -0.07), (0.03, -0.055)], closed=False)
+    lines.append(Line(toe * np.array([s, 1.0]), 0.003, 0.72))
+    return [under, Part(owner, (foot,), paint, lines=tuple(lines), shadow=0.1)]

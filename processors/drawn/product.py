@@ -74,6 +74,8 @@ def draw_product(seed: int, size: int = 320) -> Product:
     styled = category in {"shirt", "pants", "shorts", "skirt", "dress", "jacket"} or len(specs) > 1
     worn = styled and rng.random() < 0.6
     scene = draw_scene(seed, size=size, garments=specs, style="figure" if worn else "flat")
+    if not scene.garments or scene.garments[0].spec != specs[0] or scene.garments[0].visible < 0.25:
+        scene = draw_scene(seed, size=size, garments=specs, style="flat")  # nobody sells what is not seen
     return Product(f"drawn-{seed:06d}", scene.pixels, scene, _metadata(specs[0], rng))
 
 
@@ -87,6 +89,9 @@ def _ensemble(main: GarmentSpec, rng: np.random.Generator) -> tuple[GarmentSpec,
     if main.category in {"pants", "shorts", "skirt"}:
         clash |= {"pants", "shorts", "skirt"}
     others = [s for s in outfit(rng, 5) if s.category not in clash]
+    need = {"shirt": "pants", "pants": "shirt", "shorts": "shirt", "skirt": "shirt"}.get(main.category)
+    if need is not None and not {s.category for s in others} & {"shirt", "pants", "shorts", "skirt"}:
+        others.insert(0, random_spec(rng, need))
     dressed = main.category in {"sunglass", "hat", "bag", "shoe"}  # an accessory needs someone who is dressed
     count = (1 if others[0].category == "dress" else 2) if dressed else int(rng.integers(1, 3))
     return (main, *others[:count])

@@ -16,7 +16,7 @@ from processors.drawn.bottoms import skirt, trousers
 from processors.drawn.canvas import NOBODY, Canvas, Frame, Part
 from processors.drawn.cloth import Paint, cloth, plain
 from processors.drawn.curves import ellipse, smooth, tube
-from processors.drawn.footwear import shoes_front, shoes_side
+from processors.drawn.footwear import shoes_front, shoes_side, shoes_top
 from processors.drawn.spec import GarmentSpec, outfit, random_shape, random_spec
 from processors.drawn.tops import dress, jacket, shirt
 from processors.drawn.words import caption
@@ -146,15 +146,21 @@ def _worn_parts(
         case "sunglass":
             parts = sunglass(shape, owner, paint, rng, worn=True)
         case _:
-            hand = int(rng.integers(2))
-            if shape == "crossbody":
-                at = (sk.hip * (1.0 if hand else -1.0) * 0.9, 0.5)
-                parts = bag(shape, owner, paint, rng, at, sk.shoulders[1 - hand])
-            else:
-                shape = "tote" if shape == "backpack" else shape
-                wrist = sk.wrists[hand]
-                parts = bag(shape, owner, paint, rng, (wrist[0], wrist[1] + 0.025), None)
+            parts = _carried(shape, owner, paint, sk, rng)
     return parts
+
+
+def _carried(shape: str, owner: int, paint: Paint, sk: Skeleton, rng: np.random.Generator) -> list[Placed]:
+    """Return a bag in a lowered hand, or across the body; a raised hand carries nothing."""
+    hand = int(rng.integers(2))
+    if sk.wrists[hand][1] < 0.36:
+        hand = 1 - hand
+    wrist = sk.wrists[hand]
+    if shape == "crossbody" or wrist[1] < 0.36:
+        at = (sk.hip * (1.0 if hand else -1.0) * 0.9, 0.5)
+        return bag("crossbody", owner, paint, rng, at, sk.shoulders[1 - hand])
+    shape = "tote" if shape == "backpack" else shape
+    return bag(shape, owner, paint, rng, (wrist[0], wrist[1] + 0.025), None)
 
 
 def _framing(specs: Sequence[GarmentSpec], kinds: set[str], rng: np.random.Generator) -> tuple[float, float]:
@@ -171,7 +177,7 @@ def _framing(specs: Sequence[GarmentSpec], kinds: set[str], rng: np.random.Gener
     elif rng.random() < 0.1:
         bottom = float(rng.uniform(0.6, 0.9))
     if not kinds & (_TOPS | {"hat", "sunglass"}):
-        top = 0.39 - slack * 0.05 if kinds & _LEGS else 0.72
+        top = 0.39 - slack * 0.05 if kinds & _LEGS else 0.3 if "bag" in kinds else 0.72
         bottom = max(bottom, 0.9)
     elif not kinds & {"hat", "sunglass"} and rng.random() < 0.12:
         top = float(rng.uniform(0.02, 0.12))
@@ -240,10 +246,10 @@ def _flat_parts(spec: GarmentSpec, owner: int, paint: Paint, rng: np.random.Gene
         case "skirt":
             parts = skirt(spec, owner, paint, sk, rng)
         case "shoe":
-            if rng.random() < 0.8:
+            if shape != "sandal" and rng.random() < 0.65:
                 parts = shoes_side(shape, owner, paint, rng)
             else:
-                parts = shoes_front(shape, owner, paint, sk, rng, worn=False)
+                parts = shoes_top(shape, owner, paint, rng)
         case "hat":
             parts = hat(shape, owner, paint, rng)
         case "sunglass":
