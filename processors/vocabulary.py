@@ -212,7 +212,7 @@ SHADES = ("light", "dark", "pale", "deep", "bright")
 
 # A family word is true of every shade in it.
 FAMILIES: dict[str, tuple[str, ...]] = {
-    "blue": ("navy", "denim blue", "light blue"),
+    "blue": ("navy", "steel blue", "light blue"),
     "grey": ("charcoal", "light grey"),
     "green": ("dark green", "mint", "olive"),
     "red": ("burgundy",),
