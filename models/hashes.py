@@ -119,6 +119,20 @@ def check_weights(path: Path) -> str:
     raise Fatal(f"{path}: no {MANIFEST} or {MARKER} lists this file, so it is not loaded")
 
 
+def check_folder(folder: Path) -> None:
+    """`check_weights` for each listed file of an unpacked base, or of an adapter kept as a folder.
+
+    Raises:
+        Fatal: as there; or the folder holds no marker and no file.
+    """
+    listed = read_marker(folder).files if (folder / MARKER).is_file() else ()
+    paths = [folder / name for name in listed] or weight_files(folder)
+    if not paths:
+        raise Fatal(f"{folder} is empty: {RESTORE_BASE}")
+    for path in paths:
+        check_weights(path)
+
+
 def weight_files(folder: Path) -> list[Path]:
     """All files below a folder of shipped weights, except the list itself and what the system strews."""
     return sorted(

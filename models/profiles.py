@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from models.bases import fetch_hub, fetch_wheel
-from models.hashes import Problem, base_problems, shipped_problems
+from models.hashes import Problem, base_problems, check_folder, check_weights, shipped_problems
 from processors.errors import Fatal
 
 STARTER_FOLDER = Path(__file__).parent / "starter"
@@ -229,21 +229,22 @@ def verify(profile: Profile, cache: Path) -> list[Problem]:
 
 
 def resolve(profile: Profile, cache: Path) -> StarterPaths:
-    """Where the weights of the starter lie. Existence is checked here, bytes are checked by the adapter that loads them.
+    """Where the weights of the starter lie, every file of them compared with its hash (once a process).
 
     Raises:
-        Fatal: a file is missing; the sentence names it and the command that fetches it.
+        Fatal: a file is missing or damaged; the sentence names it and the command that fetches it.
     """
     if profile.name != STARTER.name:
         raise Fatal(f"profile {profile.name!r} has no starter paths")
     for artefact in profile.artefacts:
-        if artefact.kind == "wheel" and not (cache / artefact.name / "weft-artefact.json").is_file():
-            raise Fatal(f"{cache / artefact.name} is missing: run `weft models pull {profile.name}`")
-        if artefact.kind == "package" and not shipped_path(artefact.source).exists():
-            raise Fatal(
-                f"{shipped_path(artefact.source)} is missing: it comes with the repository, "
-                f"the rest with `weft models pull {profile.name}`"
-            )
+        path = shipped_path(artefact.source) if artefact.kind == "package" else cache / artefact.name
+        if not path.exists():
+            whence = "it comes with the repository" if artefact.kind == "package" else "the package index has it"
+            raise Fatal(f"{path} is missing ({whence}): run `weft models pull {profile.name}`")
+        if path.is_dir():
+            check_folder(path)
+        else:
+            check_weights(path)
     return StarterPaths(
         detector=shipped_path("detector.safetensors"),
         encoder=shipped_path("encoder.safetensors"),

@@ -1,0 +1,186 @@
+"""The starter encoder behind the ports: photos and words in one space of 256 dimensions, by open_clip's towers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models import encoder_net
+from models.hashes import check_weights, fingerprint
+from models.images import checked, letterbox
+from processors.errors import Fatal, Poison
+from processors.values import Pixels, Vector
+
+VERSION = "1"
+"""Part of the space's fingerprint: raise it when preprocessing or the network's code changes what comes out."""
+MAX_CHARACTERS = 2000
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+
+
+class ClipImageEncoder:
+    """Pixels → a unit vector of 256 dimensions; see `models.ports.ImageEncoder`. Make one with `load`.
+
+    Args:
+        tower: open_clip's `TimmModel` in eval mode on `device`.
+        device: see `models.device.choose`.
+        maker: the fingerprint of the space.
+    """
+
+    dimension = encoder_net.DIMENSION
+
+    def __init__(self, tower: Any, *, device: str, maker: str) -> None:
+        self._tower = tower
+        self._device = device
+        self._fingerprint = maker
+
+    @classmethod
+    def load(cls, weights: Path, *, device: str = "cpu") -> ClipImageEncoder:
+        """Build the tower and fill it from `encoder.safetensors`, which holds all of it (its last blocks are fine-tuned).
+
+        Raises:
+            Fatal: the file is missing, damaged, or does not fit the network.
+        """
+        import torch
+
+        digest = check_weights(weights)
+        tower = encoder_net.image_tower()
+        _fill(tower, _tensors(weights, "visual."), weights)
+        tower = tower.float().eval().requires_grad_(requires_grad=False)
+        return cls(
+            tower.to(torch.device(device)).to(memory_format=torch.channels_last),
+            device=device,
+            maker=space_fingerprint(digest),
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """The maker of the space: equal for both towers of one family."""
+        return self._fingerprint
+
+    def prepare(self, item: Pixels, /) -> NDArray[np.float32]:
+        """Letterbox to (3, 192, 192). Raises `Poison` when `item` is no (height, width, 3) uint8 array."""
+        return letterbox(checked(item), encoder_net.SIDE)
+
+    def forward(self, batch: Sequence[NDArray[np.float32]], /) -> list[Vector]:
+        import torch
+
+        images = torch.from_numpy(np.stack(batch)).to(self._device).contiguous(memory_format=torch.channels_last)
+        with torch.inference_mode():
+            features = torch.nn.functional.normalize(self._tower(images), dim=1)
+        return list(features.float().cpu().numpy())
+
+    def finish(self, _item: Pixels, raw: Vector, /) -> Vector:
+        return raw
+
+    def example(self) -> Pixels:
+        """A red rectangle on white."""
+        pixels = np.full((96, 64, 3), 245, np.uint8)
+        pixels[16:80, 16:48] = (200, 32, 47)
+        return pixels
+
+
+class ClipTextEncoder:
+    """Text → a unit vector of 256 dimensions; see `models.ports.TextEncoder`. Make one with `load`.
+
+    Args:
+        tower: open_clip's `HFTextEncoder` in eval mode on `device`.
+        tokenizer: of the `tokenizers` library, cutting at `encoder_net.CONTEXT` tokens.
+        device: see `models.device.choose`.
+        maker: the fingerprint of the space.
+    """
+
+    dimension = encoder_net.DIMENSION
+
+    def __init__(self, tower: Any, tokenizer: Any, *, device: str, maker: str) -> None:
+        self._tower = tower
+        self._tokenizer = tokenizer
+        self._device = device
+        self._fingerprint = maker
+
+    @classmethod
+    def load(cls, weights: Path, text_tower: Path, *, device: str = "cpu") -> ClipTextEncoder:
+        """Build MiniLM from the folder `text_tower` and put the projection of `encoder.safetensors` on it.
+
+        Raises:
+            Fatal: a file is missing, damaged, or does not fit the network.
+        """
+        import torch
+        from tokenizers import Tokenizer
+
+        digest = check_weights(weights)
+        for name in ("model.safetensors", "config.json", "tokenizer.json"):
+            check_weights(text_tower / name)
+        tower = encoder_net.text_tower(text_tower)
+        _fill(tower.proj, _tensors(weights, "text.proj."), weights)
+        tower = tower.float().eval().requires_grad_(requires_grad=False)
+        tokenizer = Tokenizer.from_file(str(text_tower / "tokenizer.json"))
+        tokenizer.enable_truncation(encoder_net.CONTEXT)
+        tokenizer.no_padding()
+        return cls(tower.to(torch.device(device)), tokenizer, device=device, maker=space_fingerprint(digest))
+
+    @property
+    def fingerprint(self) -> str:
+        """The maker of the space: equal for both towers of one family."""
+        return self._fingerprint
+
+    def prepare(self, item: str, /) -> list[int]:
+        """Token ids, at most 48. Raises `Poison` when the text is blank or longer than 2,000 characters."""
+        text = _CONTROL.sub(" ", item).strip()
+        if not text:
+            raise Poison("the text is empty", field="text")
+        if len(text) > MAX_CHARACTERS:
+            raise Poison(f"the text has {len(text)} characters; at most {MAX_CHARACTERS} are read", field="text")
+        return list(self._tokenizer.encode(text).ids)
+
+    def forward(self, batch: Sequence[list[int]], /) -> list[Vector]:
+        import torch
+
+        ids = torch.zeros((len(batch), max(map(len, batch))), dtype=torch.long)  # 0 is MiniLM's padding
+        for row, tokens in enumerate(batch):
+            ids[row, : len(tokens)] = torch.tensor(tokens)
+        with torch.inference_mode():
+            features = torch.nn.functional.normalize(self._tower(ids.to(self._device)), dim=1)
+        return list(features.float().cpu().numpy())
+
+    def finish(self, _item: str, raw: Vector, /) -> Vector:
+        return raw
+
+    def example(self) -> str:
+        return "a red dress"
+
+
+def space_fingerprint(weights_digest: str) -> str:
+    """Of the space: the weights of both projections, and everything else that changes where a thing lies in it.
+
+    MiniLM is in it by the projection, which is trained on exactly one; its own bytes are checked when it is loaded.
+    """
+    return fingerprint("clip-encoder", VERSION, weights_digest, str(encoder_net.SIDE), str(encoder_net.CONTEXT))
+
+
+def _tensors(weights: Path, prefix: str) -> dict[str, Any]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(weights, framework="pt") as file:
+            names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118 - no dict, only keys()
+            return {name.removeprefix(prefix): file.get_tensor(name).float() for name in names}
+    except SafetensorError as error:
+        raise Fatal(f"{weights} is no safetensors file: {error}") from error
+
+
+def _fill(module: Any, tensors: dict[str, Any], weights: Path) -> None:
+    """Load by name; batch norm's counters are not shipped, everything else must be there."""
+    try:
+        missing, unexpected = module.load_state_dict(tensors, strict=False)
+    except RuntimeError as error:
+        raise Fatal(f"{weights} does not fit the encoder's network: {error}") from error
+    missing = [name for name in missing if not name.endswith("num_batches_tracked")]
+    if missing or unexpected:
+        raise Fatal(
+            f"{weights} does not fit the encoder's network: {len(missing)} missing, {len(unexpected)} unexpected"
+        )
