@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -18,7 +18,7 @@ from infra.store import ObjectStore
 from models.ports import Detector, ImageEncoder, Raw, Ready
 from processors import crops, decode
 from processors.colours import dominant_colours
-from processors.errors import Poison
+from processors.errors import Poison, Retryable
 from processors.values import Box, Detection, Garment, Metadata, Pixels
 from streams import codecs
 from streams.engine.message import Message
@@ -31,6 +31,8 @@ from streams.version import VERSION
 SERVING_SIDE = 1024
 """Longest side, in pixels, that is kept of a photo: enough for every model, and it bounds the memory of a batch."""
 WHOLE = "whole"
+REMOTE_ATTEMPTS = 6
+REMOTE_PAUSE_S = 0.5
 
 
 Enriched: TypeAlias = Item | Deleted
@@ -103,6 +105,7 @@ class Enrich:
     limits: decode.DecodeLimits
     batch_items: int
     batch_wait_s: float
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     def stages(self) -> tuple[Stage, ...]:
         """The role's story."""
@@ -136,15 +139,25 @@ class Enrich:
         if upload.image.bytes is not None:
             data = upload.image.bytes
         elif upload.image.uri is not None:
-            data = await self.fetcher.fetch(upload.image.uri)
             if self.store.key_of(upload.image.uri) is not None:
-                return data, upload.image.uri
+                return await self.fetcher.fetch(upload.image.uri), upload.image.uri
+            data = await self._from_elsewhere(upload.image.uri)
         else:
             raise Poison("an upload needs uri or bytes", field="image")
         # Only what is an image goes into the store: a poison upload leaves nothing behind.
         header = decode.check_header(data, self.limits)
         key = await asyncio.to_thread(self.store.put_content, data, suffix=f".{header.format}", prefix="images")
         return data, self.store.uri(key)
+
+    async def _from_elsewhere(self, uri: str) -> bytes:
+        """Our own store is waited for; a host of somebody else's that stays away must not hold a partition for ever."""
+        for attempt in range(REMOTE_ATTEMPTS):
+            try:
+                return await self.fetcher.fetch(uri)
+            except Retryable as error:
+                cause = error
+            await self.sleep(REMOTE_PAUSE_S * 2**attempt)
+        raise Poison(f"gave up after {REMOTE_ATTEMPTS} attempts: {cause}", field="image.uri")
 
     def decode(self, photo: Photo) -> Opened:
         """Hostile bytes → pixels, within the limits."""

@@ -1,0 +1,116 @@
+"""R3: what our engine costs an event, against a bare Faust agent on the same topic."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from aiokafka import AIOKafkaProducer
+
+from benchmarks.report import Row
+from infra.settings import Settings
+from streams import admin, topics
+from streams.engine.credits import Credits
+from streams.engine.device import Device
+from streams.engine.failures import Failure
+from streams.engine.message import Message
+from streams.engine.pipeline import Engine, Pipeline
+from streams.faust_app import consume
+
+EVENTS = 20_000
+ROUNDS = 3
+
+
+async def run(settings: Settings) -> list[Row]:
+    await admin.create_topics(settings)
+    async with AIOKafkaProducer(bootstrap_servers=settings.bootstrap_servers, linger_ms=20) as producer:
+        for number in range(EVENTS):
+            await producer.send(topics.UPLOADS, value=b"x" * 100, key=str(number).encode())
+        await producer.flush()
+    ours, bare = [], []
+    for number in range(ROUNDS):  # in turn, so that a machine that slows down slows both
+        bare.append(await _bare(settings, f"bare-{number}"))
+        ours.append(await _ours(settings, f"ours-{number}"))
+    ratio = min(ours) / min(bare)
+    return [
+        Row(
+            "R3 per-event overhead ÷ bare Faust agent",
+            f"{ratio:.2f} ({min(ours) * 1e6:.0f} µs ÷ {min(bare) * 1e6:.0f} µs)",
+            "≤ 1.5",
+            f"{EVENTS:,} events of 100 bytes, best of {ROUNDS} rounds in turn; ours: admission, ordered acks, commits",
+        )
+    ]
+
+
+async def _bare(settings: Settings, group: str) -> float:
+    """Seconds an event of the shortest agent that Faust's own documentation would write."""
+    import faust
+
+    app = faust.App(
+        group,
+        broker=f"kafka://{settings.bootstrap_servers}",
+        autodiscover=False,
+        set_as_current=False,
+        web_enabled=False,
+        store="memory://",
+        datadir=settings.data_dir / "faust-bare",
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        consumer_auto_offset_reset="earliest",
+    )
+    app._create_directories = lambda: None  # noqa: SLF001 - as our own app: nothing in the working directory
+    done = asyncio.Event()
+    first = last = 0.0
+    count = 0
+    topic = app.topic(topics.UPLOADS, key_serializer="raw", value_serializer="raw")
+
+    async def agent(stream: faust.Stream) -> None:
+        nonlocal first, last, count
+        async for _ in stream:
+            first = first or time.perf_counter()
+            count += 1
+            if count == EVENTS:
+                last = time.perf_counter()
+                done.set()
+
+    app.agent(topic, name="bare")(agent)
+    await app.start()
+    await done.wait()
+    await app.stop()
+    return (last - first) / EVENTS
+
+
+async def _ours(settings: Settings, group: str) -> float:
+    done, stop = asyncio.Event(), asyncio.Event()
+    first = last = 0.0
+    count = 0
+
+    async def publish(_message: Message, _result: object) -> Sequence[Awaitable[object]]:
+        nonlocal first, last, count
+        first = first or time.perf_counter()
+        count += 1
+        if count == EVENTS:
+            last = time.perf_counter()
+            done.set()
+        return ()
+
+    async def dead_letter(failure: Failure) -> Sequence[Awaitable[object]]:
+        raise failure.error
+
+    with ThreadPoolExecutor(1) as cpu:
+        async with Device() as device:
+            pipeline = Pipeline(
+                "overhead",
+                (),
+                publish=publish,
+                dead_letter=dead_letter,
+                admission=Credits(256 * 2**20),
+                engine=Engine(device, cpu),
+            )
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(consume([topics.UPLOADS], group, pipeline, settings=settings, stop=stop))
+                await done.wait()
+                stop.set()
+    return (last - first) / EVENTS

@@ -1,0 +1,119 @@
+"""`weft worker`, `up`, `demo`: what runs the engine."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from infra.logs import configure
+from infra.settings import Settings
+from streams import demo as demos
+from streams.cli.app import AsJson, DataDir, app, run, settings
+from streams.cli.exits import Exit
+from streams.cli.output import captions_table, err, out, print_json, result_table, say
+from streams.demo import Demo, Watch
+from streams.ingest import Outcome, Refused
+from streams.stack import Stack
+from streams.worker import ROLES, work
+
+
+@app.command()
+def worker(
+    roles: Annotated[list[str], typer.Argument(help=f"Any of: {', '.join(ROLES)}.")],
+    announce: Annotated[Path | None, typer.Option(help="Write pid and metrics address here once ready.")] = None,
+) -> None:
+    """Run roles against the Kafka and the store of the settings, until SIGTERM (drains; a second one aborts)."""
+    if unknown := sorted(set(roles) - set(ROLES)):
+        say(f"there is no role {', '.join(unknown)}; there are {', '.join(ROLES)}")
+        raise typer.Exit(Exit.USAGE)
+    chosen = settings()
+    configure(chosen.log_level, chosen.log_format)
+    run(work(roles, chosen, announce))
+
+
+@app.command()
+def up(
+    data_dir: DataDir = None,
+    single_process: Annotated[
+        bool, typer.Option("--single-process", help="All roles in one process: less memory, less overlap.")
+    ] = False,
+) -> None:
+    """Run broker, store and all roles until Ctrl-C or SIGTERM; go on where it was; restart what dies."""
+    chosen = settings(data_dir)
+    configure(chosen.log_level, chosen.log_format)
+    run(_up(chosen, single_process=single_process))
+
+
+async def _up(chosen: Settings, *, single_process: bool) -> None:
+    task = asyncio.current_task()
+    stopped = False
+
+    def stop() -> None:
+        nonlocal stopped
+        if not stopped and task is not None:
+            stopped = True
+            task.cancel()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    try:
+        async with Stack(chosen, single_process=single_process, progress=say) as stack:
+            say("running until Ctrl-C")
+            await stack.watch()
+    except asyncio.CancelledError:
+        if not stopped:
+            raise
+    say("stopped")
+
+
+@app.command()
+def demo(
+    images: Annotated[Path | None, typer.Option(help="Folder of photos; without it, a drawn catalogue.")] = None,
+    out_dir: Annotated[Path, typer.Option("--out", help="Where the results go.")] = Path(".weft/demo"),
+    count: Annotated[int, typer.Option(min=1, help="How many drawn products.")] = 36,
+    as_json: AsJson = False,
+) -> None:
+    """Start a stack, send photos, show captions and three composed queries, stop."""
+    chosen = settings()
+    configure(chosen.log_level, chosen.log_format)
+    # Early, so that a folder without images is refused before anything is started.
+    photos, refused = demos.photos_in(images, out_dir, count)
+    with _progress() as progress:
+        bar = progress.add_task("captions", total=len(photos))
+
+        def told(outcome: Outcome, _done: int, _of: int) -> None:
+            progress.advance(bar)
+            if isinstance(outcome, Refused):
+                say(f"refused: {outcome.product_id} at {outcome.stage}: {outcome.cause}")
+
+        done = run(demos.run(photos, refused, out_dir.absolute(), chosen, Watch(say, told)))
+    demos.write(done, out_dir)
+    sheet = demos.draw_sheet(done, out_dir)
+    if as_json:
+        print_json(done.report)
+    else:
+        _show(done)
+    say(f"report: {out_dir / 'report.json'}")
+    say(f"contact sheet: {sheet}")
+    if done.report.captioned == 0 or done.report.answered < done.report.queries:
+        raise typer.Exit(Exit.REJECTED)
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=err, transient=False)
+
+
+def _show(done: Demo) -> None:
+    out.print(captions_table(done.captions))
+    for answer in done.answers:
+        out.print(f"\n[bold]{answer.ask.product_id}[/]: {answer.ask.text}")
+        out.print(result_table(answer.result))
+    out.print_json(msgspec.json.encode(done.report).decode())

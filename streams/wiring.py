@@ -1,0 +1,248 @@
+"""The composition root: the one place that knows which classes the roles of a process are made of."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from infra.fetch import Fetcher
+from infra.settings import Settings
+from infra.store import ObjectStore
+from infra.stores import open_store
+from models.guard import Observe
+from processors.attributes import Calibration
+from processors.decode import DecodeLimits
+from processors.errors import Poison
+from streams import codecs, topics
+from streams.client import Reader
+from streams.client_options import client_options
+from streams.cloudevents import output_headers
+from streams.dead_letters import dead_letters
+from streams.engine.credits import Credits
+from streams.engine.device import Device
+from streams.engine.message import Message
+from streams.engine.observer import Observer
+from streams.engine.pipeline import Engine, Pipeline
+from streams.faust_app import consume
+from streams.memo import Memo
+from streams.producer import Sender, classify_kafka, open_producer
+from streams.records import Probe, Result
+from streams.roles.board import Board
+from streams.roles.caption import Captioner
+from streams.roles.compose import Compose
+from streams.roles.enrich import Enrich, memo_fingerprint
+from streams.roles.index import IndexConfig, IndexRole
+from streams.roles.neighbours import Neighbourhood
+from streams.roles.outcome import publisher
+from streams.wiring_models import Models
+
+CAPTION_WAIT_S = 0.25
+"""A language model's batch takes seconds: a quarter of one more for a fuller batch is well spent."""
+CPU_THREADS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What all roles of one process share."""
+
+    settings: Settings
+    store: ObjectStore
+    sender: Sender
+    engine: Engine
+    models: Models
+    fetcher: Fetcher
+    stop: asyncio.Event
+
+    @property
+    def limits(self) -> DecodeLimits:
+        """What an image may be."""
+        return DecodeLimits(max_bytes=self.settings.max_image_bytes, max_pixels=self.settings.max_image_pixels)
+
+    def credits(self) -> Credits:
+        """The memory of one role's pipeline."""
+        return Credits(self.settings.credit_bytes)
+
+
+Ready = Callable[[str], None]
+"""Called with the role's name once it takes work."""
+
+
+@asynccontextmanager
+async def open_parts(
+    settings: Settings, observer: Observer, observe: Callable[[str], Observe], stop: asyncio.Event
+) -> AsyncIterator[Parts]:
+    """Open what the roles of a process share, and close it again."""
+    async with AsyncExitStack() as stack:
+        store = await asyncio.to_thread(open_store, settings)
+        cpu = stack.enter_context(ThreadPoolExecutor(CPU_THREADS, thread_name_prefix="cpu"))
+        fetcher = await stack.enter_async_context(Fetcher(settings, store))
+        sender = await stack.enter_async_context(open_producer(settings))
+        device = await stack.enter_async_context(Device(observer=observer))
+        engine = Engine(device, cpu, observer=observer, classify=classify_kafka)
+        yield Parts(settings, store, sender, engine, Models(settings, observe), fetcher, stop)
+
+
+async def run_enrich(parts: Parts, ready: Ready) -> None:
+    """`catalog.uploads` → `catalog.items`."""
+    detector = await asyncio.to_thread(lambda: parts.models.detector)
+    encoder = await asyncio.to_thread(lambda: parts.models.image_encoder)
+    role = Enrich(
+        store=parts.store,
+        fetcher=parts.fetcher,
+        detector=detector,
+        encoder=encoder,
+        memo=Memo(parts.store, "enrich", memo_fingerprint(detector, encoder)),
+        limits=parts.limits,
+        batch_items=parts.settings.batch_items,
+        batch_wait_s=parts.settings.batch_wait_ms / 1000,
+    )
+    pipeline = Pipeline(
+        "enrich",
+        role.stages(),
+        publish=publisher(parts.sender, stage="enrich", topic=topics.ITEMS),
+        dead_letter=dead_letters(parts.sender),
+        admission=parts.credits(),
+        engine=parts.engine,
+    )
+    await _consume(parts, "enrich", topics.UPLOADS, pipeline, ready)
+
+
+async def run_caption(parts: Parts, ready: Ready) -> None:
+    """`catalog.items` → `catalog.captions`."""
+    writer = await asyncio.to_thread(lambda: parts.models.writer)
+    neighbourhood = Neighbourhood()
+    role = Captioner(
+        writer=writer,
+        neighbourhood=neighbourhood,
+        memo=Memo(parts.store, "caption", writer.fingerprint),
+        calibration=Calibration(k=parts.settings.neighbours),
+        batch_items=parts.settings.batch_items,
+        batch_wait_s=CAPTION_WAIT_S,
+    )
+    pipeline = Pipeline(
+        "caption",
+        role.stages(),
+        publish=publisher(parts.sender, stage="caption", topic=topics.CAPTIONS),
+        dead_letter=dead_letters(parts.sender),
+        admission=parts.credits(),
+        engine=parts.engine,
+    )
+    async with Reader(parts.settings, topics.ITEMS) as items:
+        # Without the neighbours that are there already, the first captions would know less than they could.
+        async for raw in items.to_end():
+            neighbourhood.apply(raw)
+
+        async def feed() -> None:
+            async for raw in items.follow():
+                neighbourhood.apply(raw)
+
+        await _beside(feed(), _consume(parts, "caption", topics.ITEMS, pipeline, ready))
+
+
+async def run_compose(parts: Parts, ready: Ready) -> None:
+    """`search.queries` → `search.probes` → `search.hits` → `search.results`."""
+    images = await asyncio.to_thread(lambda: parts.models.image_encoder)
+    texts = await asyncio.to_thread(lambda: parts.models.text_encoder)
+
+    async def send(probe: Probe) -> None:
+        await (await parts.sender.send(topics.PROBES, key=probe.query_id.encode(), value=codecs.encode(probe)))
+
+    async def publish(message: Message, result: Result) -> None:
+        headers = output_headers(message, stage="compose", topic=topics.RESULTS)
+        key = result.query_id.encode()
+        await (await parts.sender.send(topics.RESULTS, key=key, value=codecs.encode(result), headers=headers))
+
+    board = Board(send, time.time)
+    role = Compose(
+        fetcher=parts.fetcher,
+        images=images,
+        texts=texts,
+        board=board,
+        publish=publish,
+        now=time.time,
+        limits=parts.limits,
+        partitions=parts.settings.partitions,
+        batch_items=parts.settings.batch_items,
+    )
+
+    async def nothing_left(_message: Message, _result: object) -> tuple[()]:
+        return ()  # the result left from the stage `answer`
+
+    pipeline = Pipeline(
+        "compose",
+        role.stages(),
+        publish=nothing_left,
+        dead_letter=role.failed,
+        admission=parts.credits(),
+        engine=parts.engine,
+        priority="query",
+    )
+    async with Reader(parts.settings, topics.HITS, from_end=True) as hits:
+
+        async def pin() -> None:
+            async for raw in hits.follow():
+                if raw.value is not None:
+                    try:
+                        board.pin(codecs.decode_answer(raw.value))
+                    except Poison:
+                        continue  # not one of ours: whoever asked will see a shard missing
+
+        await _beside(pin(), _consume(parts, "compose", topics.QUERIES, pipeline, ready))
+
+
+async def run_index(parts: Parts, ready: Ready) -> None:
+    """`catalog.items` → the shards; `search.probes` → `search.hits`."""
+    config = IndexConfig(
+        owner=f"{socket.gethostname()}-{uuid.uuid4().hex}", snapshot_seconds=parts.settings.snapshot_seconds
+    )
+    role = IndexRole(
+        config,
+        store=parts.store,
+        sender=parts.sender,
+        dead_letter=dead_letters(parts.sender),
+        kafka=client_options(parts.settings),
+        observer=parts.engine.observer,
+        ready=lambda: ready("index"),
+    )
+    await role.run(parts.stop)
+
+
+RUN: dict[str, Callable[[Parts, Ready], Awaitable[None]]] = {
+    "enrich": run_enrich,
+    "caption": run_caption,
+    "index": run_index,
+    "compose": run_compose,
+}
+
+
+async def _consume(parts: Parts, role: str, topic: str, pipeline: Pipeline[Any], ready: Ready) -> None:
+    """Run the pipeline until `parts.stop`; say when the group was joined."""
+    joined = asyncio.Event()
+
+    async def announce() -> None:
+        await joined.wait()
+        ready(role)
+
+    async with asyncio.TaskGroup() as tasks:
+        announcing = tasks.create_task(announce(), name=f"{role}:announce")
+        await consume([topic], f"weft-{role}", pipeline, settings=parts.settings, stop=parts.stop, ready=joined)
+        announcing.cancel()
+
+
+async def _beside(feed: Awaitable[None], work: Awaitable[None]) -> None:
+    """Run `feed` until `work` is done; when either fails, both end and the failure is raised."""
+
+    async def endless() -> None:
+        await feed
+
+    async with asyncio.TaskGroup() as tasks:
+        feeding = tasks.create_task(endless())
+        await work
+        feeding.cancel()

@@ -1,0 +1,107 @@
+"""`weft worker ROLE...`: run roles in this process until a signal, or until one of them cannot go on."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from infra import http
+from infra.health import Health
+from infra.metrics import Metrics
+from infra.settings import Settings
+from processors.errors import Fatal
+from streams.wiring import RUN, open_parts
+
+log = structlog.get_logger("weft.worker")
+
+ROLES = tuple(RUN)
+
+
+class Announcement(msgspec.Struct, frozen=True):
+    """Written to a file once all roles take work: where this process can be watched."""
+
+    pid: int
+    roles: tuple[str, ...]
+    metrics: str
+
+
+async def work(roles: Sequence[str], settings: Settings, announce: Path | None = None) -> None:
+    """Run `roles` until SIGTERM or SIGINT: the first drains, the second aborts.
+
+    Args:
+        roles: names in `ROLES`.
+        settings: of the process.
+        announce: where to write the `Announcement`.
+
+    Raises:
+        Fatal, Retryable: a role cannot go on. Nothing is lost: start the process again.
+    """
+    unknown = sorted(set(roles) - set(ROLES))
+    if unknown:
+        raise Fatal(f"there is no role {', '.join(unknown)}; there are {', '.join(ROLES)}")
+    health = Health()
+    metrics = Metrics("+".join(roles), health=health)
+    stop = asyncio.Event()
+    waiting = set(roles)
+    with _signals(stop):
+        async with (
+            http.serve(metrics, health, host=settings.metrics_host, port=settings.metrics_port) as url,
+            open_parts(settings, metrics, metrics.model, stop) as parts,
+        ):
+
+            def ready(role: str) -> None:
+                log.info("ready", role=role, metrics=url)
+                waiting.discard(role)
+                if not waiting:
+                    health.ready(True)
+                    if announce is not None:
+                        _write(announce, Announcement(os.getpid(), tuple(roles), url))
+
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    for role in dict.fromkeys(roles):
+                        tasks.create_task(RUN[role](parts, ready), name=role)
+            except BaseExceptionGroup as group:
+                # One cause ends a process; the others are its echoes, and stand in the log.
+                first = _leaf(group)
+                log.exception("role.ended", cause=str(first) or type(first).__name__, exc_info=group)
+                raise first from None
+    log.info("stopped", roles=list(roles))
+
+
+def _leaf(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _write(path: Path, announcement: Announcement) -> None:
+    aside = path.with_suffix(".new")
+    aside.write_bytes(msgspec.json.encode(announcement))
+    aside.replace(path)
+
+
+@contextmanager
+def _signals(stop: asyncio.Event) -> Iterator[None]:
+    """SIGTERM and SIGINT set `stop`; a second one cancels the task that works: what was not acknowledged comes again."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+    def received() -> None:
+        if stop.is_set() and task is not None:
+            task.cancel()
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, received)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
