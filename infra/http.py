@@ -1,0 +1,58 @@
+"""The small web server of every role: `/metrics`, `/healthz`, `/readyz`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+
+from aiohttp import web
+
+from infra.health import Health
+from infra.metrics import CONTENT_TYPE, Metrics
+from processors.errors import Fatal
+
+
+@asynccontextmanager
+async def serve(metrics: Metrics, health: Health, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+    """Serve while the context is open; yields the base URL, e.g. `http://127.0.0.1:40123`.
+
+    `/metrics` is Prometheus' text; `/healthz` and `/readyz` answer 200 or 503 with a `HealthReport` as JSON.
+
+    Args:
+        metrics: what `/metrics` tells.
+        health: what the other two tell.
+        host: address to listen on.
+        port: 0 for any free one.
+
+    Raises:
+        Fatal: the port is taken.
+    """
+
+    async def tell_metrics(_: web.Request) -> web.Response:
+        return web.Response(body=metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})
+
+    async def tell_health(_: web.Request) -> web.Response:
+        report = health.report()
+        return web.json_response(asdict(report), status=200 if report.healthy else 503)
+
+    async def tell_ready(_: web.Request) -> web.Response:
+        report = health.report()
+        return web.json_response(asdict(report), status=200 if report.ready and report.healthy else 503)
+
+    app = web.Application()
+    app.add_routes(
+        [web.get("/metrics", tell_metrics), web.get("/healthz", tell_health), web.get("/readyz", tell_ready)]
+    )
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            raise Fatal(f"cannot listen on {host}:{port} for metrics: {error.strerror}") from error
+        bound_host, bound_port = runner.addresses[0][:2]
+        shown = f"[{bound_host}]" if ":" in bound_host else bound_host
+        yield f"http://{shown}:{bound_port}"
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,100 @@
+"""Logs: structlog to stderr, console or JSON, with secrets taken out; the standard library's logs go the same way."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Mapping, MutableMapping
+from typing import Any, TextIO
+
+import structlog
+
+_MASK = "***"
+# `token` is a secret, `tokens` is a count.
+_SECRET_NAME = re.compile(
+    r"(?i)password|passwd|(^|[_.-])(secret(_key)?|token|api_?key|access_?key|authorization|credentials?|signature)$"
+)
+_IN_TEXT = (
+    # Parameters of signed URLs (S3 v4 and v2, Google, Azure) and other tokens in a query.
+    re.compile(
+        r"(?i)([?&;](?:X-Amz-(?:Signature|Credential|Security-Token)|X-Goog-(?:Signature|Credential)|Signature"
+        r"|AWSAccessKeyId|sig|token|access_token|api_key|apikey|key|password)=)[^&\s\"'<>]+"
+    ),
+    # user:password@ in any address.
+    re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://[^/\s:@\"']+:)[^/\s@\"']+(?=@)"),
+    # Headers and settings: `Authorization: AWS4-HMAC-SHA256 …`, `password=…`, `secret_key: '…'`.
+    re.compile(r"(?i)(\bauthorization[\"']?\s*[:=]\s*)[^\r\n\"']+"),
+    re.compile(r"(?i)(\b\w*(?:password|passwd|secret)\w*[\"']?\s*[:=]\s*[\"']?)[^\s\"',;)}]+"),
+)
+
+
+def redacted(text: str) -> str:
+    """`text` with passwords, tokens and the signatures of URLs replaced by `***`."""
+    for pattern in _IN_TEXT:
+        text = pattern.sub(rf"\g<1>{_MASK}", text)
+    return text
+
+
+def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """The structlog processor: values under telling names are masked, all other text is searched."""
+    for name, value in event.items():
+        event[name] = _masked(name, value)
+    return event
+
+
+def _masked(name: str, value: Any) -> Any:
+    if name.startswith("_"):  # structlog's own: the record and the exception
+        return value
+    if _SECRET_NAME.search(name) and value not in (None, "", True, False):
+        return _MASK
+    if isinstance(value, BaseException):
+        value = f"{type(value).__name__}: {value}"
+    if isinstance(value, str):
+        return redacted(value)
+    if isinstance(value, Mapping):
+        return {key: _masked(str(key), inner) for key, inner in value.items()}
+    return [_masked("", inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def configure(level: str = "info", form: str = "auto", *, stream: TextIO | None = None) -> None:
+    """Set up logging of the whole process. Entry points call this once.
+
+    Args:
+        level: debug, info, warning or error.
+        form: console, json, or auto: console on a terminal.
+        stream: where to; default stderr, so that stdout is left to the command's answer.
+    """
+    stream = stream or sys.stderr
+    as_json = form == "json" or (form == "auto" and not stream.isatty())
+    shared: list[structlog.types.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,  # to text first, so that tracebacks are searched as well
+        redact,
+    ]
+    renderer: structlog.types.Processor = (
+        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=stream.isatty())
+    )
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    # Their debug messages show whole requests, and their informative ones one line for each partition.
+    for name in ("urllib3", "aiokafka", "asyncio", "PIL", "faust", "mode"):
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger(root.level),
+        cache_logger_on_first_use=False,
+    )

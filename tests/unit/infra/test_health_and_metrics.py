@@ -1,0 +1,152 @@
+"""Health by progress, the metrics, and the web server that tells both."""
+
+from __future__ import annotations
+
+import json
+
+import aiohttp
+import pytest
+
+from infra.health import Health
+from infra.http import serve
+from infra.metrics import Metrics
+from processors.errors import Fatal
+from tests.fakes.clock import FakeClock
+
+
+def test_waiting_without_progress_is_unhealthy() -> None:
+    """Only work that waits while nothing gets done is held against a process."""
+    clock = FakeClock()
+    health = Health(stall_seconds=60, clock=clock)
+    clock.advance(10_000)
+    assert health.report().healthy, "idle is healthy, however long"
+    health.waiting(True)
+    clock.advance(60)
+    assert health.report().healthy
+    clock.advance(1)
+    assert not health.report().healthy
+    assert health.report().stalled_seconds == 61
+    health.progress()
+    assert health.report().healthy
+
+
+def test_progress_and_emptiness_keep_it_healthy() -> None:
+    """Slow progress is progress; telling `waiting` again does not restart the clock; an empty pipeline stops it."""
+    clock = FakeClock()
+    health = Health(stall_seconds=60, clock=clock)
+    health.waiting(True)
+    for _ in range(10):
+        clock.advance(50)
+        health.progress()
+        assert health.report().healthy
+    clock.advance(40)
+    health.waiting(True)
+    clock.advance(40)
+    assert not health.report().healthy
+    health.waiting(False)
+    assert health.report().healthy
+
+
+def test_a_pipeline_that_only_retries_becomes_unhealthy() -> None:
+    """The engine's own events drive the health: retries are no progress, acknowledgements are."""
+    clock = FakeClock()
+    health = Health(stall_seconds=60, clock=clock)
+    metrics = Metrics("enrich", health=health)
+    metrics.credits_held(1000, 3)
+    clock.advance(61)
+    metrics.retried("publish", "Retryable")
+    assert not health.report().healthy
+    metrics.acked("catalog.uploads", 0, 7, 1.0)
+    assert health.report().healthy
+    clock.advance(61)
+    metrics.credits_held(0, 0)
+    assert health.report().healthy
+
+
+def test_every_metric_tells_what_happened() -> None:
+    """The numbers in the exposition are those that were reported, under their stage, cause and partition."""
+    metrics = Metrics("enrich")
+    metrics.stage_done("decode", 0.02)
+    metrics.stage_done("decode", 0.2)
+    metrics.batch_done("embed", 8, 1_000_000, 0.4)
+    metrics.queue_depth("embed", 3)
+    metrics.credits_held(2048, 5)
+    metrics.failed("decode", "Poison")
+    metrics.retried("publish", "Retryable")
+    metrics.acked("catalog.uploads", 3, 81, 0.5)
+    metrics.lag("catalog.uploads", 3, 12)
+    metrics.applied("catalog.items", 1, 40)
+    metrics.model("detector")("forward", 8, 0.3)
+    value = metrics.registry.get_sample_value
+    role = {"role": "enrich"}
+    decode, embed = {**role, "stage": "decode"}, {**role, "stage": "embed"}
+    place = {**role, "topic": "catalog.uploads", "partition": "3"}
+    assert value("weft_stage_items_total", decode) == 2
+    assert value("weft_stage_seconds_bucket", {**decode, "le": "0.025"}) == 1
+    assert value("weft_batch_items_sum", embed) == 8
+    assert value("weft_batch_cost_total", embed) == 1_000_000
+    assert value("weft_queue_items", embed) == 3
+    assert value("weft_credits_held_bytes", role) == 2048
+    assert value("weft_in_flight_items", role) == 5
+    assert value("weft_failures_total", {**decode, "cause": "Poison"}) == 1
+    assert value("weft_retries_total", {**role, "stage": "publish", "cause": "Retryable"}) == 1
+    assert value("weft_acked_offset", place) == 81
+    assert value("weft_lag_messages", place) == 12
+    assert value("weft_applied_offset", {**role, "topic": "catalog.items", "partition": "1"}) == 40
+    assert value("weft_model_items_total", {**role, "model": "detector", "part": "forward"}) == 8
+
+
+def test_two_metrics_do_not_meet() -> None:
+    """Each has its own registry: a second one in the process neither fails nor shares counts."""
+    one, two = Metrics("a"), Metrics("a")
+    one.failed("decode", "Poison")
+    labels = {"role": "a", "stage": "decode", "cause": "Poison"}
+    assert one.registry.get_sample_value("weft_failures_total", labels) == 1
+    assert two.registry.get_sample_value("weft_failures_total", labels) is None
+
+
+async def test_the_server_tells_metrics_health_and_readiness() -> None:
+    """The three pages, and their status codes as the state changes."""
+    clock = FakeClock()
+    health = Health(stall_seconds=60, clock=clock)
+    metrics = Metrics("index", health=health)
+    metrics.failed("apply", "Poison")
+    async with serve(metrics, health) as url, aiohttp.ClientSession() as http:
+
+        async def status(page: str) -> int:
+            async with http.get(url + page) as response:
+                return response.status
+
+        async with http.get(f"{url}/metrics") as response:
+            assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+            assert 'weft_failures_total{cause="Poison",role="index",stage="apply"} 1.0' in await response.text()
+        assert (await status("/healthz"), await status("/readyz")) == (200, 503)
+        health.ready(True)
+        assert await status("/readyz") == 200
+        health.waiting(True)
+        clock.advance(61)
+        assert (await status("/healthz"), await status("/readyz")) == (503, 503)
+        async with http.get(f"{url}/healthz") as response:
+            assert json.loads(await response.text()) == {
+                "healthy": False,
+                "ready": True,
+                "waiting": True,
+                "stalled_seconds": 61.0,
+            }
+
+
+async def test_a_taken_port_is_fatal() -> None:
+    """A metrics port that another process holds is told in one sentence."""
+    metrics, health = Metrics("a"), Health()
+    async with serve(metrics, health) as url:
+        with pytest.raises(Fatal, match="cannot listen on"):
+            async with serve(metrics, health, port=int(url.rpartition(":")[2])):
+                pass
+
+
+def test_nothing_is_registered_at_import() -> None:
+    """The library's global registry stays without metrics of ours."""
+    from prometheus_client import REGISTRY
+
+    Metrics("a")
+    assert not [family.name for family in REGISTRY.collect() if family.name.startswith("weft")]
