@@ -143,15 +143,15 @@ def skin(sk: Skeleton, rng: np.random.Generator, bald: bool) -> list[Placed]:
     b = sk.build
     trunk = smooth(
         [
-            (-0.03, 0.15),
-            (-sk.shoulder, sk.shoulder_y),
+            (-0.028, 0.17),
+            (-sk.shoulder * 0.96, sk.shoulder_y + 0.008),
             (-sk.waist * 0.96, sk.waist_y),
             (-sk.hip * 0.96 + sk.sway, sk.hip_y),
             (sk.sway, sk.crotch_y + 0.01),
             (sk.hip * 0.96 + sk.sway, sk.hip_y),
             (sk.waist * 0.96, sk.waist_y),
-            (sk.shoulder, sk.shoulder_y),
-            (0.03, 0.15),
+            (sk.shoulder * 0.96, sk.shoulder_y + 0.008),
+            (0.028, 0.17),
         ]
     )
     parts: list[Placed] = []
@@ -164,7 +164,7 @@ def skin(sk: Skeleton, rng: np.random.Generator, bald: bool) -> list[Placed]:
         hand = np.array(sk.wrists[i]) + way / (np.linalg.norm(way) + 1e-9) * 0.028
         palm = ellipse((float(hand[0]), float(hand[1])), (0.034, 0.017), float(np.arctan2(way[1], way[0])), 14)
         top = ellipse(
-            (sk.shoulders[i][0] - 0.005 * (2 * i - 1), sk.shoulder_y + 0.02), (0.026 * b, 0.027 * b), count=16
+            (sk.shoulders[i][0] - 0.005 * (2 * i - 1), sk.shoulder_y + 0.026), (0.025 * b, 0.025 * b), count=16
         )
         parts.append((40, Part(NOBODY, (arm, palm, top), paint, shadow=0.3)))
     neck = tube([(0, 0.09), (0.0, 0.175)], [0.025 * b, 0.03 * b])
