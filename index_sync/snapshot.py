@@ -202,8 +202,10 @@ class SnapshotWriter:
 
     def mine(self) -> bool:
         """Whether `CURRENT` still names this writer."""
-        data, _ = self._store.get_versioned(self._place.current)
-        return _read_current(self._place, data, 0.0)[0].owner == self._current.owner
+        try:
+            return self._read()[0].owner == self._current.owner
+        except Fenced:
+            return False
 
     def _store_segment(self, window: Window) -> SegmentRef:
         segment = window.segment
