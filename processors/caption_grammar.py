@@ -21,9 +21,23 @@ _AUDIENCE = {"unisex": "unisex wear"}
 
 def compose(evidence: Evidence, tone: str, seed: int) -> tuple[str, tuple[str, ...]]:
     """Two or three sentences and 8 to 12 hashtags in `tone` (one of `TONES`), the same for the same arguments."""
+    sentences, tags = _draft(evidence, tone, seed)
+    return sentences, tuple("#" + tag.replace(" ", "") for tag in tags)
+
+
+def training_text(evidence: Evidence, tone: str, seed: int) -> str:
+    """What the language model learns to answer: the sentences, a line break, the hashtags as "#NavyDress #NewIn".
+
+    In capitals a tag's tokens are its words, which the model can copy from the evidence; "#bluetop" would be
+    "blu-et-op". `processors.captions.parse` lowers them.
+    """
+    sentences, tags = _draft(evidence, tone, seed)
+    return sentences + "\n" + " ".join("#" + "".join(_capital(word) for word in tag.split()) for tag in tags)
+
+
+def _draft(evidence: Evidence, tone: str, seed: int) -> tuple[str, tuple[str, ...]]:
     rng = random.Random(f"{tone}:{seed}")
-    garments = worth_stating(evidence)
-    garments = tuple(g for g in garments if stateable("category", g.category))
+    garments = tuple(g for g in worth_stating(evidence) if stateable("category", g.category))
     if not garments:
         lead = _expand(rng.choice(phrases.NEUTRAL_LEADS[tone]), rng)
         return f"{lead} {_closer(tone, rng)}", _neutral_tags(tone, rng, rng.randint(8, 10))
@@ -49,7 +63,7 @@ class _Story:
         later_fabric = bool(self._fabric) and rng.random() < 0.35
         gender_place = rng.choice(("before", "before", "after", "later")) if self._gender else "none"
         phrase = self._phrase(fabric=not later_fabric, gender=gender_place)
-        inline = bool(rest) and rng.random() < 0.35
+        inline = bool(rest) and not later_fabric and rng.random() < 0.4
         if inline:
             phrase = f"{phrase} {rng.choice(('worn with', 'alongside', 'next to', 'and'))} {self._others(rest)}"
         sentences = [self._fill(rng.choice(phrases.LEADS[self._tone]), phrase)]
@@ -160,13 +174,13 @@ def _fact_tags(garment: Garment, rng: random.Random) -> list[str]:
     if pattern:
         tags.append(f"{pattern} {noun}")
     tags += phrases.GENDER_TAGS.get(gender, ())[: rng.randint(1, 2)]
-    return ["#" + "".join(clean(tag).split()) for tag in tags]
+    return [clean(tag) for tag in tags]
 
 
 def _neutral_tags(tone: str, rng: random.Random, count: int) -> tuple[str, ...]:
     own = rng.sample(phrases.NEUTRAL_TAGS[tone], k=3)
     common = rng.sample(phrases.COMMON_TAGS, k=max(0, count - 3))
-    return tuple(f"#{tag}" for tag in (*own, *common))
+    return (*own, *common)
 
 
 def _noun(garment: Garment, rng: random.Random) -> str:

@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 PROMPT_VERSION = "1"
-_SYSTEM = "Write a {tone} shop caption: 2-3 sentences, then a line of hashtags. State only these facts."
+_SYSTEM = "Write a {tone} shop caption of 2-3 sentences, then hashtags. State only these facts."
 _USER = "{evidence}"
 PROMPT_FINGERPRINT = "sha256:" + hashlib.sha256(f"{PROMPT_VERSION}\n{_SYSTEM}\n{_USER}".encode()).hexdigest()
 """Changes whenever the words of the prompt do; goes into the lineage of every caption."""

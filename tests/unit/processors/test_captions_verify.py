@@ -151,13 +151,14 @@ def test_too_few_hashtags_are_rejected_and_too_many_cut() -> None:
     """8 to 18 hashtags."""
     assert isinstance(verify(ParsedCaption("A red dress.", TAGS[:7]), PACK), Rejected)
     many = tuple(
-        f"#{word}" for word in "new look style day week mood vibe fun city chic edit trend wear life love wow".split()
+        f"#{word}" for word in WORDS.split()
     )
     verdict = verify(ParsedCaption("A red dress.", (*TAGS, *many)), PACK)
     assert isinstance(verdict, CaptionText)
     assert len(verdict.hashtags) == 18
 
 
+WORDS = "new look style day week mood vibe fun city chic edit trend wear life love wow"
 RAW = "A red dress for the day. Wear it often. " + " ".join(TAGS)
 
 
