@@ -47,6 +47,7 @@ class Stack:
         self._groups = {"all": ROLES} if single_process else {role: (role,) for role in ROLES}
         self._own_broker = "bootstrap_servers" not in settings.model_fields_set
         self._closing = AsyncExitStack()
+        self._broker: EmbeddedBroker | None = None
         self._supervisor: Supervisor | None = None
         self._written: StackFile | None = None
         self.settings = settings
@@ -66,16 +67,19 @@ class Stack:
         await self._closing.aclose()
 
     async def watch(self) -> None:
-        """Keep `stack.json` true, for ever; raises when the supervision itself fails."""
+        """Keep `stack.json` true and the broker alive, for ever; raises when the broker cannot be started again."""
         while True:
             self._write()
+            if self._broker is not None and self._broker.pid is None:
+                self._progress("Kafka died; starting it again where it was")
+                await asyncio.to_thread(self._broker.start)
             await asyncio.sleep(POLL_S * 5)
 
     # ------------------------------------------------------------------ start
 
     async def _start(self) -> None:
         await asyncio.to_thread(self._prepare_folders)
-        bootstrap = await self._broker() if self._own_broker else self.settings.bootstrap_servers
+        bootstrap = await self._start_broker() if self._own_broker else self.settings.bootstrap_servers
         self.settings = self.settings.model_copy(
             update={"bootstrap_servers": bootstrap, "store_url": self.settings.resolved_store_url}
         )
@@ -98,11 +102,12 @@ class Stack:
             raise Fatal(f"the data dir {self._data_dir} cannot be used: {error.strerror}") from error
         stack_file.remove(self._data_dir)
 
-    async def _broker(self) -> str:
+    async def _start_broker(self) -> str:
         self._progress("starting Apache Kafka")
         broker = EmbeddedBroker(self._data_dir, partitions=self.settings.partitions, progress=self._progress)
-        bootstrap = await asyncio.to_thread(broker.start)
         self._closing.push_async_callback(asyncio.to_thread, broker.stop)
+        bootstrap = await asyncio.to_thread(broker.start)
+        self._broker = broker
         return bootstrap
 
     def _command(self, name: str, roles: tuple[str, ...]) -> Command:

@@ -1,0 +1,170 @@
+"""The whole path on a real Kafka, driven as a user drives it: photos in, captions and answers out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+from PIL import Image
+
+from infra.stores import open_store
+from processors.drawn import catalogue
+from streams import topics
+from streams.client import Client, Raw, Reader, new_query_id
+from streams.ingest import Ingest, Outcome, Photo, Refused, announce
+from streams.records import Caption, ImageRef, Query, Result
+from tests.fixtures.stack import Up, photo_of
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+
+RED, NAVY = (200, 20, 30), (20, 30, 80)
+
+
+async def ingest(up: Up, photos: Sequence[Photo]) -> list[Outcome]:
+    settings = up.settings
+    async with Client(settings) as client:
+        return await Ingest(client, open_store(settings), settings).send_and_wait(photos, 300)
+
+
+async def ask(up: Up, **fields: object) -> Result:
+    """A query that sees everything that is on `catalog.items` now."""
+    async with Client(up.settings) as client:
+        offsets = {name: offset for name, offset in (await client.end_offsets(topics.ITEMS)).items() if offset}
+        return await client.query(
+            Query(query_id=new_query_id(), deadline_ms=30_000, min_offsets=offsets, **fields)  # type: ignore[arg-type]
+        )
+
+
+async def next_of(reader: Reader, product_id: str) -> Raw:
+    async with asyncio.timeout(60):
+        async for raw in reader.follow():
+            if raw.key == product_id.encode():
+                return raw
+    raise AssertionError(product_id)
+
+
+def ids(result: Result) -> list[str]:
+    return [hit.product_id for hit in result.hits]
+
+
+async def test_two_hundred_products_get_captions_and_answers(up: Up, tmp_path: Path) -> None:
+    """Each upload has exactly one caption of its own, and every query its answer."""
+    photos = []
+    for product in catalogue(11, 200):
+        path = tmp_path / f"{product.product_id}.jpg"
+        Image.fromarray(product.pixels).resize((128, 128)).save(path)
+        photos.append(Photo(product.product_id, path, dict(product.metadata)))
+    outcomes = await ingest(up, photos)
+    assert sorted(o.product_id for o in outcomes if isinstance(o, Caption)) == sorted(p.product_id for p in photos)
+    async with Client(up.settings) as client:
+        captions = await client.captions()
+    assert all(captions[photo.product_id].caption for photo in photos)
+    for photo in photos[::20]:
+        result = await ask(up, image=ImageRef(product_id=photo.product_id), text="but in red", top_k=5)
+        assert result.error is None
+        assert len(result.hits) == 5
+        assert not result.partial
+        assert photo.product_id not in ids(result), "the product that was asked about is no answer"
+        assert result.shards.answered == result.shards.of
+
+
+async def test_a_deleted_product_is_gone_from_search_and_captions(up: Up, tmp_path: Path) -> None:
+    """A null value under the product's key is the whole request."""
+    await ingest(up, [photo_of(tmp_path, "gone-1", RED), photo_of(tmp_path, "stays-1", RED)])
+    assert {"gone-1", "stays-1"} <= set(ids(await ask(up, text="a red dress", top_k=1000)))
+    async with Reader(up.settings, topics.CAPTIONS, from_end=True) as captions, Client(up.settings) as client:
+        await client.delete(["gone-1"])
+        assert (await next_of(captions, "gone-1")).value is None
+        found = await client.captions()
+    assert "gone-1" not in found
+    assert "stays-1" in found
+    after = ids(await ask(up, text="a red dress", top_k=1000))
+    assert "gone-1" not in after
+    assert "stays-1" in after
+    refused = await ask(up, image=ImageRef(product_id="gone-1"))
+    assert refused.error is not None
+    assert refused.error.code == "unknown_product"
+
+
+async def test_an_updated_photo_replaces_the_old_one(up: Up, tmp_path: Path) -> None:
+    """In the captions and in the index: the colour that is found is that of the new photo."""
+    [first] = await ingest(up, [photo_of(tmp_path, "changes-1", RED)])
+    [second] = await ingest(up, [photo_of(tmp_path, "changes-1", NAVY)])
+    assert isinstance(first, Caption)
+    assert isinstance(second, Caption)
+    assert first.evidence.garments[0].colours[0].name == "red"
+    assert second.evidence.garments[0].colours[0].name == "navy"
+    async with Client(up.settings) as client:
+        assert (await client.captions())["changes-1"].lineage.source == second.lineage.source
+    result = await ask(up, text="navy", top_k=1000)
+    assert ids(result).count("changes-1") == 1
+    old = announce(photo_of(tmp_path, "the-old-photo", RED), open_store(up.settings), 2**20)
+    by_old_photo = await ask(up, image=old.image, top_k=1000)
+    assert {hit.product_id: hit.score for hit in by_old_photo.hits}["changes-1"] < 0.9, "still the red photo"
+
+
+async def test_one_bad_photo_harms_only_itself(up: Up, tmp_path: Path) -> None:
+    """The others of its batch come through; the bad one leaves a dead letter that names stage, field and cause."""
+    bad = tmp_path / "bad-1.jpg"
+    bad.write_bytes(b"\xff\xd8\xff\xe0 this is no photo")
+    photos = [photo_of(tmp_path, f"good-{n}", RED) for n in range(5)]
+    photos.insert(2, Photo("bad-1", bad, {}))
+    outcomes = await ingest(up, photos)
+    assert sorted(o.product_id for o in outcomes if isinstance(o, Caption)) == [f"good-{n}" for n in range(5)]
+    [refused] = [o for o in outcomes if isinstance(o, Refused)]
+    assert refused.product_id == "bad-1"
+    assert refused.stage == "decode"
+    assert "image" in refused.cause
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        (b"{", "malformed"),
+        (b'{"query_id": "q"}', "empty_query"),
+        (b'{"query_id": "q", "text": "red", "top_k": 1000000}', "out_of_range"),
+        (b'{"query_id": "q", "image": {"product_id": "never-seen"}}', "unknown_product"),
+        (b'{"query_id": "q", "image": {"uri": "https://127.0.0.1/x.jpg"}}', "bad_image"),
+        (b'{"query_id": "q", "image": {"bytes": "AAAA"}}', "bad_image"),
+    ],
+)
+async def test_a_bad_query_is_answered(up: Up, value: bytes, code: str) -> None:
+    """By hand, as with kcat: never left without an answer, and the answer says why."""
+    from aiokafka import AIOKafkaProducer
+
+    key = new_query_id().encode()
+    async with (
+        Reader(up.settings, topics.RESULTS, from_end=True) as results,
+        AIOKafkaProducer(bootstrap_servers=up.settings.bootstrap_servers) as producer,
+    ):
+        await producer.send_and_wait(topics.QUERIES, key=key, value=value.replace(b'"q"', b'"%s"' % key))
+        raw = await next_of(results, key.decode())
+    result = msgspec.json.decode(raw.value or b"", type=Result)
+    assert result.error is not None
+    assert result.error.code == code
+    assert result.hits == ()
+
+
+async def test_an_upload_by_hand_needs_no_headers_and_no_key(up: Up) -> None:
+    """Any Kafka client will do: the bytes of the photo in the record, nothing else."""
+    import base64
+    import io
+
+    from aiokafka import AIOKafkaProducer
+
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64), RED).save(buffer, "PNG")
+    value = msgspec.json.encode(
+        {"product_id": "by-hand", "image": {"bytes": base64.b64encode(buffer.getvalue()).decode()}, "unknown": 1}
+    )
+    async with (
+        Reader(up.settings, topics.CAPTIONS, from_end=True) as captions,
+        AIOKafkaProducer(bootstrap_servers=up.settings.bootstrap_servers) as producer,
+    ):
+        await producer.send_and_wait(topics.UPLOADS, value=value)
+        raw = await next_of(captions, "by-hand")
+    assert raw.header("ce_id")
+    assert msgspec.json.decode(raw.value or b"", type=Caption).product_id == "by-hand"
