@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from typing import Any
 
 from infra.settings import Settings
+
+_METADATA_PAUSE = 0.25  # seconds
 
 
 def client_options(settings: Settings) -> dict[str, Any]:
@@ -20,6 +23,23 @@ def client_options(settings: Settings) -> dict[str, Any]:
         options["sasl_plain_username"] = settings.kafka_sasl_username
         options["sasl_plain_password"] = settings.kafka_sasl_password.get_secret_value()
     return options
+
+
+def patient(client: Any) -> None:
+    """Make an aiokafka client wait between failed attempts to reach any broker.
+
+    Without this, aiokafka 0.14 tries and logs about three thousand times a second while its only broker is away: its
+    producer asks for new metadata again as soon as the last request has failed.
+    """
+    update = client._metadata_update  # noqa: SLF001
+
+    async def update_with_patience(cluster: Any, topics: Any) -> bool:
+        updated: bool = await update(cluster, topics)
+        if not updated:
+            await asyncio.sleep(_METADATA_PAUSE)
+        return updated
+
+    client._metadata_update = update_with_patience  # noqa: SLF001
 
 
 def servers(settings: Settings) -> list[str]:

@@ -5,13 +5,14 @@ Faust costs about a hundred microseconds an event, `getmany` about six: nothing 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Literal, Protocol, TypeAlias
 
 from infra.settings import Settings
 from processors.errors import Retryable
-from streams.client_options import client_options
+from streams.client_options import client_options, patient
 from streams.engine.message import Message
 
 Place: TypeAlias = tuple[str, int]
@@ -114,11 +115,22 @@ async def open_consumer(
         # Probes and hits are small and somebody waits for them.
         fetch_max_wait_ms=100,
     )
+    patient(consumer._client)  # noqa: SLF001
     await consumer.start()
     try:
         yield PlainConsumer(consumer)
     finally:
+        await _stop(consumer)
+
+
+async def _stop(consumer: Any) -> None:
+    try:
         await consumer.stop()
+    except asyncio.CancelledError:
+        # Stopped right after `assign`, aiokafka lets the cancellation of its own task escape; ours must go on.
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
 
 
 def message_of(record: Any) -> Message:

@@ -16,7 +16,7 @@ import structlog
 
 from infra.settings import Settings
 from processors.errors import Fatal, Retryable
-from streams.client_options import servers, ssl_context
+from streams.client_options import patient, servers, ssl_context
 from streams.engine.failures import PipelineClosed
 from streams.engine.message import Message
 from streams.engine.pipeline import Pipeline
@@ -216,6 +216,8 @@ def _credentials(settings: Settings) -> Any:
 
 async def _start(app: Any, ready: asyncio.Event | None) -> None:
     await app.start()  # returns when the group has been joined
+    patient(app.consumer._thread._consumer._client)  # noqa: SLF001
+    patient(app.producer._producer.client)  # noqa: SLF001
     if ready is not None:
         ready.set()
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from infra.settings import Settings
 from processors.errors import Fatal, Poison, Retryable, WeftError
-from streams.client_options import client_options
+from streams.client_options import client_options, patient
 from streams.engine.failures import Place, classify
 
 # Inline images are up to 1 MiB and grow by a third in base64; topics are created with the same limit (streams.admin).
@@ -67,6 +67,7 @@ async def open_producer(settings: Settings) -> AsyncIterator[KafkaSender]:
         max_request_size=MAX_RECORD_BYTES,
         max_batch_size=2**18,
     )
+    patient(producer.client)
     await producer.start()
     try:
         yield KafkaSender(producer)

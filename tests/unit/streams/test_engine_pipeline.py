@@ -1,6 +1,7 @@
 """The pipeline: order, failures, retries, credits, drain, abort, revocation."""
 
 import asyncio
+import itertools
 
 import pytest
 
@@ -140,7 +141,7 @@ def test_trouble_that_is_not_the_items_fault_is_retried_until_it_passes(error):
             await pipeline.drain()
         assert world.dead == []
         assert world.acked == [("in", 1, 0), ("in", 0, 0)]
-        gaps = [later - earlier for earlier, later in zip(attempts, attempts[1:], strict=False)]
+        gaps = [later - earlier for earlier, later in itertools.pairwise(attempts)]
         assert gaps[0] <= 0.1
         assert max(gaps) <= 5.0
         assert len(attempts) < 40, "back-off must grow"

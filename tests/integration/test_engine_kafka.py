@@ -1,0 +1,214 @@
+"""The engine on the real Kafka: nothing lost, nothing doubled in what a reader sees, whatever happens to the process."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from infra.settings import Settings
+from streams.admin import create_topics, list_topics
+from streams.consumer import open_consumer
+from streams.engine.message import Message
+from streams.producer import open_producer
+from streams.topics import DEAD_LETTERS, TopicSpec
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+ROOT = Path(__file__).parents[2]
+PARTITIONS = 6
+
+
+class Role:
+    """Topics of its own on the shared broker, and worker processes of tests.fixtures.engine_worker."""
+
+    def __init__(self, bootstrap: str) -> None:
+        name = uuid.uuid4().hex[:8]
+        self.settings = Settings(bootstrap_servers=bootstrap, partitions=PARTITIONS)
+        self.input, self.output, self.group = f"in-{name}", f"out-{name}", f"group-{name}"
+
+    async def create(self) -> None:
+        specs = [TopicSpec(name, "raw", "delete") for name in (self.input, self.output, DEAD_LETTERS)]
+        await create_topics(self.settings, specs)
+
+    @contextmanager
+    def worker(self) -> Iterator[subprocess.Popen[str]]:
+        """One process; killed at the end if it still runs."""
+        command = [sys.executable, "-m", "tests.fixtures.engine_worker", self.settings.bootstrap_servers]
+        process = subprocess.Popen(
+            [*command, self.input, self.output, self.group],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
+
+    async def produce(self, count: int, *, bad: frozenset[int] = frozenset(), keys: int = 100, first: int = 0) -> None:
+        """Values v0, v1 …; every 50th is a delete."""
+        async with open_producer(self.settings) as sender:
+            deliveries = []
+            for number in range(first, first + count):
+                value = b"bad" if number in bad else None if number % 50 == 49 else f"v{number}".encode()
+                key = f"k{number % keys}".encode()
+                deliveries.append(await sender.send(self.input, key=key, value=value))
+            await asyncio.gather(*deliveries)
+
+    async def read(self, topic: str) -> list[Message]:
+        """Everything that is on the topic now."""
+        state = (await list_topics(self.settings, [topic]))[0]
+        messages: list[Message] = []
+        async with open_consumer(self.settings) as consumer:
+            await consumer.assign({(topic, p.partition): p.low for p in state.partitions})
+            while len(messages) < state.messages:
+                messages += await consumer.poll(1.0)
+        return messages
+
+    async def outputs(self, at_least: int, *, seconds: float = 60.0) -> int:
+        """Wait until the output topic holds that many records."""
+        deadline = time.monotonic() + seconds
+        while (count := (await list_topics(self.settings, [self.output]))[0].messages) < at_least:
+            assert time.monotonic() < deadline, f"{count} of {at_least} outputs after {seconds} s"
+            await asyncio.sleep(0.1)
+        return count
+
+    async def check(self, *, bad: frozenset[int] = frozenset()) -> int:
+        """Each input has its output or its dead letter, once per event id; returns how many were sent again."""
+        inputs = await self.read(self.input)
+        outputs = await self.read(self.output)
+        seen: dict[str, tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]] = {}
+        for record in outputs:
+            event = (record.header("ce_id") or b"").decode()
+            assert seen.setdefault(event, (record.key, record.value, record.headers)) == (
+                record.key,
+                record.value,
+                record.headers,
+            ), "the same event twice, with different contents"
+        good = [m for m in inputs if m.value != b"bad"]
+        assert len(inputs) - len(good) == len(bad)
+        assert {m.event_id("test"): m.value.upper() if m.value is not None else None for m in good} == {
+            event: value for event, (_, value, _) in seen.items()
+        }
+        letters = [
+            m for m in await self.read(DEAD_LETTERS) if m.header("__connect.errors.topic") == self.input.encode()
+        ]
+        assert {m.header("__connect.errors.offset") for m in letters} == {
+            str(m.offset).encode() for m in inputs if m.value == b"bad"
+        }
+        assert all(m.value == b"bad" and m.header("__connect.errors.stage") == b"decode" for m in letters)
+        self._newest_last(good, outputs)
+        return len(outputs) - len(seen)
+
+    def _newest_last(self, inputs: list[Message], outputs: list[Message]) -> None:
+        """What a compacted topic would keep of each key is what its newest input made."""
+        newest = {m.key: f"{m.partition}/{m.offset}".encode() for m in inputs}
+        last = {m.key: m.header("from") for m in outputs}
+        assert last == newest
+
+
+@pytest.fixture
+async def role(kafka: str) -> Role:
+    role = Role(kafka)
+    await role.create()
+    return role
+
+
+async def until_ready(process: subprocess.Popen[str]) -> None:
+    assert process.stdout is not None
+    line = await asyncio.to_thread(process.stdout.readline)
+    assert line.strip() == "ready"
+
+
+async def until_stopped(process: subprocess.Popen[str]) -> None:
+    process.send_signal(signal.SIGTERM)
+    output, _ = await asyncio.to_thread(process.communicate, timeout=30)
+    assert process.returncode == 0
+    assert "stopped" in output
+
+
+async def test_kill_in_the_middle_loses_nothing(role: Role):
+    """SIGKILL twice in 2,000 records with bad ones among them; the next process goes on where the commits are."""
+    bad = frozenset({3, 777, 1500})
+    await role.produce(2000, bad=bad)
+    for reached in (300, 1200):
+        with role.worker() as process:
+            await role.outputs(reached)
+            process.kill()
+    with role.worker() as process:
+        await settled(role)
+        await until_stopped(process)
+    await role.check(bad=bad)
+
+
+async def test_a_stopped_worker_leaves_nothing_to_repeat(role: Role):
+    """SIGTERM in the middle drains and commits: not one record is sent twice, and the next worker starts at once."""
+    await role.produce(1500)
+    with role.worker() as process:
+        await role.outputs(200)
+        await until_stopped(process)
+    started = time.monotonic()
+    with role.worker() as process:
+        await role.outputs(1500)
+        assert time.monotonic() - started < 30
+        await until_stopped(process)
+    assert await role.check() == 0
+
+
+async def test_workers_join_leave_and_die(role: Role):
+    """Three workers, one of them stopped and one killed while records come: nothing lost, newest last for each key."""
+    with role.worker() as first:
+        await until_ready(first)
+        await role.produce(1000)
+        with role.worker() as second:
+            await role.produce(1000, first=1000)
+            await until_ready(second)
+            with role.worker() as third:
+                await role.produce(1000, first=2000)
+                await until_ready(third)
+                await until_stopped(second)
+                await role.produce(1000, first=3000)
+                third.kill()
+            await role.produce(1000, first=4000)
+            # The killed worker's partitions are taken over only after its session has timed out.
+            await settled(role)
+            await until_stopped(first)
+    await role.check()
+
+
+async def settled(role: Role, *, seconds: float = 90.0) -> None:
+    """Wait until every good input has an output, however many were sent twice."""
+    wanted = {m.event_id("test") for m in await role.read(role.input) if m.value != b"bad"}
+    async with asyncio.timeout(seconds):
+        while True:
+            there = {(m.header("ce_id") or b"").decode() for m in await role.read(role.output)}
+            if wanted <= there:
+                return
+            await asyncio.sleep(0.3)
+
+
+async def test_a_broker_that_is_away_costs_time_only(kafka_factory):
+    """The broker dies for some seconds while a worker runs: the same process goes on, nothing is lost."""
+    broker = kafka_factory()
+    role = Role(broker.bootstrap)
+    await role.create()
+    await role.produce(1500)
+    with role.worker() as process:
+        await role.outputs(200)
+        await asyncio.to_thread(broker.stop)
+        await asyncio.sleep(10)
+        assert process.poll() is None, "the worker must wait for its broker"
+        await asyncio.to_thread(broker.start)
+        await settled(role)
+        await until_stopped(process)
+    await role.check()

@@ -1,0 +1,267 @@
+"""The device: when batches close, who goes first, how bad items are found."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from processors.errors import Fatal, Poison, Retryable
+from streams.engine.device import Device
+from streams.engine.stages import CpuStage, DeviceStage, IoStage
+from tests.fixtures.engines import World, message, running
+from tests.fixtures.virtual_time import InlineExecutor, run_virtual
+
+
+class Slow(InlineExecutor):
+    """A device whose batches take a second of virtual time."""
+
+    def submit(self, fn, /, *args, **kwargs):
+        done = super().submit(fn, *args, **kwargs)
+        later = type(done)()
+        later.set_running_or_notify_cancel()
+
+        def copy():
+            if done.exception() is None:
+                later.set_result(done.result())
+            else:
+                later.set_exception(done.exception())
+
+        asyncio.get_running_loop().call_later(1, copy)
+        return later
+
+
+def recorder(batches, name=""):
+    def run(batch):
+        batches.append((name, list(batch)) if name else list(batch))
+        return [item * 10 for item in batch]
+
+    return run
+
+
+async def submit_all(batcher, items):
+    return await asyncio.gather(*(batcher.submit(item) for item in items))
+
+
+def test_batches_fill_while_the_device_is_busy():
+    """The first goes alone at once; what comes meanwhile goes together, up to max_items."""
+
+    async def main():
+        batches = []
+        async with Device(executor=Slow()) as device:
+            batcher = device.attach(DeviceStage("m", recorder(batches), max_items=3), "backfill")
+            first = asyncio.create_task(batcher.submit(0))
+            await asyncio.sleep(0.5)
+            assert await submit_all(batcher, range(1, 6)) == [10, 20, 30, 40, 50]
+            assert await first == 0
+        assert batches == [[0], [1, 2, 3], [4, 5]]
+
+    run_virtual(main())
+
+
+def test_cost_closes_a_batch_and_a_large_item_goes_alone():
+    """The sum of costs stays within max_cost, except for a single item that is larger by itself."""
+
+    async def main():
+        batches = []
+        async with Device(executor=Slow()) as device:
+            stage = DeviceStage("m", recorder(batches), max_items=99, max_cost=10, cost=lambda item: item)
+            batcher = device.attach(stage, "backfill")
+            await submit_all(batcher, [4, 5, 3, 25, 1])
+        assert batches == [[4, 5], [3], [25], [1]]
+
+    run_virtual(main())
+
+
+def test_an_idle_device_waits_for_what_is_coming_until_the_deadline():
+    """With more on its way the first item waits, but not longer than wait_s; with nothing coming it does not wait."""
+
+    async def main():
+        batches, times = [], []
+
+        def run(batch):
+            times.append(asyncio.get_running_loop().time())
+            return recorder(batches)(batch)
+
+        async def fetch(m):
+            await asyncio.sleep({0: 0, 1: 0.01, 2: 5}[m.offset])
+            return m.offset
+
+        world = World()
+        stages = [IoStage("fetch", fetch), DeviceStage("m", run, wait_s=0.02)]
+        async with running(stages, world) as pipeline:
+            for offset in range(3):
+                m = message(offset)
+                await pipeline.submit(m, world.ack(m))
+            await pipeline.drain()
+        assert batches == [[0, 1], [2]]
+        assert times[0] == pytest.approx(0.02)
+        assert times[1] == pytest.approx(5.0), "nothing was coming: it must not wait"
+
+    run_virtual(main())
+
+
+def test_queries_overtake_backfill():
+    """Of two waiting queues the query's is served first, whoever came first."""
+
+    async def main():
+        batches = []
+        async with Device(executor=Slow()) as device:
+            slow = device.attach(DeviceStage("b", recorder(batches, "b"), max_items=2), "backfill")
+            fast = device.attach(DeviceStage("q", recorder(batches, "q"), max_items=2), "query")
+            backfill = asyncio.create_task(submit_all(slow, range(5)))
+            await asyncio.sleep(0.5)
+            await submit_all(fast, [7, 8])
+            assert asyncio.get_running_loop().time() < 3
+            await backfill
+        assert batches == [("b", [0, 1]), ("q", [7, 8]), ("b", [2, 3]), ("b", [4])]
+
+    run_virtual(main())
+
+
+def test_equals_share_the_device_by_deadline():
+    """Two stages of one priority: the one whose first item has waited longest goes next."""
+
+    async def main():
+        batches = []
+        async with Device(executor=Slow()) as device:
+            one = device.attach(DeviceStage("1", recorder(batches, "1"), max_items=1), "backfill")
+            two = device.attach(DeviceStage("2", recorder(batches, "2"), max_items=1), "backfill")
+            first = asyncio.create_task(submit_all(one, [0]))
+            await asyncio.sleep(0.1)
+            second = asyncio.create_task(submit_all(two, [1]))
+            await asyncio.sleep(0.1)
+            third = asyncio.create_task(submit_all(one, [2]))
+            await asyncio.gather(first, second, third)
+        assert batches == [("1", [0]), ("2", [1]), ("1", [2])]
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("error", [Poison("bad"), ValueError("bad"), Retryable("out of memory")])
+def test_halving_finds_exactly_the_bad_items(error):
+    """Two of sixteen are bad: they alone get the exception, the others their results, in few runs."""
+
+    async def main():
+        runs = []
+
+        def run(batch):
+            runs.append(len(batch))
+            if 3 in batch or 11 in batch:
+                raise error
+            return batch
+
+        async with Device(executor=InlineExecutor()) as device:
+            batcher = device.attach(DeviceStage("m", run), "backfill")
+            results = await asyncio.gather(*(batcher.submit(n) for n in range(16)), return_exceptions=True)
+        assert [n for n, result in enumerate(results) if isinstance(result, Exception)] == [3, 11]
+        assert results[3] is error
+        assert [result for n, result in enumerate(results) if n not in {3, 11}] == [
+            n for n in range(16) if n not in {3, 11}
+        ]
+        assert len(runs) <= 1 + 2 * 2 * 4
+
+    run_virtual(main())
+
+
+def test_memory_that_never_suffices_is_the_items_fault():
+    """A single item that does not fit the device becomes a failure instead of blocking its partition for ever."""
+
+    def run(batch):
+        raise MemoryError
+
+    async def main():
+        world = World()
+        async with running([DeviceStage("m", run)], world) as pipeline:
+            await pipeline.submit(message(0), world.ack(message(0)))
+            await pipeline.drain()
+        assert [type(failure.cause) for failure in world.dead] == [MemoryError]
+
+    run_virtual(main())
+
+
+def test_too_few_results_end_the_process():
+    """A model that loses an item would give the next ones the wrong captions."""
+
+    async def main():
+        async with Device(executor=InlineExecutor()) as device:
+            batcher = device.attach(DeviceStage("m", lambda batch: list(batch)[1:]), "backfill")
+            with pytest.raises(Fatal, match="1 results for 2 items"):
+                await submit_all(batcher, [1, 2])
+
+    run_virtual(main())
+
+
+def test_a_device_that_stops_tells_its_waiters():
+    """Nobody waits for ever for a device that is gone, and nobody can start to."""
+
+    async def main():
+        async with Device(executor=Slow()) as device:
+            batcher = device.attach(DeviceStage("m", lambda batch: batch, max_items=1), "backfill")
+            waiting = [asyncio.create_task(batcher.submit(n)) for n in range(3)]
+            await asyncio.sleep(0.5)
+        for task in waiting:
+            with pytest.raises(Fatal):
+                await task
+        with pytest.raises(Fatal, match="not running"):
+            await batcher.submit(9)
+
+    run_virtual(main())
+
+
+def test_cancelled_items_do_not_reach_the_device():
+    """An aborted message costs no device time."""
+
+    async def main():
+        batches = []
+        async with Device(executor=Slow()) as device:
+            batcher = device.attach(DeviceStage("m", recorder(batches), max_items=4), "backfill")
+            first = asyncio.create_task(batcher.submit(0))
+            await asyncio.sleep(0.1)
+            waiting = [asyncio.create_task(batcher.submit(n)) for n in (1, 2, 3)]
+            await asyncio.sleep(0.1)
+            waiting[0].cancel()
+            await first
+            assert await waiting[1] == 20
+        assert batches == [[0], [2, 3]]
+
+    run_virtual(main())
+
+
+async def test_the_loop_stays_free_while_the_device_works():
+    """In real threads: batches run outside the event loop, one at a time, always in the same thread."""
+    import threading
+
+    threads, running_now, overlaps = set(), [], []
+
+    def run(batch):
+        overlaps.append(len(running_now))
+        running_now.append(1)
+        threads.add(threading.get_ident())
+        running_now.pop()
+        return batch
+
+    world = World()
+    with ThreadPoolExecutor(2) as cpu:
+        stages = [CpuStage("prepare", lambda m: m.offset), DeviceStage("a", run), DeviceStage("b", run)]
+        async with Device() as device:
+            from streams.engine.credits import Credits
+            from streams.engine.pipeline import Engine, Pipeline
+
+            pipeline = Pipeline(
+                "real",
+                stages,
+                publish=world.publish,
+                dead_letter=world.dead_letter,
+                admission=Credits(10**6),
+                engine=Engine(device, cpu),
+            )
+            owner = asyncio.create_task(pipeline.run())
+            for offset in range(100):
+                m = message(offset, partition=offset % 3)
+                await pipeline.submit(m, world.ack(m))
+            await pipeline.drain()
+            await owner
+    assert len(world.acked) == 100
+    assert len(threads) == 1
+    assert threads != {threading.get_ident()}
+    assert set(overlaps) == {0}
