@@ -50,7 +50,8 @@ class EmbeddedBroker:
     Args:
         data_dir: everything is kept in `data_dir/kafka`: `data` (the log), `logs` (text), `server.properties`.
         port: of the clients' listener; 0: the port of the last start if free, else any free one.
-        classpath: Kafka's jars and Java; None: `fetch_jars()` at the start.
+        jars: folder of the user's own Kafka jars (setting `kafka_jars`); None: fetched once into the user's cache.
+        classpath: jars and Java that are known already, instead of `jars`.
         partitions: default number of partitions of a new topic.
         start_seconds: longest time until the broker answers a request.
         stop_seconds: how long a stop may take before the process is killed (the log survives a kill).
@@ -62,6 +63,7 @@ class EmbeddedBroker:
         data_dir: Path,
         *,
         port: int = 0,
+        jars: Path | None = None,
         classpath: Classpath | None = None,
         partitions: int = 12,
         start_seconds: float = 90.0,
@@ -70,6 +72,7 @@ class EmbeddedBroker:
     ) -> None:
         self._folder = data_dir.absolute() / "kafka"
         self._wanted_port = port
+        self._jars = jars
         self._classpath = classpath
         self._partitions = partitions
         self._start_seconds = start_seconds
@@ -112,7 +115,7 @@ class EmbeddedBroker:
         """
         if self.pid is not None:
             return self.bootstrap
-        classpath = self._classpath or fetch_jars(self._progress)
+        classpath = self._classpath or fetch_jars(self._progress, folder=self._jars)
         self._take_lock()
         try:
             self._end_orphan()
@@ -193,7 +196,7 @@ class EmbeddedBroker:
         if (data / "meta.properties").exists():
             return
         if self._progress is not None:
-            self._progress("preparing the embedded Kafka …")
+            self._progress("preparing the embedded Kafka")
         arguments = ("format", "--ignore-formatted", "-t", identity.cluster_id, "-c", str(self._properties))
         process = spawn.spawn(self._java(classpath, "kafka.tools.StorageTool", *arguments))
         try:

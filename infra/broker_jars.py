@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,15 +41,23 @@ def cache_folder() -> Path:
     return Path(root) / "weft" / "kafka"
 
 
+Resolve = Callable[[str, Path], Iterable[Path]]
+
+
 def fetch_jars(
-    progress: Callable[[str], None] | None = None, *, folder: Path | None = None, cache: Path | None = None
+    progress: Callable[[str], None] | None = None,
+    *,
+    folder: Path | None = None,
+    cache: Path | None = None,
+    resolve: Resolve | None = None,
 ) -> Classpath:
-    """The jars of Kafka: from `folder` when given, else from the cache, else from Maven Central (46 jars, 46 MB, once).
+    """The jars of Kafka: from `folder` when given, else from the cache, else from Maven Central (46 jars, 44 MB, once).
 
     Args:
         progress: called with a sentence before the slow part.
         folder: the user's own jars (setting `kafka_jars`); nothing is fetched then.
-        cache: where fetched jars are kept; default `cache_folder()`.
+        cache: where fetched jars are kept; default `cache_folder()`. Once they are there the network is not used.
+        resolve: from coordinates and cache to jars; default: `jgo`.
 
     Raises:
         Fatal: the folder is not one of Kafka jars, or the jars cannot be fetched; says what to do instead.
@@ -58,10 +69,13 @@ def fetch_jars(
     sentinel = cache / "classpath.json"
     kept = _read_sentinel(sentinel)
     if kept is None:
-        if progress is not None:
-            progress("fetching Apache Kafka 4.1.0 (46 MB, once) …")
-        kept = _fetch(cache)
-        _write_sentinel(sentinel, kept)
+        with _locked(cache):  # of two processes one fetches, and the other finds what it fetched
+            kept = _read_sentinel(sentinel)
+            if kept is None:
+                if progress is not None:
+                    progress(f"fetching Apache Kafka {KAFKA.rpartition(':')[2]} (44 MB, once)")
+                kept = _fetch(cache, resolve or _with_jgo)
+                _write_sentinel(sentinel, kept)
     return Classpath(kept, java)
 
 
@@ -86,28 +100,53 @@ def _jars_of(folder: Path) -> tuple[Path, ...]:
     return jars
 
 
-def _fetch(cache: Path) -> tuple[Path, ...]:
-    import jgo
+def _fetch(cache: Path, resolve: Resolve) -> tuple[Path, ...]:
+    """Two tries: an interrupted download leaves half a jar, which the resolver would take for a whole one for ever."""
+    reason = ""
+    for _ in range(2):
+        _remove_damaged(cache)
+        try:
+            # One by one: resolved together, the logging pom replaces Kafka's own client by an old one.
+            jars = {jar.name: jar for part in (KAFKA, _LOGGING) for jar in resolve(part, cache)}
+        except Exception as error:  # noqa: BLE001 - jgo lets through whatever requests, zipfile or its parser raise
+            reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+            continue
+        wrong = [name for name, digest in _pins().items() if name not in jars or _digest(jars[name]) != digest]
+        if not wrong:
+            return tuple(jars[name] for name in _pins())  # anything else that was resolved is left out
+        reason = f"{', '.join(wrong[:3])} is not what Weft was tested with (SHA-256)"
+    raise Fatal(f"cannot fetch Apache Kafka's jars: {reason}. {_WAY_OUT}")
 
-    try:
-        # One by one: resolved together, the logging pom's dependency management replaces Kafka's own client by an old one.
-        jars = tuple(Path(jar) for part in (KAFKA, _LOGGING) for jar in jgo.build(part, cache_dir=cache).all_jars)
-    except Exception as error:  # jgo raises whatever requests, zipfile or its own resolver raise
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise Fatal(f"cannot fetch Apache Kafka's jars: {reason}. {_WAY_OUT}") from error
-    return _verified(jars)
+
+def _with_jgo(coordinates: str, cache: Path) -> Iterable[Path]:
+    """Resolve with jgo into folders of our own: a damaged jar in the user's ~/.m2 is not ours to remove."""
+    from jgo.constants import MAVEN_CENTRAL_URL
+    from jgo.env import EnvironmentBuilder, LinkStrategy
+    from jgo.maven import MavenContext
+
+    context = MavenContext(repo_cache=cache / "repository", remote_repos={"central": MAVEN_CENTRAL_URL})
+    builder = EnvironmentBuilder(context=context, cache_dir=cache, link_strategy=LinkStrategy.AUTO)
+    return [Path(jar) for jar in builder.from_endpoint(coordinates).all_jars]
 
 
-def _verified(jars: tuple[Path, ...]) -> tuple[Path, ...]:
-    """The jars named in `kafka_jars.txt`, all present and unchanged; others that the resolver brought are left out."""
+def _remove_damaged(cache: Path) -> None:
     pins = _pins()
-    found = {jar.name: jar for jar in jars}
-    for name, digest in pins.items():
-        if name not in found:
-            raise Fatal(f"the fetched Kafka lacks {name}. {_WAY_OUT}")
-        if hashlib.sha256(found[name].read_bytes()).hexdigest() != digest:
-            raise Fatal(f"the fetched {name} is not the one that Weft was tested with (SHA-256 differs). {_WAY_OUT}")
-    return tuple(found[name] for name in pins)
+    for jar in (cache / "repository").rglob("*.jar"):
+        if jar.name in pins and _digest(jar) != pins[jar.name]:
+            jar.unlink()
+    shutil.rmtree(cache / "envs", ignore_errors=True)  # links to them
+
+
+@contextmanager
+def _locked(cache: Path) -> Iterator[None]:
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _pins() -> dict[str, str]:

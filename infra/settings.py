@@ -11,13 +11,17 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """Every setting, its default and its meaning (docs/settings.md is generated from this)."""
 
-    model_config = SettingsConfigDict(env_prefix="WEFT_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="WEFT_", frozen=True, extra="ignore", env_ignore_empty=True)
 
     bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka brokers, host:port, comma-separated.")
     kafka_security_protocol: str = Field(
-        "PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL, as Kafka spells them."
+        "PLAINTEXT",
+        pattern="^(PLAINTEXT|SSL|SASL_PLAINTEXT|SASL_SSL)$",
+        description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL, as Kafka spells them.",
     )
-    kafka_sasl_mechanism: str = Field("PLAIN", description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.")
+    kafka_sasl_mechanism: str = Field(
+        "PLAIN", pattern="^(PLAIN|SCRAM-SHA-256|SCRAM-SHA-512)$", description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512."
+    )
     kafka_sasl_username: str = Field("", description="SASL user name.")
     kafka_sasl_password: SecretStr = Field(SecretStr(""), description="SASL password.")
     kafka_ssl_cafile: Path | None = Field(None, description="CA certificates (PEM) the broker is checked against.")
@@ -42,27 +46,35 @@ class Settings(BaseSettings):
     model_cache: Path = Field(
         Path("~/.cache/weft/models").expanduser(), description="Where fetched bases are unpacked and converted."
     )
-    device: str = Field("auto", description="auto, cpu or cuda.")
-    threads: int = Field(0, description="CPU threads of the device in one role; 0: all cores.")
+    device: str = Field("auto", pattern="^(auto|cpu|cuda(:[0-9]+)?)$", description="auto, cpu or cuda.")
+    threads: int = Field(0, ge=0, description="CPU threads of the device in one role; 0: all cores.")
 
-    partitions: int = Field(12, description="Partitions of the topics that Weft creates.")
+    partitions: int = Field(12, ge=1, description="Partitions of the topics that Weft creates.")
     allowed_hosts: tuple[str, ...] = Field((), description="Hosts that https:// images may come from (JSON list).")
     file_roots: tuple[Path, ...] = Field((), description="Folders that file:// images may come from (JSON list).")
-    max_image_bytes: int = Field(32 * 2**20, description="Largest encoded image that is read.")
-    max_image_pixels: int = Field(64_000_000, description="Largest image, width × height, that is decoded.")
-    fetch_seconds: float = Field(20.0, description="Longest time to fetch one image.")
-    credit_bytes: int = Field(256 * 2**20, description="Encoded and decoded bytes a role may hold at once.")
-    batch_items: int = Field(16, description="Largest batch of the device.")
-    batch_wait_ms: float = Field(20.0, description="Longest wait of the first item of a batch.")
-    neighbours: int = Field(20, description="K: how many labelled neighbours vote on a fabric or a gender.")
-    snapshot_seconds: float = Field(30.0, description="How often an index shard is snapshotted while it changes.")
+    max_image_bytes: int = Field(32 * 2**20, ge=1, description="Largest encoded image that is read.")
+    max_image_pixels: int = Field(64_000_000, ge=1, description="Largest image, width × height, that is decoded.")
+    fetch_seconds: float = Field(20.0, gt=0, description="Longest time to fetch one image.")
+    credit_bytes: int = Field(256 * 2**20, ge=1, description="Encoded and decoded bytes a role may hold at once.")
+    batch_items: int = Field(16, ge=1, description="Largest batch of the device.")
+    batch_wait_ms: float = Field(20.0, ge=0, description="Longest wait of the first item of a batch.")
+    neighbours: int = Field(20, ge=1, description="K: how many labelled neighbours vote on a fabric or a gender.")
+    snapshot_seconds: float = Field(30.0, gt=0, description="How often an index shard is snapshotted while it changes.")
 
     metrics_host: str = Field("127.0.0.1", description="Address the metrics servers listen on.")
-    metrics_port: int = Field(0, description="Port of /metrics, /healthz, /readyz; 0: any free port.")
-    log_format: str = Field("auto", description="auto, console or json.")
-    log_level: str = Field("info", description="debug, info, warning or error.")
+    metrics_port: int = Field(0, ge=0, description="Port of /metrics, /healthz, /readyz; 0: any free port.")
+    log_format: str = Field("auto", pattern="^(auto|console|json)$", description="auto, console or json.")
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error.")
 
     @property
     def resolved_store_url(self) -> str:
         """`store_url`, or the local folder of the data dir."""
         return self.store_url or (self.data_dir.absolute() / "store").as_uri()
+
+
+if __name__ == "__main__":
+    import sys
+
+    from infra.settings_page import main
+
+    sys.exit(main(sys.argv[1:]))

@@ -74,7 +74,7 @@ def test_no_secret_in_any_place() -> None:
     stream = io.StringIO()
     configure("debug", "json", stream=stream)
     log = structlog.get_logger()
-    log.info("fetched " + SIGNED)
+    log.info("fetched %s", SIGNED)
     log.info("connect", kafka_sasl_password="hunter2", options={"s3_secret_key": "hunter2", "urls": [SIGNED]})
     log.info("broker", url="kafka://me:hunter2@broker:9092", header="Authorization: AWS4-HMAC hunter2")
     logging.getLogger("lib").warning("PUT %s failed, password=hunter2", SIGNED)

@@ -1,0 +1,80 @@
+"""The settings: frozen, from the environment, documented."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from infra.settings import Settings
+from infra.settings_page import PAGE, main, page
+
+
+def test_the_page_of_settings_is_current() -> None:
+    """docs/settings.md is what the code says; `python -m infra.settings` writes it."""
+    assert PAGE.read_text("utf-8") == page()
+    assert main(["--check"]) == 0
+
+
+def test_every_setting_is_documented() -> None:
+    """Each field has a sentence and a row; no default of a secret and no home folder of the author is shown."""
+    text = page()
+    for name, field in Settings.model_fields.items():
+        assert field.description, name
+        assert f"| `WEFT_{name.upper()}` |" in text
+    assert str(Path.home()) not in text
+    assert "***" not in text
+
+
+def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Text, numbers, lists and secrets come from WEFT_* variables."""
+    monkeypatch.setenv("WEFT_PARTITIONS", "3")
+    monkeypatch.setenv("WEFT_ALLOWED_HOSTS", '["a.test"]')
+    monkeypatch.setenv("WEFT_FILE_ROOTS", '["/photos"]')
+    monkeypatch.setenv("WEFT_S3_SECRET_KEY", "hunter2")
+    settings = Settings()
+    assert (settings.partitions, settings.allowed_hosts, settings.file_roots) == (3, ("a.test",), (Path("/photos"),))
+    assert settings.s3_secret_key.get_secret_value() == "hunter2"
+    assert "hunter2" not in repr(settings)
+
+
+def test_settings_are_frozen_and_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody changes them on the way; a number that is none is refused by name."""
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().partitions = 1  # type: ignore[misc]
+    monkeypatch.setenv("WEFT_PARTITIONS", "many")
+    with pytest.raises(ValidationError, match="partitions"):
+        Settings()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("LOG_LEVEL", "loud"),
+        ("LOG_FORMAT", "xml"),
+        ("KAFKA_SECURITY_PROTOCOL", "TLS"),
+        ("PARTITIONS", "0"),
+        ("FETCH_SECONDS", "0"),
+        ("DEVICE", "tpu"),
+    ],
+)
+def test_a_value_that_means_nothing_is_refused(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    """A misspelt choice would otherwise work as some other one in silence."""
+    monkeypatch.setenv(f"WEFT_{variable}", value)
+    with pytest.raises(ValidationError, match=variable.lower()):
+        Settings()
+
+
+def test_an_empty_variable_is_like_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compose files pass empty variables: an empty path is not the current folder, an empty number no error."""
+    monkeypatch.setenv("WEFT_KAFKA_JARS", "")
+    monkeypatch.setenv("WEFT_PARTITIONS", "")
+    assert (Settings().kafka_jars, Settings().partitions) == (None, 12)
+    assert not Settings().model_fields_set
+
+
+def test_the_store_is_in_the_data_dir_by_default(tmp_path: Path) -> None:
+    """Without WEFT_STORE_URL the store is a folder of the data dir, as an absolute address."""
+    assert Settings(data_dir=tmp_path / "a b").resolved_store_url == (tmp_path / "a b" / "store").as_uri()
+    assert Settings(store_url="s3://bucket").resolved_store_url == "s3://bucket"
