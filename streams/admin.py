@@ -11,6 +11,7 @@ from typing import Any
 from infra.settings import Settings
 from processors.errors import Fatal
 from streams.client_options import client_options
+from streams.consumer import open_consumer
 from streams.producer import MAX_RECORD_BYTES
 from streams.topics import DEAD_LETTERS, TOPICS, TopicSpec
 
@@ -87,33 +88,18 @@ async def create_topics(
 
 async def list_topics(settings: Settings, names: Iterable[str] | None = None) -> list[TopicState]:
     """The topics of EVENTS.md (or `names`) that exist, with their watermarks; in the order asked for."""
-    from aiokafka import AIOKafkaConsumer, TopicPartition
-
     wanted = [spec.name for spec in TOPICS] if names is None else list(names)
     async with _admin(settings) as admin:
-        partitions = await _partitions_of(admin, wanted)
-        configs = await _configs_of(admin, list(partitions))
-    consumer = AIOKafkaConsumer(**client_options(settings), enable_auto_commit=False)
-    await consumer.start()
-    try:
-        addresses = [TopicPartition(name, number) for name in partitions for number in range(partitions[name])]
-        low = await consumer.beginning_offsets(addresses)
-        high = await consumer.end_offsets(addresses)
-    finally:
-        await consumer.stop()
-    return [
-        TopicState(
-            name,
-            tuple(
-                PartitionState(address.partition, low[address], high[address])
-                for address in addresses
-                if address.topic == name
-            ),
-            configs.get(name, {}),
-        )
-        for name in wanted
-        if name in partitions
-    ]
+        existing = await _partitions_of(admin, wanted)
+        configs = await _configs_of(admin, list(existing))
+    states: list[TopicState] = []
+    async with open_consumer(settings) as consumer:
+        for name in wanted:
+            if name in existing:
+                marks = await consumer.watermarks(name)
+                partitions = tuple(PartitionState(number, low, high) for number, (low, high) in sorted(marks.items()))
+                states.append(TopicState(name, partitions, configs.get(name, {})))
+    return states
 
 
 # ---------------------------------------------------------------- inside

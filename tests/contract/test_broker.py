@@ -1,0 +1,210 @@
+"""What Weft needs of a Kafka, asked of any broker address (WEFT_TEST_BOOTSTRAP), else of the embedded one."""
+
+import asyncio
+import uuid
+
+import pytest
+from aiokafka import errors
+
+from infra.settings import Settings
+from processors.errors import Fatal, Poison, Retryable
+from streams.admin import create_topics, list_topics
+from streams.consumer import open_consumer
+from streams.producer import MAX_RECORD_BYTES, classify_kafka, open_producer
+from streams.topics import TOPICS, TopicSpec
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def settings(kafka: str) -> Settings:
+    return Settings(bootstrap_servers=kafka, partitions=3)
+
+
+@pytest.fixture
+async def topic(settings: Settings) -> str:
+    name = f"contract-{uuid.uuid4().hex[:8]}"
+    await create_topics(settings, [TopicSpec(name, "raw", "delete")])
+    return name
+
+
+async def send(settings, topic, *records):
+    async with open_producer(settings) as sender:
+        deliveries = [
+            await sender.send(topic, key=key, value=value, headers=headers, partition=partition)
+            for key, value, headers, partition in records
+        ]
+        return [await delivery for delivery in deliveries]
+
+
+async def read(settings, topic):
+    state = (await list_topics(settings, [topic]))[0]
+    found = []
+    async with open_consumer(settings) as consumer:
+        await consumer.assign({(topic, p.partition): p.low for p in state.partitions})
+        while len(found) < state.messages:
+            found += await consumer.poll(5.0)
+    return found
+
+
+async def test_all_topics_are_created_as_specified(settings: Settings):
+    """Partitions and clean-up of EVENTS.md, with names of their own so that any broker will do."""
+    suffix = uuid.uuid4().hex[:8]
+    specs = [TopicSpec(f"{spec.name}-{suffix}", spec.format, spec.cleanup, spec.partitions) for spec in TOPICS]
+    reports = await create_topics(settings, specs)
+    assert all(report.created for report in reports)
+    states = await list_topics(settings, [spec.name for spec in specs])
+    for spec, state in zip(specs, states, strict=True):
+        assert len(state.partitions) == (spec.partitions or 3)
+        assert state.configs["cleanup.policy"] == spec.cleanup
+        assert state.messages == 0
+
+
+async def test_creating_again_changes_and_reports(settings: Settings, topic: str):
+    """A second time nothing is created; what differs from the wish is said, and left alone."""
+    (same,) = await create_topics(settings, [TopicSpec(topic, "raw", "delete")])
+    assert (same.created, same.differences) == (False, ())
+    (other,) = await create_topics(settings, [TopicSpec(topic, "raw", "compact", partitions=7)])
+    assert other.differences == (
+        "has 3 partitions instead of 7",
+        "cleanup.policy is delete instead of compact",
+    )
+    assert len((await list_topics(settings, [topic]))[0].partitions) == 3
+
+
+async def test_two_creators_at_once(settings: Settings):
+    """Every process of a stack may create the topics at its start."""
+    name = f"contract-{uuid.uuid4().hex[:8]}"
+    spec = [TopicSpec(name, "raw", "delete")]
+    reports = await asyncio.gather(*(create_topics(settings, spec) for _ in range(4)))
+    assert {report[0].name for report in reports} == {name}
+
+
+async def test_a_refused_topic_is_fatal(settings: Settings):
+    """The broker's own word is in the message."""
+    with pytest.raises(Fatal, match="does not create"):
+        await create_topics(settings, [TopicSpec("not/a/topic", "raw", "delete")])
+
+
+async def test_listing_does_not_create(settings: Settings):
+    """Asking for a topic that is not there must not make it, even where the broker creates topics by itself."""
+    name = f"contract-{uuid.uuid4().hex[:8]}"
+    assert await list_topics(settings, [name]) == []
+    assert await list_topics(settings, [name]) == []
+
+
+async def test_records_come_back_as_they_were_sent(settings: Settings, topic: str):
+    """Key, value, null value, headers (twice the same name, too), order of a partition, offsets from 0."""
+    headers = (("ce_id", b"1"), ("ce_id", b"2"), ("empty", b""))
+    await send(
+        settings,
+        topic,
+        (b"a", b"\x00\xff", headers, 0),
+        (b"a", None, (), 0),
+        (None, b"", (), 0),
+        *((b"k", str(n).encode(), (), 0) for n in range(200)),
+    )
+    found = await read(settings, topic)
+    assert [m.offset for m in found] == list(range(203))
+    assert (found[0].key, found[0].value, found[0].headers) == (b"a", b"\x00\xff", headers)
+    assert (found[1].key, found[1].value) == (b"a", None)
+    assert (found[2].key, found[2].value) == (None, b"")
+    assert [m.value for m in found[3:]] == [str(n).encode() for n in range(200)]
+    assert all(m.timestamp_ms > 1_600_000_000_000 for m in found)
+
+
+async def test_one_key_one_partition(settings: Settings, topic: str):
+    """Records of a product stay in order because they share a partition."""
+    await send(settings, topic, *((f"k{n % 10}".encode(), str(n).encode(), (), None) for n in range(100)))
+    found = await read(settings, topic)
+    for number in range(10):
+        mine = [m for m in found if m.key == f"k{number}".encode()]
+        assert len({m.partition for m in mine}) == 1
+        assert [int(m.value) for m in mine] == list(range(number, 100, 10))
+    assert len({m.partition for m in found}) > 1
+
+
+async def test_an_inline_image_fits_and_a_larger_record_is_poison(settings: Settings, topic: str):
+    """1 MiB in base64 is 1.4 MB, more than Kafka's default; above our limit it is the record's own fault."""
+    inline = bytes(1_400_000)
+    await send(settings, topic, (b"a", inline, (), 0))
+    assert (await read(settings, topic))[0].value == inline
+    with pytest.raises(errors.MessageSizeTooLargeError) as refused:
+        await send(settings, topic, (b"a", bytes(MAX_RECORD_BYTES + 1), (), 0))
+    assert isinstance(classify_kafka(refused.value, "io"), Poison)
+
+
+async def test_a_tail_sees_what_comes_later_and_nothing_else(settings: Settings, topic: str):
+    """Broadcasts are read from the end on, by everybody, without a group."""
+    await send(settings, topic, (b"a", b"old", (), 0))
+    async with open_consumer(settings) as one, open_consumer(settings) as two:
+        assert (await one.tail(topic))[0] == 1
+        await two.tail(topic)
+        await send(settings, topic, (b"a", b"new", (), 0), (b"b", b"new too", (), 1))
+        for consumer in (one, two):
+            found = []
+            while len(found) < 2:
+                found += await consumer.poll(5.0)
+            assert {m.value for m in found} == {b"new", b"new too"}
+
+
+async def test_an_offset_that_is_gone_is_never_skipped_silently(settings: Settings, topic: str):
+    """The index would miss records without knowing."""
+    async with open_consumer(settings) as consumer:
+        await consumer.assign({(topic, 0): 99})
+        with pytest.raises(errors.OffsetOutOfRangeError):
+            await consumer.poll(5.0)
+
+
+async def test_members_of_a_group_share_and_take_over(settings: Settings, topic: str):
+    """Positions come from the assignment callback, not from the group; a member that leaves is replaced."""
+    await send(settings, topic, *((None, str(n).encode(), (), n % 3) for n in range(9)))
+
+    class Shards:
+        def __init__(self):
+            self.mine = set()
+
+        async def assigned(self, places):
+            self.mine |= set(places)
+            return dict.fromkeys(places, 1)  # as if a manifest said: offset 0 is applied
+
+        async def revoked(self, places):
+            self.mine -= set(places)
+
+    first, second, group = Shards(), Shards(), f"group-{uuid.uuid4().hex[:8]}"
+    async with open_consumer(settings, group=group) as one:
+        one.subscribe([topic], first)
+        found = []
+        while len(found) < 6:
+            found += await one.poll(1.0)
+        assert {m.offset for m in found} == {1, 2}
+        async with open_consumer(settings, group=group) as two:
+            two.subscribe([topic], second)
+            async with asyncio.timeout(30):
+                while len(first.mine) + len(second.mine) != 3 or not second.mine:
+                    await asyncio.gather(one.poll(0.2), two.poll(0.2))
+            assert not first.mine & second.mine
+        async with asyncio.timeout(30):
+            while len(first.mine) < 3:
+                await one.poll(0.2)
+
+
+async def test_a_topic_that_is_not_there_is_worth_waiting_for(settings: Settings):
+    """Roles may start before the topics exist."""
+    async with open_consumer(settings) as consumer:
+        with pytest.raises(Retryable, match="topics create"):
+            await consumer.partitions(f"contract-{uuid.uuid4().hex[:8]}")
+
+
+@pytest.mark.slow
+async def test_records_survive_a_restart_of_the_broker(kafka_factory):
+    """What was acknowledged is there after a stop, and topics are as they were."""
+    broker = kafka_factory()
+    settings = Settings(bootstrap_servers=broker.bootstrap, partitions=2)
+    await create_topics(settings, [TopicSpec("durable", "raw", "compact")])
+    await send(settings, "durable", *((str(n).encode(), b"x", (), None) for n in range(50)))
+    await asyncio.to_thread(broker.stop)
+    await asyncio.to_thread(broker.start)
+    found = await read(settings, "durable")
+    assert {m.key for m in found} == {str(n).encode() for n in range(50)}
+    assert (await list_topics(settings, ["durable"]))[0].configs["cleanup.policy"] == "compact"
