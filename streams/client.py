@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -18,26 +19,11 @@ from infra.settings import Settings
 from processors.errors import Retryable
 from streams import topics
 from streams.client_options import client_options
+from streams.consumer import open_consumer
+from streams.engine.message import Message
 from streams.records import Caption, Query, Result, Upload
 
-READ_MS = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Raw:
-    """A record as Kafka holds it."""
-
-    topic: str
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
-    timestamp_ms: int
-
-    def header(self, name: str) -> str:
-        """The text of a header, or the empty string."""
-        return next((v.decode("utf-8", "replace") for k, v in self.headers if k == name), "")
+POLL_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,74 +118,59 @@ def new_query_id() -> str:
 
 
 class Reader:
-    """Reads all partitions of one topic without a group: to the present end, or on and on."""
+    """Reads all partitions of one topic without a group: to the present end, or on and on.
+
+    Raises:
+        Retryable: no broker answers, or there is no such topic.
+    """
 
     def __init__(self, settings: Settings, topic: str, *, from_end: bool = False) -> None:
         self._settings, self._topic, self._from_end = settings, topic, from_end
-        self._consumer: Any = None
-        self._partitions: list[Any] = []
+        self._closing = AsyncExitStack()
+        self._positions: dict[int, int] = {}
 
     async def __aenter__(self) -> Self:
-        from aiokafka import AIOKafkaConsumer, TopicPartition
         from aiokafka.errors import KafkaError
 
-        self._consumer = AIOKafkaConsumer(
-            enable_auto_commit=False, auto_offset_reset="earliest", **client_options(self._settings)
-        )
         try:
-            await self._consumer.start()
-            numbers = self._consumer.partitions_for_topic(self._topic)
-            if not numbers:
-                # A fresh client has no metadata of a topic it never named.
-                await self._consumer.topics()
-                numbers = self._consumer.partitions_for_topic(self._topic)
-            if not numbers:
-                raise Retryable(f"the topic {self._topic} does not exist: run `weft topics create`")
-            self._partitions = [TopicPartition(self._topic, n) for n in sorted(numbers)]
-            self._consumer.assign(self._partitions)
-            if self._from_end:
-                # Pin the positions now: `seek_to_end` is lazy, and a record sent meanwhile would be missed.
-                for partition, offset in (await self._consumer.end_offsets(self._partitions)).items():
-                    self._consumer.seek(partition, offset)
-            else:
-                await self._consumer.seek_to_beginning(*self._partitions)
+            self._consumer = await self._closing.enter_async_context(open_consumer(self._settings))
+            bounds = await self._consumer.watermarks(self._topic)
+            # Positions are pinned now: what is sent after this returns is not missed.
+            self._positions = {partition: high if self._from_end else low for partition, (low, high) in bounds.items()}
+            await self._consumer.assign({(self._topic, p): offset for p, offset in self._positions.items()})
         except (KafkaError, OSError) as error:
-            await self._consumer.stop()
+            await self._closing.aclose()
             raise Retryable(f"no Kafka broker answers at {self._settings.bootstrap_servers}: {error}") from error
         except BaseException:
-            await self._consumer.stop()
+            await self._closing.aclose()
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._consumer.stop()
+        await self._closing.aclose()
 
     async def ends(self) -> dict[int, int]:
-        """The end offset of every partition, now."""
-        return {p.partition: o for p, o in (await self._consumer.end_offsets(self._partitions)).items()}
+        """The next offset of every partition, now."""
+        return {partition: high for partition, (_, high) in (await self._consumer.watermarks(self._topic)).items()}
 
-    async def follow(self) -> AsyncIterator[Raw]:
+    async def follow(self) -> AsyncIterator[Message]:
         """Every record from here on, for ever."""
         while True:
-            for raw in await self._batch():
-                yield raw
+            for message in await self._poll():
+                yield message
 
-    async def to_end(self) -> AsyncIterator[Raw]:
+    async def to_end(self) -> AsyncIterator[Message]:
         """Every record up to the end as it is now, and those that come with them; `follow` goes on from there."""
-        ends = await self._consumer.end_offsets(self._partitions)
-        while True:
-            behind = [p for p in self._partitions if await self._consumer.position(p) < ends[p]]
-            if not behind:
-                return
-            for raw in await self._batch():
-                yield raw
+        ends = await self.ends()
+        while not await self._past(ends):
+            for message in await self._poll():
+                yield message
 
-    async def _batch(self) -> list[Raw]:
-        batches = await self._consumer.getmany(timeout_ms=READ_MS, max_records=500)
-        records = [record for batch in batches.values() for record in batch]
-        return [
-            Raw(r.topic, r.partition, r.offset, r.key, r.value, tuple(r.headers), r.timestamp)
-            for r in sorted(records, key=lambda r: r.timestamp)
-        ]
+    async def _past(self, ends: Mapping[int, int]) -> bool:
+        positions = [(await self._consumer.position((self._topic, p)), end) for p, end in ends.items()]
+        return all(position >= end for position, end in positions)
+
+    async def _poll(self) -> list[Message]:
+        return await self._consumer.poll(POLL_S)

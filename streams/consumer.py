@@ -85,6 +85,13 @@ class PlainConsumer:
         high = await self._consumer.end_offsets(places)
         return {place.partition: (low[place], high[place]) for place in places}
 
+    async def position(self, place: Place) -> int:
+        """The next offset that is read of an assigned partition."""
+        from aiokafka import TopicPartition
+
+        position: int = await self._consumer.position(TopicPartition(*place))
+        return position
+
     async def commit(self, positions: Mapping[Place, int]) -> None:
         """Tell the group where we are: for lag metrics only."""
         from aiokafka import TopicPartition

@@ -14,7 +14,8 @@ from infra.settings import Settings
 from infra.store import ObjectStore
 from processors.errors import Poison
 from streams import topics
-from streams.client import Client, Raw, Reader, Sent
+from streams.client import Client, Reader, Sent
+from streams.engine.message import Message
 from streams.records import Caption, ImageRef, Upload
 
 BATCH = 32
@@ -98,7 +99,7 @@ class Ingest:
             Reader(self.settings, topics.DEAD_LETTERS, from_end=True) as dead,
             asyncio.timeout(timeout_s),
         ):
-            arrived: asyncio.Queue[Raw] = asyncio.Queue(maxsize=1000)
+            arrived: asyncio.Queue[Message] = asyncio.Queue(maxsize=1000)
             async with asyncio.TaskGroup() as group:
                 tails = [group.create_task(_pump(reader, arrived)) for reader in (captions, dead)]
                 await self.send(photos)
@@ -120,7 +121,7 @@ class Ingest:
         self.outcomes.append(outcome)
         self.on_outcome(outcome)
 
-    def _outcome(self, raw: Raw) -> Outcome | None:
+    def _outcome(self, raw: Message) -> Outcome | None:
         """What a record says of a product we wait for; None when it is about another, or about an older upload."""
         product_id = (raw.key or b"").decode("utf-8", "replace")
         sent = self.waiting.get(product_id)
@@ -129,14 +130,18 @@ class Ingest:
         if raw.topic == topics.CAPTIONS:
             caption = None if raw.value is None else msgspec.json.decode(raw.value, type=Caption)
             return caption if caption is not None and caption.lineage.source.offset >= sent.offset else None
-        if raw.header("__connect.errors.topic") == topics.UPLOADS:
-            offset = raw.header("__connect.errors.offset")
+        if _header(raw, "__connect.errors.topic") == topics.UPLOADS:
+            offset = _header(raw, "__connect.errors.offset")
             if not offset.isdigit() or int(offset) < sent.offset:
                 return None
-        stage, cause = raw.header("__connect.errors.stage"), raw.header("__connect.errors.exception.message")
+        stage, cause = _header(raw, "__connect.errors.stage"), _header(raw, "__connect.errors.exception.message")
         return Refused(product_id, stage, cause)
 
 
-async def _pump(reader: Reader, arrived: asyncio.Queue[Raw]) -> None:
+def _header(message: Message, name: str) -> str:
+    return (message.header(name) or b"").decode("utf-8", "replace")
+
+
+async def _pump(reader: Reader, arrived: asyncio.Queue[Message]) -> None:
     async for raw in reader.follow():
         await arrived.put(raw)

@@ -14,7 +14,7 @@ from processors.errors import Poison
 from processors.garments import main_garment
 from processors.values import Metadata, Vector
 from streams import codecs
-from streams.client import Raw
+from streams.engine.message import Message
 from streams.records import Item
 
 log = structlog.get_logger("weft.caption")
@@ -34,15 +34,15 @@ class Neighbourhood:
         self._capacity = capacity
         self._banks: OrderedDict[str, LabelledBank] = OrderedDict()
 
-    def apply(self, raw: Raw) -> None:
+    def apply(self, message: Message) -> None:
         """Take in one record of `catalog.items`. What cannot be read is left to the pipeline, which reports it."""
-        product_id = (raw.key or b"").decode("utf-8", "replace")
-        if raw.value is None:
-            self._remove(product_id, raw.offset)
+        product_id = (message.key or b"").decode("utf-8", "replace")
+        if message.value is None:
+            self._remove(product_id, message.offset)
             return
         try:
-            item = codecs.decode_item(raw.value)
-            self._add(item, raw.offset)
+            item = codecs.decode_item(message.value)
+            self._add(item, message.offset)
         except Poison as error:
             log.info("no neighbour", product_id=product_id, cause=str(error))
 

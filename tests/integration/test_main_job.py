@@ -13,7 +13,8 @@ from PIL import Image
 from infra.stores import open_store
 from processors.drawn import catalogue
 from streams import topics
-from streams.client import Client, Raw, Reader, new_query_id
+from streams.client import Client, Reader, new_query_id
+from streams.engine.message import Message
 from streams.ingest import Ingest, Outcome, Photo, Refused, announce
 from streams.records import Caption, ImageRef, Query, Result
 from tests.fixtures.stack import Up, photo_of
@@ -38,7 +39,7 @@ async def ask(up: Up, **fields: object) -> Result:
         )
 
 
-async def next_of(reader: Reader, product_id: str) -> Raw:
+async def next_of(reader: Reader, product_id: str) -> Message:
     async with asyncio.timeout(60):
         async for raw in reader.follow():
             if raw.key == product_id.encode():
