@@ -108,7 +108,9 @@ class EmbeddedBroker:
         return probe(self.bootstrap)
 
     def start(self) -> str:
-        """Start the broker and return its bootstrap address once it answers. A second call while it runs does nothing.
+        """Start the broker and return its bootstrap address once it answers.
+
+        A second call while it runs does nothing; after the broker's death it starts it again at the same address.
 
         Raises:
             Fatal: no jars, the data dir is in use by another process, or the broker does not come up in time.
@@ -252,6 +254,8 @@ class EmbeddedBroker:
 
     def _take_lock(self) -> None:
         """Two owners of one folder would fight over the log: the second one is told."""
+        if self._lock is not None:  # the broker died, and we start it again
+            return
         self._folder.mkdir(parents=True, exist_ok=True)
         lock = (self._folder / "owner.lock").open("a+", encoding="utf-8")
         try:

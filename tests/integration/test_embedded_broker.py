@@ -51,6 +51,20 @@ async def test_messages_and_address_survive_a_stop_and_a_kill(kafka_factory: Kaf
     assert await _read(address, "kept", 2) == [b"one", b"two"]
 
 
+def test_a_broker_that_was_killed_is_started_again_by_its_owner(kafka_factory: KafkaFactory) -> None:
+    """The owner notices by `pid`, and `start` brings the same broker back."""
+    broker = kafka_factory()
+    address, pid = broker.bootstrap, broker.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=10)
+    assert broker.pid is None
+    with pytest.raises(OSError, match="refused"):
+        broker.health()
+    assert broker.start() == address
+    assert broker.pid not in {None, pid}
+
+
 async def test_it_listens_on_the_loopback_interface_only(kafka_factory: KafkaFactory) -> None:
     """No listening socket of the broker is reachable from another machine."""
     broker = kafka_factory()
