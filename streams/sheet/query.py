@@ -12,7 +12,7 @@ from streams.records import Hit, Result
 from streams.sheet.tile import PAD, RADIUS, fit
 from streams.sheet.type import ALARM, CARD, FAINT, INK, LINE, SOFT, Style, rounded, shorten, wrap, write, write_lines
 
-PICTURE = (210, 300)
+PICTURE = (206, 300)
 GAP = 16
 ASK_WIDTH = 330
 FOOT = 54
@@ -44,14 +44,15 @@ def paint(sheet: Image.Image, at: tuple[int, int], row: QueryRow, width: int) ->
     """Draw a row with its top left corner `at`; as many hits as fit into `width`."""
     card = Image.new("RGB", (width, ROW_HEIGHT), CARD)
     draw = ImageDraw.Draw(card)
-    x = PAD
-    if row.reference is not None:
-        _picture(card, (x, PAD), row.reference[1])
-        write(draw, (x, PAD + PICTURE[1] + 24), "reference", SCORE)
-        write(draw, (x, PAD + PICTURE[1] + 44), shorten(row.reference[0], SMALL, PICTURE[0]), SMALL)
-        x += PICTURE[0] + GAP + 8
-    _ask(draw, x, row)
-    x += ASK_WIDTH
+    indent = PICTURE[0] + GAP + 8
+    if row.reference is None:
+        _ask(draw, PAD, row, indent + ASK_WIDTH)
+    else:
+        _picture(card, (PAD, PAD), row.reference[1])
+        write(draw, (PAD, PAD + PICTURE[1] + 24), "reference", SCORE)
+        write(draw, (PAD, PAD + PICTURE[1] + 44), shorten(row.reference[0], SMALL, PICTURE[0]), SMALL)
+        _ask(draw, PAD + indent, row, ASK_WIDTH)
+    x = PAD + indent + ASK_WIDTH
     draw.line((x, PAD, x, ROW_HEIGHT - PAD), fill=LINE, width=2)
     _arrow(draw, x)
     x += 2 * GAP + 8
@@ -65,8 +66,8 @@ def paint(sheet: Image.Image, at: tuple[int, int], row: QueryRow, width: int) ->
     sheet.paste(card, at, rounded(card.size, RADIUS))
 
 
-def _ask(draw: ImageDraw.ImageDraw, x: float, row: QueryRow) -> None:
-    lines = wrap(f"“{row.text}”" if row.text else "looks like this", ASK, ASK_WIDTH - GAP)[:6]
+def _ask(draw: ImageDraw.ImageDraw, x: float, row: QueryRow, width: float) -> None:
+    lines = wrap(f"“{row.text}”" if row.text else "looks like this", ASK, width - GAP)[:6]
     height = len(lines) * ASK.line
     y = PAD + (PICTURE[1] - height) / 2 - 14
     y = write_lines(draw, (x, y), lines, ASK)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
+import numpy as np
 from PIL import Image, ImageDraw
 
 from processors.values import CATEGORIES, Garment, Pixels
@@ -29,11 +31,13 @@ from streams.sheet.type import (
 )
 
 TILE_WIDTH = 800
-PHOTO_WIDTH, PHOTO_HEIGHT = 336, 480
+PHOTO_WIDTH, PHOTO_HEIGHT = 324, 480
 PAD = 22
 TEXT_WIDTH = TILE_WIDTH - PHOTO_WIDTH - 2 * PAD
 RADIUS = 14
 GARMENTS_SHOWN = 6
+CROP = 0.1
+"""A picture whose shape differs by less from its place is cropped to fill it: slivers of ground look like mistakes."""
 
 NAME = Style(15, SOFT)
 CAPTION = Style(19, INK)
@@ -47,6 +51,9 @@ DETAIL = Style(14, SOFT)
 _CLASS_COLOURS = (
     "#8e44ad", "#0e8a7b", "#d35400", "#2466c9", "#3a7d22", "#a8740a", "#c2185b", "#d32f2f", "#00809d", "#5d4fc4",
 )  # fmt: skip
+
+
+Place: TypeAlias = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +137,20 @@ def draw_name(draw: ImageDraw.ImageDraw, at: tuple[float, float], data: TileData
 
 
 def fit(pixels: Pixels, size: tuple[int, int]) -> tuple[Image.Image, tuple[int, int], float]:
-    """The whole picture in `size` on a ground of its own edge colour: (image, where the picture starts, factor)."""
+    """The picture in `size`, whole on a ground of its own edge colour, or filling it where that crops little.
+
+    Returns:
+        The image, where the picture's corner lies in it (negative when cropped), and the factor it was scaled by.
+    """
     picture = Image.fromarray(pixels)
-    factor = min(size[0] / picture.width, size[1] / picture.height)
+    across, down = size[0] / picture.width, size[1] / picture.height
+    factor = max(across, down) if max(across, down) <= (1 + CROP) * min(across, down) else min(across, down)
     small = picture.resize(
         (max(1, round(picture.width * factor)), max(1, round(picture.height * factor))), Image.Resampling.LANCZOS
     )
-    ground = Image.new("RGB", size, "#eceae5")
+    edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    red, green, blue = (int(value) for value in np.median(edge, axis=0))
+    ground = Image.new("RGB", size, (red, green, blue))
     start = ((size[0] - small.width) // 2, (size[1] - small.height) // 2)
     ground.paste(small, start)
     return ground, start, factor
@@ -159,17 +173,21 @@ def _photo(data: TileData, height: int) -> Image.Image:
         return empty
     image, start, factor = fit(data.pixels, (PHOTO_WIDTH, height))
     if data.caption is not None:
-        # The surest last, so that its box and label lie on top.
-        draw, taken = ImageDraw.Draw(image), list[tuple[float, float, float, float]]()
-        for garment in reversed(_shown(data.caption)):
-            box = tuple(value * data.scale * factor for value in garment.box)
-            placed = (box[0] + start[0], box[1] + start[1], box[2] + start[0], box[3] + start[1])
-            _outline(draw, placed, class_colour(garment.category))
-            _label(draw, placed, garment, taken, image.size)
+        draw, taken = ImageDraw.Draw(image), list[Place]()
+        placed = [(garment, _placed(garment, data.scale * factor, start)) for garment in _shown(data.caption)]
+        for garment, place in reversed(placed):  # the surest on top
+            _outline(draw, place, class_colour(garment.category))
+        for garment, place in placed:
+            _label(draw, place, garment, taken, image.size)
     return image
 
 
-def _outline(draw: ImageDraw.ImageDraw, box: tuple[float, float, float, float], colour: str) -> None:
+def _placed(garment: Garment, factor: float, start: tuple[int, int]) -> Place:
+    x0, y0, x1, y1 = garment.box
+    return x0 * factor + start[0], y0 * factor + start[1], x1 * factor + start[0], y1 * factor + start[1]
+
+
+def _outline(draw: ImageDraw.ImageDraw, box: Place, colour: str) -> None:
     x0, y0, x1, y1 = (round(value) for value in box)
     if x1 - x0 < 2 or y1 - y0 < 2:
         return
@@ -177,24 +195,23 @@ def _outline(draw: ImageDraw.ImageDraw, box: tuple[float, float, float, float], 
     draw.rectangle((x0, y0, x1, y1), outline=colour, width=2)
 
 
-def _label(
-    draw: ImageDraw.ImageDraw,
-    box: tuple[float, float, float, float],
-    garment: Garment,
-    taken: list[tuple[float, float, float, float]],
-    size: tuple[int, int],
-) -> None:
-    """Class and confidence above the box, or at the nearest place below where no other label stands."""
+def _label(draw: ImageDraw.ImageDraw, box: Place, garment: Garment, taken: list[Place], size: tuple[int, int]) -> None:
+    """Class and confidence at a corner of the box, or else the nearest place below that no other label has."""
     text = f"{garment.category} {garment.confidence:.2f}"
-    width, height = width_of(text, LABEL) + 12, 20
-    x = min(max(box[0], 0), size[0] - width)
-    y = max(box[1] - height, 0)
-    while any(x < t[2] and t[0] < x + width and y < t[3] and t[1] < y + height for t in taken) and y + height < size[1]:
-        y += 4
-    place = (x, y, x + width, y + height)
-    taken.append(place)
-    draw.rounded_rectangle(place, 4, fill=class_colour(garment.category))
+    width, height = width_of(text, LABEL) + 12, 20.0
+    lefts = [min(max(x, 0), size[0] - width) for x in (box[0], box[2] - width)]
+    tops = [min(max(y, 0), size[1] - height) for y in (box[1] - height, box[1], box[3] - height, box[3])]
+    corners = [(x, y) for y in tops for x in lefts]
+    below = [(lefts[0], y) for y in np.arange(tops[0], size[1] - height, 4.0)]
+    x, y = next((at for at in (*corners, *below) if _free(at, (width, height), taken)), corners[0])
+    taken.append((x, y, x + width, y + height))
+    draw.rounded_rectangle(taken[-1], 4, fill=class_colour(garment.category))
     write(draw, (x + 6, y + 15), text, LABEL)
+
+
+def _free(at: tuple[float, float], size: tuple[float, float], taken: Sequence[Place]) -> bool:
+    x, y = at
+    return not any(x < t[2] + 2 and t[0] < x + size[0] + 2 and y < t[3] + 1 and t[1] < y + size[1] + 1 for t in taken)
 
 
 def _details(garment: Garment) -> str:
