@@ -39,8 +39,13 @@ class ClipImageEncoder:
         self._fingerprint = maker
 
     @classmethod
-    def load(cls, weights: Path, *, device: str = "cpu") -> ClipImageEncoder:
-        """Build the tower and fill it from `encoder.safetensors`, which holds all of it (its last blocks are fine-tuned).
+    def load(cls, weights: Path, trunk: Path, *, device: str = "cpu") -> ClipImageEncoder:
+        """Build the tower; fill its frozen first blocks from the base, and all that is ours from `encoder.safetensors`.
+
+        Args:
+            weights: `encoder.safetensors`.
+            trunk: `model.safetensors` of EfficientNet-lite0 under timm's names.
+            device: see `models.device.choose`.
 
         Raises:
             Fatal: the file is missing, damaged, or does not fit the network.
@@ -48,8 +53,11 @@ class ClipImageEncoder:
         import torch
 
         digest = check_weights(weights)
+        check_weights(trunk)
         tower = encoder_net.image_tower()
-        _fill(tower, _tensors(weights, "visual."), weights)
+        frozen = {name: tensor for name, tensor in _tensors(trunk, "").items() if encoder_net.is_frozen(name)}
+        ours = _tensors(weights, "visual.")
+        _fill(tower, {f"trunk.net.{name}": tensor for name, tensor in frozen.items()} | ours, weights)
         tower = tower.float().eval().requires_grad_(requires_grad=False)
         return cls(
             tower.to(torch.device(device)).to(memory_format=torch.channels_last),
@@ -155,9 +163,9 @@ class ClipTextEncoder:
 
 
 def space_fingerprint(weights_digest: str) -> str:
-    """Of the space: the weights of both projections, and everything else that changes where a thing lies in it.
+    """Of the space: our weights, and everything else that changes where a thing lies in it.
 
-    MiniLM is in it by the projection, which is trained on exactly one; its own bytes are checked when it is loaded.
+    The two bases are pinned by the profile, and their bytes are checked when they are loaded.
     """
     return fingerprint("clip-encoder", VERSION, weights_digest, str(encoder_net.SIDE), str(encoder_net.CONTEXT))
 
@@ -168,7 +176,9 @@ def _tensors(weights: Path, prefix: str) -> dict[str, Any]:
     try:
         with safe_open(weights, framework="pt") as file:
             names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118 - no dict, only keys()
-            return {name.removeprefix(prefix): file.get_tensor(name).float() for name in names}
+            return {
+                name.removeprefix(prefix): file.get_tensor(name).float() for name in names if "num_batches" not in name
+            }
     except SafetensorError as error:
         raise Fatal(f"{weights} is no safetensors file: {error}") from error
 

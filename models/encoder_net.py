@@ -30,6 +30,14 @@ CONTEXT = 48
 """Longest text, tokens."""
 
 
+_FROZEN = ("conv_stem.", "bn1.", *(f"blocks.{block}." for block in range(6)))
+
+
+def is_frozen(name: str) -> bool:
+    """Whether a tensor of EfficientNet-lite0 (timm's name) is the base's own: all but the last block and the head."""
+    return name.startswith(_FROZEN)
+
+
 def config(text_tower: Path) -> dict[str, Any]:
     """The open_clip model config; `text_tower` is a local folder, and no name in it is one of a hub."""
     return {
@@ -170,10 +178,14 @@ def _trunk() -> nn.Module:
             net = self.net
             return net.blocks[:5](net.bn1(net.conv_stem(images)))  # type: ignore[no-any-return]
 
-        def top(self, maps: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
-            """The rest: (n, num_features) from `stem` and `colour_cells`."""
+        def middle(self, maps: torch.Tensor) -> torch.Tensor:
+            """The last frozen block: (n, 192, CELLS / 2, CELLS / 2) from `stem`."""
+            return self.net.blocks[5](maps)  # type: ignore[no-any-return]
+
+        def top(self, maps: torch.Tensor, middle: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
+            """What is trained: (n, num_features) from `stem`, `middle` and `colour_cells`."""
             net = self.net
-            deep = net.bn2(net.conv_head(net.blocks[5:](maps))).mean((2, 3))
+            deep = net.bn2(net.conv_head(net.blocks[6](middle))).mean((2, 3))
             shares = cells.flatten(2)
             weights = torch.softmax(self.attention(maps).flatten(2), 2)
             weights = torch.cat([torch.full_like(weights[:, :1], 1 / weights.shape[2]), weights], 1)
@@ -183,6 +195,7 @@ def _trunk() -> nn.Module:
             return torch.cat([deep, self.colour(counts.clamp(min=1e-6).sqrt().flatten(1))], 1)
 
         def forward(self, images: torch.Tensor) -> torch.Tensor:
-            return self.top(self.stem(images), colour_cells(images, self.get_buffer("anchors")))
+            maps = self.stem(images)
+            return self.top(maps, self.middle(maps), colour_cells(images, self.get_buffer("anchors")))
 
     return ColourTrunk()

@@ -1,6 +1,6 @@
 """Train and export the starter encoder: `python -m models.recipes.encoder DATA RUN [--minutes 30]`.
 
-    views → (once) EfficientNet-lite0 down to stride 16, and colour cells, kept on disk → train the rest → evaluate → export
+    views → (once) the frozen blocks of EfficientNet-lite0 and the colour cells, kept on disk → train the rest → export
 
 The frozen part is computed once for every augmented view; then only the last blocks, the colour branch and both
 projections are trained, against texts whose truth is known facet by facet (`encoder_facets`). Everything is resumable:
@@ -41,6 +41,7 @@ class Views:
     """Everything that training needs of the pictures, in memory: what the frozen part made of them and what is known."""
 
     maps: NDArray[np.float16]
+    middle: NDArray[np.float16]
     cells: NDArray[np.uint8]
     known: list[tuple[Known, ...]]
     pictures: Pictures
@@ -63,17 +64,17 @@ class Texts:
     canonical: NDArray[np.int64]
 
 
-def extract(data: Path, run: Path, trunk: Any, *, drawn: int, epochs: int) -> None:
-    """Write the frozen part's maps in chunks; chunks that exist are only counted."""
+def extract(views: Iterator[encoder_data.View], run: Path, trunk: Any, *, first: int = 0) -> None:
+    """Write the frozen part's maps in chunks, numbered from `first`; chunks that exist are only counted."""
     import msgspec
 
     run.mkdir(parents=True, exist_ok=True)
     started, done = time.monotonic(), 0
-    for number, views in enumerate(_chunks(encoder_data.training_views(data, drawn=drawn, epochs=epochs))):
+    for number, part_of in enumerate(_chunks(views), first):
         path = run / f"views-{number:03d}.npz"
         if path.exists():
             continue
-        images = torch.from_numpy(np.stack([letterbox(view.pixels, encoder_net.SIDE) for view in views]))
+        images = torch.from_numpy(np.stack([letterbox(view.pixels, encoder_net.SIDE) for view in part_of]))
         maps, cells = [], []
         with torch.inference_mode():
             for part in images.split(16):  # type: ignore[no-untyped-call]
@@ -81,7 +82,7 @@ def extract(data: Path, run: Path, trunk: Any, *, drawn: int, epochs: int) -> No
                 shares = encoder_net.colour_cells(part, trunk.get_buffer("anchors"))
                 cells.append((shares * 255).round().byte())
         known = msgspec.json.encode(
-            [[(garment.facets, garment.colours) for garment in view.garments] for view in views]
+            [[(garment.facets, garment.colours) for garment in view.garments] for view in part_of]
         )
         aside = path.with_suffix(".partial.npz")
         np.savez(
@@ -89,18 +90,30 @@ def extract(data: Path, run: Path, trunk: Any, *, drawn: int, epochs: int) -> No
             maps=torch.cat(maps).contiguous().numpy(),
             cells=torch.cat(cells).numpy(),
             known=np.frombuffer(known, np.uint8),
-            origin=np.array([view.origin for view in views]),
-            label=np.array([view.label for view in views]),
-            held_out=np.array([view.held_out for view in views]),
+            origin=np.array([view.origin for view in part_of]),
+            label=np.array([view.label for view in part_of]),
+            held_out=np.array([view.held_out for view in part_of]),
         )
         aside.rename(path)
-        done += len(views)
+        done += len(part_of)
         print(f"chunk {number}: {done} views, {done / (time.monotonic() - started):.1f} a second", flush=True)
     (run / "extracted").touch()
 
 
+def deepen(run: Path, trunk: Any) -> None:
+    """Beside each chunk of `extract`, the last frozen block's output."""
+    for path in sorted(run.glob("views-???.npz")):
+        target = run / path.name.replace("views-", "middle-").replace(".npz", ".npy")
+        if not target.exists():
+            maps = torch.from_numpy(np.load(path)["maps"])
+            with torch.inference_mode():
+                parts = [trunk.middle(part.float()).half() for part in maps.split(64)]  # type: ignore[no-untyped-call]
+            np.save(target.with_suffix(".partial.npy"), torch.cat(parts).contiguous().numpy())
+            target.with_suffix(".partial.npy").rename(target)
+
+
 def load_views(run: Path) -> Views:
-    """Read all chunks of `extract`."""
+    """Read all chunks of `extract` and `deepen`."""
     import msgspec
 
     parts = [dict(np.load(path)) for path in sorted(run.glob("views-???.npz"))]
@@ -111,6 +124,7 @@ def load_views(run: Path) -> Views:
     known = [tuple(Known(facets, colours) for facets, colours in garments) for part in raw for garments in part]
     return Views(
         np.concatenate([part["maps"] for part in parts]),
+        np.concatenate([np.load(path) for path in sorted(run.glob("middle-???.npy"))]),
         np.concatenate([part["cells"] for part in parts]),
         known,
         encode_pictures(known),
@@ -180,7 +194,7 @@ class Trainer:
         self.train_rows = views.rows(held_out=False)
         self.seconds = minutes * 60
         trunk = image.trunk
-        deep = [p for part in (trunk.net.blocks[5:], trunk.net.conv_head, trunk.net.bn2) for p in part.parameters()]
+        deep = [p for part in (trunk.net.blocks[6], trunk.net.conv_head, trunk.net.bn2) for p in part.parameters()]
         fresh = [
             *trunk.attention.parameters(),
             *trunk.colour.parameters(),
@@ -200,8 +214,9 @@ class Trainer:
     def encode_images(self, rows: NDArray[np.int64]) -> torch.Tensor:
         """(len(rows), 256), normalised."""
         maps = torch.from_numpy(self.views.maps[rows]).float().contiguous(memory_format=torch.channels_last)
+        middle = torch.from_numpy(self.views.middle[rows]).float().contiguous(memory_format=torch.channels_last)
         cells = torch.from_numpy(self.views.cells[rows]).float() / 255
-        return F.normalize(self.image.head(self.image.trunk.top(maps, cells)), dim=1)
+        return F.normalize(self.image.head(self.image.trunk.top(maps, middle, cells)), dim=1)
 
     def encode_texts(self, rows: NDArray[np.int64]) -> torch.Tensor:
         return F.normalize(self.text.proj(self.texts.vectors[rows]), dim=1)
@@ -297,8 +312,9 @@ class Trainer:
 
 
 def trainable(image: Any, text: Any) -> dict[str, torch.Tensor]:
-    """What is exported: the image tower whole (its last blocks are ours now) and the text projection."""
+    """What is exported: the image tower but for the frozen first blocks of its base, and the text projection."""
     tensors = {f"visual.{name}": tensor for name, tensor in image.state_dict().items()}
+    tensors = {n: t for n, t in tensors.items() if not encoder_net.is_frozen(n.removeprefix("visual.trunk.net."))}
     tensors |= {f"text.proj.{name}": tensor for name, tensor in text.proj.state_dict().items()}
     return {name: tensor.detach().contiguous() for name, tensor in tensors.items() if "num_batches" not in name}
 
@@ -357,14 +373,17 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--cache", type=Path, default=Path("~/.cache/weft/models").expanduser())
     parser.add_argument("--minutes", type=float, default=30)
-    parser.add_argument("--drawn", type=int, default=4500)
+    parser.add_argument("--drawn", type=int, default=2200)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--export", type=Path, default=Path("models/starter/encoder.safetensors"))
     chosen = parser.parse_args()
     torch.manual_seed(3)
     image, text, tokenizer = towers(chosen.cache)
     if not (chosen.run / "extracted").exists():
-        extract(chosen.data, chosen.run, image.trunk, drawn=chosen.drawn, epochs=chosen.epochs)
+        extract(
+            encoder_data.training_views(chosen.data, drawn=chosen.drawn, epochs=chosen.epochs), chosen.run, image.trunk
+        )
+    deepen(chosen.run, image.trunk)
     views = load_views(chosen.run)
     texts = make_texts(views, chosen.run, text, tokenizer)
     print(f"{len(views.known)} views, {len(texts.vectors)} texts", flush=True)

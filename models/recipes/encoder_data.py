@@ -94,18 +94,18 @@ class View:
 
 
 def training_views(data: Path, *, drawn: int, epochs: int) -> Iterator[View]:
-    """All views, augmented `epochs` times for training; held-out ones once, as they are.
+    """All views, augmented for training; held-out ones once, as they are.
 
     Args:
         data: the folder with `phone` and `street`.
         drawn: how many drawn scenes.
-        epochs: how often each real photo is seen, each time otherwise cropped, mirrored and exposed.
+        epochs: how often each phone photo is seen, each time otherwise cropped, mirrored and exposed.
     """
     rng = np.random.default_rng(5)
-    for source in (phone(data / "phone", rng, epochs), street(data / "street", rng, epochs)):
+    for source in (phone(data / "phone", rng, epochs), street(data / "street", rng, 1)):
         yield from source
     yield from drawn_views(0, drawn, rng, held_out=False)
-    yield from drawn_views(EVALUATION_SEED, 800, rng, held_out=True)
+    yield from drawn_views(EVALUATION_SEED, 400, rng, held_out=True)
 
 
 def phone(folder: Path, rng: np.random.Generator, epochs: int) -> Iterator[View]:
@@ -120,7 +120,7 @@ def phone(folder: Path, rng: np.random.Generator, epochs: int) -> Iterator[View]
         category = _PHONE[row["label"]]["category"]
         colours = dominant_colours(pixels, (0.0, 0.0, float(width), float(height)), category)
         known = Known(_PHONE[row["label"]], tuple(colour.name for colour in colours if colour.share > 0.3))
-        held_out = _held_out(row["sender"])
+        held_out = is_held_out(row["sender"])
         for number in range(1 if held_out else epochs):
             seen = (
                 pixels if held_out or number == 0 else augment(pixels, _jitter((0, 0, width, height), 0.06, rng), rng)
@@ -143,7 +143,7 @@ def street(folder: Path, rng: np.random.Generator, epochs: int) -> Iterator[View
         mask = cv2.imread(str(folder / "masks" / image["file_name"].replace(".jpg", ".png")), cv2.IMREAD_UNCHANGED)
         if pixels is None or mask is None:
             continue
-        held_out = _held_out(image["file_name"])
+        held_out = is_held_out(image["file_name"])
         garments = [
             (box, known)
             for category, box in annotations.get(image["id"], [])
@@ -257,7 +257,8 @@ def _jitter(box: Box, most: float, rng: np.random.Generator) -> Box:
     return (max(0.0, x0 + w * moves[0]), max(0.0, y0 + h * moves[1]), x1 + w * moves[2], y1 + h * moves[3])
 
 
-def _held_out(name: str) -> bool:
+def is_held_out(name: str) -> bool:
+    """Which side of the split a contributor or a photo is on."""
     return zlib.crc32(name.encode()) % HELD_OUT == 0
 
 

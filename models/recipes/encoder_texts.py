@@ -94,6 +94,13 @@ def phrase(claim: Claim, rng: np.random.Generator) -> str:
     return _pick(rng, _FRAMES).format(full, bare=bare)
 
 
+def phrase_plain(claim: Claim) -> str:
+    """The plainest words for a colour and a category: "a red dress"."""
+    noun = NOUNS[claim.facets["category"]][0]
+    bare = " ".join([*claim.colours, noun])
+    return bare if noun in _PLURAL else f"{'an' if bare[0] in 'aeiou' else 'a'} {bare}"
+
+
 def canonical_claims() -> list[Claim]:
     """The claims that every picture is compared with: each colour of each category, and each alone, and the patterns."""
     claims = [Claim({"category": category}, (colour,)) for category in CATEGORIES for colour in COLOURS]

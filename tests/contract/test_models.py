@@ -1,0 +1,289 @@
+"""The contract of the ports of models, for the fakes and for the starter's real weights."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from infra.settings import Settings
+from models.fakes import FakeDetector, FakeImageEncoder, FakeTextEncoder, FakeWriter
+from models.guard import Guarded
+from models.ports import WriterRequest
+from models.profiles import STARTER, STARTER_FOLDER, StarterPaths, resolve
+from models.recipes.ship import write
+from processors import captions
+from processors.drawn import GarmentSpec, draw_scene
+from processors.errors import Fatal
+from processors.values import CaptionText, Colour, Evidence, Garment, Pixels
+from tests.contract.model_contract import DetectorContract, EncoderContract, ModelContract
+
+TEXTS = ["a red dress", "blue jeans", "a striped shirt with long sleeves", "shoes"]
+BAD_PICTURES = [
+    np.zeros((0, 0, 3), np.uint8),
+    np.zeros((8, 8), np.uint8),
+    np.zeros((8, 8, 4), np.uint8),
+    np.zeros((8, 8, 3), np.float32),
+]
+
+
+@pytest.fixture(scope="session")
+def paths() -> StarterPaths:
+    """The starter profile, or a skip that says which command fetches it."""
+    try:
+        return resolve(STARTER, Settings().model_cache)
+    except Fatal as trouble:
+        pytest.skip(str(trouble))
+
+
+@pytest.fixture(scope="session")
+def pictures() -> list[Pixels]:
+    """Drawn garments of several shapes of picture."""
+    scenes = [draw_scene(seed, size=256).pixels for seed in (4, 7, 9, 10)]
+    return [scenes[0], scenes[1][:, 64:192], scenes[2][40:200], np.ascontiguousarray(scenes[3][:, ::-1])]
+
+
+@pytest.fixture(scope="session")
+def requests() -> list[WriterRequest]:
+    """Evidence of different garments."""
+    box = (0.0, 0.0, 60.0, 90.0)
+    red, navy = Colour("red", "#c8202f", 0.9), Colour("navy", "#1c2747", 0.8)
+    packs = [
+        Evidence((Garment("g0", "dress", box, 0.9, (red,)),)),
+        Evidence((Garment("g0", "shirt", box, 0.9, (navy,)), Garment("g1", "pants", box, 0.8, (red,)))),
+        Evidence(()),
+    ]
+    return [WriterRequest(pack, tone, 7) for pack, tone in zip(packs, captions.TONES, strict=False)]
+
+
+class TestFakeDetector(DetectorContract):
+    """The twin."""
+
+    @pytest.fixture
+    def model(self) -> FakeDetector:
+        return FakeDetector()
+
+    @pytest.fixture
+    def items(self) -> list[Pixels]:
+        wide, tall = np.full((90, 90, 3), 240, np.uint8), np.full((90, 90, 3), 240, np.uint8)
+        wide[40:60, 10:80], tall[10:80, 40:60] = (200, 0, 0), (0, 0, 200)
+        return [wide, tall, np.full((40, 30, 3), 90, np.uint8)]
+
+    @pytest.fixture
+    def bad(self) -> list[Any]:
+        return BAD_PICTURES
+
+    def test_it_finds_what_stands_out(self, model: FakeDetector, items: Sequence[Pixels]) -> None:
+        """One box, tight around it; nothing on a bare wall."""
+        wide, _, bare = Guarded(model, name="m").run(items)
+        assert [(d.category, d.box) for d in wide] == [("shoe", (10.0, 40.0, 80.0, 60.0))]
+        assert bare == ()
+
+
+class TestFakeImageEncoder(EncoderContract):
+    """The twin."""
+
+    @pytest.fixture
+    def model(self) -> FakeImageEncoder:
+        return FakeImageEncoder()
+
+    @pytest.fixture
+    def items(self, pictures: list[Pixels]) -> list[Pixels]:
+        return pictures
+
+    @pytest.fixture
+    def bad(self) -> list[Any]:
+        return BAD_PICTURES
+
+    def test_pictures_lie_near_their_colour_word(self, model: FakeImageEncoder) -> None:
+        """Both fakes share one space, so that plumbing tests can ask for the red one."""
+        red, blue = np.full((64, 64, 3), (200, 32, 47), np.uint8), np.full((64, 64, 3), (42, 92, 176), np.uint8)
+        images = np.stack(Guarded(model, name="m").run([red, blue]))
+        words = np.stack(Guarded(FakeTextEncoder(), name="t").run(["red dress", "blue dress"]))
+        assert (images @ words.T).argmax(1).tolist() == [0, 1]
+        assert model.fingerprint == FakeTextEncoder().fingerprint
+
+
+class TestFakeTextEncoder(EncoderContract):
+    """The twin."""
+
+    @pytest.fixture
+    def model(self) -> FakeTextEncoder:
+        return FakeTextEncoder()
+
+    @pytest.fixture
+    def items(self) -> list[str]:
+        return TEXTS
+
+    @pytest.fixture
+    def bad(self) -> list[Any]:
+        return []
+
+
+class TestFakeWriter(ModelContract):
+    """The twin."""
+
+    @pytest.fixture
+    def model(self) -> FakeWriter:
+        return FakeWriter()
+
+    @pytest.fixture
+    def items(self, requests: list[WriterRequest]) -> list[WriterRequest]:
+        return requests
+
+    @pytest.fixture
+    def bad(self) -> list[Any]:
+        return []
+
+    def test_what_it_writes_is_accepted(self, model: FakeWriter, items: Sequence[WriterRequest]) -> None:
+        """The parser and the verifier take it as a language model's good draft."""
+        for request, raw in zip(items, Guarded(model, name="m").run(items), strict=True):
+            assert isinstance(captions.judge(raw, request.evidence), CaptionText)
+
+
+@pytest.mark.slow
+class TestStarterDetector(DetectorContract):
+    """The shipped detector."""
+
+    @pytest.fixture(scope="class")
+    def model(self, paths: StarterPaths) -> Any:
+        from models.yolo_detector import YoloDetector
+
+        return YoloDetector.load(paths.detector, device="cpu")
+
+    @pytest.fixture
+    def items(self, pictures: list[Pixels]) -> list[Pixels]:
+        return pictures
+
+    @pytest.fixture
+    def bad(self) -> list[Any]:
+        return BAD_PICTURES
+
+
+@pytest.mark.slow
+class TestStarterImageEncoder(EncoderContract):
+    """The shipped image tower."""
+
+    @pytest.fixture(scope="class")
+    def model(self, paths: StarterPaths) -> Any:
+        from models.clip_encoder import ClipImageEncoder
+
+        return ClipImageEncoder.load(paths.encoder, paths.image_trunk, device="cpu")
+
+    @pytest.fixture
+    def items(self, pictures: list[Pixels]) -> list[Pixels]:
+        return pictures
+
+    @pytest.fixture
+    def bad(self) -> list[Any]:
+        return BAD_PICTURES
+
+    def test_it_knows_colours_and_garments(self, model: Any, paths: StarterPaths) -> None:
+        """A text finds its drawn garment among others of another colour or another kind, far more often than by chance."""
+        from models.clip_encoder import ClipTextEncoder
+
+        specs = [(c, n) for n in ("dress", "pants", "bag") for c in ("red", "blue", "black", "yellow")]
+        scenes = [
+            draw_scene(900 + i, size=256, garments=[plain(c, n)], style="flat").pixels for i, (c, n) in enumerate(specs)
+        ]
+        images = np.stack(Guarded(model, name="i").run(scenes))
+        encoder = ClipTextEncoder.load(paths.encoder, paths.text_tower, device="cpu")
+        words = np.stack(
+            Guarded(encoder, name="t").run([f"a {c} {n}" if n != "pants" else f"{c} pants" for c, n in specs])
+        )
+        found = (words @ images.T).argmax(1)
+        assert np.mean(found == np.arange(len(specs))) >= 0.75
+        assert encoder.fingerprint == model.fingerprint
+        assert encoder.dimension == model.dimension
+
+
+@pytest.mark.slow
+class TestStarterTextEncoder(EncoderContract):
+    """The shipped text tower."""
+
+    @pytest.fixture(scope="class")
+    def model(self, paths: StarterPaths) -> Any:
+        from models.clip_encoder import ClipTextEncoder
+
+        return ClipTextEncoder.load(paths.encoder, paths.text_tower, device="cpu")
+
+    @pytest.fixture
+    def items(self) -> list[str]:
+        return [*TEXTS, "a long story " * 100]
+
+    @pytest.fixture
+    def bad(self) -> list[Any]:
+        return ["", " \n\t", "x" * 5000]
+
+
+def _image_encoder(weights: Path, paths: StarterPaths) -> Any:
+    from models.clip_encoder import ClipImageEncoder
+
+    return ClipImageEncoder.load(weights, paths.image_trunk, device="cpu")
+
+
+def _text_encoder(weights: Path, paths: StarterPaths) -> Any:
+    from models.clip_encoder import ClipTextEncoder
+
+    return ClipTextEncoder.load(weights, paths.text_tower, device="cpu")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("load", [_image_encoder, _text_encoder])
+class TestEncoderWeights:
+    """What the encoders do about the bytes of their weights."""
+
+    def test_a_flipped_byte_is_refused(self, load: Callable[..., Any], paths: StarterPaths, tmp_path: Path) -> None:
+        """Deep in the tensors, where safetensors itself sees nothing."""
+        weights = shipped_copy(tmp_path)
+        data = bytearray(weights.read_bytes())
+        data[len(data) // 2] ^= 1
+        weights.write_bytes(data)
+        with pytest.raises(Fatal, match=r"encoder\.safetensors is damaged"):
+            load(weights, paths)
+
+    def test_fingerprint_changes_with_the_weights(
+        self, load: Callable[..., Any], paths: StarterPaths, tmp_path: Path
+    ) -> None:
+        """Other weights, other maker: their vectors never meet."""
+        from safetensors.torch import load_file, save_file
+
+        weights = shipped_copy(tmp_path)
+        before = load(weights, paths).fingerprint
+        assert before == load(paths.encoder, paths).fingerprint
+        tensors = load_file(weights)
+        tensors["text.proj.0.weight"][0, 0] += 1
+        save_file(tensors, weights)
+        write(tmp_path)
+        assert load(weights, paths).fingerprint != before
+
+    def test_weights_of_another_network_are_refused(
+        self, load: Callable[..., Any], paths: StarterPaths, tmp_path: Path
+    ) -> None:
+        """Listed and whole, but not ours: one sentence, not a traceback from torch."""
+        from safetensors.numpy import save_file
+
+        shipped_copy(tmp_path)
+        save_file({"visual.head.mlp.fc1.weight": np.zeros((2, 2), np.float32)}, tmp_path / "encoder.safetensors")
+        write(tmp_path)
+        with pytest.raises(Fatal, match="does not fit"):
+            load(tmp_path / "encoder.safetensors", paths)
+
+
+def shipped_copy(folder: Path) -> Path:
+    """The shipped encoder with a manifest of its own."""
+    shutil.copy(STARTER_FOLDER / "encoder.safetensors", folder)
+    write(folder)
+    return folder / "encoder.safetensors"
+
+
+def plain(colour: str, category: str) -> GarmentSpec:
+    """A plain garment to draw."""
+    sleeve, neck, length = (
+        ("short", "crew", "knee") if category == "dress" else (None, None, "full" if category == "pants" else None)
+    )
+    return GarmentSpec(category, colour, None, "solid", sleeve, neck, length, "cotton", "women")
