@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from typing import TypeAlias
 
 from streams import topics
-from streams.engine.message import Message
+from streams.engine.message import Message, derived_id
 
 Headers: TypeAlias = tuple[tuple[str, bytes], ...]
 
 SPEC_VERSION = "1.0"
+SOURCE = "weft"
 _MAX_HEADER = 1024
 _LAST_MS = 253_402_300_799_000  # the last second of the year 9999
 
@@ -69,15 +70,19 @@ def event_context(message: Message) -> EventContext:
 def output_headers(message: Message, *, stage: str, topic: str, number: int = 0) -> Headers:
     """Headers of what `stage` publishes to `topic` because of `message`: the same on every delivery.
 
-    The time is the input's own, so that a replay gives the same bytes; `number` tells several outputs apart.
+    The time is the input's own, so that a replay gives the same bytes; `number` tells several outputs apart. An input
+    that Weft itself made may lie on its topic twice (its maker died between publishing and committing): its id and
+    time, not its offset, say which event it is. From outside, only the offset is sure to be unique.
     """
     step = f"{stage}/{topic}/{number}" if number else f"{stage}/{topic}"
+    given = event_context(message)
+    ours = given.source.startswith(f"{SOURCE}/") and bool(given.time)
     return ce_headers(
-        id=message.event_id(step),
+        id=derived_id(given.id, step) if ours else message.event_id(step),
         type=TYPES[topic],
-        source=f"weft/{stage}",
-        time=rfc3339(message.timestamp_ms),
-        traceparent=event_context(message).traceparent,
+        source=f"{SOURCE}/{stage}",
+        time=given.time if ours else rfc3339(message.timestamp_ms),
+        traceparent=given.traceparent,
     )
 
 

@@ -73,6 +73,7 @@ class Stack:
             if self._broker is not None and self._broker.pid is None:
                 self._progress("Kafka died; starting it again where it was")
                 await asyncio.to_thread(self._broker.start)
+                self._progress("Kafka is back")
             await asyncio.sleep(POLL_S * 5)
 
     # ------------------------------------------------------------------ start
@@ -104,7 +105,12 @@ class Stack:
 
     async def _start_broker(self) -> str:
         self._progress("starting Apache Kafka")
-        broker = EmbeddedBroker(self._data_dir, partitions=self.settings.partitions, progress=self._progress)
+        broker = EmbeddedBroker(
+            self._data_dir,
+            partitions=self.settings.partitions,
+            jars=self.settings.kafka_jars,
+            progress=self._progress,
+        )
         self._closing.push_async_callback(asyncio.to_thread, broker.stop)
         bootstrap = await asyncio.to_thread(broker.start)
         self._broker = broker
@@ -175,6 +181,11 @@ class Stack:
         )
         if now != self._written:
             stack_file.write(self._data_dir, now)
+            before = {} if self._written is None else self._written.pids
+            for role in sorted(before.keys() - now.pids.keys()):
+                self._progress(f"{role} is gone; it is started again")
+            for role in sorted(now.pids.keys() - before.keys()):
+                self._progress(f"{role} is running")
             self._written = now
 
 

@@ -23,7 +23,7 @@ class Message:
 
     def event_id(self, stage: str) -> str:
         """The id of what `stage` makes of this record: the same on every delivery (uuid5 of its address and stage)."""
-        return str(uuid.uuid5(_NAMESPACE, f"{self.topic}/{self.partition}/{self.offset}/{stage}"))
+        return derived_id(f"{self.topic}/{self.partition}/{self.offset}", stage)
 
     @property
     def source(self) -> tuple[str, int, int]:
@@ -39,3 +39,8 @@ class Message:
     def header(self, name: str) -> bytes | None:
         """The last header of that name."""
         return next((value for key, value in reversed(self.headers) if key == name), None)
+
+
+def derived_id(origin: str, stage: str) -> str:
+    """The id of what `stage` makes of the event `origin`."""
+    return str(uuid.uuid5(_NAMESPACE, f"{origin}/{stage}"))

@@ -1,0 +1,185 @@
+"""Roles restart where they were; a store or a broker away for ten seconds costs time, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.stores import open_store
+from streams import topics
+from streams.client import Client, Reader, new_query_id
+from streams.engine.message import Message
+from streams.ingest import Ingest, Photo
+from streams.records import Caption, ImageRef, Query, Result
+from streams.worker import ROLES
+from tests.fixtures.stack import Up, photo_of
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+
+RED = (200, 20, 30)
+AWAY_S = 10.0
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Up]:
+    """A stack for one test, which may do to it what it likes."""
+    up = Up(tmp_path / "stack")
+    up.start()
+    yield up
+    assert up.process is not None
+    if up.process.poll() is None:
+        up.stop()
+
+
+def photos_of(folder: Path, name: str, count: int) -> list[Photo]:
+    return [photo_of(folder, f"{name}-{n}", RED) for n in range(count)]
+
+
+async def ingest(up: Up, photos: list[Photo], during: asyncio.Task[None] | None = None) -> list[Caption]:
+    settings = up.settings
+    async with Client(settings) as client:
+        outcomes = await Ingest(client, open_store(settings), settings).send_and_wait(photos, 300)
+    if during is not None:
+        await during
+    return [outcome for outcome in outcomes if isinstance(outcome, Caption)]
+
+
+async def everything_on(up: Up, topic: str) -> list[Message]:
+    async with Reader(up.settings, topic) as reader:
+        return [message async for message in reader.to_end()]
+
+
+async def find(up: Up, product_id: str) -> Result:
+    async with Client(up.settings) as client:
+        offsets = {name: offset for name, offset in (await client.end_offsets(topics.ITEMS)).items() if offset}
+        query = Query(
+            query_id=new_query_id(),
+            image=ImageRef(product_id=product_id),
+            top_k=1000,
+            deadline_ms=60_000,
+            min_offsets=offsets,
+        )
+        return await client.query(query)
+
+
+async def assert_one_caption_each(up: Up, photos: list[Photo]) -> None:
+    """What a reader of the topic sees: one caption for each upload; a second delivery has the same id and bytes."""
+    seen: dict[str, set[tuple[bytes, bytes]]] = {photo.product_id: set() for photo in photos}
+    for message in await everything_on(up, topics.CAPTIONS):
+        product_id = (message.key or b"").decode()
+        if product_id in seen:
+            seen[product_id].add((message.header("ce_id") or b"", message.value or b""))
+    assert {product_id: len(captions) for product_id, captions in seen.items()} == dict.fromkeys(seen, 1)
+
+
+async def test_a_stack_goes_on_where_it_was(own: Up, tmp_path: Path) -> None:
+    """After a stop and a start: the captions stand, the index answers, nothing is captioned twice."""
+    photos = photos_of(tmp_path, "before", 8)
+    await ingest(own, photos)
+    ends = {m.partition: m.offset for m in await everything_on(own, topics.CAPTIONS)}
+    assert own.stop() == 0
+    assert not (own.data_dir / "stack.json").exists()
+    own.start()
+    found = await find(own, "before-0")
+    assert {hit.product_id for hit in found.hits} >= {photo.product_id for photo in photos[1:]}
+    assert {m.partition: m.offset for m in await everything_on(own, topics.CAPTIONS)} == ends
+    await ingest(own, photos_of(tmp_path, "after", 4))
+    await assert_one_caption_each(own, photos)
+
+
+async def test_killed_roles_come_back_and_lose_nothing(own: Up, tmp_path: Path) -> None:
+    """`kill -9` of every role while photos are on their way; `stack.json` names the new processes afterwards."""
+    before = own.file.pids
+    assert set(before) == set(ROLES)
+    photos = photos_of(tmp_path, "killed", 40)
+
+    async def kill_all() -> None:
+        async with Reader(own.settings, topics.ITEMS, from_end=True) as items:
+            async for _ in items.follow():
+                break  # something is on its way
+        for pid in before.values():
+            os.kill(pid, signal.SIGKILL)
+
+    captions = await ingest(own, photos, asyncio.create_task(kill_all()))
+    assert len(captions) == len(photos)
+    await assert_one_caption_each(own, photos)
+    found = await find(own, "killed-0")
+    assert len(found.hits) == len(photos) - 1
+    await asyncio.to_thread(own.until_all_roles_again, before)
+
+
+async def test_a_broker_away_for_ten_seconds_costs_only_time(own: Up, tmp_path: Path) -> None:
+    """Stopped in its tracks, as by a network that is gone; everybody waits, nobody dies."""
+    [broker] = own.broker_pids()
+    before = own.file.pids
+    photos = photos_of(tmp_path, "away", 12)
+    await ingest(own, photos_of(tmp_path, "warm", 2))
+
+    async def outage() -> None:
+        os.kill(broker, signal.SIGSTOP)
+        await asyncio.sleep(AWAY_S)
+        os.kill(broker, signal.SIGCONT)
+
+    captions = await ingest(own, photos, asyncio.create_task(outage()))
+    assert len(captions) == len(photos)
+    await assert_one_caption_each(own, photos)
+    assert own.file.pids == before, "a role died"
+
+
+async def test_a_killed_broker_is_started_again(own: Up, tmp_path: Path) -> None:
+    """`kill -9` of Kafka: its log survives, and so does everybody's place in it."""
+    photos = photos_of(tmp_path, "broker", 12)
+    await ingest(own, photos_of(tmp_path, "warm", 2))
+    [broker] = own.broker_pids()
+    os.kill(broker, signal.SIGKILL)
+    own.until("Kafka died")
+    own.until("Kafka is back")
+    captions = await ingest(own, photos)
+    assert len(captions) == len(photos)
+    await assert_one_caption_each(own, photos)
+
+
+async def test_a_store_away_for_ten_seconds_costs_only_time(own: Up, tmp_path: Path) -> None:
+    """The folder is gone, as with a volume that is not mounted: no photo becomes a dead letter."""
+    before = own.file.pids
+    photos = photos_of(tmp_path, "store", 12)
+    settings = own.settings
+    store, away = own.data_dir / "store", own.data_dir / "store-away"
+    async with Client(settings) as client:
+        job = Ingest(client, open_store(settings), settings)
+
+        async def outage() -> None:
+            async with Reader(settings, topics.UPLOADS, from_end=True) as uploads:
+                async for _ in uploads.follow():
+                    break  # the photos are in the store, and announced
+            store.rename(away)
+            store.write_bytes(b"not a folder")
+            await asyncio.sleep(AWAY_S)
+            store.unlink()
+            away.rename(store)
+
+        during = asyncio.create_task(outage())
+        outcomes = await job.send_and_wait(photos, 300)
+        await during
+    assert sorted(o.product_id for o in outcomes if isinstance(o, Caption)) == sorted(p.product_id for p in photos)
+    assert await everything_on(own, topics.DEAD_LETTERS) == []
+    assert own.file.pids == before, "a role died"
+
+
+async def test_one_process_runs_all_roles(tmp_path: Path) -> None:
+    """`--single-process`, for small machines; every role has the same pid in `stack.json`."""
+    up = Up(tmp_path / "stack", arguments=("--single-process",))
+    up.start()
+    try:
+        assert len(set(up.file.pids.values())) == 1
+        assert set(up.file.pids) == set(ROLES)
+        photos = photos_of(tmp_path, "single", 4)
+        assert len(await ingest(up, photos)) == len(photos)
+        assert len((await find(up, "single-0")).hits) == len(photos) - 1
+    finally:
+        assert up.stop() == 0
