@@ -71,6 +71,8 @@ class EmbeddedBroker:
         progress: Callable[[str], None] | None = None,
     ) -> None:
         self._folder = data_dir.absolute() / "kafka"
+        if "," in str(self._folder):
+            raise Fatal(f"Kafka cannot keep its log under a path with a comma: {data_dir}")
         self._wanted_port = port
         self._jars = jars
         self._classpath = classpath
@@ -139,7 +141,7 @@ class EmbeddedBroker:
     def kill(self) -> None:
         """SIGKILL, as a power cut for the process would (tests, chaos); `start` recovers."""
         if self._process is not None:
-            spawn.stop(self._process, grace_seconds=0)
+            self._process.kill()
         self.stop()
 
     def __enter__(self) -> Self:
@@ -211,9 +213,9 @@ class EmbeddedBroker:
     def _java(self, classpath: Classpath, main: str, *arguments: str) -> spawn.Command:
         options = (f"-Dlog4j2.configurationFile={self._folder / 'log4j2.properties'}", "-Djava.awt.headless=true")
         # A CLASSPATH or JAVA_TOOL_OPTIONS of the user's must not leak into the broker.
-        environment = {
-            k: v for k, v in os.environ.items() if k not in {"CLASSPATH", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS"}
-        }
+        foreign = {"CLASSPATH", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS"}
+        environment = {name: value for name, value in os.environ.items() if name not in foreign}
+        environment["LC_ALL"] = "C.UTF-8"  # or Java cannot open a path with letters that the user's locale lacks
         return spawn.Command(
             (str(classpath.java), *_JVM, *options, "-cp", str(classpath), main, *arguments),
             log=self._console,
@@ -287,7 +289,7 @@ class EmbeddedBroker:
                 except psutil.TimeoutExpired:
                     orphan.kill()
                     orphan.wait(self._stop_seconds)
-        except psutil.NoSuchProcess:
+        except psutil.Error:  # gone, or not ours to look at
             pass
         self._pid_file.unlink(missing_ok=True)
 

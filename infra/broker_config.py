@@ -92,4 +92,7 @@ logger.server.level=info
 
 
 def _escaped(path: Path) -> str:
-    return str(path).replace("\\", "\\\\")
+    """As Java reads a properties file: ISO 8859-1, everything else as UTF-16 escapes."""
+    units = str(path).replace("\\", "\\\\").encode("utf-16-be")
+    codes = [int.from_bytes(units[at : at + 2], "big") for at in range(0, len(units), 2)]
+    return "".join(chr(code) if code < 128 else f"\\u{code:04x}" for code in codes)

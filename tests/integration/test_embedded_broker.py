@@ -88,6 +88,17 @@ def test_a_second_owner_of_the_folder_is_refused(tmp_path: Path, kafka_factory: 
         EmbeddedBroker(tmp_path / "broker-0").start()
 
 
+def test_any_name_of_a_folder_will_do(tmp_path: Path, kafka_classpath: Classpath) -> None:
+    """Spaces and letters of any script in the data dir; a comma, which Kafka takes for a list, is told."""
+    folder = tmp_path / "my dätá – 日本 👗"
+    with EmbeddedBroker(folder, classpath=kafka_classpath) as broker:
+        assert broker.health().brokers == (broker.bootstrap,)
+        assert broker.log_file.exists()
+    assert (folder / "kafka" / "data" / "meta.properties").exists()
+    with pytest.raises(Fatal, match="comma"):
+        EmbeddedBroker(tmp_path / "a,b")
+
+
 def test_a_taken_port_is_named(tmp_path: Path, kafka_factory: KafkaFactory, kafka_classpath: Classpath) -> None:
     """A fixed port that another program holds is a clear error, not a timeout."""
     port = int(kafka_factory().bootstrap.rpartition(":")[2])
