@@ -58,6 +58,7 @@ class Manifest(msgspec.Struct, frozen=True):
     live: int
     digest: str
     created_at: float
+    newest_ms: int = -1
 
 
 class Current(msgspec.Struct, frozen=True):

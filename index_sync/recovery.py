@@ -21,11 +21,16 @@ DELETE_RETENTION_SECONDS = 24 * 3600.0
 
 @dataclass(frozen=True, slots=True)
 class LogBounds:
-    """The partition as the broker has it now: first offset, next offset to be written, and (if known) topic id."""
+    """The partition as the broker has it now: first offset, next offset to be written, and what tells two logs apart.
+
+    `topic_id`, where the client can ask for it; and `first_since`: the first offset whose record has that timestamp
+    (ms since the epoch) or a later one, None if there is none.
+    """
 
     low: int
     end: int
     topic_id: str = ""
+    first_since: Callable[[int], int | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,9 @@ def recover(
     if claimed.found is not None:
         try:
             manifest = _read_manifest(store, claimed.found)
-            reason = _unfit(manifest, place, blank(), log, now - delete_retention_seconds)
+            reason = _unfit(manifest, place, blank(), log, now - delete_retention_seconds) or _another_log(
+                manifest, log
+            )
             shard = None if reason else _restore(store, manifest, blank(), segment_rows)
         except Damaged as damage:
             reason = str(damage)
@@ -122,6 +129,16 @@ def _unfit(manifest: Manifest, place: Place, wanted: Shard, log: LogBounds, olde
     return next((reason for wrong, reason in checks if wrong), "")
 
 
+def _another_log(manifest: Manifest, log: LogBounds) -> str:
+    """Offsets of a topic that was created again may fit; its records are newer than the snapshot says."""
+    if log.first_since is None or manifest.newest_ms < 0:
+        return ""
+    first = log.first_since(manifest.newest_ms + 1)
+    if first is None or first >= manifest.next_offset:
+        return ""
+    return f"record {first} is newer than the snapshot that claims to hold it: the topic was created again"
+
+
 def _restore(store: ObjectStore, manifest: Manifest, shard: Shard, segment_rows: int) -> Shard:
     masks, deletes = decode_tombstones(manifest.state.key, fetch(store, manifest.state), manifest.segments)
     segments = [
@@ -129,7 +146,7 @@ def _restore(store: ObjectStore, manifest: Manifest, shard: Shard, segment_rows:
         for segment in manifest.segments
     ]
     shard.fingerprint, shard.dimension = manifest.encoder, manifest.dimension
-    shard.restore(list(zip(segments, masks, strict=True)), deletes, manifest.next_offset)
+    shard.restore(list(zip(segments, masks, strict=True)), deletes, manifest.next_offset, manifest.newest_ms)
     if shard.digest != manifest.digest or shard.live != manifest.live:
         raise Damaged(
             f"{manifest.state.key}: the restored shard has digest {shard.digest} and {shard.live} products, "

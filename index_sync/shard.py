@@ -10,12 +10,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
 
+from index_sync.digest import DIGEST_BITS, product_mark
 from index_sync.entry import (
     Change,
     Entry,
@@ -33,18 +33,23 @@ from index_sync.segment import GrowingSegment, Segment, Window, live_rows, seal
 from processors.errors import Poison
 from processors.values import Vector
 
-_DIGEST_BITS = 128
 _PRUNE_FROM = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What readers see. `next_offset`: every record below it is in `windows`; `digest` as in `Shard.digest`."""
+    """What readers see.
+
+    `next_offset`: every record below it is in `windows`. `digest` as in `Shard.digest`. `newest_ms`: the largest
+    timestamp (ms since the epoch) of all records below `next_offset`, -1 if unknown; a log in which such a record is
+    newer is another log.
+    """
 
     windows: tuple[Window, ...]
     next_offset: int
     live: int
     digest: int
+    newest_ms: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +136,13 @@ class Shard:
             self._publish(offset + 1)
         return changed
 
-    def apply_batch(self, changes: Iterable[Change], next_offset: int = 0) -> list[Refused]:
+    def apply_batch(self, changes: Iterable[Change], next_offset: int = 0, newest_ms: int = -1) -> list[Refused]:
         """Apply records in order and publish them at once; what can never be applied is returned, not raised.
 
         Args:
             changes: records of this partition.
             next_offset: where reading goes on, if beyond the last record (gaps that compaction left).
+            newest_ms: the largest timestamp of the records, and of those that were read but could not be decoded.
         """
         refused: list[Refused] = []
         with self._writing:
@@ -146,7 +152,7 @@ class Shard:
                 except Poison as error:
                     refused.append(Refused(change, error))
                 next_offset = max(next_offset, change.offset + 1)
-            self._publish(next_offset)
+            self._publish(next_offset, newest_ms)
         return refused
 
     def _apply(self, change: Change) -> bool:
@@ -189,7 +195,7 @@ class Shard:
         mark = product_mark(product_id, version, payload, half)
         # The rows stand before the location does: a reader of `lookup` never finds half a product.
         self._locations[product_id] = _Location(growing.uid, ordinal, version, mark)
-        self._digest = (self._digest + mark) % (1 << _DIGEST_BITS)
+        self._digest = (self._digest + mark) % (1 << DIGEST_BITS)
 
     def _forget(self, product_id: str, here: _Location) -> None:
         slot = self._slots[here.uid]
@@ -198,7 +204,7 @@ class Shard:
         first = slot.segment.columns.first
         slot.alive[first[here.ordinal] : first[here.ordinal + 1]] = False
         del self._locations[product_id]
-        self._digest = (self._digest - here.mark) % (1 << _DIGEST_BITS)
+        self._digest = (self._digest - here.mark) % (1 << DIGEST_BITS)
 
     def _turn_over(self) -> GrowingSegment:
         """A new growing segment. The full one is sealed, or (mostly dead) its live rows move into the new one."""
@@ -224,14 +230,15 @@ class Shard:
             old = self._locations[product_id]
             self._locations[product_id] = _Location(segment.uid, ordinal, old.version, old.mark)
 
-    def _publish(self, next_offset: int) -> None:
+    def _publish(self, next_offset: int, newest_ms: int = -1) -> None:
         next_offset = max(next_offset, self._state.next_offset)
         for uid in [uid for uid, slot in self._slots.items() if self._is_dead(slot)]:
             del self._slots[uid]
         windows = tuple(_window(slot) for slot in self._slots.values())
         for slot in self._slots.values():
             slot.shared = True
-        self._state = State(windows, next_offset, len(self._locations), self._digest)
+        newest_ms = max(newest_ms, self._state.newest_ms)
+        self._state = State(windows, next_offset, len(self._locations), self._digest, newest_ms)
         if len(self._deletes) >= self._prune_at:
             floor = self._floor()
             self._deletes = {key: version for key, version in self._deletes.items() if version > floor}
@@ -333,7 +340,11 @@ class Shard:
     # ------------------------------------------------------------------ restoring
 
     def restore(
-        self, parts: Sequence[tuple[Segment, NDArray[np.bool_]]], deletes: dict[str, int], next_offset: int
+        self,
+        parts: Sequence[tuple[Segment, NDArray[np.bool_]]],
+        deletes: dict[str, int],
+        next_offset: int,
+        newest_ms: int = -1,
     ) -> None:
         """Fill an empty shard from a snapshot: segments with their live rows, deletes, and where reading goes on.
 
@@ -341,6 +352,7 @@ class Shard:
             parts: segments in order, each with a boolean mask (rows,) of its live rows; one may be growing, the last.
             deletes: product → version of its delete.
             next_offset: the manifest's.
+            newest_ms: the manifest's.
         """
         with self._writing:
             for segment, alive in parts:
@@ -352,7 +364,7 @@ class Shard:
                 self._locate(segment, alive)
             self._uids = count(1 + max((segment.uid for segment, _ in parts), default=-1))
             self._deletes = dict(deletes)
-            self._publish(next_offset)
+            self._publish(next_offset, newest_ms)
 
     def _locate(self, segment: Segment, alive: NDArray[np.bool_]) -> None:
         columns = segment.columns
@@ -363,18 +375,7 @@ class Shard:
                 payload = columns.payload(ordinal)
                 mark = product_mark(product_id, version, payload, segment.vectors(start, stop))
                 self._locations[product_id] = _Location(segment.uid, ordinal, version, mark)
-                self._digest = (self._digest + mark) % (1 << _DIGEST_BITS)
-
-
-def product_mark(product_id: str, version: int, payload: Payload, vectors: Half) -> int:
-    """What one live product adds to the digest: BLAKE2b-128 over id, version, and each view's id and vector."""
-    state = blake2b(digest_size=_DIGEST_BITS // 8)
-    name = product_id.encode()
-    state.update(len(name).to_bytes(4, "little") + name + version.to_bytes(8, "little"))
-    for view, vector in zip(payload.views, vectors, strict=True):
-        label = view.id.encode()
-        state.update(len(label).to_bytes(4, "little") + label + vector.astype("<f2").tobytes())
-    return int.from_bytes(state.digest(), "little")
+                self._digest = (self._digest + mark) % (1 << DIGEST_BITS)
 
 
 def _window(slot: _Slot) -> Window:

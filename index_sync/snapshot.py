@@ -158,6 +158,7 @@ class SnapshotWriter:
             live=cut.state.live,
             digest=f"{cut.state.digest:032x}",
             created_at=now,
+            newest_ms=cut.state.newest_ms,
         )
         self._point_to(manifest)
         self._stored = {segment.uid: segment for segment in segments}

@@ -29,7 +29,7 @@ from aiokafka.errors import (
 from index_sync.recovery import LogBounds
 from index_sync.snapshot import Fenced
 from infra.store import ObjectStore
-from processors.errors import Fatal
+from processors.errors import Fatal, Retryable
 from streams import topics
 from streams.engine.backoff import Backoff
 from streams.engine.failures import Failure
@@ -47,6 +47,8 @@ log = structlog.get_logger("weft.index")
 POLL_MS = 200
 BATCH = 1000
 LAST_SNAPSHOT_SECONDS = 15.0
+STUCK_SECONDS = 5.0
+ASK_SECONDS = 60.0
 
 
 class IndexRole:
@@ -124,11 +126,13 @@ class IndexRole:
         consumer = hands.consumer
         attempt = 0
         while not self._stop.is_set():
-            # Taken before the read: what a shard gets was read after its seek, never before.
-            ready = dict(self._held)
             try:
-                batches = await consumer.getmany(timeout_ms=POLL_MS, max_records=BATCH)
+                # Without the limit a group that is never dealt (broker away) would hold up the shutdown.
+                async with asyncio.timeout(STUCK_SECONDS):
+                    batches = await consumer.getmany(timeout_ms=POLL_MS, max_records=BATCH)
                 attempt = 0
+            except TimeoutError:
+                continue
             except OffsetOutOfRangeError as error:
                 self._lost(hands, error)
                 continue
@@ -138,21 +142,26 @@ class IndexRole:
                 attempt += 1
                 await self._wait_or_raise("items", error, attempt)
                 continue
-            for partition, held in ready.items():
-                address = TopicPartition(topics.ITEMS, partition)
+            # No pause since the consumer gave the records out: they belong to the shards held now. What was read
+            # before a shard's seek came while it was not held, and is read again.
+            for held in list(self._held.values()):
+                address = TopicPartition(topics.ITEMS, held.partition)
                 messages = [_message(record) for record in batches.get(address, ())]
-                position = await self._position(consumer, address) if self._held.get(partition) is held else 0
+                position = await self._position(consumer, address, held)
                 if messages or position > held.shard.next_offset:
                     await self._keeper.apply(held, messages, position)
             self._tell_ready()
 
-    async def _position(self, consumer: Any, address: TopicPartition) -> int:
+    async def _position(self, consumer: Any, address: TopicPartition, held: Held) -> int:
         """Where the next read begins: past gaps at the end of the log, which hold no records to tell of them."""
+        if self._held.get(held.partition) is not held:
+            return 0
         try:
             position: int = await consumer.position(address)
         except (IllegalStateError, KafkaError):
-            return 0  # revoked meanwhile
-        return position
+            return 0
+        # Revoked or sought anew while waiting: then it is no position of this shard.
+        return position if self._held.get(held.partition) is held else 0
 
     def assigned(self, hands: _Hands, partitions: Sequence[int]) -> None:
         """The group dealt: hold every partition still until its shard is recovered."""
@@ -202,7 +211,7 @@ class IndexRole:
             try:
                 low = await consumer.beginning_offsets([address])
                 end = await consumer.end_offsets([address])
-                return LogBounds(low[address], end[address])
+                return LogBounds(low[address], end[address], first_since=_first_since(consumer, address))
             except KafkaError as error:
                 attempt += 1
                 await self._wait_or_raise("bounds", error, attempt)
@@ -354,6 +363,22 @@ def _message(record: Any) -> Message:
         tuple(record.headers),
         record.timestamp,
     )
+
+
+def _first_since(consumer: Any, address: TopicPartition) -> Callable[[int], int | None]:
+    """Ask the broker from another thread for the first offset since a timestamp."""
+    loop = asyncio.get_running_loop()
+
+    def ask(timestamp_ms: int) -> int | None:
+        asked = asyncio.run_coroutine_threadsafe(consumer.offsets_for_times({address: timestamp_ms}), loop)
+        try:
+            found = asked.result(ASK_SECONDS)[address]
+        except (KafkaError, TimeoutError) as error:
+            asked.cancel()
+            raise Retryable(f"the broker did not say which record came first since {timestamp_ms}: {error}") from error
+        return None if found is None else int(found.offset)
+
+    return ask
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -244,6 +244,7 @@ def _apply(shard: Shard, messages: Sequence[Message], next_offset: int) -> list[
         except Poison as error:
             failures.append(Failure(message, STAGE, error, 1))
     last = messages[-1].offset + 1 if messages else 0
-    refused = shard.apply_batch(changes, max(next_offset, last))
+    newest = max((message.timestamp_ms for message in messages), default=-1)
+    refused = shard.apply_batch(changes, max(next_offset, last), newest)
     failures += [Failure(by_offset[r.change.offset], STAGE, r.error, 1) for r in refused]
     return failures

@@ -265,6 +265,27 @@ def test_a_snapshot_that_the_log_does_not_continue_is_not_used(
     assert (back.seek, back.shard.live) == (low, 0)
 
 
+@pytest.mark.parametrize(("first", "rebuilt"), [(None, False), (152, False), (151, True), (0, True)])
+def test_records_newer_than_the_snapshot_below_its_offset_are_another_log(first: int | None, rebuilt: bool) -> None:
+    """A topic created again and filled past the old offset: offsets fit, timestamps do not."""
+    store = MemoryObjects()
+    shard, writer, _ = _filled(store)
+    shard.apply_batch((), newest_ms=5000)
+    shard.apply_batch((), newest_ms=4000)
+    writer.save(shard.cut(), NOW)
+    asked: list[int] = []
+
+    def first_since(timestamp_ms: int) -> int | None:
+        asked.append(timestamp_ms)
+        return first
+
+    log = LogBounds(0, 1000, first_since=first_since)
+    back = recover(store, PLACE, _blank, log, owner="again", now=NOW, segment_rows=64)
+    assert asked == [5001]
+    assert bool(back.reason) == rebuilt
+    assert back.shard.state.newest_ms == (-1 if rebuilt else 5000)
+
+
 def test_an_old_snapshot_of_a_quiet_topic_is_still_good() -> None:
     """Nothing was written since, so nothing can have been compacted away."""
     store = MemoryObjects()

@@ -1,0 +1,370 @@
+"""The index role on a real Kafka: probes in, hits out, over restarts, rebalances and outages."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import count
+
+import numpy as np
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from index_sync.manifest import Manifest, Place, decode_current, decode_manifest
+from infra.broker import EmbeddedBroker
+from infra.broker_jars import Classpath
+from infra.settings import Settings
+from infra.store import NotFound
+from processors.errors import Retryable
+from processors.values import Colour, Garment, Metadata
+from streams import codecs, topics
+from streams.admin import create_topics, list_topics
+from streams.client_options import client_options
+from streams.dead_letters import dead_letters
+from streams.engine.observer import NullObserver
+from streams.producer import KafkaSender, open_producer
+from streams.records import Answer, Found, Hits, Item, LookupProbe, SearchProbe, Source, View
+from streams.roles.index import IndexConfig, IndexRole
+from tests.fakes.index_items import ENCODER, MemoryObjects, unit
+
+pytestmark = pytest.mark.integration
+
+PARTITIONS = 3
+_ids = count()
+
+
+def _item(product_id: str, seed: int, colour: str = "red", encoder: str = ENCODER) -> Item:
+    garment = Garment("g0", "dress", (0, 0, 5, 5), 0.9, (Colour(colour, "#ff0000", 1.0),))
+    views = (View("whole", "dress", unit(seed).tobytes()), View("g0", "dress", unit(seed + 10_000).tobytes()))
+    source = Source(topics.UPLOADS, 0, 0)
+    return Item(product_id, "file:///i.jpg", 9, 9, (garment,), views, Metadata(), encoder, 8, "d", source, "0")
+
+
+class Bench:
+    """A broker with the topics, a store, and a client that writes items and asks probes."""
+
+    def __init__(self, settings: Settings, sender: KafkaSender, hits: AIOKafkaConsumer, dead: AIOKafkaConsumer) -> None:
+        self.settings = settings
+        self.store = MemoryObjects()
+        self._sender = sender
+        self._hits = hits
+        self.dead = dead
+
+    async def put(self, product_id: str, value: Item | bytes | None) -> tuple[int, int]:
+        """Write one item; returns partition and offset."""
+        data = codecs.encode(value) if isinstance(value, Item) else value
+        sent = await (await self._sender.send(topics.ITEMS, key=product_id.encode(), value=data))
+        return sent.partition, sent.offset  # type: ignore[attr-defined]
+
+    async def ask(
+        self,
+        probe: SearchProbe | LookupProbe,
+        answers: int = PARTITIONS,
+        sent: Callable[[], Awaitable[None]] | None = None,
+    ) -> dict[int, Answer]:
+        """Send a probe and gather answers of so many partitions, until two seconds past its deadline."""
+        delivery = await self._sender.send(topics.PROBES, key=probe.query_id.encode(), value=codecs.encode(probe))
+        await delivery
+        if sent is not None:
+            await sent()
+        return await self.gather(probe, answers)
+
+    async def gather(self, probe: SearchProbe | LookupProbe, answers: int) -> dict[int, Answer]:
+        found: dict[int, Answer] = {}
+        try:
+            async with asyncio.timeout(max(probe.deadline - time.time(), 0) + 2):
+                while len(found) < answers:
+                    answer = codecs.decode_answer((await self._hits.getone()).value)
+                    if answer.query_id == probe.query_id:
+                        found[answer.partition] = answer
+        except TimeoutError:
+            pass
+        return found
+
+    async def search(
+        self,
+        seed: int,
+        seconds: float = 20.0,
+        top_k: int = 5,
+        min_offsets: dict[int, int] | None = None,
+        **more: object,
+    ) -> dict[int, Hits]:
+        probe = search_probe(seed, seconds, top_k, min_offsets)
+        answers = await self.ask(probe)
+        return {p: a for p, a in answers.items() if isinstance(a, Hits)}
+
+    @asynccontextmanager
+    async def role(self, owner: str = "", **options: float) -> AsyncIterator[asyncio.Event]:
+        """A running worker; yields its "ready" event, and stops it in good order."""
+        stop, ready = asyncio.Event(), asyncio.Event()
+        config = IndexConfig(owner or f"worker-{next(_ids)}", ENCODER, 8, **options)  # type: ignore[arg-type]
+        role = IndexRole(
+            config,
+            store=self.store,
+            sender=self._sender,
+            dead_letter=dead_letters(self._sender),
+            kafka=client_options(self.settings),
+            observer=NullObserver(),
+            ready=ready.set,
+        )
+        running = asyncio.create_task(role.run(stop))
+        try:
+            yield ready
+        finally:
+            stop.set()
+            await running
+
+    def epochs(self) -> list[int]:
+        """How often each partition was claimed."""
+        places = [Place("catalog", "g-0001", topics.ITEMS, partition) for partition in range(PARTITIONS)]
+        return [decode_current("", self.store.get(place.current)).epoch for place in places]
+
+    def manifests(self) -> dict[int, Manifest]:
+        """The latest manifest of each partition."""
+        found: dict[int, Manifest] = {}
+        for partition in range(PARTITIONS):
+            place = Place("catalog", "g-0001", topics.ITEMS, partition)
+            try:
+                current = decode_current("", self.store.get(place.current))
+            except NotFound:
+                continue
+            if current.manifest is not None:
+                found[partition] = decode_manifest("", self.store.get(current.manifest.key))
+        return found
+
+
+def search_probe(seed: int, seconds: float, top_k: int = 5, min_offsets: dict[int, int] | None = None) -> SearchProbe:
+    return SearchProbe(
+        query_id=f"q-{next(_ids)}",
+        vector=unit(seed).tobytes(),
+        encoder=ENCODER,
+        top_k=top_k,
+        deadline=time.time() + seconds,
+        min_offsets={f"{topics.ITEMS}-{p}": offset for p, offset in (min_offsets or {}).items()},
+    )
+
+
+def found(answers: dict[int, Hits]) -> list[str]:
+    """Products of all answers, best first."""
+    hits = [hit for answer in answers.values() for hit in answer.hits]
+    return [hit.product_id for hit in sorted(hits, key=lambda hit: -hit.score)]
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory, kafka_classpath: Classpath) -> Iterator[EmbeddedBroker]:
+    """One broker for this module; each `bench` begins with topics created anew."""
+    with EmbeddedBroker(tmp_path_factory.mktemp("index-kafka"), classpath=kafka_classpath) as started:
+        yield started
+
+
+async def _create_again(settings: Settings) -> None:
+    there = [state.name for state in await list_topics(settings)]
+    admin = AIOKafkaAdminClient(**client_options(settings))
+    await admin.start()
+    try:
+        if there:
+            await admin.delete_topics(there)
+        while any(state.name in there for state in await list_topics(settings)):  # noqa: ASYNC110 - it is far away
+            await asyncio.sleep(0.05)
+    finally:
+        await admin.close()
+    await create_topics(settings)
+
+
+@asynccontextmanager
+async def bench(bootstrap: str) -> AsyncIterator[Bench]:
+    settings = Settings(bootstrap_servers=bootstrap, partitions=PARTITIONS)
+    await _create_again(settings)
+    async with AsyncExitStack() as stack:
+        sender = await stack.enter_async_context(open_producer(settings))
+        consumers = []
+        for topic in (topics.HITS, topics.DEAD_LETTERS):
+            consumer = AIOKafkaConsumer(**client_options(settings), auto_offset_reset="earliest")
+            await stack.enter_async_context(consumer)
+            partitions = 1 if topic == topics.HITS else PARTITIONS
+            consumer.assign([TopicPartition(topic, p) for p in range(partitions)])
+            consumers.append(consumer)
+        yield Bench(settings, sender, *consumers)
+
+
+async def test_items_are_searchable_until_they_are_deleted(broker: EmbeddedBroker) -> None:
+    """Upsert, replace, delete, filter and look up, each seen by a probe that waits for the write's own offset."""
+    async with bench(broker.bootstrap) as b, b.role() as ready:
+        ends: dict[int, int] = {}
+
+        async def put(product_id: str, value: Item | None) -> None:
+            partition, offset = await b.put(product_id, value)
+            ends[partition] = offset + 1
+
+        for i in range(60):
+            await put(f"p{i}", _item(f"p{i}", i, "navy" if i % 2 else "red"))
+        answers = await b.search(7, min_offsets=ends)
+        assert found(answers)[0] == "p7"
+        assert {p: a.applied_offset for p, a in answers.items()} == ends
+        assert all(a.fresh and a.of == PARTITIONS and a.generation == "g-0001" for a in answers.values())
+        await put("p7", _item("p7", 500))
+        await put("p8", None)
+        answers = await b.search(7, min_offsets=ends)
+        assert found(answers)[0] != "p7"
+        assert "p8" not in found(await b.search(8, top_k=60, min_offsets=ends))
+        assert found(await b.search(500, min_offsets=ends))[0] == "p7"
+        look = LookupProbe("look", "p7", time.time() + 20)
+        holders = [a for a in (await b.ask(look)).values() if isinstance(a, Found) and a.vector]
+        assert len(holders) == 1
+        assert np.allclose(np.frombuffer(holders[0].vector or b"", "<f4"), unit(500), atol=1e-3)
+        assert holders[0].facets == {"category": "dress", "colour": "red"}
+        assert ready.is_set()
+
+
+async def test_a_bad_item_goes_to_the_dead_letters_and_stops_nothing(broker: EmbeddedBroker) -> None:
+    """Undecodable, of another encoder: dead-lettered with the cause; what follows is searchable."""
+    async with bench(broker.bootstrap) as b, b.role():
+        await b.put("x", b"garbage")
+        await b.put("x", _item("x", 1, encoder="sha256:other"))
+        partition, offset = await b.put("x", _item("x", 2))
+        answers = await b.search(2, min_offsets={partition: offset + 1})
+        assert found(answers) == ["x"]
+        letters = [await b.dead.getone() for _ in range(2)]
+        causes = [dict(letter.headers)["__connect.errors.exception.message"].decode() for letter in letters]
+        assert any("sha256:other" in cause for cause in causes)
+        assert [letter.key for letter in letters] == [b"x", b"x"]
+        assert b"garbage" in [letter.value for letter in letters]
+
+
+async def test_an_offset_that_does_not_come_is_answered_in_time_and_said(broker: EmbeddedBroker) -> None:
+    """The shard whose offset is not reached answers `fresh: false` before the deadline; the others at once."""
+    async with bench(broker.bootstrap) as b, b.role() as ready:
+        await ready.wait()
+        partition, offset = await b.put("p", _item("p", 1))
+        await b.search(1, min_offsets={partition: offset + 1})
+        started = time.time()
+        answers = await b.search(1, seconds=1.5, min_offsets={partition: offset + 100})
+        assert time.time() - started < 1.5
+        assert {p: a.fresh for p, a in answers.items()} == {p: p != partition for p in range(PARTITIONS)}
+        assert found(answers) == ["p"]
+
+
+async def test_a_restart_goes_on_from_the_snapshot(broker: EmbeddedBroker) -> None:
+    """The second worker restores what the first one saved, to the same digest, and replays only what came after."""
+    async with bench(broker.bootstrap) as b:
+        ends: dict[int, int] = {}
+        for i in range(40):
+            partition, offset = await b.put(f"p{i}", _item(f"p{i}", i))
+            ends[partition] = offset + 1
+        async with b.role() as ready:
+            await ready.wait()
+        first = b.manifests()
+        assert {p: m.next_offset for p, m in first.items()} == ends
+        partition, offset = await b.put("p1", None)
+        b.store.writes.clear()
+        async with b.role():
+            answers = await b.search(1, top_k=40, min_offsets={partition: offset + 1})
+            assert sorted(found(answers)) == sorted(f"p{i}" for i in range(40) if i != 1)
+        second = b.manifests()
+        assert second[partition].live == first[partition].live - 1
+        assert second[partition].epoch == first[partition].epoch + 1
+        # Nothing was replayed: the rows lie in the objects of the first worker, only tombstones were written.
+        assert second[partition].segments == first[partition].segments
+        assert {p: m.digest for p, m in second.items() if p != partition} == {
+            p: m.digest for p, m in first.items() if p != partition
+        }
+
+
+async def test_a_probe_sent_before_the_worker_was_up_is_answered(broker: EmbeddedBroker) -> None:
+    """Nobody was there when it came; its deadline has not passed when somebody is. An expired one gets no answer."""
+    async with bench(broker.bootstrap) as b:
+        await b.put("p", _item("p", 1))
+        expired = search_probe(1, -1.0)
+        early = search_probe(1, 30.0)
+        assert await b.ask(expired, answers=1) == {}
+        role = AsyncExitStack()
+
+        async def start() -> None:
+            await role.enter_async_context(b.role())
+
+        async with role:
+            answers = await b.ask(early, sent=start)
+            assert set(answers) == set(range(PARTITIONS))
+        assert await b.gather(expired, answers=1) == {}
+
+
+async def test_two_workers_share_the_partitions_and_one_leaves(broker: EmbeddedBroker) -> None:
+    """Each partition is answered for by its holder; after one worker leaves, the other has all of them, unchanged."""
+    async with bench(broker.bootstrap) as b, b.role() as one:
+        ends: dict[int, int] = {}
+        for i in range(30):
+            partition, offset = await b.put(f"p{i}", _item(f"p{i}", i))
+            ends[partition] = offset + 1
+        await one.wait()
+        before = await b.search(3, top_k=30, min_offsets=ends)
+        async with b.role() as two:
+            await two.wait()
+            during = await b.search(3, top_k=30, min_offsets=ends)
+        after = await b.search(3, top_k=30, min_offsets=ends)
+        assert found(before) == found(during) == found(after)
+        assert len(found(before)) == 30
+        # The epochs tell that partitions changed hands.
+        assert sum(b.epochs()) > PARTITIONS
+
+
+async def test_a_store_that_is_away_costs_only_time(broker: EmbeddedBroker) -> None:
+    """Away at the start, then away at a snapshot: searches wait or go on; afterwards everything is saved."""
+    async with bench(broker.bootstrap) as b:
+        partition, offset = await b.put("p", _item("p", 1))
+        b.store.away = Retryable("store down")
+        role = AsyncExitStack()
+
+        async def start_and_heal() -> None:
+            ready = await role.enter_async_context(b.role(snapshot_seconds=0.1))
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(5.0):
+                    await ready.wait()
+            b.store.away = None
+
+        async with role:
+            answers = await b.ask(search_probe(1, 30.0, min_offsets={partition: offset + 1}), sent=start_and_heal)
+            assert set(answers) == set(range(PARTITIONS))
+            b.store.away = Retryable("store down")
+            partition, offset = await b.put("p", _item("p", 2))
+            assert found(await b.search(2, min_offsets={partition: offset + 1})) == ["p"]
+            b.store.away = None
+        assert b.manifests()[partition].next_offset == offset + 1
+
+
+async def test_a_broker_that_is_away_costs_only_time(broker: EmbeddedBroker) -> None:
+    """Killed for some seconds under a running worker: afterwards items are indexed and probes answered as before."""
+    async with bench(broker.bootstrap) as b, b.role() as ready:
+        partition, offset = await b.put("a", _item("a", 1))
+        await ready.wait()
+        await b.search(1, min_offsets={partition: offset + 1})
+        await asyncio.to_thread(broker.kill)
+        await asyncio.sleep(3)  # the outage itself, not a wait for anything to settle
+        await asyncio.to_thread(broker.start)
+        partition, offset = await b.put("b", _item("b", 2))
+        answers = await b.search(2, seconds=60.0, min_offsets={partition: offset + 1})
+        assert set(answers) == set(range(PARTITIONS))
+        assert sorted(found(answers)) == ["a", "b"]
+
+
+@pytest.mark.parametrize("products", [1, 200])
+async def test_a_topic_created_again_is_indexed_anew(broker: EmbeddedBroker, products: int) -> None:
+    """The snapshot is of a log that is gone: nothing of it is served, whether the new log is shorter or longer."""
+    async with bench(broker.bootstrap) as b:
+        for i in range(20):
+            await b.put(f"old{i}", _item(f"old{i}", i))
+        async with b.role() as ready:
+            await ready.wait()
+        assert set(b.manifests()) == set(range(PARTITIONS))
+        store = b.store
+    async with bench(broker.bootstrap) as b:
+        b.store = store
+        ends: dict[int, int] = {}
+        for i in range(products):
+            partition, offset = await b.put(f"new{i}", _item(f"new{i}", i))
+            ends[partition] = offset + 1
+        async with b.role():
+            answers = await b.search(0, top_k=300, min_offsets=ends)
+            assert sorted(found(answers)) == sorted(f"new{i}" for i in range(products))
