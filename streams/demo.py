@@ -16,6 +16,7 @@ from infra.stores import open_store
 from processors.errors import Poison
 from streams import topics
 from streams.client import Client, new_query_id
+from streams.contact_sheet import Asked, write_sheet
 from streams.demo_queries import Ask, choose
 from streams.ingest import Ingest, Outcome, Photo, Refused
 from streams.records import Caption, ImageRef, Query, Result
@@ -170,3 +171,16 @@ def write(demo: Demo, out: Path) -> None:
     (out / "captions.jsonl").write_bytes(b"".join(msgspec.json.encode(c) + b"\n" for c in demo.captions))
     (out / "results.jsonl").write_bytes(b"".join(msgspec.json.encode(a.result) + b"\n" for a in demo.answers))
     (out / "report.json").write_bytes(msgspec.json.encode(demo.report) + b"\n")
+
+
+def draw_sheet(demo: Demo, out: Path) -> Path:
+    """The contact sheet: everything in one picture."""
+    sheet = out / "contact-sheet.png"
+    write_sheet(
+        sheet,
+        {photo.product_id: photo.path for photo in demo.photos},
+        demo.captions,
+        {refused.product_id: f"{refused.stage}: {refused.cause}" for refused in demo.refused},
+        [Asked(answer.ask.product_id, answer.ask.text, answer.result) for answer in demo.answers],
+    )
+    return sheet

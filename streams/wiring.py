@@ -6,7 +6,7 @@ import asyncio
 import socket
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -214,7 +214,7 @@ async def run_index(parts: Parts, ready: Ready) -> None:
     await role.run(parts.stop)
 
 
-RUN: dict[str, Callable[[Parts, Ready], Awaitable[None]]] = {
+RUN: dict[str, Callable[[Parts, Ready], Coroutine[Any, Any, None]]] = {
     "enrich": run_enrich,
     "caption": run_caption,
     "index": run_index,

@@ -181,6 +181,7 @@ class Compose:
             image = self.images.prepare(pixels)
         edit = fusion.parse_edit(asked.query.text or "")
         captions = fusion.captions_for(facets, edit) if facets and edit.text else None
+        texts: tuple[Ready, ...]
         if captions is not None:
             texts = (self.texts.prepare(captions[1]), self.texts.prepare(captions[0]))
         else:
