@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import TypeVar
 
 import certifi
@@ -56,6 +57,7 @@ class S3Address:
     prefix: str = ""
     region: str = "us-east-1"
     secure: bool = True
+    cafile: Path | None = None  # CA certificates (PEM) instead of the public ones
     connect_seconds: float = 5.0
     read_seconds: float = 30.0
 
@@ -78,9 +80,10 @@ class S3Store(ObjectStore):
             timeout=urllib3.Timeout(connect=address.connect_seconds, read=address.read_seconds),
             maxsize=32,
             cert_reqs="CERT_REQUIRED",
-            ca_certs=certifi.where(),
-            # One more try for a connection that the server closed while it was idle; all other retries are the caller's.
-            retries=urllib3.Retry(total=1, connect=0, backoff_factor=0.0, status=0, redirect=0),
+            ca_certs=str(address.cafile) if address.cafile else certifi.where(),
+            # One more try for a connection that the server closed while it was idle; all other retries, and the wait
+            # that a busy server asks for, are the caller's.
+            retries=urllib3.Retry(total=1, connect=0, status=0, redirect=0, respect_retry_after_header=False),
         )
         self._client = Minio(
             address.endpoint,

@@ -38,6 +38,9 @@ class Settings(BaseSettings):
     )
     s3_endpoint: str = Field("", description="host:port of an S3 server other than AWS, e.g. 127.0.0.1:9000.")
     s3_secure: bool = Field(True, description="Use TLS towards the S3 server.")
+    s3_cafile: Path | None = Field(
+        None, description="CA certificates (PEM) the S3 server is checked against; empty: the public ones."
+    )
     s3_region: str = Field("us-east-1", description="Region of the bucket.")
     s3_access_key: SecretStr = Field(SecretStr(""), description="S3 access key.")
     s3_secret_key: SecretStr = Field(SecretStr(""), description="S3 secret key.")

@@ -31,6 +31,7 @@ def open_store(settings: Settings) -> ObjectStore:
             prefix=parts.path,
             region=settings.s3_region,
             secure=settings.s3_secure,
+            cafile=settings.s3_cafile,
         )
         return S3Store(
             address,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import traceback
 from collections.abc import Callable
 
@@ -107,3 +108,49 @@ def test_settings_open_an_s3_store(s3: S3Server) -> None:
     store.put("a/b", b"1")
     assert store.uri("a/b") == "s3://from-settings/pre/fix/a/b"
     assert list(open_store(settings).list()) == ["a/b"]
+
+
+ANSWERS = {
+    "busy": b"HTTP/1.1 503 Busy\r\nRetry-After: 60\r\nContent-Type: application/xml\r\nContent-Length: 46\r\n\r\n"
+    b"<Error><Code>SlowDown</Code><Message/></Error>",
+    "gateway": b"HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\nContent-Length: 4\r\n\r\nOops",
+    "not S3": b"HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\nContent-Length: 4\r\n\r\nOops",
+    "cut": b"HTTP/1.1 200 OK\r\nETag: x\r\nContent-Length: 100\r\n\r\nOops",
+    "hang up": b"",
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+@pytest.mark.parametrize("name", ["put", "create", "get"])
+def test_nonsense_is_retryable_at_once(name: str, answer: str) -> None:
+    """A busy server, a gateway's page, an answer that is cut: Retryable, without waiting and without a signature."""
+    if (name, answer) in {("put", "cut"), ("create", "cut")}:
+        return  # the head of the answer says that it was written, and that is all a write needs
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        threading.Thread(target=_answer_all, args=(listening, ANSWERS[answer]), daemon=True).start()
+        store = S3Store(S3Address(f"127.0.0.1:{port}", "bucket", secure=False), access_key="AKIATEST", secret_key="s3c")
+        with pytest.raises(Retryable) as caught:
+            CALLS[name](store)
+        listening.shutdown(socket.SHUT_RDWR)
+    assert "X-Amz" not in "".join(traceback.format_exception(caught.value))
+
+
+def _answer_all(listening: socket.socket, answer: bytes) -> None:
+    while True:
+        try:
+            connection, _ = listening.accept()
+        except OSError:  # the test is over
+            return
+        with connection:
+            request = b""
+            while b"\r\n\r\n" not in request:
+                request += connection.recv(65536)
+            connection.sendall(answer)
+
+
+@pytest.mark.parametrize("url", ["/folder", "http://host/bucket", "s3:///prefix", "file://host/folder", "memory://x"])
+def test_an_address_that_is_no_store_is_fatal(url: str) -> None:
+    """A misspelt WEFT_STORE_URL is told with its value."""
+    with pytest.raises(Fatal, match=r"WEFT_STORE_URL is .* must be file:///folder or s3://bucket/prefix"):
+        open_store(Settings(store_url=url))

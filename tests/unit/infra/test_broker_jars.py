@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.broker import main
 from infra.broker_jars import Classpath, fetch_jars
 from processors.errors import Fatal
 
@@ -94,3 +95,11 @@ def test_a_folder_of_ones_own(tmp_path: Path, kafka_classpath: Classpath) -> Non
     assert not (tmp_path / "unused").exists()
     with pytest.raises(Fatal, match=r"WEFT_KAFKA_JARS\) lacks the jars kafka_2\.13-"):
         fetch_jars(folder=tmp_path / "unused")
+
+
+def test_the_command_line_fetches_ahead(kafka_classpath: Classpath, capsys: pytest.CaptureFixture[str]) -> None:
+    """`python -m infra.broker fetch` says how many jars are where; anything else is a usage error."""
+    assert main(["fetch"]) == 0
+    assert capsys.readouterr().out.startswith(f"{len(kafka_classpath.jars)} jars in ")
+    assert main([]) == 2
+    assert "usage" in capsys.readouterr().err
