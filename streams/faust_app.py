@@ -23,8 +23,6 @@ from streams.engine.pipeline import Pipeline
 
 log = structlog.get_logger(__name__)
 
-# Events that wait between Faust and the pipeline. Small, because nobody counts their bytes.
-_BUFFERED_EVENTS = 32
 _COMMIT_SECONDS = 0.5
 _SESSION_SECONDS = 10.0
 _REBALANCE_SECONDS = 60.0
@@ -111,9 +109,6 @@ class _Reader:
         self._app.consumer.unacked.clear()
 
     async def _read(self, channel: Any) -> None:
-        # A full queue makes Faust wait in `put`. Its own way, pausing partitions under "pressure", sleeps a whole
-        # second each time every partition is paused.
-        channel.queue.pressure_high_size = 2**31
         async for event in channel:
             if self._closed or self._stale(event.message):
                 # Not acknowledged: the next owner of its partition, or we after the rebalance, get it again.
@@ -157,10 +152,20 @@ def _message(message: Any) -> Message:
 def _build_app(group: str, settings: Settings) -> Any:
     import faust
 
+    from streams.faust_buffer import MAX_EVENTS, EventBuffer
+
     class RoleApp(faust.App):  # type: ignore[misc]
         """One role. Writes nothing to disk, and waits for a bounded time when partitions are revoked."""
 
         on_revocation_stuck: Callable[[], None]
+
+        def FlowControlQueue(  # noqa: N802  (Faust's factory of the channel's queue)
+            self,
+            maxsize: int | None = None,
+            *,
+            clear_on_resume: bool = False,  # noqa: ARG002
+        ) -> EventBuffer:
+            return EventBuffer(flow_control=self.flow_control, clear_on_resume=clear_on_resume)
 
         def _create_directories(self) -> None:
             """No tables, so no folder in the working directory."""
@@ -186,13 +191,12 @@ def _build_app(group: str, settings: Settings) -> Any:
         topic_allow_declare=False,
         topic_disable_leader=True,
         stream_wait_empty=True,
-        stream_buffer_maxsize=_BUFFERED_EVENTS,
         broker_commit_interval=_COMMIT_SECONDS,
         broker_commit_every=1000,
         broker_session_timeout=_SESSION_SECONDS,
         broker_heartbeat_interval=_SESSION_SECONDS / 4,
         broker_rebalance_timeout=_REBALANCE_SECONDS,
-        broker_max_poll_records=_BUFFERED_EVENTS,
+        broker_max_poll_records=MAX_EVENTS,
         consumer_auto_offset_reset="earliest",
     )
 

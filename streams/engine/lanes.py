@@ -119,7 +119,7 @@ class Lane(Generic[R]):
     async def _delivered(self, entry: Entry[R]) -> None:
         attempt = 0
         while True:
-            error = _first_error(await asyncio.gather(*entry.deliveries, return_exceptions=True))
+            error = await _first_error(entry.deliveries)
             if error is None or self._revoked:
                 return
             attempt += 1
@@ -148,16 +148,21 @@ class Lane(Generic[R]):
         entry.outcome = failed
 
 
-def _first_error(results: Iterable[object]) -> Exception | None:
-    for result in results:
-        if isinstance(result, asyncio.CancelledError):
+async def _first_error(deliveries: Iterable[asyncio.Future[object]]) -> Exception | None:
+    """Wait for all; the first exception, or None. (Not `gather`: it costs more than all the rest of a delivery.)"""
+    error: Exception | None = None
+    for delivery in deliveries:
+        try:
+            await delivery
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
             # The producer was closed under us: not delivered.
-            return ConnectionError("the delivery was cancelled")
-        if isinstance(result, BaseException):
-            if not isinstance(result, Exception):
-                raise result
-            return result
-    return None
+            error = error or ConnectionError("the delivery was cancelled")
+        except Exception as failed:  # noqa: BLE001  (classified by the caller)
+            error = error or failed
+    return error
 
 
 def _ignore(deliveries: Iterable[asyncio.Future[object]]) -> None:
