@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 
 from processors import caption_phrases as phrases
-from processors.evidence import attribute, colours, stateable, worth_stating
+from processors.evidence import attribute, colours, worth_stating
 from processors.values import Evidence, Garment
 from processors.vocabulary import CATEGORY_NOUNS, clean
 
@@ -37,7 +37,7 @@ def training_text(evidence: Evidence, tone: str, seed: int) -> str:
 
 def _draft(evidence: Evidence, tone: str, seed: int) -> tuple[str, tuple[str, ...]]:
     rng = random.Random(f"{tone}:{seed}")
-    garments = tuple(g for g in worth_stating(evidence) if stateable("category", g.category))
+    garments = worth_stating(evidence)
     if not garments:
         lead = _expand(rng.choice(phrases.NEUTRAL_LEADS[tone]), rng)
         return f"{lead} {_closer(tone, rng)}", _neutral_tags(tone, rng, rng.randint(8, 10))

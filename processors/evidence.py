@@ -80,12 +80,12 @@ def attribute(garment: Garment, facet: str) -> str:
 
 
 def worth_stating(evidence: Evidence) -> tuple[Garment, ...]:
-    """Up to four garments, one of a kind: two shoes of the same colour are one pair in a sentence."""
+    """Up to four garments with a printable name, one of a kind: two shoes of one colour are one pair in a sentence."""
     kept: list[Garment] = []
     seen: set[tuple[str, tuple[str, ...]]] = set()
     for garment in evidence.garments:
         key = (garment.category, colours(garment))
-        if key not in seen:
+        if key not in seen and stateable("category", garment.category):
             seen.add(key)
             kept.append(garment)
     return tuple(kept[:RENDERED_GARMENTS])

@@ -1,0 +1,220 @@
+"""The transformers writer on a tiny random Llama: batching, seeding, stopping, adapters, quantisation."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from models.hashes import sha256_of
+from models.hf_writer import HfWriter, LoraHeader, save_adapter
+from models.ports import WriterRequest
+from processors.captions import PROMPT_FINGERPRINT
+from processors.errors import Fatal
+from processors.evidence import build
+from processors.values import Evidence, Garment
+
+MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+TEMPLATE = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def list_files(folder: Path) -> None:
+    """Write the marker that makes a folder a checked base."""
+    files = {p.name: sha256_of(p) for p in folder.iterdir() if p.name != "weft-artefact.json"}
+    marker = {"artefact": "tiny", "source": "test", "source_sha256": "", "conversion": "copy/1", "files": files}
+    (folder / "weft-artefact.json").write_text(json.dumps(marker))
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Llama of 2 layers with random weights and a byte-level tokenizer."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("base")
+    specials = ["<|im_start|>", "<|im_end|>"]
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE(vocab={t: n for n, t in enumerate([*specials, *letters])}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, additional_special_tokens=specials, eos_token=specials[1]
+    )
+    fast.chat_template = TEMPLATE
+    fast.save_pretrained(folder)
+    torch.manual_seed(3)
+    config = LlamaConfig(
+        vocab_size=len(letters) + 2,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        bos_token_id=0,
+        eos_token_id=1,
+        pad_token_id=1,
+    )
+    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    list_files(folder)
+    return folder
+
+
+@pytest.fixture
+def adapter(base: Path, tmp_path: Path) -> Path:
+    """A random adapter that changes the tiny model's words."""
+    return random_adapter(base, tmp_path, rank=4)
+
+
+def random_adapter(base: Path, folder: Path, *, rank: int) -> Path:
+    import torch
+    from safetensors import safe_open
+
+    torch.manual_seed(5)
+    tensors = {}
+    with safe_open(base / "model.safetensors", framework="pt") as file:
+        for name in file.keys():  # noqa: SIM118
+            layer = name.removesuffix(".weight")
+            if layer.split(".")[-1] in MODULES:
+                out, into = file.get_slice(name).get_shape()
+                tensors[f"{layer}.lora_A"] = torch.randn(rank, into).half()
+                tensors[f"{layer}.lora_B"] = torch.randn(out, rank).half()
+    path = folder / "writer.safetensors"
+    header = {"rank": rank, "alpha": 8, "modules": MODULES, "licence": "test", "provenance": "test", "steps": 1}
+    save_adapter(path, tensors, header)
+    manifest = {"files": {path.name: {"sha256": sha256_of(path), "bytes": 1, "licence": "", "recipe": ""}}}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return path
+
+
+def request(seed: int, *categories: str) -> WriterRequest:
+    garments = [
+        Garment(id="", category=c, box=(0, 20.0 * n, 9, 20.0 * n + 9), confidence=0.9) for n, c in enumerate(categories)
+    ]
+    return WriterRequest(evidence=build(garments), tone="plain", seed=seed)
+
+
+def drafts(writer: HfWriter, *requests: WriterRequest) -> list[tuple[int, ...]]:
+    """Token ids: a random model's bytes are rarely text."""
+    raws = writer.forward([writer.prepare(r) for r in requests])
+    assert len(raws) == len(requests)
+    return raws
+
+
+def test_a_request_writes_the_same_in_any_batch(base: Path) -> None:
+    """Neighbours of other lengths, padding and place in the batch change nothing; another seed does."""
+    writer = HfWriter.load(base, None, quantised=False, max_new_tokens=12)
+    mine = request(1, "dress")
+    alone = drafts(writer, mine)[0]
+    among = drafts(writer, request(2, "hat", "bag", "shoe"), mine, request(3))
+    other = drafts(writer, request(4, "dress"))[0]
+    assert len(alone) == 12
+    assert among[1] == alone
+    assert other != alone
+
+
+def test_greedy_at_temperature_zero(base: Path) -> None:
+    """Temperature 0 ignores the seed."""
+    writer = HfWriter.load(base, None, quantised=False, max_new_tokens=8, temperature=0.0)
+    first, second = drafts(writer, request(1, "dress"), request(2, "dress"))
+    assert first == second
+
+
+def test_nf4_quantises_the_linear_layers(base: Path) -> None:
+    """The weights really are four-bit codes, and the model still writes."""
+    from bitsandbytes.nn import Linear4bit
+
+    writer = HfWriter.load(base, None, max_new_tokens=4)
+    layer = writer._model.model.layers[0].mlp.up_proj
+    assert isinstance(layer, Linear4bit)
+    assert layer.weight.quant_state.quant_type == "nf4"
+    assert layer.weight.element_size() == 1
+    assert len(drafts(writer, request(1, "dress"))) == 1
+
+
+@pytest.mark.parametrize("quantised", [True, False])
+def test_an_adapter_changes_the_words(base: Path, adapter: Path, quantised: bool) -> None:
+    """LoRA factors from our file reach every layer, on four-bit and on bf16 weights."""
+    plain = HfWriter.load(base, None, quantised=quantised, max_new_tokens=12)
+    adapted = HfWriter.load(base, adapter, quantised=quantised, max_new_tokens=12)
+    assert drafts(plain, request(1, "dress")) != drafts(adapted, request(1, "dress"))
+    assert plain.fingerprint != adapted.fingerprint
+
+
+def test_the_adapter_adds_scaled_b_times_a(base: Path, adapter: Path) -> None:
+    """The layer's output moves by (alpha / rank) · B·A·x, exactly what the recipe trained."""
+    import torch
+    from safetensors import safe_open
+
+    plain = HfWriter.load(base, None, quantised=False)._model.model.layers[0].mlp.up_proj
+    adapted = HfWriter.load(base, adapter, quantised=False)._model.model.layers[0].mlp.up_proj
+    name = "model.layers.0.mlp.up_proj"
+    with safe_open(adapter, framework="pt") as file:
+        a, b = file.get_tensor(f"{name}.lora_A").float(), file.get_tensor(f"{name}.lora_B").float()
+    x = torch.randn(3, 64)
+    moved = adapted(x.bfloat16()).float() - plain(x.bfloat16()).float()
+    assert torch.allclose(moved, 2.0 * x @ a.T @ b.T, rtol=0.1, atol=2.0)
+
+
+def test_fingerprint_covers_what_changes_the_text(base: Path) -> None:
+    """Quantisation, length and temperature are part of a writer's name; the same settings give the same name."""
+    names = [
+        HfWriter.load(base, None, quantised=False).fingerprint,
+        HfWriter.load(base, None, quantised=True).fingerprint,
+        HfWriter.load(base, None, quantised=False, max_new_tokens=9).fingerprint,
+        HfWriter.load(base, None, quantised=False, temperature=0.1).fingerprint,
+    ]
+    assert len(set(names)) == 4
+    again = HfWriter.load(base, None, quantised=False)
+    assert again.fingerprint == names[0]
+    assert again.prompt_fingerprint == PROMPT_FINGERPRINT
+
+
+def test_an_answer_ends_at_the_end_of_turn(base: Path) -> None:
+    """Nothing after <|im_end|> comes out; a cut-off answer loses its last, perhaps half, word."""
+    writer = HfWriter.load(base, None, quantised=False, max_new_tokens=6)
+    item = request(1, "dress")
+    ids = tuple(writer._tokenizer("Nice dress. #Red #Dre", add_special_tokens=False).input_ids)
+    assert writer.finish(item, (*ids, writer._end)) == "Nice dress. #Red #Dre"
+    assert writer.finish(item, ids) == "Nice dress. #Red"
+    assert writer._until_end([5, 6, writer._end, writer._end, 7]) == (5, 6, writer._end)
+
+
+def test_damaged_or_foreign_weights_are_fatal(base: Path, adapter: Path, tmp_path: Path) -> None:
+    """A changed byte, an unlisted file, and an adapter of another shape are all refused at load."""
+    adapter.write_bytes(adapter.read_bytes() + b" ")
+    with pytest.raises(Fatal):
+        HfWriter.load(base, adapter, quantised=False)
+    with pytest.raises(Fatal):
+        HfWriter.load(tmp_path, None)
+    import torch
+
+    folder = tmp_path / "partial"
+    folder.mkdir()
+    header = {"rank": 4, "alpha": 8, "modules": ["q_proj"], "licence": "", "provenance": "", "steps": 1}
+    path = folder / "writer.safetensors"
+    save_adapter(path, {"model.layers.0.self_attn.q_proj.lora_A": torch.zeros(4, 64)}, header)
+    manifest = {"files": {path.name: {"sha256": sha256_of(path), "bytes": 1, "licence": "", "recipe": ""}}}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(Fatal, match="does not fit"):
+        HfWriter.load(base, path, quantised=False)
+
+
+def test_the_header_travels_with_the_adapter(adapter: Path) -> None:
+    """Rank, scale, modules and provenance are read from the file itself."""
+    import msgspec
+    from safetensors import safe_open
+
+    with safe_open(adapter, framework="pt") as file:
+        header = msgspec.json.decode(file.metadata()["header"], type=LoraHeader)
+    assert (header.rank, header.alpha, header.modules) == (4, 8, MODULES)
+
+
+def test_example_can_be_written(base: Path) -> None:
+    """Warm-up drives the example through all three steps."""
+    writer = HfWriter.load(base, None, quantised=False, max_new_tokens=3)
+    raw = drafts(writer, writer.example())[0]
+    assert isinstance(writer.finish(writer.example(), raw), str)
+    assert isinstance(writer.example().evidence, Evidence)
