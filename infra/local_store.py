@@ -50,13 +50,13 @@ class LocalStore(ObjectStore):
 
     def put(self, key: str, data: bytes, *, content_type: str = "") -> ETag:  # noqa: ARG002 - of the port
         path = self._path(key)
-        with _translated(key), self._written_aside(data) as aside, self._locked(key):
+        with self._guarded(key), self._written_aside(data) as aside, self._locked(key):
             self._move(aside, path)
         return _etag(data)
 
     def create(self, key: str, data: bytes, *, content_type: str = "") -> bool:  # noqa: ARG002 - of the port
         path = self._path(key)
-        with _translated(key), self._written_aside(data) as aside, self._locked(key):
+        with self._guarded(key), self._written_aside(data) as aside, self._locked(key):
             if path.is_file():
                 return False
             self._move(aside, path)
@@ -64,7 +64,7 @@ class LocalStore(ObjectStore):
 
     def swap(self, key: str, data: bytes, expected: ETag) -> ETag | None:
         path = self._path(key)
-        with _translated(key), self._written_aside(data) as aside, self._locked(key):
+        with self._guarded(key), self._written_aside(data) as aside, self._locked(key):
             try:
                 present = _etag(path.read_bytes())
             except _NO_SUCH:
@@ -76,7 +76,7 @@ class LocalStore(ObjectStore):
 
     def get(self, key: str, *, limit: int | None = None) -> bytes:
         path = self._path(key)
-        with _translated(key):
+        with self._guarded(key):
             try:
                 with path.open("rb") as file:
                     if limit is not None and os.fstat(file.fileno()).st_size > limit:
@@ -91,12 +91,12 @@ class LocalStore(ObjectStore):
 
     def exists(self, key: str) -> bool:
         path = self._path(key)
-        with _translated(key):
-            return path.is_file()
+        with self._guarded(key):
+            return path.is_file() or self._absent()
 
     def delete(self, key: str) -> None:
         path = self._path(key)
-        with _translated(key), self._locked(key):
+        with self._guarded(key), self._locked(key):
             try:
                 path.unlink()
             except _NO_SUCH:
@@ -113,7 +113,8 @@ class LocalStore(ObjectStore):
             start = self._path(folder) if folder else self._root
         except Poison:
             return
-        with _translated(prefix):
+        with self._guarded(prefix):
+            self._absent()
             yield from self._walk(start, f"{folder}/" if folder else "", prefix)
 
     def uri(self, key: str) -> str:
@@ -131,6 +132,24 @@ class LocalStore(ObjectStore):
             return None
 
     # ------------------------------------------------------------------ files
+
+    @contextmanager
+    def _guarded(self, key: str) -> Iterator[None]:
+        """`_translated`; and while the whole folder is away, as a volume that is not mounted, nothing is said to be
+        missing or wrong: an upload would go to the dead letters for it.
+        """
+        try:
+            with _translated(key):
+                yield
+        except (NotFound, Poison):
+            self._absent()
+            raise
+
+    def _absent(self) -> bool:
+        """False: an object that was not found is really not there. Raises `Retryable` when the whole store is away."""
+        if not self._aside.is_dir():
+            raise Retryable(f"the folder of the object store is away: {self._root}")
+        return False
 
     def _path(self, key: str) -> Path:
         """Where the object lies. A symbolic link that leads out of the folder is refused."""
