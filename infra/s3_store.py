@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -226,6 +227,8 @@ class S3Store(ObjectStore):
         except (ServerError, InvalidResponseError) as error:
             raise Retryable(f"the object store answers {_status(error)}") from None
         except HTTPError as error:
+            if _is_untrusted(error):
+                raise Fatal("the object store's certificate is not trusted; check WEFT_S3_CAFILE") from None
             raise Retryable(f"the object store does not answer ({_cause(error)})") from None
         except OSError as error:
             raise Retryable(f"the object store does not answer ({type(error).__name__})") from None
@@ -272,3 +275,9 @@ def _cause(error: HTTPError) -> str:
     """The innermost kind of error; its text would hold the URL."""
     reason = getattr(error, "reason", None)
     return type(reason).__name__ if isinstance(reason, BaseException) else type(error).__name__
+
+
+def _is_untrusted(error: HTTPError) -> bool:
+    """Whether the server's certificate was refused: that is a matter of settings. Other trouble of TLS may pass."""
+    reason = getattr(error, "reason", None) or error
+    return any(isinstance(cause, ssl.SSLCertVerificationError) for cause in getattr(reason, "args", ()))

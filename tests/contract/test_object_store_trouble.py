@@ -110,6 +110,26 @@ def test_settings_open_an_s3_store(s3: S3Server) -> None:
     assert list(open_store(settings).list()) == ["a/b"]
 
 
+@pytest.mark.integration
+def test_tls_is_checked_against_the_given_ca(s3_over_tls: S3Server) -> None:
+    """With the server's CA in the settings it works; without, the server is not trusted with our keys."""
+    assert s3_over_tls.certificates is not None
+    settings = Settings(
+        store_url="s3://over-tls",
+        s3_endpoint=s3_over_tls.endpoint,
+        s3_access_key=s3_over_tls.access_key,
+        s3_secret_key=s3_over_tls.secret_key,
+        s3_cafile=s3_over_tls.certificates / "public.crt",
+    )
+    store = open_store(settings)
+    assert store.create("k", b"1")
+    assert store.get("k") == b"1"
+    untrusting = open_store(settings.model_copy(update={"s3_cafile": None}))
+    for call in (CALLS["get"], CALLS["put"], CALLS["create"]):
+        with pytest.raises(Fatal, match=r"certificate is not trusted; check WEFT_S3_CAFILE"):
+            call(untrusting)
+
+
 ANSWERS = {
     "busy": b"HTTP/1.1 503 Busy\r\nRetry-After: 60\r\nContent-Type: application/xml\r\nContent-Length: 46\r\n\r\n"
     b"<Error><Code>SlowDown</Code><Message/></Error>",
