@@ -186,6 +186,7 @@ def attach_adapter(model: Any, path: Path) -> None:
     Raises:
         Fatal: the file is no adapter of ours, or was trained for another architecture.
     """
+    import torch
     from peft import LoraConfig, inject_adapter_in_model, set_peft_model_state_dict
     from safetensors import safe_open
 
@@ -208,6 +209,9 @@ def attach_adapter(model: Any, path: Path) -> None:
     if wanted != given:
         raise Fatal(f"{path} does not fit this base: {len(wanted ^ given)} factors differ")
     set_peft_model_state_dict(model, {f"{name}.weight": tensor for name, tensor in tensors.items()})
+    for name, parameter in model.named_parameters():
+        if ".lora_" in name:  # as it was trained; in fp32 every layer would cast its input twice
+            parameter.data = parameter.data.to(torch.bfloat16)
 
 
 def _nf4() -> Any:

@@ -60,8 +60,9 @@ def stateable(facet: str, value: str) -> str:
     if claimed is not None:
         names = [name for name, _ in claimed]
         return text if set(names) == {facet} or (facet == "category" and facet in names) else ""
-    # A value that no list knows must not hide a word of another facet ("red wool").
-    return "" if any(word in base_forms() for word in text.split()) else text
+    # A value that no list knows must not hide a word of another facet ("red wool"; but "cotton blend" may stay).
+    hidden = {name for word in text.split() for name, _ in base_forms().get(word, ())}
+    return text if hidden <= {facet} else ""
 
 
 def colours(garment: Garment) -> tuple[str, ...]:

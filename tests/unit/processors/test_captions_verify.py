@@ -142,6 +142,15 @@ def test_jeans_need_pants_and_denim() -> None:
     assert denim.coverage == 1.0
 
 
+def test_a_blend_is_not_its_best_part() -> None:
+    """A fabric of two words is one claim; half of it is another."""
+    pack = Evidence((garment(0, "shirt", "white", fabric="Cotton Blend"),))
+    assert isinstance(
+        verify(ParsedCaption("A white cotton blend shirt.", (*TAGS, "#cottonblendshirt")), pack), CaptionText
+    )
+    assert isinstance(verify(ParsedCaption("A white cotton shirt.", TAGS), pack), Rejected)
+
+
 def test_a_caption_must_name_a_garment() -> None:
     """A text about nothing is no caption of a photo with garments."""
     assert isinstance(check("A lovely thing for a lovely day."), Rejected)
@@ -150,9 +159,7 @@ def test_a_caption_must_name_a_garment() -> None:
 def test_too_few_hashtags_are_rejected_and_too_many_cut() -> None:
     """8 to 18 hashtags."""
     assert isinstance(verify(ParsedCaption("A red dress.", TAGS[:7]), PACK), Rejected)
-    many = tuple(
-        f"#{word}" for word in WORDS.split()
-    )
+    many = tuple(f"#{word}" for word in WORDS.split())
     verdict = verify(ParsedCaption("A red dress.", (*TAGS, *many)), PACK)
     assert isinstance(verdict, CaptionText)
     assert len(verdict.hashtags) == 18
