@@ -34,14 +34,14 @@ _STATED = ("category", "kind", "colour", "pattern", "fabric", "gender", "sleeve"
 # One step on the palette; anything else becomes "light …" or "dark …".
 _LIGHTER = {
     "black": "charcoal", "charcoal": "grey", "grey": "light grey", "light grey": "white", "navy": "blue",
-    "blue": "light blue", "denim blue": "light blue", "teal": "turquoise", "turquoise": "mint", "dark green": "green",
+    "blue": "light blue", "steel blue": "light blue", "teal": "turquoise", "turquoise": "mint", "dark green": "green",
     "green": "mint", "olive": "khaki", "brown": "tan", "tan": "beige", "khaki": "beige", "beige": "cream",
     "cream": "white", "mustard": "yellow", "rust": "orange", "orange": "coral", "coral": "pink", "burgundy": "red",
     "red": "coral", "magenta": "pink", "purple": "lavender",
 }  # fmt: skip
 _DARKER = {
     "white": "light grey", "light grey": "grey", "grey": "charcoal", "charcoal": "black", "light blue": "blue",
-    "blue": "navy", "denim blue": "navy", "navy": "black", "turquoise": "teal", "mint": "green",
+    "blue": "navy", "steel blue": "navy", "navy": "black", "turquoise": "teal", "mint": "green",
     "green": "dark green", "dark green": "black", "khaki": "olive", "beige": "tan", "tan": "brown",
     "cream": "beige", "yellow": "mustard", "mustard": "rust", "orange": "rust", "rust": "brown", "coral": "red",
     "red": "burgundy", "pink": "magenta", "magenta": "burgundy", "lavender": "purple", "brown": "black",

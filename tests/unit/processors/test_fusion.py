@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from processors.errors import Poison
 from processors.fusion import captions_for, edited_facets, fuse_direction, fuse_slerp, norm, parse_edit
+from processors.palette import PALETTE
 
 DRESS = {"category": "dress", "colour": "blue", "pattern": "floral", "sleeve": "short", "gender": "women"}
 
@@ -91,3 +92,13 @@ def test_no_direction_is_poison(broken: list[float]) -> None:
     """A zero or non-finite query is refused instead of scoring NaN against everything."""
     with pytest.raises(Poison, match="direction"):
         norm(np.array(broken, dtype=np.float32))
+
+
+def test_shades_step_within_the_palette() -> None:
+    """Lighter and darker lead from palette names to palette names only, so a renamed colour is noticed here."""
+    names = {name for name, _ in PALETTE}
+    for text in ("lighter", "darker"):
+        steps = {name: edited_facets({"colour": name}, parse_edit(text))["colour"] for name in names}
+        invented = {step for step in steps.values() if step not in names}
+        assert all(step.startswith(("light ", "dark ")) for step in invented)
+        assert len(invented) <= 8
