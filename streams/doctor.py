@@ -69,7 +69,7 @@ def _store(settings: Settings) -> Finding:
     key, data = f"doctor/{uuid.uuid4().hex}", b"weft doctor"
     try:
         store = open_store(settings)
-        store.put(key, data)
+        first, second = store.create(key, data), store.create(key, data)
         same = store.get(key) == data
         store.delete(key)
     except WeftError as error:
@@ -78,6 +78,10 @@ def _store(settings: Settings) -> Finding:
     found = settings.resolved_store_url
     if not same:
         return Finding("store", ok=False, found=f"{found} gave other bytes than were written", advice="do not use it")
+    if not first or second:
+        # Some S3 servers ignore If-None-Match: two index workers would overwrite each other's manifests.
+        advice = "use a server that honours If-None-Match and If-Match, such as AWS S3 or MinIO"
+        return Finding("store", ok=False, found=f"{found} ignores conditional writes", advice=advice)
     return Finding("store", ok=True, found=found)
 
 
