@@ -182,10 +182,13 @@ def _trunk() -> nn.Module:
             """The last frozen block: (n, 192, CELLS / 2, CELLS / 2) from `stem`."""
             return self.net.blocks[5](maps)  # type: ignore[no-any-return]
 
-        def top(self, maps: torch.Tensor, middle: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
-            """What is trained: (n, num_features) from `stem`, `middle` and `colour_cells`."""
+        def deep(self, middle: torch.Tensor) -> torch.Tensor:
+            """The fine-tuned block and head: (n, 1280) from `middle`."""
             net = self.net
-            deep = net.bn2(net.conv_head(net.blocks[6](middle))).mean((2, 3))
+            return net.bn2(net.conv_head(net.blocks[6](middle))).mean((2, 3))  # type: ignore[no-any-return]
+
+        def joined(self, deep: torch.Tensor, maps: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
+            """Both branches: (n, num_features) from `deep`, `stem` and `colour_cells`."""
             shares = cells.flatten(2)
             weights = torch.softmax(self.attention(maps).flatten(2), 2)
             weights = torch.cat([torch.full_like(weights[:, :1], 1 / weights.shape[2]), weights], 1)
@@ -196,6 +199,6 @@ def _trunk() -> nn.Module:
 
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             maps = self.stem(images)
-            return self.top(maps, self.middle(maps), colour_cells(images, self.get_buffer("anchors")))
+            return self.joined(self.deep(self.middle(maps)), maps, colour_cells(images, self.get_buffer("anchors")))
 
     return ColourTrunk()

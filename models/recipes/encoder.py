@@ -29,7 +29,7 @@ from models.recipes import encoder_data
 from models.recipes.encoder_facets import Claim, Claims, Known, Pictures, encode_claims, encode_pictures, truth
 from models.recipes.encoder_texts import canonical_claims, phrase, random_text
 
-CHUNK = 1024
+CHUNK = 512
 TEXTS_A_VIEW = 4
 BATCH = 256
 CANONICAL = 384
@@ -78,7 +78,9 @@ def extract(views: Iterator[encoder_data.View], run: Path, trunk: Any, *, first:
         maps, cells = [], []
         with torch.inference_mode():
             for part in images.split(16):  # type: ignore[no-untyped-call]
-                maps.append(trunk.stem(part.contiguous(memory_format=torch.channels_last)).half())
+                # bfloat16: three times as fast here, and its noise is far below that of the augmentation.
+                with torch.autocast("cpu", torch.bfloat16):
+                    maps.append(trunk.stem(part.contiguous(memory_format=torch.channels_last)).half())
                 shares = encoder_net.colour_cells(part, trunk.get_buffer("anchors"))
                 cells.append((shares * 255).round().byte())
         known = msgspec.json.encode(
@@ -216,7 +218,9 @@ class Trainer:
         maps = torch.from_numpy(self.views.maps[rows]).float().contiguous(memory_format=torch.channels_last)
         middle = torch.from_numpy(self.views.middle[rows]).float().contiguous(memory_format=torch.channels_last)
         cells = torch.from_numpy(self.views.cells[rows]).float() / 255
-        return F.normalize(self.image.head(self.image.trunk.top(maps, middle, cells)), dim=1)
+        with torch.autocast("cpu", torch.bfloat16):  # twice as fast here
+            deep = self.image.trunk.deep(middle)
+        return F.normalize(self.image.head(self.image.trunk.joined(deep.float(), maps, cells)), dim=1)
 
     def encode_texts(self, rows: NDArray[np.int64]) -> torch.Tensor:
         return F.normalize(self.text.proj(self.texts.vectors[rows]), dim=1)
