@@ -51,6 +51,8 @@ class TopicState:
 def wanted_configs(spec: TopicSpec) -> dict[str, str]:
     """The configuration a topic must have."""
     configs = {"cleanup.policy": spec.cleanup, "max.message.bytes": str(MAX_RECORD_BYTES)}
+    if spec.retention_ms is not None:
+        configs["retention.ms"] = str(spec.retention_ms)
     if spec.name == DEAD_LETTERS:
         # The original bytes and our headers on top: a message just below the limit must still fit.
         configs["max.message.bytes"] = str(MAX_RECORD_BYTES + 2**16)

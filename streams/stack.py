@@ -76,6 +76,12 @@ class Stack:
                 self._progress("Kafka is back")
             await asyncio.sleep(POLL_S * 5)
 
+    @property
+    def file(self) -> StackFile:
+        """What `stack.json` says."""
+        assert self._written is not None
+        return self._written
+
     # ------------------------------------------------------------------ start
 
     async def _start(self) -> None:

@@ -18,22 +18,29 @@ DEAD_LETTERS = "weft.dead-letters"
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """What a topic must look like on the broker. `partitions` None: the setting `partitions` (default 12)."""
+    """What a topic must look like on the broker.
+
+    `partitions` None: the setting `partitions` (default 12). `retention_ms` None: as the broker keeps everything else;
+    given where nobody reads a record twice, because a broker that keeps all for replay would fill its disk with it.
+    """
 
     name: str
     format: Literal["json", "msgpack", "raw"]
     cleanup: Literal["delete", "compact"]
     partitions: int | None = None
+    retention_ms: int | None = None
 
+
+HOUR_MS = 3_600_000
 
 TOPICS: tuple[TopicSpec, ...] = (
     TopicSpec(UPLOADS, "json", "delete"),
     TopicSpec(ITEMS, "msgpack", "compact"),
     TopicSpec(CAPTIONS, "json", "compact"),
-    TopicSpec(QUERIES, "json", "delete"),
-    TopicSpec(RESULTS, "json", "delete"),
-    TopicSpec(PROBES, "msgpack", "delete", partitions=1),
-    TopicSpec(HITS, "msgpack", "delete", partitions=1),
+    TopicSpec(QUERIES, "json", "delete", retention_ms=7 * 24 * HOUR_MS),
+    TopicSpec(RESULTS, "json", "delete", retention_ms=7 * 24 * HOUR_MS),
+    TopicSpec(PROBES, "msgpack", "delete", partitions=1, retention_ms=HOUR_MS),
+    TopicSpec(HITS, "msgpack", "delete", partitions=1, retention_ms=HOUR_MS),
     TopicSpec(CONTROL, "json", "compact", partitions=1),
     TopicSpec(DEAD_LETTERS, "raw", "delete"),
 )
