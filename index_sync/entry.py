@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 import msgspec
@@ -91,6 +92,7 @@ class Product:
     vector: Vector
 
 
+@lru_cache(maxsize=65_536)
 def fold(text: str) -> str:
     """The form in which facets are compared, at both ends: "Navy " and "navy" are one."""
     return " ".join(text.split()).casefold()

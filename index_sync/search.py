@@ -17,7 +17,7 @@ from index_sync.entry import Facets
 from index_sync.segment import Rows, Segment, Window
 from processors.values import Vector
 
-_SCAN_BELOW = 0.15  # share of kept rows under which scanning just those is faster than over-fetching
+_SCAN_BELOW = 0.08  # share of kept rows under which scanning just those is faster than over-fetching
 _BLOCK = 4096
 _EPSILON = 2e-5  # more than float32 sums of 512 products of unit vectors can be off (about 1e-6)
 
@@ -59,7 +59,9 @@ def _search_window(window: Window, ask: Ask) -> list[Candidate]:
     need = ask.k + len(ask.exclude_products)
     rows = None
     if kept >= _SCAN_BELOW * window.rows:
-        rows = _by_distance(window, ask.query, need, mask)
+        # As many rows as `need` products have on average, the share that the mask takes, and a little more.
+        likely = need * (window.rows / window.products) * (window.rows / kept)
+        rows = _by_distance(window, ask.query, need, mask, int(1.25 * likely) + 16)
     if rows is None:
         rows = _by_scan(window, ask.query, need, mask)
     return _best(window, rows, ask)
@@ -75,9 +77,8 @@ def _kept(window: Window, ask: Ask) -> NDArray[np.bool_]:
     return mask
 
 
-def _by_distance(window: Window, query: Vector, need: int, mask: NDArray[np.bool_]) -> Rows | None:
+def _by_distance(window: Window, query: Vector, need: int, mask: NDArray[np.bool_], fetch: int) -> Rows | None:
     """Over-fetch nearest rows until `need` kept products are certain; None where a scan is the better way."""
-    fetch = 4 * need + 16
     slack = _slack(query)
     while True:
         fetch = min(fetch, window.rows)

@@ -49,6 +49,7 @@ BATCH = 1000
 LAST_SNAPSHOT_SECONDS = 15.0
 STUCK_SECONDS = 5.0
 ASK_SECONDS = 60.0
+METADATA_MS = 10_000
 
 
 class IndexRole:
@@ -317,6 +318,8 @@ class IndexRole:
                 auto_offset_reset="none" if group else "earliest",
                 fetch_max_wait_ms=POLL_MS,
                 max_partition_fetch_bytes=4 * 2**20,
+                # A topic that is created late, again, or with more partitions is seen this soon (else 5 minutes).
+                metadata_max_age_ms=METADATA_MS,
             )
             try:
                 await consumer.start()

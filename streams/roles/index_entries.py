@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from streams.engine.message import Message
 from streams.records import Item
 
 CATEGORY, COLOUR, BRAND = "category", "colour", "brand"
+LONGEST_VALUE = 128
+"""Characters of a facet's value that are indexed: a shop may send whole descriptions as facets."""
 
 
 def change_of(message: Message) -> Change:
@@ -53,7 +56,8 @@ def entry_of(item: Item) -> Entry:
     if any(len(view.vector) != 4 * item.dimension for view in item.views):
         raise Poison(f"vectors are not {item.dimension} float32 values", field="views.vector")
     vectors = np.frombuffer(b"".join(view.vector for view in item.views), dtype="<f4")
-    shared = shop_facets(item.metadata)
+    stated = stated_facets(item.metadata)
+    shared = shop_facets(item.metadata, stated)
     main = main_garment(item.garments, item.metadata.category)
     garments = {g.id: _garment_facets(g, shared, item.metadata if g is main else None) for g in item.garments}
     views = tuple(
@@ -63,21 +67,32 @@ def entry_of(item: Item) -> Entry:
     payload = Payload(
         image=item.image,
         category=main.category if main else item.metadata.category,
-        facets=_reference_facets(item.metadata, main),
+        facets=_reference_facets(item.metadata, stated, main),
         colours=main.colours if main else (),
         views=views,
     )
     return Entry(payload, vectors.reshape(len(item.views), item.dimension), item.encoder)
 
 
-def shop_facets(metadata: Metadata) -> Facets:
+def stated_facets(metadata: Metadata) -> Mapping[str, str]:
+    """What the shop says of a product in canonical spelling, one value a facet. Do not write into it."""
+    return _stated(metadata.fabric, metadata.gender, tuple(metadata.facets.items()))
+
+
+@lru_cache(maxsize=8192)
+def _stated(fabric: str, gender: str, facets: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+    # Half the time of a replay went into spelling the same few words.
+    metadata = Metadata(fabric=fabric, gender=gender, facets=dict(facets))
+    return {facet: attribute.value for facet, attribute in attributes_of(metadata).items()}
+
+
+def shop_facets(metadata: Metadata, stated: Mapping[str, str]) -> Facets:
     """What the shop says of a product, as it wrote it and in canonical spelling ("Ladies" is also "women")."""
     said = {**metadata.facets, BRAND: metadata.brand, "gender": metadata.gender, "fabric": metadata.fabric}
-    canonical = {facet: attribute.value for facet, attribute in attributes_of(metadata).items()}
     return {
-        facet: _distinct((said.get(facet, ""), canonical.get(facet, "")))
-        for facet in {**said, **canonical}
-        if said.get(facet) or canonical.get(facet)
+        facet: values
+        for facet in {**said, **stated}
+        if (values := _distinct((said.get(facet, "")[:LONGEST_VALUE], stated.get(facet, ""))))
     }
 
 
@@ -99,9 +114,9 @@ def _all(garments: Mapping[str, Facets], shared: Facets, item: Item) -> tuple[Fa
     return ({**shared, CATEGORY: stated},) if stated else (shared,)
 
 
-def _reference_facets(metadata: Metadata, main: Garment | None) -> dict[str, str]:
+def _reference_facets(metadata: Metadata, stated: Mapping[str, str], main: Garment | None) -> dict[str, str]:
     """One value a facet, for the caption of a composed query's reference."""
-    found = {facet: attribute.value for facet, attribute in attributes_of(metadata).items()}
+    found = dict(stated)
     if main is not None:
         found |= {facet: attribute.value for facet, attribute in main.attributes.items()}
         found[CATEGORY] = main.category

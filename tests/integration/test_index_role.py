@@ -160,8 +160,8 @@ def broker(tmp_path_factory: pytest.TempPathFactory, kafka_classpath: Classpath)
         yield started
 
 
-async def _create_again(settings: Settings) -> None:
-    there = [state.name for state in await list_topics(settings)]
+async def _create_again(settings: Settings, names: list[str] | None = None) -> None:
+    there = [state.name for state in await list_topics(settings, names)]
     admin = AIOKafkaAdminClient(**client_options(settings))
     await admin.start()
     try:
@@ -368,3 +368,20 @@ async def test_a_topic_created_again_is_indexed_anew(broker: EmbeddedBroker, pro
         async with b.role():
             answers = await b.search(0, top_k=300, min_offsets=ends)
             assert sorted(found(answers)) == sorted(f"new{i}" for i in range(products))
+
+
+async def test_a_topic_created_again_under_a_running_worker(broker: EmbeddedBroker) -> None:
+    """Its offset is out of range: the shard starts over, and what the old log held is gone."""
+    async with bench(broker.bootstrap) as b, b.role() as ready:
+        for i in range(30):
+            await b.put(f"old{i}", _item(f"old{i}", i))
+        await ready.wait()
+        assert len(found(await b.search(1, top_k=50))) == 30
+        await _create_again(b.settings, [topics.ITEMS])
+        async with open_producer(b.settings) as sender:  # an idempotent producer counts on in the log it knows
+            value = codecs.encode(_item("new", 1))
+            sent = await (await sender.send(topics.ITEMS, key=b"new", value=value))
+        ends = {sent.partition: sent.offset + 1}  # type: ignore[attr-defined]
+        async with asyncio.timeout(60):
+            while (products := found(await b.search(1, 5.0, top_k=50, min_offsets=ends))) != ["new"]:
+                assert set(products) <= {"new", *(f"old{i}" for i in range(30))}
