@@ -26,8 +26,6 @@ log = structlog.get_logger(__name__)
 _COMMIT_SECONDS = 0.5
 _SESSION_SECONDS = 10.0
 _REBALANCE_SECONDS = 60.0
-# How long a rebalance waits for messages in flight before they are given up to the next owner of their partition.
-_REVOKE_SECONDS = 30.0
 _STOP_SECONDS = 15.0
 
 
@@ -39,6 +37,7 @@ async def consume(
     settings: Settings,
     stop: asyncio.Event,
     ready: asyncio.Event | None = None,
+    revoke_s: float = 30.0,
 ) -> None:
     """Run a role: from the committed offsets on, until `stop` is set; then drain, commit and leave the group.
 
@@ -51,12 +50,14 @@ async def consume(
         settings: where Kafka is.
         stop: set it to stop.
         ready: set when the group has been joined.
+        revoke_s: how long a rebalance waits for messages in flight before they are given up to the next owner of
+            their partition; well under the minute after which the broker expels a member.
 
     Raises:
         Fatal, or what ended the pipeline: the process must end; Kafka delivers again to the next one.
         Retryable: Faust crashed (a broker that is away, mostly): start the role again.
     """
-    app = _build_app(group, settings)
+    app = _build_app(group, settings, revoke_s)
     reader = _Reader(app, pipeline)
     app.on_revocation_stuck = reader.give_up
     reader.subscribe(topics)
@@ -149,7 +150,7 @@ def _message(message: Any) -> Message:
     )
 
 
-def _build_app(group: str, settings: Settings) -> Any:
+def _build_app(group: str, settings: Settings, revoke_s: float) -> Any:
     import faust
 
     from streams.faust_buffer import MAX_EVENTS, EventBuffer
@@ -161,9 +162,9 @@ def _build_app(group: str, settings: Settings) -> Any:
 
         def FlowControlQueue(  # noqa: N802  (Faust's factory of the channel's queue)
             self,
-            maxsize: int | None = None,
+            maxsize: int | None = None,  # noqa: ARG002
             *,
-            clear_on_resume: bool = False,  # noqa: ARG002
+            clear_on_resume: bool = False,
         ) -> EventBuffer:
             return EventBuffer(flow_control=self.flow_control, clear_on_resume=clear_on_resume)
 
@@ -173,7 +174,7 @@ def _build_app(group: str, settings: Settings) -> Any:
         async def _on_partitions_revoked(self, revoked: set[Any]) -> None:
             # Messages that are retried (the store is away) would hold the whole group up until the broker expels us,
             # and then two workers would publish for the same partition.
-            timer = asyncio.get_running_loop().call_later(_REVOKE_SECONDS, self.on_revocation_stuck)
+            timer = asyncio.get_running_loop().call_later(revoke_s, self.on_revocation_stuck)
             try:
                 await super()._on_partitions_revoked(revoked)
             finally:

@@ -12,9 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 
 from infra.settings import Settings
 from streams.admin import create_topics, list_topics
+from streams.client_options import client_options
 from streams.consumer import open_consumer
 from streams.engine.message import Message
 from streams.producer import open_producer
@@ -64,6 +66,21 @@ class Role:
                 key = f"k{number % keys}".encode()
                 deliveries.append(await sender.send(self.input, key=key, value=value))
             await asyncio.gather(*deliveries)
+
+    async def send(self, key: bytes, value: bytes) -> None:
+        """One more record."""
+        async with open_producer(self.settings) as sender:
+            await (await sender.send(self.input, key=key, value=value))
+
+    async def committed(self) -> dict[int, int]:
+        """The group's offsets of the input topic."""
+        admin = AIOKafkaAdminClient(**client_options(self.settings))
+        await admin.start()
+        try:
+            offsets = await admin.list_consumer_group_offsets(self.group)
+        finally:
+            await admin.close()
+        return {place.partition: found.offset for place, found in offsets.items() if place.topic == self.input}
 
     async def read(self, topic: str) -> list[Message]:
         """Everything that is on the topic now."""
@@ -184,6 +201,38 @@ async def test_workers_join_leave_and_die(role: Role):
             await settled(role)
             await until_stopped(first)
     await role.check()
+
+
+async def test_a_rebalance_does_not_wait_for_ever(role: Role, tmp_path: Path):
+    """A message is stuck (its store is away) while another worker joins: the group goes on, and nothing is lost."""
+    away = tmp_path / "away"
+    away.touch()
+    await role.produce(300)
+    await role.send(b"k7", f"stuck {away}".encode())
+    with role.worker() as first:
+        await role.outputs(200)
+        with role.worker() as second:
+            await until_ready(second)
+            await role.produce(300, first=300)
+            # The partition of the stuck message stands still with all that came after it; the others do not.
+            await role.outputs(400)
+            away.unlink()
+            await settled(role)
+            await until_stopped(second)
+        await until_stopped(first)
+    await role.check()
+
+
+async def test_a_fatal_error_ends_the_process_and_commits_nothing_of_it(role: Role):
+    """The process exits by itself with an error; what came before in other partitions is not lost either."""
+    await role.produce(200)
+    await role.send(b"k1", b"fatal")
+    with role.worker() as process:
+        assert await asyncio.to_thread(process.wait, 60) != 0
+    inputs = {m.source: m for m in await role.read(role.input)}
+    fatal = next(source for source, m in inputs.items() if m.value == b"fatal")
+    committed = await role.committed()
+    assert committed.get(fatal[1], 0) <= fatal[2]
 
 
 async def settled(role: Role, *, seconds: float = 90.0) -> None:

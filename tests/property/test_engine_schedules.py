@@ -19,7 +19,7 @@ PLANS = st.lists(
             "fate": st.sampled_from(
                 ["ok", "ok", "ok", "done", "poison_io", "poison_cpu", "bad_device", "retry_io", "retry_device"]
             ),
-            "delivery": st.sampled_from(["ok", "ok", "ok", "lost", "too_large", "send_fails"]),
+            "delivery": st.sampled_from(["ok", "ok", "slow", "lost", "too_large", "send_fails"]),
             "pause": st.floats(0, 1, allow_nan=False),
         }
     ),
@@ -70,6 +70,8 @@ class Chaos(World):
     async def publish(self, m, result):
         if self.plan[m.offset]["delivery"] == "send_fails" and self.first_times("send", m.offset):
             raise TimeoutError
+        if self.plan[m.offset]["delivery"] == "slow":
+            await asyncio.sleep(1)  # the producer's buffer is full
         return await super().publish(m, result)
 
     def deliver(self, source):

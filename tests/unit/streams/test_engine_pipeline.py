@@ -348,6 +348,41 @@ def test_a_lost_delivery_is_sent_again_with_everything_after_it():
     run_virtual(main())
 
 
+def test_a_new_result_does_not_slip_between_repeated_ones():
+    """While lost records are sent again, a result that has just come waits for its turn."""
+
+    async def fetch(m):
+        await asyncio.sleep(1.5 if m.offset == 2 else 0)
+        return m.offset
+
+    async def main():
+        world = World()
+        accept, lost = world.publish, [ConnectionError("broker away")]
+
+        async def publish(m, result):
+            if m.offset == 1:
+                await asyncio.sleep(1)  # the producer's buffer is full
+            return await accept(m, result)
+
+        def deliver(source):
+            future = asyncio.get_running_loop().create_future()
+            if source[2] == 0 and lost:
+                asyncio.get_running_loop().call_later(1, future.set_exception, lost.pop())
+            else:
+                future.set_result(None)
+            return future
+
+        world.publish, world.deliver = publish, deliver
+        async with running([IoStage("fetch", fetch)], world) as pipeline:
+            for offset in range(3):
+                m = message(offset)
+                await pipeline.submit(m, world.ack(m))
+            await pipeline.drain()
+        assert [source[2] for source, _ in world.published] == [0, 1, 0, 1, 2]
+
+    run_virtual(main())
+
+
 def test_a_result_that_cannot_be_published_is_a_dead_letter():
     """A record too large for the broker is the item's fault, whether send() or its delivery says so."""
 
