@@ -8,6 +8,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,10 +16,15 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from infra.settings import Settings
+from processors.errors import Retryable
 from streams.admin import create_topics, list_topics
 from streams.client_options import client_options
 from streams.consumer import open_consumer
+from streams.engine.credits import Credits
+from streams.engine.device import Device
 from streams.engine.message import Message
+from streams.engine.pipeline import Engine, Pipeline
+from streams.faust_app import consume
 from streams.producer import open_producer
 from streams.topics import DEAD_LETTERS, TopicSpec
 
@@ -233,6 +239,22 @@ async def test_a_fatal_error_ends_the_process_and_commits_nothing_of_it(role: Ro
     fatal = next(source for source, m in inputs.items() if m.value == b"fatal")
     committed = await role.committed()
     assert committed.get(fatal[1], 0) <= fatal[2]
+
+
+async def test_a_broker_that_is_not_there_is_worth_another_try():
+    """At the start: no hang, and an error that says to start the role again."""
+    settings = Settings(bootstrap_servers="127.0.0.1:1")
+
+    async def nothing(*_):
+        return []
+
+    with ThreadPoolExecutor(1) as cpu:
+        async with Device() as device:
+            pipeline = Pipeline(
+                "role", (), publish=nothing, dead_letter=nothing, admission=Credits(1), engine=Engine(device, cpu)
+            )
+            with pytest.raises(Retryable, match="bootstrap"):
+                await asyncio.wait_for(consume(["t"], "g", pipeline, settings=settings, stop=asyncio.Event()), 30)
 
 
 async def settled(role: Role, *, seconds: float = 90.0) -> None:

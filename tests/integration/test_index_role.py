@@ -11,7 +11,8 @@ from itertools import count
 import numpy as np
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from index_sync.manifest import Manifest, Place, decode_current, decode_manifest
 from infra.broker import EmbeddedBroker
@@ -385,3 +386,28 @@ async def test_a_topic_created_again_under_a_running_worker(broker: EmbeddedBrok
         async with asyncio.timeout(60):
             while (products := found(await b.search(1, 5.0, top_k=50, min_offsets=ends))) != ["new"]:
                 assert set(products) <= {"new", *(f"old{i}" for i in range(30))}
+
+
+async def test_records_lost_before_they_were_read_are_no_silent_gap(broker: EmbeddedBroker) -> None:
+    """The log is truncated between recovery and the first read: the shard starts over at the new beginning."""
+    async with bench(broker.bootstrap) as b:
+        written: dict[int, list[tuple[int, str]]] = {}
+        for i in range(60):
+            partition, offset = await b.put(f"p{i}", _item(f"p{i}", i))
+            written.setdefault(partition, []).append((offset, f"p{i}"))
+        ends = {partition: records[-1][0] + 1 for partition, records in written.items()}
+        b.store.away = Retryable("store down")
+        async with b.role():
+            async with asyncio.timeout(30):
+                while b.store.refused < PARTITIONS:  # noqa: ASYNC110 - then every shard knows the bounds of its log
+                    await asyncio.sleep(0.05)
+            admin = AIOKafkaAdminClient(**client_options(b.settings))
+            await admin.start()
+            policy = {"cleanup.policy": "compact,delete"}  # of a topic that is compacted only, nothing can be cut off
+            await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topics.ITEMS, policy)])
+            await admin.delete_records({TopicPartition(topics.ITEMS, p): RecordsToDelete(5) for p in written})
+            await admin.close()
+            b.store.away = None
+            answers = await b.search(1, 30.0, top_k=60, min_offsets=ends)
+            left = [name for records in written.values() for offset, name in records if offset >= 5]
+            assert sorted(found(answers)) == sorted(left)

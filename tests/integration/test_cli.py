@@ -1,0 +1,134 @@
+"""The command line against a running stack: JSON in the shapes of EVENTS.md on stdout, stable exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from streams import topics
+from streams.cli.exits import Exit
+from streams.records import Caption, Result, Upload
+from tests.fixtures.stack import Up, photo_of
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+
+
+def weft(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "streams.cli", *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "WEFT_PROFILE": "fake", **environment},
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    """A folder as a shop hands it over: photos, a table beside them, and something that is no photo."""
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    photo_of(folder, "cli-red", (200, 20, 30))
+    photo_of(folder, "cli-navy", (20, 30, 80))
+    (folder / "cli-broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
+    (folder / "readme.txt").write_text("no photo")
+    (folder / "products.csv").write_text("product_id,image,title,fabric\ncli-red,cli-red.png,Red dress,linen\n")
+    return folder
+
+
+def test_ingest_query_captions(up: Up, shop: Path) -> None:
+    """The three commands a visitor types first; a broken photo among the others is refused by exit code and name."""
+    where = ("--data-dir", str(up.data_dir))
+    ingested = weft("ingest", str(shop), "--wait", "--json", *where)
+    assert ingested.returncode == Exit.REJECTED, ingested.stderr
+    captions = {
+        c.product_id: c for c in (msgspec.json.decode(line, type=Caption) for line in ingested.stdout.splitlines())
+    }
+    assert set(captions) == {"cli-red", "cli-navy"}
+    assert captions["cli-red"].evidence.garments[0].attributes["fabric"].value == "linen"
+    assert "cli-broken" in ingested.stderr
+    asked = weft("query", "--product", "cli-red", "--text", "but in navy", "--top-k", "3", "--json", *where)
+    assert asked.returncode == Exit.OK, asked.stderr
+    assert "cli-navy" in {hit.product_id for hit in msgspec.json.decode(asked.stdout, type=Result).hits}
+    shown = weft("captions", "--json", *where)
+    assert {json.loads(line)["product_id"] for line in shown.stdout.splitlines()} >= {"cli-red", "cli-navy"}
+    table = weft("captions", *where)
+    assert table.returncode == Exit.OK
+    assert "cli-red" in table.stdout
+
+
+def test_ingest_without_waiting_prints_what_was_sent(up: Up, shop: Path) -> None:
+    """One upload a line, as it lies on the topic."""
+    sent = weft("ingest", str(shop / "cli-red.png"), "--json", "--data-dir", str(up.data_dir))
+    assert sent.returncode == Exit.OK, sent.stderr
+    upload = msgspec.json.decode(sent.stdout, type=Upload)
+    assert upload.product_id
+    assert (upload.image.uri or "").startswith(up.file.store)
+
+
+def test_a_query_from_a_photo(up: Up, shop: Path) -> None:
+    """The photo need not be of the catalogue."""
+    where = ("--data-dir", str(up.data_dir))
+    weft("ingest", str(shop), "--wait", *where)
+    asked = weft("query", "--image", str(shop / "cli-navy.png"), "--json", "--filter", "category=dress", *where)
+    assert asked.returncode == Exit.OK, asked.stderr
+    assert all(hit.category == "dress" for hit in msgspec.json.decode(asked.stdout, type=Result).hits)
+
+
+def test_topics_and_doctor(up: Up) -> None:
+    """Every topic is there; the doctor names what is wrong (here: models that are not real)."""
+    where = ("--data-dir", str(up.data_dir))
+    listed = weft("topics", "list", "--json", *where)
+    assert {topic["name"] for topic in json.loads(listed.stdout)} == {spec.name for spec in topics.TOPICS}
+    created = weft("topics", "create", "--json", *where)
+    assert [report["created"] for report in json.loads(created.stdout)] == [False] * len(topics.TOPICS)
+    diagnosis = weft("doctor", "--json", *where)
+    assert diagnosis.returncode == Exit.UNAVAILABLE
+    findings = {finding["part"]: finding for finding in json.loads(diagnosis.stdout)["findings"]}
+    assert {part for part, finding in findings.items() if not finding["ok"]} == {"models"}
+    assert findings["models"]["advice"]
+
+
+def test_a_refused_query_has_its_exit_code(up: Up) -> None:
+    """The result is printed all the same: it says why."""
+    asked = weft("query", "--product", "nobody", "--json", "--data-dir", str(up.data_dir))
+    assert asked.returncode == Exit.REJECTED
+    error = msgspec.json.decode(asked.stdout, type=Result).error
+    assert error is not None
+    assert error.code == "unknown_product"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("query", "--text", "red"), Exit.UNAVAILABLE, "127.0.0.1:9"),
+        (("captions",), Exit.UNAVAILABLE, "127.0.0.1:9"),
+        (("ingest", "/nowhere/at/all"), Exit.REJECTED, "/nowhere/at/all"),
+        (("query", "--text", "x", "--filter", "red"), Exit.USAGE, "facet=value"),
+        (("query", "--product", "a", "--image", "b"), Exit.USAGE, "--image"),
+        (("worker", "enrich", "nonsense"), Exit.USAGE, "nonsense"),
+        (("models", "pull", "nonsense"), Exit.USAGE, "nonsense"),
+    ],
+)
+def test_errors_are_sentences_with_stable_codes(
+    arguments: tuple[str, ...], code: Exit, says: str, tmp_path: Path
+) -> None:
+    """No traceback, and the sentence names what is at fault."""
+    answer = weft(*arguments, WEFT_BOOTSTRAP_SERVERS="127.0.0.1:9", WEFT_DATA_DIR=str(tmp_path))
+    assert answer.returncode == code, answer.stderr
+    assert says in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_a_wrong_setting_is_named() -> None:
+    """By the variable that the user typed."""
+    answer = weft("doctor", WEFT_PARTITIONS="many")
+    assert answer.returncode == Exit.USAGE
+    assert "WEFT_PARTITIONS" in answer.stderr
