@@ -180,7 +180,12 @@ class Compose:
             pixels = decode.decode(reference.data, self.limits, max_side=QUERY_SIDE).pixels
             image = self.images.prepare(pixels)
         edit = fusion.parse_edit(asked.query.text or "")
-        captions = fusion.captions_for(facets, edit) if facets and edit.text else None
+        if not edit.text and image is None and reference.vector is None:
+            # "not black" alone: everything else is refused, and nothing is asked for.
+            raise codecs.BadQuery(
+                "says only what is not wanted", code="empty_query", query_id=asked.query.query_id, field="text"
+            )
+        captions = fusion.captions_for(facets, edit) if facets else None
         texts: tuple[Ready, ...]
         if captions is not None:
             texts = (self.texts.prepare(captions[1]), self.texts.prepare(captions[0]))
@@ -262,7 +267,9 @@ class Compose:
 
     async def failed(self, failure: Failure) -> Sequence[Awaitable[object]]:
         """What the engine gives up on (a photo that does not decode): an error result instead of a dead letter."""
-        await self.refuse(failure.message, _query_id(failure.message), "bad_image", str(failure.error))
+        error = failure.error
+        code = error.code if isinstance(error, codecs.BadQuery) else "bad_image"
+        await self.refuse(failure.message, _query_id(failure.message), code, str(error))
         return ()
 
 

@@ -126,6 +126,7 @@ async def test_one_bad_photo_harms_only_itself(up: Up, tmp_path: Path) -> None:
     [
         (b"{", "malformed"),
         (b'{"query_id": "q"}', "empty_query"),
+        (b'{"query_id": "q", "text": "not black"}', "empty_query"),
         (b'{"query_id": "q", "text": "red", "top_k": 1000000}', "out_of_range"),
         (b'{"query_id": "q", "image": {"product_id": "never-seen"}}', "unknown_product"),
         (b'{"query_id": "q", "image": {"uri": "https://127.0.0.1/x.jpg"}}', "bad_image"),
