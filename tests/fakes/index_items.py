@@ -95,6 +95,7 @@ class MemoryObjects(MemoryStore):
         super().__init__()
         self.away: Exception | None = None
         self.writes: list[str] = []
+        self.refused = 0
 
     @property
     def objects(self) -> dict[str, bytes]:
@@ -102,6 +103,7 @@ class MemoryObjects(MemoryStore):
 
     def _reach(self) -> None:
         if self.away is not None:
+            self.refused += 1
             raise self.away
 
     def get(self, key: str, *, limit: int | None = None) -> bytes:
