@@ -20,6 +20,7 @@ from streams.client_options import patient, servers, ssl_context
 from streams.engine.failures import PipelineClosed
 from streams.engine.message import Message
 from streams.engine.pipeline import Pipeline
+from streams.producer import classify_kafka
 
 log = structlog.get_logger(__name__)
 
@@ -55,7 +56,7 @@ async def consume(
 
     Raises:
         Fatal, or what ended the pipeline: the process must end; Kafka delivers again to the next one.
-        Retryable: Faust crashed (a broker that is away, mostly): start the role again.
+        Retryable: the broker cannot be reached at the start, or Faust crashed: start the role again.
     """
     app = _build_app(group, settings, revoke_s)
     reader = _Reader(app, pipeline)
@@ -220,7 +221,12 @@ def _credentials(settings: Settings) -> Any:
 
 
 async def _start(app: Any, ready: asyncio.Event | None) -> None:
-    await app.start()  # returns when the group has been joined
+    from aiokafka.errors import KafkaError
+
+    try:
+        await app.start()  # returns when the group has been joined
+    except KafkaError as error:
+        raise classify_kafka(error, "io") from error
     patient(app.consumer._thread._consumer._client)  # noqa: SLF001
     patient(app.producer._producer.client)  # noqa: SLF001
     if ready is not None:
