@@ -8,7 +8,7 @@ import sys
 
 def main() -> None:
     """Entry point of `weft`: runs a command and turns every error into a sentence and a stable exit code."""
-    # Set before any library is imported: none of them may call home or install anything (see SECURITY in the README).
+    # Set before any library is imported: none of them may call home or install anything.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")
     from processors.errors import Poison, Retryable, WeftError
