@@ -90,16 +90,21 @@ def _write(path: Path, announcement: Announcement) -> None:
 
 @contextmanager
 def _signals(stop: asyncio.Event) -> Iterator[None]:
-    """SIGTERM and SIGINT set `stop`; a second one cancels the task that works: what was not acknowledged comes again."""
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    """SIGTERM and SIGINT set `stop`, which drains. A second one ends the process at once, as a crash would.
 
-    def received() -> None:
-        if stop.is_set() and task is not None:
-            task.cancel()
+    Not by cancelling: a batch that hangs on the device cannot be cancelled. What was not acknowledged comes again.
+    """
+    loop = asyncio.get_running_loop()
+
+    def received(number: int) -> None:
+        if stop.is_set():
+            log.warning("aborted", signal=signal.Signals(number).name)
+            os._exit(128 + number)
+        log.info("draining", signal=signal.Signals(number).name)
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, received)
+        loop.add_signal_handler(number, received, number)
     try:
         yield
     finally:
