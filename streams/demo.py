@@ -118,6 +118,8 @@ async def run(photos: Sequence[Photo], refused: Sequence[Refused], out: Path, se
         answers = await _ask(captions, stack.settings)
         seconds = time.monotonic() - started
         watch.step("stopping")
+    # Left only where something went wrong: its logs say what.
+    await asyncio.to_thread(shutil.rmtree, data_dir, ignore_errors=True)
     lost = tuple(outcome for outcome in outcomes if isinstance(outcome, Refused))
     report = Report(
         images=len(photos) + len(refused),

@@ -10,6 +10,7 @@ from processors.garments import main_garment
 from streams.records import Caption
 
 FALLBACK_COLOURS = ("red", "navy", "black")
+PLURALS = {"pants": "pants", "shorts": "shorts", "shoe": "shoes", "sunglass": "sunglasses"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ def choose(captions: Sequence[Caption], count: int = 3) -> list[Ask]:
     # The categories with the most colours first: there a query about colour tells most.
     ranked = sorted(coloured.items(), key=lambda entry: (-len({c for _, c in entry[1]}), -len(entry[1]), entry[0]))
     chosen = [
-        Ask(products[turn][0], f"this {category}, but in {_wanted(products[turn][1], products)}")
+        Ask(products[turn][0], f"{_this(category)}, but in {_wanted(products[turn][1], products)}")
         for turn in range(count)
         for category, products in ranked
         if turn < len(products)
@@ -44,6 +45,12 @@ def choose(captions: Sequence[Caption], count: int = 3) -> list[Ask]:
     for product_id, colour in zip(missing, FALLBACK_COLOURS[len(chosen) : count], strict=False):
         chosen.append(Ask(product_id, f"this, but in {colour}"))
     return chosen
+
+
+def _this(category: str) -> str:
+    """As a shopper would say it: "this dress", "these pants"."""
+    plural = PLURALS.get(category)
+    return f"this {category}" if plural is None else f"these {plural}"
 
 
 def _wanted(colour: str, products: Sequence[tuple[str, str]]) -> str:
