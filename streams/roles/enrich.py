@@ -16,10 +16,10 @@ import msgspec
 from infra.fetch import Fetcher
 from infra.store import ObjectStore
 from models.ports import Detector, ImageEncoder, Raw, Ready
-from processors import crops, decode
+from processors import crops, decode, evidence
 from processors.colours import dominant_colours
 from processors.errors import Poison, Retryable
-from processors.values import Box, Detection, Garment, Metadata, Pixels
+from processors.values import Detection, Garment, Metadata, Pixels
 from streams import codecs
 from streams.engine.message import Message
 from streams.engine.stages import CpuStage, DeviceStage, Done, IoStage, Stage
@@ -31,6 +31,8 @@ from streams.version import VERSION
 SERVING_SIDE = 1024
 """Longest side, in pixels, that is kept of a photo: enough for every model, and it bounds the memory of a batch."""
 WHOLE = "whole"
+RULES = "1"
+"""Raise it when the rules beside the models change what is seen (colours, crops, limits): memos of old rules are not used."""
 REMOTE_ATTEMPTS = 6
 REMOTE_PAUSE_S = 0.5
 
@@ -171,16 +173,15 @@ class Enrich:
     def describe(self, seen: Seen) -> Described:
         """Name the colours of each garment on its own pixels, and cut the views: the whole photo and each garment."""
         pixels, scale = seen.opened.decoded.pixels, seen.opened.decoded.scale
-        found = self.detector.finish(pixels, seen.raw)
-        views = [(WHOLE, found[0].category if found else "", self.encoder.prepare(pixels))]
-        kept = crops.worth_keeping(found, pixels.shape)
-        garments = []
-        for number, detection in enumerate(kept):
-            others = [other.box for other in kept if other is not detection]
-            garments.append(_garment(f"g{number}", detection, others, pixels, scale))
-            crop = crops.cut(pixels, detection.box)
-            views.append((f"g{number}", detection.category, self.encoder.prepare(crop)))
-        return Described(seen.opened, tuple(garments), tuple(views))
+        found = crops.worth_keeping(self.detector.finish(pixels, seen.raw), pixels.shape)
+        # Named once, here: the ids of the views are those that the captions' evidence points to.
+        garments = evidence.build(_garment(one, found, pixels, scale) for one in found).garments
+        views = [(WHOLE, garments[0].category if garments else "", self.encoder.prepare(pixels))]
+        for garment in garments:
+            x0, y0, x1, y1 = garment.box
+            crop = crops.cut(pixels, (x0 * scale, y0 * scale, x1 * scale, y1 * scale))
+            views.append((garment.id, garment.category, self.encoder.prepare(crop)))
+        return Described(seen.opened, garments, tuple(views))
 
     def embed(self, batch: Sequence[Described]) -> list[Embedded]:
         """One pass over all views of all photos; the vectors are dealt back to their photos."""
@@ -220,17 +221,19 @@ class Enrich:
         )
 
 
-def _garment(garment_id: str, detection: Detection, others: Sequence[Box], pixels: Pixels, scale: float) -> Garment:
-    x0, y0, x1, y1 = detection.box
+def _garment(one: Detection, found: Sequence[Detection], pixels: Pixels, scale: float) -> Garment:
+    """A garment with its colours; its box in pixels of the original photo. `evidence.build` gives it its id."""
+    x0, y0, x1, y1 = one.box
+    others = [other.box for other in found if other is not one]
     return Garment(
-        id=garment_id,
-        category=detection.category,
+        id="",
+        category=one.category,
         box=(round(x0 / scale, 1), round(y0 / scale, 1), round(x1 / scale, 1), round(y1 / scale, 1)),
-        confidence=round(detection.confidence, 4),
-        colours=dominant_colours(pixels, detection.box, detection.category, others),
+        confidence=round(one.confidence, 4),
+        colours=dominant_colours(pixels, one.box, one.category, others),
     )
 
 
 def memo_fingerprint(detector: Detector, encoder: ImageEncoder) -> str:
-    """A changed model thinks again."""
-    return "sha256:" + hashlib.sha256(f"{detector.fingerprint} {encoder.fingerprint}".encode()).hexdigest()
+    """A changed model, or changed rules, think again."""
+    return "sha256:" + hashlib.sha256(f"{detector.fingerprint} {encoder.fingerprint} {RULES}".encode()).hexdigest()
