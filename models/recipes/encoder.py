@@ -30,7 +30,7 @@ from models.recipes.encoder_facets import Claim, Claims, Known, Pictures, encode
 from models.recipes.encoder_texts import canonical_claims, phrase, random_text
 
 CHUNK = 512
-TEXTS_A_VIEW = 4
+TEXTS_A_VIEW = 2
 BATCH = 256
 CANONICAL = 384
 """How many of the canonical texts stand in each batch, beside one text of each picture."""
@@ -161,15 +161,19 @@ def make_texts(views: Views, run: Path, tower: Any, tokenizer: Any) -> Texts:
 
 
 def embed_texts(texts: list[str], tower: Any, tokenizer: Any) -> torch.Tensor:
-    """MiniLM's mean-pooled vectors (m, 384), before the projection; sorted by length, so that batches waste little."""
+    """MiniLM's mean-pooled vectors (m, 384), before the projection; sorted by length, so that batches waste little.
+
+    In bfloat16, twice as fast: the rounding is a little noise to the projection, which is served in float32.
+    """
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     vectors = torch.zeros(len(texts), 384)
     with torch.inference_mode():
         for start in range(0, len(order), 256):
             part = order[start : start + 256]
             tokens = tokenizer([texts[i] for i in part], padding=True, return_tensors="pt")
-            out = tower.transformer(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"])
-            vectors[part] = tower.pooler(out, tokens["attention_mask"])
+            with torch.autocast("cpu", torch.bfloat16):
+                out = tower.transformer(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"])
+            vectors[part] = tower.pooler(out, tokens["attention_mask"]).float()
     return vectors
 
 

@@ -220,6 +220,21 @@ class TestStarterTextEncoder(EncoderContract):
         return ["", " \n\t", "x" * 5000]
 
 
+@pytest.mark.slow
+class TestStarterWriter:
+    """The shipped writer. Its sampling is seeded for each item, so the layout of a batch is part of the question."""
+
+    def test_order_and_repeatability(self, paths: StarterPaths, requests: list[WriterRequest]) -> None:
+        """The same batch gives the same texts, one a request."""
+        from models.hf_writer import HfWriter
+
+        guarded = Guarded(HfWriter.load(paths.writer_base, paths.writer_adapter, device="cpu"), name="writer")
+        first = guarded.run(requests[:2])
+        assert len(first) == 2
+        assert all(first)
+        assert guarded.run(requests[:2]) == first
+
+
 def _image_encoder(weights: Path, paths: StarterPaths) -> Any:
     from models.clip_encoder import ClipImageEncoder
 
@@ -272,6 +287,31 @@ class TestEncoderWeights:
         write(tmp_path)
         with pytest.raises(Fatal, match="does not fit"):
             load(tmp_path / "encoder.safetensors", paths)
+
+
+@pytest.mark.slow
+def test_open_clip_loads_both_towers_as_one_model(paths: StarterPaths, pictures: list[Pixels]) -> None:
+    """The shipped weights are an ordinary open_clip `CustomTextCLIP` of a local config, and give the adapters' vectors."""
+    import open_clip
+    import torch
+    from safetensors.torch import load_file
+
+    from models import encoder_net
+
+    encoder_net.register_trunk()
+    model = open_clip.CustomTextCLIP(**encoder_net.config(paths.text_tower)).eval()
+    base = {f"visual.trunk.net.{n}": t for n, t in load_file(paths.image_trunk).items() if encoder_net.is_frozen(n)}
+    _, unexpected = model.load_state_dict(
+        base | {n: t.float() for n, t in load_file(paths.encoder).items()}, strict=False
+    )
+    assert unexpected == []
+    images, texts = _image_encoder(paths.encoder, paths), _text_encoder(paths.encoder, paths)
+    with torch.inference_mode():
+        ready = torch.from_numpy(np.stack([images.prepare(pixels) for pixels in pictures]))
+        seen = model.encode_image(ready, normalize=True).numpy()
+        read = model.encode_text(torch.tensor([texts.prepare(TEXTS[0])]), normalize=True).numpy()
+    assert np.allclose(seen, np.stack(Guarded(images, name="i").run(pictures)), atol=1e-4)
+    assert np.allclose(read[0], Guarded(texts, name="t").run(TEXTS[:1])[0], atol=1e-4)
 
 
 def shipped_copy(folder: Path) -> Path:
