@@ -217,14 +217,21 @@ class Trainer:
         for parameter in fresh:
             parameter.requires_grad_(True)
 
-    def encode_images(self, rows: NDArray[np.int64]) -> torch.Tensor:
-        """(len(rows), 256), normalised."""
+    def encode_images(self, rows: NDArray[np.int64], *, training: bool = False) -> torch.Tensor:
+        """(len(rows), 256), normalised. In training with cells erased and features dropped: the views are few."""
         maps = torch.from_numpy(self.views.maps[rows]).float().contiguous(memory_format=torch.channels_last)
         middle = torch.from_numpy(self.views.middle[rows]).float().contiguous(memory_format=torch.channels_last)
         cells = torch.from_numpy(self.views.cells[rows]).float() / 255
         with torch.autocast("cpu", torch.bfloat16):  # twice as fast here
-            deep = self.image.trunk.deep(middle)
-        return F.normalize(self.image.head(self.image.trunk.joined(deep.float(), maps, cells)), dim=1)
+            deep = self.image.trunk.deep(self._erased(middle) if training else middle)
+        joined = self.image.trunk.joined(deep.float(), maps, cells)
+        return F.normalize(self.image.head(F.dropout(joined, 0.15) if training else joined), dim=1)
+
+    def _erased(self, middle: torch.Tensor) -> torch.Tensor:
+        """Mirror half of the maps, and silence a random sixth of the cells of each."""
+        mirrored = torch.rand(len(middle), 1, 1, 1) < 0.5
+        seen = torch.where(mirrored, middle.flip(3), middle)
+        return seen * (torch.rand(len(middle), 1, *middle.shape[2:]) > 1 / 6)
 
     def encode_texts(self, rows: NDArray[np.int64]) -> torch.Tensor:
         return F.normalize(self.text.proj(self.texts.vectors[rows]), dim=1)
@@ -238,13 +245,14 @@ class Trainer:
         rows = self.rng.choice(self.train_rows, BATCH, replace=False)
         own = self.texts.of_view[rows, self.rng.integers(TEXTS_A_VIEW, size=BATCH)]
         chosen = np.unique(np.concatenate([own, self.rng.choice(self.texts.canonical, CANONICAL, replace=False)]))
-        images, words = self.encode_images(rows), self.encode_texts(chosen)
+        images, words = self.encode_images(rows, training=True), self.encode_texts(chosen)
         pictures, claims = self.views.pictures.take(rows), self.texts.claims.take(chosen)
         true = torch.from_numpy(truth(pictures, claims))
         similar = images @ words.T * self.scale.exp().clamp(max=60)
         losses = {"i2t": contrast(similar, true), "t2i": contrast(similar.T, true.T)}
         losses["edit"] = self.edit_loss(rows, images, words, chosen, true)
-        loss = losses["i2t"] + losses["t2i"] + 0.5 * losses["edit"]
+        losses["kind"] = self.kind_loss(rows, images)
+        loss = losses["i2t"] + losses["t2i"] + 0.5 * losses["edit"] + 0.5 * losses["kind"]
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_([p for g in self.optimizer.param_groups for p in g["params"]], 1.0)
@@ -282,6 +290,14 @@ class Trainer:
         of, seen_text, wanted_text = np.array(pairs).T
         query = F.normalize(images[of] + words[wanted_text] - words[seen_text], dim=1)
         return contrast(query @ images.T * self.scale.exp().clamp(max=60), true.T[wanted_text])
+
+    def kind_loss(self, rows: NDArray[np.int64], images: torch.Tensor) -> torch.Tensor:
+        """Photos of one label ("longsleeve") lie together whatever their colour: neighbours vote by kind, too."""
+        labels, origin = self.views.label[rows], self.views.origin[rows]
+        same = (labels[:, None] == labels[None]) & (labels != "")[:, None]
+        true = np.where(origin[:, None] == origin[None], same.astype(np.int8), -1)  # labels of two sets do not compare
+        np.fill_diagonal(true, -1)
+        return contrast(images @ images.T * 12, torch.from_numpy(true))
 
     def train(self, run: Path) -> None:
         """Train for the given minutes of wall time, first the new layers alone, then the last blocks with them."""

@@ -60,6 +60,26 @@ def requests() -> list[WriterRequest]:
     return [WriterRequest(pack, tone, 7) for pack, tone in zip(packs, captions.TONES, strict=False)]
 
 
+@pytest.fixture(scope="session")
+def detector(paths: StarterPaths) -> Any:
+    """Loaded once."""
+    from models.yolo_detector import YoloDetector
+
+    return YoloDetector.load(paths.detector, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def image_encoder(paths: StarterPaths) -> Any:
+    """Loaded once."""
+    return _image_encoder(paths.encoder, paths)
+
+
+@pytest.fixture(scope="session")
+def text_encoder(paths: StarterPaths) -> Any:
+    """Loaded once."""
+    return _text_encoder(paths.encoder, paths)
+
+
 class TestFakeDetector(DetectorContract):
     """The twin."""
 
@@ -149,11 +169,9 @@ class TestFakeWriter(ModelContract):
 class TestStarterDetector(DetectorContract):
     """The shipped detector."""
 
-    @pytest.fixture(scope="class")
-    def model(self, paths: StarterPaths) -> Any:
-        from models.yolo_detector import YoloDetector
-
-        return YoloDetector.load(paths.detector, device="cpu")
+    @pytest.fixture
+    def model(self, detector: Any) -> Any:
+        return detector
 
     @pytest.fixture
     def items(self, pictures: list[Pixels]) -> list[Pixels]:
@@ -168,11 +186,9 @@ class TestStarterDetector(DetectorContract):
 class TestStarterImageEncoder(EncoderContract):
     """The shipped image tower."""
 
-    @pytest.fixture(scope="class")
-    def model(self, paths: StarterPaths) -> Any:
-        from models.clip_encoder import ClipImageEncoder
-
-        return ClipImageEncoder.load(paths.encoder, paths.image_trunk, device="cpu")
+    @pytest.fixture
+    def model(self, image_encoder: Any) -> Any:
+        return image_encoder
 
     @pytest.fixture
     def items(self, pictures: list[Pixels]) -> list[Pixels]:
@@ -182,34 +198,29 @@ class TestStarterImageEncoder(EncoderContract):
     def bad(self) -> list[Any]:
         return BAD_PICTURES
 
-    def test_it_knows_colours_and_garments(self, model: Any, paths: StarterPaths) -> None:
+    def test_it_knows_colours_and_garments(self, model: Any, text_encoder: Any) -> None:
         """A text finds its drawn garment among others of another colour or another kind, far more often than by chance."""
-        from models.clip_encoder import ClipTextEncoder
-
         specs = [(c, n) for n in ("dress", "pants", "bag") for c in ("red", "blue", "black", "yellow")]
         scenes = [
             draw_scene(900 + i, size=256, garments=[plain(c, n)], style="flat").pixels for i, (c, n) in enumerate(specs)
         ]
         images = np.stack(Guarded(model, name="i").run(scenes))
-        encoder = ClipTextEncoder.load(paths.encoder, paths.text_tower, device="cpu")
         words = np.stack(
-            Guarded(encoder, name="t").run([f"a {c} {n}" if n != "pants" else f"{c} pants" for c, n in specs])
+            Guarded(text_encoder, name="t").run([f"a {c} {n}" if n != "pants" else f"{c} pants" for c, n in specs])
         )
         found = (words @ images.T).argmax(1)
         assert np.mean(found == np.arange(len(specs))) >= 0.75
-        assert encoder.fingerprint == model.fingerprint
-        assert encoder.dimension == model.dimension
+        assert text_encoder.fingerprint == model.fingerprint
+        assert text_encoder.dimension == model.dimension
 
 
 @pytest.mark.slow
 class TestStarterTextEncoder(EncoderContract):
     """The shipped text tower."""
 
-    @pytest.fixture(scope="class")
-    def model(self, paths: StarterPaths) -> Any:
-        from models.clip_encoder import ClipTextEncoder
-
-        return ClipTextEncoder.load(paths.encoder, paths.text_tower, device="cpu")
+    @pytest.fixture
+    def model(self, text_encoder: Any) -> Any:
+        return text_encoder
 
     @pytest.fixture
     def items(self) -> list[str]:
@@ -290,7 +301,9 @@ class TestEncoderWeights:
 
 
 @pytest.mark.slow
-def test_open_clip_loads_both_towers_as_one_model(paths: StarterPaths, pictures: list[Pixels]) -> None:
+def test_open_clip_loads_both_towers_as_one_model(
+    paths: StarterPaths, pictures: list[Pixels], image_encoder: Any, text_encoder: Any
+) -> None:
     """The shipped weights are an ordinary open_clip `CustomTextCLIP` of a local config, and give the adapters' vectors."""
     import open_clip
     import torch
@@ -305,7 +318,7 @@ def test_open_clip_loads_both_towers_as_one_model(paths: StarterPaths, pictures:
         base | {n: t.float() for n, t in load_file(paths.encoder).items()}, strict=False
     )
     assert unexpected == []
-    images, texts = _image_encoder(paths.encoder, paths), _text_encoder(paths.encoder, paths)
+    images, texts = image_encoder, text_encoder
     with torch.inference_mode():
         ready = torch.from_numpy(np.stack([images.prepare(pixels) for pixels in pictures]))
         seen = model.encode_image(ready, normalize=True).numpy()
