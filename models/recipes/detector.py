@@ -114,10 +114,15 @@ def settings_at(config: Config, share: float) -> Settings:
     """The augmentation at this share of the run: strong, and light at the end."""
     given = config["augment"]
     if share >= given["light_after"]:
-        return Settings((0.8, 1.2), given["rotate"] / 2, 0.05, 0.1, 0.05)
+        return Settings((0.8, 1.2), given["rotate"] / 2, 0.05, 0.1, 0.05, given["solo"])
     low, high = given["scale"]
     return Settings(
-        (low, high), given["rotate"], given["second_person"], given["loose_garments"], given["plain_background"]
+        (low, high),
+        given["rotate"],
+        given["second_person"],
+        given["loose_garments"],
+        given["plain_background"],
+        given["solo"],
     )
 
 

@@ -28,6 +28,7 @@ class Settings:
     second_person: float
     loose_garments: float
     plain_background: float
+    solo: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,10 @@ def street_sample(
         pixels = _plain(pixels, labels, rng)
     owners = [(photo, scale)]
     instances = labels.astype(np.int32)
+    if rng.random() < settings.solo:
+        solo = _solo(photo, canvas, rng)
+        if solo is not None:
+            return solo
     if rng.random() < settings.second_person:
         _paste(pixels, instances, owners, photos, settings, rng, whole=True)
     if rng.random() < settings.loose_garments:
@@ -72,7 +77,7 @@ def boxed_sample(scene: BoxedPhoto, canvas: tuple[int, int], settings: Settings,
     import cv2
 
     height, width = canvas
-    still = Settings(settings.scale, 0.0, 0.0, 0.0, 0.0)
+    still = Settings(settings.scale, 0.0, 0.0, 0.0, 0.0, 0.0)
     matrix, _ = _affine(scene.pixels.shape[:2], canvas, still, rng)
     pixels = cv2.warpAffine(scene.pixels, matrix, (width, height), borderValue=(128, 128, 128))
     linear, shift = matrix[:, :2], matrix[:, 2]
@@ -147,6 +152,29 @@ def _paste(
     put = labels > 0
     instances[put] = labels[put].astype(np.int32) + SLOT * len(owners)
     owners.append((other, area))
+
+
+def _solo(photo: Photo, canvas: tuple[int, int], rng: np.random.Generator) -> Sample | None:
+    """One garment alone before a plain ground, filling much of the canvas, as shops photograph it; None without one."""
+    import cv2
+
+    garments = [t for t in photo.targets if not t.ignore]
+    if not garments:
+        return None
+    target = garments[int(rng.integers(len(garments)))]
+    cut = np.isin(photo.labels, target.labels)
+    x, y, w, h = cv2.boundingRect(cut.astype(np.uint8))
+    height, width = canvas
+    scale = min(width / max(w, 1), height / max(h, 1)) * float(rng.uniform(0.35, 0.97))
+    if scale > 8:  # sunglasses blown up to the whole picture are a smear
+        return None
+    free = np.array([width - w * scale, height - h * scale])
+    shift = free * rng.uniform(0, 1, 2) - scale * np.array([x, y])
+    matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+    pixels = cv2.warpAffine(photo.pixels, matrix, (width, height), flags=cv2.INTER_LINEAR)
+    labels = cv2.warpAffine(np.where(cut, photo.labels, 0), matrix, (width, height), flags=cv2.INTER_NEAREST)
+    boxes, classes, ignored = _measure(labels.astype(np.int32), [(photo, scale * scale)])
+    return Sample(_colour(_plain(pixels, labels, rng), rng), boxes, classes, ignored, labels)
 
 
 def _measure(

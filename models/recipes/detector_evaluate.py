@@ -88,14 +88,15 @@ def report(scores: DetectionScores) -> str:
 
 
 def sheet(photos: Sequence[BoxedPhoto], answers: Sequence[Sequence[Detection]], path: Path, *, columns: int) -> None:
-    """A contact sheet (PNG): each photo 400 pixels high with its detections."""
+    """A contact sheet (PNG): each photo within 300 by 400 pixels, with its detections."""
     import cv2
 
     tiles = []
     for photo, answer in zip(photos, answers, strict=True):
-        scale = 400 / photo.pixels.shape[0]
-        tile = cv2.resize(photo.pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)[:, :300]
-        tile = cv2.copyMakeBorder(tile, 0, 4, 0, 304 - tile.shape[1], cv2.BORDER_CONSTANT, value=(255, 255, 255))
+        scale = min(400 / photo.pixels.shape[0], 300 / photo.pixels.shape[1])
+        size = (round(photo.pixels.shape[1] * scale), round(photo.pixels.shape[0] * scale))
+        tile = np.full((404, 304, 3), 255, np.uint8)
+        tile[: size[1], : size[0]] = cv2.resize(photo.pixels, size, interpolation=cv2.INTER_AREA)
         for found in answer:
             colour = COLOURS[CATEGORIES.index(found.category)]
             x0, y0, x1, y1 = (round(value * scale) for value in found.box)

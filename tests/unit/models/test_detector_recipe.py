@@ -20,8 +20,8 @@ from models.yolo_detector import build_network
 from processors.values import CATEGORIES, Detection
 
 RED, SHIRT, VEST = (250, 0, 0), 38, 55
-CALM = Settings((1.0, 1.0), 0.0, 0.0, 0.0, 0.0)
-WILD = Settings((0.5, 2.0), 10.0, 0.5, 0.5, 0.3)
+CALM = Settings((1.0, 1.0), 0.0, 0.0, 0.0, 0.0, 0.0)
+WILD = Settings((0.5, 2.0), 10.0, 0.5, 0.5, 0.3, 0.2)
 
 
 def striped(identity: int = 1) -> Photo:
@@ -68,7 +68,7 @@ def test_boxes_of_drawn_scenes_follow_the_pixels(seed: int) -> None:
     pixels[30:60, 20:50] = 255
     box = np.array([[20, 30, 50, 60]], np.float32)
     scene = BoxedPhoto(1, pixels, box, np.array([8]), np.array([False]))
-    sample = boxed_sample(scene, (96, 96), Settings((0.7, 1.2), 0.0, 0.0, 0.0, 0.0), np.random.default_rng(seed))
+    sample = boxed_sample(scene, (96, 96), Settings((0.7, 1.2), 0.0, 0.0, 0.0, 0.0, 0.0), np.random.default_rng(seed))
     for x0, y0, x1, y1 in sample.boxes.round().astype(int):
         inside = sample.pixels[y0 + 2 : y1 - 2, x0 + 2 : x1 - 2]
         assert inside.min() > 110
