@@ -48,7 +48,7 @@ class Batch(NamedTuple):
 def train(config: Config, base: Path, run: Path) -> None:
     """Run until `steps` are done or `minutes` are over, saving every `save_every`; a second call goes on from there."""
     torch.manual_seed(config["seed"])
-    torch.set_num_threads(config["threads"])
+    torch.set_num_threads(asked.threads)
     run.mkdir(parents=True, exist_ok=True)
     rank, ranks = _join()
     model, tokenizer = adapted(base, config)
@@ -250,6 +250,7 @@ def main() -> None:
     parser.add_argument("--adapter", type=Path)
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--show", type=int, default=30)
     asked = parser.parse_args()
     config: Config = yaml.safe_load(CONFIG.read_text())
@@ -258,7 +259,7 @@ def main() -> None:
     elif asked.action == "export":
         export(config, asked.state, asked.out)
     else:
-        torch.set_num_threads(config["threads"])
+        torch.set_num_threads(asked.threads)
         found = evaluate(asked.base, asked.adapter, count=asked.count, batch=asked.batch, show=asked.show)
         print(json.dumps(found, indent=2))
 
