@@ -267,3 +267,18 @@ def test_an_absurd_size_is_fatal(weights: Path) -> None:
     """A size below the stride leaves the network nothing to see."""
     with pytest.raises(Fatal, match="serving size"):
         YoloDetector.load(weights, size=16)
+
+
+def test_the_shipped_weights_find_garments() -> None:
+    """On drawn scenes that no training saw, the shipped detector finds a third of the garments and is mostly right."""
+    from models.recipes.detector_data import load_drawn
+    from models.recipes.detector_evaluate import detect, operating_points
+
+    shipped = Path(__file__).parents[3] / "models" / "starter" / "detector.safetensors"
+    scenes = load_drawn(8_500_000, 24, size=480)
+    model = YoloDetector.load(shipped)
+    (point,) = operating_points(scenes, detect(model, scenes), [0.35])
+    assert shipped.stat().st_size <= 8 * 2**20
+    assert model.header.classes == CATEGORIES
+    assert point.recall > 0.3
+    assert point.precision > 0.5
