@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,34 +23,15 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 from models import encoder_net
-from models.images import letterbox
 from models.recipes import encoder_data
-from models.recipes.encoder_facets import Claim, Claims, Known, Pictures, encode_claims, encode_pictures, truth
+from models.recipes.encoder_facets import Claim, Claims, encode_claims, truth
+from models.recipes.encoder_frozen import Views, deepen, extract, load_views
 from models.recipes.encoder_texts import canonical_claims, phrase, random_text
 
-CHUNK = 512
 TEXTS_A_VIEW = 2
 BATCH = 256
 CANONICAL = 384
 """How many of the canonical texts stand in each batch, beside one text of each picture."""
-
-
-@dataclass(frozen=True, slots=True)
-class Views:
-    """Everything that training needs of the pictures, in memory: what the frozen part made of them and what is known."""
-
-    maps: NDArray[np.float16]
-    middle: NDArray[np.float16]
-    cells: NDArray[np.uint8]
-    known: list[tuple[Known, ...]]
-    pictures: Pictures
-    origin: NDArray[np.str_]
-    label: NDArray[np.str_]
-    held_out: NDArray[np.bool_]
-
-    def rows(self, *, held_out: bool, origin: str = "") -> NDArray[np.int64]:
-        """Row numbers of one side of the split, of one origin or of all."""
-        return np.flatnonzero((self.held_out == held_out) & ((self.origin == origin) | (not origin)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,78 +42,6 @@ class Texts:
     claims: Claims
     of_view: NDArray[np.int64]
     canonical: NDArray[np.int64]
-
-
-def extract(views: Iterator[encoder_data.View], run: Path, trunk: Any, *, first: int = 0) -> None:
-    """Write the frozen part's maps in chunks, numbered from `first`; chunks that exist are only counted."""
-    import msgspec
-
-    run.mkdir(parents=True, exist_ok=True)
-    started, done = time.monotonic(), 0
-    for number, part_of in enumerate(_chunks(views), first):
-        path = run / f"views-{number:03d}.npz"
-        if path.exists():
-            continue
-        images = torch.from_numpy(np.stack([letterbox(view.pixels, encoder_net.SIDE) for view in part_of]))
-        maps, cells = [], []
-        with torch.inference_mode():
-            for part in images.split(16):  # type: ignore[no-untyped-call]
-                # bfloat16: three times as fast here, and its noise is far below that of the augmentation.
-                with torch.autocast("cpu", torch.bfloat16):
-                    maps.append(trunk.stem(part.contiguous(memory_format=torch.channels_last)).half())
-                shares = encoder_net.colour_cells(part, trunk.get_buffer("anchors"))
-                cells.append((shares * 255).round().byte())
-        known = msgspec.json.encode(
-            [[(garment.facets, garment.colours) for garment in view.garments] for view in part_of]
-        )
-        aside = path.with_suffix(".partial.npz")
-        np.savez(
-            aside,
-            maps=torch.cat(maps).contiguous().numpy(),
-            cells=torch.cat(cells).numpy(),
-            known=np.frombuffer(known, np.uint8),
-            origin=np.array([view.origin for view in part_of]),
-            label=np.array([view.label for view in part_of]),
-            held_out=np.array([view.held_out for view in part_of]),
-        )
-        aside.rename(path)
-        done += len(part_of)
-        print(f"chunk {number}: {done} views, {done / (time.monotonic() - started):.1f} a second", flush=True)
-    (run / "extracted").touch()
-
-
-def deepen(run: Path, trunk: Any) -> None:
-    """Beside each chunk of `extract`, the last frozen block's output."""
-    for path in sorted(run.glob("views-???.npz")):
-        target = run / path.name.replace("views-", "middle-").replace(".npz", ".npy")
-        if not target.exists():
-            maps = torch.from_numpy(np.load(path)["maps"])
-            with torch.inference_mode():
-                parts = [trunk.middle(part.float()).half() for part in maps.split(64)]  # type: ignore[no-untyped-call]
-            np.save(target.with_suffix(".partial.npy"), torch.cat(parts).contiguous().numpy())
-            target.with_suffix(".partial.npy").rename(target)
-
-
-def load_views(run: Path) -> Views:
-    """Read all chunks of `extract` and `deepen`."""
-    import msgspec
-
-    parts = [dict(np.load(path)) for path in sorted(run.glob("views-???.npz"))]
-    raw = [
-        msgspec.json.decode(part["known"].tobytes(), type=list[list[tuple[dict[str, str], tuple[str, ...]]]])
-        for part in parts
-    ]
-    known = [tuple(Known(facets, colours) for facets, colours in garments) for part in raw for garments in part]
-    return Views(
-        np.concatenate([part["maps"] for part in parts]),
-        np.concatenate([np.load(path) for path in sorted(run.glob("middle-???.npy"))]),
-        np.concatenate([part["cells"] for part in parts]),
-        known,
-        encode_pictures(known),
-        np.concatenate([part["origin"] for part in parts]),
-        np.concatenate([part["label"] for part in parts]),
-        np.concatenate([part["held_out"] for part in parts]),
-    )
 
 
 def make_texts(views: Views, run: Path, tower: Any, tokenizer: Any) -> Texts:
@@ -318,6 +226,15 @@ class Trainer:
                 self._save(run, spent + time.monotonic() - started)
         self._save(run, self.seconds)
 
+    def continue_from(self, run: Path) -> None:
+        """Start from another run's end, all layers at once, at six tenths of the rates and with other batches."""
+        self._resume(run)
+        self.rng = np.random.default_rng(23)
+        for parameter in self.deep:
+            parameter.requires_grad_(True)
+        for group in self.optimizer.param_groups:
+            group["top"] *= 0.6
+
     def _save(self, run: Path, spent: float) -> None:
         tensors = trainable(self.image, self.text) | {"scale": self.scale.detach(), "spent": torch.tensor(spent)}
         save_file(tensors, run / "checkpoint.partial")
@@ -353,9 +270,14 @@ def apply(tensors: dict[str, torch.Tensor], image: Any, text: Any) -> None:
     )
 
 
-def export(run: Path, target: Path) -> None:
-    """The last checkpoint in fp16 (the palette's anchors stay fp32: they are compared with colours)."""
-    tensors = load_file(run / "checkpoint.safetensors")
+def export(runs: list[Path], target: Path) -> None:
+    """The mean of the runs' last checkpoints, in fp16 (the palette's anchors stay fp32: they are compared with colours).
+
+    A run and its continuation lie in one valley; their mean (a "model soup", Wortsman et al. 2022) kept the first's
+    text search and the second's neighbours.
+    """
+    loaded = [load_file(run / "checkpoint.safetensors") for run in runs]
+    tensors = {name: torch.stack([tensors[name].float() for tensors in loaded]).mean(0) for name in loaded[0]}
     kept = {
         name: tensor.float() if name.endswith("anchors") else tensor.half()
         for name, tensor in tensors.items()
@@ -363,17 +285,6 @@ def export(run: Path, target: Path) -> None:
     }
     save_file(kept, target, metadata={"recipe": "models/recipes/encoder.py", "licence": "Apache-2.0"})
     print(f"{target}: {target.stat().st_size:,} bytes")
-
-
-def _chunks(views: Iterator[encoder_data.View]) -> Iterator[list[encoder_data.View]]:
-    gathered: list[encoder_data.View] = []
-    for view in views:
-        gathered.append(view)
-        if len(gathered) == CHUNK:
-            yield gathered
-            gathered = []
-    if gathered:
-        yield gathered
 
 
 def towers(cache: Path) -> tuple[Any, Any, Any]:
@@ -399,6 +310,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--drawn", type=int, default=2200)
     parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--after", type=Path, help="continue from this run's checkpoint, and export the mean of both")
     parser.add_argument("--export", type=Path, default=Path("models/starter/encoder.safetensors"))
     chosen = parser.parse_args()
     torch.manual_seed(3)
@@ -411,8 +323,11 @@ def main() -> None:
     views = load_views(chosen.run)
     texts = make_texts(views, chosen.run, text, tokenizer)
     print(f"{len(views.known)} views, {len(texts.vectors)} texts", flush=True)
-    Trainer(views, texts, image, text, chosen.minutes).train(chosen.run)
-    export(chosen.run, chosen.export)
+    trainer = Trainer(views, texts, image, text, chosen.minutes)
+    if chosen.after:
+        trainer.continue_from(chosen.after)
+    trainer.train(chosen.run)
+    export([chosen.after, chosen.run] if chosen.after else [chosen.run], chosen.export)
 
 
 if __name__ == "__main__":
