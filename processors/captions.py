@@ -86,6 +86,7 @@ def parse(raw: str) -> ParsedCaption | Rejected:
         return Rejected(("no hashtags",))
     caption, tail = text[: first.start()].strip(" \"'“”*-–—"), text[first.start() :]
     caption = re.sub(r"\s*(?:hashtags?|tags)\s*:?$", "", caption, flags=re.IGNORECASE).strip()
+    caption = caption[:1].upper() + caption[1:]
     tags = tuple(dict.fromkeys("#" + tag[1:].lower() for tag in _TAG.findall(tail) if len(tag) <= 40))
     left_over = re.sub(r"[^\w]+", " ", _TAG.sub(" ", tail)).split()
     if len(left_over) > 2:

@@ -130,6 +130,10 @@ class Stack:
             "WEFT_DATA_DIR": str(self._data_dir),
             "WEFT_PROFILE": self.settings.profile,
             "WEFT_METRICS_PORT": "0",
+            # Two processes that each use every core stop each other at every barrier: the language model wrote
+            # 1.2 tokens a second that way, and 12 with a thread of its own.
+            "WEFT_THREADS": str(self.settings.threads or max(1, (os.cpu_count() or 2) // 2)),
+            "OMP_WAIT_POLICY": "PASSIVE",
         }
         announce = str(self._announcement(name))
         argv = (sys.executable, "-m", "streams.cli", "worker", *roles, "--announce", announce)
