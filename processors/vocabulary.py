@@ -71,7 +71,8 @@ OTHER_GARMENTS = (
     "belt belts scarf scarves glove gloves sock socks stockings tights necktie cravat necklace necklaces earring "
     "earrings bracelet bracelets ring rings jewellery jewelry wristwatch brooch vest vests waistcoat cardigan "
     "cardigans jumpsuit jumpsuits romper rompers playsuit overalls dungarees tuxedo tracksuit pyjamas pajamas robe "
-    "kimono sari saree swimsuit bikini swimwear lingerie underwear bra apron shawl stole mittens suspenders umbrella"
+    "kimono sari saree swimsuit bikini swimwear lingerie underwear bra apron shawl stole mittens suspenders umbrella "
+    "a-watch a-tie a-suit watches"
 )
 
 FABRIC_WORDS: dict[str, str] = {
