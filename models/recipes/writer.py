@@ -48,7 +48,7 @@ class Batch(NamedTuple):
 def train(config: Config, base: Path, run: Path) -> None:
     """Run until `steps` are done or `minutes` are over, saving every `save_every`; a second call goes on from there."""
     torch.manual_seed(config["seed"])
-    torch.set_num_threads(asked.threads)
+    torch.set_num_threads(config["threads"])
     run.mkdir(parents=True, exist_ok=True)
     rank, ranks = _join()
     model, tokenizer = adapted(base, config)

@@ -13,7 +13,7 @@ from processors.captions import judge
 from processors.values import CaptionText
 
 ADAPTER = STARTER_FOLDER / "writer.safetensors"
-COUNT = 8
+COUNT = 16
 
 
 @pytest.fixture(scope="module")
