@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -191,11 +192,17 @@ def products(folder: Path, every: int = 2) -> Iterator[tuple[Pixels, str, str]]:
     """For evaluation only: catalogue photos with articleType and baseColour."""
     with gzip.open(folder / "products.jsonl.gz", "rt") as file:
         rows = [json.loads(line) for line in file]
-    for row in rows[::every]:
-        path = next(folder.rglob(f"{row['id']}.jpg"), None)
-        pixels = read(path) if path else None
-        if pixels is not None:
-            yield pixels, row["articleType"], row["baseColour"]
+    with zipfile.ZipFile(folder / "images_168x224.zip") as archive:
+        names = {Path(name).stem: name for name in archive.namelist() if name.endswith(".jpg")}
+        for row in rows[::every]:
+            name = names.get(str(row["id"]))
+            found = cv2.imdecode(np.frombuffer(archive.read(name), np.uint8), cv2.IMREAD_COLOR) if name else None
+            if found is not None:
+                yield (
+                    np.asarray(cv2.cvtColor(found, cv2.COLOR_BGR2RGB), np.uint8),
+                    row["articleType"],
+                    row["baseColour"],
+                )
 
 
 def spec_known(spec: GarmentSpec) -> Known:

@@ -174,10 +174,16 @@ def main() -> None:
         if v.origin == "drawn"
     ]
     street = [v for v in encoder_data.street(chosen.data / "street", rng, 1) if v.held_out and v.origin == "street"]
-    result = {"images_per_second_one_thread": speed(image, drawn[0].pixels)}
-    result |= crops(drawn, images, texts, "drawn") | crops(street, images, texts, "street")
-    result |= phone_accuracy(chosen.data / "phone", images) | products_accuracy(chosen.data / "products", images)
-    print(json.dumps({name: round(value, 4) for name, value in result.items()}, indent=1))
+    report({"images_per_second_one_thread": speed(image, drawn[0].pixels)})
+    report(crops(drawn, images, texts, "drawn"))
+    report(crops(street, images, texts, "street"))
+    report(phone_accuracy(chosen.data / "phone", images))
+    report(products_accuracy(chosen.data / "products", images))
+
+
+def report(figures: dict[str, float]) -> None:
+    """One JSON line a part, as soon as it is known."""
+    print(json.dumps({name: round(value, 4) for name, value in figures.items()}), flush=True)
 
 
 if __name__ == "__main__":

@@ -174,8 +174,10 @@ class TestStarterDetector(DetectorContract):
         return detector
 
     @pytest.fixture
-    def items(self, pictures: list[Pixels]) -> list[Pixels]:
-        return pictures
+    def items(self) -> list[Pixels]:
+        """Dressed figures, of several shapes of picture."""
+        scenes = [draw_scene(seed, size=256, style="figure").pixels for seed in (2, 11, 13)]
+        return [*scenes, np.ascontiguousarray(scenes[1][:, 32:224])]
 
     @pytest.fixture
     def bad(self) -> list[Any]:
