@@ -57,7 +57,7 @@ class DetectorHeader(msgspec.Struct, frozen=True):
 class Thresholds:
     """What is kept. `duplicate_iou`: of two boxes of *different* classes that overlap more, the surer one stays."""
 
-    confidence: float = 0.35
+    confidence: float = 0.3
     iou: float = 0.6
     duplicate_iou: float = 0.8
 
@@ -105,7 +105,7 @@ class YoloDetector:
         weights: Path,
         *,
         size: int | None = None,
-        confidence: float = 0.35,
+        confidence: float = 0.3,
         iou: float = 0.6,
         duplicate_iou: float = 0.8,
         device: str = "cpu",
@@ -115,7 +115,7 @@ class YoloDetector:
         Args:
             weights: a safetensors file with the header of `DetectorHeader`.
             size: longest side shown to the network; by default the one it was trained for.
-            confidence: detections below are dropped.
+            confidence: detections below are dropped; by default where F1 on held-out photos is best (docs/models/detector.md).
             iou: of two boxes of one class that overlap more, the surer one stays.
             duplicate_iou: the same across classes: one garment that is called jacket and shirt at once.
             device: see `models.device.choose`.

@@ -119,7 +119,7 @@ def test_what_is_no_photo_is_poison(bad: Any) -> None:
 
 def test_confidence_decides_and_orders() -> None:
     """Below the threshold is dropped; the rest comes surest first."""
-    network = FixedNetwork((20, 20, 9, 9, 1, 0.5), (60, 60, 9, 9, 8, 0.8), (100, 20, 9, 9, 0, 0.34))
+    network = FixedNetwork((20, 20, 9, 9, 1, 0.5), (60, 60, 9, 9, 8, 0.8), (100, 20, 9, 9, 0, 0.29))
     found = Guarded(detector(network), name="d").run([photo(128, 128)])[0]
     assert [f.category for f in found] == ["bag", "hat"]
 
@@ -277,7 +277,7 @@ def test_the_shipped_weights_find_garments() -> None:
     shipped = Path(__file__).parents[3] / "models" / "starter" / "detector.safetensors"
     scenes = load_drawn(8_500_000, 24, size=480)
     model = YoloDetector.load(shipped)
-    (point,) = operating_points(scenes, detect(model, scenes), [0.35])
+    (point,) = operating_points(scenes, detect(model, scenes), [0.3])
     assert shipped.stat().st_size <= 8 * 2**20
     assert model.header.classes == CATEGORIES
     assert point.recall > 0.3
