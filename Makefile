@@ -41,6 +41,7 @@ demo: install ## photos in, captions and search answers out (IMAGES=/folder OUT=
 	@$(BIN)/weft demo --out "$(OUT)" $(if $(IMAGES),--images "$(IMAGES)") $(DEMO_ARGS)
 
 test: install dev ## the whole suite, a real Kafka included
+	@$(BIN)/python -m tests.fixtures.minio
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: deps dev ## ruff, mypy --strict, the direction of imports, generated documents
