@@ -24,7 +24,8 @@ def print_json(value: object) -> None:
 
 def say(text: str) -> None:
     """A line of progress, on stderr."""
-    err.print(escape(text))
+    # A path that is broken over two lines cannot be copied.
+    err.print(escape(text), soft_wrap=True)
 
 
 def captions_table(captions: Iterable[Caption]) -> Table:
