@@ -279,7 +279,8 @@ def _scenes(config: Config) -> list[BoxedPhoto]:
     """Drawn scenes, or none as long as the generator is not there."""
     if not config["drawn"]["scenes"]:
         return []
-    return load_drawn(DRAWN_SEEDS, config["drawn"]["scenes"], size=320)
+    drawn = config["drawn"]
+    return load_drawn(DRAWN_SEEDS, drawn["scenes"], size=320, products=drawn.get("products", 0))
 
 
 def export(config: Config, folder: Path, out: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from processors.drawn import Scene
 from processors.values import CATEGORIES, Box, Pixels
 
 SLOT = 64
@@ -151,21 +152,37 @@ def corners(box: Box) -> Box:
     return (box[0], box[1], box[0] + box[2], box[1] + box[3])
 
 
-def load_drawn(first_seed: int, count: int, *, size: int) -> list[BoxedPhoto]:
-    """Scenes of the project's own generator, seeds `first_seed` to `first_seed + count - 1`."""
+def load_drawn(first_seed: int, count: int, *, size: int, products: int = 0) -> list[BoxedPhoto]:
+    """Scenes of the project's own generator, seeds `first_seed` to `first_seed + count - 1`; then as many catalogue
+    photos as `products` says, in which one garment on sale fills most of the picture.
+    """
+    from concurrent.futures import ProcessPoolExecutor
+
+    seeds = range(first_seed, first_seed + count)
+    with ProcessPoolExecutor() as pool:
+        scenes = list(pool.map(_drawn_scene, seeds, [size] * count, chunksize=16))
+        for_sale = range(first_seed, first_seed + products)
+        return scenes + list(pool.map(_drawn_product, for_sale, [size] * products, chunksize=16))
+
+
+def _drawn_scene(seed: int, size: int) -> BoxedPhoto:
     from processors.drawn import draw_scene
 
-    scenes = []
-    for seed in range(first_seed, first_seed + count):
-        scene = draw_scene(seed, size=size)
-        found = [g for g in scene.garments if g.spec.category in CATEGORIES]
-        scenes.append(
-            BoxedPhoto(
-                seed,
-                scene.pixels,
-                np.array([g.box for g in found], np.float32).reshape(-1, 4),
-                np.array([CATEGORIES.index(g.spec.category) for g in found], np.int64),
-                np.zeros(len(found), np.bool_),
-            )
-        )
-    return scenes
+    return _boxed(seed, draw_scene(seed, size=size))
+
+
+def _drawn_product(seed: int, size: int) -> BoxedPhoto:
+    from processors.drawn import draw_product
+
+    return _boxed(seed, draw_product(seed, size=size).scene)
+
+
+def _boxed(seed: int, scene: Scene) -> BoxedPhoto:
+    found = [g for g in scene.garments if g.spec.category in CATEGORIES]
+    return BoxedPhoto(
+        seed,
+        scene.pixels,
+        np.array([g.box for g in found], np.float32).reshape(-1, 4),
+        np.array([CATEGORIES.index(g.spec.category) for g in found], np.int64),
+        np.zeros(len(found), np.bool_),
+    )
