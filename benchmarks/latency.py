@@ -20,8 +20,8 @@ from streams.ingest import Ingest, Photo, announce
 from streams.records import ImageRef, Query
 from streams.stack import Stack
 
-PHOTOS = 40
-WARM_UP = 3
+PHOTOS = 25
+WARM_UP = 2
 SEED = 99
 
 
