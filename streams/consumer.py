@@ -31,6 +31,10 @@ class Assignment(Protocol):
         ...
 
 
+METADATA_ATTEMPTS = 20
+METADATA_PAUSE_S = 1.0
+
+
 class PlainConsumer:
     """Reads partitions from where it is told to. It commits nothing by itself."""
 
@@ -43,11 +47,17 @@ class PlainConsumer:
         Raises:
             Retryable: there is no such topic (yet).
         """
-        await self._consumer._client.force_metadata_update()  # noqa: SLF001  (there is no public way to ask again)
-        found = self._consumer.partitions_for_topic(topic)
-        if not found:
-            raise Retryable(f"there is no topic {topic}; `weft topics create` makes it")
-        return sorted(found)
+        for attempt in range(METADATA_ATTEMPTS):
+            # There is no public way to ask again.
+            answered = await self._consumer._client.force_metadata_update()  # noqa: SLF001
+            found = self._consumer.partitions_for_topic(topic)
+            if found:
+                return sorted(found)
+            if answered and attempt:
+                # Asked twice: a broker that has just come back may answer before it knows its topics.
+                raise Retryable(f"there is no topic {topic}; `weft topics create` makes it")
+            await asyncio.sleep(METADATA_PAUSE_S)
+        raise Retryable(f"no broker answers for the topic {topic}")
 
     async def assign(self, positions: Mapping[Place, int]) -> None:
         """Read exactly these partitions, each from its offset on. Without a group."""
