@@ -25,7 +25,7 @@ from streams.roles.enrich import SERVING_SIDE
 from streams.wiring import open_parts, run_enrich
 from streams.wiring_models import Models
 
-PHOTOS = 240
+PHOTOS = 160
 SEED = 77
 
 

@@ -20,7 +20,7 @@ from streams.ingest import Ingest, Photo, announce
 from streams.records import ImageRef, Query
 from streams.stack import Stack
 
-PHOTOS = 25
+PHOTOS = 14
 WARM_UP = 2
 SEED = 99
 

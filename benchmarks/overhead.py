@@ -19,8 +19,8 @@ from streams.engine.message import Message
 from streams.engine.pipeline import Engine, Pipeline
 from streams.faust_app import consume
 
-EVENTS = 20_000
-ROUNDS = 3
+EVENTS = 10_000
+ROUNDS = 2
 
 
 async def run(settings: Settings) -> list[Row]:
