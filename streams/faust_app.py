@@ -155,11 +155,20 @@ def _build_app(group: str, settings: Settings, revoke_s: float) -> Any:
     import faust
 
     from streams.faust_buffer import MAX_EVENTS, EventBuffer
+    from streams.faust_consumer import DirectTransport
 
     class RoleApp(faust.App):  # type: ignore[misc]
         """One role. Writes nothing to disk, and waits for a bounded time when partitions are revoked."""
 
         on_revocation_stuck: Callable[[], None]
+        _buffers: tuple[EventBuffer, ...] = ()
+
+        def _new_transport(self) -> DirectTransport:
+            return DirectTransport(self.conf.broker_consumer, self)
+
+        def has_room(self) -> bool:
+            """Whether an event can be handed over without waiting."""
+            return self.flow_control.is_active() and not any(buffer.full() for buffer in self._buffers)
 
         def FlowControlQueue(  # noqa: N802  (Faust's factory of the channel's queue)
             self,
@@ -167,7 +176,9 @@ def _build_app(group: str, settings: Settings, revoke_s: float) -> Any:
             *,
             clear_on_resume: bool = False,
         ) -> EventBuffer:
-            return EventBuffer(flow_control=self.flow_control, clear_on_resume=clear_on_resume)
+            buffer = EventBuffer(flow_control=self.flow_control, clear_on_resume=clear_on_resume)
+            self._buffers += (buffer,)
+            return buffer
 
         def _create_directories(self) -> None:
             """No tables, so no folder in the working directory."""
