@@ -8,6 +8,10 @@ from collections.abc import Callable
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+_NOT_PUBLIC = tuple(
+    ipaddress.ip_network(network)
+    for network in ("fec0::/10", "3fff::/20", "64:ff9b:1::/48", "192.88.99.0/24", "192.0.0.0/24")
+)
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
@@ -41,6 +45,9 @@ def is_public_address(address: str) -> bool:
     except ValueError:
         return False
     if not parsed.is_global or parsed.is_multicast or parsed.is_reserved or parsed.is_unspecified:
+        return False
+    # The standard library calls these global: the private addresses that IPv6 had before fc00::/7, ranges of examples.
+    if any(parsed in network for network in _NOT_PUBLIC if network.version == parsed.version):
         return False
     return all(wrapped.is_global and not wrapped.is_multicast for wrapped in _wrapped(parsed))
 

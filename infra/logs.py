@@ -3,37 +3,13 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from collections.abc import Mapping, MutableMapping
 from typing import Any, TextIO
 
 import structlog
 
-_MASK = "***"
-# `token` is a secret, `tokens` is a count.
-_SECRET_NAME = re.compile(
-    r"(?i)password|passwd|(^|[_.-])(secret(_key)?|token|api_?key|access_?key|authorization|credentials?|signature)$"
-)
-_IN_TEXT = (
-    # Parameters of signed URLs (S3 v4 and v2, Google, Azure) and other tokens in a query.
-    re.compile(
-        r"(?i)([?&;](?:X-Amz-(?:Signature|Credential|Security-Token)|X-Goog-(?:Signature|Credential)|Signature"
-        r"|AWSAccessKeyId|sig|token|access_token|api_key|apikey|key|password)=)[^&\s\"'<>]+"
-    ),
-    # user:password@ in any address.
-    re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://[^/\s:@\"']+:)[^/\s@\"']+(?=@)"),
-    # Headers and settings: `Authorization: AWS4-HMAC-SHA256 …`, `password=…`, `secret_key: '…'`.
-    re.compile(r"(?i)(\bauthorization[\"']?\s*[:=]\s*)[^\r\n\"']+"),
-    re.compile(r"(?i)(\b\w*(?:password|passwd|secret)\w*[\"']?\s*[:=]\s*[\"']?)[^\s\"',;)}]+"),
-)
-
-
-def redacted(text: str) -> str:
-    """`text` with passwords, tokens and the signatures of URLs replaced by `***`."""
-    for pattern in _IN_TEXT:
-        text = pattern.sub(rf"\g<1>{_MASK}", text)
-    return text
+from infra.secrets import MASK, names_a_secret, redacted
 
 
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -46,8 +22,8 @@ def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
 def _masked(name: str, value: Any) -> Any:
     if name.startswith("_"):  # structlog's own: the record and the exception
         return value
-    if _SECRET_NAME.search(name) and value not in (None, "", True, False):
-        return _MASK
+    if names_a_secret(name) and value not in (None, "", True, False):
+        return MASK
     if isinstance(value, BaseException):
         value = f"{type(value).__name__}: {value}"
     if isinstance(value, str):

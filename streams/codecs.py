@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from typing import TypeVar
 
 import msgspec
@@ -41,6 +42,7 @@ MAX_TOP_K = 1000
 MAX_QUERY_TEXT = 4000
 MAX_DEADLINE_MS = 600_000
 MAX_FACETS = 100
+MAX_FILTER_VALUES = 1000
 MAX_FACET_NAME = 128
 MAX_TEXT = 20_000
 
@@ -60,6 +62,8 @@ _ITEM = msgspec.msgpack.Decoder(Item)
 _PROBE: msgspec.msgpack.Decoder[Probe] = msgspec.msgpack.Decoder(Probe)
 _ANSWER: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
 
+# What msgspec raises for bytes that are no record: also for nesting without end, and for text that is not UTF-8.
+_UNDECODABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 _PATH = re.compile(r" - at `(?:key in )?\$(?P<path>[^`]*)`")
 _MISSING = re.compile(r"missing required field `(?P<name>[^`]*)`")
 
@@ -109,7 +113,7 @@ def decode_query(message: Message) -> Query:
         raise BadQuery("has no value", code="malformed", query_id=fallback)
     try:
         query = _QUERY.decode(message.value)
-    except msgspec.DecodeError as error:
+    except _UNDECODABLE as error:
         code = "malformed"
         if isinstance(error, msgspec.ValidationError):
             code = "missing_field" if _MISSING.search(str(error)) else "wrong_type"
@@ -171,19 +175,23 @@ def metadata_of(upload: Upload) -> Metadata:
 def _decode(decoder: msgspec.json.Decoder[T] | msgspec.msgpack.Decoder[T], value: bytes) -> T:
     try:
         return decoder.decode(value)
-    except msgspec.DecodeError as error:
+    except _UNDECODABLE as error:
         raise Poison(_message_of(error), field=_field_of(error)) from error
 
 
-def _field_of(error: msgspec.DecodeError) -> str:
-    """`$.image` and a missing `uri` → "image.uri"."""
+def _field_of(error: Exception) -> str:
+    """`$.image` and a missing `uri` → "image.uri"; "value" where the record as a whole is at fault."""
     text = str(error)
     path = match["path"] if (match := _PATH.search(text)) else ""
     missing = f".{match['name']}" if (match := _MISSING.search(text)) else ""
-    return f"{path}{missing}".lstrip(".")
+    return f"{path}{missing}".lstrip(".") or "value"
 
 
-def _message_of(error: msgspec.DecodeError) -> str:
+def _message_of(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "is nested too deeply"
+    if isinstance(error, UnicodeDecodeError):
+        return f"is not UTF-8: {error.reason}"
     return _PATH.sub("", str(error))
 
 
@@ -191,7 +199,7 @@ def _query_id_in(value: bytes) -> str:
     """The id of a query that does not decode as one, if anything in it looks like an id."""
     try:
         found = msgspec.json.decode(value)
-    except msgspec.DecodeError:
+    except _UNDECODABLE:
         return ""
     query_id = found.get("query_id") if isinstance(found, dict) else None
     return query_id[:MAX_ID_BYTES] if isinstance(query_id, str) else ""
@@ -236,14 +244,20 @@ def _check_query(query: Query, query_id: str) -> None:
             _check_image(query.image)
         except Poison as error:
             raise refuse("bad_image", str(error).removeprefix(f"{error.field}: "), error.field) from error
-    if query.text is not None and len(query.text) > MAX_QUERY_TEXT:
-        raise refuse("out_of_range", f"is longer than {MAX_QUERY_TEXT} characters", "text")
-    if not 1 <= query.top_k <= MAX_TOP_K:
-        raise refuse("out_of_range", f"is not within 1..{MAX_TOP_K}", "top_k")
-    if not 1 <= query.deadline_ms <= MAX_DEADLINE_MS:
-        raise refuse("out_of_range", f"is not within 1..{MAX_DEADLINE_MS}", "deadline_ms")
-    if any(offset < 0 for offset in query.min_offsets.values()):
-        raise refuse("out_of_range", "has a negative offset", "min_offsets")
+    for ok, message, field in _bounds(query):
+        if not ok:
+            raise refuse("out_of_range", message, field)
+
+
+def _bounds(query: Query) -> Iterator[tuple[bool, str, str]]:
+    """(whether it holds, what to say otherwise, field) of every bound of a query."""
+    yield len(query.text or "") <= MAX_QUERY_TEXT, f"is longer than {MAX_QUERY_TEXT} characters", "text"
+    yield 1 <= query.top_k <= MAX_TOP_K, f"is not within 1..{MAX_TOP_K}", "top_k"
+    yield 1 <= query.deadline_ms <= MAX_DEADLINE_MS, f"is not within 1..{MAX_DEADLINE_MS}", "deadline_ms"
+    yield len(query.filters) <= MAX_FACETS, f"has more than {MAX_FACETS} facets", "filters"
+    most = max(map(len, query.filters.values()), default=0)
+    yield most <= MAX_FILTER_VALUES, f"has more than {MAX_FILTER_VALUES} values of a facet", "filters"
+    yield min(query.min_offsets.values(), default=0) >= 0, "has a negative offset", "min_offsets"
 
 
 def _text(name: str, value: object) -> str:

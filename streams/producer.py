@@ -64,7 +64,8 @@ async def open_producer(settings: Settings) -> AsyncIterator[KafkaSender]:
         **client_options(settings),
         acks="all",
         enable_idempotence=True,
-        max_request_size=MAX_RECORD_BYTES,
+        # A dead letter is its original and our headers: the topic takes as much (streams.admin).
+        max_request_size=MAX_RECORD_BYTES + 2**16,
         max_batch_size=2**18,
     )
     patient(producer.client)

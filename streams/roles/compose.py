@@ -34,6 +34,7 @@ from streams.records import (
     SearchProbe,
     Shards,
 )
+from streams.roles import reserve
 from streams.roles.board import Board, all_answered
 
 QUERY_SIDE = 512
@@ -107,8 +108,14 @@ class Compose:
     def stages(self) -> tuple[Stage, ...]:
         """The role's story. Results leave from `answer`: a query that waits for its shards delays no other."""
         return (
-            IoStage("read", self.answering(self.read), concurrency=256),
-            CpuStage("open", self.open),
+            IoStage("read", self.answering(self.read), concurrency=256, size=_size_of_photo),
+            CpuStage(
+                "open",
+                self.open,
+                size=_size_of_pixels,
+                cost=lambda asked: decode.unfolded_pixels(asked.reference.data, QUERY_SIDE),
+                max_cost=self.limits.max_pixels,
+            ),
             DeviceStage("embed", self.embed, max_items=self.batch_items, wait_s=0.002),
             IoStage("answer", self.answer, concurrency=256),
         )
@@ -133,7 +140,8 @@ class Compose:
         """Check the query, and get what it starts from."""
         started = self.now()
         query = codecs.decode_query(message)
-        deadline = max(message.timestamp_ms / 1000, 0.0) + query.deadline_ms / 1000
+        # Never longer from now: a record dated into the future would hold its place until then.
+        deadline = min(max(message.timestamp_ms / 1000, 0.0), started) + query.deadline_ms / 1000
         if deadline <= started:
             await self.refuse(
                 message, query.query_id, "deadline_exceeded", "the deadline passed before the query was read"
@@ -271,6 +279,17 @@ class Compose:
         code = error.code if isinstance(error, codecs.BadQuery) else "bad_image"
         await self.refuse(failure.message, _query_id(failure.message), code, str(error))
         return ()
+
+
+def _size_of_photo(asked: Asked) -> int:
+    data = asked.reference.data
+    return reserve.held_by(data, QUERY_SIDE) if data else 0
+
+
+def _size_of_pixels(prepared: Prepared) -> int:
+    # The photo's own bytes stay with the question it belongs to.
+    pixels = 0 if prepared.pixels is None else prepared.pixels.nbytes + reserve.SHOWN_BYTES
+    return len(prepared.asked.reference.data) + pixels
 
 
 def _query_id(message: Message) -> str:

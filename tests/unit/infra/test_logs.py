@@ -12,7 +12,8 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.logs import configure, redacted
+from infra.logs import configure
+from infra.secrets import redacted
 
 SIGNED = (
     "https://s3.test/bucket/a.jpg?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIAEXAMPLE%2F2026&X-Amz-Expires=300"
