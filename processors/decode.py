@@ -7,6 +7,7 @@ progressive JPEG (a small file with thousands of scans keeps libjpeg busy for mi
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from processors.values import Pixels
 
 _EXIF_ORIENTATION = 0x0112
 _JPEG_SCAN = b"\xff\xda"
+_ROWS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,33 @@ def decode(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS, *, max_side: int 
     return Decoded(pixels, width, height, pixels.shape[1] / width if pixels.shape[1] != width else 1.0)
 
 
+def kept_bytes(data: bytes, max_side: int) -> int:
+    """Bytes of the pixels that `decode` is going to return; 0 for what is no image. Reads the header only."""
+    try:
+        header = read_header(data)
+    except Poison:
+        return 0
+    scale = min(1.0, max_side / max(header.width, header.height, 1))
+    return math.ceil(header.width * scale) * math.ceil(header.height * scale) * 3
+
+
+def unfolded_pixels(data: bytes, max_side: int) -> int:
+    """Pixels that `decode` holds at once before it scales them down; 0 for what is no image. Reads the header only.
+
+    A decoder and its copy cost about seven bytes for each.
+    """
+    try:
+        header = read_header(data)
+    except Poison:
+        return 0
+    pixels = header.width * header.height
+    if header.format != "jpeg":
+        return pixels
+    whole = max(header.width, header.height) // max_side
+    factor = next((n for n in (8, 4, 2) if n <= whole), 1)  # as libjpeg scales while it decodes
+    return pixels // factor**2
+
+
 def encode_jpeg(pixels: Pixels, quality: int = 90) -> bytes:
     """RGB pixels → JPEG bytes. Equal pixels give equal bytes on one version of Pillow."""
     buffer = io.BytesIO()
@@ -147,16 +176,23 @@ def _orientation(image: Any) -> int:
 
 
 def _rgb_on_white(image: Any) -> Pixels:
-    """Any Pillow mode → uint8 RGB."""
+    """Any Pillow mode → uint8 RGB, some rows at a time: at once, 64 megapixels would take gigabytes in between."""
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for top in range(0, image.height, _ROWS):
+        bottom = min(top + _ROWS, image.height)
+        pixels[top:bottom] = _rows_on_white(image.crop((0, top, image.width, bottom)))
+    return pixels
+
+
+def _rows_on_white(image: Any) -> Any:
     if image.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion clips at 255 instead of scaling
         grey = (np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
+        return grey[:, :, None]
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         rgba = np.asarray(image.convert("RGBA")).astype(np.uint16)
         alpha = rgba[:, :, 3:]
-        blended = (rgba[:, :, :3] * alpha + 255 * (255 - alpha) + 127) // 255
-        return blended.astype(np.uint8)
-    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+        return (rgba[:, :, :3] * alpha + 255 * (255 - alpha) + 127) // 255
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _fitted(pixels: Pixels, max_side: int | None) -> Pixels:

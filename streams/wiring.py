@@ -34,10 +34,11 @@ from streams.faust_app import consume
 from streams.memo import Memo
 from streams.producer import Sender, classify_kafka, open_producer
 from streams.records import Probe, Result
+from streams.roles import reserve
 from streams.roles.board import Board
 from streams.roles.caption import Captioner
-from streams.roles.compose import Compose
-from streams.roles.enrich import Enrich, memo_fingerprint
+from streams.roles.compose import QUERY_SIDE, Compose
+from streams.roles.enrich import SERVING_SIDE, Enrich, memo_fingerprint
 from streams.roles.index import IndexConfig, IndexRole
 from streams.roles.neighbours import Neighbourhood
 from streams.roles.outcome import publisher
@@ -110,6 +111,7 @@ async def run_enrich(parts: Parts, ready: Ready) -> None:
         dead_letter=dead_letters(parts.sender),
         admission=parts.credits(),
         engine=parts.engine,
+        charge=reserve.charge(parts.settings.max_image_bytes, SERVING_SIDE),
     )
     await _consume(parts, "enrich", topics.UPLOADS, pipeline, ready)
 
@@ -183,6 +185,7 @@ async def run_compose(parts: Parts, ready: Ready) -> None:
         admission=parts.credits(),
         engine=parts.engine,
         priority="query",
+        charge=reserve.charge(parts.settings.max_image_bytes, QUERY_SIDE),
     )
     async with Reader(parts.settings, topics.HITS, from_end=True) as hits:
 

@@ -178,6 +178,7 @@ class Device:
                 batch = batcher.take()
                 if batch:
                     await self._execute(batcher.stage, batch)
+                del batch  # its pixels would live on while the device waits
         finally:
             for batcher in self._batchers:
                 batcher.fail(Fatal("the device has stopped"))

@@ -73,6 +73,8 @@ class _Place:
         self._slots = asyncio.Semaphore(stage.concurrency if isinstance(stage, IoStage) else engine.cpu_threads)
         if isinstance(stage, IoStage):
             self.kind = "io"
+        # Weighed where a few items may be as heavy as hundreds (a decoder's pixels).
+        self._costs = Credits(stage.max_cost) if isinstance(stage, CpuStage) and stage.max_cost else None
 
     async def run(self, item: Any) -> Any:
         """One attempt at one item."""
@@ -82,7 +84,13 @@ class _Place:
             if isinstance(self.stage, IoStage):
                 return await self.stage.run(item)
             assert isinstance(self.stage, CpuStage)
-            return await asyncio.get_running_loop().run_in_executor(self._cpu, self.stage.run, item)
+            if self._costs is None:
+                return await asyncio.get_running_loop().run_in_executor(self._cpu, self.stage.run, item)
+            held = await self._costs.acquire(self.stage.cost(item))
+            try:
+                return await asyncio.get_running_loop().run_in_executor(self._cpu, self.stage.run, item)
+            finally:
+                self._costs.release(held)
 
 
 class Pipeline(Generic[R]):
@@ -101,7 +109,8 @@ class Pipeline(Generic[R]):
         admission: the credits of this role.
         engine: what is shared with other pipelines.
         priority: "query" overtakes "backfill" at the device.
-        charge: credits of a message at admission, e.g. an estimate of the image that its URI names.
+        charge: credits of a message at admission: the most that its first stage may fetch. Many small messages that
+            name large photos would otherwise all be let in, and overdraw by their photos.
     """
 
     def __init__(
@@ -239,6 +248,7 @@ class Pipeline(Generic[R]):
             entry.outcome.set_result(value)
         except _Failed as failed:
             self._engine.observer.failed(failed.failure.stage, type(failed.failure.cause).__name__)
+            self._credits.resize(entry.held, message_bytes(entry.message))
             entry.outcome.set_result(failed.failure)
         finally:
             for batcher in expected:
@@ -264,8 +274,11 @@ class Pipeline(Generic[R]):
                     raise _Failed(Failure(entry.message, stage.name, verdict, attempt)) from error
                 observer.retried(stage.name, type(error).__name__)
             else:
-                if stage.size is not None and not isinstance(value, Done):
-                    self._credits.resize(entry.held, stage.size(value) + _OVERHEAD_BYTES)
+                if isinstance(value, Done):
+                    # What was reserved for a photo is not needed: a memoised answer would hold up those that need it.
+                    self._credits.resize(entry.held, message_bytes(entry.message))
+                elif stage.size is not None:
+                    self._credits.resize(entry.held, stage.size(value) + message_bytes(entry.message))
                 observer.stage_done(stage.name, clock.now() - started)
                 return value
             await clock.sleep(self._engine.backoff.delay(attempt))

@@ -33,7 +33,7 @@ class IoStage(Generic[T, U]):
         name: stage name, as it stands in metrics and dead letters.
         run: the work for one item.
         concurrency: items at once.
-        size: bytes that the result keeps in memory; replaces the message's credits. None: unchanged.
+        size: bytes that the result keeps in memory beside its message; replaces the credits of before. None: unchanged.
     """
 
     name: str
@@ -42,18 +42,28 @@ class IoStage(Generic[T, U]):
     size: Callable[[U], int] | None = None
 
 
+def one(_item: Any) -> int:
+    """The cost of an item where only their number counts."""
+    return 1
+
+
 @dataclass(frozen=True, slots=True)
 class CpuStage(Generic[T, U]):
-    """Computes in a thread: decode, prepare, finish. `run` must be thread-safe; `size` as in `IoStage`."""
+    """Computes in a thread: decode, prepare, finish. `run` must be thread-safe.
+
+    Args:
+        name: stage name.
+        run: the work for one item.
+        size: as in `IoStage`.
+        cost: of one item while it is worked on (pixels that a decoder unfolds).
+        max_cost: largest total of `cost` at once; an item above it goes alone. 0: no limit.
+    """
 
     name: str
     run: Callable[[T], U | Done[Any]]
     size: Callable[[U], int] | None = None
-
-
-def one(_item: Any) -> int:
-    """The cost of an item where only their number counts."""
-    return 1
+    cost: Callable[[T], int] = one
+    max_cost: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from streams.engine.message import Message
 from streams.engine.stages import CpuStage, DeviceStage, Done, IoStage, Stage
 from streams.memo import Memo
 from streams.records import Item, Source, Upload, View
+from streams.roles import reserve
 from streams.roles.outcome import Deleted, deleted
 from streams.version import VERSION
 
@@ -41,22 +42,29 @@ Enriched: TypeAlias = Item | Deleted
 
 
 @dataclass(frozen=True, slots=True)
-class Photo:
-    """An upload with the bytes of its photo, which lie in the object store at `address`."""
+class About:
+    """What is known of an upload but its pixels: all that its item needs beside what the models say."""
 
-    upload: Upload
+    product_id: str
     metadata: Metadata
     source: Source
     address: str
-    data: bytes
     digest: str
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """A decoded photo, made ready for the detector."""
+class Photo:
+    """An upload with the bytes of its photo, which lie in the object store at `about.address`."""
 
-    photo: Photo
+    about: About
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A decoded photo, made ready for the detector; its encoded bytes are let go."""
+
+    about: About
     decoded: decode.Decoded
     ready: Ready
 
@@ -91,7 +99,7 @@ class Sight(msgspec.Struct, frozen=True):
 class Embedded:
     """An item but for its memo being durable."""
 
-    photo: Photo
+    about: About
     sight: Sight
 
 
@@ -113,11 +121,24 @@ class Enrich:
         """The role's story."""
         items, wait = self.batch_items, self.batch_wait_s
         return (
-            IoStage("read", self.read, concurrency=16, size=lambda photo: len(photo.data)),
-            CpuStage("decode", self.decode, size=lambda opened: opened.decoded.pixels.nbytes * 2),
+            IoStage("read", self.read, concurrency=16, size=lambda photo: reserve.held_by(photo.data, SERVING_SIDE)),
+            CpuStage(
+                "decode",
+                self.decode,
+                size=lambda opened: opened.decoded.pixels.nbytes + reserve.SHOWN_BYTES,
+                cost=lambda photo: decode.unfolded_pixels(photo.data, SERVING_SIDE),
+                max_cost=self.limits.max_pixels,
+            ),
             DeviceStage("detect", self.detect, max_items=items, wait_s=wait),
-            CpuStage("describe", self.describe),
-            DeviceStage("embed", self.embed, max_items=items * 4, cost=lambda d: len(d.views), wait_s=wait),
+            CpuStage("describe", self.describe, size=_size_of_views),
+            DeviceStage(
+                "embed",
+                self.embed,
+                max_items=items * 4,
+                cost=lambda d: len(d.views),
+                wait_s=wait,
+                size=_size_of_vectors,
+            ),
             IoStage("remember", self.remember),
         )
 
@@ -130,11 +151,11 @@ class Enrich:
         metadata = codecs.metadata_of(upload)
         data, address = await self._photo(upload)
         digest = hashlib.sha256(data).hexdigest()
-        photo = Photo(upload, metadata, source, address, data, digest)
+        about = About(upload.product_id, metadata, source, address, digest)
         known = await self.memo.get(digest)
         if known is not None:
-            return Done(self._item(photo, msgspec.msgpack.decode(known, type=Sight)))
-        return photo
+            return Done(self._item(about, msgspec.msgpack.decode(known, type=Sight)))
+        return Photo(about, data)
 
     async def _photo(self, upload: Upload) -> tuple[bytes, str]:
         """The bytes, and where they lie in our own store: an address outside may be gone tomorrow."""
@@ -164,7 +185,7 @@ class Enrich:
     def decode(self, photo: Photo) -> Opened:
         """Hostile bytes → pixels, within the limits."""
         decoded = decode.decode(photo.data, self.limits, max_side=SERVING_SIDE)
-        return Opened(photo, decoded, self.detector.prepare(decoded.pixels))
+        return Opened(photo.about, decoded, self.detector.prepare(decoded.pixels))
 
     def detect(self, batch: Sequence[Opened]) -> list[Seen]:
         raws = self.detector.forward([opened.ready for opened in batch])
@@ -197,28 +218,36 @@ class Enrich:
             for (view_id, category, _), vector in zip(described.views, vectors, strict=True)
         )
         sight = Sight(decoded.width, decoded.height, described.garments, views)
-        return Embedded(described.opened.photo, sight)
+        return Embedded(described.opened.about, sight)
 
     async def remember(self, embedded: Embedded) -> Enriched:
         """Keep what the models said, so that a re-delivery publishes the same bytes; the first writer wins."""
-        kept = await self.memo.put(embedded.photo.digest, msgspec.msgpack.encode(embedded.sight))
-        return self._item(embedded.photo, msgspec.msgpack.decode(kept, type=Sight))
+        kept = await self.memo.put(embedded.about.digest, msgspec.msgpack.encode(embedded.sight))
+        return self._item(embedded.about, msgspec.msgpack.decode(kept, type=Sight))
 
-    def _item(self, photo: Photo, sight: Sight) -> Item:
+    def _item(self, about: About, sight: Sight) -> Item:
         return Item(
-            product_id=photo.upload.product_id,
-            image=photo.address,
+            product_id=about.product_id,
+            image=about.address,
             width=sight.width,
             height=sight.height,
             garments=sight.garments,
             views=sight.views,
-            metadata=photo.metadata,
+            metadata=about.metadata,
             encoder=self.encoder.fingerprint,
             dimension=self.encoder.dimension,
             detector=self.detector.fingerprint,
-            source=photo.source,
+            source=about.source,
             version=VERSION,
         )
+
+
+def _size_of_views(described: Described) -> int:
+    return described.opened.decoded.pixels.nbytes + sum(reserve.nbytes(ready) for _, _, ready in described.views)
+
+
+def _size_of_vectors(embedded: Embedded) -> int:
+    return sum(len(view.vector) for view in embedded.sight.views)
 
 
 def _garment(one: Detection, found: Sequence[Detection], pixels: Pixels, scale: float) -> Garment:

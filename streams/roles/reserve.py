@@ -1,0 +1,67 @@
+"""Credits for photos: reserved when a message is let in, given back as soon as the photo's real size is known.
+
+A message of a hundred bytes may name a photo of 32 MiB. Let in for its own size, a thousand of them would be fetched
+before the first was counted: a slow device would then have gigabytes waiting in front of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from processors import decode
+from streams.engine.message import Message
+from streams.engine.pipeline import message_bytes
+
+SHOWN_BYTES = 4 * 2**20
+"""What the models are shown of one photo, at most: the detector's picture, or nine views of 192×192×3 float32."""
+
+
+class _Image(msgspec.Struct):
+    uri: str | None = None
+
+
+class _Named(msgspec.Struct):
+    """All that a message has to say here: whether it names a photo that has to be fetched."""
+
+    image: _Image | None = None
+
+
+_DECODER = msgspec.json.Decoder(_Named)
+
+
+def charge(max_image_bytes: int, max_side: int) -> Callable[[Message], int]:
+    """The `charge` of a role whose messages (uploads, queries) name photos.
+
+    Args:
+        max_image_bytes: the most that is fetched for one photo.
+        max_side: longest side, in pixels, that is kept of it.
+    """
+    reserve = max_image_bytes + max_side * max_side * 3 + SHOWN_BYTES
+
+    def credits_of(message: Message) -> int:
+        return message_bytes(message) + (reserve if _names_a_photo(message) else 0)
+
+    return credits_of
+
+
+def held_by(data: bytes, max_side: int) -> int:
+    """Credits of a photo that was read, until it is decoded: its bytes, and what it is going to become."""
+    return len(data) + decode.kept_bytes(data, max_side) + SHOWN_BYTES
+
+
+def nbytes(ready: object) -> int:
+    """Bytes of what a model's `prepare` gave, where it says so (arrays and tensors); `SHOWN_BYTES` otherwise."""
+    found = getattr(ready, "nbytes", None)
+    return found if isinstance(found, int) else SHOWN_BYTES
+
+
+def _names_a_photo(message: Message) -> bool:
+    if message.value is None:
+        return False
+    try:
+        named = _DECODER.decode(message.value)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False  # it will be refused, and nothing is fetched for it
+    return named.image is not None and named.image.uri is not None
