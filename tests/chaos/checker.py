@@ -1,0 +1,360 @@
+"""The judge: from what was sent and what lies on the topics and in the store, everything that should not be so.
+
+Pure: no clock, no network. What a reader may see twice (Kafka delivers at least once) must be the same event: the same id
+and the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from streams import topics
+from streams.cloudevents import output_headers
+from streams.engine.message import Message
+from tests.chaos.evidence import Evidence, Index, Indexed, digest_of
+from tests.chaos.workload import HEADER, Op
+
+_CONNECT = "__connect.errors."
+
+
+class Untrustworthy(Exception):
+    """The evidence cannot be judged: uploads are missing or doubled, or the broker has compacted records away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A broken promise. `places`: topic-partition@offset of the records that show it."""
+
+    kind: str
+    product_id: str
+    event_id: str = ""
+    places: tuple[str, ...] = ()
+    detail: str = ""
+
+    def __str__(self) -> str:
+        parts = (self.kind, self.product_id, self.event_id, " ".join(self.places), self.detail)
+        return " · ".join(part for part in parts if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What was found, for the report. `again`: records that came a second time, as the same event."""
+
+    uploads: int
+    poison: int
+    deletes: int
+    captions: int
+    lost: int
+    doubled: int
+    again: dict[str, int]
+    dead: int
+    queries: int
+    indexed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Clean when there are no violations."""
+
+    violations: tuple[Violation, ...]
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class _Expected:
+    """An op and the ids that its item and its caption must have."""
+
+    op: Op
+    upload: Message
+    item: str
+    caption: str
+
+
+def judge(ops: Sequence[Op], found: Evidence, reference: Evidence | None = None) -> Verdict:
+    """Hold a run against what was sent, and against an undisturbed run of the same.
+
+    Raises:
+        Untrustworthy: see there.
+    """
+    for records in (found.uploads, found.items, found.captions, found.dead, found.queries, found.results):
+        _check_dense(records)
+    expected = _expected(ops, found.uploads)
+    good = [e for e in expected if e.op.kind != "poison"]
+    violations: list[Violation] = []
+    violations += _events(found.items, {e.item: e for e in good}, "item")
+    violations += _order(found.items, good, lambda e: e.item, "item", strict=True)
+    violations += _events(found.captions, {e.caption: e for e in good}, "caption")
+    violations += _order(found.captions, good, lambda e: e.caption, "caption", strict=False)
+    violations += _lineage(found.captions, {e.caption: e for e in good})
+    violations += _dead(found.dead, [e for e in expected if e.op.kind == "poison"])
+    violations += _answers(found.queries, found.results)
+    violations += _index_against_items(found.index, good, found.items)
+    if reference is not None:
+        violations += _index(found.index, reference.index)
+        violations += _same_answers(found.results, reference.results)
+    return Verdict(tuple(violations), _counts(expected, found, violations))
+
+
+# ---------------------------------------------------------------- what was sent
+
+
+def _check_dense(records: Iterable[Message]) -> None:
+    by_partition: dict[tuple[str, int], list[int]] = defaultdict(list)
+    for record in records:
+        by_partition[record.topic, record.partition].append(record.offset)
+    for (topic, partition), offsets in by_partition.items():
+        if sorted(offsets) != list(range(len(offsets))):
+            raise Untrustworthy(f"{topic}-{partition} does not hold every offset from 0 on")
+
+
+def _expected(ops: Sequence[Op], uploads: Iterable[Message]) -> list[_Expected]:
+    by_number: dict[int, Message] = {}
+    for upload in uploads:
+        number = int(upload.header(HEADER) or b"-1")
+        if number in by_number:
+            raise Untrustworthy(f"op {number} was sent twice: {_at(by_number[number])} {_at(upload)}")
+        by_number[number] = upload
+    if by_number.keys() != {op.number for op in ops}:
+        raise Untrustworthy(f"{len(by_number)} records of {len(ops)} were sent")
+    return [_with_ids(op, by_number[op.number]) for op in ops]
+
+
+def _with_ids(op: Op, upload: Message) -> _Expected:
+    headers = output_headers(upload, stage="enrich", topic=topics.ITEMS)
+    item = Message(topics.ITEMS, 0, 0, headers=headers)
+    captioned = output_headers(item, stage="caption", topic=topics.CAPTIONS)
+    return _Expected(op, upload, dict(headers)["ce_id"].decode(), dict(captioned)["ce_id"].decode())
+
+
+# ---------------------------------------------------------------- events
+
+
+def _events(records: Iterable[Message], wanted: Mapping[str, _Expected], what: str) -> list[Violation]:
+    """Each wanted event is there, as one (key, value), and nothing else is."""
+    by_id = _by_id(records)
+    violations = []
+    for event_id, expected in wanted.items():
+        seen = by_id.pop(event_id, [])
+        if not seen:
+            detail = f"no {what} of op {expected.op.number} ({expected.op.kind}), sent at {_at(expected.upload)}"
+            violations.append(Violation(f"lost {what}", expected.op.product_id, event_id, (), detail))
+            continue
+        if len({(r.key, r.value) for r in seen}) > 1:
+            violations.append(Violation(f"doubled {what}", expected.op.product_id, event_id, _places(seen), "bytes"))
+        if seen[0].key != expected.op.product_id.encode() or (seen[0].value is None) != (expected.op.kind == "delete"):
+            detail = f"is not what op {expected.op.number} ({expected.op.kind}) asks for"
+            violations.append(Violation(f"wrong {what}", expected.op.product_id, event_id, _places(seen), detail))
+    for event_id, seen in by_id.items():
+        # A second id for an upload that has its event already is a duplicate that a reader cannot tell.
+        kind = (
+            f"doubled {what}" if seen[0].key in {e.op.product_id.encode() for e in wanted.values()} else f"stray {what}"
+        )
+        violations.append(Violation(kind, _key(seen[0]), event_id, _places(seen), "an id that no upload asks for"))
+    return violations
+
+
+def _order(
+    records: Iterable[Message], good: Sequence[_Expected], id_of: Callable[[_Expected], str], what: str, *, strict: bool
+) -> list[Violation]:
+    """Per product: first occurrences in the order of the uploads, and the last record is of the last upload.
+
+    `strict` (topics whose inputs come once): after a step back, everything between comes again as well.
+    """
+    rank: dict[str, int] = {}
+    last: dict[str, int] = defaultdict(int)
+    for expected in sorted(good, key=lambda e: e.upload.offset):
+        rank[id_of(expected)] = last[expected.op.product_id]
+        last[expected.op.product_id] += 1
+    by_product: dict[str, list[Message]] = defaultdict(list)
+    for record in records:
+        if _id(record) in rank:
+            by_product[_key(record)].append(record)
+    violations = []
+    for product_id, seen in by_product.items():
+        ranks = [rank[_id(record)] for record in seen]
+        highest = -1
+        for n, (at, record) in enumerate(zip(ranks, seen, strict=True)):
+            skipped = at > highest + 1 or (strict and n > 0 and at > ranks[n - 1] + 1)
+            if skipped:
+                detail = f"change {at} of the product came after change {ranks[n - 1] if n else 'none'}"
+                violations.append(Violation(f"order of {what}s", product_id, _id(record), (_at(record),), detail))
+            highest = max(highest, at)
+        if ranks[-1] != last[product_id] - 1 and highest == last[product_id] - 1:
+            detail = f"the last record shows change {ranks[-1]} of {last[product_id]}"
+            violations.append(Violation(f"stale {what}", product_id, _id(seen[-1]), (_at(seen[-1]),), detail))
+    return violations
+
+
+def _lineage(captions: Iterable[Message], wanted: Mapping[str, _Expected]) -> list[Violation]:
+    """A caption says which upload it is of; that one, and of no other."""
+    violations = []
+    for record in captions:
+        expected = wanted.get(_id(record))
+        if expected is None or record.value is None:
+            continue
+        source = msgspec.json.decode(record.value)["lineage"]["source"]
+        if (source["topic"], source["partition"], source["offset"]) != expected.upload.source:
+            detail = f"says it is of {source}, its id is of {_at(expected.upload)}"
+            violations.append(Violation("wrong lineage", _key(record), _id(record), (_at(record),), detail))
+    return violations
+
+
+# ---------------------------------------------------------------- dead letters and answers
+
+
+def _dead(letters: Iterable[Message], poison: Sequence[_Expected]) -> list[Violation]:
+    """Exactly the poison, with its own key and bytes, each for one cause."""
+    by_source: dict[str, list[Message]] = defaultdict(list)
+    for letter in letters:
+        by_source[
+            "@".join(("-".join((_error(letter, "topic"), _error(letter, "partition"))), _error(letter, "offset")))
+        ].append(letter)
+    violations = []
+    for expected in poison:
+        seen = by_source.pop(_at(expected.upload), [])
+        op = expected.op
+        if not seen:
+            detail = f"{op.poison} of op {op.number}, sent at {_at(expected.upload)}"
+            violations.append(Violation("missing dead letter", op.product_id, "", (), detail))
+            continue
+        if any((letter.key, letter.value) != (expected.upload.key, expected.upload.value) for letter in seen):
+            violations.append(Violation("changed dead letter", op.product_id, "", _places(seen), op.poison))
+        if len({(_error(letter, "stage"), _error(letter, "exception.message")) for letter in seen}) > 1:
+            violations.append(Violation("doubled dead letter", op.product_id, "", _places(seen), "another cause"))
+    for source, seen in by_source.items():
+        cause = f"{source}: {_error(seen[0], 'stage')}: {_error(seen[0], 'exception.message')}"
+        violations.append(Violation("extra dead letter", _key(seen[0]), "", _places(seen), cause))
+    return violations
+
+
+def _answers(queries: Iterable[Message], results: Iterable[Message]) -> list[Violation]:
+    """Every query has one result; a second delivery has the same id (its times may differ)."""
+    ids: dict[str, set[str]] = {_key(query): set() for query in queries}
+    places: dict[str, list[Message]] = defaultdict(list)
+    violations = []
+    for result in results:
+        if _key(result) in ids:
+            ids[_key(result)].add(_id(result))
+            places[_key(result)].append(result)
+        else:
+            violations.append(Violation("stray result", _key(result), _id(result), (_at(result),)))
+    for query_id, seen in ids.items():
+        if len(seen) != 1:
+            kind = "doubled result" if seen else "lost result"
+            violations.append(Violation(kind, query_id, " ".join(sorted(seen)), _places(places[query_id])))
+    return violations
+
+
+# ---------------------------------------------------------------- index
+
+
+def _index_against_items(index: Index, good: Sequence[_Expected], items: Iterable[Message]) -> list[Violation]:
+    """The index holds the products that were not deleted last, and has read all items."""
+    violations = []
+    ends: dict[int, int] = defaultdict(int)
+    for item in items:
+        ends[item.partition] = max(ends[item.partition], item.offset + 1)
+    for partition, end in ends.items():
+        if index.applied.get(partition, 0) != end:
+            detail = f"partition {partition} is applied to {index.applied.get(partition, 0)}, the topic ends at {end}"
+            violations.append(Violation("index behind", "", "", (), detail))
+    final = {e.op.product_id: e for e in sorted(good, key=lambda e: e.upload.offset)}
+    live = {product_id for product_id, e in final.items() if e.op.kind == "upload"}
+    violations += [
+        Violation("missing index entry", product_id, final[product_id].item)
+        for product_id in sorted(live - index.products.keys())
+    ]
+    violations += [Violation("extra index entry", product_id) for product_id in sorted(index.products.keys() - live)]
+    return violations
+
+
+def _index(found: Index, reference: Index) -> list[Violation]:
+    """As after an undisturbed run, but for offsets."""
+    violations = []
+    for product_id in sorted(found.products.keys() | reference.products.keys()):
+        ours, theirs = found.products.get(product_id), reference.products.get(product_id)
+        if ours != theirs:
+            violations.append(Violation("index differs", product_id, "", (), _difference(ours, theirs)))
+    return violations
+
+
+def _difference(ours: Indexed | None, theirs: Indexed | None) -> str:
+    if ours is None or theirs is None:
+        return f"{'not' if ours is None else 'only'} in the disturbed run"
+    names = [n for n in ("image", "category", "facets", "views") if getattr(ours, n) != getattr(theirs, n)]
+    return f"{', '.join(names)} differ from the undisturbed run"
+
+
+def _same_answers(found: Iterable[Message], reference: Iterable[Message]) -> list[Violation]:
+    """The closing queries, asked when all was quiet, find the same products with the same scores."""
+    ours = {_key(r): digest_of(r.value or b"") for r in found if _key(r).startswith("final-")}
+    theirs = {_key(r): digest_of(r.value or b"") for r in reference if _key(r).startswith("final-")}
+    return [
+        Violation(
+            "answer differs",
+            query_id,
+            "",
+            (),
+            f"{len(ours.get(query_id, ()))} hits, wanted {len(theirs.get(query_id, ()))}",
+        )
+        for query_id in sorted(ours.keys() | theirs.keys())
+        if ours.get(query_id) != theirs.get(query_id)
+    ]
+
+
+# ---------------------------------------------------------------- counting and naming
+
+
+def _counts(expected: Sequence[_Expected], found: Evidence, violations: Sequence[Violation]) -> Counts:
+    kinds = [e.op.kind for e in expected]
+    return Counts(
+        uploads=len(kinds) - kinds.count("delete"),
+        poison=kinds.count("poison"),
+        deletes=kinds.count("delete"),
+        captions=len({_id(r) for r in found.captions if r.value is not None}),
+        lost=sum(v.kind.startswith(("lost", "missing")) for v in violations),
+        doubled=sum(v.kind.startswith("doubled") for v in violations),
+        again={
+            name: len(records) - len({key(r) for r in records})
+            for name, records, key in (
+                ("items", found.items, _id),
+                ("captions", found.captions, _id),
+                ("dead letters", found.dead, lambda r: tuple(_error(r, n) for n in ("topic", "partition", "offset"))),
+                ("results", found.results, _id),
+            )
+        },
+        dead=len(found.dead),
+        queries=len(found.queries),
+        indexed=len(found.index.products),
+    )
+
+
+def _by_id(records: Iterable[Message]) -> dict[str, list[Message]]:
+    by_id: dict[str, list[Message]] = defaultdict(list)
+    for record in records:
+        by_id[_id(record)].append(record)
+    return dict(by_id)
+
+
+def _id(record: Message) -> str:
+    return (record.header("ce_id") or b"").decode()
+
+
+def _key(record: Message) -> str:
+    return (record.key or b"").decode("utf-8", "replace")
+
+
+def _error(letter: Message, name: str) -> str:
+    return (letter.header(_CONNECT + name) or b"").decode("utf-8", "replace")
+
+
+def _at(record: Message) -> str:
+    return f"{record.topic}-{record.partition}@{record.offset}"
+
+
+def _places(records: Iterable[Message]) -> tuple[str, ...]:
+    return tuple(_at(record) for record in records)

@@ -1,0 +1,149 @@
+"""What is sent: uploads, updates and deletes of the same products, and poison. A pure function of the seed."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import random
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from infra.store import content_key
+from processors.decode import encode_jpeg
+
+Kind: TypeAlias = Literal["upload", "delete", "poison"]
+
+POISONS = ("truncated", "zip", "empty", "missing", "malformed", "inline-zip", "no-image")
+"""Kinds of poison, dealt out in turn. Each can never succeed, whatever is up or down."""
+POISON_SHARE = 0.05
+PRODUCTS_SHARE = 0.6
+DELETE_SHARE = 0.06
+INLINE_SHARE = 0.2
+SAME_PHOTO_SHARE = 0.15
+LABELLED_SHARE = 0.5
+HEADER = "chaos-op"
+"""Header of an upload that says which `Op` it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """One record of `catalog.uploads`. `photo` is the seed of its picture; equal numbers are equal bytes."""
+
+    number: int
+    product_id: str
+    kind: Kind
+    photo: int = 0
+    inline: bool = False
+    labels: tuple[tuple[str, str], ...] = ()
+    poison: str = ""
+
+
+def workload(seed: int, uploads: int) -> tuple[Op, ...]:
+    """`uploads` uploads, of which 5 % (rounded, at least one) are poison, and a few deletes between them.
+
+    Products come back: about four of ten uploads change one that is there, often one that was changed just before, so
+    that a lost order shows.
+    """
+    random_ = random.Random(f"workload {seed}")
+    products = max(4, round(uploads * PRODUCTS_SHARE))
+    count = min(uploads - 1, max(1, round(uploads * POISON_SHARE)))
+    # Never the first: a delete or an update of poison only needs something that is there.
+    poisoned = dict(zip(sorted(random_.sample(range(1, uploads), count)), _poisons(random_, count), strict=True))
+    deletes = set(random_.sample(range(2, uploads), min(uploads - 2, round(uploads * DELETE_SHARE))))
+    ops: list[Op] = []
+    known: list[str] = []
+    for n in range(uploads):
+        product_id = _product(random_, known, products)
+        if n in poisoned:
+            ops.append(Op(len(ops), product_id, "poison", poison=poisoned[n]))
+        else:
+            photo = n if random_.random() > SAME_PHOTO_SHARE else random_.randrange(n + 1)
+            inline = random_.random() < INLINE_SHARE
+            ops.append(Op(len(ops), product_id, "upload", photo, inline, _labels(random_)))
+        if n in deletes:
+            ops.append(Op(len(ops), random_.choice(known[-8:]), "delete"))
+    return tuple(ops)
+
+
+def _poisons(random_: random.Random, count: int) -> list[str]:
+    dealt = [POISONS[n % len(POISONS)] for n in range(count)]
+    random_.shuffle(dealt)
+    return dealt
+
+
+def _product(random_: random.Random, known: list[str], products: int) -> str:
+    """A new product, as long as there are any; else, or by chance, one that was touched lately."""
+    if known and (len(known) >= products or random_.random() > PRODUCTS_SHARE):
+        return random_.choice(known[-6:] if random_.random() < 0.6 else known)
+    known.append(f"p-{len(known):04d}")
+    return known[-1]
+
+
+def _labels(random_: random.Random) -> tuple[tuple[str, str], ...]:
+    """Half of the products teach their neighbours, so that a caption depends on when it was first written."""
+    if random_.random() > LABELLED_SHARE:
+        return ()
+    fabric, gender = random_.choice(("cotton", "linen", "wool")), random_.choice(("women", "men"))
+    return (("fabric", fabric), ("gender", gender))
+
+
+# ---------------------------------------------------------------- bytes
+
+
+def photo_of(photo: int) -> bytes:
+    """A JPEG of a solid garment on white: small, and different for every number."""
+    random_ = random.Random(f"photo {photo}")
+    pixels = np.full((96, 96, 3), 250, dtype=np.uint8)
+    width, height = random_.randrange(20, 60), random_.randrange(30, 64)
+    pixels[16 : 16 + height, 18 : 18 + width] = [random_.randrange(0, 180) for _ in range(3)]
+    # The number itself, as a pattern in the garment: equal colours by chance are still two photos.
+    bits = [(photo >> n) & 1 for n in range(16)]
+    pixels[40:42, 20:36] = np.array([[b * 255] * 3 for b in bits], dtype=np.uint8)[None]
+    return encode_jpeg(pixels)
+
+
+def object_of(op: Op) -> tuple[str, bytes | None] | None:
+    """Key and bytes of the object that an upload names; bytes None: named, and not there. None: it names none."""
+    if op.kind == "delete" or op.inline or op.poison in {"malformed", "inline-zip", "no-image"}:
+        return None
+    if op.kind == "upload":
+        data = photo_of(op.photo)
+    elif op.poison == "missing":
+        return f"images/{op.number:04d}-is-not-there.jpg", None
+    else:
+        data = {"truncated": _truncated, "zip": _zip, "empty": lambda _: b""}[op.poison](op)
+    return content_key(data, ".jpg"), data
+
+
+def value_of(op: Op, uri: Callable[[str], str]) -> bytes | None:
+    """The value of its record; `uri` makes an address of a key."""
+    if op.kind == "delete":
+        return None
+    if op.poison == "malformed":
+        return f'{{"product_id": "{op.product_id}", "image": {{"uri": '.encode()
+    metadata = {"title": f"upload {op.number}", "brand": f"brand {op.number % 7}", **dict(op.labels)}
+    record: dict[str, Any] = {"product_id": op.product_id, "metadata": metadata}
+    named = object_of(op)
+    if named is not None:
+        record["image"] = {"uri": uri(named[0])}
+    elif op.poison != "no-image":
+        data = _zip(op) if op.poison else photo_of(op.photo)
+        record["image"] = {"bytes": base64.b64encode(data).decode()}
+    return json.dumps(record).encode()
+
+
+def _truncated(op: Op) -> bytes:
+    data = photo_of(100_000 + op.number)
+    return data[: len(data) * 3 // 4]
+
+
+def _zip(op: Op) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr(zipfile.ZipInfo(f"{op.number}.txt"), "not a photo")
+    return packed.getvalue()
