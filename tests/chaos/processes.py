@@ -6,17 +6,16 @@ import asyncio
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 import msgspec
 import psutil
 
+from infra import spawn
 from infra.broker_probe import probe
 from infra.settings import Settings
 from streams import stack_file
@@ -48,7 +47,6 @@ class Up:
     data_dir: Path
     environment: Mapping[str, str]
     process: subprocess.Popen[bytes] | None = None
-    _log: IO[bytes] | None = field(default=None, repr=False)
 
     async def start(self) -> None:
         """Start it; returns when `stack.json` is there."""
@@ -60,11 +58,10 @@ class Up:
             await asyncio.sleep(POLL_S)
 
     def _spawn(self) -> None:
-        self.data_dir.mkdir(parents=True, exist_ok=True)
-        self._log = (self.data_dir / "up.log").open("wb")
         environment = {**os.environ, "WEFT_PROFILE": "fake", **self.environment}
-        command = [sys.executable, "-m", "streams.cli", "up", "--data-dir", str(self.data_dir)]
-        self.process = subprocess.Popen(command, stdout=self._log, stderr=self._log, env=environment)
+        command = spawn.python_argv("streams.cli", "up", "--data-dir", str(self.data_dir))
+        # Leashed: a harness that is killed leaves no stack behind.
+        self.process = spawn.spawn(spawn.Command(command, log=self.data_dir / "up.log", env=environment))
 
     async def stop(self) -> int:
         """SIGTERM; its exit status. SIGKILL, and -9, if it does not end."""
@@ -78,9 +75,6 @@ class Up:
         except subprocess.TimeoutExpired:
             process.kill()
             return process.wait()
-        finally:
-            if self._log is not None:
-                self._log.close()
 
     @property
     def settings(self) -> Settings:
