@@ -28,7 +28,7 @@ class ChildState:
 class Backoff:
     """Wait `first` seconds after a death, twice as long after each further one, at most `longest`.
 
-    A child that lived for `healthy` seconds starts over with `first`.
+    A child that lived for `healthy` seconds, or was said to work (`Supervisor.works`), starts over with `first`.
     """
 
     first: float = 0.5
@@ -71,6 +71,7 @@ class Supervisor:
         self._states: dict[str, ChildState] = {}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._keepers: dict[str, asyncio.Task[None]] = {}
+        self._working: set[str] = set()
 
     @property
     def states(self) -> Mapping[str, ChildState]:
@@ -97,6 +98,11 @@ class Supervisor:
             raise Fatal(f"cannot start {name}: {error}") from error
         self._keepers[name] = asyncio.create_task(self._keep(name, command, process), name=f"keeper of {name}")
         return process.pid
+
+    def works(self, name: str, pid: int) -> None:
+        """The child of this process id has taken work: whatever ends it now, it is no child that cannot start."""
+        if self._states[name].pid == pid:
+            self._working.add(name)
 
     async def wait(self) -> None:
         """Wait until the supervision itself fails (`on_change` raised), and raise that; a child's death is no failure."""
@@ -129,7 +135,10 @@ class Supervisor:
                 status = await _exit_of(process)
                 self._processes.pop(name, None)
                 self._change(name, pid=None, last_status=status)
-            deaths = 1 if self._clock() - started >= self._backoff.healthy else deaths + 1
+            # A role that is killed twice in a minute must not wait as one that cannot start.
+            healthy = name in self._working or self._clock() - started >= self._backoff.healthy
+            self._working.discard(name)
+            deaths = 1 if healthy else deaths + 1
             await self._sleep(self._backoff.delay(deaths))
             self._states[name] = replace(self._states[name], restarts=self._states[name].restarts + 1)
             try:

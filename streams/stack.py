@@ -182,12 +182,12 @@ class Stack:
 
     def _write(self) -> None:
         """Replace the file when something changed. A role that is being restarted is absent until it takes work."""
-        announced = self._announced().values()
+        announced = self._announced()
         now = StackFile(
             bootstrap=self.settings.bootstrap_servers,
             store=self.settings.store_url,
-            metrics={role: a.metrics for a in announced for role in a.roles},
-            pids={role: a.pid for a in announced for role in a.roles},
+            metrics={role: a.metrics for a in announced.values() for role in a.roles},
+            pids={role: a.pid for a in announced.values() for role in a.roles},
         )
         if now != self._written:
             stack_file.write(self._data_dir, now)
@@ -196,6 +196,9 @@ class Stack:
                 self._progress(f"{role} is gone; it is started again")
             for role in sorted(now.pids.keys() - before.keys()):
                 self._progress(f"{role} is running")
+            assert self._supervisor is not None
+            for name in announced:
+                self._supervisor.works(name, announced[name].pid)
             self._written = now
 
 

@@ -68,6 +68,27 @@ async def test_a_child_that_dies_is_started_again_and_the_pids_stay_true() -> No
     assert not psutil.pid_exists(second or 0)
 
 
+async def test_a_child_that_was_seen_to_work_is_started_again_at_once_however_often_it_is_killed() -> None:
+    """The chaos harness killed a role every half minute, and it was away for another half: it was taken for a child
+    that cannot start.
+    """
+    changes, clock = Changes(), FakeClock()
+    async with Supervisor(changes, backoff=Backoff(first=1, longest=30), sleep=clock.sleep, clock=clock) as supervisor:
+        pid = supervisor.start("role", _python(FOREVER))
+        for death in range(1, 5):
+            supervisor.works("role", pid)
+            os.kill(pid, signal.SIGKILL)
+            died, times = pid, death
+            states = await changes.until(lambda s: s["role"].pid not in {None, died} and s["role"].restarts == times)  # noqa: B023
+            pid = states["role"].pid or 0
+        assert clock.slept == [1, 1, 1, 1]
+        # Said of an earlier process, it says nothing of this one.
+        supervisor.works("role", died)
+        os.kill(pid, signal.SIGKILL)
+        await changes.until(lambda s: s["role"].restarts == 5)
+        assert clock.slept[-1] == 2
+
+
 async def test_back_off_grows_to_a_bound_and_forgets_after_a_long_life() -> None:
     """A child that dies at once is restarted ever more slowly, up to the longest wait."""
     changes, clock = Changes(), FakeClock()
