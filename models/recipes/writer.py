@@ -1,13 +1,12 @@
-"""Train, export and evaluate the starter writer's LoRA adapter: QLoRA (arXiv 2305.14314) on SmolLM2-135M-Instruct.
+"""Train the starter writer's LoRA adapter: QLoRA (arXiv 2305.14314) on SmolLM2-135M-Instruct.
 
-    python -m models.recipes.writer train --base DIR --state runs/writer
-    python -m models.recipes.writer export --state runs/writer --out models/starter/writer.safetensors
-    python -m models.recipes.writer evaluate --base DIR --adapter models/starter/writer.safetensors
+    weft train writer --recipe models/recipes/writer-second.yaml --run runs/writer
+    weft eval writer --base
 
-`python -m torch.distributed.run --nproc_per_node 2 -m models.recipes.writer train …` shares each step out to processes, which
-on a busy machine beats threads. DIR is the unpacked base of the model cache. `train` goes on where a run stopped. The frozen base is quantised to NF4
-and, because a CPU gains nothing from unpacking it anew in every step, dequantised once: the adapter learns on exactly
-the weights it will be served with.
+`python -m torch.distributed.run --nproc_per_node 2 -m models.recipes.writer RECIPE RUN` shares each step out to
+processes, which on a busy machine beats threads. The base is taken from the model cache. A run that was stopped goes
+on from its last save. The frozen base is quantised to NF4 and, because a CPU gains nothing from unpacking it anew in
+every step, dequantised once: the adapter learns on exactly the weights it will be served with.
 """
 
 from __future__ import annotations
@@ -27,14 +26,18 @@ import torch
 import yaml
 from torch import Tensor, distributed, nn
 
+from models.device import choose
 from models.hf_writer import save_adapter
+from models.profiles import SMOLLM2
 from models.recipes.writer_data import Example, examples
-from models.recipes.writer_evaluate import evaluate
 from processors.captions import prompt
+from processors.errors import Fatal
 
 Config = dict[str, Any]
-CONFIG = Path(__file__).with_suffix(".yaml")
 IGNORED = -100
+PROGRESS = "progress.jsonl"
+WEIGHTS = "writer.safetensors"
+CACHE = "WEFT_MODEL_CACHE"
 
 
 class Batch(NamedTuple):
@@ -45,35 +48,127 @@ class Batch(NamedTuple):
     labels: Tensor
 
 
-def train(config: Config, base: Path, run: Path) -> None:
-    """Run until `steps` are done or `minutes` are over, saving every `save_every`; a second call goes on from there."""
+def train(recipe: Path, run: Path, data: Path, minutes: float | None = None) -> Path:
+    """Run until `steps` are done or the minutes are over, saving every `save_every`; a second call goes on from there.
+
+    Args:
+        recipe: a YAML file as `writer.yaml`.
+        run: folder of `last.pt` (the checkpoint), `progress.jsonl` (a line a step) and the exported weights.
+        data: not read: the writer learns from generated packs only.
+        minutes: instead of the recipe's; counted over all calls of the run.
+
+    Returns:
+        `run/writer.safetensors`, the adapter in fp16.
+
+    Raises:
+        Fatal: the recipe lacks a field, or the base is not in the model cache.
+    """
+    del data
+    config = read_recipe(recipe, minutes)
     torch.manual_seed(config["seed"])
     torch.set_num_threads(config["threads"])
     run.mkdir(parents=True, exist_ok=True)
     rank, ranks = _join()
-    model, tokenizer = adapted(base, config)
+    model, tokenizer = adapted(_base(), config, choose(config.get("device", "auto")))
     weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     masters = {name: nn.Parameter(weight.data.float()) for name, weight in weights.items()}
     optimiser = torch.optim.AdamW(masters.values(), lr=config["rate"], weight_decay=0.0)
+    if config.get("start"):
+        _start_from((recipe.parent / config["start"]).resolve(), masters)
     done, before = _resume(run, masters, optimiser)
-    started, smoothed = time.perf_counter(), float("nan")
+    _cut_progress(run, done)
+    step, started, smoothed = done, time.perf_counter(), float("nan")
     mine = islice(_batches(tokenizer, config), done * ranks + rank, None, ranks)
-    for step, batch in enumerate(mine, start=done):
-        seconds = _agreed(before + time.perf_counter() - started)
-        along = max(step / config["steps"], seconds / 60 / config["minutes"])
-        if along >= 1.0:
-            break
-        for group in optimiser.param_groups:
-            group["lr"] = config["rate"] * _schedule(step, along, config)
-        loss = _step(model, batch, weights, masters, optimiser, config["clip"])
-        smoothed = loss if math.isnan(smoothed) else 0.9 * smoothed + 0.1 * loss
-        print(
-            f"{step} loss {loss:.3f} ({smoothed:.3f}) {tuple(batch.ids.shape)} {seconds:.0f} s {along:.2f}", flush=True
-        )
-        if rank == 0 and (step + 1) % config["save_every"] == 0:
-            _save(run, step + 1, seconds, masters, optimiser)
+    with (run / PROGRESS).open("a") as progress:
+        for batch in mine:
+            seconds = _agreed(before + time.perf_counter() - started)
+            along = max(step / config["steps"], seconds / 60 / config["minutes"])
+            if along >= 1.0:
+                break
+            for group in optimiser.param_groups:
+                group["lr"] = config["rate"] * _schedule(step, along, config)
+            loss = _step(model, _moved(batch, model.device), weights, masters, optimiser, config["clip"])
+            smoothed = loss if math.isnan(smoothed) else 0.9 * smoothed + 0.1 * loss
+            step += 1
+            if rank == 0:
+                line = {
+                    "step": step,
+                    "seconds": round(_since(before, started), 1),
+                    "images": step * ranks * len(batch.ids),
+                }
+                line |= {"loss": round(loss, 4), "smoothed": round(smoothed, 4), "along": round(along, 4)}
+                progress.write(json.dumps(line) + "\n")
+                progress.flush()
+            if rank == 0 and step % config["save_every"] == 0:
+                _save(run, step, _since(before, started), masters, optimiser)
     if rank == 0:
-        _save(run, step, before + time.perf_counter() - started, masters, optimiser)
+        _save(run, step, _since(before, started), masters, optimiser)
+        export(config, run, run / WEIGHTS)
+    return run / WEIGHTS
+
+
+def read_recipe(recipe: Path, minutes: float | None = None) -> Config:
+    """The recipe's settings, with `minutes` of the caller's. Raises `Fatal` naming the file and what it lacks."""
+    try:
+        config = yaml.safe_load(recipe.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise Fatal(f"{recipe}: no recipe can be read from it ({error})") from error
+    fields = (
+        "seed",
+        "steps",
+        "minutes",
+        "batch",
+        "bucket",
+        "rank",
+        "alpha",
+        "modules",
+        "rate",
+        "licence",
+        "provenance",
+    )
+    missing = [name for name in fields if not isinstance(config, dict) or name not in config]
+    if missing:
+        raise Fatal(f"{recipe}: a writer's recipe needs {', '.join(missing)}")
+    defaults = {"threads": 1, "dropout": 0.0, "warm_up_steps": 10, "clip": 1.0, "save_every": 10, "worn": 0.0}
+    found: Config = defaults | config | ({} if minutes is None else {"minutes": minutes})
+    return found
+
+
+def _since(before: float, started: float) -> float:
+    return before + time.perf_counter() - started
+
+
+def _base() -> Path:
+    """The unpacked base in the model cache."""
+    cache = Path(os.environ.get(CACHE) or "~/.cache/weft/models").expanduser()
+    base = cache / SMOLLM2.name
+    if not (base / "weft-artefact.json").is_file():
+        raise Fatal(f"{base} is missing: run `weft models pull starter`")
+    return base
+
+
+def _moved(batch: Batch, device: torch.device) -> Batch:
+    return Batch(*(tensor.to(device) for tensor in batch))
+
+
+def _cut_progress(run: Path, done: int) -> None:
+    """Forget the lines of steps after the last save: they will be done, and written, again."""
+    path = run / PROGRESS
+    if path.is_file():
+        kept = [line for line in path.read_text().splitlines() if line and json.loads(line)["step"] <= done]
+        path.write_text("".join(line + "\n" for line in kept))
+
+
+def _start_from(adapter: Path, masters: dict[str, nn.Parameter]) -> None:
+    """Begin at another run's adapter instead of at zero."""
+    from safetensors.torch import load_file
+
+    try:
+        tensors = load_file(adapter)
+    except OSError as error:
+        raise Fatal(f"{adapter}: the recipe starts from it, and it cannot be read ({error})") from error
+    for name, weight in masters.items():
+        weight.data.copy_(tensors[_plain(name)])
 
 
 def _step(
@@ -91,7 +186,7 @@ def _step(
     loss = _loss(model, batch)
     loss.backward()  # type: ignore[no-untyped-call]
     for name, weight in weights.items():
-        masters[name].grad = None if weight.grad is None else weight.grad.float()
+        masters[name].grad = None if weight.grad is None else weight.grad.float().to(masters[name].device)
     _average([master.grad for master in masters.values() if master.grad is not None])
     nn.utils.clip_grad_norm_(masters.values(), clip)
     optimiser.step()
@@ -126,12 +221,12 @@ def _agreed(seconds: float) -> float:
     return float(clock)
 
 
-def adapted(base: Path, config: Config) -> tuple[nn.Module, Any]:
+def adapted(base: Path, config: Config, device: str = "cpu") -> tuple[Any, Any]:
     """The base with NF4-rounded linear layers, frozen, a fresh adapter on it, and its tokenizer."""
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16, local_files_only=True)
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16, local_files_only=True).to(device)
     round_to_nf4(model, config["modules"])
     lora = LoraConfig(
         r=config["rank"],
@@ -167,7 +262,7 @@ def encode(tokenizer: Any, example: Example) -> tuple[list[int], int]:
 def _batches(tokenizer: Any, config: Config) -> Iterator[Batch]:
     """Endless batches, the same for the same seed: examples of similar length together, in shuffled order."""
     rng = random.Random(config["seed"])
-    source = examples(config["seed"])
+    source = examples(config["seed"], worn=config["worn"])
     size = config["batch"]
     while True:
         drawn = [encode(tokenizer, example) for example in islice(source, size * config["bucket"])]
@@ -220,7 +315,7 @@ def _resume(run: Path, masters: dict[str, nn.Parameter], optimiser: torch.optim.
     path = run / "last.pt"
     if not path.is_file():
         return 0, 0.0
-    state = torch.load(path, weights_only=True)
+    state = torch.load(path, weights_only=True, map_location="cpu")
     for name, weight in masters.items():
         weight.data.copy_(state["weights"][name])
     optimiser.load_state_dict(state["optimiser"])
@@ -229,7 +324,7 @@ def _resume(run: Path, masters: dict[str, nn.Parameter], optimiser: torch.optim.
 
 def export(config: Config, run: Path, out: Path) -> None:
     """The last save as one fp16 safetensors file with its LoRA settings in the metadata."""
-    state = torch.load(run / "last.pt", weights_only=True)
+    state = torch.load(run / "last.pt", weights_only=True, map_location="cpu")
     tensors = {_plain(name): value.half().contiguous() for name, value in state["weights"].items()}
     kept = ("rank", "alpha", "modules", "licence", "provenance")
     save_adapter(out, tensors, {**{key: config[key] for key in kept}, "steps": state["step"]})
@@ -243,25 +338,11 @@ def _plain(name: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("action", choices=("train", "export", "evaluate"))
-    parser.add_argument("--base", type=Path)
-    parser.add_argument("--state", type=Path, default=Path("runs/writer"))
-    parser.add_argument("--out", type=Path, default=Path("models/starter/writer.safetensors"))
-    parser.add_argument("--adapter", type=Path)
-    parser.add_argument("--count", type=int, default=100)
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--show", type=int, default=30)
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--minutes", type=float)
     asked = parser.parse_args()
-    config: Config = yaml.safe_load(CONFIG.read_text())
-    if asked.action == "train":
-        train(config, asked.base, asked.state)
-    elif asked.action == "export":
-        export(config, asked.state, asked.out)
-    else:
-        torch.set_num_threads(asked.threads)
-        found = evaluate(asked.base, asked.adapter, count=asked.count, batch=asked.batch, show=asked.show)
-        print(json.dumps(found, indent=2))
+    print(train(asked.recipe, asked.run, Path(), asked.minutes))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Yardsticks: how good a profile's models are, on anybody's data. Readers, measures and pictures; `weft eval` runs them."""

@@ -1,0 +1,64 @@
+"""Which of our colour names is right for a shop's: the written table of `weft eval colour`."""
+
+from __future__ import annotations
+
+from processors.palette import PALETTE
+from processors.vocabulary import clean
+
+RIGHT: dict[str, tuple[str, ...]] = {
+    # A shop's coarse word is true of every shade of its family (as in `processors.vocabulary.FAMILIES`) …
+    "black": ("black",),
+    "white": ("white",),
+    "grey": ("grey", "light grey", "charcoal"),
+    "blue": ("blue", "steel blue", "light blue", "navy"),
+    "green": ("green", "dark green", "mint", "olive"),
+    "red": ("red", "burgundy"),
+    "brown": ("brown", "tan"),
+    "pink": ("pink", "magenta", "coral"),
+    "purple": ("purple", "lavender"),
+    "yellow": ("yellow", "mustard"),
+    "orange": ("orange", "rust"),
+    "beige": ("beige", "cream", "khaki"),
+    # … and its finer words of one shade, or of the two that border on it.
+    "navy blue": ("navy",),
+    "turquoise blue": ("turquoise",),
+    "sea green": ("turquoise", "teal", "mint"),
+    "lime green": ("green", "yellow"),
+    "fluorescent green": ("green", "yellow"),
+    "teal": ("teal", "turquoise"),
+    "olive": ("olive",),
+    "khaki": ("khaki", "olive", "beige"),
+    "maroon": ("burgundy",),
+    "burgundy": ("burgundy",),
+    "magenta": ("magenta",),
+    "rose": ("pink", "magenta"),
+    "peach": ("coral", "pink", "beige"),
+    "lavender": ("lavender",),
+    "mauve": ("lavender", "pink"),
+    "mustard": ("mustard",),
+    "gold": ("mustard", "beige", "tan"),
+    "rust": ("rust",),
+    "copper": ("rust", "tan", "brown"),
+    "bronze": ("brown", "tan", "rust", "mustard"),
+    "tan": ("tan", "brown", "beige"),
+    "coffee brown": ("brown",),
+    "mushroom brown": ("brown", "khaki"),
+    "taupe": ("khaki", "brown", "beige"),
+    "cream": ("cream", "beige"),
+    "off white": ("cream", "white"),
+    "skin": ("beige", "tan", "cream"),
+    "nude": ("beige", "tan", "cream"),
+    "charcoal": ("charcoal", "black"),
+    "grey melange": ("grey", "light grey"),
+    "silver": ("light grey", "grey"),
+    "steel": ("light grey", "grey"),
+    "metallic": ("light grey", "grey"),
+}
+"""Shop's name, cleaned → ours. "Multi" and the like are not here: no one name is right or wrong for them."""
+_OURS = frozenset(name for name, _ in PALETTE)
+
+
+def right_names(shops: str) -> tuple[str, ...]:
+    """Our names that are right for a shop's colour; () when the table does not say."""
+    name = clean(shops)
+    return RIGHT.get(name) or ((name,) if name in _OURS else ())
