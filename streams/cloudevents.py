@@ -25,6 +25,7 @@ TYPES: dict[str, str] = {
     topics.PROBES: "weft.probe.v1",
     topics.HITS: "weft.hits.v1",
     topics.CONTROL: "weft.generation.v1",
+    topics.DEAD_LETTERS_DONE: "weft.dead-letter-done.v1",
 }
 
 

@@ -219,3 +219,16 @@ class Generation(Record, frozen=True, omit_defaults=False):
     collection: str
     generation: str
     state: Literal["building", "live", "retired"]
+
+
+# ---------------------------------------------------------------- weft.dead-letters.done (JSON, compacted)
+
+
+class LetterDone(Record, frozen=True, omit_defaults=False):
+    """What became of a dead letter: it was put back on its topic, or dropped. The key is the letter's id."""
+
+    letter: str  # "catalog.uploads/3/81/decode": where the record lay, and the stage that gave it up
+    resolution: Literal["redriven", "dropped"]
+    at: str  # RFC 3339, UTC
+    redrives: int
+    place: str = ""  # where it was put back: "catalog.uploads/3/240"

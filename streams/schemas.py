@@ -33,6 +33,7 @@ RECORDS: dict[str, tuple[Any, str]] = {
     topics.PROBES: (records.Probe, "What every shard of the index is asked."),
     topics.HITS: (records.Answer, "One shard's answer."),
     topics.CONTROL: (records.Generation, "Which index generation of a collection is live."),
+    topics.DEAD_LETTERS_DONE: (records.LetterDone, "What became of a dead letter: put back, or dropped."),
 }
 _KEYS = {
     topics.QUERIES: "query_id",
@@ -41,6 +42,7 @@ _KEYS = {
     topics.HITS: "query_id",
     topics.CONTROL: "collection",
     topics.DEAD_LETTERS: "the original key",
+    topics.DEAD_LETTERS_DONE: "letter",
 }
 _CONTENT = {"json": "application/json", "msgpack": "application/msgpack", "raw": "application/octet-stream"}
 _TOMBSTONES = {topics.UPLOADS, topics.ITEMS, topics.CAPTIONS}

@@ -14,6 +14,7 @@ PROBES = "search.probes"
 HITS = "search.hits"
 CONTROL = "index.control"
 DEAD_LETTERS = "weft.dead-letters"
+DEAD_LETTERS_DONE = "weft.dead-letters.done"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,4 +44,5 @@ TOPICS: tuple[TopicSpec, ...] = (
     TopicSpec(HITS, "msgpack", "delete", partitions=1, retention_ms=HOUR_MS),
     TopicSpec(CONTROL, "json", "compact", partitions=1),
     TopicSpec(DEAD_LETTERS, "raw", "delete"),
+    TopicSpec(DEAD_LETTERS_DONE, "json", "compact", partitions=1),
 )

@@ -32,6 +32,7 @@ from streams.engine.observer import Observer
 from streams.engine.pipeline import Engine, Pipeline
 from streams.faust_app import consume
 from streams.memo import Memo
+from streams.positions import Positions
 from streams.producer import Sender, classify_kafka, open_producer
 from streams.records import Probe, Result
 from streams.roles import reserve
@@ -103,6 +104,7 @@ async def run_enrich(parts: Parts, ready: Ready) -> None:
         limits=parts.limits,
         batch_items=parts.settings.batch_items,
         batch_wait_s=parts.settings.batch_wait_ms / 1000,
+        check_place=Positions(parts.settings).check,
     )
     pipeline = Pipeline(
         "enrich",

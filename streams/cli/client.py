@@ -14,7 +14,7 @@ from processors.errors import Poison
 from streams import topics
 from streams.cli.app import AsJson, DataDir, app, client_settings, run
 from streams.cli.exits import Exit
-from streams.cli.output import captions_table, err, out, print_json, result_table, rows_table, say, show
+from streams.cli.output import captions_table, err, out, print_json, result_table, rows_table, say, show, shown
 from streams.client import Client, Reader, new_query_id
 from streams.ingest import Ingest, Outcome, Photo, Refused, announce
 from streams.records import Caption, ImageRef, Query, Result, Upload
@@ -58,7 +58,7 @@ async def _ingest(path: Path, *, wait: bool, timeout_s: float, as_json: bool, da
         elif as_json:
             print_json(outcome)
         else:
-            err.print(f"[green]✓[/] {outcome.product_id}", highlight=False)
+            err.print(f"[green]✓[/] {shown(outcome.product_id)}", highlight=False)
 
     async with Client(settings) as client:
         job = Ingest(client, open_store(settings), settings, on_sent, on_outcome)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -22,10 +23,28 @@ def print_json(value: object) -> None:
     sys.stdout.flush()
 
 
+def printable(text: str) -> str:
+    """`text` without characters that a terminal obeys (a product's name may hold any); line breaks and tabs stay."""
+    return "".join(c if c in "\n\t" or not _obeyed(c) else f"\\x{ord(c):02x}" for c in text)
+
+
+def _obeyed(character: str) -> bool:
+    """Control characters, and those that turn the direction of writing around."""
+    return unicodedata.category(character) == "Cc" or character in _TURNS
+
+
+_TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def shown(value: object) -> str:
+    """Anything as a cell or a line: printable, and its brackets no markup."""
+    return escape(printable(str(value)))
+
+
 def say(text: str) -> None:
     """A line of progress, on stderr."""
     # A path that is broken over two lines cannot be copied.
-    err.print(escape(text), soft_wrap=True)
+    err.print(shown(text), soft_wrap=True)
 
 
 def captions_table(captions: Iterable[Caption]) -> Table:
@@ -38,7 +57,7 @@ def captions_table(captions: Iterable[Caption]) -> Table:
             for garment in caption.evidence.garments
         ]
         row = (caption.product_id, "\n".join(garments) or "none found", caption.caption, " ".join(caption.hashtags))
-        table.add_row(*map(escape, row))
+        table.add_row(*map(shown, row))
     return table
 
 
@@ -49,14 +68,14 @@ def result_table(result: Result) -> Table:
         "#", "product", "score", "category", title=f"{shards}{note}, {result.took_ms} ms", title_justify="left"
     )
     for rank, hit in enumerate(result.hits, start=1):
-        table.add_row(str(rank), escape(hit.product_id), f"{hit.score:.3f}", escape(hit.category))
+        table.add_row(str(rank), shown(hit.product_id), f"{hit.score:.3f}", shown(hit.category))
     return table
 
 
 def rows_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
     table = Table(*headers)
     for row in rows:
-        table.add_row(*(escape(str(cell)) for cell in row))
+        table.add_row(*map(shown, row))
     return table
 
 

@@ -41,6 +41,10 @@ REMOTE_PAUSE_S = 0.5
 Enriched: TypeAlias = Item | Deleted
 
 
+async def _anywhere(_message: Message) -> None:
+    """Every place is good."""
+
+
 @dataclass(frozen=True, slots=True)
 class About:
     """What is known of an upload but its pixels: all that its item needs beside what the models say."""
@@ -116,6 +120,8 @@ class Enrich:
     batch_items: int
     batch_wait_s: float
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    check_place: Callable[[Message], Awaitable[None]] = _anywhere
+    """Raises `Poison` for an upload that was put back and is older than another of its product (streams.positions)."""
 
     def stages(self) -> tuple[Stage, ...]:
         """The role's story."""
@@ -144,6 +150,7 @@ class Enrich:
 
     async def read(self, message: Message) -> Photo | Done[Enriched]:
         """Decode the record and get the photo's bytes; a photo that was seen before needs no model."""
+        await self.check_place(message)
         upload = codecs.decode_upload(message)
         if upload is None:
             return Done(deleted(message))
