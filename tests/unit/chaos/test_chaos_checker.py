@@ -1,0 +1,232 @@
+"""The judge of the chaos harness can find everything it is there for: each test breaks one promise by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pytest
+
+from streams import topics
+from streams.cloudevents import output_headers
+from streams.engine.message import Message
+from tests.chaos.checker import Untrustworthy, Violation, judge
+from tests.chaos.evidence import Evidence, Index, Indexed
+from tests.chaos.workload import HEADER, Op
+
+A, B = "p-a", "p-b"
+OPS = (
+    Op(0, A, "upload"),
+    Op(1, A, "poison", poison="zip"),
+    Op(2, A, "upload", 2),
+    Op(3, B, "upload", 3),
+    Op(4, B, "delete"),
+    Op(5, A, "upload", 5),
+)
+ENTRY = Indexed("images/a.jpg", "dress", (("brand", "x"),), (("whole", b"\0\1"),))
+
+
+def upload_of(op: Op) -> Message:
+    value = None if op.kind == "delete" else f"upload {op.number}".encode()
+    headers = ((HEADER, str(op.number).encode()),)
+    return Message(topics.UPLOADS, 0, op.number, op.product_id.encode(), value, headers, 1000 + op.number)
+
+
+def on(topic: str, records: Sequence[Message]) -> tuple[Message, ...]:
+    """The records at the offsets of their places."""
+    return tuple(replace(record, topic=topic, partition=0, offset=n) for n, record in enumerate(records))
+
+
+def made_of(record: Message, stage: str, topic: str, value: bytes) -> Message:
+    headers = output_headers(record, stage=stage, topic=topic)
+    return Message(topic, 0, 0, record.key, None if record.value is None else value, headers, 2000)
+
+
+def item_of(upload: Message) -> Message:
+    return made_of(upload, "enrich", topics.ITEMS, b"item " + (upload.value or b""))
+
+
+def caption_of(upload: Message) -> Message:
+    source = {"topic": upload.topic, "partition": upload.partition, "offset": upload.offset}
+    text = json.dumps({"caption": upload.offset, "lineage": {"source": source}}).encode()
+    return made_of(item_of(upload), "caption", topics.CAPTIONS, text)
+
+
+def letter_of(upload: Message, message: str = "no image") -> Message:
+    named = {
+        "topic": upload.topic,
+        "partition": str(upload.partition),
+        "offset": str(upload.offset),
+        "stage": "read",
+        "exception.message": message,
+    }
+    headers = tuple((f"__connect.errors.{name}", value.encode()) for name, value in named.items())
+    return replace(upload, headers=(*upload.headers, *headers))
+
+
+def answered(query_id: str, hits: Sequence[str], event_id: str = "r") -> Message:
+    value = json.dumps({"hits": [{"product_id": hit, "score": 0.5} for hit in hits]}).encode()
+    return Message(topics.RESULTS, 0, 0, query_id.encode(), value, (("ce_id", f"{event_id} {query_id}".encode()),))
+
+
+UPLOADS = [upload_of(op) for op in OPS]
+GOOD = [upload for upload, op in zip(UPLOADS, OPS, strict=True) if op.kind != "poison"]
+QUERIES = [Message(topics.QUERIES, 0, n, name.encode(), b"{}") for n, name in enumerate(("live-0", "final-0"))]
+
+
+def clean() -> Evidence:
+    return Evidence(
+        uploads=on(topics.UPLOADS, UPLOADS),
+        items=on(topics.ITEMS, [item_of(upload) for upload in GOOD]),
+        captions=on(topics.CAPTIONS, [caption_of(upload) for upload in GOOD]),
+        dead=on(topics.DEAD_LETTERS, [letter_of(UPLOADS[1])]),
+        queries=on(topics.QUERIES, QUERIES),
+        results=on(topics.RESULTS, [answered("live-0", [A]), answered("final-0", [A])]),
+        index=Index({A: ENTRY}, {0: len(GOOD)}),
+    )
+
+
+def found(evidence: Evidence, reference: Evidence | None = None) -> tuple[Violation, ...]:
+    return judge(OPS, evidence, reference or clean()).violations
+
+
+def captions(*order: int) -> Evidence:
+    """The captions of these good uploads, in this order."""
+    return replace(clean(), captions=on(topics.CAPTIONS, [caption_of(GOOD[n]) for n in order]))
+
+
+def items(*order: int) -> Evidence:
+    """The items of these good uploads, in this order; the index has read them all."""
+    made = on(topics.ITEMS, [item_of(GOOD[n]) for n in order])
+    return replace(clean(), items=made, index=Index({A: ENTRY}, {0: len(made)}))
+
+
+def test_a_clean_run_is_clean() -> None:
+    """And its counts are true."""
+    verdict = judge(OPS, clean(), clean())
+    assert verdict.violations == ()
+    counts = verdict.counts
+    assert (counts.uploads, counts.poison, counts.deletes, counts.captions, counts.dead) == (5, 1, 1, 4, 1)
+    assert (counts.lost, counts.doubled, set(counts.again.values())) == (0, 0, {0})
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 1, 2, 3, 4), (0, 1, 2, 3, 4, 0, 1, 2, 3, 4), (0, 0, 1, 2, 3, 4)])
+def test_what_comes_again_as_the_same_event_is_no_violation(order: tuple[int, ...]) -> None:
+    """A role killed between publishing and committing does the same again, from there to the end."""
+    again = len(order) - 5
+    for evidence, name in ((captions(*order), "captions"), (items(*order), "items")):
+        verdict = judge(OPS, evidence, clean())
+        assert verdict.violations == ()
+        assert verdict.counts.again[name] == again
+
+
+BROKEN: dict[str, tuple[Callable[[], Evidence], str, str]] = {
+    "a caption is lost": (lambda: captions(0, 1, 3, 2), "lost caption", A),
+    "a delete is lost": (lambda: captions(0, 1, 2, 4), "lost caption", B),
+    "an item is lost": (lambda: items(0, 1, 3, 4), "lost item", B),
+    "an older caption comes first": (lambda: captions(1, 0, 2, 3, 4), "order of captions", A),
+    "an older item comes first": (lambda: items(0, 4, 1, 2, 3), "order of items", A),
+    "an older caption is the last": (lambda: captions(0, 1, 2, 3, 4, 1), "stale caption", A),
+    "a step back that is not made good": (lambda: items(0, 1, 2, 3, 4, 0, 4), "order of items", A),
+    "the caption of a delete is the last but one": (lambda: captions(0, 1, 3, 2, 4), "order of captions", B),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_lost_and_swapped(name: str) -> None:
+    """A broken run is told, by product."""
+    broken, kind, product_id = BROKEN[name]
+    assert (kind, product_id) in {(v.kind, v.product_id) for v in found(broken())}
+
+
+def with_captions(*more: Message) -> Evidence:
+    return replace(clean(), captions=on(topics.CAPTIONS, [*clean().captions, *more]))
+
+
+def test_the_same_event_with_other_bytes_is_a_duplicate() -> None:
+    """It names product, event and both places."""
+    other = replace(caption_of(GOOD[4]), value=(caption_of(GOOD[4]).value or b"") + b" ")
+    [violation] = found(with_captions(other))
+    assert (violation.kind, violation.product_id) == ("doubled caption", A)
+    assert violation.places == (f"{topics.CAPTIONS}-0@4", f"{topics.CAPTIONS}-0@5")
+    assert violation.event_id == (other.header("ce_id") or b"").decode()
+
+
+def test_the_same_caption_under_another_id_is_a_duplicate() -> None:
+    """A reader who forgets what it has seen by id would show it twice."""
+    [violation] = found(with_captions(replace(caption_of(GOOD[4]), headers=(("ce_id", b"another"),))))
+    assert (violation.kind, violation.event_id) == ("doubled caption", "another")
+
+
+def test_a_caption_of_poison_is_a_duplicate_and_one_of_nothing_is_stray() -> None:
+    """The poison's own ids are not among those that are wanted."""
+    assert [v.kind for v in found(with_captions(caption_of(UPLOADS[1])))] == ["doubled caption"]
+    nobody = Message(topics.CAPTIONS, 0, 0, b"nobody", b"{}", (("ce_id", b"x"),))
+    assert [v.kind for v in found(with_captions(nobody))] == ["stray caption"]
+
+
+def test_a_caption_with_the_lineage_of_another_upload() -> None:
+    """The id is right, what it says is not."""
+    wrong = replace(caption_of(GOOD[4]), value=caption_of(GOOD[1]).value)
+    evidence = replace(clean(), captions=on(topics.CAPTIONS, [*clean().captions[:4], wrong]))
+    assert [v.kind for v in found(evidence)] == ["wrong lineage"]
+
+
+def test_a_delete_that_came_out_as_a_caption() -> None:
+    """And the other way round."""
+    for at in (3, 4):
+        wrong = list(clean().items)
+        wrong[at] = replace(wrong[at], value=b"item" if wrong[at].value is None else None)
+        assert [v.kind for v in found(replace(clean(), items=on(topics.ITEMS, wrong)))] == ["wrong item"]
+
+
+def test_dead_letters_are_exactly_the_poison() -> None:
+    """None missing, none of a good upload, its own bytes, one cause."""
+    letter = letter_of(UPLOADS[1])
+    cases = {
+        "missing dead letter": [],
+        "extra dead letter": [letter, letter_of(UPLOADS[2], "the store is away")],
+        "changed dead letter": [replace(letter, value=b"other")],
+        "doubled dead letter": [letter, letter_of(UPLOADS[1], "another cause")],
+    }
+    for kind, letters in cases.items():
+        assert [v.kind for v in found(replace(clean(), dead=on(topics.DEAD_LETTERS, letters)))] == [kind]
+    assert found(replace(clean(), dead=on(topics.DEAD_LETTERS, [letter, letter]))) == ()
+
+
+def test_the_index_is_that_of_the_undisturbed_run() -> None:
+    """Entries missing, too many, different, or not read to the end."""
+    other = replace(ENTRY, views=(("whole", b"\0\2"),))
+    cases: list[tuple[Index, set[str]]] = [
+        (Index({}, {0: 5}), {"missing index entry", "index differs"}),
+        (Index({A: ENTRY, B: ENTRY}, {0: 5}), {"extra index entry", "index differs"}),
+        (Index({A: other}, {0: 5}), {"index differs"}),
+        (Index({A: ENTRY}, {0: 4}), {"index behind"}),
+        (Index({A: ENTRY}, {}), {"index behind"}),
+    ]
+    for index, kinds in cases:
+        assert {v.kind for v in found(replace(clean(), index=index))} == kinds
+
+
+def test_every_query_has_one_answer_and_the_closing_ones_are_the_same() -> None:
+    """Two results are one when they share their id."""
+    live, final = answered("live-0", [A]), answered("final-0", [A])
+    cases = [
+        ([final], ["lost result"]),
+        ([live, final, answered("live-0", [A], "again")], ["doubled result"]),
+        ([live, final, answered("nobody", [])], ["stray result"]),
+        ([live, answered("final-0", [])], ["answer differs"]),
+        ([live, final, live], []),
+    ]
+    for results, kinds in cases:
+        assert [v.kind for v in found(replace(clean(), results=on(topics.RESULTS, results)))] == kinds
+
+
+def test_evidence_with_holes_is_not_judged() -> None:
+    """A compacted topic, an upload that was never sent, or sent twice: trouble of the harness, not of the product."""
+    for uploads in (UPLOADS[:-1], [*UPLOADS, UPLOADS[0]]):
+        with pytest.raises(Untrustworthy):
+            found(replace(clean(), uploads=on(topics.UPLOADS, uploads)))
+    with pytest.raises(Untrustworthy, match="every offset"):
+        found(replace(clean(), captions=clean().captions[1:]))
