@@ -61,6 +61,9 @@ class Settings(BaseSettings):
     credit_bytes: int = Field(256 * 2**20, ge=1, description="Encoded and decoded bytes a role may hold at once.")
     batch_items: int = Field(16, ge=1, description="Largest batch of the device.")
     batch_wait_ms: float = Field(20.0, ge=0, description="Longest wait of the first item of a batch.")
+    drain_seconds: float = Field(
+        20.0, gt=0, description="After SIGTERM, longest wait for what is in flight; the rest is delivered again."
+    )
     neighbours: int = Field(20, ge=1, description="K: how many labelled neighbours vote on a fabric or a gender.")
     snapshot_seconds: float = Field(30.0, gt=0, description="How often an index shard is snapshotted while it changes.")
 

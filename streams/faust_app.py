@@ -28,6 +28,9 @@ _COMMIT_SECONDS = 0.5
 _SESSION_SECONDS = 10.0
 _REBALANCE_SECONDS = 60.0
 _STOP_SECONDS = 15.0
+# A full pipeline reads nothing, on purpose: Kafka's client would leave the group for it, and its partitions would come
+# back to the same slow device, with everything in flight to be done again. /healthz watches progress instead.
+_IDLE_SECONDS = 7 * 24 * 3600.0
 
 
 async def consume(
@@ -39,6 +42,7 @@ async def consume(
     stop: asyncio.Event,
     ready: asyncio.Event | None = None,
     revoke_s: float = 30.0,
+    drain_s: float = 20.0,
 ) -> None:
     """Run a role: from the committed offsets on, until `stop` is set; then drain, commit and leave the group.
 
@@ -53,6 +57,7 @@ async def consume(
         ready: set when the group has been joined.
         revoke_s: how long a rebalance waits for messages in flight before they are given up to the next owner of
             their partition; well under the minute after which the broker expels a member.
+        drain_s: how long a stop waits for messages in flight; the rest is delivered again.
 
     Raises:
         Fatal, or what ended the pipeline: the process must end; Kafka delivers again to the next one.
@@ -68,8 +73,7 @@ async def consume(
     try:
         await _first(stop.wait(), owner, _crash(app), _fails(starting))
         reader.close()
-        await _first(pipeline.drain(), _crash(app))
-        graceful = True
+        graceful = await _drained(pipeline, app, drain_s)
     finally:
         pipeline.abort()
         await asyncio.shield(_end(app, starting, graceful=graceful))
@@ -98,7 +102,11 @@ class _Reader:
         async def forget(_app: Any, revoked: Iterable[Any], **_: Any) -> None:
             self._pipeline.forget((tp.topic, tp.partition) for tp in revoked)
 
+        async def tell(_app: Any, assigned: Iterable[Any], **_: Any) -> None:
+            log.info("group.assigned", partitions=sorted(tp.partition for tp in assigned))
+
         self._app.on_partitions_revoked.connect(forget, weak=False)
+        self._app.on_partitions_assigned.connect(tell, weak=False)
 
     def close(self) -> None:
         """Take no more events."""
@@ -209,6 +217,7 @@ def _build_app(group: str, settings: Settings, revoke_s: float) -> Any:
         broker_session_timeout=_SESSION_SECONDS,
         broker_heartbeat_interval=_SESSION_SECONDS / 4,
         broker_rebalance_timeout=_REBALANCE_SECONDS,
+        broker_max_poll_interval=_IDLE_SECONDS,
         broker_max_poll_records=MAX_EVENTS,
         consumer_auto_offset_reset="earliest",
     )
@@ -257,6 +266,19 @@ async def _crash(app: Any) -> None:
     if isinstance(reason, Fatal):
         raise reason
     raise Retryable(f"the consumer stopped: {reason!r}") from reason
+
+
+async def _drained(pipeline: Pipeline[Any], app: Any, seconds: float) -> bool:
+    """Whether all that was in flight is done. A store that is away, or a slow device, is not waited for for ever."""
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            await _first(pipeline.drain(), _crash(app))
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        log.warning("drain.gave_up", in_flight=pipeline.in_flight, seconds=seconds)
+        return False
+    return True
 
 
 async def _first(*waiting: Coroutine[Any, Any, object] | asyncio.Task[Any]) -> None:

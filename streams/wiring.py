@@ -237,7 +237,15 @@ async def _consume(parts: Parts, role: str, topic: str, pipeline: Pipeline[Any],
 
     async with asyncio.TaskGroup() as tasks:
         announcing = tasks.create_task(announce(), name=f"{role}:announce")
-        await consume([topic], f"weft-{role}", pipeline, settings=parts.settings, stop=parts.stop, ready=joined)
+        await consume(
+            [topic],
+            f"weft-{role}",
+            pipeline,
+            settings=parts.settings,
+            stop=parts.stop,
+            ready=joined,
+            drain_s=parts.settings.drain_seconds,
+        )
         announcing.cancel()
 
 
