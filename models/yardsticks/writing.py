@@ -143,7 +143,7 @@ def report(written: Sequence[Written], base: WriterReport | None = None) -> Writ
         captions=len(written),
         coverage_ci=of_mean(covered),
         template_share_ci=of_mean(ruled),
-        ceiling=_mean([_share(_true_of(case.truth), _held_by(case.evidence)) for case in cases]),
+        ceiling=_mean([_share(_true_of(case.truth), held_by(case.evidence)) for case in cases]),
         published=scores,
         drafts=score(drafts, cases, [one.draft for one in written]),
         template_share_by_garments={
@@ -164,7 +164,7 @@ def _training_text(cases: Sequence[Case]) -> Variety:
 def score(texts: Sequence[Text], cases: Sequence[Case], raws: Sequence[str] | None = None) -> TextScores:
     """Measure texts against their cases; `raws`: the drafts as they were, to be parsed and judged."""
     said = [text.sentences for text in texts]
-    wrong = [ungrounded(text, case.evidence, _held_by(case.evidence)) for text, case in zip(texts, cases, strict=True)]
+    wrong = [ungrounded(text, case.evidence, held_by(case.evidence)) for text, case in zip(texts, cases, strict=True)]
     untrue = [ungrounded(text, case.evidence, _true_of(case.truth)) for text, case in zip(texts, cases, strict=True)]
     held = [coverage(text, case, of_pack=True) for text, case in zip(texts, cases, strict=True)]
     readable = [1.0] * len(texts)
@@ -208,7 +208,7 @@ def coverage(text: Text, case: Case, *, of_pack: bool = False) -> float:
     sentences its value stands (arXiv 2511.19149). 1 when there is nothing to state.
     """
     said = mentions(text.sentences, extra_of(case.evidence))
-    wanted = _held_by(case.evidence) if of_pack else _true_of(case.truth)
+    wanted = held_by(case.evidence) if of_pack else _true_of(case.truth)
     known = [(facet, values) for garment in wanted for facet, values in garment.items()]
     stated = sum(any(values & set(m.values(facet) or ()) for m in said) for facet, values in known)
     return stated / len(known) if known else 1.0
@@ -242,7 +242,7 @@ def _true_of(truth: Sequence[GarmentSpec]) -> list[Values]:
     return found
 
 
-def _held_by(evidence: Evidence) -> list[Values]:
+def held_by(evidence: Evidence) -> list[Values]:
     """What the pack says of each garment that it is worth stating of."""
     found: list[Values] = []
     for garment in worth_stating(evidence):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,8 @@ app.add_typer(eval_app, name="eval")
 
 MOST_NAMED = 20
 """Inputs that are named one by one on stderr."""
+LINE_SECONDS = 15.0
+"""Between two lines of progress where nobody watches a bar."""
 
 ProfileOption = Annotated[
     str | None, typer.Option("--profile", help="Which models: starter or full.", show_default="WEFT_PROFILE")
@@ -210,11 +213,28 @@ def _settings(profile: str | None) -> Settings:
 
 @contextmanager
 def _progress(what: str, total: int) -> Iterator[Tick]:
-    """A bar on stderr for people; nothing but its last state where nobody watches."""
+    """A bar on stderr where a person watches; in a log file a line now and then."""
+    if not err.is_terminal:
+        yield _lines(what, total)
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err) as bars:
         task = bars.add_task(what, total=total)
         yield lambda done: bars.advance(task, done)
+
+
+def _lines(what: str, total: int) -> Tick:
+    """Says how far it is every `LINE_SECONDS`, and at the end."""
+    done, told = 0, time.monotonic()
+
+    def tick(more: int) -> None:
+        nonlocal done, told
+        done += more
+        if done >= total or time.monotonic() - told >= LINE_SECONDS:
+            told = time.monotonic()
+            say(f"{what}: {done} of {total}")
+
+    return tick
 
 
 def _folder(path: Path) -> Path:
