@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import stat
 from collections.abc import Callable, Collection, Iterable
@@ -23,6 +24,11 @@ _REDIRECTS = 3
 _CHUNK = 64 * 1024
 _MOVED = frozenset({301, 302, 303, 307, 308})
 _LATER = frozenset({408, 425, 429})
+# What a path itself is at fault for; any other trouble with a file is the disk's, and passes.
+_ITS_OWN_FAULT = frozenset(
+    {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO}
+    | {errno.EINVAL, errno.EILSEQ, errno.ENODEV}
+)
 
 
 class Fetcher:
@@ -192,21 +198,43 @@ def read_file(uri: str, roots: Iterable[Path], limit: int) -> bytes:
     if parts.netloc not in {"", "localhost"} or "\0" in unquote(parts.path):
         raise Poison("is not a file of this machine", field=_FIELD)
     try:
-        path = Path(unquote(parts.path)).resolve(strict=True)
-        if not any(path.is_relative_to(root.resolve()) for root in roots):
-            raise Poison("the file is under none of the allowed folders (WEFT_FILE_ROOTS)", field=_FIELD)
-        # Not blocking: opening a named pipe would wait for ever. No link: the path was resolved above.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise Poison("is not a regular file", field=_FIELD)
+        path = Path(unquote(parts.path)).resolve()
+        allowed = any(path.is_relative_to(root.resolve()) for root in roots)
+    except (OSError, RuntimeError):  # a loop of links, a name that no file system takes
+        raise Poison("the file cannot be read: no such path", field=_FIELD) from None
+    # Before the file is looked for: whether a file outside exists is nobody's business.
+    if not allowed:
+        raise Poison("the file is under none of the allowed folders (WEFT_FILE_ROOTS)", field=_FIELD)
+    # No link: the path was resolved above.
+    return read_regular(path, limit, field=_FIELD, follow=False)
+
+
+def read_regular(path: Path, limit: int, *, field: str, follow: bool = True) -> bytes:
+    """The bytes of a regular file.
+
+    Args:
+        path: of the file.
+        limit: most bytes that are read.
+        field: named in the error.
+        follow: whether `path` may be a link.
+
+    Raises:
+        Poison: no regular file (a pipe would wait for ever, a device never end), not there, may not be read, or too large.
+        Retryable: the disk is in trouble.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
+    try:
+        with os.fdopen(os.open(path, flags), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise Poison("is not a regular file", field=field)
             data = file.read(limit + 1)
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
-        raise Poison(f"the file cannot be read: {error.strerror}", field=_FIELD) from None
-    except (OSError, RuntimeError) as error:
-        raise Retryable(f"the file cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    except (OSError, ValueError) as error:
+        cause = getattr(error, "strerror", None) or "no such path"
+        if isinstance(error, OSError) and error.errno not in _ITS_OWN_FAULT:
+            raise Retryable(f"the file cannot be read: {cause}") from None
+        raise Poison(f"the file cannot be read: {cause}", field=field) from None
     if len(data) > limit:
-        raise Poison(f"the file is larger than {limit} bytes", field=_FIELD)
+        raise Poison(f"the file is larger than {limit} bytes", field=field)
     return data
 
 

@@ -10,14 +10,19 @@ from typing import Any
 
 import msgspec
 
+from infra.fetch import read_regular
 from infra.settings import Settings
 from infra.store import ObjectStore
 from processors.errors import Poison
+from processors.image_header import sniff
 from streams import topics
 from streams.client import Client, Reader, Sent
+from streams.codecs import decode_upload, metadata_of
 from streams.engine.message import Message
+from streams.producer import MAX_RECORD_BYTES
 from streams.records import Caption, ImageRef, Upload
 
+_ADDRESS_BYTES = 2**13
 BATCH = 32
 """Uploads in flight to the broker at once: bounds the memory of an ingest of any size."""
 
@@ -47,19 +52,31 @@ def announce(photo: Photo, store: ObjectStore, max_bytes: int) -> Upload:
     """Put one image into the store under its content hash and make its upload record. Blocking.
 
     Raises:
-        Poison: the file cannot be read, is empty, or is larger than `max_bytes`.
+        Poison: the file cannot be read, is empty, larger than `max_bytes` or no image at all, or what is said of the
+            product can never become a record; nothing was written.
+        Retryable: the disk or the store is in trouble.
     """
-    try:
-        size = photo.path.stat().st_size
-        if size > max_bytes:
-            raise Poison(f"{photo.path.name} has {size} bytes, the limit is {max_bytes}", field="image")
-        data = photo.path.read_bytes()
-    except OSError as error:
-        raise Poison(f"{photo.path.name} cannot be read: {error.strerror}", field="image") from error
-    if not data:
-        raise Poison(f"{photo.path.name} is empty", field="image")
+    upload = Upload(product_id=photo.product_id, image=ImageRef(uri="file:///"), metadata=photo.metadata)
+    _check(upload)
+    data = read_regular(photo.path, max_bytes, field="image")
+    # A folder of a shop holds anything under any name; what is no image has no business in the store.
+    sniff(data)
     key = store.put_content(data, suffix=photo.path.suffix.lower(), prefix="images")
-    return Upload(product_id=photo.product_id, image=ImageRef(uri=store.uri(key)), metadata=photo.metadata)
+    return msgspec.structs.replace(upload, image=ImageRef(uri=store.uri(key)))
+
+
+def _check(upload: Upload) -> None:
+    """What `enrich` would refuse is refused here, before a record that no broker takes ends the whole ingest."""
+    try:
+        key = upload.product_id.encode()
+    except UnicodeEncodeError:
+        raise Poison("is not valid Unicode", field="product_id") from None
+    value = msgspec.json.encode(upload)
+    if len(value) + len(key) > MAX_RECORD_BYTES - _ADDRESS_BYTES:
+        raise Poison(f"is larger than {MAX_RECORD_BYTES} bytes in all", field="metadata")
+    checked = decode_upload(Message(topics.UPLOADS, 0, 0, key, value))
+    if checked is not None:
+        metadata_of(checked)
 
 
 @dataclass(slots=True)

@@ -13,6 +13,9 @@ from typing import Any
 
 import msgspec
 
+from infra.fetch import read_regular
+from processors.errors import Poison, Retryable
+
 TABLES = ("products.csv", "products.jsonl")
 MAX_TABLE_BYTES = 256 * 2**20
 ID_COLUMNS = ("product_id", "id", "sku")
@@ -53,20 +56,23 @@ def read_table(file: Path, shown: str) -> tuple[list[Row], list[RejectedRow]]:
         shown: how the file is called in messages.
     """
     try:
-        if file.stat().st_size > MAX_TABLE_BYTES:
-            return [], [RejectedRow(shown, f"larger than {MAX_TABLE_BYTES:,} bytes")]
-        text = file.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        return [], [RejectedRow(shown, f"cannot be read: {error.strerror}")]
+        text = read_regular(file, MAX_TABLE_BYTES, field="").decode("utf-8-sig")
+    except (Poison, Retryable) as error:
+        return [], [RejectedRow(shown, str(error))]
     except UnicodeDecodeError as error:
         return [], [RejectedRow(shown, f"is not UTF-8 (byte {error.start})")]
     rows: list[Row] = []
     rejected: list[RejectedRow] = []
-    for where, cells in _csv(text, shown) if file.suffix == ".csv" else _jsonl(text, shown):
-        if isinstance(cells, str):
-            rejected.append(RejectedRow(where, cells))
-        else:
-            rows.append(_row(where, cells))
+    # An overlong cell is refused with its product, by the checks of an upload: not with its whole line, unnamed.
+    longest = csv.field_size_limit(MAX_TABLE_BYTES)
+    try:
+        for where, cells in _csv(text, shown) if file.suffix == ".csv" else _jsonl(text, shown):
+            if isinstance(cells, str):
+                rejected.append(RejectedRow(where, cells))
+            else:
+                rows.append(_row(where, cells))
+    finally:
+        csv.field_size_limit(longest)
     return rows, rejected
 
 
@@ -74,20 +80,26 @@ def _csv(text: str, shown: str) -> Iterator[tuple[str, dict[str, Any] | str]]:
     """(where, cells by column) or (where, what is wrong)."""
     header = text.split("\n", 1)[0]
     delimiter = max(",;\t", key=header.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    try:
-        columns = [name.strip() for name in next(reader, [])]
-        if not {name.lower() for name in columns} & {*ID_COLUMNS, *IMAGE_COLUMNS}:
-            yield f"{shown} line 1", f"no column is called {', '.join((*ID_COLUMNS, *IMAGE_COLUMNS))}"
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    columns: list[str] | None = None
+    while True:
+        try:
+            cells = next(lines)
+        except StopIteration:
             return
-        for cells in reader:
-            where = f"{shown} line {reader.line_num}"
-            if len(cells) > len(columns):
-                yield where, f"{len(cells)} cells under {len(columns)} columns"
-            elif any(cell.strip() for cell in cells):
-                yield where, dict(zip(columns, cells, strict=False))
-    except csv.Error as error:
-        yield f"{shown} line {reader.line_num}", f"is no CSV: {error}"
+        except csv.Error as error:  # this line is none; those after it may be
+            yield f"{shown} line {lines.line_num}", f"is no CSV: {error}"
+            continue
+        where = f"{shown} line {lines.line_num}"
+        if columns is None:
+            columns = [name.strip() for name in cells]
+            if not {name.lower() for name in columns} & {*ID_COLUMNS, *IMAGE_COLUMNS}:
+                yield f"{shown} line 1", f"no column is called {', '.join((*ID_COLUMNS, *IMAGE_COLUMNS))}"
+                return
+        elif len(cells) > len(columns):
+            yield where, f"{len(cells)} cells under {len(columns)} columns"
+        elif any(cell.strip() for cell in cells):
+            yield where, dict(zip(columns, cells, strict=False))
 
 
 def _jsonl(text: str, shown: str) -> Iterator[tuple[str, dict[str, Any] | str]]:
@@ -96,7 +108,7 @@ def _jsonl(text: str, shown: str) -> Iterator[tuple[str, dict[str, Any] | str]]:
             continue
         try:
             cells = msgspec.json.decode(line)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
             yield f"{shown} line {number}", f"is no JSON: {error}"
             continue
         yield f"{shown} line {number}", cells if isinstance(cells, dict) else "is no JSON object"
