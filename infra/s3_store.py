@@ -47,6 +47,7 @@ _CLASH = frozenset({"XMinioParentIsObject", "XMinioObjectExistsAsDirectory", "Pa
 _BAD_KEY = frozenset({"KeyTooLongError", "XMinioInvalidObjectName", "InvalidURI", "EntityTooLarge"})
 _ONE_PART = 512 * 2**20  # below this size an object is one request, hence atomic and one MD5 tag
 _SIGNED_SECONDS = 300
+_CUT = "the object store's answer was cut off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ class S3Store(ObjectStore):
                 content_type=content_type or "application/octet-stream",
                 part_size=_ONE_PART,
             )
-            return ETag(str(result.etag).strip('"'))
+            return _etag(result.etag)
 
         return self._writing(key, send)
 
@@ -172,7 +173,10 @@ class S3Store(ObjectStore):
                 if limit is not None and int(response.headers.get("content-length") or 0) > limit:
                     response.close()  # the rest is not read, so this connection cannot be used again
                     raise Poison(f"the object {key!r} is larger than {limit} bytes")
-                return Versioned(response.read(), ETag(response.headers["etag"].strip('"')))
+                if "content-length" not in response.headers:
+                    # A head that breaks off is taken for a complete one, and the body for an empty one.
+                    raise Retryable(_CUT)
+                return Versioned(response.read(), _etag(response.headers.get("etag")))
             finally:
                 response.release_conn()
 
@@ -188,7 +192,7 @@ class S3Store(ObjectStore):
             # No second try: after a lost answer it would meet our own object and report a false conflict.
             response = self._pool.request("PUT", url, body=data, headers=headers, retries=False)
             if response.status == 200:
-                return ETag(response.headers["etag"].strip('"'))
+                return _etag(response.headers.get("etag"))
             if response.status == 412:
                 return None
             raise _error_of(response)
@@ -255,6 +259,13 @@ def _translated(error: S3Error, key: str, bucket: str) -> Exception:
     if code in _BAD_KEY:
         return Poison(f"the object store refuses the object {key!r}: {code}")
     return Retryable(f"the object store answers {code}")
+
+
+def _etag(header: str | None) -> ETag:
+    """The tag of an answer. Raises `Retryable` when the answer broke off before its end."""
+    if not header or header.startswith('"') != header.endswith('"') or header == '"':
+        raise Retryable(_CUT)
+    return ETag(header.strip('"'))
 
 
 def _error_of(response: urllib3.BaseHTTPResponse) -> Exception:
