@@ -11,7 +11,7 @@ _FULL = (
     b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>XMinioStorageFull</Code>'
     b"<Message>Storage backend has reached its minimum free drive threshold.</Message></Error>"
 )
-_CHUNK = 64 * 1024
+_HEAD_END = b"\r\n\r\n"
 _WRITES = (b"PUT", b"POST", b"DELETE")
 
 
@@ -82,7 +82,7 @@ class S3Proxy:
             self.harmed += 1
             writer.transport.abort()
             return False
-        head = await reader.readuntil(b"\r\n\r\n")
+        head = await reader.readuntil(_HEAD_END)
         body = await reader.readexactly(_length(head))
         mode = self.mode
         if mode:
@@ -96,26 +96,37 @@ class S3Proxy:
         return await self._pass_on(head, body, writer, cut=mode == "cut")
 
     async def _pass_on(self, head: bytes, body: bytes, writer: asyncio.StreamWriter, *, cut: bool) -> bool:
-        """One connection to the server for each request: its end is the end of the answer."""
+        """A connection to the server for each request. False when the client's connection is over."""
         from_server, to_server = await asyncio.open_connection(*self._backend)
         try:
-            to_server.write(_closing(head) + body)
+            # The server is not asked to close: it would reset a connection whose request it refuses unread.
+            to_server.write(head + body)
             await to_server.drain()
-            answer = await from_server.readuntil(b"\r\n\r\n")
-            rest = b"" if head.startswith(b"HEAD") else await from_server.read()
+            answer = await from_server.readuntil(_HEAD_END)
+            has_body = not head.startswith(b"HEAD") and answer.split(b" ", 2)[1] not in {b"204", b"304"}
+            whole = answer + (await _body_of(from_server, answer) if has_body else b"")
         finally:
             to_server.close()
             with suppress(OSError):
                 await to_server.wait_closed()
-        whole = answer + rest
-        if cut:
-            writer.write(whole[: len(whole) // 2])
-            await writer.drain()
-            writer.transport.abort()
-            return False
-        writer.write(whole)
+        writer.write(whole[: len(whole) // 2] if cut else whole)
         await writer.drain()
-        return False
+        if cut:
+            writer.transport.abort()
+        return not cut
+
+
+async def _body_of(reader: asyncio.StreamReader, head: bytes) -> bytes:
+    """As the server frames it: a length, or chunks."""
+    if b"transfer-encoding: chunked" not in head.lower():
+        return await reader.readexactly(_length(head))
+    body = b""
+    while True:
+        line = await reader.readuntil(b"\r\n")
+        size = int(line.split(b";")[0], 16)
+        body += line + await reader.readexactly(size + 2)
+        if size == 0:
+            return body
 
 
 def _length(head: bytes) -> int:
@@ -124,13 +135,6 @@ def _length(head: bytes) -> int:
         if name.lower() == b"content-length":
             return int(value)
     return 0
-
-
-def _closing(head: bytes) -> bytes:
-    """The head, asking the server to close afterwards."""
-    first, *lines = head[:-4].split(b"\r\n")
-    kept = [line for line in lines if not line.lower().startswith(b"connection:")]
-    return b"\r\n".join([first, *kept, b"Connection: close", b"", b""])
 
 
 def _answer(body: bytes) -> bytes:
