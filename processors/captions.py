@@ -20,7 +20,7 @@ from processors import caption_grammar
 from processors.caption_phrases import TONES
 from processors.evidence import render
 from processors.values import CaptionText, Evidence, Garment
-from processors.verify import MAX_HASHTAGS, MIN_HASHTAGS, ParsedCaption, Rejected, verify
+from processors.verify import MAX_HASHTAGS, MIN_HASHTAGS, ParsedCaption, Rejected, grounded_hashtags, verify
 
 __all__ = [
     "MAX_HASHTAGS",
@@ -114,9 +114,16 @@ def _problem(caption: str) -> str:
 
 
 def judge(raw: str, evidence: Evidence) -> CaptionText | Rejected:
-    """Parse and verify one draft of a language model."""
+    """Parse and verify one draft of a language model.
+
+    A wrong hashtag is left out, as a word in a list can be; a wrong claim in a sentence costs the whole draft, for what
+    is left of a sentence would be nobody's. Too few hashtags left over cost it as well.
+    """
     parsed = parse(raw)
-    return parsed if isinstance(parsed, Rejected) else verify(parsed, evidence)
+    if isinstance(parsed, Rejected):
+        return parsed
+    grounded = grounded_hashtags(parsed.hashtags, evidence)
+    return verify(ParsedCaption(parsed.caption, grounded), evidence)
 
 
 def settle(raws: Sequence[str], evidence: Evidence, tone: str, seed: int) -> Settled:

@@ -88,6 +88,11 @@ def verify(parsed: ParsedCaption, evidence: Evidence, *, writer: WriterKind = "l
     )
 
 
+def grounded_hashtags(tags: Sequence[str], evidence: Evidence) -> tuple[str, ...]:
+    """Those of `tags` that claim nothing which the evidence lacks, in their order; unreadable tags are left out too."""
+    return _check_hashtags(tags, _facts(evidence))[0]
+
+
 def _facts(evidence: Evidence) -> _Facts:
     values: list[dict[str, frozenset[str]]] = []
     words: set[str] = set()

@@ -140,7 +140,8 @@ class Enrich:
             DeviceStage(
                 "embed",
                 self.embed,
-                max_items=items * 4,
+                max_items=items,
+                max_cost=items * 4,
                 cost=lambda d: len(d.views),
                 wait_s=wait,
                 size=_size_of_vectors,

@@ -6,6 +6,7 @@ from processors import caption_grammar, caption_phrases
 from processors.captions import (
     PROMPT_FINGERPRINT,
     TONES,
+    judge,
     parse,
     prompt,
     second_seed,
@@ -16,7 +17,7 @@ from processors.captions import (
 )
 from processors.claims import NEUTRAL_WORDS, mentions, split_tag
 from processors.values import Attribute, CaptionText, Colour, Evidence, Garment
-from processors.verify import ParsedCaption
+from processors.verify import ParsedCaption, Rejected
 from processors.vocabulary import base_forms
 
 PACK = Evidence(
@@ -44,6 +45,22 @@ def test_the_first_good_draft_goes_out() -> None:
     assert settled.caption.hashtags[0] == "#navydress"
     assert settled.caption.coverage == 1.0
     assert any("silk" in reason for reason in settled.rejections[0].reasons)
+
+
+def test_a_wrong_hashtag_is_left_out_of_a_good_draft() -> None:
+    """A list loses one word; the sentences stand, and the other tags stay in their order."""
+    verdict = judge(GOOD.replace("#WhiteShoes", "#WhiteShoes #SilkDress"), PACK)
+    assert isinstance(verdict, CaptionText)
+    assert verdict.hashtags[:3] == ("#navydress", "#linendress", "#whiteshoes")
+    assert "#silkdress" not in verdict.hashtags
+
+
+def test_too_few_true_hashtags_cost_the_draft() -> None:
+    """Nine tags, two of them wrong: seven are too few."""
+    raw = GOOD.replace("#WhiteShoes", "#RedShoes").replace("#LinenDress", "#SilkDress")
+    verdict = judge(raw, PACK)
+    assert isinstance(verdict, Rejected)
+    assert "7 usable hashtags" in verdict.reasons[0]
 
 
 def test_two_bad_drafts_make_the_rule_based_writer_answer() -> None:
