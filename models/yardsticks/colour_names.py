@@ -6,12 +6,13 @@ from processors.palette import PALETTE
 from processors.vocabulary import clean
 
 RIGHT: dict[str, tuple[str, ...]] = {
-    # A shop's coarse word is true of every shade of its family (as in `processors.vocabulary.FAMILIES`) …
+    # A shop's coarse word is true of every shade of its family (as in `processors.vocabulary.FAMILIES`); turquoise and
+    # teal lie between two, and shops call them by either …
     "black": ("black",),
     "white": ("white",),
     "grey": ("grey", "light grey", "charcoal"),
-    "blue": ("blue", "steel blue", "light blue", "navy"),
-    "green": ("green", "dark green", "mint", "olive"),
+    "blue": ("blue", "steel blue", "light blue", "navy", "turquoise", "teal"),
+    "green": ("green", "dark green", "mint", "olive", "turquoise", "teal"),
     "red": ("red", "burgundy"),
     "brown": ("brown", "tan"),
     "pink": ("pink", "magenta", "coral"),

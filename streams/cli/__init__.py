@@ -12,12 +12,12 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")
     from processors.errors import Poison, Retryable, WeftError
-    from streams.cli import client, dlq, evaluate, manage, serve
+    from streams.cli import client, dlq, evaluate, manage, serve, train
     from streams.cli.app import app
     from streams.cli.exits import Exit
     from streams.cli.output import say
 
-    del client, dlq, evaluate, manage, serve  # imported for their commands
+    del client, dlq, evaluate, manage, serve, train  # imported for their commands
     try:
         app()
     except TimeoutError as error:

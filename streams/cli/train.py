@@ -1,0 +1,143 @@
+"""`weft train`: run a recipe, go on with one that was stopped, and show how it goes."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from enum import StrEnum
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from processors.errors import Poison
+from streams.cli.app import app
+from streams.cli.exits import Exit
+from streams.cli.output import err, out, print_json, rows_table, say
+
+RECIPES = Path(import_module("models").__path__[0]) / "recipes"
+LINE_SECONDS = 15.0
+LOOK_SECONDS = 0.5
+
+
+class Part(StrEnum):
+    """What can be trained."""
+
+    detector = "detector"
+    encoder = "encoder"
+    writer = "writer"
+
+
+class Trained(msgspec.Struct, frozen=True):
+    """`weft train --json`. `seconds` are of training over all calls of the run; `resumed_at`: steps done before this one."""
+
+    part: str
+    recipe: str
+    run: str
+    weights: str
+    bytes: int
+    steps: int
+    seconds: float
+    images: int
+    loss: float | None
+    resumed_at: int
+    plot: str | None
+
+
+@app.command()
+def train(
+    part: Annotated[Part, typer.Argument(help="Which model.")],
+    recipe: Annotated[
+        Path | None, typer.Option(help="YAML file; by default the one the shipped weights are from.")
+    ] = None,
+    run: Annotated[Path | None, typer.Option(help="Folder of the run; by default runs/PART.")] = None,
+    data: Annotated[Path, typer.Option(envvar="WEFT_DATA", help="Folder with street/, phone/ …")] = Path(
+        "../shared/data"
+    ),
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="Train so long instead of the recipe's time.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+) -> None:
+    """Train by a recipe; goes on where a run was stopped. Weights, progress.jsonl and loss.png lie in the run's folder."""
+    from models.yardsticks.training import loss_plot, read_progress
+
+    followed = RECIPES / f"{part.value}.yaml" if recipe is None else recipe
+    folder = Path("runs") / part.value if run is None else run
+    if not followed.is_file():
+        say(f"--recipe: {followed} is no file")
+        raise typer.Exit(Exit.USAGE)
+    folder.mkdir(parents=True, exist_ok=True)
+    before = read_progress(folder)
+    try:
+        with _followed(part.value, folder), contextlib.redirect_stdout(sys.stderr):
+            weights = _train(part, followed, folder, data, minutes)
+    finally:
+        steps = read_progress(folder)
+        plot = loss_plot(steps, f"{part.value} by {followed.name}", folder / "loss.png") if steps else None
+    last = steps[-1] if steps else None
+    done = Trained(
+        part=part.value,
+        recipe=str(followed),
+        run=str(folder),
+        weights=str(weights),
+        bytes=weights.stat().st_size,
+        steps=last.step if last else 0,
+        seconds=last.seconds if last else 0.0,
+        images=last.images if last else 0,
+        loss=last.loss if last else None,
+        resumed_at=before[-1].step if before else 0,
+        plot=None if plot is None else str(plot),
+    )
+    if as_json:
+        print_json(done)
+    else:
+        rows = [(name, getattr(done, name)) for name in Trained.__struct_fields__]
+        out.print(rows_table(("trained", ""), rows))
+
+
+def _train(part: Part, recipe: Path, run: Path, data: Path, minutes: float | None) -> Path:
+    module = import_module(f"models.recipes.{part.value}")
+    try:
+        weights = module.train(recipe, run, data, minutes)
+    except FileNotFoundError as error:
+        raise Poison(f"{error.filename or error}: not found, and the recipe needs it (--data is {data})") from error
+    return Path(weights)
+
+
+@contextlib.contextmanager
+def _followed(what: str, run: Path) -> Iterator[None]:
+    """A line on stderr that follows `progress.jsonl` while the block runs."""
+    ended = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(what, run, ended), name="progress")
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
+
+
+def _watch(what: str, run: Path, ended: threading.Event) -> None:
+    from models.yardsticks.training import read_progress
+
+    told, size = time.monotonic() - LINE_SECONDS, -1
+    with err.status(f"{what}: starting") if err.is_terminal else contextlib.nullcontext() as status:
+        while not ended.wait(LOOK_SECONDS):
+            path = run / "progress.jsonl"
+            now = path.stat().st_size if path.is_file() else 0
+            if now == size or (status is None and time.monotonic() - told < LINE_SECONDS):
+                continue
+            steps = read_progress(run)
+            if not steps:
+                continue
+            size, told, last = now, time.monotonic(), steps[-1]
+            recent = sum(step.loss for step in steps[-20:]) / len(steps[-20:])
+            line = f"{what}: step {last.step}, {last.images} examples, {last.seconds / 60:.1f} min, loss {recent:.4f}"
+            if status is None:
+                say(line)
+            else:
+                status.update(line)
