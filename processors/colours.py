@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from processors.garment_mask import GarmentPixels, garment_pixels
-from processors.lab import Lab, ciede2000, hex_of, lab_of_hex, to_lab
+from processors.lab import CELLS, Cells, Lab, cells_of, ciede2000, hex_of, lab_of_hex, to_lab
 from processors.palette import PALETTE
 from processors.values import Box, Colour, Mask, Pixels
 
@@ -23,27 +25,35 @@ MOST = 2
 _SPACE = np.array([0.7, 1.0, 1.0])
 _MERGE_SPACE = np.array([0.5, 1.0, 1.0])
 _MERGE = 12.0
-_ROUNDS = 12
-# Naming: see `name_of_lab`.
+_ROUNDS = 8
+# Naming: see `names_of_labs`.
 _LIGHTNESS = 1.4
 _TINT, _TINT_WEIGHT = 5.0, 0.8
 
 
+class Group(NamedTuple):
+    """Pixels of one colour: their mean (3,), their share of the garment, and the palette's name of the mean."""
+
+    centre: NDArray[np.float64]
+    share: float
+    name: str
+
+
 def name_of(rgb: tuple[int, int, int]) -> str:
     """The palette's name of one sRGB colour (0..255 each)."""
-    return name_of_lab(to_lab(np.array([[rgb]], dtype=np.uint8))[0, 0])
+    return names_of_labs(to_lab(np.array([[rgb]], dtype=np.uint8))[0])[0]
 
 
-def name_of_lab(lab: Lab) -> str:
-    """The palette's name nearest to one CIELAB colour.
+def names_of_labs(labs: Lab) -> list[str]:
+    """The palette's names nearest to CIELAB colours (n, 3).
 
     Distance is CIEDE2000 with kL 1.4. A neutral name (black … white) is pushed away from tinted colours, by .8 for
     each unit of chroma above 5: people call a washed-out blue "blue" long after it is nearer to grey.
     """
     names, colours, neutral = _palette()
-    distance = ciede2000(colours, lab, lightness=_LIGHTNESS)
-    tint = max(0.0, float(np.hypot(lab[1], lab[2])) - _TINT)
-    return names[int(np.argmin(distance + neutral * (_TINT_WEIGHT * tint)))]
+    distance = ciede2000(colours, labs[:, None], lightness=_LIGHTNESS)
+    tint = np.maximum(0.0, np.hypot(labs[:, 1], labs[:, 2]) - _TINT)
+    return [names[nearest] for nearest in (distance + neutral * (_TINT_WEIGHT * tint)[:, None]).argmin(axis=1)]
 
 
 def dominant_colours(pixels: Pixels, box: Box, category: str = "", others: Sequence[Box] = ()) -> tuple[Colour, ...]:
@@ -66,11 +76,11 @@ def dominant_colours(pixels: Pixels, box: Box, category: str = "", others: Seque
 
 def colours_of_mask(pixels: Pixels, mask: Mask) -> tuple[Colour, ...]:
     """The same, when the garment's pixels are known; `mask` has the photo's height and width."""
-    lab = to_lab(pixels)[mask].astype(np.float64)
+    lab = to_lab(pixels)[mask]
     if not len(lab):
         return ()
     lab = lab[:: max(1, len(lab) // 4096)]
-    return _named(lab, np.ones(len(lab)))
+    return _named(lab, cells_of(lab), np.ones(len(lab)))
 
 
 @cache
@@ -80,88 +90,90 @@ def _palette() -> tuple[tuple[str, ...], Lab, NDArray[np.float64]]:
     return names, colours, (np.hypot(colours[:, 1], colours[:, 2]) < 5).astype(np.float64)
 
 
-def _voters(found: GarmentPixels) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(n, 3) colours and (n,) weights of the pixels that are surely the garment's, or of its best tenth."""
+def _voters(found: GarmentPixels) -> tuple[Lab, Cells, NDArray[np.float64]]:
+    """(n, 3) colours, their (n,) cells and weights: pixels that are surely the garment's, or its best tenth."""
     weights = found.weights.ravel()
     sure = weights > SURE
-    if sure.sum() < 20:
+    if np.count_nonzero(sure) < 20:
         sure = weights >= np.quantile(weights, 0.9)
     # A floor keeps the sum positive when nothing at all looks like the garment.
-    return found.lab.reshape(-1, 3)[sure].astype(np.float64), np.maximum(weights[sure], 1e-6)
+    return found.lab.reshape(-1, 3)[sure], found.cells.ravel()[sure], np.maximum(weights[sure], 1e-6)
 
 
-def _named(lab: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[Colour, ...]:
-    groups = _merged(*_k_means(lab, weights))
-    shown: dict[str, Colour] = {}
-    for centre, share in groups:
-        if not shown or (share >= MIN_SHARE and len(shown) < MOST):
-            code = hex_of(centre.astype(np.float32))
-            # Named from the rounded hex, so that a reader who names the swatch gets the same name.
-            name = name_of_lab(lab_of_hex(code))
-            shown.setdefault(name, Colour(name=name, hex=code, share=round(share, 3)))
-    return tuple(shown.values())
+def _named(lab: Lab, cells: Cells, weights: NDArray[np.float64]) -> tuple[Colour, ...]:
+    groups = _merged(*_k_means(*_histogram(lab, cells, weights)))
+    shown = [group for index, group in enumerate(groups) if index == 0 or group.share >= MIN_SHARE]
+    codes = [hex_of(group.centre.astype(np.float32)) for group in shown]
+    # Named from the rounded hex, so that a reader who names the swatch gets the same name.
+    names = names_of_labs(np.stack([lab_of_hex(code) for code in codes]))
+    found: dict[str, Colour] = {}
+    for name, code, group in zip(names, codes, shown, strict=True):
+        found.setdefault(name, Colour(name=name, hex=code, share=round(group.share, 3)))
+    return tuple(found.values())[:MOST]
 
 
-def _k_means(lab: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Centres (k, 3) and shares (k,). Deterministic: the first centres are heavy, far-apart cells of a histogram."""
-    points = lab * _SPACE
-    centres = _first_centres(points, weights)
-    share = np.ones(len(centres), dtype=np.float64)
+def _histogram(lab: Lab, cells: Cells, weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean colours (cells in use, 3) and weights: a hundred points instead of thousands, so that clustering is cheap."""
+    heavy = np.asarray(np.bincount(cells, weights, CELLS), dtype=np.float64)
+    used = np.flatnonzero(heavy)
+    sums = [np.bincount(cells, weights * lab[:, channel], CELLS)[used] for channel in range(3)]
+    return np.stack(sums, axis=1) / heavy[used, None], heavy[used]
+
+
+def _k_means(
+    colours: NDArray[np.float64], heavy: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Centres (k, 3) and shares (k,) of weighted colours. Deterministic: it starts from heavy, far-apart colours."""
+    points = colours * _SPACE
+    centres = points[_first_centres(points, heavy)]
+    share = np.ones(len(centres))
+    last = np.full(len(points), -1)
     for _ in range(_ROUNDS):
-        nearest = ((points[:, None] - centres[None]) ** 2).sum(axis=2).argmin(axis=1)
-        share = np.asarray(np.bincount(nearest, weights, len(centres)), dtype=np.float64)
-        moved = _means(points, weights, nearest, len(centres))
-        moved[share == 0] = centres[share == 0]
-        still = float(np.abs(moved - centres).max()) < 0.3
-        centres = moved
-        if still:
+        # |p − c|² without |p|², which is the same for every centre.
+        nearest = ((centres**2).sum(axis=1)[:, None] - 2 * centres @ points.T).argmin(axis=0)
+        if np.array_equal(nearest, last):
             break
+        last = nearest
+        mine = (nearest == np.arange(len(centres))[:, None]) * heavy
+        share = mine.sum(axis=1)
+        centres = np.where(share[:, None] > 0, (mine @ points) / np.maximum(share, 1e-12)[:, None], centres)
     kept = share > 0
-    return centres[kept] / _SPACE, share[kept] / share.sum()
+    return centres[kept] / _SPACE, np.asarray(share[kept] / share.sum(), dtype=np.float64)
 
 
-def _first_centres(points: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    cells = np.floor(points / 12).astype(np.int64)
-    cells -= cells.min(axis=0)
-    _, cell = np.unique((cells[:, 0] * 64 + cells[:, 1]) * 64 + cells[:, 2], return_inverse=True)
-    heavy = np.bincount(cell, weights)
-    means = _means(points, weights, cell, len(heavy))
+def _first_centres(points: NDArray[np.float64], heavy: NDArray[np.float64]) -> list[int]:
     chosen = [int(heavy.argmax())]
-    while len(chosen) < min(CLUSTERS, len(heavy)):
-        away = ((means[:, None] - means[chosen][None]) ** 2).sum(axis=2).min(axis=1)
+    away = ((points - points[chosen[0]]) ** 2).sum(axis=1)
+    while len(chosen) < min(CLUSTERS, len(points)):
         # The cap keeps one odd far pixel from being worth more than a real second colour.
         following = int((heavy * np.minimum(away, 1600)).argmax())
         if away[following] < 1:
             break
         chosen.append(following)
-    return means[chosen]
+        away = np.minimum(away, ((points - points[following]) ** 2).sum(axis=1))
+    return chosen
 
 
-def _means(
-    points: NDArray[np.float64], weights: NDArray[np.float64], group: NDArray[np.int64], count: int
-) -> NDArray[np.float64]:
-    total = np.maximum(np.bincount(group, weights, count), 1e-12)
-    return np.stack([np.bincount(group, weights * points[:, i], count) / total for i in range(3)], axis=1)
-
-
-def _merged(centres: NDArray[np.float64], shares: NDArray[np.float64]) -> list[tuple[NDArray[np.float64], float]]:
+def _merged(centres: NDArray[np.float64], shares: NDArray[np.float64]) -> list[Group]:
     """Join clusters of one name and clusters that differ by shade only; the largest group first."""
-    groups = [(centre, float(share)) for centre, share in zip(centres, shares, strict=True)]
+    names = names_of_labs(centres.astype(np.float32))
+    groups = [Group(centre, float(share), name) for centre, share, name in zip(centres, shares, names, strict=True)]
     while len(groups) > 1 and (pair := _nearest_pair(groups)) is not None:
-        (first, w1), (second, w2) = groups[pair[0]], groups[pair[1]]
-        joined = ((first * w1 + second * w2) / (w1 + w2), w1 + w2)
-        groups = [group for index, group in enumerate(groups) if index not in pair] + [joined]
-    return sorted(groups, key=lambda group: -group[1])
+        larger, smaller = sorted(pair, key=lambda group: -group.share)
+        share = larger.share + smaller.share
+        centre = (larger.centre * larger.share + smaller.centre * smaller.share) / share
+        groups = [group for group in groups if group is not pair[0] and group is not pair[1]] + [
+            Group(centre, share, larger.name)
+        ]
+    return sorted(groups, key=lambda group: -group.share)
 
 
-def _nearest_pair(groups: list[tuple[NDArray[np.float64], float]]) -> tuple[int, int] | None:
-    names = [name_of_lab(centre.astype(np.float32)) for centre, _ in groups]
-    best: tuple[float, int, int] | None = None
-    for i in range(len(groups)):
-        for j in range(i):
-            distance = float(np.linalg.norm((groups[i][0] - groups[j][0]) * _MERGE_SPACE))
-            if names[i] == names[j]:
-                distance = min(distance, 0.99 * _MERGE)
-            if distance < _MERGE and (best is None or distance < best[0]):
-                best = (distance, j, i)
-    return None if best is None else best[1:]
+def _nearest_pair(groups: list[Group]) -> tuple[Group, Group] | None:
+    pairs = [(_apart(one, other), one, other) for one, other in combinations(groups, 2)]
+    distance, one, other = min(pairs, key=lambda pair: pair[0])
+    return (one, other) if distance < _MERGE else None
+
+
+def _apart(one: Group, other: Group) -> float:
+    distance = float(np.linalg.norm((one.centre - other.centre) * _MERGE_SPACE))
+    return min(distance, 0.99 * _MERGE) if one.name == other.name else distance

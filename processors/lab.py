@@ -12,12 +12,26 @@ from processors.values import Pixels
 
 Lab: TypeAlias = NDArray[np.float32]
 """(…, 3): L 0..100, a and b about −100..100."""
+Cells: TypeAlias = NDArray[np.int64]
+"""(…): numbers of cells of colour, 0 up to `CELLS`."""
+
+GRID = (12, 20, 20)
+"""Cells of colour along L (0..100), a and b (−80..80; beyond is in the last cell)."""
+CELLS = GRID[0] * GRID[1] * GRID[2]
+_TO_GRID = np.array([GRID[0] / 100, GRID[1] / 160, GRID[2] / 160], dtype=np.float32)
+_ORIGIN = np.array([0, GRID[1] / 2, GRID[2] / 2], dtype=np.float32)
 
 
 def to_lab(pixels: Pixels) -> Lab:
     """RGB of shape (height, width, 3) → CIELAB of the same shape."""
     lab = cv2.cvtColor(np.ascontiguousarray(pixels, dtype=np.float32) / np.float32(255), cv2.COLOR_RGB2LAB)
     return np.asarray(lab, dtype=np.float32)
+
+
+def cells_of(lab: Lab) -> Cells:
+    """The cell of `GRID` that each colour (…, 3) falls into."""
+    light, a, b = np.moveaxis((lab * _TO_GRID + _ORIGIN).clip(0, np.subtract(GRID, 1)).astype(np.int64), -1, 0)
+    return np.asarray((light * GRID[1] + a) * GRID[2] + b, dtype=np.int64)
 
 
 def hex_of(lab: Lab) -> str:
