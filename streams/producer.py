@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+import structlog
 
 from infra.settings import Settings
 from processors.errors import Fatal, Poison, Retryable, WeftError
 from streams.client_options import client_options, patient
+from streams.engine.backoff import Backoff
 from streams.engine.failures import Place, classify
+
+log = structlog.get_logger(__name__)
 
 # Inline images are up to 1 MiB and grow by a third in base64; topics are created with the same limit (streams.admin).
 MAX_RECORD_BYTES = 4 * 2**20
@@ -53,27 +58,60 @@ class KafkaSender:
 
 
 @asynccontextmanager
-async def open_producer(settings: Settings) -> AsyncIterator[KafkaSender]:
+async def open_producer(
+    settings: Settings, *, patience_s: float = 0.0, stop: asyncio.Event | None = None
+) -> AsyncIterator[KafkaSender]:
     """A started producer: acks of all in-sync replicas, idempotent (retries neither reorder nor duplicate).
 
     aiokafka never gives up an idempotent batch, so that a broker that is away costs time and nothing else.
-    """
-    from aiokafka import AIOKafkaProducer
 
-    producer = AIOKafkaProducer(
-        **client_options(settings),
-        acks="all",
-        enable_idempotence=True,
-        # A dead letter is its original and our headers: the topic takes as much (streams.admin).
-        max_request_size=MAX_RECORD_BYTES + 2**16,
-        max_batch_size=2**18,
-    )
-    patient(producer.client)
-    await producer.start()
+    Args:
+        settings: where Kafka is.
+        patience_s: how long to wait for a broker that does not answer yet. A role that dies of it must load
+            everything again, and meets the broker's next absence instead of its return.
+        stop: ends the waiting.
+
+    Raises:
+        Retryable: no broker answers.
+        Fatal: it refuses us.
+    """
+    producer = await _started(settings, patience_s, stop or asyncio.Event())
     try:
         yield KafkaSender(producer)
     finally:
         await producer.stop()
+
+
+async def _started(settings: Settings, patience_s: float, stop: asyncio.Event) -> Any:
+    from aiokafka import AIOKafkaProducer
+    from aiokafka.errors import KafkaError
+
+    attempt, backoff = 0, Backoff(maximum=2.0)
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + patience_s
+    while True:
+        producer = AIOKafkaProducer(
+            **client_options(settings),
+            acks="all",
+            enable_idempotence=True,
+            max_request_size=MAX_RECORD_BYTES,
+            max_batch_size=2**18,
+        )
+        patient(producer.client)
+        try:
+            await producer.start()
+        except (KafkaError, OSError) as error:
+            await producer.stop()
+            verdict = classify_kafka(error, "io")
+            if not isinstance(verdict, Retryable) or stop.is_set() or loop.time() >= deadline:
+                raise verdict from error
+            attempt += 1
+            if attempt == 1:
+                log.warning("no broker answers yet", servers=settings.bootstrap_servers, patience_s=patience_s)
+        else:
+            return producer
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), backoff.delay(attempt))
 
 
 def classify_kafka(error: Exception, place: Place) -> WeftError:

@@ -48,6 +48,8 @@ from streams.wiring_models import Models
 CAPTION_WAIT_S = 0.25
 """A language model's batch takes seconds: a quarter of one more for a fuller batch is well spent."""
 CPU_THREADS = 4
+BROKER_PATIENCE_S = 120.0
+"""A broker that is being started again is waited for; one that was named wrongly is told soon enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ async def open_parts(
         store = await asyncio.to_thread(open_store, settings)
         cpu = stack.enter_context(ThreadPoolExecutor(CPU_THREADS, thread_name_prefix="cpu"))
         fetcher = await stack.enter_async_context(Fetcher(settings, store))
-        sender = await stack.enter_async_context(open_producer(settings))
+        sender = await stack.enter_async_context(open_producer(settings, patience_s=BROKER_PATIENCE_S, stop=stop))
         device = await stack.enter_async_context(Device(observer=observer))
         engine = Engine(device, cpu, observer=observer, classify=classify_kafka)
         yield Parts(settings, store, sender, engine, Models(settings, observe), fetcher, stop)

@@ -1,0 +1,87 @@
+"""A producer that starts before its broker does: it waits, for as long as it was told to."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+
+from infra.settings import Settings
+from processors.errors import Retryable
+from streams import producer, topics
+from streams.admin import create_topics
+from streams.producer import open_producer
+
+pytestmark = pytest.mark.integration
+
+
+class LateBroker:
+    """Hangs up on the first connections, as a broker that is not there yet; then leads to the real one."""
+
+    def __init__(self, kafka: str, *, absent: int) -> None:
+        host, _, port = kafka.rpartition(":")
+        self._real = (host, int(port))
+        self._absent = absent
+        self.connections = 0
+
+    async def start(self) -> asyncio.Server:
+        return await asyncio.start_server(self._serve, "127.0.0.1", 0)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        if self.connections <= self._absent:
+            writer.transport.abort()
+            return
+        from_real, to_real = await asyncio.open_connection(*self._real)
+        await asyncio.gather(_pump(reader, to_real), _pump(from_real, writer))
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    except ConnectionError:
+        pass
+    finally:
+        writer.close()
+
+
+async def test_a_role_waits_for_a_broker_that_is_just_coming_back(kafka: str) -> None:
+    """Roles that started while the broker was being restarted died with a traceback, and had to load again."""
+    late = LateBroker(kafka, absent=3)
+    server = await late.start()
+    await create_topics(Settings(bootstrap_servers=kafka, partitions=1))
+    host, port = server.sockets[0].getsockname()[:2]
+    async with open_producer(Settings(bootstrap_servers=f"{host}:{port}"), patience_s=60) as sender:
+        await (await sender.send(topics.CONTROL, key=b"late", value=b"{}"))
+    assert late.connections > 3
+    server.close()
+    await server.wait_closed()
+
+
+def nowhere() -> Settings:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return Settings(bootstrap_servers=f"127.0.0.1:{free.getsockname()[1]}")
+
+
+async def test_without_patience_an_absent_broker_is_told_at_once_by_address() -> None:
+    """For commands that a person waits for."""
+    settings = nowhere()
+    with pytest.raises(Retryable, match=settings.bootstrap_servers.partition(":")[2]):
+        async with open_producer(settings):
+            pytest.fail("there is no broker")
+
+
+async def test_a_stop_ends_the_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGTERM of a role that waits for its broker ends it, long before its patience does."""
+    stop, told = asyncio.Event(), asyncio.Event()
+    monkeypatch.setattr(producer.log, "warning", lambda *_, **__: told.set())
+    async with asyncio.timeout(60):
+        opening = asyncio.create_task(open_producer(nowhere(), patience_s=3600, stop=stop).__aenter__())
+        await told.wait()
+        stop.set()
+        with pytest.raises(Retryable):
+            await opening
