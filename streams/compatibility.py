@@ -1,7 +1,12 @@
-"""Whether what conforms to an old JSON Schema still conforms to a new one, and still holds what its readers expect."""
+"""Whether code of two versions reads each other's events, by their JSON Schemas.
+
+`breaking_changes`: does the new code read what the old one wrote, and does what it writes still hold what readers of
+the old expect? `unreadable_changes`: does the old code read what the new one writes? During a rolling upgrade both run.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 Schema: TypeAlias = dict[str, Any]
@@ -10,23 +15,60 @@ _LOWER = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties
 _UPPER = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
 
 
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """How a difference is told: of the old schema's events to the new one, or the other way round."""
+
+    alternative: str = "is not accepted any more"
+    type: str = "{one} became {other}"
+    values: str = "only {other} is accepted now"
+    keyword: str = "must now have {keyword} {other}"
+    bound: str = "{keyword} {other} is narrower than before"
+    required: str = "the field is required now"
+    closed: str = "unknown fields are refused now"
+    elements: str = "more elements are refused now"
+
+
+_FORWARD = _Words(
+    alternative="is new, and old readers refuse it",
+    type="may be {one} now, and old readers take only {other}",
+    values="old readers take only {other}",
+    keyword="old readers want {keyword} {other}",
+    bound="old readers want {keyword} {other}",
+    required="the field may be missing now, and old readers require it",
+    closed="old readers refuse unknown fields",
+    elements="old readers refuse more elements",
+)
+
+
 def breaking_changes(old: Schema, new: Schema) -> list[str]:
     """Removed fields, new required fields, and narrowed types, values or bounds: each a sentence with its path."""
-    return _compare(old, new, "$", _Roots(old, new))
+    return _compare(old, new, "$", _Roots(old.get("$defs", {}), new.get("$defs", {}), _Words(), keep_fields=True))
 
 
+def unreadable_changes(old: Schema, new: Schema) -> list[str]:
+    """Widened types, values or bounds, and fields that may be missing now: what readers of `old` stumble over.
+
+    A new field is none: readers ignore the fields that they do not know.
+    """
+    return _compare(new, old, "$", _Roots(new.get("$defs", {}), old.get("$defs", {}), _FORWARD, keep_fields=False))
+
+
+@dataclass(slots=True)
 class _Roots:
     """Where references lead, and which pairs are being compared already (schemas may be recursive)."""
 
-    def __init__(self, old: Schema, new: Schema) -> None:
-        self._old, self._new = old.get("$defs", {}), new.get("$defs", {})
-        self.seen: set[tuple[str, str]] = set()
+    before: dict[str, Schema]
+    after: dict[str, Schema]
+    words: _Words
+    keep_fields: bool
+    seen: set[tuple[str, str]] = field(default_factory=set)
 
     def old(self, schema: Schema) -> Schema:
-        return _resolve(schema, self._old)
+        return _resolve(schema, self.before)
 
     def new(self, schema: Schema) -> Schema:
-        return _resolve(schema, self._new)
+        return _resolve(schema, self.after)
 
 
 def _resolve(schema: Schema, definitions: dict[str, Schema]) -> Schema:
@@ -45,13 +87,13 @@ def _compare(old: Schema, new: Schema, path: str, roots: _Roots) -> list[str]:
     alternatives = _alternatives(new)
     if "anyOf" in old or "anyOf" in new:
         return [
-            f"{path}: {_label(roots.old(before))} is not accepted any more"
+            f"{path}: {_label(roots.old(before))} {roots.words.alternative}"
             for before in _alternatives(old)
             if not any(_compare(before, after, path, _fresh(roots)) == [] for after in alternatives)
         ]
     return [
-        *_types(old, new, path),
-        *_bounds(old, new, path),
+        *_types(old, new, path, roots.words),
+        *_bounds(old, new, path, roots.words),
         *_fields(old, new, path, roots),
         *_elements(old, new, path, roots),
     ]
@@ -59,10 +101,7 @@ def _compare(old: Schema, new: Schema, path: str, roots: _Roots) -> list[str]:
 
 def _fresh(roots: _Roots) -> _Roots:
     """Alternatives are tried independently: a pair that failed in one must be compared again in the next."""
-    copy = _Roots({}, {})
-    copy.__dict__.update(roots.__dict__)
-    copy.seen = set(roots.seen)
-    return copy
+    return replace(roots, seen=set(roots.seen))
 
 
 def _alternatives(schema: Schema) -> list[Schema]:
@@ -74,35 +113,36 @@ def _label(schema: Schema) -> str:
     return str(schema.get("title") or schema.get("type") or schema.get("enum") or "anything")
 
 
-def _types(old: Schema, new: Schema, path: str) -> list[str]:
+def _types(old: Schema, new: Schema, path: str, words: _Words) -> list[str]:
     found: list[str] = []
     if "type" in new:
         before = {old["type"]} if isinstance(old.get("type"), str) else set(old.get("type", ["anything"]))
         after = {new["type"]} if isinstance(new["type"], str) else set(new["type"])
         lost = before - after - ({"integer"} if "number" in after else set())
         if lost:
-            found.append(f"{path}: {', '.join(sorted(lost))} became {', '.join(sorted(after))}")
+            told = words.type.format(one=", ".join(sorted(lost)), other=", ".join(sorted(after)))
+            found.append(f"{path}: {told}")
     for keyword in ("enum", "const"):
         if keyword in new:
             after_values = new[keyword] if keyword == "enum" else [new[keyword]]
             before_values = old.get("enum", [old["const"]] if "const" in old else None)
             if before_values is None or any(value not in after_values for value in before_values):
-                found.append(f"{path}: only {after_values} is accepted now")
+                found.append(f"{path}: {words.values.format(other=after_values)}")
     return found + [
-        f"{path}: must now have {keyword} {new[keyword]}"
+        f"{path}: {words.keyword.format(keyword=keyword, other=new[keyword])}"
         for keyword in ("pattern", "format", "contentEncoding")
         if keyword in new and new[keyword] != old.get(keyword)
     ]
 
 
-def _bounds(old: Schema, new: Schema, path: str) -> list[str]:
+def _bounds(old: Schema, new: Schema, path: str, words: _Words) -> list[str]:
     raised = [
-        f"{path}: {keyword} {new[keyword]} is narrower than before"
+        f"{path}: {words.bound.format(keyword=keyword, other=new[keyword])}"
         for keyword in _LOWER
         if keyword in new and new[keyword] > old.get(keyword, float("-inf"))
     ]
     lowered = [
-        f"{path}: {keyword} {new[keyword]} is narrower than before"
+        f"{path}: {words.bound.format(keyword=keyword, other=new[keyword])}"
         for keyword in _UPPER
         if keyword in new and new[keyword] < old.get(keyword, float("inf"))
     ]
@@ -111,15 +151,15 @@ def _bounds(old: Schema, new: Schema, path: str) -> list[str]:
 
 def _fields(old: Schema, new: Schema, path: str, roots: _Roots) -> list[str]:
     before, after = old.get("properties", {}), new.get("properties", {})
-    found = [f"{path}.{name}: the field was removed" for name in before if name not in after]
+    found = [f"{path}.{name}: the field was removed" for name in before if roots.keep_fields and name not in after]
     required = set(new.get("required", [])) - set(old.get("required", []))
-    found += [f"{path}.{name}: the field is required now" for name in sorted(required)]
+    found += [f"{path}.{name}: {roots.words.required}" for name in sorted(required)]
     for name in before:
         if name in after:
             found += _compare(before[name], after[name], f"{path}.{name}", roots)
     values_before, values_after = old.get("additionalProperties"), new.get("additionalProperties")
     if values_after is False and values_before is not False:
-        found.append(f"{path}: unknown fields are refused now")
+        found.append(f"{path}: {roots.words.closed}")
     elif isinstance(values_after, dict):
         found += _compare(values_before if isinstance(values_before, dict) else {}, values_after, f"{path}.*", roots)
     return found
@@ -132,7 +172,7 @@ def _elements(old: Schema, new: Schema, path: str, roots: _Roots) -> list[str]:
         found += _compare(before[number] if number < len(before) else {}, schema, f"{path}[{number}]", roots)
     items_before, items_after = old.get("items"), new.get("items")
     if items_after is False and items_before is not False:
-        found.append(f"{path}: more elements are refused now")
+        found.append(f"{path}: {roots.words.elements}")
     elif isinstance(items_after, dict):
         found += _compare(items_before if isinstance(items_before, dict) else {}, items_after, f"{path}[]", roots)
     return found
