@@ -50,6 +50,7 @@ lint: deps dev ## ruff, mypy --strict, the direction of imports, generated docum
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m streams.schemas --check
+	@$(BIN)/python -m streams.released
 	@$(BIN)/python -m infra.settings --check
 
 fmt: dev ## format and mend what can be mended
