@@ -72,11 +72,11 @@ def _check(upload: Upload) -> None:
     except UnicodeEncodeError:
         raise Poison("is not valid Unicode", field="product_id") from None
     value = msgspec.json.encode(upload)
-    if len(value) + len(key) > MAX_RECORD_BYTES - _ADDRESS_BYTES:
-        raise Poison(f"is larger than {MAX_RECORD_BYTES} bytes in all", field="metadata")
     checked = decode_upload(Message(topics.UPLOADS, 0, 0, key, value))
     if checked is not None:
         metadata_of(checked)
+    if len(value) + len(key) > MAX_RECORD_BYTES - _ADDRESS_BYTES:
+        raise Poison(f"is larger than {MAX_RECORD_BYTES} bytes in all", field="metadata")
 
 
 @dataclass(slots=True)
