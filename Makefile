@@ -6,8 +6,11 @@ OUT ?= .weft/demo
 IMAGES ?=
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
+N ?= 100
+UPLOADS ?= 500
+SEED ?=
 
-.PHONY: help install deps dev demo test lint fmt bench lock docs clean
+.PHONY: help install deps dev demo test chaos lint fmt bench lock docs clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -43,6 +46,10 @@ demo: install ## photos in, captions and search answers out (IMAGES=/folder OUT=
 test: install dev ## the whole suite, a real Kafka included
 	@$(BIN)/python -m tests.fixtures.minio
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+chaos: install dev ## kill everything N times, and check that nobody can tell (UPLOADS=500 SEED= OUT=)
+	@$(BIN)/python -m tests.fixtures.minio
+	@$(BIN)/python -m tests.chaos --kills $(N) --uploads $(UPLOADS) $(if $(SEED),--seed $(SEED)) $(if $(filter-out file,$(origin OUT)),--out "$(OUT)")
 
 lint: deps dev ## ruff, mypy --strict, the direction of imports, generated documents
 	@$(BIN)/ruff check .
