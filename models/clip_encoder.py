@@ -40,7 +40,7 @@ class ClipImageEncoder:
 
     @classmethod
     def load(cls, weights: Path, trunk: Path, *, device: str = "cpu") -> ClipImageEncoder:
-        """Build the tower; fill its frozen first blocks from the base, and all that is ours from `encoder.safetensors`.
+        """Build the tower; fill it from `encoder.safetensors`, and what that leaves out (the frozen first blocks) from the base.
 
         Args:
             weights: `encoder.safetensors`.
@@ -55,9 +55,9 @@ class ClipImageEncoder:
         digest = check_weights(weights)
         check_weights(trunk)
         tower = encoder_net.image_tower()
-        frozen = {name: tensor for name, tensor in _tensors(trunk, "").items() if encoder_net.is_frozen(name)}
+        base = {name: tensor for name, tensor in _tensors(trunk, "").items() if not name.startswith("classifier.")}
         ours = _tensors(weights, "visual.")
-        _fill(tower, {f"trunk.net.{name}": tensor for name, tensor in frozen.items()} | ours, weights)
+        _fill(tower, {f"trunk.net.{name}": tensor for name, tensor in base.items()} | ours, weights)
         tower = tower.float().eval().requires_grad_(requires_grad=False)
         return cls(
             tower.to(torch.device(device)).to(memory_format=torch.channels_last),
