@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +26,7 @@ from streams.worker import ROLES, Announcement
 READY_S = 300.0
 POLL_S = 0.1
 GRACE_S = 60.0
+BROKER_ATTEMPTS = 5
 MOST_DEATHS = 3
 """Deaths of one child before the stack was ready: then it will not come up, and its log says why."""
 
@@ -37,13 +38,20 @@ class Stack:
         settings: `data_dir` says where. A broker named explicitly in them is used instead of an embedded one.
         single_process: all roles in one process, for machines with little memory.
         progress: receives one sentence a step.
+        sleep: waits between attempts to start a broker again.
     """
 
     def __init__(
-        self, settings: Settings, *, single_process: bool = False, progress: Callable[[str], None] = lambda _: None
+        self,
+        settings: Settings,
+        *,
+        single_process: bool = False,
+        progress: Callable[[str], None] = lambda _: None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._data_dir = settings.data_dir.absolute()
         self._progress = progress
+        self._sleep = sleep
         self._groups = {"all": ROLES} if single_process else {role: (role,) for role in ROLES}
         self._own_broker = "bootstrap_servers" not in settings.model_fields_set
         self._closing = AsyncExitStack()
@@ -71,10 +79,25 @@ class Stack:
         while True:
             self._write()
             if self._broker is not None and self._broker.pid is None:
-                self._progress("Kafka died; starting it again where it was")
-                await asyncio.to_thread(self._broker.start)
-                self._progress("Kafka is back")
+                await self._revive(self._broker)
             await asyncio.sleep(POLL_S * 5)
+
+    async def _revive(self, broker: EmbeddedBroker) -> None:
+        """Start a broker again that died; not at once, perhaps: on a busy machine a start once took over 90 s, and the
+        whole stack ended for it.
+        """
+        self._progress("Kafka died; starting it again where it was")
+        for attempt in range(1, BROKER_ATTEMPTS):
+            try:
+                await asyncio.to_thread(broker.start)
+            except Fatal as error:
+                self._progress(f"{error}; trying again")
+                await self._sleep(attempt)
+            else:
+                break
+        else:
+            await asyncio.to_thread(broker.start)
+        self._progress("Kafka is back")
 
     @property
     def file(self) -> StackFile:
@@ -115,6 +138,7 @@ class Stack:
             self._data_dir,
             partitions=self.settings.partitions,
             jars=self.settings.kafka_jars,
+            start_seconds=READY_S,
             progress=self._progress,
         )
         self._closing.push_async_callback(asyncio.to_thread, broker.stop)

@@ -18,7 +18,7 @@ from tests.chaos.checker import Untrustworthy, judge
 from tests.chaos.processes import Trouble
 from tests.chaos.report import Outcome, as_dict, as_text
 from tests.chaos.run import Facts, run
-from tests.chaos.schedule import schedule
+from tests.chaos.schedule import schedule, targets
 from tests.chaos.stores import folder_place, s3_place
 from tests.chaos.workload import workload
 from tests.fixtures.minio import minio_program
@@ -29,7 +29,7 @@ def say(sentence: str) -> None:
     sys.stderr.flush()
 
 
-async def chaos(kills: int, uploads: int, seed: int, out: Path, store: str, partitions: int) -> Outcome:
+async def chaos(kills: int, uploads: int, seed: int, out: Path, store: str, partitions: int, workers: int) -> Outcome:
     """The undisturbed run, the disturbed one, and the verdict."""
     ops = workload(seed, uploads)
     say(f"seed {seed}: {kills} kills, {uploads} uploads, store {store}, under {out}")
@@ -42,8 +42,8 @@ async def chaos(kills: int, uploads: int, seed: int, out: Path, store: str, part
             place = await opened.enter_async_context(s3_place(out / "disturbed-store"))
         else:
             place = opened.enter_context(folder_place(out / "disturbed-store"))
-        steps = schedule(seed, kills, len(ops), place.trouble.modes)
-        found, facts = await run(ops, steps, place, out / "disturbed", partitions, say)
+        steps = schedule(seed, kills, len(ops), place.trouble.modes, targets(workers))
+        found, facts = await run(ops, steps, place, out / "disturbed", partitions, say, workers)
         return Outcome(seed, kills, place.name, partitions, steps, judge(ops, found, reference), facts)
 
 
@@ -61,6 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=None, help="emptied first; default .weft/chaos/SEED")
     parser.add_argument("--store", choices=("s3", "folder"), default=None, help="default: s3 where MinIO is at hand")
     parser.add_argument("--partitions", type=int, default=12)
+    parser.add_argument("--workers", type=int, default=1, help="of each role")
     asked = parser.parse_args(arguments)
     if asked.uploads < 10 or asked.kills < 1:
         parser.error("at least 10 uploads and 1 kill")
@@ -72,7 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     try:
-        outcome = asyncio.run(chaos(asked.kills, asked.uploads, seed, out, store, asked.partitions))
+        outcome = asyncio.run(chaos(asked.kills, asked.uploads, seed, out, store, asked.partitions, asked.workers))
     except (Trouble, Untrustworthy, Damaged, RuntimeError, OSError) as error:
         traceback.print_exception(error)
         say(f"seed {seed}: the harness is in trouble: {error}")

@@ -62,7 +62,8 @@ async def read_topics(settings: Settings) -> dict[str, tuple[Message, ...]]:
 
 def evidence_of(records: dict[str, tuple[Message, ...]], index: Index) -> Evidence:
     """Both together."""
-    return Evidence(*(records[topic] for topic in READ), index)
+    uploads, items, captions, dead, queries, results = (records[topic] for topic in READ)
+    return Evidence(uploads, items, captions, dead, queries, results, index)
 
 
 def snapshot_offsets(store: ObjectStore, partitions: int) -> dict[int, int]:

@@ -17,10 +17,11 @@ import psutil
 
 from infra import spawn
 from infra.broker_probe import probe
+from infra.process import Supervisor
 from infra.settings import Settings
 from streams import stack_file
 from streams.worker import Announcement
-from tests.chaos.schedule import TARGETS
+from tests.chaos.schedule import ROLES, TARGETS
 
 POLL_S = 0.1
 START_S = 300.0
@@ -76,6 +77,23 @@ class Up:
             process.kill()
             return process.wait()
 
+    def more_workers(self, supervisor: Supervisor, number: int) -> None:
+        """A further worker of every role beside that of `weft up`, called `role-number`; the supervisor keeps it."""
+        settings = self.settings
+        environment = {
+            **os.environ,
+            "WEFT_PROFILE": "fake",
+            **self.environment,
+            "WEFT_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
+            "WEFT_DATA_DIR": str(self.data_dir),
+            "WEFT_THREADS": "1",
+        }
+        for role in ROLES:
+            name = f"{role}-{number}"
+            announce = str(self._announcement(name))
+            command = spawn.python_argv("streams.cli", "worker", role, "--announce", announce)
+            supervisor.start(name, spawn.Command(command, log=self.data_dir / "logs" / f"{name}.log", env=environment))
+
     @property
     def settings(self) -> Settings:
         """What a client needs; valid once it is started."""
@@ -93,20 +111,22 @@ class Up:
             pid = self._broker_pid()
             return pid if pid is not None and _answers(self.settings.bootstrap_servers) else None
         try:
-            found = msgspec.json.decode((self.data_dir / "run" / f"{target}.json").read_bytes(), type=Announcement)
+            found = msgspec.json.decode(self._announcement(target).read_bytes(), type=Announcement)
         except (OSError, msgspec.DecodeError):
             return None
         return found.pid if _runs(found.pid) else None
 
     def any_pid(self, target: str) -> int | None:
         """The process of a role, ready or not."""
-        assert self.process is not None
-        name = str(self.data_dir / "run" / f"{target}.json")
-        for child in psutil.Process(self.process.pid).children(recursive=True):
+        name = str(self._announcement(target))
+        for child in psutil.Process().children(recursive=True):
             with suppress(psutil.Error):
                 if name in child.cmdline():
                     return child.pid
         return None
+
+    def _announcement(self, target: str) -> Path:
+        return self.data_dir / "run" / f"{target}.json"
 
     def _broker_pid(self) -> int | None:
         try:
@@ -203,7 +223,8 @@ def spread(recoveries: list[Recovery]) -> dict[str, dict[str, float]]:
     """For each target: how many recoveries after a SIGKILL, and their median and longest, in seconds."""
     found = {}
     for target in TARGETS:
-        seconds = sorted(r.seconds for r in recoveries if r.target == target and r.blow == "kill")
+        ours = [r for r in recoveries if r.target.partition("-")[0] == target and r.blow == "kill"]
+        seconds = sorted(r.seconds for r in ours)
         if seconds:
             middle = seconds[len(seconds) // 2]
             found[target] = {"count": len(seconds), "p50": round(middle, 1), "max": round(seconds[-1], 1)}

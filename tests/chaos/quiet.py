@@ -75,6 +75,7 @@ async def until_quiet(
     before: Standing | None = None
     since, same = time.monotonic(), 0
     while True:
+        now: Standing | None
         try:
             now = await standing(settings, store)
         except (OSError, WeftError, _kafka_error()) as error:

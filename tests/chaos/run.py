@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from infra.process import Backoff, Supervisor
 from streams import topics
 from streams.client import Client
 from streams.engine.message import Message
@@ -41,9 +42,9 @@ class Facts:
 
 
 async def run(
-    ops: Sequence[Op], steps: Sequence[Step], place: Place, data_dir: Path, partitions: int, say: Say
+    ops: Sequence[Op], steps: Sequence[Step], place: Place, data_dir: Path, partitions: int, say: Say, workers: int = 1
 ) -> tuple[Evidence, Facts]:
-    """Start a stack, send `ops` while `steps` happen, wait until all is quiet, and gather the evidence.
+    """Start a stack (and further workers, to have so many of each role), send `ops` while `steps` happen, wait until all is quiet, and gather the evidence.
 
     Raises:
         Trouble: the harness cannot go on.
@@ -59,7 +60,10 @@ async def run(
     try:
         await up.start()
         say(f"the stack is up after {time.monotonic() - started:.0f} s")
-        records = await _disturb(up, ops, steps, place, facts, say)
+        async with Supervisor(lambda _: None, backoff=Backoff(healthy=5.0)) as supervisor:
+            for number in range(2, workers + 1):
+                up.more_workers(supervisor, number)
+            records = await _disturb(up, ops, steps, place, facts, say)
         status = await up.stop()
         if status != 0:
             facts.faults.append(f"weft up ended with {status}")

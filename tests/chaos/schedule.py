@@ -11,6 +11,13 @@ Blow: TypeAlias = Literal["kill", "term", "freeze", "store"]
 
 ROLES = ("enrich", "caption", "index", "compose")
 TARGETS = (*ROLES, "broker")
+
+
+def targets(workers: int) -> tuple[str, ...]:
+    """Everything that can be hit when each role has so many workers: the first is called as its role."""
+    return (*TARGETS, *(f"{role}-{number}" for number in range(2, workers + 1) for role in ROLES))
+
+
 EARLY_SHARE = 0.15
 """Of the kills of roles: these hit a process that is still starting."""
 LONG_FREEZE_SHARE = 0.3

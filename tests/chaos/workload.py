@@ -115,8 +115,10 @@ def object_of(op: Op) -> tuple[str, bytes | None] | None:
         data = photo_of(op.photo)
     elif op.poison == "missing":
         return f"images/{op.number:04d}-is-not-there.jpg", None
+    elif op.poison == "empty":
+        data = b""
     else:
-        data = {"truncated": _truncated, "zip": _zip, "empty": lambda _: b""}[op.poison](op)
+        data = _zip(op) if op.poison == "zip" else _truncated(op)
     return content_key(data, ".jpg"), data
 
 
