@@ -15,7 +15,7 @@ from pathlib import Path
 
 from index_sync.manifest import Damaged
 from tests.chaos.checker import Untrustworthy, judge
-from tests.chaos.processes import Trouble
+from tests.chaos.processes import Ended, Trouble
 from tests.chaos.report import Outcome, as_dict, as_text
 from tests.chaos.run import Facts, run
 from tests.chaos.schedule import schedule, targets
@@ -74,6 +74,9 @@ def main(arguments: list[str] | None = None) -> int:
     out.mkdir(parents=True)
     try:
         outcome = asyncio.run(chaos(asked.kills, asked.uploads, seed, out, store, asked.partitions, asked.workers))
+    except Ended as error:
+        say(f"seed {seed}: NOT CLEAN: {error}")
+        return 1
     except (Trouble, Untrustworthy, Damaged, RuntimeError, OSError) as error:
         traceback.print_exception(error)
         say(f"seed {seed}: the harness is in trouble: {error}")

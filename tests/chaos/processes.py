@@ -32,6 +32,10 @@ class Trouble(Exception):
     """The harness itself cannot go on; it says nothing about the product."""
 
 
+class Ended(Exception):
+    """The product ended by itself: a violation before anything is judged."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recovery:
     """From a SIGKILL or SIGTERM of `target` until a new process took work (roles), or answered (broker)."""

@@ -16,7 +16,7 @@ from streams.engine.message import Message
 from streams.producer import open_producer
 from tests.chaos.evidence import Evidence, evidence_of, read_index, read_topics
 from tests.chaos.feeder import Feeder, ask_final
-from tests.chaos.processes import Recovery, Trouble, Up, Watch
+from tests.chaos.processes import Ended, Recovery, Trouble, Up, Watch
 from tests.chaos.quiet import until_quiet
 from tests.chaos.schedule import Step
 from tests.chaos.stores import Place
@@ -24,6 +24,8 @@ from tests.chaos.workload import Op
 
 PATIENCE_S = 180.0
 """Without any progress for so long, something hangs. Longer than a session, a restart and the longest back-off together."""
+BACK_S = 600.0
+"""A process that does not take work so long after a blow hangs, however busy the machine."""
 SNAPSHOT_S = 5.0
 Say = Callable[[str], None]
 
@@ -48,6 +50,7 @@ async def run(
 
     Raises:
         Trouble: the harness cannot go on.
+        Ended: the stack did not.
     """
     started = time.monotonic()
     environment = {
@@ -124,7 +127,7 @@ async def _durable(feeder: Feeder) -> None:
 async def _come_back(watch: Watch, facts: Facts) -> None:
     """Everybody who was struck is back."""
     for target in list(watch.missing):
-        if await watch.until_ready(target, PATIENCE_S) is None and target in watch.missing:
+        if await watch.until_ready(target, BACK_S) is None and target in watch.missing:
             facts.faults.append(f"{target} did not come back within {watch.missing[target]:.0f} s")
 
 
@@ -160,12 +163,12 @@ class _Blows:
 
     async def _one(self, step: Step) -> None:
         if not self.up.alive:
-            raise Trouble("weft up ended by itself")
+            raise Ended(f"weft up ended by itself before step {step.number}; see {self.up.data_dir / 'up.log'}")
         if step.blow == "store":
             await self._harm(step)
             return
         wait = self.watch.until_there if step.early else self.watch.until_ready
-        pid = await wait(step.target, PATIENCE_S)
+        pid = await wait(step.target, BACK_S)
         if pid is None:
             self.facts.faults.append(f"{step.target} did not come back for step {step.number}: {step}")
             return
