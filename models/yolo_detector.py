@@ -37,6 +37,8 @@ CANDIDATES = 1000
 """At most this many boxes a picture enter suppression: below it are none that could survive."""
 MOST = 50
 """At most this many garments a picture leave it."""
+OWN = "weft-lite0"
+"""The architecture of `models.detector_net`."""
 SUFFIXES_NOT_SHIPPED = (".num_batches_tracked",)
 """Counters of batch norm, which serving never reads."""
 
@@ -45,7 +47,7 @@ class DetectorHeader(msgspec.Struct, frozen=True):
     """What the weights say of themselves, in the header of the safetensors file (every value a string there)."""
 
     architecture: str
-    """Name of a YAML that ultralytics carries ("yolo11n.yaml"); never a path or an address."""
+    """OWN, or the name of a YAML that ultralytics carries ("yolo11n.yaml"); never a path or an address."""
     classes: tuple[str, ...]
     size: int
     """Longest side, in pixels, that the network was trained for."""
@@ -237,24 +239,32 @@ def suppress(prediction: Tensor, thresholds: Thresholds) -> Tensor:
 
 
 def build_network(architecture: str, classes: int, *, source: Path | None = None) -> Any:
-    """An untrained ultralytics detection network from a YAML that ultralytics itself carries.
+    """An untrained ultralytics detection network: our own, or one from a YAML that ultralytics itself carries.
 
     The library is told, before its first import, to install nothing, ask nothing of the network, print nothing on
     stdout (where `--json` answers go), and keep its settings file out of the home folder.
 
     Raises:
-        Fatal: `architecture` is not the bare name of such a YAML (a path or address would be fetched or executed).
+        Fatal: `architecture` is neither OWN nor the bare name of such a YAML (a path or address would be fetched or executed).
     """
     os.environ["YOLO_AUTOINSTALL"] = "false"
     os.environ["YOLO_OFFLINE"] = "true"
     os.environ.setdefault("YOLO_VERBOSE", "false")
     os.environ.setdefault("YOLO_CONFIG_DIR", str(Path(tempfile.gettempdir()) / f"weft-ultralytics-{os.getuid()}"))
     where = f"{source}: " if source else ""
-    if not re.fullmatch(r"yolo[a-z0-9]+\.yaml", architecture):
-        raise Fatal(f"{where}{architecture!r} is not the name of an ultralytics architecture (like yolo11n.yaml)")
+    own = architecture == OWN
+    if not own and not re.fullmatch(r"yolo[a-z0-9]+\.yaml", architecture):
+        raise Fatal(
+            f"{where}{architecture!r} is the name of no architecture: ours is {OWN}, those of ultralytics are like "
+            "yolo11n.yaml"
+        )
     from ultralytics.nn.tasks import DetectionModel
 
     logging.getLogger("ultralytics").setLevel(logging.ERROR)
+    if own:
+        from models.detector_net import build
+
+        return build(classes)
     try:
         return DetectionModel(architecture, nc=classes, verbose=False)
     except FileNotFoundError as error:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.recipes.detector_colour import blended, dye, light, other_ground, plain_ground
 from models.recipes.detector_data import SLOT, BoxedPhoto, Photo
-from processors.values import Pixels
+from processors.values import CATEGORIES, Pixels
 
 LOOSE = (0, 1, 5, 6, 7, 8, 9)
 """Classes that are pasted alone: the small and the rare ones."""
@@ -21,7 +22,9 @@ MIN_VISIBLE = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`scale` of the person against a fitting one; `rotate` in degrees; the others are probabilities."""
+    """`scale` of the person against a fitting one; `rotate` in degrees; `light` 1 is full strength (see `light`);
+    the others are probabilities.
+    """
 
     scale: tuple[float, float]
     rotate: float
@@ -29,17 +32,23 @@ class Settings:
     loose_garments: float
     plain_background: float
     solo: float
+    other_ground: float = 0.0
+    dye: float = 0.0
+    light: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Pixels (H, W, 3); boxes (N, 4) in pixels; classes (N,); ignored [(box, class)]; label map (H, W), 255 unknown."""
+    """Pixels (H, W, 3); boxes (N, 4) in pixels; classes (N,); ignored [(box, class)]; label map (H, W), 255 unknown;
+    `category` of the one garment that the picture is of, -1 where there is no such.
+    """
 
     pixels: Pixels
     boxes: NDArray[np.float32]
     classes: NDArray[np.int64]
     ignored: tuple[tuple[NDArray[np.float32], int], ...]
     labels: NDArray[np.uint8]
+    category: int = -1
 
 
 def street_sample(
@@ -48,6 +57,10 @@ def street_sample(
     """One augmented street photo on a canvas of (height, width)."""
     import cv2
 
+    if rng.random() < settings.solo:
+        solo = _solo(photo, photos, canvas, settings, rng)
+        if solo is not None:
+            return solo
     height, width = canvas
     matrix, scale = _affine(photo.pixels.shape[:2], canvas, settings, rng)
     flat = int(rng.integers(60, 200))
@@ -55,25 +68,51 @@ def street_sample(
         photo.pixels, matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=(flat, flat, flat)
     )
     labels = cv2.warpAffine(photo.labels, matrix, (width, height), flags=cv2.INTER_NEAREST)
-    if rng.random() < settings.plain_background:
-        pixels = _plain(pixels, labels, rng)
+    _dress(pixels, labels, photo, settings, rng)
+    pixels = _grounded(pixels, labels, photos, settings, rng)
     owners = [(photo, scale)]
     instances = labels.astype(np.int32)
-    if rng.random() < settings.solo:
-        solo = _solo(photo, canvas, rng)
-        if solo is not None:
-            return solo
     if rng.random() < settings.second_person:
-        _paste(pixels, instances, owners, photos, settings, rng, whole=True)
+        for _ in range(int(rng.integers(1, 3))):
+            _paste(pixels, instances, owners, photos, settings, rng, whole=True)
     if rng.random() < settings.loose_garments:
         for _ in range(int(rng.integers(1, 4))):
             _paste(pixels, instances, owners, photos, settings, rng, whole=False)
     boxes, classes, ignored = _measure(instances, owners)
-    return Sample(_colour(pixels, rng), boxes, classes, ignored, (instances % SLOT).astype(np.uint8))
+    shown = light(pixels, rng, settings.light)
+    return Sample(shown, boxes, classes, ignored, (instances % SLOT).astype(np.uint8))
+
+
+def _dress(
+    pixels: Pixels, labels: NDArray[np.uint8], photo: Photo, settings: Settings, rng: np.random.Generator
+) -> None:
+    """Now and then some of the garments take another colour, in place."""
+    if rng.random() < settings.dye:
+        for target in photo.targets:
+            for label in target.labels:
+                if rng.random() < 0.6:
+                    dye(pixels, labels, label, rng)
+
+
+def _grounded(
+    pixels: Pixels, labels: NDArray[np.uint8], photos: list[Photo], settings: Settings, rng: np.random.Generator
+) -> Pixels:
+    """The person where it was, in a studio, or in the place of another photo."""
+    chance = rng.random()
+    if chance < settings.plain_background:
+        return plain_ground(pixels, labels, rng)
+    if chance < settings.plain_background + settings.other_ground:
+        place = photos[int(rng.integers(len(photos)))]
+        if place.empty is not None:
+            return other_ground(pixels, labels, place, place.empty, rng)
+    return pixels
 
 
 def boxed_sample(scene: BoxedPhoto, canvas: tuple[int, int], settings: Settings, rng: np.random.Generator) -> Sample:
-    """One augmented picture that has boxes only: scaled, shifted, flipped, never rotated."""
+    """One augmented picture that has boxes only (or a category only): scaled, shifted, flipped, never rotated.
+
+    A picture with a category and no box is ignored everywhere for every class: it teaches by its category alone.
+    """
     import cv2
 
     height, width = canvas
@@ -88,8 +127,12 @@ def boxed_sample(scene: BoxedPhoto, canvas: tuple[int, int], settings: Settings,
     keep = (visible > MIN_VISIBLE) & (_areas(boxes) > MIN_PIXELS)
     gone = ~keep & (_areas(boxes) > 0)
     ignored = tuple((box, int(c)) for box, c in zip(boxes[gone], scene.classes[gone], strict=True))
+    if scene.category >= 0 and not len(scene.boxes):
+        everywhere = np.array([0, 0, width, height], np.float32)
+        ignored = tuple((everywhere, c) for c in range(len(CATEGORIES)))
     unknown = np.full((height, width), 255, np.uint8)
-    return Sample(_colour(pixels, rng), boxes[keep], scene.classes[keep], ignored, unknown)
+    shown = light(pixels, rng, settings.light)
+    return Sample(shown, boxes[keep], scene.classes[keep], ignored, unknown, scene.category)
 
 
 def _areas(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -147,15 +190,19 @@ def _paste(
     matrix[:, 2] = target - matrix[:, :2] @ (x + w / 2, y + h / 2)
     warped = cv2.warpAffine(other.pixels, matrix, (width, height), flags=cv2.INTER_LINEAR)
     labels = cv2.warpAffine(np.where(cut, other.labels, 0), matrix, (width, height), flags=cv2.INTER_NEAREST)
-    soft = cv2.GaussianBlur((labels > 0).astype(np.float32), (3, 3), 0)[..., None]
-    np.copyto(pixels, (warped * soft + pixels * (1 - soft)).astype(np.uint8))
+    _dress(warped, labels, other, settings, rng)
+    np.copyto(pixels, blended(warped, labels, pixels))
     put = labels > 0
     instances[put] = labels[put].astype(np.int32) + SLOT * len(owners)
     owners.append((other, area))
 
 
-def _solo(photo: Photo, canvas: tuple[int, int], rng: np.random.Generator) -> Sample | None:
-    """One garment alone before a plain ground, filling much of the canvas, as shops photograph it; None without one."""
+def _solo(
+    photo: Photo, photos: list[Photo], canvas: tuple[int, int], settings: Settings, rng: np.random.Generator
+) -> Sample | None:
+    """One garment alone, filling much of the canvas, before a plain ground as shops photograph it or in some place;
+    None without one.
+    """
     import cv2
 
     garments = [t for t in photo.targets if not t.ignore]
@@ -173,8 +220,15 @@ def _solo(photo: Photo, canvas: tuple[int, int], rng: np.random.Generator) -> Sa
     matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
     pixels = cv2.warpAffine(photo.pixels, matrix, (width, height), flags=cv2.INTER_LINEAR)
     labels = cv2.warpAffine(np.where(cut, photo.labels, 0), matrix, (width, height), flags=cv2.INTER_NEAREST)
+    _dress(pixels, labels, photo, settings, rng)
     boxes, classes, ignored = _measure(labels.astype(np.int32), [(photo, scale * scale)])
-    return Sample(_colour(_plain(pixels, labels, rng), rng), boxes, classes, ignored, labels)
+    place = photos[int(rng.integers(len(photos)))]
+    if place.empty is not None and rng.random() < settings.other_ground:
+        pixels = other_ground(pixels, labels, place, place.empty, rng)
+    else:
+        pixels = plain_ground(pixels, labels, rng)
+    category = int(classes[0]) if len(classes) else -1
+    return Sample(light(pixels, rng, settings.light), boxes, classes, ignored, labels, category)
 
 
 def _measure(
@@ -202,39 +256,3 @@ def _measure(
                 boxes.append(box)
                 classes.append(target.classes[0])
     return np.array(boxes, np.float32).reshape(-1, 4), np.array(classes, np.int64), tuple(ignored)
-
-
-def _plain(pixels: Pixels, labels: NDArray[np.uint8], rng: np.random.Generator) -> Pixels:
-    """The person before a studio background: one colour with a gradient, mostly light."""
-    import cv2
-
-    height, width = labels.shape
-    top, bottom = (rng.uniform(120, 255, 3) if rng.random() < 0.7 else rng.uniform(20, 255, 3) for _ in range(2))
-    if rng.random() < 0.6:
-        bottom = top * rng.uniform(0.85, 1.0)
-    ramp = np.linspace(0, 1, height)[:, None, None]
-    ground = np.broadcast_to(top * (1 - ramp) + bottom * ramp, (height, width, 3))
-    soft = cv2.GaussianBlur((labels > 0).astype(np.float32), (3, 3), 0)[..., None]
-    mixed: NDArray[np.float64] = pixels * soft + ground * (1 - soft) + rng.normal(0, 2, (height, width, 1))
-    return np.clip(mixed, 0, 255).astype(np.uint8)
-
-
-def _colour(pixels: Pixels, rng: np.random.Generator) -> Pixels:
-    """Hue, saturation, brightness, contrast, and now and then grey, blur or noise."""
-    import cv2
-
-    hsv = cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV).astype(np.int16)
-    gains = 1 + rng.uniform(-1, 1, 2) * (0.5, 0.35)
-    hue = (hsv[..., 0] + int(rng.integers(-6, 7))) % 180
-    rest = np.clip(hsv[..., 1:] * gains, 0, 255)
-    pixels = cv2.cvtColor(np.dstack([hue, rest]).astype(np.uint8), cv2.COLOR_HSV2RGB)
-    if rng.random() < 0.25:  # a cast of colour, as indoor light gives
-        pixels = np.clip(pixels * (1 + rng.uniform(-0.12, 0.12, 3)), 0, 255).astype(np.uint8)
-    if rng.random() < 0.05:
-        pixels = cv2.cvtColor(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    if rng.random() < 0.12:
-        pixels = cv2.GaussianBlur(pixels, (3, 3), float(rng.uniform(0.4, 1.2)))
-    if rng.random() < 0.08:
-        noisy = pixels + rng.normal(0, float(rng.uniform(2, 8)), pixels.shape)
-        pixels = np.clip(noisy, 0, 255).astype(np.uint8)
-    return np.ascontiguousarray(pixels)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.recipes.detector_colour import emptied
 from processors.drawn import Scene
 from processors.values import CATEGORIES, Box, Pixels
 
@@ -34,23 +35,27 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """A decoded photo: pixels (H, W, 3), label map (H, W) and its targets."""
+    """A decoded photo: pixels (H, W, 3), label map (H, W), its targets, and its place without the person (smaller)."""
 
     id: int
     pixels: Pixels
     labels: NDArray[np.uint8]
     targets: tuple[Target, ...]
+    empty: Pixels | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class BoxedPhoto:
-    """A picture with boxes only (a drawn scene, or a held-out photo): boxes (N, 4), classes (N,), ignored (N,)."""
+    """A picture with boxes only (a drawn scene, a phone photo, or a held-out one): boxes (N, 4), classes (N,), ignored
+    (N,), and the category of the one garment that it is of, -1 where there is no such.
+    """
 
     id: int
     pixels: Pixels
     boxes: NDArray[np.float32]
     classes: NDArray[np.int64]
     ignore: NDArray[np.bool_]
+    category: int = -1
 
 
 def read_annotations(street: Path) -> tuple[list[dict[str, Any]], dict[int, list[dict[str, Any]]], dict[str, Any]]:
@@ -84,7 +89,7 @@ def load_street(street: Path, *, longest_side: int, modulus: int) -> list[Photo]
         size = (round(pixels.shape[1] * scale), round(pixels.shape[0] * scale))
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
         mask = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
-        photos.append(Photo(image["id"], pixels, mask, targets))
+        photos.append(Photo(image["id"], pixels, mask, targets, emptied(pixels, mask)))
     return photos
 
 
@@ -165,6 +170,34 @@ def load_drawn(first_seed: int, count: int, *, size: int, products: int = 0) -> 
         return scenes + list(pool.map(_drawn_product, for_sale, [size] * products, chunksize=16))
 
 
+def keep(photos: list[BoxedPhoto], path: Path) -> None:
+    """Write pictures of one size and their boxes aside and rename, so that a run that goes on need not draw again."""
+    aside = path.with_suffix(".part.npz")
+    counts = np.array([len(p.boxes) for p in photos])
+    np.savez(
+        aside,
+        pixels=np.stack([p.pixels for p in photos]),
+        boxes=np.concatenate([p.boxes for p in photos]),
+        classes=np.concatenate([p.classes for p in photos]),
+        counts=counts,
+        ids=np.array([p.id for p in photos]),
+    )
+    aside.replace(path)
+
+
+def kept(path: Path) -> list[BoxedPhoto]:
+    """What `keep` wrote."""
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    ends = np.cumsum(arrays["counts"])
+    return [
+        BoxedPhoto(
+            int(i), pixels, arrays["boxes"][end - n : end], arrays["classes"][end - n : end], np.zeros(n, np.bool_)
+        )
+        for i, pixels, n, end in zip(arrays["ids"], arrays["pixels"], arrays["counts"], ends, strict=True)
+    ]
+
+
 def _drawn_scene(seed: int, size: int) -> BoxedPhoto:
     from processors.drawn import draw_scene
 
@@ -175,6 +208,17 @@ def _drawn_product(seed: int, size: int) -> BoxedPhoto:
     from processors.drawn import draw_product
 
     return _boxed(seed, draw_product(seed, size=size).scene)
+
+
+def load_catalogue(first_seed: int, count: int, *, size: int) -> list[BoxedPhoto]:
+    """Drawn catalogue photos, each with the category of the garment on sale."""
+    from processors.drawn import draw_product
+
+    photos = []
+    for seed in range(first_seed, first_seed + count):
+        scene = draw_product(seed, size=size).scene
+        photos.append(replace(_boxed(seed, scene), category=CATEGORIES.index(scene.garments[0].spec.category)))
+    return photos
 
 
 def _boxed(seed: int, scene: Scene) -> BoxedPhoto:

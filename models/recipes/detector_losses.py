@@ -1,13 +1,11 @@
-"""The losses of the detector's recipe: YOLO's own with ignored regions, dense parsing, and a teacher's features.
+"""The losses of the detector's recipe: YOLO's own with ignored regions, and dense parsing.
 
-A nano detector learnt from zero on eight hundred photos sees too few boxes; the 59-label masks give every pixel a
-word to say (parsing), and a COCO-trained teacher says what its features look like (imitation, FitNets, arXiv
-1412.6550). Both heads are thrown away at export.
+A detector learnt on eight hundred photos sees too few boxes; the 59-label masks give every pixel a word to say. The
+parsing heads are thrown away at export.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,11 +15,6 @@ from torch import Tensor, nn
 
 from models.recipes.detector_augment import Sample
 from models.recipes.detector_data import LABELS
-from models.yolo_detector import build_network
-
-TAPS = (4, 6, 10, 16)
-"""Layers of yolo11n that the extra heads look at: backbone P3, P4, P5 and the neck's P3."""
-TEACHER_TAPS = (4, 6, 9)
 
 
 class IgnoringDetectionLoss:
@@ -49,10 +42,11 @@ class IgnoringDetectionLoss:
 
         points, strides = make_anchors(predictions["feats"], self.inner.stride, 0.5)
         points = points * strides
-        weight = torch.ones(len(samples), len(points), self.inner.nc)
+        weight = torch.ones(len(samples), len(points), self.inner.nc, device=points.device)
         for row, sample in enumerate(samples):
             for box, category in sample.ignored:
-                inside = (points >= torch.from_numpy(box[:2])).all(1) & (points <= torch.from_numpy(box[2:])).all(1)
+                low, high = torch.split(torch.from_numpy(box).to(points), 2)
+                inside = (points >= low).all(1) & (points <= high).all(1)
                 weight[row, inside, category] = 0
         return weight
 
@@ -82,51 +76,8 @@ class ParsingHeads(nn.Module):
         return total
 
 
-class Imitation(nn.Module):
-    """One minus the cosine between projected student features and the teacher's, at strides 8, 16 and 32."""
-
-    def __init__(self, student: tuple[int, ...], teacher: tuple[int, ...]) -> None:
-        super().__init__()
-        self.projections = nn.ModuleList(nn.Conv2d(s, t, 1) for s, t in zip(student, teacher, strict=True))
-
-    def forward(self, student: list[Tensor], teacher: list[Tensor]) -> Tensor:
-        """Mean over places and scales."""
-        parts = [
-            1 - F.cosine_similarity(project(mine), theirs, dim=1).mean()
-            for project, mine, theirs in zip(self.projections, student, teacher, strict=True)
-        ]
-        return torch.stack(parts).mean()
-
-
-def load_teacher(path: Path) -> nn.Module | None:
-    """YOLOv5n's backbone with the COCO tensors of `path` (npz, no pickle); None where the file is absent."""
-    if not path.exists():
-        return None
-    model = build_network("yolov5n.yaml", 80)
-    arrays = np.load(path, allow_pickle=False)
-    state = {k: torch.from_numpy(np.asarray(arrays[k])) for k in arrays.files if int(k.split(".")[1]) < 10}
-    expected = {k for k in model.state_dict() if int(k.split(".")[1]) < 10}
-    if expected != set(state):
-        raise ValueError(f"{path}: the teacher's tensors do not fit yolov5n: {sorted(expected ^ set(state))[:4]}")
-    model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()}, strict=False)
-    backbone = nn.Sequential(*list(model.model.children())[:10])
-    return backbone.eval().requires_grad_(requires_grad=False).to(memory_format=torch.channels_last)
-
-
-def teacher_features(teacher: nn.Module, images: Tensor) -> list[Tensor]:
-    """The teacher's features at TEACHER_TAPS."""
-    kept = []
-    with torch.inference_mode():
-        x = images
-        for index, layer in enumerate(teacher.children()):
-            x = layer(x)
-            if index in TEACHER_TAPS:
-                kept.append(x.clone())
-    return [k.detach() for k in kept]
-
-
-def taps(model: Any) -> dict[int, Tensor]:
-    """Hook TAPS of a YOLO model; the returned dict holds their latest outputs."""
+def taps(model: Any, layers: tuple[int, ...]) -> dict[int, Tensor]:
+    """Hook some layers of a YOLO model; the returned dict holds their latest outputs."""
     outputs: dict[int, Tensor] = {}
 
     def keep(index: int) -> Any:
@@ -135,7 +86,7 @@ def taps(model: Any) -> dict[int, Tensor]:
 
         return hook
 
-    for index in TAPS:
+    for index in layers:
         model.model[index].register_forward_hook(keep(index))
     return outputs
 
