@@ -6,6 +6,7 @@ from infra.settings import Settings
 from models.guard import Guarded, GuardedWriter, ignore
 from models.ports import Detector
 from models.profiles import PROFILES, STARTER, Artefact, resolve, shipped_path
+from processors.attributes import Calibration
 from processors.errors import Fatal
 from processors.values import Detection, Pixels
 from streams.wiring_models import Models
@@ -38,6 +39,11 @@ def unsure_detector(settings: Settings) -> Guarded[Pixels, tuple[Detection, ...]
         path, confidence=UNSURE, iou=SUPPRESSION, duplicate_iou=1.0, device=choose(settings.device)
     )
     return Guarded(detector, name="detector")
+
+
+def calibration_of(settings: Settings) -> Calibration:
+    """How the role `caption` counts votes (`streams.wiring`)."""
+    return Calibration(k=settings.neighbours)
 
 
 def base_writer(settings: Settings) -> GuardedWriter:

@@ -49,13 +49,14 @@ class Batch(NamedTuple):
 
 
 def train(recipe: Path, run: Path, data: Path, minutes: float | None = None) -> Path:
-    """Run until `steps` are done or the minutes are over, saving every `save_every`; a second call goes on from there.
+    """Run until `steps` are done (or `minutes` over), saving every `save_every`; a second call goes on from there.
 
     Args:
         recipe: a YAML file as `writer.yaml`.
         run: folder of `last.pt` (the checkpoint), `progress.jsonl` (a line a step) and the exported weights.
         data: not read: the writer learns from generated packs only.
-        minutes: instead of the recipe's; counted over all calls of the run.
+        minutes: end after so many, over all calls of the run; the learning rate then falls by whichever is further,
+            steps or time. Without it the same recipe takes the same steps on any machine.
 
     Returns:
         `run/writer.safetensors`, the adapter in fp16.
@@ -64,7 +65,7 @@ def train(recipe: Path, run: Path, data: Path, minutes: float | None = None) -> 
         Fatal: the recipe lacks a field, or the base is not in the model cache.
     """
     del data
-    config = read_recipe(recipe, minutes)
+    config = read_recipe(recipe)
     torch.manual_seed(config["seed"])
     torch.set_num_threads(config["threads"])
     run.mkdir(parents=True, exist_ok=True)
@@ -82,7 +83,7 @@ def train(recipe: Path, run: Path, data: Path, minutes: float | None = None) -> 
     with (run / PROGRESS).open("a") as progress:
         for batch in mine:
             seconds = _agreed(before + time.perf_counter() - started)
-            along = max(step / config["steps"], seconds / 60 / config["minutes"])
+            along = max(step / config["steps"], 0.0 if minutes is None else seconds / 60 / minutes)
             if along >= 1.0:
                 break
             for group in optimiser.param_groups:
@@ -107,8 +108,8 @@ def train(recipe: Path, run: Path, data: Path, minutes: float | None = None) -> 
     return run / WEIGHTS
 
 
-def read_recipe(recipe: Path, minutes: float | None = None) -> Config:
-    """The recipe's settings, with `minutes` of the caller's. Raises `Fatal` naming the file and what it lacks."""
+def read_recipe(recipe: Path) -> Config:
+    """The recipe's settings, with the defaults. Raises `Fatal` naming the file and what it lacks."""
     try:
         config = yaml.safe_load(recipe.read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -130,7 +131,7 @@ def read_recipe(recipe: Path, minutes: float | None = None) -> Config:
     if missing:
         raise Fatal(f"{recipe}: a writer's recipe needs {', '.join(missing)}")
     defaults = {"threads": 1, "dropout": 0.0, "warm_up_steps": 10, "clip": 1.0, "save_every": 10, "worn": 0.0}
-    found: Config = defaults | config | ({} if minutes is None else {"minutes": minutes})
+    found: Config = defaults | config
     return found
 
 

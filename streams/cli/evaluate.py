@@ -199,6 +199,47 @@ def _writer_table(found: Any) -> Table:
     return rows_table((f"{found.captions} packs", *(name for name, _ in columns)), rows)
 
 
+@eval_app.command("attributes")
+def attributes(
+    products: Annotated[Path, typer.Option(help="products.jsonl[.gz] with id, brandName, gender, articleAttributes.")],
+    images: Annotated[Path, typer.Option(help="Folder, or zip, of the photos, named by the products' ids.")],
+    out_dir: OutOption = None,
+    limit: LimitOption = 0,
+    profile: ProfileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fabric and gender by the neighbours' vote, on brands that no neighbour is of: right, unknown, calibrated?"""
+    from models.yardsticks import attributes as yardstick
+    from models.yardsticks import tables
+
+    chosen = _settings(profile)
+    photos = Photos.open(images)
+    listed, lost = yardstick.products_of(tables.read_products(products), photos)
+    listed = listed[:limit] if limit else listed
+    from models.guard import Guarded
+    from streams.wiring_yardsticks import calibration_of, models_of
+
+    models = models_of(chosen)
+    detector = Guarded(models.detector, name="detector")
+    encoder = Guarded(models.image_encoder, name="image encoder")
+    refused: list[Refused] = []
+    with _progress("embedding", len(listed)) as tick:
+        embedded = yardstick.embed(detector, encoder, photos, listed, refused, batch=chosen.batch_items, tick=tick)
+    calibration = calibration_of(chosen)
+    found = yardstick.report(embedded, calibration, lost, refused)
+    if lost:
+        say(f"{images} has no photo of {lost} of the products")
+    if out_dir is not None:
+        from models.yardsticks import charts_attributes
+
+        _drawn(charts_attributes.draw(found, calibration.theta, _folder(out_dir)))
+    names = ("accuracy", "unknown", "ece", "forced_accuracy", "majority", "queries")
+    both = [(facet, getattr(found, facet)) for facet in yardstick.FACETS if getattr(found, facet) is not None]
+    rows = [(name, *(f"{getattr(report, name):.3f}" for _, report in both)) for name in names]
+    _show(found, rows_table((f"{found.queries} products", *(facet for facet, _ in both)), rows), as_json=as_json)
+    _finish((), found.refused, images)
+
+
 def _settings(profile: str | None) -> Settings:
     """The settings of the environment, with the profile of the command line."""
     from models.profiles import PROFILES
