@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from typing import TypeVar
+
+import msgspec
+import structlog
 
 from infra.store import NotFound, ObjectStore
 from processors.errors import Retryable
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 
 def content_hash(*parts: bytes) -> str:
@@ -42,6 +50,31 @@ class Memo:
             Retryable: the store is away.
         """
         return await asyncio.to_thread(self._write, self._key(content), answer)
+
+    async def recall(self, content: str, kind: type[T]) -> T | None:
+        """The remembered answer as a `kind` (MessagePack). Raises `Retryable`.
+
+        None also when it cannot be read as one (another version of the code wrote it): then the stage thinks again,
+        where a photo with nothing wrong about it would otherwise become a dead letter.
+        """
+        known = await self.get(content)
+        return None if known is None else self._decoded(content, known, kind)
+
+    async def keep(self, content: str, answer: T, kind: type[T]) -> T:
+        """Remember `answer` as `put` does; an answer that cannot be read is replaced. Raises `Retryable`."""
+        encoded = msgspec.msgpack.encode(answer)
+        kept = self._decoded(content, await self.put(content, encoded), kind)
+        if kept is not None:
+            return kept
+        await asyncio.to_thread(self._store.put, self._key(content), encoded)
+        return answer
+
+    def _decoded(self, content: str, known: bytes, kind: type[T]) -> T | None:
+        try:
+            return msgspec.msgpack.decode(known, type=kind)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            log.warning("memo.unreadable", key=self._key(content), cause=str(error))
+            return None
 
     def _key(self, content: str) -> str:
         return f"{self._prefix}/{content}"

@@ -66,6 +66,7 @@ class Remembered(msgspec.Struct, frozen=True):
 
     evidence: Evidence
     text: CaptionText
+    version: str = VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +97,9 @@ class Captioner:
         digest = hashlib.sha256(message.value).hexdigest()
         seed = int.from_bytes(bytes.fromhex(digest)[:4], "big") & 0x7FFFFFFF
         read = Read(item, digest, seed)
-        known = await self.memo.get(digest)
+        known = await self.memo.recall(digest, Remembered)
         if known is not None:
-            kept = msgspec.msgpack.decode(known, type=Remembered)
-            return Done(self._caption(read, kept.evidence, kept.text))
+            return Done(self._caption(read, known))
         return read
 
     def pack(self, read: Read) -> Packed:
@@ -162,19 +162,16 @@ class Captioner:
 
     async def remember(self, written: Written) -> Captioned:
         """Keep what was written, so that a re-delivery publishes the same bytes; the first writer wins."""
-        kept = await self.memo.put(
-            written.read.digest, msgspec.msgpack.encode(Remembered(written.evidence, written.text))
-        )
-        remembered = msgspec.msgpack.decode(kept, type=Remembered)
-        return self._caption(written.read, remembered.evidence, remembered.text)
+        remembered = Remembered(written.evidence, written.text)
+        return self._caption(written.read, await self.memo.keep(written.read.digest, remembered, Remembered))
 
-    def _caption(self, read: Read, pack: Evidence, text: CaptionText) -> Caption:
-        item = read.item
+    def _caption(self, read: Read, remembered: Remembered) -> Caption:
+        item, text = read.item, remembered.text
         return Caption(
             product_id=item.product_id,
             caption=text.caption,
             hashtags=text.hashtags,
-            evidence=pack,
+            evidence=remembered.evidence,
             spans=text.spans,
             coverage=text.coverage,
             writer=text.writer,
@@ -184,7 +181,7 @@ class Captioner:
                 encoder=item.encoder,
                 writer=self.writer.fingerprint,
                 prompt=self.writer.prompt_fingerprint,
-                version=VERSION,
+                version=remembered.version,
             ),
         )
 

@@ -97,6 +97,8 @@ class Sight(msgspec.Struct, frozen=True):
     height: int
     garments: tuple[Garment, ...]
     views: tuple[View, ...]
+    # Who thought it: a replay by a later version publishes the bytes of the first.
+    version: str = VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +162,9 @@ class Enrich:
         data, address = await self._photo(upload)
         digest = hashlib.sha256(data).hexdigest()
         about = About(upload.product_id, metadata, source, address, digest)
-        known = await self.memo.get(digest)
+        known = await self.memo.recall(digest, Sight)
         if known is not None:
-            return Done(self._item(about, msgspec.msgpack.decode(known, type=Sight)))
+            return Done(self._item(about, known))
         return Photo(about, data)
 
     async def _photo(self, upload: Upload) -> tuple[bytes, str]:
@@ -230,8 +232,7 @@ class Enrich:
 
     async def remember(self, embedded: Embedded) -> Enriched:
         """Keep what the models said, so that a re-delivery publishes the same bytes; the first writer wins."""
-        kept = await self.memo.put(embedded.about.digest, msgspec.msgpack.encode(embedded.sight))
-        return self._item(embedded.about, msgspec.msgpack.decode(kept, type=Sight))
+        return self._item(embedded.about, await self.memo.keep(embedded.about.digest, embedded.sight, Sight))
 
     def _item(self, about: About, sight: Sight) -> Item:
         return Item(
@@ -246,7 +247,7 @@ class Enrich:
             dimension=self.encoder.dimension,
             detector=self.detector.fingerprint,
             source=about.source,
-            version=VERSION,
+            version=sight.version,
         )
 
 
