@@ -62,6 +62,6 @@ def _names_a_photo(message: Message) -> bool:
         return False
     try:
         named = _DECODER.decode(message.value)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False  # it will be refused, and nothing is fetched for it
     return named.image is not None and named.image.uri is not None
