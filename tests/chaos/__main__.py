@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=None, help="default: a new one, which is printed")
     parser.add_argument("--out", type=Path, default=None, help="emptied first; default .weft/chaos/SEED")
     parser.add_argument("--store", choices=("s3", "folder"), default=None, help="default: s3 where MinIO is at hand")
-    parser.add_argument("--partitions", type=int, default=12)
+    parser.add_argument("--partitions", type=int, default=6)
     parser.add_argument("--workers", type=int, default=1, help="of each role")
     asked = parser.parse_args(arguments)
     if asked.uploads < 10 or asked.kills < 1:

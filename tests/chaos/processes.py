@@ -23,8 +23,8 @@ from streams import stack_file
 from streams.worker import Announcement
 from tests.chaos.schedule import ROLES, TARGETS
 
-POLL_S = 0.1
-START_S = 300.0
+POLL_S = 0.25
+START_S = 900.0
 STOP_S = 180.0
 
 
@@ -51,6 +51,7 @@ class Up:
 
     data_dir: Path
     environment: Mapping[str, str]
+    arguments: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
@@ -64,7 +65,7 @@ class Up:
 
     def _spawn(self) -> None:
         environment = {**os.environ, "WEFT_PROFILE": "fake", **self.environment}
-        command = spawn.python_argv("streams.cli", "up", "--data-dir", str(self.data_dir))
+        command = spawn.python_argv("streams.cli", "up", "--data-dir", str(self.data_dir), *self.arguments)
         # Leashed: a harness that is killed leaves no stack behind.
         self.process = spawn.spawn(spawn.Command(command, log=self.data_dir / "up.log", env=environment))
 
