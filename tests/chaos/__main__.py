@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import logging
+import math
 import secrets
 import shutil
 import sys
@@ -17,7 +18,7 @@ from index_sync.manifest import Damaged
 from tests.chaos.checker import Untrustworthy, judge
 from tests.chaos.processes import Ended, Trouble
 from tests.chaos.report import Outcome, as_dict, as_text
-from tests.chaos.run import Facts, run
+from tests.chaos.run import Facts, Limits, run
 from tests.chaos.schedule import schedule, targets
 from tests.chaos.stores import folder_place, s3_place
 from tests.chaos.workload import workload
@@ -29,7 +30,7 @@ def say(sentence: str) -> None:
     sys.stderr.flush()
 
 
-async def chaos(kills: int, uploads: int, seed: int, out: Path, store: str, partitions: int, workers: int) -> Outcome:
+async def chaos(kills: int, uploads: int, seed: int, out: Path, store: str, partitions: int, limits: Limits) -> Outcome:
     """The undisturbed run, the disturbed one, and the verdict."""
     ops = workload(seed, uploads)
     say(f"seed {seed}: {kills} kills, {uploads} uploads, store {store}, under {out}")
@@ -42,8 +43,8 @@ async def chaos(kills: int, uploads: int, seed: int, out: Path, store: str, part
             place = await opened.enter_async_context(s3_place(out / "disturbed-store"))
         else:
             place = opened.enter_context(folder_place(out / "disturbed-store"))
-        steps = schedule(seed, kills, len(ops), place.trouble.modes, targets(workers))
-        found, facts = await run(ops, steps, place, out / "disturbed", partitions, say, workers)
+        steps = schedule(seed, kills, len(ops), place.trouble.modes, targets(limits.workers))
+        found, facts = await run(ops, steps, place, out / "disturbed", partitions, say, limits)
         return Outcome(seed, kills, place.name, partitions, steps, judge(ops, found, reference), facts)
 
 
@@ -62,18 +63,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--store", choices=("s3", "folder"), default=None, help="default: s3 where MinIO is at hand")
     parser.add_argument("--partitions", type=int, default=6)
     parser.add_argument("--workers", type=int, default=1, help="of each role")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="strike no blow after so long; judge what was")
     asked = parser.parse_args(arguments)
     if asked.uploads < 10 or asked.kills < 1:
         parser.error("at least 10 uploads and 1 kill")
     seed = secrets.randbelow(10**6) if asked.seed is None else asked.seed
     out = (asked.out or Path(".weft/chaos") / str(seed)).absolute()
+    limits = Limits(asked.workers, asked.minutes * 60)
     store = asked.store or ("folder" if isinstance(minio_program(), str) else "s3")
     # Its broker is killed all the time: a client's complaints would hide what the harness says.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     try:
-        outcome = asyncio.run(chaos(asked.kills, asked.uploads, seed, out, store, asked.partitions, asked.workers))
+        outcome = asyncio.run(chaos(asked.kills, asked.uploads, seed, out, store, asked.partitions, limits))
     except Ended as error:
         say(f"seed {seed}: NOT CLEAN: {error}")
         return 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
@@ -43,8 +44,25 @@ class Facts:
     quiet_seconds: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many workers each role has, and after how many seconds no further blow is struck."""
+
+    workers: int = 1
+    seconds: float = math.inf
+
+
+ALONE = Limits()
+
+
 async def run(
-    ops: Sequence[Op], steps: Sequence[Step], place: Place, data_dir: Path, partitions: int, say: Say, workers: int = 1
+    ops: Sequence[Op],
+    steps: Sequence[Step],
+    place: Place,
+    data_dir: Path,
+    partitions: int,
+    say: Say,
+    limits: Limits = ALONE,
 ) -> tuple[Evidence, Facts]:
     """Start a stack (and further workers, to have so many of each role), send `ops` while `steps` happen, wait until all is quiet, and gather the evidence.
 
@@ -65,9 +83,9 @@ async def run(
         await up.start()
         say(f"the stack is up after {time.monotonic() - started:.0f} s")
         async with Supervisor(lambda _: None, backoff=Backoff(healthy=5.0)) as supervisor:
-            for number in range(2, workers + 1):
+            for number in range(2, limits.workers + 1):
                 up.more_workers(supervisor, number)
-            records = await _disturb(up, ops, steps, place, facts, say)
+            records = await _disturb(up, ops, steps, place, facts, say, limits.seconds)
         status = await up.stop()
         if status != 0:
             facts.faults.append(f"weft up ended with {status}")
@@ -80,7 +98,7 @@ async def run(
 
 
 async def _disturb(
-    up: Up, ops: Sequence[Op], steps: Sequence[Step], place: Place, facts: Facts, say: Say
+    up: Up, ops: Sequence[Op], steps: Sequence[Step], place: Place, facts: Facts, say: Say, seconds: float
 ) -> dict[str, tuple[Message, ...]]:
     watch = Watch(up)
     async with open_producer(up.settings) as sender:
@@ -88,7 +106,7 @@ async def _disturb(
         await asyncio.to_thread(feeder.put_photos)
         tasks = [asyncio.create_task(watch.run()), asyncio.create_task(feeder.run())]
         try:
-            await _Blows(up, watch, feeder, place, facts, say).all(steps)
+            await _Blows(up, watch, feeder, place, facts, say).all(steps, time.monotonic() + seconds)
             feeder.allow(len(ops))
             await _come_back(watch, facts)
             await _durable(feeder)
@@ -145,9 +163,12 @@ class _Blows:
     _held: set[asyncio.Task[None]] = field(default_factory=set)
     _trouble: asyncio.Task[None] | None = None
 
-    async def all(self, steps: Sequence[Step]) -> None:
+    async def all(self, steps: Sequence[Step], until: float) -> None:
         try:
             for step in steps:
+                if time.monotonic() > until:
+                    self.say(f"the time for blows is over after {step.number} of {len(steps)}")
+                    break
                 self.feeder.allow(step.sent)
                 await asyncio.sleep(step.gap_s)
                 await self._one(step)
