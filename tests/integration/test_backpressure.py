@@ -1,11 +1,6 @@
 """Many large photos behind a slow device: memory stays bounded, the group stays together, queries are answered."""
 
 import asyncio
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,7 +12,7 @@ from streams import admin
 from streams.client import Client, new_query_id
 from streams.client_options import client_options
 from streams.records import Query
-from tests.fixtures.slow_enrich import ROOT, SlowEnrich, large_photo, send_uploads
+from tests.fixtures.slow_enrich import SlowEnrich, answering, large_photo, send_uploads
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -26,31 +21,6 @@ UPLOADS = 300
 CREDITS = 96 * MB
 AROUND = 160 * MB
 """What a process may need beside its credits: two decoders at work (24 MB each), fetched records, the allocator."""
-
-
-@contextmanager
-def answering(settings: Settings, folder: Path) -> Iterator[Path]:
-    """`weft worker index compose` with fake models; gives the file that is there once both are ready."""
-    announced = folder / "announced.json"
-    environment = {
-        "WEFT_PROFILE": "fake",
-        "WEFT_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
-        "WEFT_DATA_DIR": str(settings.data_dir),
-        "OMP_NUM_THREADS": "1",
-    }
-    with (folder / "answering.log").open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "streams.cli", "worker", "index", "compose", "--announce", str(announced)],
-            cwd=ROOT,
-            env={**os.environ, **environment},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        yield announced
-    finally:
-        process.kill()
-        process.wait()
 
 
 async def members(settings: Settings, group: str) -> tuple[str, list[str]]:
