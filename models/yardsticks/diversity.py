@@ -33,21 +33,36 @@ def self_bleu(texts: Sequence[str], n: int = 3, sample: int = 100, seed: int = 0
     chosen = list(texts) if len(texts) <= sample else random.Random(seed).sample(list(texts), sample)
     if len(chosen) < 2:
         return float("nan")
-    return sum(_bleu(text, [*chosen[:at], *chosen[at + 1 :]], n) for at, text in enumerate(chosen)) / len(chosen)
-
-
-def _bleu(text: str, others: Sequence[str], n: int) -> float:
-    logs = []
+    logs = [0.0] * len(chosen)
     for size in range(1, n + 1):
-        mine = Counter(grams(text, size))
-        best: Counter[Gram] = Counter()
-        for other in others:
-            best |= Counter(grams(other, size))
-        logs.append(math.log(max((mine & best).total(), SMALLEST) / max(1, mine.total())))
-    length = len(grams(text, 1))
-    nearest = min((len(grams(other, 1)) for other in others), key=lambda size: (abs(size - length), size))
-    brevity = min(0.0, 1 - nearest / max(1, length))
-    return math.exp(brevity + sum(logs) / n)
+        counted = [Counter(grams(text, size)) for text in chosen]
+        most = _most(counted)
+        for at, mine in enumerate(counted):
+            matched = sum(min(count, _of_others(most[gram], at)) for gram, count in mine.items())
+            logs[at] += math.log(max(matched, SMALLEST) / max(1, mine.total())) / n
+    lengths = [len(grams(text, 1)) for text in chosen]
+    scores = []
+    for at, length in enumerate(lengths):
+        nearest = min((*lengths[:at], *lengths[at + 1 :]), key=lambda other: (abs(other - length), other))
+        scores.append(math.exp(min(0.0, 1 - nearest / max(1, length)) + logs[at]))
+    return sum(scores) / len(scores)
+
+
+def _most(counted: Sequence[Counter[Gram]]) -> dict[Gram, tuple[int, int, int]]:
+    """Of each n-gram: the most that one text has, which text, and the most that any other has.
+
+    A union of the other texts' counts for each text would cost the cube of their number.
+    """
+    most: dict[Gram, tuple[int, int, int]] = {}
+    for at, mine in enumerate(counted):
+        for gram, count in mine.items():
+            first, owner, second = most.get(gram, (0, -1, 0))
+            most[gram] = (count, at, first) if count > first else (first, owner, max(second, count))
+    return most
+
+
+def _of_others(most: tuple[int, int, int], at: int) -> int:
+    return most[2] if most[1] == at else most[0]
 
 
 def repetition(text: str, n: int = 3) -> float:
