@@ -34,14 +34,18 @@ class LocalStore(ObjectStore):
     """
 
     def __init__(self, root: Path) -> None:
-        with _translated(str(root)):
-            root.mkdir(parents=True, exist_ok=True)
-            self._root = root.resolve()
-            self._aside = self._root / RESERVED / "aside"
-            self._locks = self._root / RESERVED / "locks"
-            self._aside.mkdir(parents=True, exist_ok=True)
-            self._locks.mkdir(parents=True, exist_ok=True)
-            self._remove_stale()
+        try:
+            with _translated(str(root)):
+                root.mkdir(parents=True, exist_ok=True)
+                self._root = root.resolve()
+                self._aside = self._root / RESERVED / "aside"
+                self._locks = self._root / RESERVED / "locks"
+                self._aside.mkdir(parents=True, exist_ok=True)
+                self._locks.mkdir(parents=True, exist_ok=True)
+                self._remove_stale()
+        except Poison as error:
+            # No key is at fault: something else lies where the folder should be.
+            raise Retryable(f"the folder of the object store is away: {root}") from error
 
     @property
     def root(self) -> Path:

@@ -17,7 +17,7 @@ from pathlib import Path
 from index_sync.manifest import Damaged
 from tests.chaos.checker import Untrustworthy, judge
 from tests.chaos.processes import Ended, Trouble
-from tests.chaos.report import Outcome, as_dict, as_text
+from tests.chaos.report import Outcome, as_dict, as_row, as_text
 from tests.chaos.run import Facts, Limits, run
 from tests.chaos.schedule import schedule, targets
 from tests.chaos.stores import folder_place, s3_place
@@ -86,6 +86,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     (out / "report.json").write_text(json.dumps(as_dict(outcome), indent=1))
     (out / "summary.txt").write_text(as_text(outcome) + "\n")
+    (out / "row.md").write_text(as_row(outcome) + "\n")
     sys.stdout.write(as_text(outcome) + "\n")
     say(f"report: {out / 'report.json'}")
     return 0 if outcome.clean else 1

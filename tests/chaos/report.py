@@ -15,7 +15,7 @@ import psutil
 from tests.chaos.checker import Verdict
 from tests.chaos.processes import spread
 from tests.chaos.run import Facts
-from tests.chaos.schedule import Step, as_json
+from tests.chaos.schedule import TARGETS, Step, as_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,27 @@ def as_text(outcome: Outcome) -> str:
     if len(outcome.verdict.violations) > 40:
         lines.append(f"  … and {len(outcome.verdict.violations) - 40} more, all in the report")
     return "\n".join(lines)
+
+
+def as_row(outcome: Outcome) -> str:
+    """The row of docs/reliability.md."""
+    counts, facts = outcome.verdict.counts, outcome.facts
+    kills = sum(n for name, n in facts.blows.items() if name.startswith("kill"))
+    recovery = spread(facts.recoveries)
+    cells = (
+        str(outcome.seed),
+        outcome.store,
+        str(kills),
+        str(sum(facts.blows.values()) - kills),
+        f"{counts.uploads} ({counts.poison})",
+        str(counts.lost),
+        str(counts.doubled),
+        "clean" if outcome.clean else f"{len(outcome.verdict.violations) + len(facts.faults)} violations",
+        *(f"{recovery[t]['p50']} / {recovery[t]['max']}" if t in recovery else "" for t in TARGETS),
+        f"{facts.seconds:.0f}",
+        _commit(),
+    )
+    return f"| {' | '.join(cells)} |"
 
 
 def hardware() -> str:

@@ -42,3 +42,13 @@ def test_while_the_folder_is_away_every_call_is_retryable(tmp_path: Path, name: 
         root.rmdir()
     away.rename(root)
     assert store.get("a/k") == b"1"
+
+
+def test_a_role_that_starts_while_a_file_lies_there_is_told_to_come_back(tmp_path: Path) -> None:
+    """It is nobody's key that is wrong: the process is started again, and finds the folder."""
+    root = tmp_path / "store"
+    root.write_bytes(b"not a folder")
+    with pytest.raises(Retryable, match="away"):
+        LocalStore(root)
+    root.unlink()
+    LocalStore(root).put("a/k", b"1")
