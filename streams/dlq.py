@@ -83,10 +83,23 @@ class _Lane:
 
 
 class Desk:
-    """Reads and settles dead letters. Made by `open_desk`."""
+    """Reads and settles dead letters. Made by `open_desk`.
 
-    def __init__(self, settings: Settings, consumer: PlainConsumer, sender: Sender, now: Callable[[], float]) -> None:
-        self._settings = settings
+    Args:
+        read: the records of a topic, up to its present end.
+        consumer: for single records, and for what lies behind them.
+        sender: for what is put back, and for marks.
+        now: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[str], AsyncIterator[Message]],
+        consumer: PlainConsumer,
+        sender: Sender,
+        now: Callable[[], float],
+    ) -> None:
+        self._read = read
         self._consumer = consumer
         self._sender = sender
         self._now = now
@@ -95,13 +108,12 @@ class Desk:
         """The letters that are open (and the settled ones, if asked for), oldest first; copies of one count once."""
         done = await self._done()
         found: dict[str, Letter] = {}
-        async with Reader(self._settings, topics.DEAD_LETTERS) as reader:
-            async for message in reader.to_end():
-                letter = read_letter(message)
-                if letter.id in done and not with_done:
-                    continue
-                if wanted.matches(letter, self._now() - message.timestamp_ms / 1000):
-                    found[letter.id] = msgspec.structs.replace(letter, done=done.get(letter.id))
+        async for message in self._read(topics.DEAD_LETTERS):
+            letter = read_letter(message)
+            if letter.id in done and not with_done:
+                continue
+            if wanted.matches(letter, self._now() - message.timestamp_ms / 1000):
+                found[letter.id] = msgspec.structs.replace(letter, done=done.get(letter.id))
         return sorted(found.values(), key=lambda letter: (letter.at, letter.id))[:limit]
 
     async def show(self, letter_id: str) -> WholeLetter:
@@ -248,13 +260,12 @@ class Desk:
 
     async def _done(self) -> dict[str, LetterDone]:
         found: dict[str, LetterDone] = {}
-        async with Reader(self._settings, topics.DEAD_LETTERS_DONE) as reader:
-            async for message in reader.to_end():
-                letter_id = (message.key or b"").decode(errors="replace")
-                try:
-                    found[letter_id] = msgspec.json.decode(message.value or b"", type=LetterDone)
-                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                    found.pop(letter_id, None)  # a null value opens the letter again
+        async for message in self._read(topics.DEAD_LETTERS_DONE):
+            letter_id = (message.key or b"").decode(errors="replace")
+            try:
+                found[letter_id] = msgspec.json.decode(message.value or b"", type=LetterDone)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                found.pop(letter_id, None)  # a null value opens the letter again
         return found
 
     async def _mark(
@@ -291,9 +302,14 @@ async def open_desk(settings: Settings, now: Callable[[], float] = time.time) ->
     """
     from aiokafka.errors import KafkaError
 
+    async def read(topic: str) -> AsyncIterator[Message]:
+        async with Reader(settings, topic) as reader:
+            async for message in reader.to_end():
+                yield message
+
     try:
         async with open_consumer(settings) as consumer, open_producer(settings) as sender:
-            yield Desk(settings, consumer, sender, now)
+            yield Desk(read, consumer, sender, now)
     except KafkaError as error:
         raise classify_kafka(error, "io") from error
 

@@ -99,7 +99,7 @@ def seconds_of(age: str) -> float:
     Raises:
         Poison: anything else.
     """
-    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)([smhd])", age.strip())
+    match = re.fullmatch(r"([0-9]{1,9}(?:[.][0-9]{1,3})?)([smhd])", age.strip())
     if match is None:
         raise Poison(f"{age[:40]!r} is no age: write 90s, 15m, 2h or 7d")
     return float(match[1]) * _UNITS[match[2]]
