@@ -12,54 +12,15 @@ from processors.captions import PROMPT_FINGERPRINT
 from processors.errors import Fatal
 from processors.evidence import build
 from processors.values import Evidence, Garment
+from tests.fixtures import tiny_llama
 
 MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-TEMPLATE = (
-    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-
-
-def list_files(folder: Path) -> None:
-    """Write the marker that makes a folder a checked base."""
-    files = {p.name: sha256_of(p) for p in folder.iterdir() if p.name != "weft-artefact.json"}
-    marker = {"artefact": "tiny", "source": "test", "source_sha256": "", "conversion": "copy/1", "files": files}
-    (folder / "weft-artefact.json").write_text(json.dumps(marker))
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Llama of 2 layers with random weights and a byte-level tokenizer."""
-    import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    folder = tmp_path_factory.mktemp("base")
-    specials = ["<|im_start|>", "<|im_end|>"]
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE(vocab={t: n for n, t in enumerate([*specials, *letters])}, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, additional_special_tokens=specials, eos_token=specials[1]
-    )
-    fast.chat_template = TEMPLATE
-    fast.save_pretrained(folder)
-    torch.manual_seed(3)
-    config = LlamaConfig(
-        vocab_size=len(letters) + 2,
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        bos_token_id=0,
-        eos_token_id=1,
-        pad_token_id=1,
-    )
-    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
-    list_files(folder)
-    return folder
+    return tiny_llama.build(tmp_path_factory.mktemp("base"))
 
 
 @pytest.fixture
