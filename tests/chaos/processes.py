@@ -21,6 +21,7 @@ from infra.process import Supervisor
 from infra.settings import Settings
 from streams import stack_file
 from streams.worker import Announcement
+from tests.chaos.patience import Patience
 from tests.chaos.schedule import ROLES, TARGETS
 
 POLL_S = 0.25
@@ -57,9 +58,9 @@ class Up:
     async def start(self) -> None:
         """Start it; returns when `stack.json` is there."""
         self._spawn()
-        deadline = time.monotonic() + START_S
+        patience = Patience(START_S)
         while stack_file.read(self.data_dir) is None:
-            if not self.alive or time.monotonic() > deadline:
+            if not self.alive or patience.over:
                 raise Trouble(f"weft up did not start: {(self.data_dir / 'up.log').read_text()[-2000:]}")
             await asyncio.sleep(POLL_S)
 
@@ -187,8 +188,8 @@ class Watch:
 
     async def until_ready(self, target: str, patience_s: float) -> int | None:
         """The process of a target that takes work; None when it does not within `patience_s`."""
-        deadline = time.monotonic() + patience_s
-        while time.monotonic() < deadline:
+        patience = Patience(patience_s)
+        while not patience.over:
             pid = await asyncio.to_thread(self.up.ready_pid, target)
             entry = self._open.get(target)
             if pid is not None and (entry is None or pid != entry[2]):
@@ -199,8 +200,8 @@ class Watch:
 
     async def until_there(self, target: str, patience_s: float) -> int | None:
         """The process of a target, ready or not, that has not been struck yet."""
-        deadline = time.monotonic() + patience_s
-        while time.monotonic() < deadline:
+        patience = Patience(patience_s)
+        while not patience.over:
             pid = await asyncio.to_thread(self.up.any_pid, target)
             entry = self._open.get(target)
             if pid is not None and (entry is None or pid != entry[2]):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from streams import topics
 from streams.client_options import client_options
 from streams.consumer import open_consumer
 from tests.chaos.evidence import snapshot_offsets
+from tests.chaos.patience import Patience
 
 GROUPS = {"weft-enrich": topics.UPLOADS, "weft-caption": topics.ITEMS, "weft-compose": topics.QUERIES}
 LOOK_S = 1.0
@@ -73,7 +73,7 @@ async def until_quiet(
         What is still behind; empty when all is quiet.
     """
     before: Standing | None = None
-    since, same = time.monotonic(), 0
+    patience, same = Patience(patience_s), 0
     while True:
         now: Standing | None
         try:
@@ -82,12 +82,13 @@ async def until_quiet(
             say(f"cannot look: {error!r}")
             now = before
         if now != before:
-            before, since, same = now, time.monotonic(), 0
+            before, same = now, 0
+            patience.progress()
         elif now is not None and not now.behind:
             same += 1
             if same >= SAME_LOOKS:
                 return {}
-        if time.monotonic() - since > patience_s:
+        if patience.over:
             return {"everything": 1} if before is None else before.behind
         await asyncio.sleep(LOOK_S)
 

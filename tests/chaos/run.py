@@ -17,6 +17,7 @@ from streams.engine.message import Message
 from streams.producer import open_producer
 from tests.chaos.evidence import Evidence, evidence_of, read_index, read_topics
 from tests.chaos.feeder import Feeder, ask_final
+from tests.chaos.patience import Patience
 from tests.chaos.processes import Ended, Recovery, Trouble, Up, Watch
 from tests.chaos.quiet import until_quiet
 from tests.chaos.schedule import Step
@@ -134,11 +135,12 @@ async def _quiet(up: Up, place: Place, facts: Facts, say: Say) -> None:
 
 async def _durable(feeder: Feeder) -> None:
     """The broker has everything that was sent."""
-    before, since = -1, time.monotonic()
+    before, patience = -1, Patience(PATIENCE_S)
     while feeder.durable < len(feeder.ops):
         if feeder.durable != before:
-            before, since = feeder.durable, time.monotonic()
-        if time.monotonic() - since > PATIENCE_S:
+            before = feeder.durable
+            patience.progress()
+        if patience.over:
             raise Trouble(f"the broker has only {feeder.durable} of {len(feeder.ops)} records")
         await asyncio.sleep(0.1)
 
