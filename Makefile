@@ -10,7 +10,7 @@ N ?= 100
 UPLOADS ?= 500
 SEED ?=
 
-.PHONY: help install deps dev demo test chaos lint fmt bench lock docs clean
+.PHONY: help install deps dev demo test chaos fuzz lint fmt bench lock docs clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -50,6 +50,9 @@ test: install dev ## the whole suite, a real Kafka included
 chaos: install dev ## kill everything N times, and check that nobody can tell (UPLOADS=500 SEED= OUT=)
 	@$(BIN)/python -m tests.fixtures.minio
 	@$(BIN)/python -m tests.chaos --kills $(N) --uploads $(UPLOADS) $(if $(SEED),--seed $(SEED)) $(if $(filter-out file,$(origin OUT)),--out "$(OUT)")
+
+fuzz: deps dev ## ten thousand hostile cases for each decoder (the nightly form)
+	@WEFT_FUZZ_PROFILE=weft-fuzz-nightly $(BIN)/python -m pytest -q --timeout 3600 tests/property/test_decode_hostile.py $(PYTEST_ARGS)
 
 lint: deps dev ## ruff, mypy --strict, the direction of imports, generated documents
 	@$(BIN)/ruff check .
