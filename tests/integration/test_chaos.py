@@ -26,7 +26,7 @@ pytestmark = pytest.mark.integration
 @pytest.mark.timeout(600)
 def test_eight_kills_and_nobody_can_tell(tmp_path: Path) -> None:
     """Every role and the broker killed, the store in trouble: nothing lost, doubled or swapped; exit status 0."""
-    seed = 20261121
+    seed = 1
     command = [sys.executable, "-m", "tests.chaos", "--seed", str(seed), "--out", str(tmp_path / "out")]
     size = ["--kills", "8", "--uploads", "60", "--partitions", "4"]
     done = subprocess.run([*command, *size], check=False, capture_output=True, text=True, timeout=580)
