@@ -51,6 +51,10 @@ class PlainConsumer:
             # There is no public way to ask again.
             answered = await self._consumer._client.force_metadata_update()  # noqa: SLF001
             found = self._consumer.partitions_for_topic(topic)
+            if answered and not found:
+                # Once something is assigned, the consumer knows the topics of its assignment only.
+                everything = await self._consumer._client.fetch_all_metadata()  # noqa: SLF001
+                found = everything.partitions_for_topic(topic)
             if found:
                 return sorted(found)
             if answered and attempt:

@@ -191,7 +191,7 @@ class Compose:
         if not edit.text and image is None and reference.vector is None:
             # "not black" alone: everything else is refused, and nothing is asked for.
             raise codecs.BadQuery(
-                "says only what is not wanted", code="empty_query", query_id=asked.query.query_id, field="text"
+                "says nothing of what is wanted", code="empty_query", query_id=asked.query.query_id, field="text"
             )
         captions = fusion.captions_for(facets, edit) if facets else None
         texts: tuple[Ready, ...]
