@@ -68,6 +68,7 @@ def train(recipe: Path, run: Path, data: Path, minutes: float | None = None) -> 
     config: Config = yaml.safe_load(recipe.read_text())
     device = "cuda:0" if torch.cuda.is_available() else "cpu"
     torch.set_num_threads(config["threads"])
+    torch.set_flush_denormal(True)  # squares of vanishing gradients would slow every step down more and more
     run.mkdir(parents=True, exist_ok=True)
     photos = load_street(data / "street", longest_side=config["longest_side"], modulus=config["held_out_modulus"])
     held_out = load_held_out(data / "street", modulus=config["held_out_modulus"])
