@@ -128,6 +128,12 @@ def fetch(store: ObjectStore, wanted: ObjectRef) -> bytes:
     return data
 
 
+# Prepared here, once: msgspec 0.22 crashes the process (null pointer) when several threads are the first to decode a type,
+# and the shards of a worker are taken over in a thread each.
+_MANIFEST = msgspec.json.Decoder(Manifest)
+_CURRENT = msgspec.json.Decoder(Current)
+
+
 def encode(record: Manifest | Current) -> bytes:
     pretty: bytes = msgspec.json.format(msgspec.json.encode(record), indent=1)
     return pretty
@@ -136,7 +142,7 @@ def encode(record: Manifest | Current) -> bytes:
 def decode_manifest(key: str, data: bytes) -> Manifest:
     """Raises `Damaged` for anything but a manifest of this format."""
     try:
-        manifest = msgspec.json.decode(data, type=Manifest)
+        manifest = _MANIFEST.decode(data)
     except msgspec.MsgspecError as error:
         raise Damaged(f"{key}: no manifest: {error}") from error
     if manifest.format != FORMAT:
@@ -147,6 +153,6 @@ def decode_manifest(key: str, data: bytes) -> Manifest:
 def decode_current(key: str, data: bytes) -> Current:
     """Raises `Damaged` for anything but a `Current`."""
     try:
-        return msgspec.json.decode(data, type=Current)
+        return _CURRENT.decode(data)
     except msgspec.MsgspecError as error:
         raise Damaged(f"{key}: unreadable: {error}") from error

@@ -36,6 +36,11 @@ class Tombstones(msgspec.Struct, frozen=True):
     deletes: dict[str, int]
 
 
+# Prepared once, before any thread decodes: see `index_sync.manifest`.
+_HEADER = msgspec.msgpack.Decoder(_Header)
+_TOMBSTONES = msgspec.msgpack.Decoder(Tombstones)
+
+
 def encode_part(segment: Segment, start: int, stop: int) -> bytes:
     """Products `start` to `stop` (ordinals) of a segment, dead ones included."""
     columns = segment.columns
@@ -58,7 +63,7 @@ def _decode_part(key: str, data: bytes) -> tuple[_Header, Half]:
         if data[: len(_MAGIC)] != _MAGIC:
             raise ValueError("not a segment part")
         body = _PREFIX + int.from_bytes(data[len(_MAGIC) : _PREFIX], "little")
-        header = msgspec.msgpack.decode(data[_PREFIX:body], type=_Header)
+        header = _HEADER.decode(data[_PREFIX:body])
         vectors = np.frombuffer(data, dtype="<f2", offset=body).reshape(header.rows, header.dimension)
     except (ValueError, msgspec.MsgspecError) as error:
         raise Damaged(f"{key}: {error}") from error
@@ -104,7 +109,7 @@ def decode_tombstones(
 ) -> tuple[list[NDArray[np.bool_]], dict[str, int]]:
     """Live rows of each segment, and the deletes. Raises `Damaged` where they do not fit the segments."""
     try:
-        tombstones = msgspec.msgpack.decode(data, type=Tombstones)
+        tombstones = _TOMBSTONES.decode(data)
         masks = [
             np.unpackbits(np.frombuffer(packed, dtype=np.uint8), count=segment.rows).astype(np.bool_)
             for packed, segment in zip(tombstones.alive, segments, strict=True)
