@@ -36,6 +36,13 @@ OUTSIDE = 0.03
 COVERED = 0.5
 """What is left of the prior where a smaller garment lies on top (a bag before a dress)."""
 SKIN_WEIGHT = 0.4
+STUDIO_TOLERANCE = 2.0
+"""CIELAB distance within which a pixel is of the wall's colour."""
+STUDIO_BORDER = 0.5
+"""Share of the border that must be of one colour for it to be a wall."""
+STUDIO_LEAST = 0.08
+"""Share of the box that must be left without the wall."""
+STUDIO_PRIOR = 0.003
 SKIN_LOW, SKIN_HIGH = (61, 139, 81), (255, 174, 124)
 """Y, Cr and Cb of skin: the ranges of Chai and Ngan (1999), a little narrower, and not in deep shadow."""
 
@@ -78,12 +85,35 @@ def garment_pixels(pixels: Pixels, box: Box, category: str = "", others: Sequenc
     cells = cells_of(lab)
     prior = _spread(_without(_prior(category), box, others), inner, lab.shape[:2])
     inside = prior > OUTSIDE
-    weights = _posterior(cells, prior) * inside
+    seen = _not_studio(lab, inside)
+    weights = _posterior(cells, np.where(seen, prior, STUDIO_PRIOR), seen) * (inside & seen)
     skin = _skin(small)
     # A skin-coloured *majority* is a beige or tan garment; a minority is arms, legs and faces.
     if weights[skin].sum() < 0.5 * weights.sum():
         weights[skin] *= SKIN_WEIGHT
     return GarmentPixels(lab, cells, weights, inside)
+
+
+def _not_studio(lab: Lab, inside: Mask) -> Mask:
+    """False where the plain wall of a studio shows: what is of the border's colour, and joined to the border.
+
+    Joined, because a white shirt before a white wall is of its colour too; and it is left out of both histograms, or
+    that shirt's white would be taken for wall wherever it lies. All True where the border is not plain, or where
+    hardly anything would be left.
+    """
+    everything = np.ones(inside.shape, np.bool_)
+    if min(inside.shape) < 8:
+        return everything
+    ring = np.concatenate([lab[0], lab[-1], lab[1:-1, 0], lab[1:-1, -1]])
+    wall = np.median(ring, axis=0)
+    if (((ring - wall) ** 2).sum(axis=1) < STUDIO_TOLERANCE**2).mean() < STUDIO_BORDER:
+        return everything
+    # One pixel more on each side is of the wall's colour, so that the flood reaches every stretch of the border.
+    alike = np.pad((((lab - wall) ** 2).sum(axis=2) < STUDIO_TOLERANCE**2).astype(np.uint8), 1, constant_values=1)
+    cv2.floodFill(alike, None, (0, 0), 2)
+    # The rim of a garment is half wall.
+    seen = np.asarray(cv2.dilate((alike == 2).astype(np.uint8), np.ones((3, 3), np.uint8)))[1:-1, 1:-1] == 0
+    return seen if (inside & seen).sum() >= STUDIO_LEAST * inside.sum() else everything
 
 
 def background_of(pixels: Pixels, box: Box) -> Lab | None:
@@ -149,16 +179,18 @@ def _spread(prior: Weights, inner: Box, shape: tuple[int, int]) -> Weights:
     return np.where(inside, np.clip(prior, 2 * OUTSIDE, 0.97)[rows][:, columns], OUTSIDE)
 
 
-def _posterior(cells: Cells, prior: Weights) -> Weights:
-    """P(garment | colour, place), after `ROUNDS` of re-estimating both histograms."""
-    total = _smooth(np.bincount(cells.ravel(), minlength=CELLS).astype(np.float64))
+def _posterior(cells: Cells, prior: Weights, seen: Mask) -> Weights:
+    """P(garment | colour, place), after `ROUNDS` of re-estimating both histograms over the pixels `seen`."""
+    numbers, counted = cells.ravel(), seen.ravel().astype(np.float64)
+    total = _smooth(np.asarray(np.bincount(numbers, counted, CELLS), dtype=np.float64))
     pixels = float(total.sum())
     weights, against = prior, 1 - prior
     for _ in range(ROUNDS):
-        own = _smooth(np.asarray(np.bincount(cells.ravel(), weights.ravel(), CELLS), dtype=np.float64))
+        own = _smooth(np.asarray(np.bincount(numbers, weights.ravel() * counted, CELLS), dtype=np.float64))
         mass = float(own.sum())
-        rest = total - own  # smoothing is linear: no second histogram is needed
-        ratio = (own / mass + 1e-5) / (rest / max(pixels - mass, 1e-9) + 1e-5)
+        # Smoothing is linear, so no second histogram is needed; rounding may leave a hair below zero.
+        rest = np.maximum(total - own, 0)
+        ratio = (own / max(mass, 1e-9) + 1e-5) / (rest / max(pixels - mass, 1e-9) + 1e-5)
         odds = prior * ratio[cells]
         weights = odds / (odds + against)
         weights = 0.5 * (weights + np.asarray(cv2.blur(weights, (3, 3)), dtype=np.float64))

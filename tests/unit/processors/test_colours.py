@@ -189,3 +189,21 @@ def test_names_agree_with_true_masks_on_street_photos() -> None:
         agreed += dominant_colours(pixels, box_f, category)[0].name == truth[0].name
     assert len(chosen) > 40
     assert agreed / len(chosen) >= 0.66
+
+
+def test_a_studio_wall_is_not_the_garment_even_without_a_margin() -> None:
+    """Where nothing was found the box is the whole photo: its plain border is what stands behind."""
+    picture = scene((255, 255, 255), rgb("brown"), noise=0.0)
+    photo = np.full((340, 320, 3), 255, np.uint8)
+    photo[60:280, 60:260] = picture
+    found = dominant_colours(photo, (0.0, 0.0, 320.0, 340.0), "shoe")
+    assert [colour.name for colour in found] == ["brown"]
+
+
+def test_a_white_garment_before_a_white_wall_keeps_its_white() -> None:
+    """What is of the wall's colour but not joined to it is the garment's: white stripes within an outline."""
+    picture = scene((255, 255, 255), rgb("navy"), noise=0.0)
+    for top in range(60, 160, 24):
+        picture[top : top + 14, 60:140] = 255
+    found = dominant_colours(picture, BOX, "shirt")
+    assert {colour.name for colour in found} == {"navy", "white"}
