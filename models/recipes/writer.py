@@ -114,19 +114,7 @@ def read_recipe(recipe: Path) -> Config:
         config = yaml.safe_load(recipe.read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise Fatal(f"{recipe}: no recipe can be read from it ({error})") from error
-    fields = (
-        "seed",
-        "steps",
-        "minutes",
-        "batch",
-        "bucket",
-        "rank",
-        "alpha",
-        "modules",
-        "rate",
-        "licence",
-        "provenance",
-    )
+    fields = ("seed", "steps", "batch", "bucket", "rank", "alpha", "modules", "rate", "licence", "provenance")
     missing = [name for name in fields if not isinstance(config, dict) or name not in config]
     if missing:
         raise Fatal(f"{recipe}: a writer's recipe needs {', '.join(missing)}")
