@@ -85,8 +85,10 @@ def dlq_show(
     if letter.done is not None:
         parts.append(("done", f"{letter.done.resolution} at {letter.done.at} {letter.done.place}"))
     parts += [(f"header {name}", value) for name, value in found.headers.items()]
-    out.print(rows_table(("", ""), parts))
-    sys.stdout.write(printable(msgspec.json.format(msgspec.json.encode(found.value)).decode()) + "\n")
+    # No table: an address that is broken over two lines cannot be copied.
+    lines = [f"{name}: {printable(str(value))}" for name, value in parts]
+    lines.append(printable(msgspec.json.format(msgspec.json.encode(found.value)).decode()))
+    sys.stdout.write("\n".join(lines) + "\n")
     say(f"what to do: {found.advice}")
 
 
