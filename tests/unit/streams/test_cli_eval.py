@@ -1,0 +1,158 @@
+"""`weft eval` and `weft train` as scripts call them: one JSON document, pictures, sentences and exit codes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from streams.cli import main
+from streams.cli.exits import Exit
+from tests.fixtures import tiny_llama
+
+
+@pytest.fixture
+def weft(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Runs one command in this process on the fake models; gives (exit code, stdout, stderr)."""
+    monkeypatch.setenv("WEFT_PROFILE", "fake")
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["weft", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out, printed.err
+
+    return run
+
+
+COLOURS = {"red": (47, 32, 200), "blue": (176, 92, 42)}
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    """Upright rectangles (which the fake detector calls dress or the like) in two colours, with all four tables."""
+    (tmp_path / "photos").mkdir()
+    rows, boxes = [], []
+    for n in range(8):
+        name = ("red", "blue")[n % 2]
+        pixels = np.full((96, 64, 3), 240, np.uint8)
+        pixels[16 : 70 + n, 16:48] = COLOURS[name]
+        cv2.imwrite(str(tmp_path / "photos" / f"{n}.png"), pixels)
+        gender = {"red": "Women", "blue": "Men"}[name]
+        facts = {"baseColour": name.title(), "gender": gender, "brandName": f"b{8 + n // 2}", "articleType": "Dresses"}
+        rows.append({"id": n, **facts, "articleAttributes": {"Fabric": "Cotton"}})
+        boxes.append({"image_id": n, "category_id": 9, "bbox": [16, 16, 32, 54 + n]})
+    (tmp_path / "labels.csv").write_text("image,label\n" + "".join(f"{n},{('red', 'blue')[n % 2]}\n" for n in range(8)))
+    (tmp_path / "products.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    images = [{"id": n, "file_name": f"{n}.png"} for n in range(8)]
+    categories = [{"id": 9, "name": "dress"}, {"id": 4, "name": "umbrella"}]
+    (tmp_path / "boxes.json").write_text(json.dumps({"images": images, "annotations": boxes, "categories": categories}))
+    return tmp_path
+
+
+def test_eval_detector(weft: Any, shop: Path) -> None:
+    """The promised keys, three pictures, and a picture that is gone is named, by exit code too."""
+    ask = ("eval", "detector", "--images", shop / "photos", "--coco", shop / "boxes.json", "--json")
+    code, out, err = weft(*ask, "--out", shop / "out")
+    found = json.loads(out)
+    assert code == Exit.OK, err
+    assert {"map50", "map50_95", "per_class", "images"} <= set(found)
+    assert (found["images"], set(found["per_class"])) == (8, {"dress"})
+    assert "umbrella" in err
+    assert (shop / "out" / "detector-curves.png").stat().st_size > 10_000
+    (shop / "photos" / "3.png").unlink()
+    code, out, err = weft(*ask)
+    assert (code, json.loads(out)["missing"], json.loads(out)["images"]) == (Exit.REJECTED, ["3.png"], 7)
+    assert "3.png" in err
+
+
+def test_eval_encoder(weft: Any, shop: Path) -> None:
+    """Gallery and queries are the same photos: each finds another of its colour."""
+    labels = shop / "labels.csv"
+    code, out, _ = weft("eval", "encoder", "--gallery", labels, "--queries", labels, "--json", "--out", shop / "out")
+    found = json.loads(out)
+    assert code == Exit.OK
+    assert (found["r1"], found["queries"], found["gallery"]) == (1.0, 8, 8)
+    assert "knn10" in found
+    assert (shop / "out" / "encoder-confusion.png").is_file()
+    (shop / "bad.csv").write_text("image,klass\n1,red\n")
+    code, out, err = weft("eval", "encoder", "--gallery", shop / "bad.csv", "--queries", labels, "--json")
+    assert (code, out) == (Exit.REJECTED, "")
+    assert "bad.csv" in err
+    assert "'label'" in err
+
+
+def test_eval_colour_and_attributes(weft: Any, shop: Path) -> None:
+    """Red is red and blue is blue; the neighbours of other brands know who wears which."""
+    table = ("--products", shop / "products.jsonl", "--images", shop / "photos", "--json", "--out", shop / "out")
+    code, out, _ = weft("eval", "colour", *table)
+    assert code == Exit.OK
+    found = json.loads(out)
+    assert (found["top1"], found["top2"], found["items"]) == (1.0, 1.0, 8)
+    code, out, err = weft("eval", "attributes", *table)
+    assert code == Exit.OK, err
+    found = json.loads(out)
+    assert found["queries"] + found["gallery"] == 8
+    assert {"accuracy", "unknown", "ece"} <= set(found["gender"])
+    names = {path.name for path in (shop / "out").iterdir()}
+    assert {"colour-confusion.png", "attributes-reliability.png", "attributes-confusion.png"} <= names
+
+
+def test_eval_writer(weft: Any, tmp_path: Path) -> None:
+    """The fake writer is the grammar: it covers what the pack holds and needs no rule-based writer."""
+    code, out, err = weft("eval", "writer", "--packs", 12, "--json", "--out", tmp_path)
+    assert code == Exit.OK, err
+    found = json.loads(out)
+    assert {"coverage", "ungrounded_per_caption", "distinct2", "template_share", "captions"} <= set(found)
+    assert (found["captions"], found["template_share"]) == (12, 0.0)
+    assert (tmp_path / "writer-captions.md").read_text().count("---") == 12
+    code, _, err = weft("eval", "writer", "--packs", 2)
+    assert code == Exit.OK
+    code, _, err = weft("eval", "writer", "--packs", 2, "--profile", "nix")
+    assert (code, "nix" in err) == (Exit.USAGE, True)
+
+
+RECIPE = """
+{seed: 5, steps: 4, batch: 2, bucket: 2, rank: 4, alpha: 8, modules: [q_proj, v_proj], rate: 0.01, save_every: 2,
+device: cpu, licence: Apache-2.0, provenance: a test}
+"""
+
+
+def test_train_writer_goes_on_where_it_stopped(weft: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two steps of a tiny model, then two more: counted on, none done twice; the same seed begins with the same loss."""
+    monkeypatch.setenv("WEFT_MODEL_CACHE", str(tmp_path / "cache"))
+    base = tmp_path / "cache" / "smollm2-135m-instruct"
+    base.mkdir(parents=True)
+    tiny_llama.build(base)
+    whole, half = tmp_path / "whole.yaml", tmp_path / "half.yaml"
+    whole.write_text(RECIPE)
+    half.write_text(RECIPE.replace("steps: 4", "steps: 2"))
+    train = ("train", "writer", "--json", "--data", tmp_path)
+    code, out, err = weft(*train, "--recipe", whole, "--run", tmp_path / "a")
+    assert code == Exit.OK, err
+    done = json.loads(out)
+    assert (done["steps"], done["images"], done["resumed_at"]) == (4, 8, 0)
+    assert (tmp_path / "a" / "loss.png").stat().st_size > 5_000
+    weft(*train, "--recipe", half, "--run", tmp_path / "b")
+    _, out, _ = weft(*train, "--recipe", whole, "--run", tmp_path / "b")
+    again = json.loads(out)
+    assert (again["steps"], again["resumed_at"]) == (4, 2)
+    runs = [(tmp_path / name / "progress.jsonl").read_text().splitlines() for name in ("a", "b")]
+    one_call, two_calls = ([json.loads(line) for line in lines] for lines in runs)
+    assert [line["step"] for line in two_calls] == [1, 2, 3, 4]
+    assert two_calls[0]["loss"] == one_call[0]["loss"]
+    assert again["bytes"] == done["bytes"]
+
+
+def test_train_says_what_is_wrong(weft: Any, tmp_path: Path) -> None:
+    code, _, err = weft("train", "writer", "--recipe", tmp_path / "nix.yaml", "--run", tmp_path / "run")
+    assert (code, "nix.yaml" in err) == (Exit.USAGE, True)
+    (tmp_path / "half.yaml").write_text("seed: 1\n")
+    code, _, err = weft("train", "writer", "--recipe", tmp_path / "half.yaml", "--run", tmp_path / "run")
+    assert (code, "half.yaml" in err, "steps" in err) == (Exit.FAILED, True, True)
