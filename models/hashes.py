@@ -19,6 +19,7 @@ MANIFEST = "manifest.json"
 MARKER = "weft-artefact.json"
 RESTORE_SHIPPED = "restore it from the repository (`git checkout models/starter`)"
 RESTORE_BASE = "run `weft models pull starter`"
+RESTORE_FULL = "run `weft models pull full`"
 
 
 class Shipped(msgspec.Struct, frozen=True):
@@ -93,6 +94,16 @@ def base_problems(folder: Path) -> list[Problem]:
     return _differences(folder, read_marker(folder).files, RESTORE_BASE)
 
 
+def full_problems(folder: Path) -> list[Problem]:
+    """Compare a folder of the profile `full` with its marker, both ways: a file that nobody listed is a problem too."""
+    marker_path = folder / MARKER
+    if not marker_path.is_file():
+        return [Problem(folder, f"missing: {RESTORE_FULL}")]
+    expected = read_marker(folder).files
+    stray = [path for path in weight_files(folder) if path.relative_to(folder).as_posix() not in {*expected, MARKER}]
+    return _differences(folder, expected, RESTORE_FULL) + [Problem(path, f"not listed in {MARKER}") for path in stray]
+
+
 def check_weights(path: Path) -> str:
     """Refuse a weight file that is not listed beside it or whose bytes differ; call this before every load.
 
@@ -109,7 +120,8 @@ def check_weights(path: Path) -> str:
         raise Fatal(f"{path} is missing: {RESTORE_BASE}")
     for folder in path.parents:
         if (folder / MARKER).is_file():
-            expected, advice = read_marker(folder).files, RESTORE_BASE
+            marker = read_marker(folder)
+            expected, advice = marker.files, _restore(marker)
         elif (folder / MANIFEST).is_file():
             files = _manifest(folder / MANIFEST).files
             expected, advice = {name: shipped.sha256 for name, shipped in files.items()}, RESTORE_SHIPPED
@@ -148,6 +160,27 @@ def read_marker(folder: Path) -> Marker:
         return msgspec.json.decode((folder / MARKER).read_bytes(), type=Marker)
     except msgspec.DecodeError as error:
         raise Fatal(f"{folder / MARKER} is damaged ({error}): {RESTORE_BASE}") from error
+
+
+def list_folder(folder: Path, artefact: str) -> Marker:
+    """Write the marker of a folder of one's own weights: every file in it, with its hash. See docs/models/full.md.
+
+    Raises:
+        Fatal: the folder holds a pickle (`.bin`, `.pt`, `.pth`, `.ckpt`, `.pkl`), or no file at all.
+    """
+    paths = [path for path in weight_files(folder) if path.name != MARKER]
+    pickles = [path for path in paths if path.suffix in {".bin", ".pt", ".pth", ".ckpt", ".pkl"}]
+    if pickles or not paths:
+        raise Fatal(f"{pickles[0]} may be a pickle: Weft loads safetensors" if pickles else f"{folder} is empty")
+    files = {path.relative_to(folder).as_posix(): sha256_of(path) for path in paths}
+    marker = Marker(artefact, f"folder {folder.name}", "", "hub/own", files)
+    (folder / MARKER).write_bytes(msgspec.json.format(msgspec.json.encode(marker), indent=1))
+    return marker
+
+
+def _restore(marker: Marker) -> str:
+    """Which profile a base belongs to is told by how it came."""
+    return RESTORE_FULL if marker.conversion.startswith("hub") else RESTORE_BASE
 
 
 def _manifest(path: Path) -> Manifest:

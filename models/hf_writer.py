@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -61,6 +61,7 @@ class HfWriter:
         self._max_new_tokens = max_new_tokens
         self._temperature = temperature
         self._end = _end_of_turn(tokenizer)
+        self._system_role = _takes_system_role(tokenizer)
         settings = f"{max_new_tokens} {temperature} {REPEATED_RUN} {SeededSampling.VERSION}"
         self._fingerprint = fingerprint("hf-writer", identity, settings, PROMPT_FINGERPRINT)
 
@@ -99,9 +100,9 @@ class HfWriter:
         if adapter is not None:
             identity.append(check_weights(adapter))
             merge_adapter(model, adapter)
-        model.to(device)  # before quantising: bitsandbytes quantises on the device of the weight
         if quantised:
-            quantise(model)
+            quantise(model, device)  # layer by layer, so that a GPU never holds the whole model in bf16
+        model.to(device)
         model.eval()
         tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True)
         identity.append("nf4" if quantised else "bf16")
@@ -120,9 +121,10 @@ class HfWriter:
 
     def prepare(self, item: WriterRequest, /) -> Prepared:
         """The prompt as ids, about 40 to 100 of them."""
-        text = self._tokenizer.apply_chat_template(
-            prompt(item.evidence, item.tone), add_generation_prompt=True, tokenize=False
-        )
+        messages = prompt(item.evidence, item.tone)
+        if not self._system_role:
+            messages = [{"role": "user", "content": "\n\n".join(message["content"] for message in messages)}]
+        text = self._tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
         return Prepared(tuple(self._tokenizer(text, add_special_tokens=False).input_ids), item.seed)
 
     def forward(self, batch: Sequence[Prepared], /) -> list[tuple[int, ...]]:
@@ -206,7 +208,7 @@ def merge_adapter(model: Any, path: Path) -> None:
             layer.weight.copy_(layer.weight.float() + change)
 
 
-def quantise(model: Any) -> None:
+def quantise(model: Any, device: str = "cpu") -> None:
     """Replace every linear layer but the head by bitsandbytes NF4 (blocks of 64, double quantisation, bf16 compute).
 
     Done here and not by `from_pretrained`, because the adapter is merged first.
@@ -224,7 +226,7 @@ def quantise(model: Any) -> None:
         )
         four.bias = layer.bias
         parent, _, last = name.rpartition(".")
-        setattr(model.get_submodule(parent), last, four.to(layer.weight.device))
+        setattr(model.get_submodule(parent), last, four.to(device))
 
 
 def _linear_layers(model: Any) -> dict[str, Any]:
@@ -234,8 +236,29 @@ def _linear_layers(model: Any) -> dict[str, Any]:
 
 
 def _end_of_turn(tokenizer: Any) -> int:
-    found = tokenizer.convert_tokens_to_ids(END_OF_TURN)
-    return int(cast("int", found if isinstance(found, int) else tokenizer.eos_token_id))
+    """ChatML's end of turn where the vocabulary has it; else what the tokenizer ends with, as other templates do."""
+    if END_OF_TURN in tokenizer.get_vocab():
+        return int(tokenizer.convert_tokens_to_ids(END_OF_TURN))
+    if tokenizer.eos_token_id is None:
+        raise Fatal(f"{tokenizer.name_or_path}: its tokenizer knows no end of a turn")
+    return int(tokenizer.eos_token_id)
+
+
+def _takes_system_role(tokenizer: Any) -> bool:
+    """Some templates (Gemma's) refuse a system message: there it goes before the user's.
+
+    Raises:
+        Fatal: there is no chat template at all, so this is no instruct model.
+    """
+    if not tokenizer.chat_template:
+        raise Fatal(f"{tokenizer.name_or_path}: its tokenizer has no chat template; the writer needs an instruct model")
+    from jinja2.exceptions import TemplateError
+
+    try:
+        tokenizer.apply_chat_template(prompt(_EXAMPLE.evidence, _EXAMPLE.tone), tokenize=False)
+    except TemplateError:
+        return False
+    return True
 
 
 _EXAMPLE = WriterRequest(

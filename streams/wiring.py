@@ -17,7 +17,6 @@ from infra.settings import Settings
 from infra.store import ObjectStore
 from infra.stores import open_store
 from models.guard import Observe
-from processors.attributes import Calibration
 from processors.decode import DecodeLimits
 from processors.errors import Poison
 from streams import codecs, topics
@@ -43,7 +42,7 @@ from streams.roles.enrich import SERVING_SIDE, Enrich, memo_fingerprint
 from streams.roles.index import IndexConfig, IndexRole
 from streams.roles.neighbours import Neighbourhood
 from streams.roles.outcome import publisher
-from streams.wiring_models import Models
+from streams.wiring_models import Models, calibrations
 
 CAPTION_WAIT_S = 0.25
 """A language model's batch takes seconds: a quarter of one more for a fuller batch is well spent."""
@@ -124,11 +123,13 @@ async def run_caption(parts: Parts, ready: Ready) -> None:
     """`catalog.items` → `catalog.captions`."""
     writer = await asyncio.to_thread(lambda: parts.models.writer)
     neighbourhood = Neighbourhood()
+    votes = await asyncio.to_thread(calibrations, parts.settings)
     role = Captioner(
         writer=writer,
         neighbourhood=neighbourhood,
-        memo=Memo(parts.store, "caption", writer.fingerprint),
-        calibration=Calibration(k=parts.settings.neighbours),
+        # Other votes make other evidence, and other captions.
+        memo=Memo(parts.store, "caption", f"{writer.fingerprint} {votes}"),
+        calibration=votes,
         batch_items=parts.settings.batch_items,
         batch_wait_s=CAPTION_WAIT_S,
     )

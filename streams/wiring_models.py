@@ -10,7 +10,8 @@ from typing import Protocol
 from infra.settings import Settings
 from models.guard import Guarded, GuardedImageEncoder, GuardedTextEncoder, GuardedWriter, Observe
 from models.ports import Detector, ImageEncoder, TextEncoder, Writer
-from models.profiles import STARTER, StarterPaths, resolve
+from models.profiles import FULL, STARTER, FullPaths, StarterPaths, resolve, resolve_full, shipped_path
+from processors.attributes import Calibration, Calibrations
 from processors.errors import Fatal
 
 
@@ -51,14 +52,8 @@ class StarterLoader:
     """The weights of the repository, on bases of the package index."""
 
     def __init__(self, settings: Settings) -> None:
-        from models.device import choose, use_threads
-
-        # Read by libraries at their import: nothing may be fetched behind the user's back.
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")
-        os.environ.setdefault("YOLO_AUTOINSTALL", "false")
         self._paths: StarterPaths = resolve(STARTER, settings.model_cache)
-        self._device = choose(settings.device)
-        use_threads(settings.threads)
+        self._device = _device(settings)
 
     def detector(self) -> Detector:
         from models.yolo_detector import YoloDetector
@@ -81,6 +76,51 @@ class StarterLoader:
         return HfWriter.load(self._paths.writer_base, self._paths.writer_adapter, device=self._device)
 
 
+class FullLoader:
+    """Published weights in the model cache: fetched by `weft models pull full`, and never by this."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._paths: FullPaths = resolve_full(settings.model_cache)
+        self._device = _device(settings)
+
+    def detector(self) -> Detector:
+        from models.yolo_detector import YoloDetector
+
+        return YoloDetector.load(self._paths.detector, device=self._device)
+
+    def image_encoder(self) -> ImageEncoder:
+        from models.full_encoder import OpenClipImageEncoder
+
+        return OpenClipImageEncoder.load(self._paths.encoder, device=self._device)
+
+    def text_encoder(self) -> TextEncoder:
+        from models.full_encoder import OpenClipTextEncoder
+
+        return OpenClipTextEncoder.load(self._paths.encoder, device=self._device)
+
+    def writer(self) -> Writer:
+        from models.hf_writer import HfWriter
+
+        return HfWriter.load(self._paths.writer, None, device=self._device)
+
+
+def calibrations(settings: Settings) -> Calibrations:
+    """How neighbours' votes are counted: as fitted for the starter's encoder, else with `WEFT_NEIGHBOURS` and defaults."""
+    from models.calibration import FILE, load
+
+    return load(shipped_path(FILE), Calibration(k=settings.neighbours))
+
+
+def _device(settings: Settings) -> str:
+    """Choose the device; and forbid every library, before its import, to fetch anything behind the user's back."""
+    from models.device import choose, use_threads
+
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("YOLO_AUTOINSTALL", "false")
+    use_threads(settings.threads)
+    return choose(settings.device)
+
+
 class Models:
     """Each model is loaded when a role first asks for it, so that a process holds only what its roles need."""
 
@@ -93,7 +133,9 @@ class Models:
             return FakeLoader()
         if self._settings.profile == STARTER.name:
             return StarterLoader(self._settings)
-        raise Fatal(f"WEFT_PROFILE: nothing loads {self._settings.profile!r} yet; say starter (see docs/limits.md)")
+        if self._settings.profile == FULL.name:
+            return FullLoader(self._settings)
+        raise Fatal(f"WEFT_PROFILE is {self._settings.profile!r}: say starter or full")
 
     @cached_property
     def detector(self) -> Detector:

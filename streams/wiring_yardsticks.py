@@ -6,10 +6,10 @@ from infra.settings import Settings
 from models.guard import Guarded, GuardedWriter, ignore
 from models.ports import Detector
 from models.profiles import PROFILES, STARTER, Artefact, resolve, shipped_path
-from processors.attributes import Calibration
+from processors.attributes import Calibration, Calibrations
 from processors.errors import Fatal
 from processors.values import Detection, Pixels
-from streams.wiring_models import Models
+from streams.wiring_models import Models, calibrations
 
 UNSURE = 0.001
 """The integral of average precision wants every detection, however unsure."""
@@ -41,9 +41,10 @@ def unsure_detector(settings: Settings) -> Guarded[Pixels, tuple[Detection, ...]
     return Guarded(detector, name="detector")
 
 
-def calibration_of(settings: Settings) -> Calibration:
-    """How the role `caption` counts votes (`streams.wiring`)."""
-    return Calibration(k=settings.neighbours)
+def calibration_of(settings: Settings, encoder: str) -> Calibration | Calibrations:
+    """How the role `caption` counts votes on vectors of `encoder` (`streams.wiring`)."""
+    found = calibrations(settings)
+    return found if found.fits(encoder) else found.default
 
 
 def base_writer(settings: Settings) -> GuardedWriter:

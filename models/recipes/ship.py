@@ -15,6 +15,7 @@ from models.profiles import STARTER, STARTER_FOLDER
 from processors.errors import Fatal
 
 RECIPES = {
+    "attributes": "models/recipes/attributes.py",
     "detector": "models/recipes/detector.py",
     "encoder": "models/recipes/encoder.py",
     "writer": "models/recipes/writer.py",
@@ -24,6 +25,7 @@ RECIPES = {
 def manifest(folder: Path) -> Manifest:
     """Describe every weight file below `folder`. Raises `Fatal` for a file that belongs to no artefact of the starter."""
     licences = {artefact.name: artefact.licence for artefact in STARTER.artefacts}
+    licences["attributes"] = "AGPL-3.0-or-later"  # six numbers, no weights: not an artefact of the profile
     files = {}
     for path in weight_files(folder):
         name = path.relative_to(folder).as_posix()

@@ -19,7 +19,7 @@ from models.yardsticks.intervals import Interval, of_mean
 from models.yardsticks.photos import Photos, Refused, Tick, in_batches, load_all, quietly
 from models.yardsticks.seen import TYPES, look
 from processors import crops
-from processors.attributes import Calibration, normalised, vote
+from processors.attributes import Calibration, Calibrations, normalised, vote
 from processors.errors import Poison
 from processors.values import Detection, Pixels, Vector
 from processors.vocabulary import clean
@@ -228,7 +228,7 @@ def _bins(voted: Sequence[Vote]) -> list[Bin]:
 
 
 def report(
-    embedded: Embedded, calibration: Calibration, without_photo: int, refused: Sequence[Refused]
+    embedded: Embedded, calibration: Calibration | Calibrations, without_photo: int, refused: Sequence[Refused]
 ) -> AttributesReport:
     """Vote on every facet and count."""
     asks = [held_out(product.brand) for product in embedded.products]
@@ -236,7 +236,7 @@ def report(
     for facet in FACETS:
         taught = Counter(p.labels[facet] for p in embedded.products if facet in p.labels and not held_out(p.brand))
         commonest = taught.most_common(1)[0][0] if taught else ""
-        facets[facet] = facet_report(votes(embedded, facet, calibration), commonest)
+        facets[facet] = facet_report(votes(embedded, facet, calibration.of(facet)), commonest)
     brands = {product.brand for product in embedded.products}
     return AttributesReport(
         fabric=facets["fabric"],

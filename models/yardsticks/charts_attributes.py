@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,13 @@ UNKNOWN = "unknown"
 MOST_VALUES = 10
 
 
-def draw(found: AttributesReport, theta: float, out: Path) -> list[Path]:
-    """Write two PNGs; `theta` is the confidence below which nothing is stated."""
+def draw(found: AttributesReport, theta: Callable[[str], float], out: Path) -> list[Path]:
+    """Write two PNGs; `theta` gives, for each facet, the confidence below which nothing is stated."""
     facets = [(facet, report) for facet in FACETS if (report := getattr(found, facet)) is not None]
 
     def reliability(figure: Any) -> None:
         for axes, (facet, report) in zip(figure.subplots(1, len(facets), squeeze=False)[0], facets, strict=True):
-            _reliability(axes, facet, report, theta)
+            _reliability(axes, facet, report, theta(facet))
 
     def confusion(figure: Any) -> None:
         for axes, (facet, report) in zip(figure.subplots(1, len(facets), squeeze=False)[0], facets, strict=True):

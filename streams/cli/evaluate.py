@@ -225,14 +225,14 @@ def attributes(
     refused: list[Refused] = []
     with _progress("embedding", len(listed)) as tick:
         embedded = yardstick.embed(detector, encoder, photos, listed, refused, batch=chosen.batch_items, tick=tick)
-    calibration = calibration_of(chosen)
+    calibration = calibration_of(chosen, encoder.fingerprint)
     found = yardstick.report(embedded, calibration, lost, refused)
     if lost:
         say(f"{images} has no photo of {lost} of the products")
     if out_dir is not None:
         from models.yardsticks import charts_attributes
 
-        _drawn(charts_attributes.draw(found, calibration.theta, _folder(out_dir)))
+        _drawn(charts_attributes.draw(found, lambda facet: calibration.of(facet).theta, _folder(out_dir)))
     names = ("accuracy", "unknown", "ece", "forced_accuracy", "majority", "queries")
     both = [(facet, getattr(found, facet)) for facet in yardstick.FACETS if getattr(found, facet) is not None]
     rows = [(name, *(f"{getattr(report, name):.3f}" for _, report in both)) for name in names]

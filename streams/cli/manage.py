@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -47,6 +48,12 @@ def topics_list(as_json: AsJson = False, data_dir: DataDir = None) -> None:
 ProfileName = Annotated[str, typer.Argument(help="starter or full.")]
 
 
+Given = Annotated[
+    Path | None,
+    typer.Option("--from", help="Folder with sub-folders named after artefacts (see docs/models/full.md): no network."),
+]
+
+
 def _profile(name: str) -> profiles.Profile:
     for profile in (profiles.STARTER, profiles.FULL):
         if profile.name == name:
@@ -67,10 +74,10 @@ def models_list(as_json: AsJson = False) -> None:
 
 
 @models_app.command("pull")
-def models_pull(profile: ProfileName = "starter") -> None:
+def models_pull(profile: ProfileName = "starter", given: Given = None) -> None:
     """Fetch, check and convert the weights of a profile. Safe to interrupt and to repeat."""
     try:
-        profiles.pull(_profile(profile), settings().model_cache, progress=say)
+        profiles.pull(_profile(profile), settings().model_cache, progress=say, given=given)
     except Fatal as error:
         say(f"weft: {error}")
         raise typer.Exit(Exit.UNAVAILABLE) from None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import msgspec
@@ -76,9 +76,11 @@ class Captioner:
     writer: Writer
     neighbourhood: Neighbourhood
     memo: Memo
-    calibration: attributes.Calibration
+    calibration: attributes.Calibration | attributes.Calibrations
     batch_items: int
     batch_wait_s: float
+    uncalibrated: set[str] = field(default_factory=set)
+    """Encoders whose votes are counted by defaults: each is named once in the log."""
 
     def stages(self) -> tuple[Stage, ...]:
         """The role's story."""
@@ -118,12 +120,24 @@ class Captioner:
         open_facets = [facet for facet in VOTED if facet not in decided]
         if vector is None or not open_facets:
             return msgspec.structs.replace(garment, attributes=decided)
+        self._warn_of(item.encoder)
         found = self.neighbourhood.find(item.encoder, vector, self.calibration.k, item.product_id)
         for facet in open_facets:
-            vote = attributes.vote(found, facet, self.calibration)
+            vote = attributes.vote(found, facet, self.calibration.of(facet, item.encoder))
             if vote is not None:
                 decided[facet] = vote
         return msgspec.structs.replace(garment, attributes=decided)
+
+    def _warn_of(self, encoder: str) -> None:
+        """Say once that an encoder was never calibrated: its "unknown" and its confidences are only guesses."""
+        known = self.calibration
+        if isinstance(known, attributes.Calibrations) and not known.fits(encoder) and encoder not in self.uncalibrated:
+            self.uncalibrated.add(encoder)
+            log.warning(
+                "votes of neighbours are not calibrated for this encoder; defaults are used, see docs/models/attributes.md",
+                encoder=encoder,
+                calibrated=known.encoder or "none",
+            )
 
     def _style_examples(self, item: Item) -> tuple[StyleExample, ...]:
         vector = vector_of(item, "whole")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from models.bases import fetch_hub, fetch_wheel, locked
-from models.hashes import MARKER, read_marker
+from models.hashes import MARKER, check_weights, read_marker
 from models.profiles import FULL, PROFILES, STARTER, Artefact, Source, pull, resolve, shipped_path
 from processors.errors import Fatal
 
@@ -184,14 +184,16 @@ def test_every_artefact_says_whence_why_and_under_which_licence() -> None:
 
 
 def test_notice_names_every_base() -> None:
-    """Each wheel and each hub repository of the profiles is in NOTICE."""
+    """Each wheel and each hub repository of the profiles is in NOTICE; a repository is pinned by its revision."""
     notice = (Path(__file__).parents[3] / "NOTICE").read_text()
     for profile in PROFILES.values():
         for artefact in profile.artefacts:
             if artefact.kind == "wheel":
                 assert artefact.source.partition("==")[0] in notice
             if artefact.kind == "hub":
-                assert artefact.source.rpartition("/")[2].replace("marqo-f", "Marqo-F").lower() in notice.lower()
+                repository, _, revision = artefact.source.partition("@")
+                assert repository.rpartition("/")[2].lower() in notice.lower()
+                assert len(revision) == 40
 
 
 def test_an_adapter_kept_as_a_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,3 +202,30 @@ def test_an_adapter_kept_as_a_folder_is_found(tmp_path: Path, monkeypatch: pytes
     assert shipped_path("writer.safetensors") == tmp_path / "writer.safetensors"
     (tmp_path / "writer").mkdir()
     assert shipped_path("writer.safetensors") == tmp_path / "writer"
+
+
+def test_the_hub_is_asked_for_the_listed_files_of_one_revision_only(cache: Path) -> None:
+    """Never a pickle, never code, never whatever `main` holds today; a file that is not the pinned one is refused."""
+    asked: list[str] = []
+
+    def hub(source: str, target: Path) -> None:
+        asked.append(source)
+        target.mkdir()
+        for name in source.partition(":")[2].split(","):
+            (target / name).write_bytes(b"something else")
+
+    pinned = next(artefact for artefact in FULL.artefacts if artefact.name == "fashion-siglip")
+    with pytest.raises(Fatal, match=r"open_clip_model\.safetensors is not the pinned file"):
+        fetch_hub(pinned, cache, progress=lambda _: None, ask=hub)
+    assert not (cache / pinned.name).exists()
+    [request] = asked
+    assert request.startswith("Marqo/marqo-fashionSigLIP@")
+    assert not [name for name in request.split(":")[1].split(",") if name.endswith((".bin", ".pt", ".py"))]
+    loose = next(artefact for artefact in FULL.artefacts if artefact.name.startswith("qwen"))
+    fetch_hub(loose, cache, progress=lambda _: None, ask=hub)
+    said: list[str] = []
+    fetch_hub(loose, cache, progress=said.append, ask=hub)
+    assert said == [f"{loose.name}: already there"]
+    (cache / loose.name / "config.json").write_bytes(b"changed after the first pull")
+    with pytest.raises(Fatal, match=r"config\.json.*damaged.*weft models pull full"):
+        check_weights(cache / loose.name / "config.json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -11,7 +12,7 @@ import numpy as np
 from infra.memory_store import MemoryStore
 from models.fakes import FakeWriter
 from models.ports import WriterRequest
-from processors.attributes import Calibration
+from processors.attributes import Calibration, Calibrations
 from processors.values import Colour, Garment, Metadata
 from streams import topics
 from streams.codecs import encode
@@ -163,3 +164,21 @@ async def test_a_deleted_product_votes_no_more() -> None:
 async def test_a_null_is_a_deletion() -> None:
     """Of the caption, too."""
     assert await through(captioner(Scripted()), Message(topics.ITEMS, 0, 1, b"sku-1", None)) == Deleted("sku-1")
+
+
+async def test_votes_of_an_encoder_that_was_not_calibrated_follow_the_defaults() -> None:
+    """Another space: the fitted numbers are not used, and the log says so once."""
+    near = Neighbourhood()
+    for n in range(4):
+        near.apply(message(item(f"n{n}", angle=0.01 * n, fabric="linen"), n))
+    ours = captioner(FakeWriter(), near)
+    strict = Calibrations("sha256:other", {"fabric": Calibration(theta=1.0, min_votes=9)})
+    used = replace(ours, calibration=strict, uncalibrated=set())
+    for name in ("sku-1", "sku-2"):
+        read = await used.read(message(item(name)))
+        assert used.pack(read).request.evidence.garments[0].attributes["fabric"].value == "linen"  # type: ignore[arg-type]
+    assert used.uncalibrated == {"sha256:e"}
+    fitted = replace(ours, calibration=replace(strict, encoder="sha256:e"), uncalibrated=set())
+    read = await fitted.read(message(item("sku-1")))
+    assert "fabric" not in fitted.pack(read).request.evidence.garments[0].attributes  # type: ignore[arg-type]
+    assert fitted.uncalibrated == set()
