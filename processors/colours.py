@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from processors.garment_mask import GarmentPixels, garment_pixels
 from processors.lab import CELLS, Cells, Lab, cells_of, ciede2000, hex_of, lab_of_hex, to_lab
-from processors.palette import PALETTE
+from processors.palette import COMMON, PALETTE
 from processors.values import Box, Colour, Mask, Pixels
 
 CLUSTERS = 4
@@ -28,7 +28,7 @@ _MERGE = 12.0
 _ROUNDS = 8
 # Naming: see `names_of_labs`.
 _LIGHTNESS = 1.4
-_TINT, _TINT_WEIGHT = 5.0, 0.8
+_TINT, _TINT_WEIGHT = 4.0, 1.0
 
 
 class Group(NamedTuple):
@@ -47,11 +47,12 @@ def name_of(rgb: tuple[int, int, int]) -> str:
 def names_of_labs(labs: Lab) -> list[str]:
     """The palette's names nearest to CIELAB colours (n, 3).
 
-    Distance is CIEDE2000 with kL 1.4. A neutral name (black … white) is pushed away from tinted colours, by .8 for
-    each unit of chroma above 5: people call a washed-out blue "blue" long after it is nearer to grey.
+    Distance is CIEDE2000 with kL 1.4, less what `palette.COMMON` gives to everyday names. A neutral name (black …
+    white) is pushed away from tinted colours, by each unit of chroma above 4: people call a washed-out blue "blue" long
+    after it is nearer to grey.
     """
-    names, colours, neutral = _palette()
-    distance = ciede2000(colours, labs[:, None], lightness=_LIGHTNESS)
+    names, colours, neutral, common = _palette()
+    distance = ciede2000(colours, labs[:, None], lightness=_LIGHTNESS) - common
     tint = np.maximum(0.0, np.hypot(labs[:, 1], labs[:, 2]) - _TINT)
     return [names[nearest] for nearest in (distance + neutral * (_TINT_WEIGHT * tint)[:, None]).argmin(axis=1)]
 
@@ -84,10 +85,12 @@ def colours_of_mask(pixels: Pixels, mask: Mask) -> tuple[Colour, ...]:
 
 
 @cache
-def _palette() -> tuple[tuple[str, ...], Lab, NDArray[np.float64]]:
+def _palette() -> tuple[tuple[str, ...], Lab, NDArray[np.float64], NDArray[np.float64]]:
+    """Names, their swatches (n, 3), which of them are neutral (0 or 1), and what common use gives them."""
     names = tuple(name for name, _ in PALETTE)
     colours = np.stack([lab_of_hex(code) for _, code in PALETTE])
-    return names, colours, (np.hypot(colours[:, 1], colours[:, 2]) < 5).astype(np.float64)
+    neutral = (np.hypot(colours[:, 1], colours[:, 2]) < 5).astype(np.float64)
+    return names, colours, neutral, np.array([COMMON.get(name, 0.0) for name in names])
 
 
 def _voters(found: GarmentPixels) -> tuple[Lab, Cells, NDArray[np.float64]]:
