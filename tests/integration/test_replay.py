@@ -1,0 +1,167 @@
+"""Exactly the same again, on the real Kafka: a replay publishes the same bytes and asks no model; a new model thinks again."""
+
+import asyncio
+import io
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from PIL import Image
+
+from infra.settings import Settings
+from infra.stores import open_store
+from models.fakes import FakeDetector, FakeImageEncoder, FakeWriter
+from models.guard import ignore
+from streams import admin, topics
+from streams.client import Client, Reader
+from streams.client_options import client_options
+from streams.codecs import decode_item
+from streams.engine.message import Message
+from streams.engine.observer import NullObserver
+from streams.records import ImageRef, Upload
+from streams.wiring import RUN, open_parts
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+PRODUCTS = 12
+INPUT = {"enrich": topics.UPLOADS, "caption": topics.ITEMS}
+OUTPUT = {"enrich": topics.ITEMS, "caption": topics.CAPTIONS}
+
+
+class Counted:
+    """A model that counts what it is given."""
+
+    def __init__(self, name: str, model: Any, calls: Counter[str], **changed: Any) -> None:
+        self._name, self._model, self._calls, self._changed = name, model, calls, changed
+
+    def forward(self, batch: Sequence[Any], /) -> list[Any]:
+        self._calls[self._name] += len(batch)
+        found: list[Any] = self._model.forward(batch)
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        return self._changed[name] if name in self._changed else getattr(self._model, name)
+
+
+@dataclass
+class CountedModels:
+    """In the place of `wiring_models.Models`."""
+
+    calls: Counter[str] = field(default_factory=Counter)
+    detector_fingerprint: str = FakeDetector.fingerprint
+
+    def __post_init__(self) -> None:
+        self.detector = Counted("detector", FakeDetector(), self.calls, fingerprint=self.detector_fingerprint)
+        self.image_encoder = Counted("encoder", FakeImageEncoder(), self.calls)
+        self.writer = Counted("writer", FakeWriter(), self.calls)
+
+
+class Ends(NullObserver):
+    """Stops a role when it has acknowledged all that waits for it."""
+
+    def __init__(self, expected: int, stop: asyncio.Event) -> None:
+        self.left, self.stop = expected, stop
+
+    def acked(self, topic: str, partition: int, offset: int, seconds: float) -> None:
+        self.left -= 1
+        if not self.left:
+            self.stop.set()
+
+
+@dataclass
+class Catalogue:
+    """A broker and a store of their own."""
+
+    settings: Settings
+
+    async def upload(self) -> None:
+        store = open_store(self.settings)
+        uris = [store.uri(store.put_content(picture(n), ".png")) for n in range(PRODUCTS)]
+        async with Client(self.settings) as client:
+            await client.upload([Upload(f"p{n}", ImageRef(uri=uri)) for n, uri in enumerate(uris)])
+
+    async def run(self, role: str, models: CountedModels) -> Counter[str]:
+        """The role as `weft worker` runs it, from where its group is to the end; what the models were asked."""
+        [state] = await admin.list_topics(self.settings, [INPUT[role]])
+        committed = await self.offsets(role)
+        stop = asyncio.Event()
+        ends = Ends(state.messages - sum(committed.values()), stop)
+        async with open_parts(self.settings, ends, lambda _: ignore, stop) as parts, asyncio.timeout(200):
+            substituted: Any = models
+            await RUN[role](replace(parts, models=substituted), lambda _: None)
+        return models.calls
+
+    async def offsets(self, role: str, *, to_beginning: bool = False) -> dict[int, int]:
+        """Where the role's group is; after it was set back, if so wanted."""
+        consumer = AIOKafkaConsumer(**client_options(self.settings), group_id=f"weft-{role}", enable_auto_commit=False)
+        await consumer.start()
+        try:
+            places = [TopicPartition(INPUT[role], n) for n in range(self.settings.partitions)]
+            consumer.assign(places)
+            if to_beginning:
+                await consumer.commit(dict.fromkeys(places, 0))
+            return {place.partition: await consumer.committed(place) or 0 for place in places}
+        finally:
+            await consumer.stop()
+
+    async def published(self, role: str) -> list[Message]:
+        async with Reader(self.settings, OUTPUT[role]) as reader:
+            return [message async for message in reader.to_end()]
+
+
+def picture(number: int) -> bytes:
+    pixels = np.full((96, 96, 3), 255, dtype=np.uint8)
+    pixels[20:76, 30:66] = (20 * number, 20, 30)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def by_event(messages: Sequence[Message]) -> dict[bytes, tuple[bytes | None, bytes | None, Any]]:
+    return {m.header("ce_id") or b"": (m.key, m.value, m.headers) for m in messages}
+
+
+@pytest.fixture
+async def catalogue(kafka_factory, tmp_path: Path) -> Catalogue:
+    broker = await asyncio.to_thread(kafka_factory)
+    settings = Settings(bootstrap_servers=broker.bootstrap, data_dir=tmp_path / "data", profile="fake", partitions=2)
+    await admin.create_topics(settings)
+    found = Catalogue(settings)
+    await found.upload()
+    return found
+
+
+async def test_a_replay_publishes_the_same_bytes_and_asks_no_model(catalogue: Catalogue):
+    """Both roles from the beginning again: keys, values, ids and headers are those of the first time."""
+    first = await catalogue.run("enrich", CountedModels())
+    assert first["detector"] == PRODUCTS
+    assert (await catalogue.run("caption", CountedModels()))["writer"] >= PRODUCTS
+    for role in ("enrich", "caption"):
+        before = await catalogue.published(role)
+        assert len(before) == PRODUCTS
+        await catalogue.offsets(role, to_beginning=True)
+        assert await catalogue.run(role, CountedModels()) == Counter(), "a model was asked"
+        after = await catalogue.published(role)
+        assert len(after) >= len(before) + PRODUCTS
+        assert by_event(after) == by_event(before)
+
+    # The same photos once more, at new offsets: new events, the same views, and still no model.
+    await catalogue.upload()
+    assert await catalogue.run("enrich", CountedModels()) == Counter()
+    items = [decode_item(m.value or b"") for m in await catalogue.published("enrich")]
+    views = {}
+    for item in items:
+        assert views.setdefault(item.product_id, (item.garments, item.views)) == (item.garments, item.views)
+
+    # Another detector: everything is thought about anew, and says so.
+    await catalogue.offsets("enrich", to_beginning=True)
+    changed = CountedModels(detector_fingerprint="sha256:" + "0" * 64)
+    # Twice where both uploads of a photo were under way at once.
+    assert PRODUCTS <= (await catalogue.run("enrich", changed))["detector"] <= 2 * PRODUCTS
+    newest = {m.key: decode_item(m.value or b"") for m in await catalogue.published("enrich")}
+    assert {item.detector for item in newest.values()} == {"sha256:" + "0" * 64}
