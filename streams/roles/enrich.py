@@ -32,7 +32,7 @@ from streams.version import VERSION
 SERVING_SIDE = 1024
 """Longest side, in pixels, that is kept of a photo: enough for every model, and it bounds the memory of a batch."""
 WHOLE = "whole"
-RULES = "3"
+RULES = "4"
 """Raise it when the rules beside the models change what is seen (colours, crops, limits): memos of old rules are not used."""
 REMOTE_ATTEMPTS = 6
 REMOTE_PAUSE_S = 0.5
