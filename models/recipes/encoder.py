@@ -1,21 +1,24 @@
-"""Train and export the starter encoder: `python -m models.recipes.encoder DATA RUN [--minutes 30]`.
+"""Train and export the starter encoder: `python -m models.recipes.encoder DATA RUN`, or `weft train encoder`.
 
-    views → (once) the frozen blocks of EfficientNet-lite0 and the colour cells, kept on disk → train the rest → export
+    pictures → memory, once → warm up: the new layers, on features of the frozen base → train all but the base's first
+    stages, each picture cropped and coloured anew each time → the running mean of the weights is exported
 
-The frozen part is computed once for every augmented view; then only the last blocks, the colour branch and both
-projections are trained, against texts whose truth is known facet by facet (`encoder_facets`). Everything is resumable:
-finished chunks and the last checkpoint in RUN are kept.
+Texts whose truth is known facet by facet (`encoder_facets`) tie pictures to words; labels of phone photos draw each kind
+together. Everything is resumable: RUN keeps the decoded pictures, the texts' vectors and the last checkpoint.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
+import msgspec
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
@@ -23,268 +26,317 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 from models import encoder_net
-from models.recipes import encoder_data
-from models.recipes.encoder_facets import Claim, Claims, encode_claims, truth
-from models.recipes.encoder_frozen import Views, deepen, extract, load_views
-from models.recipes.encoder_texts import canonical_claims, phrase, random_text
+from models.recipes import encoder_data, encoder_fast
+from models.recipes.encoder_batches import (
+    Texts,
+    Truths,
+    changed_views,
+    draw_rows,
+    make_texts,
+    plain_view,
+    truths,
+)
+from models.recipes.encoder_facets import truth
+from models.recipes.encoder_losses import classes, contrast, edits, same_kind
+from models.recipes.encoder_pictures import Album, gather
+from models.recipes.encoder_settings import Recipe
 
-TEXTS_A_VIEW = 2
-BATCH = 256
-CANONICAL = 384
-"""How many of the canonical texts stand in each batch, beside one text of each picture."""
-
-
-@dataclass(frozen=True, slots=True)
-class Texts:
-    """Unique texts: MiniLM's mean vectors (m, 384), what each claims, and which belong to each picture."""
-
-    vectors: torch.Tensor
-    claims: Claims
-    of_view: NDArray[np.int64]
-    canonical: NDArray[np.int64]
-
-
-def make_texts(views: Views, run: Path, tower: Any, tokenizer: Any) -> Texts:
-    """Phrase every picture `TEXTS_A_VIEW` times and every canonical claim twice; embed each unique text once."""
-    rng = np.random.default_rng(9)
-    numbers: dict[str, int] = {}
-    claims: list[Claim] = []
-
-    def add(text: str, claim: Claim) -> int:
-        if text not in numbers:
-            numbers[text] = len(claims)
-            claims.append(claim)
-        return numbers[text]
-
-    canonical = [add(phrase(claim, rng), claim) for claim in canonical_claims() for _ in range(2)]
-    of_view = []
-    for garments in views.known:
-        chosen = [garments[int(rng.integers(len(garments)))] for _ in range(TEXTS_A_VIEW)]
-        of_view.append([add(*random_text(known, rng)) for known in chosen])
-    path = run / f"texts-{len(claims)}.npy"
-    if not path.exists():
-        np.save(path, embed_texts(list(numbers), tower, tokenizer).numpy())
-    vectors = torch.from_numpy(np.load(path))
-    return Texts(vectors, encode_claims(claims), np.array(of_view), np.unique(canonical))
+CACHE = Path("~/.cache/weft/models").expanduser()
+CHECKPOINT = "last.safetensors"
+WEIGHTS = "encoder.safetensors"
+MODEL, MEAN, FIRST, SECOND = "model.", "mean.", "adam1.", "adam2."
 
 
-def embed_texts(texts: list[str], tower: Any, tokenizer: Any) -> torch.Tensor:
-    """MiniLM's mean-pooled vectors (m, 384), before the projection; sorted by length, so that batches waste little.
+class Run:
+    """The network, its optimiser, and one step of each phase."""
 
-    In bfloat16, twice as fast: the rounding is a little noise to the projection, which is served in float32.
-    """
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-    vectors = torch.zeros(len(texts), 384)
-    with torch.inference_mode():
-        for start in range(0, len(order), 256):
-            part = order[start : start + 256]
-            tokens = tokenizer([texts[i] for i in part], padding=True, return_tensors="pt")
-            with torch.autocast("cpu", torch.bfloat16):
-                out = tower.transformer(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"])
-            vectors[part] = tower.pooler(out, tokens["attention_mask"]).float()
-    return vectors
-
-
-def contrast(similar: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
-    """Multi-positive InfoNCE over rows, leaving out open pairs (−1) and rows without a true one.
-
-    Each true pair is compared with the false ones and itself, not with the other true ones (Khosla et al. 2020, "out").
-    """
-    false = similar.masked_fill(true != 0, -torch.inf).logsumexp(1, keepdim=True)
-    loss = torch.logaddexp(similar, false) - similar
-    positive = (true == 1).to(similar.dtype)
-    counts = positive.sum(1)
-    rows = (loss.masked_fill(true != 1, 0)).sum(1) / counts.clamp(min=1)
-    return rows[counts > 0].mean()
-
-
-class Trainer:
-    """The trainable part and one step of it."""
-
-    def __init__(self, views: Views, texts: Texts, image: Any, text: Any, minutes: float) -> None:
-        self.views, self.texts, self.image, self.text = views, texts, image, text
-        self.rng = np.random.default_rng(17)
-        self.scale = torch.nn.Parameter(torch.tensor(math.log(20.0)))
-        self.train_rows = views.rows(held_out=False)
-        self.seconds = minutes * 60
-        trunk = image.trunk
-        deep = [p for part in (trunk.net.blocks[6], trunk.net.conv_head, trunk.net.bn2) for p in part.parameters()]
-        fresh = [
-            *trunk.attention.parameters(),
-            *trunk.colour.parameters(),
-            *image.head.parameters(),
-            *text.proj.parameters(),
-        ]
+    def __init__(self, recipe: Recipe, album: Album, known: Truths, texts: Texts, image: Any, text: Any) -> None:
+        self.recipe, self.album, self.known, self.texts = recipe, album, known, texts
+        self.image, self.text = image, text
+        self.device = next(image.parameters()).device
+        self.scale = torch.nn.Parameter(torch.tensor(math.log(20.0), device=self.device))
+        generator = torch.Generator().manual_seed(recipe.seed)
+        places = torch.randn(len(known.classes), encoder_net.DIMENSION, generator=generator)
+        self.proxies = torch.nn.Parameter(places.to(self.device))
+        self.step, self.seconds = 0, 0.0
+        for name, parameter in image.trunk.net.named_parameters():
+            parameter.requires_grad_(_is_trained(name, recipe.first_trained))
+        self.deep = {n: p for n, p in image.trunk.net.named_parameters() if p.requires_grad}
+        self.fresh = {f"image.{n}": p for n, p in image.named_parameters() if not n.startswith("trunk.net.")}
+        self.fresh |= {f"text.{n}": p for n, p in text.proj.named_parameters()}
+        self.fresh |= {"scale": self.scale, "proxies": self.proxies}
+        self.named = {f"net.{n}": p for n, p in self.deep.items()} | self.fresh
+        self.mean = {name: parameter.detach().clone() for name, parameter in self.named.items()}
         self.optimizer = torch.optim.AdamW(
-            [{"params": deep, "lr": 2e-4, "top": 2e-4}, {"params": [*fresh, self.scale], "lr": 1e-3, "top": 1e-3}],
-            weight_decay=0.02,
+            [
+                {"params": list(self.deep.values()), "top": recipe.rates.trunk},
+                {"params": list(self.fresh.values()), "top": recipe.rates.new},
+            ],
+            lr=0.0,
+            betas=(0.9, 0.99),
+            weight_decay=recipe.weight_decay,
         )
-        self.deep = deep
-        for parameter in image.parameters():
-            parameter.requires_grad_(False)
-        for parameter in fresh:
-            parameter.requires_grad_(True)
 
-    def encode_images(self, rows: NDArray[np.int64], *, training: bool = False) -> torch.Tensor:
-        """(len(rows), 256), normalised. In training with cells erased and features dropped: the views are few."""
-        maps = torch.from_numpy(self.views.maps[rows]).float().contiguous(memory_format=torch.channels_last)
-        middle = torch.from_numpy(self.views.middle[rows]).float().contiguous(memory_format=torch.channels_last)
-        cells = torch.from_numpy(self.views.cells[rows]).float() / 255
-        with torch.autocast("cpu", torch.bfloat16):  # twice as fast here
-            deep = self.image.trunk.deep(self._erased(middle) if training else middle)
-        joined = self.image.trunk.joined(deep.float(), maps, cells)
-        return F.normalize(self.image.head(F.dropout(joined, 0.15) if training else joined), dim=1)
+    def start_from(self, weights: Path) -> None:
+        """Go on from an exported encoder instead of warming up; the classes' places begin at the mean of a few photos."""
+        tensors = {name: tensor.float() for name, tensor in load_file(weights).items()}
+        _, unknown = self.image.load_state_dict(
+            {n.removeprefix("visual."): t for n, t in tensors.items() if n.startswith("visual.")}, strict=False
+        )
+        self.text.proj.load_state_dict(
+            {n.removeprefix("text.proj."): t for n, t in tensors.items() if n.startswith("text.proj.")}
+        )
+        if unknown:
+            raise ValueError(f"{weights} has tensors that the network does not: {unknown[:3]}")
+        for number, label in enumerate(self.known.classes):
+            rows = np.flatnonzero((self.known.labels == label) & (self.known.origins == "phone"))[:24]
+            images = self._tensor([plain_view(self.album, int(row), self.recipe.side) for row in rows])
+            with torch.no_grad():
+                self.proxies[number] = self.encode(images, images).mean(0)
+        self.mean = {name: parameter.detach().clone() for name, parameter in self.named.items()}
 
-    def _erased(self, middle: torch.Tensor) -> torch.Tensor:
-        """Mirror half of the maps, and silence a random sixth of the cells of each."""
-        mirrored = torch.rand(len(middle), 1, 1, 1) < 0.5
-        seen = torch.where(mirrored, middle.flip(3), middle)
-        return seen * (torch.rand(len(middle), 1, *middle.shape[2:]) > 1 / 6)
+    # -- the warm-up
 
-    def encode_texts(self, rows: NDArray[np.int64]) -> torch.Tensor:
-        return F.normalize(self.text.proj(self.texts.vectors[rows]), dim=1)
+    def base_features(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """Of the frozen base, for one plain view of each picture, 64 at a time: deep features, maps and colour cells."""
+        net, anchors = self.image.trunk.net, self.image.trunk.anchors
+        for start in range(0, len(self.album.rows), 64):
+            rows = range(start, min(start + 64, len(self.album.rows)))
+            images = self._tensor([plain_view(self.album, row, self.recipe.side) for row in rows])
+            with torch.inference_mode():
+                maps = encoder_fast.stem(net, images.to(encoder_fast.HALF), 5)
+                yield encoder_fast.deep(net, maps).half(), maps.half(), encoder_net.colour_cells(images, anchors).half()
 
-    def step(self, progress: float) -> dict[str, float]:
-        """One batch. `progress` 0..1 sets the learning rate (cosine after a short warm-up)."""
+    def warm_up(self) -> None:
+        """Train what is new, so that the base is not torn by random gradients later."""
+        parts = list(zip(*self.base_features(), strict=True))
+        kept = [torch.cat(part) for part in parts]
+        warm = self.recipe.warm_up
+        optimizer = torch.optim.AdamW(list(self.fresh.values()), lr=warm.rate, weight_decay=self.recipe.weight_decay)
+        for step in range(warm.steps):
+            rng = np.random.default_rng((self.recipe.seed, 1, step))
+            for group in optimizer.param_groups:
+                group["lr"] = warm.rate * _rate(step / warm.steps)
+            rows = rng.choice(len(self.album.rows), min(warm.batch, len(self.album.rows)), replace=False)
+            deep, maps, cells = (part[rows].float() for part in kept)
+            joined = self.image.trunk.joined(deep, maps, cells)
+            images = F.normalize(self.image.head(F.dropout(joined, 0.15)), dim=1)
+            phone = np.flatnonzero(self.known.origins[rows] == "phone")
+            losses = self._losses(images, rows, rng)
+            losses["class"] = classes(images[phone], self.proxies, self._one_hot(rows[phone]))
+            self._descend(losses, optimizer)
+            if step % 50 == 0:
+                print("warm-up", step, _shown(losses), flush=True)
+        self.mean = {name: parameter.detach().clone() for name, parameter in self.named.items()}
+
+    # -- the training proper
+
+    def train_step(self, progress: float) -> dict[str, torch.Tensor]:
+        """One batch; `progress` 0..1 sets the rates (cosine after a short rise). Returns its losses."""
+        recipe = self.recipe
+        rng = np.random.default_rng((recipe.seed, 2, self.step))
         for group in self.optimizer.param_groups:
-            group["lr"] = (
-                group["top"] * min(1.0, progress / 0.03 + 0.02) * (0.02 + 0.98 * math.cos(progress * math.pi / 2) ** 2)
-            )
-        rows = self.rng.choice(self.train_rows, BATCH, replace=False)
-        own = self.texts.of_view[rows, self.rng.integers(TEXTS_A_VIEW, size=BATCH)]
-        chosen = np.unique(np.concatenate([own, self.rng.choice(self.texts.canonical, CANONICAL, replace=False)]))
-        images, words = self.encode_images(rows, training=True), self.encode_texts(chosen)
-        pictures, claims = self.views.pictures.take(rows), self.texts.claims.take(chosen)
-        true = torch.from_numpy(truth(pictures, claims))
-        similar = images @ words.T * self.scale.exp().clamp(max=60)
+            group["lr"] = group["top"] * _rate(progress)
+        rows = draw_rows(self.known, recipe.batch, rng)
+        pairs = [changed_views(self.album, int(row), recipe.side, rng) for row in rows]
+        shapes, hues = self._tensor([pair[0] for pair in pairs]), self._tensor([pair[1] for pair in pairs])
+        phone = np.flatnonzero(self.known.origins[rows] == "phone")
+        wanted = self._one_hot(rows[phone])
+        mixed, partners = phone[: recipe.mixed], np.roll(phone[: recipe.mixed], 1)
+        share = paste(shapes, hues, mixed, partners, rng)
+        wanted[: len(mixed)] = wanted[: len(mixed)] * (1 - share) + wanted[: len(mixed)].roll(1, 0) * share
+        images = self.encode(shapes, hues)
+        whole = np.setdiff1d(np.arange(len(rows)), mixed)
+        losses = self._losses(images[torch.from_numpy(whole)], rows[whole], rng)
+        losses["class"] = classes(images[torch.from_numpy(phone)], self.proxies, wanted)
+        self._descend(losses, self.optimizer)
+        self.step += 1
+        decay = min(recipe.ema, self.step / (self.step + 10))
+        with torch.no_grad():
+            for name, parameter in self.named.items():
+                self.mean[name].lerp_(parameter, 1 - decay)
+        return losses
+
+    def encode(self, shapes: torch.Tensor, hues: torch.Tensor) -> torch.Tensor:
+        """(n, 256), normalised, with features dropped: the pictures are few."""
+        trunk = self.image.trunk
+        maps = encoder_fast.stem(trunk.net, shapes.to(encoder_fast.HALF), self.recipe.first_trained)
+        cells = encoder_net.colour_cells(hues, trunk.anchors)
+        joined = trunk.joined(encoder_fast.deep(trunk.net, maps), maps.float(), cells)
+        return F.normalize(self.image.head(F.dropout(joined, 0.15)), dim=1)
+
+    def _losses(
+        self, images: torch.Tensor, rows: NDArray[np.int64], rng: np.random.Generator
+    ) -> dict[str, torch.Tensor]:
+        of = self.texts.of_picture[rows]
+        own = of[np.arange(len(rows)), rng.integers(of.shape[1], size=len(rows))]
+        others = rng.choice(self.texts.canonical, min(self.recipe.canonical, len(self.texts.canonical)), replace=False)
+        chosen = np.unique(np.concatenate([own, others]))
+        words = F.normalize(self.text.proj(self.texts.vectors[chosen].to(self.device)), dim=1)
+        claims = self.texts.claims.take(chosen)
+        true = torch.from_numpy(truth(self.known.pictures.take(rows), claims)).to(self.device)
+        heat = self.scale.exp().clamp(max=60)
+        similar = images @ words.T * heat
         losses = {"i2t": contrast(similar, true), "t2i": contrast(similar.T, true.T)}
-        losses["edit"] = self.edit_loss(rows, images, words, chosen, true)
-        losses["kind"] = self.kind_loss(rows, images)
-        loss = losses["i2t"] + losses["t2i"] + 0.5 * losses["edit"] + 0.5 * losses["kind"]
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_([p for g in self.optimizer.param_groups for p in g["params"]], 1.0)
-        self.optimizer.step()
-        return {name: value.item() for name, value in losses.items()}
+        asked = edits(images, words, claims, true, rng)
+        if asked:
+            losses["edit"] = contrast(asked[0] @ images.T * heat, asked[1])
+        losses["kind"] = same_kind(images, self.known.labels[rows], self.known.origins[rows])
+        return losses
 
-    def edit_loss(
-        self,
-        rows: NDArray[np.int64],
-        images: torch.Tensor,
-        words: torch.Tensor,
-        chosen: NDArray[np.int64],
-        true: torch.Tensor,
-    ) -> torch.Tensor:
-        """The composed query as it is served: image + words of what is wanted − words of what is seen, by colour.
+    def _descend(self, losses: dict[str, torch.Tensor], optimizer: torch.optim.Optimizer) -> None:
+        total = sum((self.recipe.weights[name] * loss for name, loss in losses.items()), torch.zeros(()))
+        if not torch.isfinite(total):
+            raise FloatingPointError(f"the loss of step {self.step} is {total.item()}: {_shown(losses)}")
+        optimizer.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], 2.0)
+        optimizer.step()
 
-        For a picture that "a red dress" is true of, "a blue dress" is asked for; the pictures of blue dresses answer.
-        """
-        facets, colours = self.texts.claims.facets[chosen], self.texts.claims.colours[chosen]
-        plain = np.flatnonzero(
-            (facets[:, 0] >= 0) & (facets[:, 1:] < 0).all(1) & (colours[:, 0] >= 0) & (colours[:, 1] < 0)
+    def _one_hot(self, rows: NDArray[np.int64]) -> torch.Tensor:
+        numbers = [self.known.classes.index(label) for label in self.known.labels[rows]]
+        return F.one_hot(torch.tensor(numbers, dtype=torch.long), len(self.known.classes)).float().to(self.device)
+
+    def _tensor(self, pictures: list[NDArray[np.float32]]) -> torch.Tensor:
+        return torch.from_numpy(np.stack(pictures)).to(self.device)
+
+    # -- keeping and resuming
+
+    def save(self, path: Path) -> None:
+        """Everything that a resumed run needs, aside and renamed."""
+        kept = {MODEL + n: p.detach() for n, p in self.named.items()} | {MEAN + n: t for n, t in self.mean.items()}
+        for name, parameter in self.named.items():
+            state = self.optimizer.state.get(parameter)
+            if state:
+                kept |= {FIRST + name: state["exp_avg"], SECOND + name: state["exp_avg_sq"]}
+        aside = path.with_suffix(".partial")
+        save_file(
+            {name: tensor.cpu().contiguous() for name, tensor in kept.items()},
+            aside,
+            metadata={"step": str(self.step), "seconds": str(self.seconds)},
         )
-        if not len(plain):
-            return images.new_zeros(())
-        pairs = []
-        for row in range(len(rows)):
-            seen = plain[(true[row, plain] == 1).numpy()]
-            if len(seen):
-                wanted = plain[(facets[plain, 0] == facets[seen[0], 0]) & (colours[plain, 0] != colours[seen[0], 0])]
-                wanted = wanted[(true[:, wanted] == 1).any(0).numpy()] if len(wanted) else wanted
-                if len(wanted):
-                    pairs.append((row, seen[0], self.rng.choice(wanted)))
-        if not pairs:
-            return images.new_zeros(())
-        of, seen_text, wanted_text = np.array(pairs).T
-        query = F.normalize(images[of] + words[wanted_text] - words[seen_text], dim=1)
-        return contrast(query @ images.T * self.scale.exp().clamp(max=60), true.T[wanted_text])
+        aside.rename(path)
 
-    def kind_loss(self, rows: NDArray[np.int64], images: torch.Tensor) -> torch.Tensor:
-        """Photos of one label ("longsleeve") lie together whatever their colour: neighbours vote by kind, too."""
-        labels, origin = self.views.label[rows], self.views.origin[rows]
-        same = (labels[:, None] == labels[None]) & (labels != "")[:, None]
-        true = np.where(origin[:, None] == origin[None], same.astype(np.int8), -1)  # labels of two sets do not compare
-        np.fill_diagonal(true, -1)
-        return contrast(images @ images.T * 12, torch.from_numpy(true))
+    def resume(self, path: Path) -> None:
+        """The inverse of `save`."""
+        from safetensors import safe_open
 
-    def train(self, run: Path) -> None:
-        """Train for the given minutes of wall time, first the new layers alone, then the last blocks with them."""
-        started = time.monotonic()
-        spent = self._resume(run)
-        step = 0
-        while (progress := (spent + time.monotonic() - started) / self.seconds) < 1:
-            if progress > 0.12 and not self.deep[0].requires_grad:
-                for parameter in self.deep:
-                    parameter.requires_grad_(True)
-                print("the last blocks join in", flush=True)
-            losses = self.step(progress)
-            step += 1
-            if step % 25 == 0:
-                shown = " ".join(f"{name} {value:.3f}" for name, value in losses.items())
-                print(f"step {step} {progress:.2f} {shown} scale {self.scale.exp().item():.1f}", flush=True)
-            if step % 200 == 0:
-                self._save(run, spent + time.monotonic() - started)
-        self._save(run, self.seconds)
+        with safe_open(path, framework="pt") as file:
+            said = file.metadata()
+        kept = load_file(path, device=str(self.device))
+        self.step, self.seconds = int(said["step"]), float(said["seconds"])
+        with torch.no_grad():
+            for name, parameter in self.named.items():
+                parameter.copy_(kept[MODEL + name])
+                self.mean[name].copy_(kept[MEAN + name])
+                if FIRST + name in kept:
+                    self.optimizer.state[parameter] = {
+                        "step": torch.tensor(float(self.step)),
+                        "exp_avg": kept[FIRST + name],
+                        "exp_avg_sq": kept[SECOND + name],
+                    }
 
-    def continue_from(self, run: Path) -> None:
-        """Start from another run's end, all layers at once, at six tenths of the rates and with other batches."""
-        self._resume(run)
-        self.rng = np.random.default_rng(23)
-        for parameter in self.deep:
-            parameter.requires_grad_(True)
-        for group in self.optimizer.param_groups:
-            group["top"] *= 0.6
-
-    def _save(self, run: Path, spent: float) -> None:
-        tensors = trainable(self.image, self.text) | {"scale": self.scale.detach(), "spent": torch.tensor(spent)}
-        save_file(tensors, run / "checkpoint.partial")
-        (run / "checkpoint.partial").rename(run / "checkpoint.safetensors")
-
-    def _resume(self, run: Path) -> float:
-        path = run / "checkpoint.safetensors"
-        if not path.exists():
-            return 0.0
-        tensors = load_file(path)
-        self.scale.data.copy_(tensors.pop("scale"))
-        spent = float(tensors.pop("spent"))
-        apply(tensors, self.image, self.text)
-        print(f"resumed after {spent:.0f} s", flush=True)
-        return spent
+    def export(self, target: Path) -> None:
+        """The running mean, in fp16 (the palette's anchors stay fp32: they are compared with colours)."""
+        with torch.no_grad():
+            for name, parameter in self.named.items():
+                parameter.copy_(self.mean[name])
+        tensors = {f"visual.{name}": tensor for name, tensor in self.image.state_dict().items()}
+        first = self.recipe.first_trained
+        tensors = {n: t for n, t in tensors.items() if not _is_before(n.removeprefix("visual.trunk.net."), first)}
+        tensors |= {f"text.proj.{name}": tensor for name, tensor in self.text.proj.state_dict().items()}
+        kept = {
+            name: (tensor.float() if name.endswith("anchors") else tensor.half()).cpu().contiguous()
+            for name, tensor in tensors.items()
+            if "num_batches" not in name
+        }
+        aside = target.with_suffix(".partial")
+        save_file(kept, aside, metadata={"recipe": "models/recipes/encoder.yaml", "licence": "Apache-2.0"})
+        aside.rename(target)
 
 
-def trainable(image: Any, text: Any) -> dict[str, torch.Tensor]:
-    """What is exported: the image tower but for the frozen first blocks of its base, and the text projection."""
-    tensors = {f"visual.{name}": tensor for name, tensor in image.state_dict().items()}
-    tensors = {n: t for n, t in tensors.items() if not encoder_net.is_frozen(n.removeprefix("visual.trunk.net."))}
-    tensors |= {f"text.proj.{name}": tensor for name, tensor in text.proj.state_dict().items()}
-    return {name: tensor.detach().contiguous() for name, tensor in tensors.items() if "num_batches" not in name}
+def paste(
+    shapes: torch.Tensor,
+    hues: torch.Tensor,
+    into: NDArray[np.int64],
+    of: NDArray[np.int64],
+    rng: np.random.Generator,
+) -> float:
+    """CutMix (Yun et al. 2019), one rectangle for all: in place; returns the share that comes from the other picture."""
+    if not len(into):
+        return 0.0
+    side = shapes.shape[2]
+    size = int(side * math.sqrt(rng.uniform(0.1, 0.5)))
+    top, left = (int(v) for v in rng.integers(0, side - size + 1, 2))
+    window = (..., slice(top, top + size), slice(left, left + size))
+    for pictures in (shapes, hues):
+        taken = pictures[torch.from_numpy(of)][window].clone()
+        part = pictures[torch.from_numpy(into)]
+        part[window] = taken
+        pictures[torch.from_numpy(into)] = part
+    return size * size / side**2
 
 
-def apply(tensors: dict[str, torch.Tensor], image: Any, text: Any) -> None:
-    """The inverse of `trainable`."""
-    image.load_state_dict(
-        {n.removeprefix("visual."): t for n, t in tensors.items() if n.startswith("visual.")}, strict=False
-    )
-    text.proj.load_state_dict(
-        {n.removeprefix("text.proj."): t for n, t in tensors.items() if n.startswith("text.proj.")}
-    )
+def train(recipe: Path, run: Path, data: Path, minutes: float | None = None) -> Path:
+    """Train by a recipe, from where `run` stopped if it was begun; export the encoder.
 
+    Args:
+        recipe: a YAML file like `encoder.yaml`.
+        run: folder of the run: pictures, checkpoint, `progress.jsonl`; made when it is missing.
+        data: the folder with `phone` and `street`.
+        minutes: end after so much training by the clock, the rates falling accordingly; without, after `steps`.
 
-def export(runs: list[Path], target: Path) -> None:
-    """The mean of the runs' last checkpoints, in fp16 (the palette's anchors stay fp32: they are compared with colours).
-
-    A run and its continuation lie in one valley; their mean (a "model soup", Wortsman et al. 2022) kept the first's
-    text search and the second's neighbours.
+    Returns:
+        `run/encoder.safetensors`.
     """
-    loaded = [load_file(run / "checkpoint.safetensors") for run in runs]
-    tensors = {name: torch.stack([tensors[name].float() for tensors in loaded]).mean(0) for name in loaded[0]}
-    kept = {
-        name: tensor.float() if name.endswith("anchors") else tensor.half()
-        for name, tensor in tensors.items()
-        if name not in {"scale", "spent"}
-    }
-    save_file(kept, target, metadata={"recipe": "models/recipes/encoder.py", "licence": "Apache-2.0"})
-    print(f"{target}: {target.stat().st_size:,} bytes")
+    chosen = msgspec.yaml.decode(recipe.read_bytes(), type=Recipe)
+    run.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(chosen.seed)
+    torch.set_num_threads(chosen.threads)
+    cv2.setNumThreads(chosen.threads)
+    album = gather(encoder_data.training_views(data, drawn=chosen.drawn, street_every=chosen.street_every), run)
+    image, text, tokenizer = towers(CACHE)
+    texts = make_texts(album, run, text, tokenizer)
+    known = truths(album)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    state = Run(chosen, album, known, texts, image.to(device), text.to(device))
+    print(f"{len(album.rows)} pictures, {len(texts.vectors)} texts, {device}", flush=True)
+    if (run / CHECKPOINT).exists():
+        state.resume(run / CHECKPOINT)
+        print(f"resumed at step {state.step}, after {state.seconds:.0f} s", flush=True)
+    else:
+        if chosen.start:
+            state.start_from(Path(chosen.start))
+        else:
+            state.warm_up()
+        state.save(run / CHECKPOINT)
+    _train(state, run, minutes)
+    state.save(run / CHECKPOINT)
+    state.export(run / WEIGHTS)
+    return run / WEIGHTS
+
+
+def _train(state: Run, run: Path, minutes: float | None) -> None:
+    """Steps until the recipe's number or the minutes are spent, with a line of progress every tenth."""
+    before, started, saved = state.seconds, time.monotonic(), time.monotonic()
+    images = sum(state.recipe.batch.values())
+    with (run / "progress.jsonl").open("a") as file:
+        while True:
+            state.seconds = before + time.monotonic() - started
+            progress = state.seconds / (minutes * 60) if minutes else state.step / state.recipe.steps
+            if progress >= 1:
+                return
+            losses = state.train_step(progress)
+            if state.step % 10 == 0:
+                line: dict[str, float] = {"step": state.step, "seconds": round(state.seconds, 1)}
+                line |= {"images": state.step * images}
+                line |= {"loss": sum(state.recipe.weights[n] * v.item() for n, v in losses.items())}
+                line |= {name: round(value.item(), 4) for name, value in losses.items()}
+                file.write(json.dumps(line) + "\n")
+                file.flush()
+            if time.monotonic() - saved > state.recipe.save_seconds:
+                state.save(run / CHECKPOINT)
+                saved = time.monotonic()
 
 
 def towers(cache: Path) -> tuple[Any, Any, Any]:
@@ -295,39 +347,37 @@ def towers(cache: Path) -> tuple[Any, Any, Any]:
     base = load_file(cache / "efficientnet-lite0" / "model.safetensors")
     image.trunk.net.load_state_dict({n: t for n, t in base.items() if not n.startswith("classifier.")})
     folder = cache / "all-minilm-l6-v2"
-    return (
-        image.to(memory_format=torch.channels_last),
-        encoder_net.text_tower(folder).eval(),
-        AutoTokenizer.from_pretrained(folder),
-    )
+    return image, encoder_net.text_tower(folder).eval(), AutoTokenizer.from_pretrained(folder)
+
+
+def _is_trained(name: str, first: int) -> bool:
+    """Of the trunk: pointwise kernels and all biases from stage `first` on (see `encoder_fast`)."""
+    depthwise = "conv_dw" in name or name.endswith("bn2.weight")
+    return not _is_before(name, first) and (not depthwise or name == "bn2.weight")
+
+
+def _is_before(name: str, first: int) -> bool:
+    """Whether a tensor of the trunk lies before stage `first`: it stays the base's, and is not exported."""
+    return name.startswith(("conv_stem.", "bn1.", *(f"blocks.{stage}." for stage in range(first))))
+
+
+def _rate(progress: float) -> float:
+    """Share of the top rate: a short rise, then cosine to a fiftieth."""
+    return min(1.0, progress / 0.04 + 0.02) * (0.02 + 0.98 * math.cos(progress * math.pi / 2) ** 2)
+
+
+def _shown(losses: dict[str, torch.Tensor]) -> str:
+    return " ".join(f"{name} {value.item():.3f}" for name, value in losses.items())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("run", type=Path)
-    parser.add_argument("--cache", type=Path, default=Path("~/.cache/weft/models").expanduser())
-    parser.add_argument("--minutes", type=float, default=30)
-    parser.add_argument("--drawn", type=int, default=2200)
-    parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument("--after", type=Path, help="continue from this run's checkpoint, and export the mean of both")
-    parser.add_argument("--export", type=Path, default=Path("models/starter/encoder.safetensors"))
+    parser.add_argument("--recipe", type=Path, default=Path(__file__).with_name("encoder.yaml"))
+    parser.add_argument("--minutes", type=float)
     chosen = parser.parse_args()
-    torch.manual_seed(3)
-    image, text, tokenizer = towers(chosen.cache)
-    if not (chosen.run / "extracted").exists():
-        extract(
-            encoder_data.training_views(chosen.data, drawn=chosen.drawn, epochs=chosen.epochs), chosen.run, image.trunk
-        )
-    deepen(chosen.run, image.trunk)
-    views = load_views(chosen.run)
-    texts = make_texts(views, chosen.run, text, tokenizer)
-    print(f"{len(views.known)} views, {len(texts.vectors)} texts", flush=True)
-    trainer = Trainer(views, texts, image, text, chosen.minutes)
-    if chosen.after:
-        trainer.continue_from(chosen.after)
-    trainer.train(chosen.run)
-    export([chosen.after, chosen.run] if chosen.after else [chosen.run], chosen.export)
+    print(train(chosen.recipe, chosen.run, chosen.data, chosen.minutes))
 
 
 if __name__ == "__main__":

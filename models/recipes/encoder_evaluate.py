@@ -1,9 +1,10 @@
 """Evaluate the shipped encoder by its serving path: `python -m models.recipes.encoder_evaluate DATA`.
 
-- phone: 10-nearest-neighbour class of photos by contributors who are not in the gallery (ten classes).
+- phone: class of photos by contributors who are not in the gallery, from the nearest photo and from ten (ten classes).
 - held-out crops, drawn and street: text → image for each (colour, category) that occurs, and the composed query
   image + text(wanted) − text(seen), which is how edits are served by default.
-- products: neighbours' type and colour, leave one out. Evaluation only; these photos never train.
+- unseen: text → image on drawn combinations of category, colour, pattern and sleeve that were never trained.
+- products: neighbours' type, gender, colour and fabric, leave one out; titles → photos. Evaluation only: they never train.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from numpy.typing import NDArray
 from models.clip_encoder import ClipImageEncoder, ClipTextEncoder
 from models.guard import Guarded
 from models.recipes import encoder_data
-from models.recipes.encoder_facets import COLOURS, Claim, encode_claims, encode_pictures, truth
-from models.recipes.encoder_texts import NOUNS, phrase_plain
+from models.recipes.encoder_facets import COLOURS, Claim, Known, encode_claims, encode_pictures, truth
+from models.recipes.encoder_texts import NOUNS, phrase, phrase_plain
+from models.yardsticks.intervals import of_mean
 from processors.values import CATEGORIES, Pixels, Vector
 
 TAU = 12.0
@@ -52,7 +54,7 @@ def nearest_label(
 
 
 def phone_accuracy(data: Path, encoder: Guarded[Pixels, Vector]) -> dict[str, float]:
-    """Share of held-out contributors' photos whose 10 nearest among the others' have their class."""
+    """Of held-out contributors' photos among the others': the nearest one's class, and the vote of ten."""
     with (data / "labels.csv").open() as file:
         ten = {row["image"]: row["label"] for row in csv.DictReader(file)}
     with (data / "labels_full.csv").open() as file:
@@ -61,10 +63,46 @@ def phone_accuracy(data: Path, encoder: Guarded[Pixels, Vector]) -> dict[str, fl
     labels = [ten[row["image"]] for row in rows]
     held = np.array([encoder_data.is_held_out(row["sender"]) for row in rows])
     train = [label for label, out in zip(labels, held, strict=True) if not out]
-    truth_labels = [label for label, out in zip(labels, held, strict=True) if out]
-    found = nearest_label(vectors[held], vectors[~held], train)
-    right = np.array([a == b for a, b in zip(found, truth_labels, strict=True)])
-    return {"phone_knn10": float(right.mean()), "phone_held_out": float(held.sum())}
+    wanted = [label for label, out in zip(labels, held, strict=True) if out]
+    result = {"phone_held_out": float(held.sum())}
+    for name, k in (("r1", 1), ("knn10", 10)):
+        found = nearest_label(vectors[held], vectors[~held], train, k)
+        result |= share(f"phone_{name}", [a == b for a, b in zip(found, wanted, strict=True)])
+    return result
+
+
+def share(name: str, right: Sequence[bool] | NDArray[np.bool_]) -> dict[str, float]:
+    """A share and its 95 % interval."""
+    low, high = of_mean(np.asarray(right, np.float64))
+    return {name: float(np.mean(right)), f"{name}_low": low, f"{name}_high": high}
+
+
+def unseen(images: Guarded[Pixels, Vector], texts: Guarded[str, Vector], count: int) -> dict[str, float]:
+    """Text → image on combinations never trained: all four facets in one text, and each facet beside the category."""
+    views = list(encoder_data.unseen_views(count))
+    vectors = embed(images, (view.pixels for view in views))
+    pictures = encode_pictures([view.garments for view in views])
+    result = {"unseen_photos": float(len(views))}
+    for name in ("category", "colour", "pattern", "sleeve", "all"):
+        claims = list({str(claim): claim for view in views if (claim := asked(view.garments[0], name))}.values())
+        rng = np.random.default_rng(3)
+        words = np.stack(texts.run([phrase(claim, rng) for claim in claims]))
+        true = truth(pictures, encode_claims(claims)).T == 1
+        hits = np.take_along_axis(true, np.argsort(-(words @ vectors.T), axis=1), axis=1)
+        result |= {f"unseen_{name}_texts": float(len(claims))} | share(f"unseen_{name}_r1", hits[:, 0])
+        result |= share(f"unseen_{name}_r10", np.asarray(hits[:, :10].any(1)))
+    return result
+
+
+def asked(known: Known, facet: str) -> Claim | None:
+    """What is asked for: "category", one facet beside it, or "all"; None where the garment has no such facet."""
+    stated = {"category": known.facets["category"]}
+    for name in ("pattern", "sleeve"):
+        if facet in {name, "all"} and name in known.facets:
+            stated[name] = known.facets[name]
+    if facet in {"pattern", "sleeve"} and facet not in stated:
+        return None
+    return Claim(stated, known.colours[:1] if facet in {"colour", "all"} else ())
 
 
 def crops(
@@ -123,17 +161,22 @@ def composed(vectors: NDArray[np.float32], words: NDArray[np.float32], true: NDA
     return {f"composed_{name}_r1": float(np.mean(found)) for name, found in scores.items()}
 
 
-def products_accuracy(data: Path, encoder: Guarded[Pixels, Vector]) -> dict[str, float]:
-    """Leave-one-out 10-NN of the catalogue's own words, over types and colours that occur at least 20 times."""
+def products_accuracy(data: Path, images: Guarded[Pixels, Vector], texts: Guarded[str, Vector]) -> dict[str, float]:
+    """Zero-shot transfer to a catalogue: leave-one-out 10-NN of its own words that occur at least 20 times, and titles → photos."""
     rows = list(encoder_data.products(data))
-    vectors = embed(encoder, (pixels for pixels, _, _ in rows))
-    result = {}
-    for name, labels in (("type", [r[1] for r in rows]), ("colour", [r[2] for r in rows])):
-        often = [i for i, label in enumerate(labels) if labels.count(label) >= 20]
+    vectors = embed(images, (pixels for pixels, _ in rows))
+    result = {"products_photos": float(len(rows))}
+    for name in ("type", "gender", "colour", "fabric"):
+        labels = [product.facets[name] for _, product in rows]
+        often = [i for i, label in enumerate(labels) if label not in {"", "NA"} and labels.count(label) >= 20]
         kept = [labels[i] for i in often]
         found = nearest_label(vectors[often], vectors[often], kept, skip=True)
-        result[f"products_{name}_knn10"] = float(np.mean([a == b for a, b in zip(found, kept, strict=True)]))
-    return result | {"products_photos": float(len(rows))}
+        result |= share(f"products_{name}_knn10", [a == b for a, b in zip(found, kept, strict=True)])
+        result[f"products_{name}_commonest"] = max(kept.count(label) for label in set(kept)) / len(kept)
+    words = np.stack(texts.run([product.title.removeprefix(product.brand).strip() for _, product in rows]))
+    similar = words @ vectors.T
+    ranks = (similar > np.diag(similar)[:, None]).sum(1) + 1
+    return result | {"products_mrr": float((1 / ranks).mean()), "products_median_rank": float(np.median(ranks))}
 
 
 def embed(encoder: Guarded[Pixels, Vector], pictures: object) -> NDArray[np.float32]:
@@ -162,23 +205,21 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--weights", type=Path, default=Path("models/starter/encoder.safetensors"))
     parser.add_argument("--cache", type=Path, default=Path("~/.cache/weft/models").expanduser())
+    parser.add_argument("--drawn", type=int, default=600, help="scenes, and garments of unseen combinations")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     image = ClipImageEncoder.load(chosen.weights, chosen.cache / "efficientnet-lite0" / "model.safetensors")
     images = Guarded(image, name="image encoder")
     texts = Guarded(ClipTextEncoder.load(chosen.weights, chosen.cache / "all-minilm-l6-v2"), name="text encoder")
-    rng = np.random.default_rng(5)
-    drawn = [
-        v
-        for v in encoder_data.drawn_views(encoder_data.EVALUATION_SEED, 600, rng, held_out=True)
-        if v.origin == "drawn"
-    ]
-    street = [v for v in encoder_data.street(chosen.data / "street", rng, 1) if v.held_out and v.origin == "street"]
-    report({"images_per_second_one_thread": speed(image, drawn[0].pixels)})
-    report(crops(drawn, images, texts, "drawn"))
-    report(crops(street, images, texts, "street"))
+    seeds = range(encoder_data.EVALUATION_SEED, encoder_data.EVALUATION_SEED + chosen.drawn)
+    report({"images_per_second_one_thread": speed(image, image.example())})
     report(phone_accuracy(chosen.data / "phone", images))
-    report(products_accuracy(chosen.data / "products", images))
+    street = encoder_data.street(chosen.data / "street", held_out=True)
+    report(crops([view for view in street if view.origin == "street"], images, texts, "street"))
+    drawn = encoder_data.drawn_views(seeds, unseen=True)
+    report(crops([view for view in drawn if view.origin == "drawn"], images, texts, "drawn"))
+    report(unseen(images, texts, chosen.drawn))
+    report(products_accuracy(chosen.data / "products", images, texts))
 
 
 def report(figures: dict[str, float]) -> None:

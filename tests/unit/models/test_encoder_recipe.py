@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.recipes.encoder import contrast
-from models.recipes.encoder_data import augment, spec_known
+from models import encoder_net
+from models.recipes import encoder_fast
+from models.recipes.encoder import paste
+from models.recipes.encoder_augment import false_colours, true_hues
+from models.recipes.encoder_data import View, cut, drawn_views, is_held_out, is_unseen, spec_known, specs_of
 from models.recipes.encoder_facets import COLOURS, Claim, Known, encode_claims, encode_pictures, near_colours, truth
+from models.recipes.encoder_losses import contrast
+from models.recipes.encoder_pictures import gather
+from models.recipes.encoder_settings import Recipe
 from models.recipes.encoder_texts import canonical_claims, phrase, phrase_plain, random_text
-from processors.drawn import random_spec
+from processors.drawn import draw_scene, random_spec
 
 NAVY_STRIPED = Known({"category": "shirt", "pattern": "striped", "sleeve": "long"}, ("navy", "white"))
 UNKNOWN_COLOUR = Known({"category": "shirt"})
@@ -106,10 +116,112 @@ def test_loss_ignores_open_pairs_and_other_true_ones() -> None:
     assert quiet.item() == pytest.approx(math.log1p(math.exp(-5.0)), abs=1e-6)
 
 
-def test_augmenting_keeps_the_hue() -> None:
-    """Colour is what is learned: a red crop stays red through mirror, exposure and JPEG."""
+def test_the_colour_branch_sees_true_hues() -> None:
+    """Colour is what is learned: a red crop stays red through mirror, turn and exposure, and the trunk's copy may not."""
     red = np.full((64, 48, 3), (200, 32, 47), np.uint8)
+    least = 255
     for seed in range(12):
-        seen = augment(red, (0, 0, 48, 64), np.random.default_rng(seed)).reshape(-1, 3).astype(int)
-        assert (seen[:, 0] > seen[:, 1] + 90).all()
-        assert (seen[:, 0] > seen[:, 2] + 80).all()
+        rng = np.random.default_rng(seed)
+        true = true_hues(red, rng).reshape(-1, 3).astype(int)
+        assert (true[:, 0] > true[:, 1] + 90).all()
+        assert (true[:, 0] > true[:, 2] + 80).all()
+        false = false_colours(red, rng).reshape(-1, 3).astype(int)
+        least = min(least, int((false[:, 0] - false[:, 1]).min()))
+    assert least < 90
+
+
+def test_a_cut_says_where_its_box_lies() -> None:
+    """Near an edge there is less margin, and the box moves with it; training crops by this box again."""
+    picture = np.arange(60 * 40 * 3, dtype=np.uint32).reshape(60, 40, 3).astype(np.uint8)
+    crop, inner = cut(picture, (0, 10, 20, 50), 0.25)
+    assert crop.shape == (60, 25, 3)
+    assert inner == pytest.approx((0, 10, 20, 50))
+    np.testing.assert_array_equal(crop[10:50, 0:20], picture[10:50, 0:20])
+
+
+def test_held_out_combinations_are_never_trained() -> None:
+    """The fifth of combinations that measures generalisation is in no training picture."""
+    views = list(drawn_views(range(4)))
+    assert views
+    assert any(is_unseen(spec) for seed in range(4) for spec in specs_of(seed))
+    for view in views:
+        for known in view.garments:
+            facets = known.facets
+            name = f"{facets['category']} {known.colours[0]} {facets['pattern']} {facets.get('sleeve')}"
+            assert not is_held_out(name)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_specs_of_a_scene_are_those_it_draws(seed: int) -> None:
+    """What the first version was shown is known without drawing it again."""
+    assert {garment.spec for garment in draw_scene(seed, size=96).garments} <= set(specs_of(seed))
+
+
+def test_an_album_survives_the_disk(tmp_path: Path) -> None:
+    """A resumed run reads the same pictures, boxes and facets, and decodes nothing."""
+    large = np.random.default_rng(0).integers(0, 256, (600, 300, 3), dtype=np.uint8)
+    view = View(large, (NAVY_STRIPED,), "street", "shirt", False, (30.0, 60.0, 270.0, 540.0))
+    first = gather([view], tmp_path)
+    again = gather(iter(()), tmp_path)
+    assert again.pixels(0).shape == (288, 144, 3)
+    np.testing.assert_array_equal(first.pixels(0), again.pixels(0))
+    assert again.known(0) == (NAVY_STRIPED,)
+    assert again.rows[0].inner == pytest.approx((14.4, 28.8, 129.6, 259.2))
+
+
+def test_pasting_moves_both_copies_alike() -> None:
+    """CutMix must put the same rectangle into what the trunk and the colour branch see, and say how large it is."""
+    shapes, hues = torch.zeros(4, 3, 32, 32), torch.zeros(4, 3, 32, 32)
+    shapes[1], hues[1] = 1, 2
+    share = paste(shapes, hues, np.array([0, 1]), np.array([1, 0]), np.random.default_rng(2))
+    assert 0.05 < share < 0.55
+    assert shapes[0].mean().item() == pytest.approx(share)
+    assert hues[0].mean().item() == pytest.approx(2 * share)
+    assert shapes[1].mean().item() == pytest.approx(1 - share)
+    assert not shapes[2:].any()
+
+
+@pytest.mark.parametrize("size", [7, 8])
+@pytest.mark.parametrize(("side", "stride"), [(3, 1), (3, 2), (5, 1), (5, 2)])
+def test_the_fast_depthwise_convolution_has_the_right_gradients(side: int, stride: int, size: int) -> None:
+    """Its backward pass is written by hand: held against torch's own, with TensorFlow's padding, in double precision."""
+    torch.manual_seed(side)
+    pixels = torch.randn(2, 4, size, size, dtype=torch.float64, requires_grad=True)
+    kernel, bias = torch.randn(4, 1, side, side, dtype=torch.float64), torch.randn(4, dtype=torch.float64)
+    bias.requires_grad_(True)
+    total = max(0, (-(-size // stride) - 1) * stride + side - size)
+    padded = F.pad(pixels, [total // 2, total - total // 2] * 2)
+    slow = F.relu6(F.conv2d(padded, kernel, bias, stride, groups=4))
+    fast: Any = encoder_fast.Depthwise.apply(pixels, kernel, bias, stride)
+    torch.testing.assert_close(fast, slow)
+    wanted = torch.randn_like(slow)
+    served, trained = (torch.autograd.grad((made * wanted).sum(), [pixels, bias]) for made in (slow, fast))
+    torch.testing.assert_close(trained, served)
+
+
+def test_the_fast_trunk_is_the_same_network() -> None:
+    """What is trained is what is served: the same features; in training's precision it rounds no worse than torch."""
+    torch.manual_seed(0)
+    tower: Any = encoder_net.image_tower()
+    net = tower.trunk.net
+    images = torch.rand(2, 3, 64, 64) * 2 - 1
+    for name, module in net.named_modules():
+        if "bn" in name and hasattr(module, "momentum"):
+            module.momentum = 1.0  # one pass gives statistics under which no layer is saturated
+    net.train()(images)
+    net.eval()
+    with torch.no_grad():
+        slow = net.forward_features(images).mean((2, 3))
+        maps = encoder_fast.stem(net, images, 3)
+        torch.testing.assert_close(encoder_fast.deep(net, maps), slow, rtol=1e-3, atol=1e-3)
+        rounded = encoder_fast.stem(net, images.to(encoder_fast.HALF), 3)
+        with torch.autocast("cpu", torch.bfloat16):
+            theirs = net.blocks[:5](net.bn1(net.conv_stem(images)))
+    assert (rounded - maps).norm() < 1.5 * (theirs - maps).norm()
+
+
+def test_the_recipe_is_complete() -> None:
+    """A typing error in the YAML file is found here, not after the pictures were decoded."""
+    recipe = msgspec.yaml.decode(Path("models/recipes/encoder.yaml").read_bytes(), type=Recipe)
+    assert set(recipe.weights) == {"i2t", "t2i", "edit", "kind", "class"}
+    assert recipe.mixed < recipe.batch["phone"]
