@@ -82,7 +82,7 @@ def test_a_null_value_is_a_delete_and_a_value_an_upsert() -> None:
         (codecs.encode(ITEM), None, "key"),
         (codecs.encode(ITEM), b"\xff", "key"),
         (codecs.encode(ITEM), b"other", "product_id"),
-        (b"garbage", b"p", ""),
+        (b"garbage", b"p", "value"),
         (codecs.encode(msgspec.structs.replace(ITEM, views=())), b"p", "views"),
         (codecs.encode(msgspec.structs.replace(ITEM, dimension=9)), b"p", "views.vector"),
     ],
