@@ -126,6 +126,9 @@ async def open_consumer(
     """
     from aiokafka import AIOKafkaConsumer
 
+    from streams.lenient_records import read_any_header_name
+
+    read_any_header_name()
     consumer = AIOKafkaConsumer(
         **client_options(settings),
         group_id=group,

@@ -164,6 +164,9 @@ def _build_app(group: str, settings: Settings, revoke_s: float) -> Any:
 
     from streams.faust_buffer import MAX_EVENTS, EventBuffer
     from streams.faust_consumer import DirectTransport
+    from streams.lenient_records import read_any_header_name
+
+    read_any_header_name()
 
     class RoleApp(faust.App):  # type: ignore[misc]
         """One role. Writes nothing to disk, and waits for a bounded time when partitions are revoked."""

@@ -36,6 +36,7 @@ from streams.engine.failures import Failure
 from streams.engine.lanes import DeadLetter
 from streams.engine.message import Message
 from streams.engine.observer import Observer
+from streams.lenient_records import read_any_header_name
 from streams.producer import Sender, classify_kafka
 from streams.roles.index_probes import ProbeDesk, seek_probes
 from streams.roles.index_shards import Held, IndexConfig, Keeper
@@ -309,6 +310,7 @@ class IndexRole:
     async def _connect(self, group: str | None, opened: AsyncExitStack) -> Any:
         """A started consumer, stopped with `opened`; None when the end came first."""
         attempt = 0
+        read_any_header_name()
         while not self._stop.is_set():
             consumer = AIOKafkaConsumer(
                 **self._kafka,

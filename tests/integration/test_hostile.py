@@ -16,6 +16,8 @@ from pathlib import Path
 import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.producer import message_accumulator, producer
+from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
 from infra.stores import open_store
 from processors.image_header import sniff
@@ -167,6 +169,34 @@ async def test_every_case_at_once(up: Besieged) -> None:
     assert all(sniff(data) for data in kept)
     assert (up.folder / "secret.jpg").read_bytes() not in kept
     assert not list(up.data_dir.rglob("weft-was-here"))
+
+
+class _BadName(str):
+    """A header's name that is sent as other bytes than its text."""
+
+    __slots__ = ()
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        return b"\xffname"
+
+
+async def test_records_of_any_producer(up: Besieged, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However a producer packs its records, and whatever bytes it calls a header, they are read."""
+    for module in (producer, message_accumulator):  # its fast one takes no such name
+        monkeypatch.setattr(module, "DefaultRecordBatchBuilder", _DefaultRecordBatchBuilderPy)
+    wanted, counted = set(), Counter[str]()
+    async with Reader(up.settings, topics.CAPTIONS, from_end=True) as captions:
+        for codec in (None, "gzip", "snappy", "lz4", "zstd"):
+            async with AIOKafkaProducer(
+                bootstrap_servers=up.settings.bootstrap_servers, compression_type=codec
+            ) as sender:
+                for number, name in enumerate(("plain", _BadName("bad"))):
+                    key = f"packed-{codec}-{number}"
+                    wanted.add(key)
+                    value = hostile.upload(key, hostile.WORKS)
+                    await sender.send_and_wait(topics.UPLOADS, key=key.encode(), value=value, headers=[(name, b"x")])
+        captioned = {m.key.decode() async for m in until(captions, len(wanted), counted, "captions") if m.key}
+    assert captioned == wanted
 
 
 async def test_every_query_is_answered(up: Besieged) -> None:
