@@ -16,7 +16,7 @@ import structlog
 
 from infra.settings import Settings
 from processors.errors import Fatal, Retryable
-from streams.client_options import patient, servers, ssl_context
+from streams.client_options import METADATA_MS, patient, servers, ssl_context
 from streams.engine.failures import PipelineClosed
 from streams.engine.message import Message
 from streams.engine.pipeline import Pipeline
@@ -223,6 +223,7 @@ def _build_app(group: str, settings: Settings, revoke_s: float) -> Any:
         broker_max_poll_interval=_IDLE_SECONDS,
         broker_max_poll_records=MAX_EVENTS,
         consumer_auto_offset_reset="earliest",
+        consumer_metadata_max_age_ms=METADATA_MS,
     )
 
 

@@ -31,6 +31,7 @@ from index_sync.snapshot import Fenced
 from infra.store import ObjectStore
 from processors.errors import Fatal, Retryable
 from streams import topics
+from streams.client_options import METADATA_MS
 from streams.engine.backoff import Backoff
 from streams.engine.failures import Failure
 from streams.engine.lanes import DeadLetter
@@ -50,7 +51,6 @@ BATCH = 1000
 LAST_SNAPSHOT_SECONDS = 15.0
 STUCK_SECONDS = 5.0
 ASK_SECONDS = 60.0
-METADATA_MS = 10_000
 
 
 class IndexRole:

@@ -274,6 +274,17 @@ async def settled(role: Role, *, seconds: float = 90.0) -> None:
             await asyncio.sleep(0.3)
 
 
+async def test_a_group_that_formed_without_partitions_looks_again(kafka: str):
+    """As when a worker joins while the broker is coming back and knows no partition of the topic yet."""
+    role = Role(kafka)
+    with role.worker() as process:
+        await until_ready(process)
+        await role.create()
+        await role.produce(100)
+        await role.outputs(100)  # within a minute; Kafka's clients look every five
+        await until_stopped(process)
+
+
 async def test_a_broker_that_is_away_costs_time_only(kafka_factory):
     """The broker dies for some seconds while a worker runs: the same process goes on, nothing is lost."""
     broker = kafka_factory()
