@@ -10,7 +10,7 @@ import msgspec
 
 from models.bases import adopt, fetch_hub, fetch_wheel
 from models.hashes import Problem, base_problems, check_folder, check_weights, full_problems, shipped_problems
-from processors.errors import Fatal
+from processors.errors import Fatal, Missing
 
 STARTER_FOLDER = Path(__file__).parent / "starter"
 
@@ -280,7 +280,7 @@ def resolve(profile: Profile, cache: Path) -> StarterPaths:
     """Where the weights of the starter lie, every file of them compared with its hash (once a process).
 
     Raises:
-        Fatal: a file is missing or damaged; the sentence names it and the command that fetches it.
+        Fatal: a file is missing (`Missing`) or damaged; the sentence names it and the command that fetches it.
     """
     if profile.name != STARTER.name:
         raise Fatal(f"profile {profile.name!r} has no starter paths")
@@ -288,7 +288,7 @@ def resolve(profile: Profile, cache: Path) -> StarterPaths:
         path = shipped_path(artefact.source) if artefact.kind == "package" else cache / artefact.name
         if not path.exists():
             whence = "it comes with the repository" if artefact.kind == "package" else "the package index has it"
-            raise Fatal(f"{path} is missing ({whence}): run `weft models pull {profile.name}`")
+            raise Missing(f"{path} is missing ({whence}): run `weft models pull {profile.name}`")
         if path.is_dir():
             check_folder(path)
         else:
@@ -307,19 +307,33 @@ def resolve_full(cache: Path, profile: Profile = FULL) -> FullPaths:
     """Where the weights of the profile `full` lie, every file of them compared with its recorded hash.
 
     Raises:
-        Fatal: a file is missing, damaged or in no list; the sentence names it and the command that fetches it.
+        Fatal: a file is missing (`Missing`), damaged or in no list; the sentence names it and the command that fetches it.
     """
     folders = {artefact.name: cache / artefact.name for artefact in profile.artefacts if artefact.kind != "package"}
     own = folders[YOLO11.name]
     for folder in folders.values():
         if folder == own and not own.exists():
             continue
+        if not folder.exists():
+            raise Missing(f"{folder} is missing: run `weft models pull {profile.name}`")
         problem = next(iter(full_problems(folder)), None)
         if problem is not None:
             raise Fatal(str(problem))
     detector = own / "model.safetensors" if own.exists() else shipped_path("detector.safetensors")
     check_weights(detector)
     return FullPaths(detector=detector, encoder=folders[FASHION_SIGLIP.name], writer=folders[QWEN.name])
+
+
+def require(profile: Profile, cache: Path) -> None:
+    """Look, without reading the weights, whether each artefact is there.
+
+    Raises:
+        Missing: one is not; the sentence names it and the command that fetches it.
+    """
+    for artefact in profile.artefacts:
+        path = cache / artefact.name
+        if artefact.kind in {"wheel", "hub"} and not path.exists():
+            raise Missing(f"{path} is missing: run `weft models pull {profile.name}`")
 
 
 def shipped_path(name: str) -> Path:

@@ -26,3 +26,7 @@ class Poison(WeftError):
 
 class Fatal(WeftError):
     """The process cannot go on (wrong settings, broken weights, fenced): exit, and let the supervisor start it again."""
+
+
+class Missing(Fatal):
+    """Weights that nobody has fetched yet: to start again does not help, the sentence says what does."""

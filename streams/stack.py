@@ -21,6 +21,7 @@ from infra.spawn import Command
 from processors.errors import Fatal
 from streams import admin, stack_file
 from streams.stack_file import StackFile
+from streams.wiring_models import require_weights
 from streams.worker import ROLES, Announcement
 
 READY_S = 300.0
@@ -108,6 +109,8 @@ class Stack:
     # ------------------------------------------------------------------ start
 
     async def _start(self) -> None:
+        # Before the broker: a role that misses its weights dies again and again, and says so only in its log.
+        await asyncio.to_thread(require_weights, self.settings)
         await asyncio.to_thread(self._prepare_folders)
         bootstrap = await self._start_broker() if self._own_broker else self.settings.bootstrap_servers
         self.settings = self.settings.model_copy(

@@ -10,9 +10,22 @@ from typing import Protocol
 from infra.settings import Settings
 from models.guard import Guarded, GuardedImageEncoder, GuardedTextEncoder, GuardedWriter, Observe
 from models.ports import Detector, ImageEncoder, TextEncoder, Writer
-from models.profiles import FULL, STARTER, FullPaths, StarterPaths, resolve, resolve_full, shipped_path
+from models.profiles import (
+    FULL,
+    STARTER,
+    FullPaths,
+    Profile,
+    StarterPaths,
+    require,
+    resolve,
+    resolve_full,
+    shipped_path,
+)
 from processors.attributes import Calibration, Calibrations
 from processors.errors import Fatal
+
+FAKE = "fake"
+"""The profile of `FakeLoader`."""
 
 
 class Loader(Protocol):
@@ -111,6 +124,19 @@ def calibrations(settings: Settings) -> Calibrations:
     return load(shipped_path(FILE), Calibration(k=settings.neighbours))
 
 
+def require_weights(settings: Settings) -> None:
+    """Before anything is started: the weights of the profile are there. Raises `Missing`, which says how to get them."""
+    if settings.profile != FAKE:
+        require(_profile(settings), settings.model_cache)
+
+
+def _profile(settings: Settings) -> Profile:
+    found = {profile.name: profile for profile in (STARTER, FULL)}.get(settings.profile)
+    if found is None:
+        raise Fatal(f"WEFT_PROFILE is {settings.profile!r}: say starter or full")
+    return found
+
+
 def _device(settings: Settings) -> str:
     """Choose the device; and forbid every library, before its import, to fetch anything behind the user's back."""
     from models.device import choose, use_threads
@@ -129,13 +155,9 @@ class Models:
 
     @cached_property
     def _loader(self) -> Loader:
-        if self._settings.profile == "fake":
+        if self._settings.profile == FAKE:
             return FakeLoader()
-        if self._settings.profile == STARTER.name:
-            return StarterLoader(self._settings)
-        if self._settings.profile == FULL.name:
-            return FullLoader(self._settings)
-        raise Fatal(f"WEFT_PROFILE is {self._settings.profile!r}: say starter or full")
+        return StarterLoader(self._settings) if _profile(self._settings) is STARTER else FullLoader(self._settings)
 
     @cached_property
     def detector(self) -> Detector:

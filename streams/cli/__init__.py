@@ -11,7 +11,7 @@ def main() -> None:
     # Set before any library is imported: none of them may call home or install anything.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")
-    from processors.errors import Poison, Retryable, WeftError
+    from processors.errors import Missing, Poison, Retryable, WeftError
     from streams.cli import client, dlq, evaluate, manage, serve, train
     from streams.cli.app import app
     from streams.cli.exits import Exit
@@ -23,7 +23,7 @@ def main() -> None:
     except TimeoutError as error:
         say(f"weft: {error or 'no answer in time'}")
         sys.exit(Exit.TIMEOUT)
-    except Retryable as error:
+    except (Retryable, Missing) as error:
         say(f"weft: {error}")
         sys.exit(Exit.UNAVAILABLE)
     except Poison as error:

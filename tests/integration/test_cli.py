@@ -127,6 +127,20 @@ def test_errors_are_sentences_with_stable_codes(
     assert "Traceback" not in answer.stderr
 
 
+@pytest.mark.parametrize("profile", ["starter", "full"])
+@pytest.mark.parametrize("command", ["up", "demo", "eval writer"])
+def test_weights_that_nobody_fetched(command: str, profile: str, tmp_path: Path) -> None:
+    """One clear sentence at once, and no broker, no role and no traceback before it."""
+    more = ("--out", str(tmp_path / "out")) if command == "demo" else ()
+    cache, data = tmp_path / "cache", tmp_path / "data"
+    answer = weft(*command.split(), *more, WEFT_MODEL_CACHE=str(cache), WEFT_PROFILE=profile, WEFT_DATA_DIR=str(data))
+    assert answer.returncode == Exit.UNAVAILABLE, answer.stderr
+    assert answer.stderr.splitlines()[-1].startswith(f"weft: {cache}")
+    assert answer.stderr.rstrip().endswith(f"run `weft models pull {profile}`")
+    assert "Traceback" not in answer.stderr
+    assert not (data / "logs").exists()
+
+
 def test_a_wrong_setting_is_named() -> None:
     """By the variable that the user typed."""
     answer = weft("doctor", WEFT_PARTITIONS="many")
