@@ -21,6 +21,7 @@ import numpy as np
 import torch
 import yaml
 
+from models.recipes import ship
 from models.recipes.detector_data import BoxedPhoto, keep, kept, load_catalogue, load_drawn, load_held_out, load_street
 from models.recipes.detector_evaluate import EVERYTHING, detect, evaluate, operating_points, report, sheet
 from models.recipes.detector_learning import Batches, Config, Lesson, Trained, resume, save, start
@@ -105,7 +106,7 @@ def train(recipe: Path, run: Path, data: Path, minutes: float | None = None) -> 
     save(state, run / "last.pt")
     scores = evaluate(viewed(state.average, config), held_out)
     print(f"{state.images} pictures in {state.seconds:.0f} s; {report(scores)}", flush=True)
-    return export(config, run, run / "detector.safetensors")
+    return ship.list_run(export(config, run, run / "detector.safetensors"))
 
 
 def _drawn(config: Config, cache: Path) -> list[BoxedPhoto]:

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 from models import encoder_net
-from models.recipes import encoder_data, encoder_fast
+from models.recipes import encoder_data, encoder_fast, ship
 from models.recipes.encoder_batches import (
     Texts,
     Truths,
@@ -252,6 +252,7 @@ class Run:
         }
         aside = target.with_suffix(".partial")
         save_file(kept, aside, metadata={"recipe": "models/recipes/encoder.yaml", "licence": "Apache-2.0"})
+        aside.chmod(0o644)  # save_file makes it the owner's alone, which an installed package must not be
         aside.rename(target)
 
 
@@ -313,7 +314,7 @@ def train(recipe: Path, run: Path, data: Path, minutes: float | None = None) -> 
     _train(state, run, minutes)
     state.save(run / CHECKPOINT)
     state.export(run / WEIGHTS)
-    return run / WEIGHTS
+    return ship.list_run(run / WEIGHTS)
 
 
 def _train(state: Run, run: Path, minutes: float | None) -> None:

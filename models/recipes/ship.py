@@ -24,10 +24,20 @@ RECIPES = {
 
 def manifest(folder: Path) -> Manifest:
     """Describe every weight file below `folder`. Raises `Fatal` for a file that belongs to no artefact of the starter."""
+    return _manifest(folder, weight_files(folder))
+
+
+def list_run(weights: Path) -> Path:
+    """List what a run exported, alone, in a manifest of the run's folder: nothing unlisted is ever loaded. Returns it."""
+    _write(weights.parent, _manifest(weights.parent, [weights]))
+    return weights
+
+
+def _manifest(folder: Path, paths: list[Path]) -> Manifest:
     licences = {artefact.name: artefact.licence for artefact in STARTER.artefacts}
     licences["attributes"] = "AGPL-3.0-or-later"  # six numbers, no weights: not an artefact of the profile
     files = {}
-    for path in weight_files(folder):
+    for path in paths:
         name = path.relative_to(folder).as_posix()
         part = name.split("/")[0].split(".")[0].split("-")[0]
         if part not in RECIPES:
@@ -39,10 +49,14 @@ def manifest(folder: Path) -> Manifest:
 def write(folder: Path) -> Manifest:
     """Write the manifest aside and rename it."""
     described = manifest(folder)
+    _write(folder, described)
+    return described
+
+
+def _write(folder: Path, described: Manifest) -> None:
     aside = folder / f"{MANIFEST}.partial"
     aside.write_bytes(msgspec.json.format(msgspec.json.encode(described), indent=2) + b"\n")
     os.replace(aside, folder / MANIFEST)  # noqa: PTH105 - over the old one, in one step
-    return described
 
 
 if __name__ == "__main__":

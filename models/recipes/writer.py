@@ -29,6 +29,7 @@ from torch import Tensor, distributed, nn
 from models.device import choose
 from models.hf_writer import save_adapter
 from models.profiles import SMOLLM2
+from models.recipes import ship
 from models.recipes.writer_data import Example, examples
 from processors.captions import prompt
 from processors.errors import Fatal
@@ -105,6 +106,7 @@ def train(recipe: Path, run: Path, data: Path, minutes: float | None = None) -> 
     if rank == 0:
         _save(run, step, _since(before, started), masters, optimiser)
         export(config, run, run / WEIGHTS)
+        ship.list_run(run / WEIGHTS)
     return run / WEIGHTS
 
 

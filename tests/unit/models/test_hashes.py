@@ -19,6 +19,7 @@ from models.hashes import (
     sha256_of,
     shipped_problems,
 )
+from models.recipes import ship
 from models.recipes.ship import write
 from processors.errors import Fatal
 
@@ -132,3 +133,17 @@ def test_ship_refuses_files_of_no_part(shipped: Path) -> None:
 def test_fingerprints_differ_where_their_parts_do(one: list[str], other: list[str]) -> None:
     """Parts are length-prefixed: no two different lists run together into one."""
     assert (fingerprint(*one) == fingerprint(*other)) == (one == other)
+
+
+def test_what_a_run_exported_is_listed_alone(tmp_path: Path) -> None:
+    """Weights of one's own training can be loaded and measured; the checkpoint beside them cannot."""
+    (tmp_path / "last.safetensors").write_bytes(b"checkpoint")
+    weights = tmp_path / "encoder.safetensors"
+    weights.write_bytes(b"weights")
+    assert ship.list_run(weights) == weights
+    assert check_weights(weights).startswith("sha256:")
+    with pytest.raises(Fatal, match="in no list"):
+        check_weights(tmp_path / "last.safetensors")
+    (tmp_path / "other.safetensors").write_bytes(b"?")
+    with pytest.raises(Fatal, match="no part of the starter"):
+        ship.list_run(tmp_path / "other.safetensors")
