@@ -224,7 +224,7 @@ def test_a_file_that_nobody_listed_is_refused(cache: Path, tmp_path: Path) -> No
 
 def test_an_empty_cache_names_the_command(tmp_path: Path) -> None:
     """The profile is never fetched silently: the roles say what to run."""
-    with pytest.raises(Fatal, match=r"fashion-siglip: missing: run `weft models pull full`"):
+    with pytest.raises(Fatal, match=r"fashion-siglip is missing: run `weft models pull full`"):
         _ = Models(Settings(profile="full", model_cache=tmp_path), lambda _: ignore).detector
 
 
