@@ -71,7 +71,7 @@ class ClipImageEncoder:
         return self._fingerprint
 
     def prepare(self, item: Pixels, /) -> NDArray[np.float32]:
-        """Letterbox to (3, 192, 192). Raises `Poison` when `item` is no (height, width, 3) uint8 array."""
+        """Letterbox to (3, 224, 224). Raises `Poison` when `item` is no (height, width, 3) uint8 array."""
         return letterbox(checked(item), encoder_net.SIDE)
 
     def forward(self, batch: Sequence[NDArray[np.float32]], /) -> list[Vector]:

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 TRUNK_NAME = "weft_lite0_colour"
 DIMENSION = 256
-SIDE = 192
-"""Side of the square input, pixels."""
+SIDE = 224
+"""Side of the square input, pixels. Training shows closer crops at 192: what is served then looks as large to the network
+(Touvron et al. 2019, arXiv 1906.06423)."""
 CELLS = SIDE // 16
 HEADS = 3
 """Colour histograms: one over all cells, the others where their attention looks."""
@@ -30,11 +31,11 @@ CONTEXT = 48
 """Longest text, tokens."""
 
 
-_FROZEN = ("conv_stem.", "bn1.", *(f"blocks.{block}." for block in range(6)))
+_FROZEN = ("conv_stem.", "bn1.", *(f"blocks.{stage}." for stage in range(3)))
 
 
 def is_frozen(name: str) -> bool:
-    """Whether a tensor of EfficientNet-lite0 (timm's name) is the base's own: all but the last block and the head."""
+    """Whether a tensor of EfficientNet-lite0 (timm's name) is the base's own: its first stages."""
     return name.startswith(_FROZEN)
 
 
@@ -179,11 +180,11 @@ def _trunk() -> nn.Module:
             return net.blocks[:5](net.bn1(net.conv_stem(images)))  # type: ignore[no-any-return]
 
         def middle(self, maps: torch.Tensor) -> torch.Tensor:
-            """The last frozen block: (n, 192, CELLS / 2, CELLS / 2) from `stem`."""
+            """The sixth stage: (n, 192, CELLS / 2, CELLS / 2) from `stem`."""
             return self.net.blocks[5](maps)  # type: ignore[no-any-return]
 
         def deep(self, middle: torch.Tensor) -> torch.Tensor:
-            """The fine-tuned block and head: (n, 1280) from `middle`."""
+            """The last stage and head: (n, 1280) from `middle`."""
             net = self.net
             return net.bn2(net.conv_head(net.blocks[6](middle))).mean((2, 3))  # type: ignore[no-any-return]
 

@@ -14,8 +14,8 @@ from processors import decode
 from streams.engine.message import Message
 from streams.engine.pipeline import message_bytes
 
-SHOWN_BYTES = 4 * 2**20
-"""What the models are shown of one photo, at most: the detector's picture, or nine views of 192×192×3 float32."""
+SHOWN_BYTES = 6 * 2**20
+"""What the models are shown of one photo, at most: the detector's picture, or nine views of 224×224×3 float32."""
 
 
 class _Image(msgspec.Struct):
