@@ -5,7 +5,7 @@
 DIR holds `products/` (`products.jsonl.gz`, `images_168x224.zip`). Products are embedded by the serving path: detector, crop
 of the garment, encoder; the vectors are kept under `runs/attributes`, by the encoder's fingerprint. Four brands in five
 calibrate, each product asking the *other* brands; the fifth reports (`models.yardsticks.attributes.held_out`).
-About three minutes on one core, nearly all of it embedding. Only the numbers are written: no product data is shipped.
+About six minutes on one core, nearly all of it embedding. Only the numbers are written: no product data is shipped.
 
 τ and K minimise the log loss of the true value's share. θ is the smallest share from which a statement is worth its
 risk: a right one counts 1, a wrong one −3, "unknown" 0.
