@@ -374,10 +374,10 @@ async def test_a_topic_created_again_is_indexed_anew(broker: EmbeddedBroker, pro
 async def test_a_topic_created_again_under_a_running_worker(broker: EmbeddedBroker) -> None:
     """Its offset is out of range: the shard starts over, and what the old log held is gone."""
     async with bench(broker.bootstrap) as b, b.role() as ready:
-        for i in range(30):
-            await b.put(f"old{i}", _item(f"old{i}", i))
+        written = [await b.put(f"old{i}", _item(f"old{i}", i)) for i in range(30)]
         await ready.wait()
-        assert len(found(await b.search(1, top_k=50))) == 30
+        old = {partition: offset + 1 for partition, offset in written}  # the last of each partition
+        assert len(found(await b.search(1, 30.0, top_k=50, min_offsets=old))) == 30
         await _create_again(b.settings, [topics.ITEMS])
         async with open_producer(b.settings) as sender:  # an idempotent producer counts on in the log it knows
             value = codecs.encode(_item("new", 1))
