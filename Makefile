@@ -60,8 +60,8 @@ lint: deps dev ## ruff, mypy --strict, the direction of imports, generated docum
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/python -m streams.schemas --check
-	@$(BIN)/python -m streams.released
+	@$(BIN)/python -m streams.contract.schemas --check
+	@$(BIN)/python -m streams.contract.released
 	@$(BIN)/python -m infra.settings --check
 
 fmt: dev ## format and mend what can be mended
@@ -72,7 +72,7 @@ bench: install dev ## ratios, side by side, into docs/benchmarks.md
 	@$(BIN)/python -m benchmarks
 
 docs: deps ## schemas, AsyncAPI and the table of settings, from the code
-	@$(BIN)/python -m streams.schemas
+	@$(BIN)/python -m streams.contract.schemas
 	@$(BIN)/python -m infra.settings
 
 lock: ## the three lock files, from pyproject.toml (needs uv)

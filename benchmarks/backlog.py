@@ -24,10 +24,11 @@ from benchmarks.report import Row, percentile, table
 from infra.broker import EmbeddedBroker
 from infra.settings import Settings
 from infra.stores import open_store
-from streams import admin, topics
-from streams.client import Reader, new_query_id
-from streams.codecs import decode_result, encode
-from streams.records import Query
+from streams.contract import topics
+from streams.contract.codecs import decode_result, encode
+from streams.contract.records import Query
+from streams.kafka.client import Reader, new_query_id
+from streams.ops import admin
 from tests.fixtures.slow_enrich import SlowEnrich, answering, large_photo, send_uploads
 
 MB = 2**20

@@ -16,11 +16,12 @@ from infra.stores import open_store
 from models.guard import ignore
 from processors import decode
 from processors.drawn import catalogue
-from streams import admin, topics
-from streams.client import Reader
-from streams.codecs import encode
+from streams.contract import topics
+from streams.contract.codecs import encode
 from streams.engine.observer import NullObserver
-from streams.ingest import Photo, announce
+from streams.kafka.client import Reader
+from streams.ops import admin
+from streams.ops.ingest import Photo, announce
 from streams.roles.enrich import SERVING_SIDE
 from streams.wiring import open_parts, run_enrich
 from streams.wiring_models import Models

@@ -26,10 +26,10 @@ from index_sync.recovery import LogBounds, recover
 from index_sync.shard import Shard
 from infra.local_store import LocalStore
 from processors.values import Colour, Garment, Metadata
-from streams import codecs
+from streams.contract import codecs
+from streams.contract.records import Item, Source, View
 from streams.engine.message import Message
-from streams.records import Item, Source, View
-from streams.roles.index_shards import _apply
+from streams.roles.index.shards import _apply
 
 DIMENSION = 512
 ENCODER = "sha256:bench"

@@ -13,12 +13,12 @@ from benchmarks.report import Row, percentile
 from infra.settings import Settings
 from infra.stores import open_store
 from processors.drawn import catalogue
-from streams import topics
-from streams.client import Client, Reader, new_query_id
+from streams.contract import topics
+from streams.contract.records import ImageRef, Query
 from streams.engine.message import Message
-from streams.ingest import Ingest, Photo, announce
-from streams.records import ImageRef, Query
-from streams.stack import Stack
+from streams.kafka.client import Client, Reader, new_query_id
+from streams.ops.ingest import Ingest, Photo, announce
+from streams.ops.stack import Stack
 
 PHOTOS = 14
 WARM_UP = 2

@@ -11,13 +11,14 @@ from aiokafka import AIOKafkaProducer
 
 from benchmarks.report import Row
 from infra.settings import Settings
-from streams import admin, topics
+from streams.contract import topics
 from streams.engine.credits import Credits
 from streams.engine.device import Device
 from streams.engine.failures import Failure
 from streams.engine.message import Message
 from streams.engine.pipeline import Engine, Pipeline
-from streams.faust_app import consume
+from streams.kafka.faust.app import consume
+from streams.ops import admin
 
 EVENTS = 10_000
 ROUNDS = 2

@@ -25,11 +25,12 @@ from infra.broker import EmbeddedBroker
 from infra.settings import Settings
 from infra.stores import open_store
 from models.guard import Observe
-from streams import admin, topics
-from streams.client import Client, Reader
-from streams.client_options import client_options
+from streams.contract import topics
 from streams.engine.observer import NullObserver
-from streams.ingest import Photo, announce
+from streams.kafka.client import Client, Reader
+from streams.kafka.options import client_options
+from streams.ops import admin
+from streams.ops.ingest import Photo, announce
 from streams.wiring import RUN, open_parts
 
 OUTPUT = {"enrich": topics.ITEMS, "caption": topics.CAPTIONS}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from models.hashes import check_weights
+from models.weights.hashes import check_weights
 from processors.attributes import Calibration, Calibrations
 from processors.errors import Fatal
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import encoder_net
-from models.hashes import check_weights, fingerprint
 from models.images import checked, letterbox
+from models.weights.hashes import check_weights, fingerprint
 from processors.errors import Fatal, Poison
 from processors.values import Pixels, Vector
 

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.hashes import fingerprint
 from models.images import checked
 from models.ports import WriterRequest
+from models.weights.hashes import fingerprint
 from processors import captions
 from processors.lab import lab_of_hex, to_lab
 from processors.palette import PALETTE, SYNONYMS

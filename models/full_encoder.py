@@ -17,8 +17,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.hashes import check_weights, fingerprint
 from models.images import checked
+from models.weights.hashes import check_weights, fingerprint
 from processors.errors import Fatal, Poison
 from processors.values import Pixels, Vector
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from models.hashes import check_weights, fingerprint
 from models.ports import WriterRequest
 from models.seeded_sampling import SeededSampling
+from models.weights.hashes import check_weights, fingerprint
 from processors.captions import PROMPT_FINGERPRINT, TONES, prompt
 from processors.errors import Fatal
 from processors.evidence import build

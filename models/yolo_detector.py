@@ -22,7 +22,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.hashes import fingerprint
+from models.weights.hashes import fingerprint
 from processors.errors import Fatal, Poison
 from processors.values import CATEGORIES, Box, Detection, Pixels
 

@@ -102,7 +102,7 @@ class CaptionText(msgspec.Struct, frozen=True):
 
 
 class Metadata(msgspec.Struct, frozen=True):
-    """What the shop says of a product. `facets` holds every other string it sent (see `streams.records`)."""
+    """What the shop says of a product. `facets` holds every other string it sent (see `streams.contract.records`)."""
 
     title: str = ""
     description: str = ""

@@ -19,29 +19,29 @@ from infra.stores import open_store
 from models.guard import Observe
 from processors.decode import DecodeLimits
 from processors.errors import Poison
-from streams import codecs, topics
-from streams.client import Reader
-from streams.client_options import client_options
-from streams.cloudevents import output_headers
-from streams.dead_letters import dead_letters
+from streams.contract import codecs, topics
+from streams.contract.cloudevents import output_headers
+from streams.contract.records import Probe, Result
 from streams.engine.credits import Credits
 from streams.engine.device import Device
 from streams.engine.message import Message
 from streams.engine.observer import Observer
 from streams.engine.pipeline import Engine, Pipeline
-from streams.faust_app import consume
-from streams.memo import Memo
-from streams.positions import Positions
-from streams.producer import Sender, classify_kafka, open_producer
-from streams.records import Probe, Result
+from streams.kafka.client import Reader
+from streams.kafka.dead_letters import dead_letters
+from streams.kafka.faust.app import consume
+from streams.kafka.options import client_options
+from streams.kafka.positions import Positions
+from streams.kafka.producer import Sender, classify_kafka, open_producer
 from streams.roles import reserve
-from streams.roles.board import Board
-from streams.roles.caption import Captioner
+from streams.roles.caption.neighbours import Neighbourhood
+from streams.roles.caption.role import Captioner
 from streams.roles.compose import QUERY_SIDE, Compose
 from streams.roles.enrich import SERVING_SIDE, Enrich, memo_fingerprint
-from streams.roles.index import IndexConfig, IndexRole
-from streams.roles.neighbours import Neighbourhood
+from streams.roles.index.role import IndexConfig, IndexRole
+from streams.roles.memo import Memo
 from streams.roles.outcome import publisher
+from streams.search.pending import PendingQueries
 from streams.wiring_models import Models, calibrations
 
 CAPTION_WAIT_S = 0.25
@@ -166,12 +166,12 @@ async def run_compose(parts: Parts, ready: Ready) -> None:
         key = result.query_id.encode()
         await (await parts.sender.send(topics.RESULTS, key=key, value=codecs.encode(result), headers=headers))
 
-    board = Board(send, time.time)
+    pending = PendingQueries(send, time.time)
     role = Compose(
         fetcher=parts.fetcher,
         images=images,
         texts=texts,
-        board=board,
+        pending=pending,
         publish=publish,
         now=time.time,
         limits=parts.limits,
@@ -194,15 +194,15 @@ async def run_compose(parts: Parts, ready: Ready) -> None:
     )
     async with Reader(parts.settings, topics.HITS, from_end=True) as hits:
 
-        async def pin() -> None:
+        async def deliver() -> None:
             async for raw in hits.follow():
                 if raw.value is not None:
                     try:
-                        board.pin(codecs.decode_answer(raw.value))
+                        pending.deliver(codecs.decode_answer(raw.value))
                     except Poison:
                         continue  # not one of ours: whoever asked will see a shard missing
 
-        await _beside(pin(), _consume(parts, "compose", topics.QUERIES, pipeline, ready))
+        await _beside(deliver(), _consume(parts, "compose", topics.QUERIES, pipeline, ready))
 
 
 async def run_index(parts: Parts, ready: Ready) -> None:

@@ -10,7 +10,7 @@ from typing import Protocol
 from infra.settings import Settings
 from models.guard import Guarded, GuardedImageEncoder, GuardedTextEncoder, GuardedWriter, Observe
 from models.ports import Detector, ImageEncoder, TextEncoder, Writer
-from models.profiles import (
+from models.weights.profiles import (
     FULL,
     STARTER,
     FullPaths,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from infra.settings import Settings
 from models.guard import Guarded, GuardedWriter, ignore
 from models.ports import Detector
-from models.profiles import PROFILES, STARTER, Artefact, resolve, shipped_path
+from models.weights.profiles import PROFILES, STARTER, Artefact, resolve, shipped_path
 from processors.attributes import Calibration, Calibrations
 from processors.errors import Fatal
 from processors.values import Detection, Pixels
@@ -29,7 +29,7 @@ def unsure_detector(settings: Settings) -> Guarded[Pixels, tuple[Detection, ...]
 
         return Guarded(FakeDetector(), name="detector")
     from models.device import choose, use_threads
-    from models.hashes import check_weights
+    from models.weights.hashes import check_weights
     from models.yolo_detector import YoloDetector
 
     path = shipped_path(_artefact(settings.profile, "detector").source)

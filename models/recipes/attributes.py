@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import calibration
-from models.profiles import STARTER_FOLDER
+from models.weights.profiles import STARTER_FOLDER
 from models.yardsticks import attributes as yardstick
 from processors.attributes import Calibration, Calibrations
 
@@ -101,7 +101,7 @@ def embedded_products(data: Path, limit: int, keep: Path) -> tuple[yardstick.Emb
     """The products' vectors by the serving models, and the encoder's fingerprint. Kept under `keep` for the next run."""
     from infra.settings import Settings
     from models.guard import Guarded
-    from models.profiles import STARTER, resolve
+    from models.weights.profiles import STARTER, resolve
     from models.yardsticks import tables
     from models.yardsticks.photos import Photos, Refused
 

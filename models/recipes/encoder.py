@@ -104,7 +104,7 @@ class Run:
             rows = range(start, min(start + 64, len(self.album.rows)))
             images = self._tensor([plain_view(self.album, row, self.recipe.side) for row in rows])
             with torch.inference_mode():
-                maps = encoder_fast.stem(net, images.to(encoder_fast.HALF), 5)
+                maps = encoder_fast.stem(net, images.to(encoder_fast.training_dtype()), 5)
                 yield encoder_fast.deep(net, maps).half(), maps.half(), encoder_net.colour_cells(images, anchors).half()
 
     def warm_up(self) -> None:
@@ -160,7 +160,7 @@ class Run:
     def encode(self, shapes: torch.Tensor, hues: torch.Tensor) -> torch.Tensor:
         """(n, 256), normalised, with features dropped: the pictures are few."""
         trunk = self.image.trunk
-        maps = encoder_fast.stem(trunk.net, shapes.to(encoder_fast.HALF), self.recipe.first_trained)
+        maps = encoder_fast.stem(trunk.net, shapes.to(encoder_fast.training_dtype()), self.recipe.first_trained)
         cells = encoder_net.colour_cells(hues, trunk.anchors)
         joined = trunk.joined(encoder_fast.deep(trunk.net, maps), maps.float(), cells)
         return F.normalize(self.image.head(F.dropout(joined, 0.15)), dim=1)

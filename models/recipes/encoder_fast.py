@@ -13,8 +13,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 
-HALF = torch.bfloat16
-"""What training gives to `stem`."""
+
+def training_dtype() -> torch.dtype:
+    """What training gives to `stem`: bfloat16 where oneDNN has its convolutions (AVX-512 or AMX), else float32."""
+    return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32  # noqa: SLF001
+
+
 _PART = 8
 _RELU6: tuple[Any, ...] = ("hardtanh", [0.0, 6.0], "")
 _PLAIN: tuple[Any, ...] = ("none", [], "")
@@ -154,7 +158,7 @@ def _same(pixels: torch.Tensor, side: int, stride: int) -> torch.Tensor:
 
 def _fuses(pixels: torch.Tensor) -> bool:
     """Whether oneDNN has the operation with an activation behind it."""
-    return pixels.device.type == "cpu" and pixels.dtype == HALF
+    return pixels.device.type == "cpu" and pixels.dtype == torch.bfloat16
 
 
 def _fused(name: str) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from models.hashes import list_folder
+from models.weights.hashes import list_folder
 
 
 def main() -> None:

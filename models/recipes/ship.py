@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from models.hashes import MANIFEST, Manifest, Shipped, sha256_of, weight_files
-from models.profiles import STARTER, STARTER_FOLDER
+from models.weights.hashes import MANIFEST, Manifest, Shipped, sha256_of, weight_files
+from models.weights.profiles import STARTER, STARTER_FOLDER
 from processors.errors import Fatal
 
 RECIPES = {

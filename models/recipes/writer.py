@@ -28,9 +28,9 @@ from torch import Tensor, distributed, nn
 
 from models.device import choose
 from models.hf_writer import save_adapter
-from models.profiles import SMOLLM2
 from models.recipes import ship
 from models.recipes.writer_data import Example, examples
+from models.weights.profiles import SMOLLM2
 from processors.captions import prompt
 from processors.errors import Fatal
 

@@ -11,9 +11,9 @@ import typer
 from pydantic import ValidationError
 
 from infra.settings import Settings
-from streams import stack_file
 from streams.cli.exits import Exit
 from streams.cli.output import say
+from streams.ops import stack_file
 
 T = TypeVar("T")
 

@@ -11,14 +11,14 @@ import typer
 
 from infra.stores import open_store
 from processors.errors import Poison
-from streams import topics
 from streams.cli.app import AsJson, DataDir, app, client_settings, run
 from streams.cli.exits import Exit
 from streams.cli.output import captions_table, err, out, print_json, result_table, rows_table, say, show, shown
-from streams.client import Client, Reader, new_query_id
-from streams.ingest import Ingest, Outcome, Photo, Refused, announce
-from streams.records import Caption, ImageRef, Query, Result, Upload
-from streams.sources import walk
+from streams.contract import topics
+from streams.contract.records import Caption, ImageRef, Query, Result, Upload
+from streams.kafka.client import Client, Reader, new_query_id
+from streams.ops.ingest import Ingest, Outcome, Photo, Refused, announce
+from streams.ops.sources import walk
 
 
 @app.command()

@@ -13,8 +13,8 @@ from processors.errors import Poison
 from streams.cli.app import AsJson, DataDir, app, client_settings, run
 from streams.cli.exits import Exit
 from streams.cli.output import out, print_json, printable, rows_table, say
-from streams.dlq import MAX_REDRIVES, Desk, Handled, Terms, open_desk
-from streams.dlq_letters import Filter, Letter, WholeLetter, seconds_of
+from streams.ops.dlq import MAX_REDRIVES, Desk, Handled, Terms, open_desk
+from streams.ops.dlq_letters import Filter, Letter, WholeLetter, seconds_of
 
 dlq_app = typer.Typer(help="Dead letters: what could not be done, and why.", no_args_is_help=True)
 app.add_typer(dlq_app, name="dlq")

@@ -242,7 +242,7 @@ def attributes(
 
 def _settings(profile: str | None) -> Settings:
     """The settings of the environment, with the profile of the command line."""
-    from models.profiles import PROFILES
+    from models.weights.profiles import PROFILES
 
     base = settings()
     chosen = base if profile is None else base.model_copy(update={"profile": profile})

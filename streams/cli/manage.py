@@ -8,13 +8,13 @@ from typing import Annotated
 import msgspec
 import typer
 
-from models import profiles
+from models.weights import profiles
 from processors.errors import Fatal
-from streams import admin
 from streams.cli.app import AsJson, DataDir, app, client_settings, run, settings
 from streams.cli.exits import Exit
 from streams.cli.output import out, print_json, rows_table, say
-from streams.doctor import Finding, examine
+from streams.ops import admin
+from streams.ops.doctor import Finding, examine
 
 topics_app = typer.Typer(help="The topics on the broker.", no_args_is_help=True)
 models_app = typer.Typer(help="The weights: what they are, and where from.", no_args_is_help=True)

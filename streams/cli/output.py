@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from streams.records import Caption, Record, Result
+from streams.contract.records import Caption, Record, Result
 
 out = Console(file=None, highlight=False, soft_wrap=False)
 err = Console(stderr=True, highlight=False)

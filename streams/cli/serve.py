@@ -13,13 +13,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from infra.logs import configure
 from infra.settings import Settings
-from streams import demo as demos
 from streams.cli.app import AsJson, DataDir, app, run, settings
 from streams.cli.exits import Exit
 from streams.cli.output import captions_table, err, out, print_json, result_table, say
-from streams.demo import Demo, Watch
-from streams.ingest import Outcome, Refused
-from streams.stack import Stack
+from streams.ops import demo as demos
+from streams.ops.demo import Demo, Watch
+from streams.ops.ingest import Outcome, Refused
+from streams.ops.stack import Stack
 from streams.worker import ROLES, work
 
 

@@ -19,11 +19,8 @@ from processors import decode, fusion
 from processors.errors import Poison
 from processors.merge import merge
 from processors.values import Pixels, Vector
-from streams import codecs, topics
-from streams.engine.failures import Failure
-from streams.engine.message import Message
-from streams.engine.stages import CpuStage, DeviceStage, Done, IoStage, Stage
-from streams.records import (
+from streams.contract import codecs, topics
+from streams.contract.records import (
     Answer,
     Found,
     Hits,
@@ -34,8 +31,11 @@ from streams.records import (
     SearchProbe,
     Shards,
 )
+from streams.engine.failures import Failure
+from streams.engine.message import Message
+from streams.engine.stages import CpuStage, DeviceStage, Done, IoStage, Stage
 from streams.roles import reserve
-from streams.roles.board import Board, all_answered
+from streams.search.pending import PendingQueries, all_answered
 
 QUERY_SIDE = 512
 """Longest side, in pixels, that is kept of a query's photo: no garment is cut out of it."""
@@ -98,7 +98,7 @@ class Compose:
     fetcher: Fetcher
     images: ImageEncoder
     texts: TextEncoder
-    board: Board
+    pending: PendingQueries
     publish: Publish
     now: Callable[[], float]
     limits: decode.DecodeLimits
@@ -166,7 +166,7 @@ class Compose:
             deadline=asked.deadline - MARGIN_S,
             min_offsets=asked.query.min_offsets,
         )
-        answers = await self.board.ask(probe, lambda got: all_answered(got) or _found(got) is not None)
+        answers = await self.pending.ask(probe, lambda got: all_answered(got) or _found(got) is not None)
         found = _found(answers)
         if found is None or found.vector is None:
             missing = f"the catalogue has no product {product_id!r}"
@@ -230,7 +230,7 @@ class Compose:
             exclude_products=(asked.reference.product_id,) if asked.reference.product_id else (),
             min_offsets=query.min_offsets,
         )
-        answers = await self.board.ask(probe, all_answered)
+        answers = await self.pending.ask(probe, all_answered)
         await self.publish(message, self.result(query, answers, asked.started))
 
     def fused(self, embedded: Embedded) -> Vector:

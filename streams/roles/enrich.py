@@ -20,14 +20,14 @@ from processors import crops, decode, evidence
 from processors.colours import dominant_colours
 from processors.errors import Poison, Retryable
 from processors.values import Detection, Garment, Metadata, Pixels
-from streams import codecs
+from streams.contract import codecs
+from streams.contract.records import Item, Source, Upload, View
+from streams.contract.version import VERSION
 from streams.engine.message import Message
 from streams.engine.stages import CpuStage, DeviceStage, Done, IoStage, Stage
-from streams.memo import Memo
-from streams.records import Item, Source, Upload, View
 from streams.roles import reserve
+from streams.roles.memo import Memo
 from streams.roles.outcome import Deleted, deleted
-from streams.version import VERSION
 
 SERVING_SIDE = 1024
 """Longest side, in pixels, that is kept of a photo: enough for every model, and it bounds the memory of a batch."""
@@ -123,7 +123,7 @@ class Enrich:
     batch_wait_s: float
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     check_place: Callable[[Message], Awaitable[None]] = _anywhere
-    """Raises `Poison` for an upload that was put back and is older than another of its product (streams.positions)."""
+    """Raises `Poison` for an upload that was put back and is older than another of its product (streams.kafka.positions)."""
 
     def stages(self) -> tuple[Stage, ...]:
         """The role's story."""

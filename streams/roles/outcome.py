@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from processors.errors import Poison
-from streams.cloudevents import output_headers
-from streams.codecs import encode
+from streams.contract.cloudevents import output_headers
+from streams.contract.codecs import encode
+from streams.contract.records import Caption, Item
 from streams.engine.message import Message
-from streams.producer import Sender
-from streams.records import Caption, Item
+from streams.kafka.producer import Sender
 
 
 @dataclass(frozen=True, slots=True)

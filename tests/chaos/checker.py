@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from streams import topics
-from streams.cloudevents import output_headers
+from streams.contract import topics
+from streams.contract.cloudevents import output_headers
 from streams.engine.message import Message
 from tests.chaos.evidence import Evidence, Index, Indexed, digest_of
 from tests.chaos.workload import HEADER, Op

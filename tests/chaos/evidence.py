@@ -12,10 +12,10 @@ from index_sync.manifest import Damaged, Manifest, Place, decode_current, decode
 from index_sync.part import decode_segment, decode_tombstones
 from infra.settings import Settings
 from infra.store import NotFound, ObjectStore
-from streams import topics
-from streams.client import Reader
+from streams.contract import topics
 from streams.engine.message import Message
-from streams.roles.index_shards import IndexConfig
+from streams.kafka.client import Reader
+from streams.roles.index.shards import IndexConfig
 
 READ = (topics.UPLOADS, topics.ITEMS, topics.CAPTIONS, topics.DEAD_LETTERS, topics.QUERIES, topics.RESULTS)
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from streams import topics
-from streams.producer import Sender
-from streams.records import Query
+from streams.contract import topics
+from streams.contract.records import Query
+from streams.kafka.producer import Sender
 from tests.chaos.stores import Place
 from tests.chaos.workload import HEADER, Op, object_of, value_of
 

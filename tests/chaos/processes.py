@@ -19,7 +19,7 @@ from infra import spawn
 from infra.broker_probe import probe
 from infra.process import Supervisor
 from infra.settings import Settings
-from streams import stack_file
+from streams.ops import stack_file
 from streams.worker import Announcement
 from tests.chaos.patience import Patience
 from tests.chaos.schedule import ROLES, TARGETS

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from infra.settings import Settings
 from infra.store import ObjectStore
 from processors.errors import WeftError
-from streams import topics
-from streams.client_options import client_options
-from streams.consumer import open_consumer
+from streams.contract import topics
+from streams.kafka.consumer import open_consumer
+from streams.kafka.options import client_options
 from tests.chaos.evidence import snapshot_offsets
 from tests.chaos.patience import Patience
 

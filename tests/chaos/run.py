@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from infra.process import Backoff, Supervisor
-from streams import topics
-from streams.client import Client
+from streams.contract import topics
 from streams.engine.message import Message
-from streams.producer import open_producer
+from streams.kafka.client import Client
+from streams.kafka.producer import open_producer
 from tests.chaos.evidence import Evidence, evidence_of, read_index, read_topics
 from tests.chaos.feeder import Feeder, ask_final
 from tests.chaos.patience import Patience

@@ -8,10 +8,10 @@ from aiokafka import errors
 
 from infra.settings import Settings
 from processors.errors import Fatal, Poison, Retryable
-from streams.admin import create_topics, list_topics
-from streams.consumer import open_consumer
-from streams.producer import MAX_RECORD_BYTES, classify_kafka, open_producer
-from streams.topics import TOPICS, TopicSpec
+from streams.contract.topics import TOPICS, TopicSpec
+from streams.kafka.consumer import open_consumer
+from streams.kafka.producer import MAX_RECORD_BYTES, classify_kafka, open_producer
+from streams.ops.admin import create_topics, list_topics
 
 pytestmark = pytest.mark.integration
 

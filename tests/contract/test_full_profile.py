@@ -17,23 +17,23 @@ from infra.memory_store import MemoryStore
 from infra.settings import Settings
 from models.full_encoder import OpenClipTextEncoder
 from models.guard import ignore
-from models.hashes import MARKER, list_folder
 from models.ports import WriterRequest
-from models.profiles import FULL, pull, resolve_full, verify
+from models.weights.hashes import MARKER, list_folder
+from models.weights.profiles import FULL, pull, resolve_full, verify
 from models.yolo_detector import YoloDetector
 from processors import captions
 from processors.attributes import Calibration
 from processors.decode import DecodeLimits
 from processors.errors import Fatal
 from processors.values import Colour, Evidence, Garment, Pixels
-from streams import topics
-from streams.codecs import encode
+from streams.contract import topics
+from streams.contract.codecs import encode
+from streams.contract.records import Caption, Item
 from streams.engine.message import Message
-from streams.memo import Memo
-from streams.records import Caption, Item
-from streams.roles.caption import Captioner
+from streams.roles.caption.neighbours import Neighbourhood
+from streams.roles.caption.role import Captioner
 from streams.roles.enrich import Enrich, memo_fingerprint
-from streams.roles.neighbours import Neighbourhood
+from streams.roles.memo import Memo
 from streams.wiring_models import Models
 from tests.contract.model_contract import DetectorContract, EncoderContract, ModelContract
 from tests.fixtures import full_profile

@@ -14,8 +14,8 @@ from infra.settings import Settings
 from models.fakes import FakeDetector, FakeImageEncoder, FakeTextEncoder, FakeWriter
 from models.guard import Guarded
 from models.ports import WriterRequest
-from models.profiles import STARTER, STARTER_FOLDER, StarterPaths, resolve
 from models.recipes.ship import write
+from models.weights.profiles import STARTER, STARTER_FOLDER, StarterPaths, resolve
 from processors import captions
 from processors.drawn import GarmentSpec, draw_scene
 from processors.errors import Fatal

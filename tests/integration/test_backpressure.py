@@ -8,10 +8,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from infra.settings import Settings
 from infra.stores import open_store
-from streams import admin
-from streams.client import Client, new_query_id
-from streams.client_options import client_options
-from streams.records import Query
+from streams.contract.records import Query
+from streams.kafka.client import Client, new_query_id
+from streams.kafka.options import client_options
+from streams.ops import admin
 from tests.fixtures.slow_enrich import SlowEnrich, answering, large_photo, send_uploads
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]

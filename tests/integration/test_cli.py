@@ -11,9 +11,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from streams import topics
 from streams.cli.exits import Exit
-from streams.records import Caption, Result, Upload
+from streams.contract import topics
+from streams.contract.records import Caption, Result, Upload
 from tests.fixtures.stack import Up, photo_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]

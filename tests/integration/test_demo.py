@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from processors.drawn import catalogue
-from streams.records import Caption, Result
+from streams.contract.records import Caption, Result
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 

@@ -14,17 +14,17 @@ import pytest
 
 from infra.settings import Settings
 from processors.errors import Poison
-from streams import topics
-from streams.admin import create_topics
 from streams.cli.exits import Exit
-from streams.client import Reader
-from streams.dead_letters import dead_letters
-from streams.dlq import Handled, Terms, open_desk
-from streams.dlq_letters import Filter, Letter
+from streams.contract import topics
 from streams.engine.failures import Failure
 from streams.engine.message import Message
-from streams.positions import Positions
-from streams.producer import KafkaSender, open_producer
+from streams.kafka.client import Reader
+from streams.kafka.dead_letters import dead_letters
+from streams.kafka.positions import Positions
+from streams.kafka.producer import KafkaSender, open_producer
+from streams.ops.admin import create_topics
+from streams.ops.dlq import Handled, Terms, open_desk
+from streams.ops.dlq_letters import Filter, Letter
 
 pytestmark = [pytest.mark.integration]
 

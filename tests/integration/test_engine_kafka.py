@@ -17,16 +17,16 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from infra.settings import Settings
 from processors.errors import Retryable
-from streams.admin import create_topics, list_topics
-from streams.client_options import client_options
-from streams.consumer import open_consumer
+from streams.contract.topics import DEAD_LETTERS, TopicSpec
 from streams.engine.credits import Credits
 from streams.engine.device import Device
 from streams.engine.message import Message
 from streams.engine.pipeline import Engine, Pipeline
-from streams.faust_app import consume
-from streams.producer import open_producer
-from streams.topics import DEAD_LETTERS, TopicSpec
+from streams.kafka.consumer import open_consumer
+from streams.kafka.faust.app import consume
+from streams.kafka.options import client_options
+from streams.kafka.producer import open_producer
+from streams.ops.admin import create_topics, list_topics
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

@@ -21,14 +21,14 @@ from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
 from infra.stores import open_store
 from processors.image_header import sniff
-from streams import topics
 from streams.cli.exits import Exit
-from streams.client import Client, Reader
-from streams.dlq import Handled, Terms, open_desk
-from streams.dlq_letters import Filter, Letter
+from streams.contract import topics
+from streams.contract.records import Caption, Result
 from streams.engine.message import Message
-from streams.positions import CHECKED, LETTER, POSITION
-from streams.records import Caption, Result
+from streams.kafka.client import Client, Reader
+from streams.kafka.positions import CHECKED, LETTER, POSITION
+from streams.ops.dlq import Handled, Terms, open_desk
+from streams.ops.dlq_letters import Filter, Letter
 from tests.fixtures import hostile
 from tests.fixtures.hostile import RecordCase
 from tests.fixtures.stack import Up

@@ -21,14 +21,14 @@ from infra.settings import Settings
 from infra.store import NotFound
 from processors.errors import Retryable
 from processors.values import Colour, Garment, Metadata
-from streams import codecs, topics
-from streams.admin import create_topics, list_topics
-from streams.client_options import client_options
-from streams.dead_letters import dead_letters
+from streams.contract import codecs, topics
+from streams.contract.records import Answer, Found, Hits, Item, LookupProbe, SearchProbe, Source, View
 from streams.engine.observer import NullObserver
-from streams.producer import KafkaSender, open_producer
-from streams.records import Answer, Found, Hits, Item, LookupProbe, SearchProbe, Source, View
-from streams.roles.index import IndexConfig, IndexRole
+from streams.kafka.dead_letters import dead_letters
+from streams.kafka.options import client_options
+from streams.kafka.producer import KafkaSender, open_producer
+from streams.ops.admin import create_topics, list_topics
+from streams.roles.index.role import IndexConfig, IndexRole
 from tests.fakes.index_items import ENCODER, MemoryObjects, unit
 
 pytestmark = pytest.mark.integration

@@ -9,9 +9,10 @@ import pytest
 
 from infra.settings import Settings
 from processors.errors import Retryable
-from streams import producer, topics
-from streams.admin import create_topics
-from streams.producer import open_producer
+from streams.contract import topics
+from streams.kafka import producer
+from streams.kafka.producer import open_producer
+from streams.ops.admin import create_topics
 
 pytestmark = pytest.mark.integration
 

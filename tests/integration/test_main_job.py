@@ -12,11 +12,11 @@ from PIL import Image
 
 from infra.stores import open_store
 from processors.drawn import catalogue
-from streams import topics
-from streams.client import Client, Reader, new_query_id
+from streams.contract import topics
+from streams.contract.records import Caption, ImageRef, Query, Result
 from streams.engine.message import Message
-from streams.ingest import Ingest, Outcome, Photo, Refused, announce
-from streams.records import Caption, ImageRef, Query, Result
+from streams.kafka.client import Client, Reader, new_query_id
+from streams.ops.ingest import Ingest, Outcome, Photo, Refused, announce
 from tests.fixtures.stack import Up, photo_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]

@@ -17,13 +17,14 @@ from infra.settings import Settings
 from infra.stores import open_store
 from models.fakes import FakeDetector, FakeImageEncoder, FakeWriter
 from models.guard import ignore
-from streams import admin, topics
-from streams.client import Client, Reader
-from streams.client_options import client_options
-from streams.codecs import decode_item
+from streams.contract import topics
+from streams.contract.codecs import decode_item
+from streams.contract.records import ImageRef, Upload
 from streams.engine.message import Message
 from streams.engine.observer import NullObserver
-from streams.records import ImageRef, Upload
+from streams.kafka.client import Client, Reader
+from streams.kafka.options import client_options
+from streams.ops import admin
 from streams.wiring import RUN, open_parts
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]

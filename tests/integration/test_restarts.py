@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from infra.stores import open_store
-from streams import topics
-from streams.client import Client, Reader, new_query_id
+from streams.contract import topics
+from streams.contract.records import Caption, ImageRef, Query, Result
 from streams.engine.message import Message
-from streams.ingest import Ingest, Photo
-from streams.records import Caption, ImageRef, Query, Result
+from streams.kafka.client import Client, Reader, new_query_id
+from streams.ops.ingest import Ingest, Photo
 from streams.worker import ROLES
 from tests.fixtures.stack import Up, photo_of
 

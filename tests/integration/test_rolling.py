@@ -21,15 +21,16 @@ from infra.broker import EmbeddedBroker
 from infra.broker_jars import Classpath
 from infra.settings import Settings
 from infra.stores import open_store
-from streams import admin, topics
-from streams.client import Client, Reader, new_query_id
-from streams.codecs import decode_caption, decode_item
+from streams.contract import topics
+from streams.contract.codecs import decode_caption, decode_item
+from streams.contract.records import Query
+from streams.contract.released import folder
+from streams.contract.schemas import DOCS
 from streams.engine.message import Message
-from streams.ingest import announce
-from streams.producer import open_producer
-from streams.records import Query
-from streams.released import folder
-from streams.schemas import DOCS
+from streams.kafka.client import Client, Reader, new_query_id
+from streams.kafka.producer import open_producer
+from streams.ops import admin
+from streams.ops.ingest import announce
 from streams.worker import Announcement
 from tests.fixtures.stack import photo_of
 from tests.integration.test_engine_kafka import Role, settled, until_stopped

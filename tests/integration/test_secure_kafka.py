@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from infra.settings import Settings
-from streams.admin import create_topics, list_topics
-from streams.consumer import open_consumer
-from streams.producer import open_producer
-from streams.topics import DEAD_LETTERS, TopicSpec
+from streams.contract.topics import DEAD_LETTERS, TopicSpec
+from streams.kafka.consumer import open_consumer
+from streams.kafka.producer import open_producer
+from streams.ops.admin import create_topics, list_topics
 from tests.fixtures.engine_worker import work
 from tests.fixtures.secure_kafka import SecureKafka
 

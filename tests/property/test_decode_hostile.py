@@ -20,13 +20,13 @@ from infra import secrets
 from processors.decode import Decoded, DecodeLimits, check_header, decode, kept_bytes, unfolded_pixels
 from processors.errors import Poison
 from processors.image_header import read_header, sniff
-from streams import codecs, topics
-from streams.dead_letters import letter_of
-from streams.dlq_letters import read_letter, whole
+from streams.contract import codecs, topics
+from streams.contract.records import Query
 from streams.engine.failures import Failure
 from streams.engine.message import Message
-from streams.positions import position_of
-from streams.records import Query
+from streams.kafka.dead_letters import letter_of
+from streams.kafka.positions import position_of
+from streams.ops.dlq_letters import read_letter, whole
 from tests.fixtures import hostile
 
 _ANYWHERE = {"deadline": None, "suppress_health_check": list(HealthCheck)}

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from streams import topics
-from streams.cloudevents import output_headers
+from streams.contract import topics
+from streams.contract.cloudevents import output_headers
 from streams.engine.message import Message
 from tests.chaos.checker import Untrustworthy, Violation, judge
 from tests.chaos.evidence import Evidence, Index, Indexed

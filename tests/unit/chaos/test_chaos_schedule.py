@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from processors.decode import decode
 from processors.errors import Poison
-from streams import codecs, topics
+from streams.contract import codecs, topics
 from streams.engine.message import Message
 from tests.chaos.schedule import TARGETS, schedule
 from tests.chaos.workload import POISONS, Op, object_of, photo_of, value_of, workload

@@ -18,12 +18,12 @@ from infra.settings import Settings
 from processors.decode import check_header, decode
 from processors.errors import Poison
 from processors.image_header import sniff
-from streams import topics
-from streams.codecs import BadQuery, decode_query, decode_upload, encode, metadata_of
+from streams.contract import topics
+from streams.contract.codecs import BadQuery, decode_query, decode_upload, encode, metadata_of
+from streams.contract.records import Query, Upload
 from streams.engine.message import Message
-from streams.ingest import Photo, announce
-from streams.records import Query, Upload
-from streams.sources import walk
+from streams.ops.ingest import Photo, announce
+from streams.ops.sources import walk
 from tests.fixtures import hostile
 
 IMAGES = hostile.image_cases()

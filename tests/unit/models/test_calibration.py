@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from models import calibration
-from models.hashes import MANIFEST, Manifest, Shipped, sha256_of
 from models.recipes import attributes as recipe
+from models.weights.hashes import MANIFEST, Manifest, Shipped, sha256_of
 from models.yardsticks.attributes import Embedded, Product, held_out
 from processors.attributes import Calibration, Calibrations
 from processors.errors import Fatal

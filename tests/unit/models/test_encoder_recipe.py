@@ -214,7 +214,9 @@ def test_the_fast_trunk_is_the_same_network() -> None:
         slow = net.forward_features(images).mean((2, 3))
         maps = encoder_fast.stem(net, images, 3)
         torch.testing.assert_close(encoder_fast.deep(net, maps), slow, rtol=1e-3, atol=1e-3)
-        rounded = encoder_fast.stem(net, images.to(encoder_fast.HALF), 3)
+        if encoder_fast.training_dtype() is torch.float32:
+            pytest.skip("this processor has no bfloat16 convolutions: training is in float32, as compared above")
+        rounded = encoder_fast.stem(net, images.to(torch.bfloat16), 3)
         with torch.autocast("cpu", torch.bfloat16):
             theirs = net.blocks[:5](net.bn1(net.conv_stem(images)))
     assert (rounded - maps).norm() < 1.5 * (theirs - maps).norm()

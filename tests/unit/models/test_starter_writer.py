@@ -7,8 +7,8 @@ import pytest
 from infra.settings import Settings
 from models.hf_writer import HfWriter
 from models.ports import WriterRequest
-from models.profiles import SMOLLM2, STARTER_FOLDER
 from models.recipes.writer_data import unseen
+from models.weights.profiles import SMOLLM2, STARTER_FOLDER
 from processors.captions import judge
 from processors.values import CaptionText
 

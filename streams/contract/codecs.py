@@ -1,0 +1,283 @@
+"""Bytes to records and back, for every topic; and the checks of EVENTS.md that types cannot express.
+
+Whatever is wrong with an input raises `Poison` naming the field ("image.uri"); a bad query raises `BadQuery`, which
+also knows the query and the error code, because a query is never left without an answer.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from typing import TypeVar
+
+import msgspec
+
+from processors.errors import Poison
+from processors.values import Metadata
+from streams.contract.records import (
+    Answer,
+    Caption,
+    Found,
+    Generation,
+    Hits,
+    ImageRef,
+    Item,
+    LookupProbe,
+    Probe,
+    Query,
+    Record,
+    Result,
+    SearchProbe,
+    Upload,
+)
+from streams.engine.message import Message
+
+T = TypeVar("T")
+
+MAX_ID_BYTES = 512
+MAX_INLINE_IMAGE_BYTES = 2**20
+MAX_URI_BYTES = 4096
+MAX_TOP_K = 1000
+MAX_QUERY_TEXT = 4000
+MAX_DEADLINE_MS = 600_000
+MAX_FACETS = 100
+MAX_FILTER_VALUES = 1000
+MAX_FACET_NAME = 128
+MAX_TEXT = 20_000
+
+_TEXT_FIELDS = ("title", "description", "brand", "gender", "fabric", "category")
+
+# Dict keys are sorted: a re-delivered message must give the same bytes again.
+_JSON = msgspec.json.Encoder(order="deterministic")
+_MSGPACK = msgspec.msgpack.Encoder(order="deterministic")
+_MACHINE_RECORDS = (Item, LookupProbe, SearchProbe, Hits, Found)
+
+_UPLOAD = msgspec.json.Decoder(Upload)
+_CAPTION = msgspec.json.Decoder(Caption)
+_QUERY = msgspec.json.Decoder(Query)
+_RESULT = msgspec.json.Decoder(Result)
+_GENERATION = msgspec.json.Decoder(Generation)
+_ITEM = msgspec.msgpack.Decoder(Item)
+_PROBE: msgspec.msgpack.Decoder[Probe] = msgspec.msgpack.Decoder(Probe)
+_ANSWER: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
+
+# What msgspec raises for bytes that are no record: also for nesting without end, and for text that is not UTF-8.
+_UNDECODABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+_PATH = re.compile(r" - at `(?:key in )?\$(?P<path>[^`]*)`")
+_MISSING = re.compile(r"missing required field `(?P<name>[^`]*)`")
+
+
+class BadQuery(Poison):
+    """A query that gets a `Result` with an error.
+
+    Args:
+        message: what is wrong.
+        code: "malformed", "missing_field", "wrong_type", "empty_query", "bad_image", "out_of_range".
+        query_id: of the query, else its record key, else "".
+        field: the field at fault.
+    """
+
+    def __init__(self, message: str, *, code: str, query_id: str, field: str = "") -> None:
+        super().__init__(message, field=field)
+        self.code = code
+        self.query_id = query_id
+
+
+def encode(record: Record) -> bytes:
+    """The value of a record on its topic: MessagePack where machines read, JSON where people do."""
+    return _MSGPACK.encode(record) if isinstance(record, _MACHINE_RECORDS) else _JSON.encode(record)
+
+
+def decode_upload(message: Message) -> Upload | None:
+    """A checked upload; None is the deletion of the product in the key. Raises `Poison`."""
+    key = _key_text(message)
+    if message.value is None:
+        _check_id(key, "key")
+        return None
+    upload = _decode(_UPLOAD, message.value)
+    _check_id(upload.product_id, "product_id")
+    if message.key is not None and key != upload.product_id:
+        # Partition and compaction go by the key: under another key an update would not replace its predecessor.
+        raise Poison("differs from the record's key", field="product_id")
+    if upload.image.product_id is not None:
+        raise Poison("only a query may refer to a product", field="image.product_id")
+    _check_image(upload.image)
+    return upload
+
+
+def decode_query(message: Message) -> Query:
+    """A checked query. Raises `BadQuery`."""
+    fallback = (message.key or b"")[:MAX_ID_BYTES].decode(errors="replace")
+    if message.value is None:
+        raise BadQuery("has no value", code="malformed", query_id=fallback)
+    try:
+        query = _QUERY.decode(message.value)
+    except _UNDECODABLE as error:
+        code = "malformed"
+        if isinstance(error, msgspec.ValidationError):
+            code = "missing_field" if _MISSING.search(str(error)) else "wrong_type"
+        known = fallback or _query_id_in(message.value)
+        raise BadQuery(_message_of(error), code=code, query_id=known, field=_field_of(error)) from error
+    _check_query(query, query.query_id or fallback)
+    return query
+
+
+def decode_item(value: bytes) -> Item:
+    """A record of `catalog.items`. Raises `Poison`."""
+    return _decode(_ITEM, value)
+
+
+def decode_caption(value: bytes) -> Caption:
+    """A record of `catalog.captions`. Raises `Poison`."""
+    return _decode(_CAPTION, value)
+
+
+def decode_result(value: bytes) -> Result:
+    """A record of `search.results`. Raises `Poison`."""
+    return _decode(_RESULT, value)
+
+
+def decode_probe(value: bytes) -> Probe:
+    """A record of `search.probes`. Raises `Poison`."""
+    return _decode(_PROBE, value)
+
+
+def decode_answer(value: bytes) -> Answer:
+    """A record of `search.hits`. Raises `Poison`."""
+    return _decode(_ANSWER, value)
+
+
+def decode_generation(value: bytes) -> Generation:
+    """A record of `index.control`. Raises `Poison`."""
+    return _decode(_GENERATION, value)
+
+
+def metadata_of(upload: Upload) -> Metadata:
+    """The typed metadata of an upload: known fields, and every other string as a facet. A null counts as absent.
+
+    Raises:
+        Poison: a value of the wrong type, too long, or too many facets; names the field.
+    """
+    given = {name: value for name, value in upload.metadata.items() if value is not None}
+    texts = {name: _text(name, given.pop(name, "")) for name in _TEXT_FIELDS}
+    price = _price(given.pop("price", None))
+    if len(given) > MAX_FACETS:
+        raise Poison(f"more than {MAX_FACETS} facets", field="metadata")
+    if any(not name or len(name) > MAX_FACET_NAME for name in given):
+        raise Poison(f"a facet's name is empty or longer than {MAX_FACET_NAME} characters", field="metadata")
+    return Metadata(**texts, price=price, facets={name: _text(name, value) for name, value in given.items()})
+
+
+# ---------------------------------------------------------------- inside
+
+
+def _decode(decoder: msgspec.json.Decoder[T] | msgspec.msgpack.Decoder[T], value: bytes) -> T:
+    try:
+        return decoder.decode(value)
+    except _UNDECODABLE as error:
+        raise Poison(_message_of(error), field=_field_of(error)) from error
+
+
+def _field_of(error: Exception) -> str:
+    """`$.image` and a missing `uri` → "image.uri"; "value" where the record as a whole is at fault."""
+    text = str(error)
+    path = match["path"] if (match := _PATH.search(text)) else ""
+    missing = f".{match['name']}" if (match := _MISSING.search(text)) else ""
+    return f"{path}{missing}".lstrip(".") or "value"
+
+
+def _message_of(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "is nested too deeply"
+    if isinstance(error, UnicodeDecodeError):
+        return f"is not UTF-8: {error.reason}"
+    return _PATH.sub("", str(error))
+
+
+def _query_id_in(value: bytes) -> str:
+    """The id of a query that does not decode as one, if anything in it looks like an id."""
+    try:
+        found = msgspec.json.decode(value)
+    except _UNDECODABLE:
+        return ""
+    query_id = found.get("query_id") if isinstance(found, dict) else None
+    return query_id[:MAX_ID_BYTES] if isinstance(query_id, str) else ""
+
+
+def _key_text(message: Message) -> str:
+    try:
+        return (message.key or b"").decode()
+    except UnicodeDecodeError as error:
+        raise Poison("is not UTF-8", field="key") from error
+
+
+def _check_id(value: str, field: str) -> None:
+    if not value:
+        raise Poison("is empty", field=field)
+    if len(value.encode()) > MAX_ID_BYTES:
+        raise Poison(f"is longer than {MAX_ID_BYTES} bytes", field=field)
+
+
+def _check_image(image: ImageRef) -> None:
+    given = [value for value in (image.uri, image.bytes, image.product_id) if value is not None]
+    if len(given) != 1:
+        raise Poison("needs exactly one source", field="image")
+    if image.uri is not None and not 0 < len(image.uri.encode()) <= MAX_URI_BYTES:
+        raise Poison(f"is empty or longer than {MAX_URI_BYTES} bytes", field="image.uri")
+    if image.bytes is not None and not 0 < len(image.bytes) <= MAX_INLINE_IMAGE_BYTES:
+        raise Poison(f"is empty or larger than {MAX_INLINE_IMAGE_BYTES} bytes; use a uri", field="image.bytes")
+    if image.product_id is not None:
+        _check_id(image.product_id, "image.product_id")
+
+
+def _check_query(query: Query, query_id: str) -> None:
+    def refuse(code: str, message: str, field: str) -> BadQuery:
+        return BadQuery(message, code=code, query_id=query_id[:MAX_ID_BYTES], field=field)
+
+    if not query.query_id or len(query.query_id.encode()) > MAX_ID_BYTES:
+        raise refuse("out_of_range", f"is empty or longer than {MAX_ID_BYTES} bytes", "query_id")
+    if query.image is None and not (query.text or "").strip():
+        raise refuse("empty_query", "needs an image, a text, or both", "")
+    if query.image is not None:
+        try:
+            _check_image(query.image)
+        except Poison as error:
+            raise refuse("bad_image", str(error).removeprefix(f"{error.field}: "), error.field) from error
+    for ok, message, field in _bounds(query):
+        if not ok:
+            raise refuse("out_of_range", message, field)
+
+
+def _bounds(query: Query) -> Iterator[tuple[bool, str, str]]:
+    """(whether it holds, what to say otherwise, field) of every bound of a query."""
+    yield len(query.text or "") <= MAX_QUERY_TEXT, f"is longer than {MAX_QUERY_TEXT} characters", "text"
+    yield 1 <= query.top_k <= MAX_TOP_K, f"is not within 1..{MAX_TOP_K}", "top_k"
+    yield 1 <= query.deadline_ms <= MAX_DEADLINE_MS, f"is not within 1..{MAX_DEADLINE_MS}", "deadline_ms"
+    yield len(query.filters) <= MAX_FACETS, f"has more than {MAX_FACETS} facets", "filters"
+    most = max(map(len, query.filters.values()), default=0)
+    yield most <= MAX_FILTER_VALUES, f"has more than {MAX_FILTER_VALUES} values of a facet", "filters"
+    yield min(query.min_offsets.values(), default=0) >= 0, "has a negative offset", "min_offsets"
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise Poison(f"expected a string, got {type(value).__name__}", field=f"metadata.{name}")
+    if len(value) > MAX_TEXT:
+        raise Poison(f"is longer than {MAX_TEXT} characters", field=f"metadata.{name}")
+    return value
+
+
+def _price(value: object) -> float | None:
+    if value is None:
+        return None
+    # bool is an int in Python, and `"price": true` is not a price.
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise Poison(f"expected a number, got {type(value).__name__}", field="metadata.price")
+    try:
+        price = float(value)
+    except OverflowError as error:
+        raise Poison("is not finite", field="metadata.price") from error
+    if not math.isfinite(price):
+        raise Poison("is not finite", field="metadata.price")
+    return price

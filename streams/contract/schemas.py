@@ -1,0 +1,217 @@
+"""JSON Schemas and the AsyncAPI document of every topic, generated from the records.
+
+`python -m streams.contract.schemas` writes `docs/schemas/*.json` and `docs/asyncapi.yaml`, and refuses a change that would break
+a reader or writer of today (`--allow-breaking` says that it is meant). `--check` only compares, for CI.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from streams.contract import records, topics
+from streams.contract.cloudevents import TYPES
+from streams.contract.compatibility import breaking_changes
+from streams.contract.topics import TOPICS, TopicSpec
+
+API_VERSION = "1.0.0"  # of the events, not of the code
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+DOCS = Path(__file__).parents[2] / "docs"
+
+RECORDS: dict[str, tuple[Any, str]] = {
+    topics.UPLOADS: (records.Upload, "A new or changed product photo; a null value deletes the product."),
+    topics.ITEMS: (records.Item, "What was seen on a photo, and its vectors; a null value deletes the product."),
+    topics.CAPTIONS: (records.Caption, "Caption, hashtags and their evidence; a null value deletes the product."),
+    topics.QUERIES: (records.Query, "A shopper's query."),
+    topics.RESULTS: (records.Result, "The answer to a query, or why there is none."),
+    topics.PROBES: (records.Probe, "What every shard of the index is asked."),
+    topics.HITS: (records.Answer, "One shard's answer."),
+    topics.CONTROL: (records.Generation, "Which index generation of a collection is live."),
+    topics.DEAD_LETTERS_DONE: (records.LetterDone, "What became of a dead letter: put back, or dropped."),
+}
+_KEYS = {
+    topics.QUERIES: "query_id",
+    topics.RESULTS: "query_id",
+    topics.PROBES: "query_id",
+    topics.HITS: "query_id",
+    topics.CONTROL: "collection",
+    topics.DEAD_LETTERS: "the original key",
+    topics.DEAD_LETTERS_DONE: "letter",
+}
+_CONTENT = {"json": "application/json", "msgpack": "application/msgpack", "raw": "application/octet-stream"}
+_TOMBSTONES = {topics.UPLOADS, topics.ITEMS, topics.CAPTIONS}
+# Which role sends to and receives from a topic (ARCHITECTURE's table).
+_ROLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "enrich": ((topics.ITEMS,), (topics.UPLOADS,)),
+    "caption": ((topics.CAPTIONS,), (topics.ITEMS,)),
+    "index": ((topics.HITS,), (topics.ITEMS, topics.PROBES, topics.CONTROL)),
+    "compose": ((topics.PROBES, topics.RESULTS), (topics.QUERIES, topics.HITS)),
+}
+_HEADERS = {
+    "ce_specversion": "1.0",
+    "ce_id": "Id of the event; derived from topic, partition and offset when absent.",
+    "ce_type": "Kind of the event.",
+    "ce_source": "Who made it.",
+    "ce_time": "RFC 3339, UTC.",
+    "traceparent": "W3C trace context.",
+}
+_ERROR_HEADERS = ("topic", "partition", "offset", "stage", "exception.class.name", "exception.message", "attempts")
+
+
+def schema_of(topic: str) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of the values of a topic. Bytes in MessagePack records are shown as base64."""
+    record, description = RECORDS[topic]
+    (schema,), components = msgspec.json.schema_components([record], ref_template="#/$defs/{name}")
+    return {
+        "$schema": DIALECT,
+        "$id": f"weft:{topic}",
+        "description": description,
+        **schema,
+        "$defs": {name: components[name] for name in sorted(components)},
+    }
+
+
+def asyncapi() -> dict[str, Any]:
+    """The AsyncAPI 3 document of the system."""
+    _, components = msgspec.json.schema_components(
+        [record for record, _ in RECORDS.values()], ref_template="#/components/schemas/{name}"
+    )
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Weft",
+            "version": API_VERSION,
+            "description": "CloudEvents 1.0 in Kafka binary mode; every header is optional on input.",
+            "license": {"name": "AGPL-3.0-or-later"},
+        },
+        "defaultContentType": "application/json",
+        "channels": {_name(spec.name): _channel(spec) for spec in TOPICS},
+        "operations": {
+            f"{role}_{action}_{_name(topic)}": {
+                "action": action,
+                "channel": {"$ref": f"#/channels/{_name(topic)}"},
+                "summary": f"{role} {'publishes to' if action == 'send' else 'consumes'} {topic}",
+            }
+            for role, (sends, receives) in _ROLES.items()
+            for action, names in (("send", sends), ("receive", receives))
+            for topic in names
+        },
+        "components": {
+            "messages": {_name(spec.name): _message(spec) for spec in TOPICS},
+            "schemas": {name: components[name] for name in sorted(components)},
+        },
+    }
+
+
+def render() -> dict[str, str]:
+    """Every generated file: path below `docs`, and its text."""
+    files = {f"schemas/{topic}.json": json.dumps(schema_of(topic), indent=2) + "\n" for topic in RECORDS}
+    return {**files, "asyncapi.yaml": _yaml(asyncapi())}
+
+
+def breaking(docs: Path) -> list[str]:
+    """How the records of now would break those who rely on the committed schemas, as sentences."""
+    found: list[str] = []
+    for topic in RECORDS:
+        path = docs / "schemas" / f"{topic}.json"
+        if path.exists():
+            found += [
+                f"{topic}: {change}" for change in breaking_changes(json.loads(path.read_text()), schema_of(topic))
+            ]
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0: written, or up to date; 1: out of date, or a breaking change."""
+    parser = argparse.ArgumentParser(prog="python -m streams.contract.schemas", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail when the files are out of date")
+    parser.add_argument("--allow-breaking", action="store_true", help="the breaking change is meant")
+    parser.add_argument("--docs", type=Path, default=DOCS, help="the docs folder")
+    options = parser.parse_args(arguments)
+    docs: Path = options.docs
+    if not options.allow_breaking and (changes := breaking(docs)):
+        _say("breaking changes:", *(f"  {change}" for change in changes))
+        return 1
+    files = render()
+    stale = [name for name, text in files.items() if not (docs / name).exists() or (docs / name).read_text() != text]
+    if options.check:
+        _say(*(f"docs/{name} is out of date: run `python -m streams.contract.schemas`" for name in stale))
+        return 1 if stale else 0
+    for name in stale:
+        path = docs / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(files[name])
+        _say(f"wrote docs/{name}")
+    return 0
+
+
+# ---------------------------------------------------------------- inside
+
+
+def _say(*lines: str) -> None:
+    sys.stderr.writelines(f"{line}\n" for line in lines)
+
+
+def _name(topic: str) -> str:
+    return topic.replace(".", "_").replace("-", "_")
+
+
+def _channel(spec: TopicSpec) -> dict[str, Any]:
+    policy = {"cleanup.policy": [spec.cleanup]}
+    kafka: dict[str, Any] = {"topic": spec.name, "topicConfiguration": policy, "bindingVersion": "0.5.0"}
+    if spec.partitions is not None:
+        kafka["partitions"] = spec.partitions
+    return {
+        "address": spec.name,
+        "messages": {_name(spec.name): {"$ref": f"#/components/messages/{_name(spec.name)}"}},
+        "bindings": {"kafka": kafka},
+    }
+
+
+def _message(spec: TopicSpec) -> dict[str, Any]:
+    headers = dict(_HEADERS)
+    message: dict[str, Any] = {
+        "name": TYPES.get(spec.name, "weft.dead-letter.v1"),
+        "contentType": _CONTENT[spec.format],
+        "summary": "The original bytes of a message that can never succeed; the headers say why.",
+    }
+    if spec.name in RECORDS:
+        record, description = RECORDS[spec.name]
+        (payload,), _ = msgspec.json.schema_components([record], ref_template="#/components/schemas/{name}")
+        message |= {"summary": description, "payload": payload}
+        if spec.name in _TOMBSTONES:
+            message["payload"] = {"anyOf": [payload, {"type": "null"}]}
+    else:
+        headers |= {f"__connect.errors.{name}": "What happened." for name in _ERROR_HEADERS}
+    key = {"type": "string", "description": _KEYS.get(spec.name, "product_id")}
+    return {
+        **message,
+        "headers": {
+            "type": "object",
+            "properties": {name: {"type": "string", "description": text} for name, text in headers.items()},
+        },
+        "bindings": {"kafka": {"key": key, "bindingVersion": "0.5.0"}},
+    }
+
+
+def _yaml(document: dict[str, Any]) -> str:
+    import yaml
+
+    class Plain(yaml.SafeDumper):
+        """Repeats instead of `&anchors`, which some readers do not know."""
+
+        def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+            return True
+
+    text = yaml.dump(document, Dumper=Plain, sort_keys=False, allow_unicode=True, width=120)
+    return f"# Generated by `python -m streams.contract.schemas`; do not edit.\n{text}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

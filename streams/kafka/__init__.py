@@ -1,0 +1,1 @@
+"""Kafka: how every client connects, one producer, one plain reader, and in `faust` all that is Faust's."""

@@ -1,0 +1,176 @@
+"""The client side of Weft: send uploads and queries, read captions, results and dead letters.
+
+It speaks to Kafka and nothing else, as any client in any language could; the CLI and the demo are written on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from infra.settings import Settings
+from processors.errors import Retryable
+from streams.contract import topics
+from streams.contract.records import Caption, Query, Result, Upload
+from streams.engine.message import Message
+from streams.kafka.consumer import open_consumer
+from streams.kafka.options import client_options
+
+POLL_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Where an upload landed: its own offset, so that a caller can wait for what comes of it."""
+
+    product_id: str
+    partition: int
+    offset: int
+
+
+class Client:
+    """An open connection. Use as `async with Client(settings) as client`. Raises `Retryable` when no broker answers."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._producer: Any = None
+
+    async def __aenter__(self) -> Self:
+        from aiokafka import AIOKafkaProducer
+        from aiokafka.errors import KafkaError
+
+        self._producer = AIOKafkaProducer(acks="all", linger_ms=5, max_request_size=4 * 2**20, **self._args())
+        try:
+            await self._producer.start()
+        except (KafkaError, OSError) as error:
+            await self._producer.stop()
+            raise Retryable(f"no Kafka broker answers at {self._settings.bootstrap_servers}: {error}") from error
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._producer.stop()
+
+    def _args(self) -> dict[str, Any]:
+        return client_options(self._settings)
+
+    async def upload(self, uploads: Sequence[Upload]) -> list[Sent]:
+        """Send uploads in order; returns when the broker has all of them."""
+        return await self._send([(u.product_id, msgspec.json.encode(u)) for u in uploads])
+
+    async def delete(self, product_ids: Sequence[str]) -> list[Sent]:
+        """Ask for products to be forgotten everywhere."""
+        return await self._send([(product_id, None) for product_id in product_ids])
+
+    async def _send(self, records: Sequence[tuple[str, bytes | None]]) -> list[Sent]:
+        waiting = [await self._producer.send(topics.UPLOADS, key=key.encode(), value=value) for key, value in records]
+        places = await asyncio.gather(*waiting)
+        return [Sent(key, place.partition, place.offset) for (key, _), place in zip(records, places, strict=True)]
+
+    async def query(self, query: Query, *, patience_s: float | None = None) -> Result:
+        """Send a query and wait for its result.
+
+        Raises:
+            Retryable: no answer within the query's deadline and `patience_s` (default 10 s) on top of it.
+        """
+        patience = query.deadline_ms / 1000 + (10.0 if patience_s is None else patience_s)
+        async with Reader(self._settings, topics.RESULTS, from_end=True) as reader:
+            key = query.query_id.encode()
+            await self._producer.send_and_wait(topics.QUERIES, key=key, value=msgspec.json.encode(query))
+            try:
+                async with asyncio.timeout(patience):
+                    async for raw in reader.follow():
+                        if raw.key == key and raw.value is not None:
+                            return msgspec.json.decode(raw.value, type=Result)
+            except TimeoutError:
+                pass
+        raise Retryable(f"no answer to query {query.query_id} within {patience:.0f} s: is the role compose running?")
+
+    async def end_offsets(self, topic: str) -> dict[str, int]:
+        """The end of every partition, as `min_offsets` of a query wants it: {"catalog.items-3": 82}."""
+        async with Reader(self._settings, topic, from_end=True) as reader:
+            return {f"{topic}-{partition}": offset for partition, offset in sorted((await reader.ends()).items())}
+
+    async def captions(self) -> dict[str, Caption]:
+        """The captions as they stand now, by product id; deleted products are absent."""
+        found: dict[str, Caption] = {}
+        async with Reader(self._settings, topics.CAPTIONS) as reader:
+            async for raw in reader.to_end():
+                key = (raw.key or b"").decode("utf-8", "replace")
+                if raw.value is None:
+                    found.pop(key, None)
+                else:
+                    found[key] = msgspec.json.decode(raw.value, type=Caption)
+        return found
+
+
+def new_query_id() -> str:
+    """A fresh id for a query typed by a person."""
+    return f"q-{uuid.uuid4().hex[:12]}"
+
+
+class Reader:
+    """Reads all partitions of one topic without a group: to the present end, or on and on.
+
+    Raises:
+        Retryable: no broker answers, or there is no such topic.
+    """
+
+    def __init__(self, settings: Settings, topic: str, *, from_end: bool = False) -> None:
+        self._settings, self._topic, self._from_end = settings, topic, from_end
+        self._closing = AsyncExitStack()
+        self._positions: dict[int, int] = {}
+
+    async def __aenter__(self) -> Self:
+        from aiokafka.errors import KafkaError
+
+        try:
+            self._consumer = await self._closing.enter_async_context(open_consumer(self._settings))
+            bounds = await self._consumer.watermarks(self._topic)
+            # Positions are pinned now: what is sent after this returns is not missed.
+            self._positions = {partition: high if self._from_end else low for partition, (low, high) in bounds.items()}
+            await self._consumer.assign({(self._topic, p): offset for p, offset in self._positions.items()})
+        except (KafkaError, OSError) as error:
+            await self._closing.aclose()
+            raise Retryable(f"no Kafka broker answers at {self._settings.bootstrap_servers}: {error}") from error
+        except BaseException:
+            await self._closing.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._closing.aclose()
+
+    async def ends(self) -> dict[int, int]:
+        """The next offset of every partition, now."""
+        return {partition: high for partition, (_, high) in (await self._consumer.watermarks(self._topic)).items()}
+
+    async def follow(self) -> AsyncIterator[Message]:
+        """Every record from here on, for ever."""
+        while True:
+            for message in await self._poll():
+                yield message
+
+    async def to_end(self) -> AsyncIterator[Message]:
+        """Every record up to the end as it is now, and those that come with them; `follow` goes on from there."""
+        ends = await self.ends()
+        while not await self._past(ends):
+            for message in await self._poll():
+                yield message
+
+    async def _past(self, ends: Mapping[int, int]) -> bool:
+        positions = [(await self._consumer.position((self._topic, p)), end) for p, end in ends.items()]
+        return all(position >= end for position, end in positions)
+
+    async def _poll(self) -> list[Message]:
+        return await self._consumer.poll(POLL_S)

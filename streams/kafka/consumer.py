@@ -1,0 +1,185 @@
+"""Plain aiokafka for the roles that keep their own place: the index (assign and seek) and the tails of broadcasts.
+
+Faust costs about a hundred microseconds an event, `getmany` about six: nothing beside a model, everything in a replay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Literal, Protocol, TypeAlias
+
+from infra.settings import Settings
+from processors.errors import Retryable
+from streams.engine.message import Message
+from streams.kafka.options import client_options, patient
+
+Place: TypeAlias = tuple[str, int]
+"""Topic and partition."""
+
+
+class Assignment(Protocol):
+    """What a member of a group does when partitions come and go. Called while nothing is read."""
+
+    async def assigned(self, places: Iterable[Place], /) -> Mapping[Place, int]:
+        """These partitions are ours now; returns the offset to read next of each (from a manifest, not the group)."""
+        ...
+
+    async def revoked(self, places: Iterable[Place], /) -> None:
+        """These partitions are not ours any more."""
+        ...
+
+
+METADATA_ATTEMPTS = 20
+METADATA_PAUSE_S = 1.0
+
+
+class PlainConsumer:
+    """Reads partitions from where it is told to. It commits nothing by itself."""
+
+    def __init__(self, consumer: Any) -> None:
+        self._consumer = consumer
+
+    async def partitions(self, topic: str) -> list[int]:
+        """The topic's partitions.
+
+        Raises:
+            Retryable: there is no such topic (yet).
+        """
+        for attempt in range(METADATA_ATTEMPTS):
+            # There is no public way to ask again.
+            answered = await self._consumer._client.force_metadata_update()  # noqa: SLF001
+            found = self._consumer.partitions_for_topic(topic)
+            if answered and not found:
+                # Once something is assigned, the consumer knows the topics of its assignment only.
+                everything = await self._consumer._client.fetch_all_metadata()  # noqa: SLF001
+                found = everything.partitions_for_topic(topic)
+            if found:
+                return sorted(found)
+            if answered and attempt:
+                # Asked twice: a broker that has just come back may answer before it knows its topics.
+                raise Retryable(f"there is no topic {topic}; `weft topics create` makes it")
+            await asyncio.sleep(METADATA_PAUSE_S)
+        raise Retryable(f"no broker answers for the topic {topic}")
+
+    async def assign(self, positions: Mapping[Place, int]) -> None:
+        """Read exactly these partitions, each from its offset on. Without a group."""
+        from aiokafka import TopicPartition
+
+        self._consumer.assign([TopicPartition(*place) for place in positions])
+        for place, offset in positions.items():
+            self._consumer.seek(TopicPartition(*place), offset)
+
+    async def tail(self, topic: str) -> dict[int, int]:
+        """Read every partition of `topic` from its end on; returns the offsets. What comes later is not missed."""
+        ends = {partition: high for partition, (_, high) in (await self.watermarks(topic)).items()}
+        await self.assign({(topic, partition): offset for partition, offset in ends.items()})
+        return ends
+
+    def subscribe(self, topics: Iterable[str], assignment: Assignment) -> None:
+        """Share the partitions of `topics` with the other members of the group."""
+        self._consumer.subscribe(topics=list(topics), listener=_listener(self._consumer, assignment))
+
+    async def poll(self, timeout_s: float, *, max_records: int = 500) -> list[Message]:
+        """What has come, in order per partition; waits up to `timeout_s` when there is nothing.
+
+        Raises:
+            aiokafka's OffsetOutOfRangeError: an assigned offset is not kept any more (never skipped silently).
+        """
+        records = await self._consumer.getmany(timeout_ms=int(timeout_s * 1000), max_records=max_records)
+        return [message_of(record) for batch in records.values() for record in batch]
+
+    async def watermarks(self, topic: str) -> dict[int, tuple[int, int]]:
+        """Per partition: the first offset kept, and the next to be written."""
+        from aiokafka import TopicPartition
+
+        places = [TopicPartition(topic, partition) for partition in await self.partitions(topic)]
+        low = await self._consumer.beginning_offsets(places)
+        high = await self._consumer.end_offsets(places)
+        return {place.partition: (low[place], high[place]) for place in places}
+
+    async def position(self, place: Place) -> int:
+        """The next offset that is read of an assigned partition."""
+        from aiokafka import TopicPartition
+
+        position: int = await self._consumer.position(TopicPartition(*place))
+        return position
+
+    async def commit(self, positions: Mapping[Place, int]) -> None:
+        """Tell the group where we are: for lag metrics only."""
+        from aiokafka import TopicPartition
+
+        await self._consumer.commit({TopicPartition(*place): offset for place, offset in positions.items()})
+
+
+@asynccontextmanager
+async def open_consumer(
+    settings: Settings, *, group: str | None = None, start: Literal["none", "earliest"] | None = None
+) -> AsyncIterator[PlainConsumer]:
+    """A started consumer.
+
+    Args:
+        settings: where Kafka is.
+        group: for `subscribe`; None for `assign` and `tail`.
+        start: where to read when the offset asked for is gone; "none" raises. Default: "none" without a group.
+    """
+    from aiokafka import AIOKafkaConsumer
+
+    from streams.kafka.lenient_records import read_any_header_name
+
+    read_any_header_name()
+    consumer = AIOKafkaConsumer(
+        **client_options(settings),
+        group_id=group,
+        enable_auto_commit=False,
+        auto_offset_reset=start or ("none" if group is None else "earliest"),
+        session_timeout_ms=10_000,
+        heartbeat_interval_ms=2_500,
+        # Probes and hits are small and somebody waits for them.
+        fetch_max_wait_ms=100,
+    )
+    patient(consumer._client)  # noqa: SLF001
+    await consumer.start()
+    try:
+        yield PlainConsumer(consumer)
+    finally:
+        await _stop(consumer)
+
+
+async def _stop(consumer: Any) -> None:
+    try:
+        await consumer.stop()
+    except asyncio.CancelledError:
+        # Stopped right after `assign`, aiokafka lets the cancellation of its own task escape; ours must go on.
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+
+
+def message_of(record: Any) -> Message:
+    """An aiokafka record as a `Message`."""
+    return Message(
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        key=record.key,
+        value=record.value,
+        headers=tuple((name, value or b"") for name, value in record.headers),
+        timestamp_ms=record.timestamp or 0,
+    )
+
+
+def _listener(consumer: Any, assignment: Assignment) -> Any:
+    from aiokafka import ConsumerRebalanceListener
+
+    class Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+        async def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
+            places = {(place.topic, place.partition): place for place in assigned}
+            for place, offset in (await assignment.assigned(list(places))).items():
+                consumer.seek(places[place], offset)
+
+        async def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:
+            await assignment.revoked([(place.topic, place.partition) for place in revoked])
+
+    return Listener()

@@ -1,0 +1,104 @@
+"""The last stop of a message that can never succeed: its own bytes, and why, in Kafka Connect's headers (EVENTS.md).
+
+A letter is read by more people than the store is, and it must be possible to write it whatever came in, or its
+partition would stand still. So credentials in it are blanked, what does not fit is cut, and the header `weft_withheld`
+says so; `weft dlq redrive` then takes the original from the place where it lies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterable, Sequence
+
+from infra import secrets
+from infra.secrets import names_a_secret
+from streams.contract.topics import DEAD_LETTERS
+from streams.engine.failures import Failure
+from streams.engine.lanes import DeadLetter
+from streams.engine.message import Message
+from streams.kafka.producer import MAX_RECORD_BYTES, Sender
+
+PREFIX = "__connect.errors."
+WITHHELD = "weft_withheld"
+"""Header of a letter that is not its original to the byte: "redacted", "cut", or "redacted, cut"."""
+MAX_KEPT_BYTES = MAX_RECORD_BYTES
+"""Key, value and headers of a letter; its topic takes 64 KiB more, for our own headers."""
+CUT_VALUE_BYTES = 64 * 2**10
+CUT_KEY_BYTES = 4 * 2**10
+CUT_HEADERS_BYTES = 16 * 2**10
+
+_MAX_MESSAGE = 2000
+_HIDDEN = "[hidden]"
+_SMALL = 16 * 2**10
+
+Headers = tuple[tuple[str, bytes], ...]
+
+
+def redacted(text: str) -> str:
+    """`text`, at most 2,000 characters of it, without credentials and signatures of addresses."""
+    return secrets.redacted(text[: 10 * _MAX_MESSAGE], _HIDDEN)[:_MAX_MESSAGE]
+
+
+def failure_headers(failure: Failure) -> Headers:
+    """The headers that say what happened, in the names of Kafka Connect."""
+    cause = failure.cause
+    named = {
+        "topic": failure.message.topic,
+        "partition": str(failure.message.partition),
+        "offset": str(failure.message.offset),
+        "stage": failure.stage,
+        "exception.class.name": type(cause).__name__,
+        "exception.message": redacted(str(failure.error)),
+        "attempts": str(failure.attempts),
+    }
+    # A message that quotes half a character must not make the letter unwritable.
+    return tuple((f"{PREFIX}{name}", value.encode(errors="replace")) for name, value in named.items())
+
+
+def letter_of(failure: Failure) -> Message:
+    """The record that is written: original key, bytes and headers, as far as they fit and are no secret, and the cause."""
+    message = failure.message
+    # Headers of an earlier round (a dead letter that was put back and failed again) would hide the new cause.
+    given = tuple(header for header in message.headers if not header[0].startswith(PREFIX) and header[0] != WITHHELD)
+    key = None if message.key is None else secrets.blanked(message.key)
+    value = None if message.value is None else secrets.blanked(message.value)
+    headers = tuple((name, _blanked_header(name, text)) for name, text in given)
+    withheld = ["redacted"] if (key, value, headers) != (message.key, message.value, given) else []
+    if _size(key, value, headers) > MAX_KEPT_BYTES:
+        withheld.append("cut")
+        key = None if key is None else key[:CUT_KEY_BYTES]
+        value = None if value is None else value[:CUT_VALUE_BYTES]
+        headers = tuple(_first(headers, CUT_HEADERS_BYTES))
+    flags = ((WITHHELD, ", ".join(withheld).encode()),) if withheld else ()
+    # A record needs a key or a value; a nameless delete has neither.
+    value = b"" if key is None and value is None else value
+    headers = (*headers, *flags, *failure_headers(failure))
+    return Message(DEAD_LETTERS, -1, -1, key, value, headers, message.timestamp_ms)
+
+
+def dead_letters(sender: Sender) -> DeadLetter:
+    """The `dead_letter` of a pipeline: sends `letter_of` each failure."""
+
+    async def dead_letter(failure: Failure) -> Sequence[Awaitable[object]]:
+        # Megabytes are searched beside the loop: its commits and rebalances must not wait for them.
+        small = failure.message.size < _SMALL
+        letter = letter_of(failure) if small else await asyncio.to_thread(letter_of, failure)
+        return [await sender.send(DEAD_LETTERS, key=letter.key, value=letter.value, headers=letter.headers)]
+
+    return dead_letter
+
+
+def _blanked_header(name: str, value: bytes) -> bytes:
+    return b"*" * len(value) if names_a_secret(name) else secrets.blanked(value)
+
+
+def _size(key: bytes | None, value: bytes | None, headers: Headers) -> int:
+    return len(key or b"") + len(value or b"") + sum(len(name.encode()) + len(text) + 16 for name, text in headers)
+
+
+def _first(headers: Headers, budget: int) -> Iterable[tuple[str, bytes]]:
+    """As many of the headers as fit."""
+    for header in headers:
+        budget -= _size(None, None, (header,))
+        if budget >= 0:
+            yield header

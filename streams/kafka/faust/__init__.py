@@ -1,0 +1,1 @@
+"""A role's consumer group on Faust: fetching, the queue before the pipeline, and what is committed."""

@@ -1,0 +1,321 @@
+"""A role on Faust: `consume` feeds a pipeline from a consumer group and commits only what the pipeline acknowledged.
+
+Faust does what it is good at: membership, assignment, heartbeats, fetching, committing. Its stream iteration, which
+acknowledges what it should not, is not used: the reader takes events from the
+agent's channel, tracks them, and acknowledges each one when its pipeline says so, strictly in order per partition.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import structlog
+
+from infra.settings import Settings
+from processors.errors import Fatal, Retryable
+from streams.engine.failures import PipelineClosed
+from streams.engine.message import Message
+from streams.engine.pipeline import Pipeline
+from streams.kafka.options import METADATA_MS, patient, servers, ssl_context
+from streams.kafka.producer import classify_kafka
+
+log = structlog.get_logger(__name__)
+
+_COMMIT_SECONDS = 0.5
+_SESSION_SECONDS = 10.0
+_REBALANCE_SECONDS = 60.0
+_STOP_SECONDS = 15.0
+# A full pipeline reads nothing, on purpose: Kafka's client would leave the group for it, and its partitions would come
+# back to the same slow device, with everything in flight to be done again. /healthz watches progress instead.
+_IDLE_SECONDS = 7 * 24 * 3600.0
+
+
+async def consume(
+    topics: Sequence[str],
+    group: str,
+    pipeline: Pipeline[Any],
+    *,
+    settings: Settings,
+    stop: asyncio.Event,
+    ready: asyncio.Event | None = None,
+    revoke_s: float = 30.0,
+    drain_s: float = 20.0,
+) -> None:
+    """Run a role: from the committed offsets on, until `stop` is set; then drain, commit and leave the group.
+
+    Cancelling it aborts: what is not acknowledged yet is delivered again.
+
+    Args:
+        topics: to read, from their beginning where the group has committed nothing.
+        group: the consumer group.
+        pipeline: not running yet; ended when this returns.
+        settings: where Kafka is.
+        stop: set it to stop.
+        ready: set when the group has been joined.
+        revoke_s: how long a rebalance waits for messages in flight before they are given up to the next owner of
+            their partition; well under the minute after which the broker expels a member.
+        drain_s: how long a stop waits for messages in flight; the rest is delivered again.
+
+    Raises:
+        Fatal, or what ended the pipeline: the process must end; Kafka delivers again to the next one.
+        Retryable: the broker cannot be reached at the start, or Faust crashed: start the role again.
+    """
+    app = _build_app(group, settings, revoke_s)
+    reader = _Reader(app, pipeline)
+    app.on_revocation_stuck = reader.give_up
+    reader.subscribe(topics)
+    graceful = False
+    owner = asyncio.create_task(pipeline.run(), name=f"{group}:pipeline")
+    starting = asyncio.create_task(_start(app, ready), name=f"{group}:start")
+    try:
+        await _first(stop.wait(), owner, _crash(app), _fails(starting))
+        reader.close()
+        graceful = await _drained(pipeline, app, drain_s)
+    finally:
+        pipeline.abort()
+        await asyncio.shield(_end(app, starting, graceful=graceful))
+        await asyncio.gather(owner, return_exceptions=True)
+
+
+class _Reader:
+    """Takes events from Faust's channel to the pipeline, and acknowledgements back."""
+
+    def __init__(self, app: Any, pipeline: Pipeline[Any]) -> None:
+        self._app = app
+        self._pipeline = pipeline
+        self._closed = False
+
+    def subscribe(self, topics: Sequence[str]) -> None:
+        """Make the app's one agent. Concurrency is 1: overlap belongs into the pipeline."""
+        from mode.supervisors import CrashingSupervisor
+
+        topic = self._app.topic(*topics, key_serializer="raw", value_serializer="raw")
+
+        async def read(stream: Any) -> None:
+            await self._read(stream.channel)
+
+        self._app.agent(topic, name="read", concurrency=1, supervisor_strategy=CrashingSupervisor)(read)
+
+        async def forget(_app: Any, revoked: Iterable[Any], **_: Any) -> None:
+            self._pipeline.forget((tp.topic, tp.partition) for tp in revoked)
+
+        async def tell(_app: Any, assigned: Iterable[Any], **_: Any) -> None:
+            log.info("group.assigned", partitions=sorted(tp.partition for tp in assigned))
+
+        self._app.on_partitions_revoked.connect(forget, weak=False)
+        self._app.on_partitions_assigned.connect(tell, weak=False)
+
+    def close(self) -> None:
+        """Take no more events."""
+        self._closed = True
+
+    def give_up(self) -> None:
+        """A rebalance has waited long enough: neither publish nor acknowledge what is in flight."""
+        log.warning("rebalance.gave_up", in_flight=self._pipeline.in_flight)
+        self._pipeline.forget((tp.topic, tp.partition) for tp in self._app.consumer.assignment())
+        self._app.consumer.unacked.clear()
+
+    async def _read(self, channel: Any) -> None:
+        async for event in channel:
+            if self._closed or self._stale(event.message):
+                # Not acknowledged: the next owner of its partition, or we after the rebalance, get it again.
+                continue
+            self._app.consumer.track_message(event.message)
+            event.message.tracked = True
+            try:
+                await self._pipeline.submit(_message(event.message), self._ack(event))
+            except PipelineClosed:
+                # The owner of the pipeline raises what closed it; here the event only stays unacknowledged.
+                self._closed = True
+                self._app.consumer.unacked.discard(event.message)
+
+    def _stale(self, message: Any) -> bool:
+        """Fetched before a rebalance: the partition may be another worker's now."""
+        return message.generation_id != self._app.consumer_generation_id or not self._app.flow_control.is_active()
+
+    def _ack(self, event: Any) -> Callable[[], None]:
+        def ack() -> None:
+            # Faust's ack does not look at the generation: an old one would count as progress of the new assignment.
+            if event.message.generation_id == self._app.consumer_generation_id:
+                event.ack()
+            else:
+                self._app.consumer.unacked.discard(event.message)
+
+        return ack
+
+
+def _message(message: Any) -> Message:
+    return Message(
+        topic=message.topic,
+        partition=message.partition,
+        offset=message.offset,
+        key=message.key,
+        value=message.value,
+        headers=tuple((name, value or b"") for name, value in message.headers or ()),
+        timestamp_ms=round((message.timestamp or 0) * 1000),
+    )
+
+
+def _build_app(group: str, settings: Settings, revoke_s: float) -> Any:
+    import faust
+
+    from streams.kafka.faust.buffer import MAX_EVENTS, EventBuffer
+    from streams.kafka.faust.consumer import DirectTransport
+    from streams.kafka.lenient_records import read_any_header_name
+
+    read_any_header_name()
+
+    class RoleApp(faust.App):  # type: ignore[misc]
+        """One role. Writes nothing to disk, and waits for a bounded time when partitions are revoked."""
+
+        on_revocation_stuck: Callable[[], None]
+        _buffers: tuple[EventBuffer, ...] = ()
+
+        def _new_transport(self) -> DirectTransport:
+            return DirectTransport(self.conf.broker_consumer, self)
+
+        def has_room(self) -> bool:
+            """Whether an event can be handed over without waiting."""
+            return self.flow_control.is_active() and not any(buffer.full() for buffer in self._buffers)
+
+        def FlowControlQueue(  # noqa: N802  (Faust's factory of the channel's queue)
+            self,
+            maxsize: int | None = None,  # noqa: ARG002
+            *,
+            clear_on_resume: bool = False,
+        ) -> EventBuffer:
+            buffer = EventBuffer(flow_control=self.flow_control, clear_on_resume=clear_on_resume)
+            self._buffers += (buffer,)
+            return buffer
+
+        def _create_directories(self) -> None:
+            """No tables, so no folder in the working directory."""
+
+        async def _on_partitions_revoked(self, revoked: set[Any]) -> None:
+            # Messages that are retried (the store is away) would hold the whole group up until the broker expels us,
+            # and then two workers would publish for the same partition.
+            timer = asyncio.get_running_loop().call_later(revoke_s, self.on_revocation_stuck)
+            try:
+                await super()._on_partitions_revoked(revoked)
+            finally:
+                timer.cancel()
+
+    return RoleApp(
+        group,
+        broker=[f"kafka://{server}" for server in servers(settings)],
+        broker_credentials=_credentials(settings),
+        autodiscover=False,
+        set_as_current=False,
+        web_enabled=False,
+        store="memory://",
+        datadir=settings.data_dir / "faust",
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        stream_wait_empty=True,
+        broker_commit_interval=_COMMIT_SECONDS,
+        broker_commit_every=1000,
+        broker_session_timeout=_SESSION_SECONDS,
+        broker_heartbeat_interval=_SESSION_SECONDS / 4,
+        broker_rebalance_timeout=_REBALANCE_SECONDS,
+        broker_max_poll_interval=_IDLE_SECONDS,
+        broker_max_poll_records=MAX_EVENTS,
+        consumer_auto_offset_reset="earliest",
+        consumer_metadata_max_age_ms=METADATA_MS,
+    )
+
+
+def _credentials(settings: Settings) -> Any:
+    import faust
+
+    context = ssl_context(settings)
+    if settings.kafka_security_protocol.startswith("SASL"):
+        return faust.SASLCredentials(
+            username=settings.kafka_sasl_username,
+            password=settings.kafka_sasl_password.get_secret_value(),
+            mechanism=settings.kafka_sasl_mechanism,
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context) if context is not None else None
+
+
+# ---------------------------------------------------------------- life cycle
+
+
+async def _start(app: Any, ready: asyncio.Event | None) -> None:
+    from aiokafka.errors import KafkaError
+
+    try:
+        await app.start()  # returns when the group has been joined
+    except KafkaError as error:
+        raise classify_kafka(error, "io") from error
+    patient(app.consumer._thread._consumer._client)  # noqa: SLF001
+    patient(app.producer._producer.client)  # noqa: SLF001
+    if ready is not None:
+        ready.set()
+
+
+async def _fails(starting: asyncio.Task[None]) -> None:
+    """Never ends, unless the start fails: the other waiters decide how a role ends."""
+    await asyncio.shield(starting)
+    await asyncio.Event().wait()
+
+
+async def _crash(app: Any) -> None:
+    """Raise when Faust crashes; mode marks a crashed service and otherwise goes on as if nothing had happened."""
+    await app.wait_for_stopped()
+    reason = app.crash_reason
+    if isinstance(reason, Fatal):
+        raise reason
+    raise Retryable(f"the consumer stopped: {reason!r}") from reason
+
+
+async def _drained(pipeline: Pipeline[Any], app: Any, seconds: float) -> bool:
+    """Whether all that was in flight is done. A store that is away, or a slow device, is not waited for for ever."""
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            await _first(pipeline.drain(), _crash(app))
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        log.warning("drain.gave_up", in_flight=pipeline.in_flight, seconds=seconds)
+        return False
+    return True
+
+
+async def _first(*waiting: Coroutine[Any, Any, object] | asyncio.Task[Any]) -> None:
+    """Wait for the first to end; raise its exception. Coroutines that lose are cancelled, tasks are left alone."""
+    owned: list[asyncio.Task[Any]] = []
+    tasks: list[asyncio.Task[Any]] = []
+    for one in waiting:
+        task = one if isinstance(one, asyncio.Task) else asyncio.ensure_future(one)
+        tasks.append(task)
+        if task is not one:
+            owned.append(task)
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            if task in done:
+                task.result()
+    finally:
+        for task in owned:
+            task.cancel()
+        await asyncio.gather(*owned, return_exceptions=True)
+
+
+async def _end(app: Any, starting: asyncio.Task[None], *, graceful: bool) -> None:
+    """Commit what was acknowledged and leave the group."""
+    if not graceful:
+        # Nothing more will be acknowledged: waiting for it would be waiting for ever.
+        app.conf.stream_wait_empty = False
+        if app.started and app.consumer.unacked:
+            app.consumer.unacked.clear()
+    starting.cancel()
+    with suppress(asyncio.CancelledError):
+        await asyncio.gather(starting, return_exceptions=True)
+    try:
+        await asyncio.wait_for(app.stop(), _STOP_SECONDS)
+    except TimeoutError:
+        log.warning("consumer.stop_timed_out", seconds=_STOP_SECONDS)

@@ -1,0 +1,171 @@
+"""Sending records: the port `Sender`, the aiokafka producer behind it, and its in-memory twin."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import structlog
+
+from infra.settings import Settings
+from processors.errors import Fatal, Poison, Retryable, WeftError
+from streams.engine.backoff import Backoff
+from streams.engine.failures import Place, classify
+from streams.kafka.options import client_options, patient
+
+log = structlog.get_logger(__name__)
+
+# Inline images are up to 1 MiB and grow by a third in base64; topics are created with the same limit (streams.ops.admin).
+MAX_RECORD_BYTES = 4 * 2**20
+
+
+class Sender(Protocol):
+    """Hands a record to the broker. Awaiting `send` queues it in order; awaiting what it returns is its durability."""
+
+    async def send(
+        self,
+        topic: str,
+        *,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[tuple[str, bytes]] = (),
+        partition: int | None = None,
+    ) -> Awaitable[object]: ...
+
+
+class KafkaSender:
+    """A `Sender` over a started `AIOKafkaProducer`."""
+
+    def __init__(self, producer: Any) -> None:
+        self._producer = producer
+
+    async def send(
+        self,
+        topic: str,
+        *,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[tuple[str, bytes]] = (),
+        partition: int | None = None,
+    ) -> Awaitable[object]:
+        delivery: Awaitable[object] = await self._producer.send(
+            topic, value=value, key=key, partition=partition, headers=list(headers)
+        )
+        return delivery
+
+
+@asynccontextmanager
+async def open_producer(
+    settings: Settings, *, patience_s: float = 0.0, stop: asyncio.Event | None = None
+) -> AsyncIterator[KafkaSender]:
+    """A started producer: acks of all in-sync replicas, idempotent (retries neither reorder nor duplicate).
+
+    aiokafka never gives up an idempotent batch, so that a broker that is away costs time and nothing else.
+
+    Args:
+        settings: where Kafka is.
+        patience_s: how long to wait for a broker that does not answer yet. A role that dies of it must load
+            everything again, and meets the broker's next absence instead of its return.
+        stop: ends the waiting.
+
+    Raises:
+        Retryable: no broker answers.
+        Fatal: it refuses us.
+    """
+    producer = await _started(settings, patience_s, stop or asyncio.Event())
+    try:
+        yield KafkaSender(producer)
+    finally:
+        await producer.stop()
+
+
+async def _started(settings: Settings, patience_s: float, stop: asyncio.Event) -> Any:
+    from aiokafka import AIOKafkaProducer
+    from aiokafka.errors import KafkaError
+
+    attempt, backoff = 0, Backoff(maximum=2.0)
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + patience_s
+    while True:
+        producer = AIOKafkaProducer(
+            **client_options(settings),
+            acks="all",
+            enable_idempotence=True,
+            max_request_size=MAX_RECORD_BYTES,
+            max_batch_size=2**18,
+        )
+        patient(producer.client)
+        try:
+            await producer.start()
+        except (KafkaError, OSError) as error:
+            await producer.stop()
+            verdict = classify_kafka(error, "io")
+            if not isinstance(verdict, Retryable) or stop.is_set() or loop.time() >= deadline:
+                raise verdict from error
+            attempt += 1
+            if attempt == 1:
+                log.warning("no broker answers yet", servers=settings.bootstrap_servers, patience_s=patience_s)
+        else:
+            return producer
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), backoff.delay(attempt))
+
+
+def classify_kafka(error: Exception, place: Place) -> WeftError:
+    """`engine.failures.classify` that also knows Kafka: too large is the record's fault, fenced is the end."""
+    from aiokafka import errors
+
+    if not isinstance(error, errors.KafkaError):
+        return classify(error, place)
+    too_large = (errors.MessageSizeTooLargeError, errors.RecordTooLargeError, errors.RecordListTooLargeError)
+    patience = (errors.KafkaTimeoutError, errors.KafkaConnectionError, errors.KafkaUnavailableError)
+    text = f"{type(error).__name__}: {error}"
+    verdict: WeftError
+    if isinstance(error, too_large):
+        verdict = Poison(text)
+    elif error.retriable or isinstance(error, patience):
+        verdict = Retryable(text)
+    else:
+        # Fenced, not authorised, closed, out of sequence …: no record can be sent, and none of them is at fault.
+        verdict = Fatal(text)
+    verdict.__cause__ = error
+    return verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A record that `MemorySender` was given."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+    partition: int | None = None
+
+
+@dataclass(slots=True)
+class MemorySender:
+    """The in-memory twin: keeps what it is sent. An exception put into `trouble` fails the next delivery."""
+
+    sent: list[Sent] = field(default_factory=list)
+    trouble: list[Exception] = field(default_factory=list)
+
+    async def send(
+        self,
+        topic: str,
+        *,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[tuple[str, bytes]] = (),
+        partition: int | None = None,
+    ) -> Awaitable[object]:
+        delivery: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        if self.trouble:
+            delivery.set_exception(self.trouble.pop(0))
+            return delivery
+        self.sent.append(Sent(topic, key, value, tuple(headers), partition))
+        delivery.set_result(None)
+        return delivery

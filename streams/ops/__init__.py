@@ -1,0 +1,1 @@
+"""What an operator runs: the stack, the doctor, dead letters, topics, photos in, the demo."""

@@ -1,0 +1,182 @@
+"""Topics on the broker: create what is missing, report what differs, list what is there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from infra.settings import Settings
+from processors.errors import Fatal
+from streams.contract.topics import DEAD_LETTERS, TOPICS, TopicSpec
+from streams.kafka.consumer import open_consumer
+from streams.kafka.options import client_options
+from streams.kafka.producer import MAX_RECORD_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class TopicReport:
+    """What `create_topics` found or did. `differences` are sentences; empty: as wanted."""
+
+    name: str
+    created: bool
+    differences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionState:
+    """Offsets low (first kept) and high (next to be written); `high - low` bounds the messages kept."""
+
+    partition: int
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
+class TopicState:
+    """A topic as the broker has it."""
+
+    name: str
+    partitions: tuple[PartitionState, ...]
+    configs: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def messages(self) -> int:
+        """Offsets kept: an upper bound of the messages where compaction has left holes."""
+        return sum(partition.high - partition.low for partition in self.partitions)
+
+
+def wanted_configs(spec: TopicSpec) -> dict[str, str]:
+    """The configuration a topic must have."""
+    configs = {"cleanup.policy": spec.cleanup, "max.message.bytes": str(MAX_RECORD_BYTES)}
+    if spec.retention_ms is not None:
+        configs["retention.ms"] = str(spec.retention_ms)
+    if spec.name == DEAD_LETTERS:
+        # The original bytes and our headers on top: a message just below the limit must still fit.
+        configs["max.message.bytes"] = str(MAX_RECORD_BYTES + 2**16)
+    return configs
+
+
+async def create_topics(
+    settings: Settings, specs: Iterable[TopicSpec] = TOPICS, *, timeout_s: float = 30.0
+) -> list[TopicReport]:
+    """Create the topics that are missing. What exists is never changed: how it differs is reported.
+
+    Raises:
+        Fatal: the broker refuses to create a topic.
+    """
+    specs = tuple(specs)
+    async with _admin(settings) as admin:
+        existing = await _partitions_of(admin, [spec.name for spec in specs])
+        missing = [spec for spec in specs if spec.name not in existing]
+        for spec in missing:
+            await _create(admin, spec, settings, timeout_s)
+        await _visible(admin, [spec.name for spec in missing], timeout_s)
+        there = [spec for spec in specs if spec.name in existing]
+        configs = await _configs_of(admin, [spec.name for spec in there])
+        return [
+            TopicReport(spec.name, created=True)
+            if spec in missing
+            else TopicReport(
+                spec.name,
+                created=False,
+                differences=_differences(spec, settings, existing[spec.name], configs.get(spec.name, {})),
+            )
+            for spec in specs
+        ]
+
+
+async def list_topics(settings: Settings, names: Iterable[str] | None = None) -> list[TopicState]:
+    """The topics of EVENTS.md (or `names`) that exist, with their watermarks; in the order asked for."""
+    wanted = [spec.name for spec in TOPICS] if names is None else list(names)
+    async with _admin(settings) as admin:
+        existing = await _partitions_of(admin, wanted)
+        configs = await _configs_of(admin, list(existing))
+    states: list[TopicState] = []
+    async with open_consumer(settings) as consumer:
+        for name in wanted:
+            if name in existing:
+                marks = await consumer.watermarks(name)
+                partitions = tuple(PartitionState(number, low, high) for number, (low, high) in sorted(marks.items()))
+                states.append(TopicState(name, partitions, configs.get(name, {})))
+    return states
+
+
+# ---------------------------------------------------------------- inside
+
+
+@asynccontextmanager
+async def _admin(settings: Settings) -> AsyncIterator[Any]:
+    from aiokafka.admin import AIOKafkaAdminClient
+
+    admin = AIOKafkaAdminClient(**client_options(settings))
+    await admin.start()
+    try:
+        yield admin
+    finally:
+        await admin.close()
+
+
+async def _create(admin: Any, spec: TopicSpec, settings: Settings, timeout_s: float) -> None:
+    from aiokafka.admin import NewTopic
+
+    topic = NewTopic(
+        spec.name,
+        num_partitions=spec.partitions or settings.partitions,
+        replication_factor=settings.kafka_replication_factor,
+        # aiokafka takes -1 (the broker's default) only together with an assignment, of which an empty one means none.
+        replica_assignments={} if settings.kafka_replication_factor == -1 else None,
+        topic_configs=wanted_configs(spec),
+    )
+    response = await admin.create_topics([topic], timeout_ms=int(timeout_s * 1000))
+    for name, code, *details in response.topic_errors:
+        # 36: another process was faster; what matters is that the topic is there.
+        if code not in {0, 36}:
+            raise Fatal(
+                f"the broker does not create {name}: error {code} {' '.join(str(detail) for detail in details)}"
+            )
+
+
+async def _visible(admin: Any, names: list[str], timeout_s: float) -> None:
+    """Wait until the broker's metadata shows the new topics; until then a consumer would be assigned nothing."""
+    async with asyncio.timeout(timeout_s):
+        while len(await _partitions_of(admin, names)) < len(names):  # noqa: ASYNC110  (the broker tells nobody)
+            await asyncio.sleep(0.05)
+
+
+async def _partitions_of(admin: Any, names: list[str]) -> dict[str, int]:
+    """Partitions of those of `names` that exist. Asks for all topics: asking for one by name may create it."""
+    existing = set(await admin.list_topics())
+    asked = [name for name in names if name in existing]
+    described = await admin.describe_topics(asked) if asked else []
+    return {topic["topic"]: len(topic["partitions"]) for topic in described if not topic["error_code"]}
+
+
+async def _configs_of(admin: Any, names: list[str]) -> dict[str, dict[str, str]]:
+    from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+    if not names:
+        return {}
+    responses = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
+    return {
+        name: {entry[0]: entry[1] for entry in entries}
+        for response in responses
+        for (_code, _message, _kind, name, entries) in response.resources
+    }
+
+
+def _differences(spec: TopicSpec, settings: Settings, partitions: int, configs: dict[str, str]) -> tuple[str, ...]:
+    found: list[str] = []
+    wanted = spec.partitions or settings.partitions
+    if partitions != wanted:
+        found.append(f"has {partitions} partitions instead of {wanted}")
+    for name, value in wanted_configs(spec).items():
+        actual = configs.get(name)
+        if actual is None or actual == value:
+            continue
+        if name == "max.message.bytes" and actual.isdigit() and int(actual) > int(value):
+            continue
+        found.append(f"{name} is {actual} instead of {value}")
+    return tuple(found)

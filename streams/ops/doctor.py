@@ -1,0 +1,134 @@
+"""`weft doctor`: look at everything Weft stands on, and say what to do about it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import shutil
+import uuid
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import msgspec
+
+from infra.settings import Settings
+from infra.stores import open_store
+from models.weights import profiles
+from processors.errors import WeftError
+from streams.contract import topics
+from streams.kafka.client import Client
+from streams.ops import admin
+
+LEAST_DISK = 5 * 2**30
+"""Bytes: a log segment of Kafka is 1 GiB, and snapshots of the index are written beside the old ones."""
+PATIENCE_S = 15.0
+LIBRARIES = ("faust-streaming", "aiokafka", "faiss-cpu", "torch", "transformers", "ultralytics-opencv-headless")
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing that was looked at. `advice` is empty when all is well."""
+
+    part: str
+    ok: bool
+    found: str
+    advice: str = ""
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """Every finding; nothing here raises, because a doctor who faints helps nobody."""
+    broker = await _broker(settings)
+    topics_found = await _topics(settings) if broker.ok else []
+    blocking = await asyncio.to_thread(lambda: [_store(settings), *_models(settings), _versions(), _disk(settings)])
+    return [broker, *topics_found, *blocking]
+
+
+async def _broker(settings: Settings) -> Finding:
+    try:
+        async with asyncio.timeout(PATIENCE_S), Client(settings):
+            return Finding("broker", ok=True, found=settings.bootstrap_servers)
+    except (WeftError, TimeoutError) as error:
+        advice = "start one with `weft up`, or set WEFT_BOOTSTRAP_SERVERS to yours"
+        return Finding("broker", ok=False, found=str(error) or "no answer", advice=advice)
+
+
+async def _topics(settings: Settings) -> list[Finding]:
+    try:
+        there = {topic.name for topic in await admin.list_topics(settings)}
+    except WeftError as error:
+        return [
+            Finding("topics", ok=False, found=str(error), advice="the account may need the right to describe topics")
+        ]
+    missing = [spec.name for spec in topics.TOPICS if spec.name not in there]
+    if missing:
+        return [Finding("topics", ok=False, found=f"missing: {', '.join(missing)}", advice="run `weft topics create`")]
+    return [Finding("topics", ok=True, found=f"all {len(topics.TOPICS)} are there")]
+
+
+def _store(settings: Settings) -> Finding:
+    """Write, read and remove an object: rights that are missing show only so."""
+    key, data = f"doctor/{uuid.uuid4().hex}", b"weft doctor"
+    try:
+        store = open_store(settings)
+        first, second = store.create(key, data), store.create(key, data)
+        same = store.get(key) == data
+        store.delete(key)
+    except WeftError as error:
+        advice = "check WEFT_STORE_URL, WEFT_S3_ENDPOINT and the keys; the account must read, write and delete"
+        return Finding("store", ok=False, found=str(error), advice=advice)
+    found = settings.resolved_store_url
+    if not same:
+        return Finding("store", ok=False, found=f"{found} gave other bytes than were written", advice="do not use it")
+    if not first or second:
+        # Some S3 servers ignore If-None-Match: two index workers would overwrite each other's manifests.
+        advice = "use a server that honours If-None-Match and If-Match, such as AWS S3 or MinIO"
+        return Finding("store", ok=False, found=f"{found} ignores conditional writes", advice=advice)
+    return Finding("store", ok=True, found=found)
+
+
+def _models(settings: Settings) -> list[Finding]:
+    if settings.profile == "fake":
+        return [Finding("models", ok=False, found="profile fake", advice="for tests only: unset WEFT_PROFILE")]
+    known = {profile.name: profile for profile in (profiles.STARTER, profiles.FULL)}
+    if settings.profile not in known:
+        return [Finding("models", ok=False, found=f"profile {settings.profile!r}", advice="WEFT_PROFILE: say starter")]
+    problems = profiles.verify(known[settings.profile], settings.model_cache)
+    if not problems:
+        return [Finding("models", ok=True, found=f"{settings.profile}: every byte as recorded")]
+    advice = f"run `weft models pull {settings.profile}`"
+    return [Finding("models", ok=False, found=f"{p}", advice=advice) for p in problems]
+
+
+def _versions() -> Finding:
+    found = [f"python {platform.python_version()}"]
+    missing = []
+    for name in LIBRARIES:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            # The GPU build of FAISS goes by another name and provides the same module.
+            if name != "faiss-cpu":
+                missing.append(name)
+    if missing:
+        advice = "run `make install`, or install requirements.lock"
+        return Finding("versions", ok=False, found=f"missing: {', '.join(missing)}", advice=advice)
+    return Finding("versions", ok=True, found=", ".join(found))
+
+
+def _disk(settings: Settings) -> Finding:
+    folder = _existing(settings.data_dir.absolute())
+    free = shutil.disk_usage(folder).free
+    found = f"{free / 2**30:.1f} GiB free at {folder}"
+    if not os.access(folder, os.W_OK):
+        return Finding(
+            "disk", ok=False, found=f"{folder} cannot be written", advice="set WEFT_DATA_DIR to a folder of yours"
+        )
+    if free < LEAST_DISK:
+        return Finding("disk", ok=False, found=found, advice="free some space, or set WEFT_DATA_DIR to a larger disk")
+    return Finding("disk", ok=True, found=found)
+
+
+def _existing(folder: Path) -> Path:
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder

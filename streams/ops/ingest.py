@@ -1,0 +1,164 @@
+"""Photos in: put images into the object store, announce them on `catalog.uploads`, and wait for what comes of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from infra.fetch import read_regular
+from infra.settings import Settings
+from infra.store import ObjectStore
+from processors.errors import Poison
+from processors.image_header import sniff
+from streams.contract import topics
+from streams.contract.codecs import decode_upload, metadata_of
+from streams.contract.records import Caption, ImageRef, Upload
+from streams.engine.message import Message
+from streams.kafka.client import Client, Reader, Sent
+from streams.kafka.producer import MAX_RECORD_BYTES
+
+_ADDRESS_BYTES = 2**13
+BATCH = 32
+"""Uploads in flight to the broker at once: bounds the memory of an ingest of any size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """One product to ingest: its image on this machine, and what the shop says of it."""
+
+    product_id: str
+    path: Path
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A product that did not make it, at whatever stage."""
+
+    product_id: str
+    stage: str
+    cause: str
+
+
+Outcome = Caption | Refused
+
+
+def announce(photo: Photo, store: ObjectStore, max_bytes: int) -> Upload:
+    """Put one image into the store under its content hash and make its upload record. Blocking.
+
+    Raises:
+        Poison: the file cannot be read, is empty, larger than `max_bytes` or no image at all, or what is said of the
+            product can never become a record; nothing was written.
+        Retryable: the disk or the store is in trouble.
+    """
+    upload = Upload(product_id=photo.product_id, image=ImageRef(uri="file:///"), metadata=photo.metadata)
+    _check(upload)
+    data = read_regular(photo.path, max_bytes, field="image")
+    # A folder of a shop holds anything under any name; what is no image has no business in the store.
+    sniff(data)
+    key = store.put_content(data, suffix=photo.path.suffix.lower(), prefix="images")
+    return msgspec.structs.replace(upload, image=ImageRef(uri=store.uri(key)))
+
+
+def _check(upload: Upload) -> None:
+    """What `enrich` would refuse is refused here, before a record that no broker takes ends the whole ingest."""
+    try:
+        key = upload.product_id.encode()
+    except UnicodeEncodeError:
+        raise Poison("is not valid Unicode", field="product_id") from None
+    value = msgspec.json.encode(upload)
+    checked = decode_upload(Message(topics.UPLOADS, 0, 0, key, value))
+    if checked is not None:
+        metadata_of(checked)
+    if len(value) + len(key) > MAX_RECORD_BYTES - _ADDRESS_BYTES:
+        raise Poison(f"is larger than {MAX_RECORD_BYTES} bytes in all", field="metadata")
+
+
+@dataclass(slots=True)
+class Ingest:
+    """One ingest under way: what was sent and not yet answered, and what came of the rest."""
+
+    client: Client
+    store: ObjectStore
+    settings: Settings
+    on_sent: Callable[[Upload], None] = lambda _: None
+    on_outcome: Callable[[Outcome], None] = lambda _: None
+    outcomes: list[Outcome] = field(default_factory=list)
+    waiting: dict[str, Sent] = field(default_factory=dict)
+
+    async def send(self, photos: Iterable[Photo]) -> None:
+        """Send every photo; a photo refused on this side is an outcome already."""
+        batch: list[Upload] = []
+        for photo in photos:
+            try:
+                limit = self.settings.max_image_bytes
+                batch.append(await asyncio.to_thread(announce, photo, self.store, limit))
+            except Poison as error:
+                self._settle(Refused(photo.product_id, "ingest", str(error)))
+            if len(batch) >= BATCH:
+                await self._flush(batch)
+                batch = []
+        await self._flush(batch)
+
+    async def send_and_wait(self, photos: Iterable[Photo], timeout_s: float) -> list[Outcome]:
+        """Send every photo and wait for one outcome each.
+
+        Raises:
+            TimeoutError: not all outcomes came in time; `waiting` names those that did not.
+        """
+        async with (
+            Reader(self.settings, topics.CAPTIONS, from_end=True) as captions,
+            Reader(self.settings, topics.DEAD_LETTERS, from_end=True) as dead,
+            asyncio.timeout(timeout_s),
+        ):
+            arrived: asyncio.Queue[Message] = asyncio.Queue(maxsize=1000)
+            async with asyncio.TaskGroup() as group:
+                tails = [group.create_task(_pump(reader, arrived)) for reader in (captions, dead)]
+                await self.send(photos)
+                while self.waiting:
+                    outcome = self._outcome(await arrived.get())
+                    if outcome is not None:
+                        del self.waiting[outcome.product_id]
+                        self._settle(outcome)
+                for tail in tails:
+                    tail.cancel()
+        return self.outcomes
+
+    async def _flush(self, batch: Sequence[Upload]) -> None:
+        for upload, sent in zip(batch, await self.client.upload(batch), strict=True):
+            self.waiting[sent.product_id] = sent
+            self.on_sent(upload)
+
+    def _settle(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+        self.on_outcome(outcome)
+
+    def _outcome(self, raw: Message) -> Outcome | None:
+        """What a record says of a product we wait for; None when it is about another, or about an older upload."""
+        product_id = (raw.key or b"").decode("utf-8", "replace")
+        sent = self.waiting.get(product_id)
+        if sent is None:
+            return None
+        if raw.topic == topics.CAPTIONS:
+            caption = None if raw.value is None else msgspec.json.decode(raw.value, type=Caption)
+            return caption if caption is not None and caption.lineage.source.offset >= sent.offset else None
+        if _header(raw, "__connect.errors.topic") == topics.UPLOADS:
+            offset = _header(raw, "__connect.errors.offset")
+            if not offset.isdigit() or int(offset) < sent.offset:
+                return None
+        stage, cause = _header(raw, "__connect.errors.stage"), _header(raw, "__connect.errors.exception.message")
+        return Refused(product_id, stage, cause)
+
+
+def _header(message: Message, name: str) -> str:
+    return (message.header(name) or b"").decode("utf-8", "replace")
+
+
+async def _pump(reader: Reader, arrived: asyncio.Queue[Message]) -> None:
+    async for raw in reader.follow():
+        await arrived.put(raw)

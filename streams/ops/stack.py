@@ -1,0 +1,236 @@
+"""The stack on one machine: an embedded broker and the roles, each a child process that is started again when it dies."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from infra.broker import EmbeddedBroker
+from infra.process import ChildState, Supervisor
+from infra.settings import Settings
+from infra.spawn import Command
+from processors.errors import Fatal
+from streams.ops import admin, stack_file
+from streams.ops.stack_file import StackFile
+from streams.wiring_models import require_weights
+from streams.worker import ROLES, Announcement
+
+READY_S = 300.0
+POLL_S = 0.1
+GRACE_S = 60.0
+BROKER_ATTEMPTS = 5
+MOST_DEATHS = 3
+"""Deaths of one child before the stack was ready: then it will not come up, and its log says why."""
+
+
+class Stack:
+    """Broker, store and roles of one data dir. `async with Stack(...) as stack` returns when all roles take work.
+
+    Args:
+        settings: `data_dir` says where. A broker named explicitly in them is used instead of an embedded one.
+        single_process: all roles in one process, for machines with little memory.
+        progress: receives one sentence a step.
+        sleep: waits between attempts to start a broker again.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        single_process: bool = False,
+        progress: Callable[[str], None] = lambda _: None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._data_dir = settings.data_dir.absolute()
+        self._progress = progress
+        self._sleep = sleep
+        self._groups = {"all": ROLES} if single_process else {role: (role,) for role in ROLES}
+        self._own_broker = "bootstrap_servers" not in settings.model_fields_set
+        self._closing = AsyncExitStack()
+        self._broker: EmbeddedBroker | None = None
+        self._supervisor: Supervisor | None = None
+        self._written: StackFile | None = None
+        self.settings = settings
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self._closing.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        stack_file.remove(self._data_dir)
+        await self._closing.aclose()
+
+    async def watch(self) -> None:
+        """Keep `stack.json` true and the broker alive, for ever; raises when the broker cannot be started again."""
+        while True:
+            self._write()
+            if self._broker is not None and self._broker.pid is None:
+                await self._revive(self._broker)
+            await asyncio.sleep(POLL_S * 5)
+
+    async def _revive(self, broker: EmbeddedBroker) -> None:
+        """Start a broker again that died; not at once, perhaps: on a busy machine a start once took over 90 s, and the
+        whole stack ended for it.
+        """
+        self._progress("Kafka died; starting it again where it was")
+        for attempt in range(1, BROKER_ATTEMPTS):
+            try:
+                await asyncio.to_thread(broker.start)
+            except Fatal as error:
+                self._progress(f"{error}; trying again")
+                await self._sleep(attempt)
+            else:
+                break
+        else:
+            await asyncio.to_thread(broker.start)
+        self._progress("Kafka is back")
+
+    @property
+    def file(self) -> StackFile:
+        """What `stack.json` says."""
+        assert self._written is not None
+        return self._written
+
+    # ------------------------------------------------------------------ start
+
+    async def _start(self) -> None:
+        # Before the broker: a role that misses its weights dies again and again, and says so only in its log.
+        await asyncio.to_thread(require_weights, self.settings)
+        await asyncio.to_thread(self._prepare_folders)
+        bootstrap = await self._start_broker() if self._own_broker else self.settings.bootstrap_servers
+        self.settings = self.settings.model_copy(
+            update={"bootstrap_servers": bootstrap, "store_url": self.settings.resolved_store_url}
+        )
+        await admin.create_topics(self.settings)
+        self._progress(f"starting the roles {', '.join(ROLES)}")
+        supervisor = Supervisor(lambda _: None, grace_seconds=GRACE_S)
+        self._supervisor = await self._closing.enter_async_context(supervisor)
+        for name, roles in self._groups.items():
+            supervisor.start(name, self._command(name, roles))
+        await self._until_ready(supervisor)
+        self._write()
+        self._progress(f"ready: {stack_file.path_of(self._data_dir)}")
+
+    def _prepare_folders(self) -> None:
+        try:
+            shutil.rmtree(self._data_dir / "run", ignore_errors=True)
+            (self._data_dir / "run").mkdir(parents=True)
+            (self._data_dir / "store").mkdir(exist_ok=True)
+        except OSError as error:
+            raise Fatal(f"the data dir {self._data_dir} cannot be used: {error.strerror}") from error
+        stack_file.remove(self._data_dir)
+
+    async def _start_broker(self) -> str:
+        self._progress("starting Apache Kafka")
+        broker = EmbeddedBroker(
+            self._data_dir,
+            partitions=self.settings.partitions,
+            jars=self.settings.kafka_jars,
+            start_seconds=READY_S,
+            progress=self._progress,
+        )
+        self._closing.push_async_callback(asyncio.to_thread, broker.stop)
+        bootstrap = await asyncio.to_thread(broker.start)
+        self._broker = broker
+        return bootstrap
+
+    def _command(self, name: str, roles: tuple[str, ...]) -> Command:
+        environment = dict(os.environ)
+        environment |= {
+            "WEFT_BOOTSTRAP_SERVERS": self.settings.bootstrap_servers,
+            "WEFT_STORE_URL": self.settings.store_url,
+            "WEFT_DATA_DIR": str(self._data_dir),
+            "WEFT_PROFILE": self.settings.profile,
+            "WEFT_METRICS_PORT": "0",
+            # Two processes that each use every core stop each other at every barrier: the language model wrote
+            # 1.2 tokens a second that way, and 12 with a thread of its own.
+            "WEFT_THREADS": str(self.settings.threads or max(1, (os.cpu_count() or 2) // 2)),
+            "OMP_WAIT_POLICY": "PASSIVE",
+        }
+        announce = str(self._announcement(name))
+        argv = (sys.executable, "-m", "streams.cli", "worker", *roles, "--announce", announce)
+        return Command(argv, log=self._log(name), env=environment)
+
+    def _announcement(self, name: str) -> Path:
+        return self._data_dir / "run" / f"{name}.json"
+
+    def _log(self, name: str) -> Path:
+        return self._data_dir / "logs" / f"{name}.log"
+
+    async def _until_ready(self, supervisor: Supervisor) -> None:
+        waiting = set(self._groups)
+        try:
+            async with asyncio.timeout(READY_S):
+                while waiting:
+                    self._give_up_on(supervisor.states)
+                    for name in sorted(waiting & self._announced().keys()):
+                        waiting.discard(name)
+                        self._progress(f"{name} is ready")
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError:
+            raise Fatal(
+                f"{', '.join(sorted(waiting))} did not get ready within {READY_S:.0f} s; see {self._log(min(waiting))}"
+            ) from None
+
+    def _give_up_on(self, states: Mapping[str, ChildState]) -> None:
+        for name, state in states.items():
+            if state.restarts >= MOST_DEATHS:
+                raise Fatal(f"{name} does not start:\n{_tail(self._log(name))}\n(the whole log: {self._log(name)})")
+
+    # ------------------------------------------------------------------ stack.json
+
+    def _announced(self) -> dict[str, Announcement]:
+        """The announcements of the processes that run now; those of the dead do not count."""
+        assert self._supervisor is not None
+        found = {}
+        for name, pid in self._supervisor.pids.items():
+            try:
+                announcement = msgspec.json.decode(self._announcement(name).read_bytes(), type=Announcement)
+            except (OSError, msgspec.DecodeError):
+                continue
+            if announcement.pid == pid:
+                found[name] = announcement
+        return found
+
+    def _write(self) -> None:
+        """Replace the file when something changed. A role that is being restarted is absent until it takes work."""
+        announced = self._announced()
+        now = StackFile(
+            bootstrap=self.settings.bootstrap_servers,
+            store=self.settings.store_url,
+            metrics={role: a.metrics for a in announced.values() for role in a.roles},
+            pids={role: a.pid for a in announced.values() for role in a.roles},
+        )
+        if now != self._written:
+            stack_file.write(self._data_dir, now)
+            before = {} if self._written is None else self._written.pids
+            for role in sorted(before.keys() - now.pids.keys()):
+                self._progress(f"{role} is gone; it is started again")
+            for role in sorted(now.pids.keys() - before.keys()):
+                self._progress(f"{role} is running")
+            assert self._supervisor is not None
+            for name in announced:
+                self._supervisor.works(name, announced[name].pid)
+            self._written = now
+
+
+def _tail(path: Path, lines: int = 12) -> str:
+    try:
+        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+    except OSError:
+        return "(no log)"

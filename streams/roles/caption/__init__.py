@@ -1,0 +1,1 @@
+"""The caption role: an item becomes a caption."""

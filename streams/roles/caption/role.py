@@ -1,0 +1,204 @@
+"""`caption`: an item becomes a caption. Read it from top to bottom:
+
+read (or recall what was written before) → neighbours vote on fabric and gender → evidence → write, verify → caption
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import msgspec
+import structlog
+
+from models.ports import Writer, WriterRequest
+from processors import attributes, captions, evidence
+from processors.errors import Fatal, Retryable
+from processors.garments import main_garment
+from processors.values import Attribute, CaptionText, Evidence, Garment, StyleExample
+from streams.contract import codecs
+from streams.contract.records import Caption, Item, Lineage
+from streams.contract.version import VERSION
+from streams.engine.message import Message
+from streams.engine.stages import CpuStage, DeviceStage, Done, IoStage, Stage
+from streams.roles.caption.neighbours import VOTED, Neighbourhood, vector_of
+from streams.roles.memo import Memo
+from streams.roles.outcome import Deleted, deleted
+
+log = structlog.get_logger("weft.caption")
+
+STYLE_EXAMPLES = 2
+
+
+Captioned: TypeAlias = Caption | Deleted
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """An item, and the hash of the very bytes it came as: the key of its memo."""
+
+    item: Item
+    digest: str
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """An item with its evidence, made ready for the language model."""
+
+    read: Read
+    request: WriterRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A caption that holds."""
+
+    read: Read
+    evidence: Evidence
+    text: CaptionText
+
+
+class Remembered(msgspec.Struct, frozen=True):
+    """The memoised part of a caption."""
+
+    evidence: Evidence
+    text: CaptionText
+    version: str = VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Captioner:
+    """The stages of the role; everything it needs is handed in."""
+
+    writer: Writer
+    neighbourhood: Neighbourhood
+    memo: Memo
+    calibration: attributes.Calibration | attributes.Calibrations
+    batch_items: int
+    batch_wait_s: float
+    uncalibrated: set[str] = field(default_factory=set)
+    """Encoders whose votes are counted by defaults: each is named once in the log."""
+
+    def stages(self) -> tuple[Stage, ...]:
+        """The role's story."""
+        return (
+            IoStage("read", self.read, concurrency=32),
+            CpuStage("evidence", self.pack),
+            DeviceStage("write", self.write, max_items=self.batch_items, wait_s=self.batch_wait_s),
+            IoStage("remember", self.remember),
+        )
+
+    async def read(self, message: Message) -> Read | Done[Captioned]:
+        """Decode the item; what was written about these very bytes before is published again as it was."""
+        if message.value is None:
+            return Done(deleted(message))
+        item = codecs.decode_item(message.value)
+        digest = hashlib.sha256(message.value).hexdigest()
+        seed = int.from_bytes(bytes.fromhex(digest)[:4], "big") & 0x7FFFFFFF
+        read = Read(item, digest, seed)
+        known = await self.memo.recall(digest, Remembered)
+        if known is not None:
+            return Done(self._caption(read, known))
+        return read
+
+    def pack(self, read: Read) -> Packed:
+        """Build the evidence pack: what was seen, what the shop said, and what the neighbours agree on."""
+        item = read.item
+        main = main_garment(item.garments, item.metadata.category)
+        garments = [self._with_attributes(item, garment, stated=garment is main) for garment in item.garments]
+        pack = evidence.build(garments, self._style_examples(item))
+        request = WriterRequest(pack, captions.tone_of(item.product_id), read.seed)
+        return Packed(read, request)
+
+    def _with_attributes(self, item: Item, garment: Garment, *, stated: bool) -> Garment:
+        """The shop's own word counts for the garment it sells; the neighbours' votes for everything it left open."""
+        decided: dict[str, Attribute] = dict(attributes.attributes_of(item.metadata)) if stated else {}
+        vector = vector_of(item, garment.id)
+        open_facets = [facet for facet in VOTED if facet not in decided]
+        if vector is None or not open_facets:
+            return msgspec.structs.replace(garment, attributes=decided)
+        self._warn_of(item.encoder)
+        found = self.neighbourhood.find(item.encoder, vector, self.calibration.k, item.product_id)
+        for facet in open_facets:
+            vote = attributes.vote(found, facet, self.calibration.of(facet, item.encoder))
+            if vote is not None:
+                decided[facet] = vote
+        return msgspec.structs.replace(garment, attributes=decided)
+
+    def _warn_of(self, encoder: str) -> None:
+        """Say once that an encoder was never calibrated: its "unknown" and its confidences are only guesses."""
+        known = self.calibration
+        if isinstance(known, attributes.Calibrations) and not known.fits(encoder) and encoder not in self.uncalibrated:
+            self.uncalibrated.add(encoder)
+            log.warning(
+                "votes of neighbours are not calibrated for this encoder; defaults are used, see docs/models/attributes.md",
+                encoder=encoder,
+                calibrated=known.encoder or "none",
+            )
+
+    def _style_examples(self, item: Item) -> tuple[StyleExample, ...]:
+        vector = vector_of(item, "whole")
+        if vector is None:
+            return ()
+        found = self.neighbourhood.find(item.encoder, vector, STYLE_EXAMPLES, item.product_id)
+        return tuple(StyleExample(n.product_id, n.text) for n in found if n.text)
+
+    def write(self, batch: Sequence[Packed]) -> list[Written]:
+        """One draft for all; a second one for those that claim what the evidence lacks; then the rule-based writer."""
+        first = self._drafts([packed.request for packed in batch])
+        verdicts = [captions.judge(raw, p.request.evidence) for raw, p in zip(first, batch, strict=True)]
+        again = [n for n, verdict in enumerate(verdicts) if isinstance(verdict, captions.Rejected)]
+        retries = [_reseeded(batch[n].request) for n in again]
+        second = dict(zip(again, self._drafts(retries), strict=True))
+        return [
+            self._settled(packed, [raw, second[n]] if n in second else [raw])
+            for n, (packed, raw) in enumerate(zip(batch, first, strict=True))
+        ]
+
+    def _drafts(self, requests: Sequence[WriterRequest]) -> list[str]:
+        """Raw drafts; empty ones where the language model fails, so that the rule-based writer takes over."""
+        try:
+            raws = self.writer.forward([self.writer.prepare(request) for request in requests])
+            return [self.writer.finish(request, raw) for request, raw in zip(requests, raws, strict=True)]
+        except (Retryable, Fatal):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a model library raises, the product gets its caption
+            log.warning("the language model failed; the rule-based writer takes over", error=repr(error))
+            return ["" for _ in requests]
+
+    def _settled(self, packed: Packed, raws: Sequence[str]) -> Written:
+        request = packed.request
+        settled = captions.settle(raws, request.evidence, request.tone, request.seed)
+        return Written(packed.read, request.evidence, settled.caption)
+
+    async def remember(self, written: Written) -> Captioned:
+        """Keep what was written, so that a re-delivery publishes the same bytes; the first writer wins."""
+        remembered = Remembered(written.evidence, written.text)
+        return self._caption(written.read, await self.memo.keep(written.read.digest, remembered, Remembered))
+
+    def _caption(self, read: Read, remembered: Remembered) -> Caption:
+        item, text = read.item, remembered.text
+        return Caption(
+            product_id=item.product_id,
+            caption=text.caption,
+            hashtags=text.hashtags,
+            evidence=remembered.evidence,
+            spans=text.spans,
+            coverage=text.coverage,
+            writer=text.writer,
+            lineage=Lineage(
+                source=item.source,
+                detector=item.detector,
+                encoder=item.encoder,
+                writer=self.writer.fingerprint,
+                prompt=self.writer.prompt_fingerprint,
+                version=remembered.version,
+            ),
+        )
+
+
+def _reseeded(request: WriterRequest) -> WriterRequest:
+    return msgspec.structs.replace(request, seed=captions.second_seed(request.seed))

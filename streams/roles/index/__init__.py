@@ -1,0 +1,1 @@
+"""The index role: items become searchable, probes become hits."""

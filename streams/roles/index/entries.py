@@ -1,0 +1,131 @@
+"""`catalog.items` as the index sees it: which views it searches, and what filters may ask of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+
+import numpy as np
+
+from index_sync.entry import Change, Entry, Facets, Payload, ViewInfo
+from processors.attributes import attributes_of
+from processors.errors import Poison
+from processors.garments import main_garment
+from processors.values import Garment, Metadata
+from streams.contract import codecs
+from streams.contract.records import Item
+from streams.engine.message import Message
+
+CATEGORY, COLOUR, BRAND = "category", "colour", "brand"
+LONGEST_VALUE = 128
+"""Characters of a facet's value that are indexed: a shop may send whole descriptions as facets."""
+
+
+def change_of(message: Message) -> Change:
+    """A record of `catalog.items` as a change of its shard; a null value is a delete.
+
+    Raises:
+        Poison: no key, not decodable, of another product than its key, or its vectors have the wrong length.
+    """
+    if not message.key:
+        raise Poison("an item needs the product id as its key", field="key")
+    try:
+        product_id = message.key.decode()
+    except UnicodeDecodeError as error:
+        raise Poison("is not UTF-8", field="key") from error
+    if message.value is None:
+        return Change(message.offset, product_id, None)
+    item = codecs.decode_item(message.value)
+    if item.product_id != product_id:
+        # Compaction and deletes go by the key: under another name the product could never be removed.
+        raise Poison("differs from the record's key", field="product_id")
+    return Change(message.offset, product_id, entry_of(item))
+
+
+def entry_of(item: Item) -> Entry:
+    """The views of an item with their vectors, and the columns that filters and answers need.
+
+    A garment's view answers for its garment. The whole view answers for each garment by itself, so that "a red
+    dress" is not met by a navy dress with a red bag.
+
+    Raises:
+        Poison: no views, or a vector that is not `dimension` float32 values.
+    """
+    if not item.views:
+        raise Poison("an item needs at least one view", field="views")
+    if any(len(view.vector) != 4 * item.dimension for view in item.views):
+        raise Poison(f"vectors are not {item.dimension} float32 values", field="views.vector")
+    vectors = np.frombuffer(b"".join(view.vector for view in item.views), dtype="<f4")
+    stated = stated_facets(item.metadata)
+    shared = shop_facets(item.metadata, stated)
+    main = main_garment(item.garments, item.metadata.category)
+    garments = {g.id: _garment_facets(g, shared, item.metadata if g is main else None) for g in item.garments}
+    views = tuple(
+        ViewInfo(view.id, view.category, (garments[view.id],) if view.id in garments else _all(garments, shared, item))
+        for view in item.views
+    )
+    payload = Payload(
+        image=item.image,
+        category=main.category if main else item.metadata.category,
+        facets=_reference_facets(item.metadata, stated, main),
+        colours=main.colours if main else (),
+        views=views,
+    )
+    return Entry(payload, vectors.reshape(len(item.views), item.dimension), item.encoder)
+
+
+def stated_facets(metadata: Metadata) -> Mapping[str, str]:
+    """What the shop says of a product in canonical spelling, one value a facet. Do not write into it."""
+    return _stated(metadata.fabric, metadata.gender, tuple(metadata.facets.items()))
+
+
+@lru_cache(maxsize=8192)
+def _stated(fabric: str, gender: str, facets: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+    # Half the time of a replay went into spelling the same few words.
+    metadata = Metadata(fabric=fabric, gender=gender, facets=dict(facets))
+    return {facet: attribute.value for facet, attribute in attributes_of(metadata).items()}
+
+
+def shop_facets(metadata: Metadata, stated: Mapping[str, str]) -> Facets:
+    """What the shop says of a product, as it wrote it and in canonical spelling ("Ladies" is also "women")."""
+    said = {**metadata.facets, BRAND: metadata.brand, "gender": metadata.gender, "fabric": metadata.fabric}
+    return {
+        facet: values
+        for facet in {**said, **stated}
+        if (values := _distinct((said.get(facet, "")[:LONGEST_VALUE], stated.get(facet, ""))))
+    }
+
+
+def _garment_facets(garment: Garment, shared: Facets, metadata: Metadata | None) -> Facets:
+    stated = metadata.category if metadata is not None else ""
+    own = {facet: (attribute.value,) for facet, attribute in garment.attributes.items()}
+    return {
+        **shared,
+        **own,
+        CATEGORY: _distinct((garment.category, stated)),
+        COLOUR: _distinct((*shared.get(COLOUR, ()), *(colour.name for colour in garment.colours))),
+    }
+
+
+def _all(garments: Mapping[str, Facets], shared: Facets, item: Item) -> tuple[Facets, ...]:
+    if garments:
+        return tuple(garments.values())
+    stated = _distinct((item.metadata.category, item.views[0].category))
+    return ({**shared, CATEGORY: stated},) if stated else (shared,)
+
+
+def _reference_facets(metadata: Metadata, stated: Mapping[str, str], main: Garment | None) -> dict[str, str]:
+    """One value a facet, for the caption of a composed query's reference."""
+    found = dict(stated)
+    if main is not None:
+        found |= {facet: attribute.value for facet, attribute in main.attributes.items()}
+        found[CATEGORY] = main.category
+        if main.colours:
+            found[COLOUR] = main.colours[0].name
+    elif metadata.category:
+        found[CATEGORY] = metadata.category
+    return found
+
+
+def _distinct(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(value for value in values if value))

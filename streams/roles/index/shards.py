@@ -1,0 +1,250 @@
+"""The shards that a worker holds: taking them over, writing to them, saving them, letting them go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+
+import structlog
+
+from index_sync.entry import Change
+from index_sync.manifest import Place
+from index_sync.recovery import DELETE_RETENTION_SECONDS, LogBounds, recover
+from index_sync.shard import Shard
+from index_sync.snapshot import Fenced, SnapshotWriter
+from infra.store import ObjectStore
+from processors.errors import Poison, Retryable
+from streams.contract import topics
+from streams.engine.backoff import Backoff
+from streams.engine.failures import Failure
+from streams.engine.message import Message
+from streams.engine.observer import Observer
+from streams.roles.index.entries import change_of
+
+STAGE = "index"
+log = structlog.get_logger("weft.index")
+
+
+@dataclass(frozen=True, slots=True)
+class IndexConfig:
+    """What an index worker must know.
+
+    Args:
+        owner: unique to this worker and this run of it; names it in `CURRENT`.
+        encoder: fingerprint of the only encoder whose vectors are indexed; "" takes the first that comes, per shard.
+        dimension: of its vectors; 0 takes that of the first.
+        collection: names the snapshots.
+        generation: of the index, in answers and snapshots.
+        group: consumer group that deals out the partitions of `catalog.items`.
+        snapshot_seconds: how often a shard that changed is saved.
+        probe_window_seconds: how far back a starting worker reads probes; longer than the longest deadline is no use.
+        reserve_seconds: kept back of a probe's deadline for the way of the answer.
+        segment_rows: rows of a growing segment.
+        delete_retention_seconds: the topic's `delete.retention.ms` (see `index_sync.recovery`).
+    """
+
+    owner: str
+    encoder: str = ""
+    dimension: int = 0
+    collection: str = "catalog"
+    generation: str = "g-0001"
+    group: str = "weft-index"
+    snapshot_seconds: float = 30.0
+    probe_window_seconds: float = 30.0
+    reserve_seconds: float = 0.1
+    segment_rows: int = 16_384
+    delete_retention_seconds: float = DELETE_RETENTION_SECONDS
+
+
+@dataclass(slots=True, eq=False)
+class Held:
+    """A shard in this worker's hands. `released` is set for good when it goes to another worker."""
+
+    shard: Shard
+    writer: SnapshotWriter
+    target: int  # end of the partition when it was taken over
+    moved: asyncio.Event = field(default_factory=asyncio.Event)
+    applying: asyncio.Lock = field(default_factory=asyncio.Lock)
+    saving: asyncio.Lock = field(default_factory=asyncio.Lock)
+    released: bool = False
+
+    @property
+    def partition(self) -> int:
+        return self.shard.partition
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether everything that was in the partition at the take-over is searchable."""
+        return self.shard.next_offset >= self.target
+
+    def wake(self) -> None:
+        """Wake whoever waits for an offset or for the release."""
+        self.moved.set()
+        self.moved = asyncio.Event()
+
+
+class Keeper:
+    """Takes shards over, applies records to them, and saves them. All blocking work runs in threads.
+
+    Args:
+        config: of the worker.
+        store: for snapshots.
+        writing: executor of exactly one thread: a shard has one writer.
+        bury: sends a failure to the dead letters; returns when it is durable.
+        observer: metrics.
+        now: seconds since the epoch.
+        backoff: between attempts at a store that is away.
+    """
+
+    def __init__(
+        self,
+        config: IndexConfig,
+        store: ObjectStore,
+        writing: Executor,
+        bury: Callable[[Failure], Awaitable[None]],
+        observer: Observer,
+        now: Callable[[], float],
+        backoff: Backoff,
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._writing = writing
+        self._bury = bury
+        self._observer = observer
+        self._now = now
+        self._backoff = backoff
+        self._parked: dict[int, Held] = {}
+
+    async def take_over(self, partition: int, bounds: LogBounds, wanted: Callable[[], bool]) -> Held | None:
+        """Recover a shard, for as long as the store needs; None when it is not `wanted` any more meanwhile."""
+        attempt = 0
+        while wanted():
+            try:
+                return await self._recover(partition, bounds)
+            except Retryable as error:
+                attempt += 1
+                self._observer.retried("recover", type(error).__name__)
+                log.warning("store away, shard waits", partition=partition, cause=str(error))
+                await asyncio.sleep(self._backoff.delay(attempt))
+        return None
+
+    async def _recover(self, partition: int, bounds: LogBounds) -> Held:
+        parked = self._parked.pop(partition, None)
+        usable = parked is not None and bounds.low <= parked.shard.next_offset <= bounds.end
+        if parked is not None and usable and await asyncio.to_thread(parked.writer.mine):
+            # Nobody claimed it while the group was dealt anew: what is in memory is as good as ever.
+            return Held(parked.shard, parked.writer, bounds.end)
+        started = self._now()
+        config = self._config
+        found = await asyncio.to_thread(
+            recover,
+            self._store,
+            Place(config.collection, config.generation, topics.ITEMS, partition),
+            lambda: self._blank(partition),
+            bounds,
+            owner=config.owner,
+            now=started,
+            segment_rows=config.segment_rows,
+            delete_retention_seconds=config.delete_retention_seconds,
+        )
+        log.info(
+            "shard restored" if found.manifest else "shard rebuilt from the topic",
+            partition=partition,
+            reason=found.reason,
+            live=found.shard.live,
+            seek=found.seek,
+            behind=bounds.end - found.seek,
+            seconds=round(self._now() - started, 3),
+        )
+        return Held(found.shard, found.writer, bounds.end)
+
+    def _blank(self, partition: int) -> Shard:
+        config = self._config
+        return Shard(
+            partition,
+            config.encoder,
+            config.dimension,
+            generation=config.generation,
+            segment_rows=config.segment_rows,
+        )
+
+    async def apply(self, held: Held, messages: Sequence[Message], next_offset: int) -> None:
+        """Make records searchable; those that can never be go to the dead letters, before any snapshot passes them."""
+        async with held.applying:
+            if held.released:
+                return
+            loop = asyncio.get_running_loop()
+            started = loop.time()
+            failures = await loop.run_in_executor(self._writing, _apply, held.shard, messages, next_offset)
+            held.wake()
+            if messages:
+                seconds = loop.time() - started
+                self._observer.batch_done(STAGE, len(messages), len(messages), seconds)
+                self._observer.acked(*messages[-1].source, seconds)
+            for failure in failures:
+                self._observer.failed(STAGE, type(failure.cause).__name__)
+                await self._bury(failure)
+
+    async def save(self, held: Held) -> bool:
+        """Snapshot a shard that changed. Returns whether one was written.
+
+        Raises:
+            Fenced: another worker has claimed the shard, though this one holds it.
+        """
+        async with held.saving:
+            async with held.applying:
+                cut = held.shard.cut()
+            if not held.writer.changed(cut):
+                return False
+            try:
+                manifest = await asyncio.to_thread(held.writer.save, cut, self._now())
+                await asyncio.to_thread(held.writer.collect)
+            except Retryable as error:
+                # The next period tries again with a newer cut; until then a restart replays more, nothing else.
+                self._observer.retried("snapshot", type(error).__name__)
+                log.warning("snapshot not stored", partition=held.partition, cause=str(error))
+                return False
+        log.debug("snapshot stored", partition=held.partition, offset=manifest.next_offset, live=manifest.live)
+        return True
+
+    async def release(self, held: Held, *, patience: float) -> None:
+        """Let a shard go: finish the batch in progress, save, and keep it aside in case it comes back.
+
+        Args:
+            held: the shard.
+            patience: seconds for the last snapshot; without it the next owner replays from an earlier one.
+        """
+        async with held.applying:
+            held.released = True
+            held.wake()
+        try:
+            async with asyncio.timeout(patience):
+                await self.save(held)
+        except (TimeoutError, Fenced) as error:
+            log.warning("released without a last snapshot", partition=held.partition, cause=str(error))
+            return
+        self._parked[held.partition] = held
+
+    def forget_parked(self, keep: set[int]) -> None:
+        """Free the memory of shards that went to other workers."""
+        for partition in self._parked.keys() - keep:
+            del self._parked[partition]
+
+
+def _apply(shard: Shard, messages: Sequence[Message], next_offset: int) -> list[Failure]:
+    """Decode and apply a batch, in the writer's thread."""
+    changes: list[Change] = []
+    failures: list[Failure] = []
+    by_offset = {message.offset: message for message in messages}
+    for message in messages:
+        try:
+            changes.append(change_of(message))
+        except Poison as error:
+            failures.append(Failure(message, STAGE, error, 1))
+    last = messages[-1].offset + 1 if messages else 0
+    newest = max((message.timestamp_ms for message in messages), default=-1)
+    refused = shard.apply_batch(changes, max(next_offset, last), newest)
+    failures += [Failure(by_offset[r.change.offset], STAGE, r.error, 1) for r in refused]
+    return failures

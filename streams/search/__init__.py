@@ -1,0 +1,1 @@
+"""Search across shards: queries that wait for answers."""

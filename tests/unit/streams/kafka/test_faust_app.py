@@ -1,0 +1,62 @@
+"""What a role asks of Faust, and how it ends."""
+
+import asyncio
+
+import pytest
+
+from infra.settings import Settings
+from processors.errors import Fatal, Retryable
+from streams.kafka.faust.app import _build_app, _drained
+from tests.fixtures.virtual_time import run_virtual
+
+DAY = 24 * 3600
+
+
+async def test_a_role_that_reads_nothing_for_hours_stays_in_its_group():
+    """Out of credits behind a slow device it reads nothing, on purpose; Kafka's client leaves the group by default."""
+    app = _build_app("group", Settings(), 30.0)
+    assert app.conf.broker_max_poll_interval >= DAY
+
+
+class Pipeline:
+    """Drains in so many seconds."""
+
+    in_flight = 3
+
+    def __init__(self, seconds, error=None):
+        self.seconds, self.error = seconds, error
+
+    async def drain(self):
+        await asyncio.sleep(self.seconds)
+        if self.error:
+            raise self.error
+
+
+class App:
+    """Crashes after so many seconds."""
+
+    crash_reason = OSError("the consumer thread died")
+
+    def __init__(self, seconds=DAY):
+        self.seconds = seconds
+
+    async def wait_for_stopped(self):
+        await asyncio.sleep(self.seconds)
+
+
+def test_a_drain_ends_in_time_one_way_or_the_other():
+    """Done; given up; or what ended the pipeline or the consumer meanwhile, a timeout of its own included."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        assert await _drained(Pipeline(19), App(), 20)
+        assert loop.time() == 19
+        assert not await _drained(Pipeline(DAY), App(), 20)
+        assert loop.time() == 39
+        for error in (Fatal("the weights are broken"), TimeoutError()):
+            with pytest.raises(type(error)):
+                await _drained(Pipeline(1, error), App(), 20)
+        with pytest.raises(Retryable, match="thread died"):
+            await _drained(Pipeline(DAY), App(2), 20)
+
+    run_virtual(main())

@@ -1,0 +1,184 @@
+"""A folder becomes products; what is unusable in it is named."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from processors.errors import Poison
+from streams.ops.sources import Catalogue, iterate, walk
+from streams.ops.tables import read_table
+
+
+def fill(folder: Path, *names: str) -> Path:
+    for name in names:
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"photo")
+    return folder
+
+
+def ids(catalogue: Catalogue) -> list[str]:
+    return [source.product_id for source in catalogue.sources]
+
+
+def test_photos_alone_are_named_by_their_path(tmp_path: Path) -> None:
+    """Sub-folders, all three formats, any case; other files and hidden ones do not count."""
+    fill(tmp_path, "b.PNG", "a.jpg", "shoes/boot 1.webp", "shoes/x.jpeg", "readme.txt", ".hidden.jpg", ".git/c.jpg")
+    catalogue = walk(tmp_path)
+    assert ids(catalogue) == ["a", "b", "shoes/boot 1", "shoes/x"]
+    assert catalogue.rejected == ()
+    assert ids(walk(tmp_path)) == ids(catalogue)
+
+
+def test_same_stem_twice_gives_two_products(tmp_path: Path) -> None:
+    """a.jpg and a.png are two photos; the later keeps its suffix."""
+    assert ids(walk(fill(tmp_path, "a.jpg", "a.png"))) == ["a", "a.png"]
+
+
+def test_csv_beside_the_photos(tmp_path: Path) -> None:
+    """Ids, images and metadata come from the table; a photo without a row comes in by its path."""
+    fill(tmp_path, "one.jpg", "sub/two.png", "three.jpg")
+    (tmp_path / "products.csv").write_text(
+        "product_id,image,title,Fabric,price,colour\nsku-1,one.jpg,Wrap dress,linen,79.0,navy\nsku-2,sub/two.png,Boots,,,\n"
+    )
+    catalogue = walk(tmp_path)
+    found = {name: (path.name, dict(metadata)) for name, path, metadata in iterate(catalogue)}
+    assert found == {
+        "sku-1": ("one.jpg", {"title": "Wrap dress", "fabric": "linen", "price": 79.0, "colour": "navy"}),
+        "sku-2": ("two.png", {"title": "Boots"}),
+        "three": ("three.jpg", {}),
+    }
+    assert catalogue.rejected == ()
+
+
+def test_jsonl_by_stem_with_numbers_lists_and_objects(tmp_path: Path) -> None:
+    """Without an image column the id is the photo's name; values of other types become text."""
+    fill(tmp_path, "10000.jpg", "deep/10001.jpg")
+    rows = [
+        {
+            "id": 10000,
+            "price": 649,
+            "tags": ["a", "b"],
+            "new": True,
+            "attributes": {"Pattern": "Printed", "x": {"y": 1}},
+        },
+        {"id": "10001.jpg", "gender": None, "season": "NA"},
+    ]
+    (tmp_path / "products.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    by_id = {s.product_id: dict(s.metadata) for s in walk(tmp_path).sources}
+    assert by_id["10000"] == {"price": 649.0, "tags": "a, b", "new": "true", "Pattern": "Printed"}
+    assert by_id["10001.jpg"] == {}
+
+
+@pytest.mark.parametrize(
+    ("row", "cause"),
+    [
+        ("sku,gone.jpg,5", "is not there"),
+        ("sku,../secret.jpg,5", "outside the folder"),
+        ("sku,,5", "no photo is named 'sku'"),
+        (",,5", "neither an id nor an image"),
+        ("sku,a.jpg,cheap", "price 'cheap' is no number"),
+        ("sku,a.jpg,5,6,7", "5 cells under 3 columns"),
+    ],
+)
+def test_rubbish_rows_are_named(tmp_path: Path, row: str, cause: str) -> None:
+    """Each unusable row is rejected with its line and its cause, and the good row after it still counts."""
+    fill(tmp_path / "shop", "a.jpg", "good.jpg")
+    (tmp_path / "secret.jpg").write_bytes(b"not yours")
+    (tmp_path / "shop" / "products.csv").write_text(f"id,image,price\n{row}\nfine,good.jpg,7\n")
+    catalogue = walk(tmp_path / "shop")
+    assert [(r.where, cause in r.cause) for r in catalogue.rejected] == [("products.csv line 2", True)]
+    assert "fine" in ids(catalogue)
+    assert all(source.path.name != "secret.jpg" for source in catalogue.sources)
+
+
+def test_a_rejected_rows_photo_does_not_come_in_by_the_back_door(tmp_path: Path) -> None:
+    """The photo of a row with a bad price is not ingested under its path instead."""
+    fill(tmp_path, "a.jpg")
+    (tmp_path / "products.csv").write_text("id,image,price\nsku,a.jpg,cheap\n")
+    assert ids(walk(tmp_path)) == []
+
+
+def test_twice_the_same_id_or_photo(tmp_path: Path) -> None:
+    """The first row wins; the second is named."""
+    fill(tmp_path, "a.jpg", "b.jpg")
+    (tmp_path / "products.csv").write_text("id,image\nsku,a.jpg\nsku,b.jpg\nother,a.jpg\n")
+    catalogue = walk(tmp_path)
+    assert [(s.product_id, s.path.name) for s in catalogue.sources] == [("sku", "a.jpg")]
+    assert [r.cause for r in catalogue.rejected] == [
+        "product 'sku' is in the table twice",
+        "a.jpg belongs to another row already",
+    ]
+
+
+def test_a_table_in_a_sub_folder_rules_there(tmp_path: Path) -> None:
+    """Image paths are relative to their own table."""
+    fill(tmp_path, "men/a.jpg", "women/a.jpg")
+    (tmp_path / "men" / "products.csv").write_text("id,file\nm-1,a.jpg\n")
+    assert ids(walk(tmp_path)) == ["m-1", "women/a"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "cause"),
+    [
+        ("products.csv", b"colour,size\nred,4\n", "no column is called"),
+        ("products.csv", b"id,image\n\xff\xfe,a.jpg\n", "is not UTF-8"),
+        ("products.jsonl", b"{broken\n", "is no JSON"),
+        ("products.jsonl", b"[1, 2]\n", "is no JSON object"),
+    ],
+)
+def test_broken_tables(tmp_path: Path, name: str, content: bytes, cause: str) -> None:
+    """A table that is none is named, and its photos come in without it."""
+    fill(tmp_path, "a.jpg")
+    (tmp_path / name).write_bytes(content)
+    catalogue = walk(tmp_path)
+    assert ids(catalogue) == ["a"]
+    assert len(catalogue.rejected) == 1
+    assert cause in catalogue.rejected[0].cause
+
+
+def test_excel_exports(tmp_path: Path) -> None:
+    """Semicolons, a byte-order mark, quoted line breaks, Windows paths and European prices."""
+    fill(tmp_path, "sub/a.jpg")
+    text = '\ufeffid;image;description;price\r\nx;sub\\a.jpg;"two\r\nlines";"1.299,90 €"\r\n'
+    (tmp_path / "products.csv").write_bytes(text.encode())
+    (source,) = walk(tmp_path).sources
+    assert (source.product_id, source.metadata["price"]) == ("x", 1299.9)
+    assert str(source.metadata["description"]).split() == ["two", "lines"]
+
+
+def test_formats_that_we_do_not_read_are_named(tmp_path: Path) -> None:
+    """A HEIC photo is not silently missing."""
+    catalogue = walk(fill(tmp_path, "a.jpg", "b.HEIC"))
+    assert [(r.where, r.cause) for r in catalogue.rejected] == [("b.HEIC", "HEIC is not JPEG, PNG or WebP")]
+
+
+def test_links_to_folders_are_not_followed(tmp_path: Path) -> None:
+    """A link to the parent would make the walk endless."""
+    fill(tmp_path, "sub/a.jpg")
+    (tmp_path / "sub" / "again").symlink_to(tmp_path, target_is_directory=True)
+    assert ids(walk(tmp_path)) == ["sub/a"]
+
+
+def test_a_single_file_and_nothing(tmp_path: Path) -> None:
+    """One image is one product; a text file or a missing folder is refused; an empty folder is empty."""
+    fill(tmp_path, "a.jpg", "b.txt")
+    assert ids(walk(tmp_path / "a.jpg")) == ["a"]
+    for bad in ("b.txt", "gone"):
+        with pytest.raises(Poison):
+            walk(tmp_path / bad)
+    (tmp_path / "empty").mkdir()
+    assert walk(tmp_path / "empty") == Catalogue((), ())
+
+
+@given(st.binary(max_size=300), st.sampled_from(["products.csv", "products.jsonl"]))
+def test_any_bytes_as_a_table(tmp_path_factory: pytest.TempPathFactory, content: bytes, name: str) -> None:
+    """Whatever a table holds, reading it ends in rows and named rejections."""
+    file = tmp_path_factory.getbasetemp() / name
+    file.write_bytes(b"id,image\n" + content if name.endswith("csv") else content)
+    rows, rejected = read_table(file, name)
+    assert all(row.where for row in rows)
+    assert all(bad.cause for bad in rejected)

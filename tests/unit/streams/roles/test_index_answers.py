@@ -1,0 +1,65 @@
+"""One shard's answer to one probe."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from index_sync.shard import Shard
+from streams.contract.records import Found, Hits, LookupProbe, SearchProbe
+from streams.roles.index.answers import answer
+from tests.fakes.index_items import DIMENSION, ENCODER, entry, unit
+
+
+def _shard() -> Shard:
+    shard = Shard(2, ENCODER, DIMENSION)
+    for i in range(5):
+        shard.apply(i, f"p{i}", entry(i, facets={"colour": "red" if i % 2 else "navy"}))
+    return shard
+
+
+def _probe(vector: bytes, encoder: str = ENCODER, **more: tuple[str, ...]) -> SearchProbe:
+    return SearchProbe("q", vector, encoder, 3, 0.0, **more)  # type: ignore[arg-type]
+
+
+def test_hits_say_what_they_are_of() -> None:
+    """Partition, of, generation, applied offset, and whether the wanted offset is in."""
+    found = answer(_shard(), _probe(unit(3).tobytes(), exclude_products=("p4",)), of=7, wanted=5)
+    assert isinstance(found, Hits)
+    assert (found.partition, found.of, found.applied_offset, found.fresh, found.error) == (2, 7, 5, True, "")
+    assert found.hits[0].product_id == "p3"
+    assert len(found.hits) == 3
+    assert "p4" not in {hit.product_id for hit in found.hits}
+    stale = answer(_shard(), _probe(unit(3).tobytes()), of=7, wanted=6)
+    assert isinstance(stale, Hits)
+    assert not stale.fresh
+
+
+def test_a_probe_of_another_maker_or_shape_is_answered_with_an_error() -> None:
+    """Never with hits, never with silence."""
+    for probe, cause in (
+        (_probe(unit(1).tobytes(), encoder="sha256:other"), "sha256:other"),
+        (_probe(unit(1, 4).tobytes()), "vector"),
+        (_probe(b"abc"), "float32"),
+    ):
+        found = answer(_shard(), probe, of=7, wanted=0)
+        assert isinstance(found, Hits)
+        assert found.hits == ()
+        assert cause in found.error
+
+
+def test_an_empty_shard_answers() -> None:
+    """No hits, no error: it holds nothing yet."""
+    found = answer(Shard(0, "", 0), _probe(unit(1).tobytes()), of=1, wanted=0)
+    assert isinstance(found, Hits)
+    assert (found.hits, found.error) == ((), "")
+
+
+def test_lookup_finds_the_product_or_says_that_it_is_not_here() -> None:
+    """With its vector and facets; without a vector where the shard does not hold it."""
+    found = answer(_shard(), LookupProbe("q", "p1", 0.0), of=7, wanted=0)
+    assert isinstance(found, Found)
+    assert found.facets == {"colour": "red"}
+    assert np.allclose(np.frombuffer(found.vector or b"", "<f4"), unit(1), atol=1e-3)
+    missing = answer(_shard(), LookupProbe("q", "nobody", 0.0), of=7, wanted=0)
+    assert isinstance(missing, Found)
+    assert missing.vector is None

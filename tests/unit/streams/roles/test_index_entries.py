@@ -1,0 +1,94 @@
+"""Items as the index sees them."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from processors.errors import Poison
+from processors.values import Colour, Garment, Metadata
+from streams.contract import codecs
+from streams.contract.records import Item, Source, View
+from streams.engine.message import Message
+from streams.roles.index.entries import change_of, entry_of
+from tests.fakes.index_items import unit
+
+
+def _garment(garment_id: str, category: str, colour: str, side: float) -> Garment:
+    return Garment(garment_id, category, (0, 0, side, side), 0.9, (Colour(colour, "#000000", 1.0),))
+
+
+ITEM = Item(
+    product_id="p",
+    image="file:///p.jpg",
+    width=10,
+    height=10,
+    garments=(_garment("g0", "bag", "red", 2), _garment("g1", "dress", "navy", 9)),
+    views=tuple(View(name, "x", unit(i).tobytes()) for i, name in enumerate(("whole", "g0", "g1"))),
+    metadata=Metadata(gender="Ladies", category="dress", brand="Acme", facets={"season": "SS26"}),
+    encoder="sha256:e",
+    dimension=8,
+    detector="sha256:d",
+    source=Source("catalog.uploads", 0, 0),
+    version="0",
+)
+
+
+def _message(value: bytes | None, key: bytes | None = b"p") -> Message:
+    return Message("catalog.items", 0, 7, key, value)
+
+
+def test_each_garment_answers_for_itself_and_the_whole_view_for_each() -> None:
+    """Facets of garments are kept apart; what the shop says holds for all of them, in both spellings."""
+    whole, bag, dress = entry_of(ITEM).payload.views
+    assert bag.facets[0]["colour"] == ("red",)
+    assert bag.facets[0]["category"] == ("bag",)
+    assert dress.facets[0]["category"] == ("dress",)
+    assert whole.facets == (bag.facets[0], dress.facets[0])
+    for facets in whole.facets:
+        assert facets["gender"] == ("Ladies", "women")
+        assert facets["brand"] == ("Acme",)
+        assert facets["season"] == ("SS26",)
+
+
+def test_the_reference_of_a_query_is_the_main_garment() -> None:
+    """One value a facet, canonical, of the garment that the product is named after."""
+    payload = entry_of(ITEM).payload
+    assert payload.category == "dress"
+    assert payload.facets == {"gender": "women", "category": "dress", "colour": "navy"}
+    assert [colour.name for colour in payload.colours] == ["navy"]
+
+
+def test_an_item_without_garments_is_found_by_what_the_shop_says() -> None:
+    """Nothing was detected: the whole view still has the shop's category."""
+    item = msgspec.structs.replace(ITEM, garments=(), views=ITEM.views[:1])
+    (whole,) = entry_of(item).payload.views
+    assert whole.facets[0]["category"] == ("dress", "x")
+    assert entry_of(item).payload.facets == {"gender": "women", "category": "dress"}
+
+
+def test_a_null_value_is_a_delete_and_a_value_an_upsert() -> None:
+    """The key names the product, the offset is the version."""
+    assert change_of(_message(None)).entry is None
+    change = change_of(_message(codecs.encode(ITEM)))
+    assert (change.product_id, change.offset) == ("p", 7)
+    assert change.entry is not None
+    assert change.entry.vectors.shape == (3, 8)
+
+
+@pytest.mark.parametrize(
+    ("value", "key", "field"),
+    [
+        (codecs.encode(ITEM), None, "key"),
+        (codecs.encode(ITEM), b"\xff", "key"),
+        (codecs.encode(ITEM), b"other", "product_id"),
+        (b"garbage", b"p", "value"),
+        (codecs.encode(msgspec.structs.replace(ITEM, views=())), b"p", "views"),
+        (codecs.encode(msgspec.structs.replace(ITEM, dimension=9)), b"p", "views.vector"),
+    ],
+)
+def test_what_can_never_be_indexed_is_poison(value: bytes, key: bytes | None, field: str) -> None:
+    """And names its field."""
+    with pytest.raises(Poison) as caught:
+        change_of(_message(value, key))
+    assert caught.value.field == field

@@ -1,0 +1,159 @@
+"""compose, stage by stage: what is asked of the shards, and what is answered when they do not answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from models.fakes import FakeImageEncoder, FakeTextEncoder
+from processors.decode import DecodeLimits
+from streams.contract import topics
+from streams.contract.records import Answer, Found, Hit, Hits, LookupProbe, Probe, Result, SearchProbe
+from streams.engine.message import Message
+from streams.engine.stages import Done
+from streams.roles.compose import Compose
+from streams.search.pending import PendingQueries
+
+NOW = 1_000_000.0
+
+
+class Shards:
+    """Two shards that answer as they are told; the pending queries hear them at once."""
+
+    def __init__(self) -> None:
+        self.pending = PendingQueries(self.send, self.now)
+        self.probes: list[Probe] = []
+        self.results: list[Result] = []
+        self.silent: set[int] = set()
+        self.known: dict[str, Found] = {}
+        self.time = NOW
+
+    def now(self) -> float:
+        return self.time
+
+    async def send(self, probe: Probe) -> None:
+        self.probes.append(probe)
+        for partition in {0, 1} - self.silent:
+            self.pending.deliver(self.answer(probe, partition))
+        if self.silent:
+            self.time = probe.deadline + 1  # nobody else is going to answer
+
+    def answer(self, probe: Probe, partition: int) -> Answer:
+        if isinstance(probe, LookupProbe):
+            empty = Found(probe.query_id, partition, 2, "g-0001", 9, fresh=True)
+            known = self.known.get(probe.product_id)
+            if known is None or known.partition != partition:
+                return empty
+            return msgspec.structs.replace(known, query_id=probe.query_id)
+        hit = Hit(f"sku-{partition}", 0.5 + partition / 10, "file:///x", "dress")
+        return Hits(probe.query_id, partition, 2, "g-0001", 9, fresh=True, hits=(hit,))
+
+    async def publish(self, _message: Message, result: Result) -> None:
+        self.results.append(result)
+
+
+def compose(shards: Shards) -> Compose:
+    return Compose(
+        fetcher=None,  # type: ignore[arg-type]
+        images=FakeImageEncoder(),
+        texts=FakeTextEncoder(),
+        pending=shards.pending,
+        publish=shards.publish,
+        now=shards.now,
+        limits=DecodeLimits(),
+        partitions=2,
+        batch_items=4,
+    )
+
+
+def red_dress(partition: int = 1) -> Found:
+    vector = FakeTextEncoder().forward([FakeTextEncoder().prepare("red dress")])[0]
+    facets = {"category": "dress", "colour": "red"}
+    data = np.asarray(vector, dtype="<f4").tobytes()
+    return Found("", partition, 2, "g-0001", 9, fresh=True, category="dress", facets=facets, vector=data)
+
+
+async def ask(shards: Shards, *, at: float = NOW, **query: Any) -> Result:
+    value = msgspec.json.encode({"query_id": "q-1", **query})
+    role = compose(shards)
+    read = await role.answering(role.read)(Message(topics.QUERIES, 0, 3, b"q-1", value, timestamp_ms=int(at * 1000)))
+    if not isinstance(read, Done):
+        await role.answer(role.embed([role.open(read)])[0])
+    return shards.results[-1]
+
+
+async def test_words_alone_ask_every_shard_and_merge() -> None:
+    """The best of all shards, and the offsets that it is true of."""
+    shards = Shards()
+    result = await ask(shards, text="a red dress", top_k=1, min_offsets={"catalog.items-1": 4})
+    assert [hit.product_id for hit in result.hits] == ["sku-1"]
+    assert not result.partial
+    assert result.applied_offsets == {"catalog.items-0": 9, "catalog.items-1": 9}
+    [probe] = shards.probes
+    assert isinstance(probe, SearchProbe)
+    assert probe.min_offsets == {"catalog.items-1": 4}
+
+
+async def test_a_product_with_an_edit_searches_in_the_direction_of_the_edit() -> None:
+    """From a red dress towards navy: nearer to navy than the reference was, and the reference is no answer."""
+    shards = Shards()
+    shards.known["sku-9"] = red_dress()
+    await ask(shards, image={"product_id": "sku-9"}, text="but in navy")
+    probe = shards.probes[-1]
+    assert isinstance(probe, SearchProbe)
+    assert probe.exclude_products == ("sku-9",)
+    texts = FakeTextEncoder()
+    navy = texts.forward([texts.prepare("navy")])[0]
+    reference = np.frombuffer(red_dress().vector or b"", dtype="<f4")
+    assert np.frombuffer(probe.vector, dtype="<f4") @ navy > reference @ navy
+
+
+async def test_what_is_not_wanted_becomes_a_filter() -> None:
+    """Encoders ignore negation."""
+    shards = Shards()
+    await ask(shards, text="a dress, but not black")
+    probe = shards.probes[-1]
+    assert isinstance(probe, SearchProbe)
+    assert "black" in probe.exclude["colour"]
+
+
+async def test_a_silent_shard_makes_the_answer_partial_in_time() -> None:
+    """Late is worse than partial."""
+    shards = Shards()
+    shards.silent = {1}
+    result = await ask(shards, text="a red dress")
+    assert result.partial
+    assert (result.shards.answered, result.shards.of) == (1, 2)
+    assert [hit.product_id for hit in result.hits] == ["sku-0"]
+
+
+async def test_no_shard_at_all_is_an_answer_too() -> None:
+    """The index is down: nobody is left waiting."""
+    shards = Shards()
+    shards.silent = {0, 1}
+    result = await ask(shards, text="a red dress")
+    assert result.partial
+    assert (result.hits, result.shards.answered) == ((), 0)
+
+
+async def test_an_unknown_product_is_named() -> None:
+    """And told apart from shards that did not answer."""
+    shards = Shards()
+    result = await ask(shards, image={"product_id": "nobody"})
+    assert result.error is not None
+    assert result.error.code == "unknown_product"
+    shards.silent = {1}
+    result = await ask(shards, image={"product_id": "nobody"})
+    assert result.error is not None
+    assert "1 of 2 shards" in result.error.message
+
+
+async def test_a_deadline_in_the_past_is_refused_at_once() -> None:
+    """Nobody waits for the answer any more; the shards are spared."""
+    shards = Shards()
+    result = await ask(shards, at=NOW - 3600, text="a red dress", deadline_ms=2000)
+    assert result.error is not None
+    assert result.error.code == "deadline_exceeded"
+    assert shards.probes == []

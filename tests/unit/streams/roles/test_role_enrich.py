@@ -1,0 +1,174 @@
+"""enrich, stage by stage, with models that only look like models."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from PIL import Image
+
+from infra.memory_store import MemoryStore
+from models.fakes import FakeDetector, FakeImageEncoder
+from processors.decode import DecodeLimits
+from processors.errors import Poison, Retryable
+from streams.contract import topics
+from streams.contract.codecs import encode
+from streams.contract.records import Item
+from streams.engine.message import Message
+from streams.engine.stages import Done
+from streams.roles.enrich import REMOTE_ATTEMPTS, Enrich, memo_fingerprint
+from streams.roles.memo import Memo
+from streams.roles.outcome import Deleted
+
+
+class Web:
+    """A `Fetcher` that fails as often as it is told."""
+
+    def __init__(self, data: bytes = b"", failures: int = 0) -> None:
+        self.data, self.failures, self.asked = data, failures, 0
+
+    async def fetch(self, uri: str) -> bytes:
+        self.asked += 1
+        if self.asked <= self.failures:
+            raise Retryable(f"{uri} is away")
+        return self.data
+
+
+class CountingDetector(FakeDetector):
+    """Counts what it is given."""
+
+    seen = 0
+
+    def forward(self, batch: Sequence[Any], /) -> list[Any]:
+        self.seen += len(batch)
+        return super().forward(batch)
+
+
+def photo(width: int = 96, height: int = 96) -> bytes:
+    pixels = np.full((height, width, 3), 255, dtype=np.uint8)
+    pixels[height // 4 : 3 * height // 4, width // 3 : 2 * width // 3] = (200, 20, 30)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def role(web: Web, detector: FakeDetector | None = None) -> Enrich:
+    store = MemoryStore("test")
+    detector, encoder = detector or FakeDetector(), FakeImageEncoder()
+
+    async def no_pause(_seconds: float) -> None:
+        return
+
+    return Enrich(
+        store=store,
+        fetcher=web,  # type: ignore[arg-type]
+        detector=detector,
+        encoder=encoder,
+        memo=Memo(store, "enrich", memo_fingerprint(detector, encoder)),
+        limits=DecodeLimits(),
+        batch_items=4,
+        batch_wait_s=0.0,
+        sleep=no_pause,
+    )
+
+
+def upload(image: dict[str, str], offset: int = 0) -> Message:
+    value = msgspec.json.encode(
+        {"product_id": "sku-1", "image": image, "metadata": {"title": "A dress", "mood": "calm"}}
+    )
+    return Message(topics.UPLOADS, 0, offset, b"sku-1", value)
+
+
+async def through(enrich: Enrich, message: Message) -> Any:
+    """All stages, one after the other, as the engine would."""
+    value: Any = message
+    for stage in enrich.stages():
+        if stage.name in {"detect", "embed"}:
+            [value] = stage.run([value])
+        else:
+            value = stage.run(value)
+            if hasattr(value, "__await__"):
+                value = await value
+        if isinstance(value, Done):
+            return value.result
+    return value
+
+
+async def test_an_upload_becomes_an_item_with_a_vector_for_each_view() -> None:
+    """The whole photo and each garment; boxes in pixels of the original; the photo lies in our own store."""
+    enrich = role(Web())
+    item = await through(enrich, upload({"bytes": base64.b64encode(photo()).decode()}))
+    assert isinstance(item, Item)
+    assert [view.id for view in item.views] == ["whole", "g0"]
+    assert all(len(view.vector) == 4 * item.dimension for view in item.views)
+    assert item.garments[0].colours[0].name == "red"
+    x0, _, _, y1 = item.garments[0].box
+    assert x0 == pytest.approx(32, abs=3)
+    assert y1 == pytest.approx(72, abs=3)
+    key = enrich.store.key_of(item.image)
+    assert key is not None
+    assert enrich.store.get(key) == photo()
+    assert item.metadata.facets == {"mood": "calm"}
+
+
+async def test_boxes_are_in_pixels_of_a_photo_that_was_shrunk_for_serving() -> None:
+    """A 2,400-pixel photo is decoded at a third of its size; what is published is about the photo."""
+    item = await through(role(Web()), upload({"bytes": base64.b64encode(photo(2400, 2400)).decode()}))
+    assert (item.width, item.height) == (2400, 2400)
+    assert item.garments[0].box[3] == pytest.approx(1800, abs=80)
+
+
+async def test_a_photo_that_was_seen_before_needs_no_model() -> None:
+    """A re-delivery, or the same photo again, publishes the same views; the source is that of its own upload."""
+    detector = CountingDetector()
+    enrich = role(Web(), detector)
+    first = await through(enrich, upload({"bytes": base64.b64encode(photo()).decode()}))
+    again = await through(enrich, upload({"bytes": base64.b64encode(photo()).decode()}, offset=7))
+    assert detector.seen == 1
+    assert encode(msgspec.structs.replace(again, source=first.source)) == encode(first)
+    assert again.source.offset == 7
+
+
+async def test_other_models_think_again() -> None:
+    """The memo is kept under the fingerprints of the models that made it."""
+    detector = CountingDetector()
+    enrich = role(Web(), detector)
+    await through(enrich, upload({"bytes": base64.b64encode(photo()).decode()}))
+    other = replace(enrich, memo=Memo(enrich.store, "enrich", "sha256:" + "0" * 64))
+    await through(other, upload({"bytes": base64.b64encode(photo()).decode()}))
+    assert detector.seen == 2
+
+
+async def test_a_host_that_comes_back_is_waited_for_and_its_photo_kept() -> None:
+    """An address outside may be gone tomorrow: the item points into our own store."""
+    web = Web(photo(), failures=REMOTE_ATTEMPTS - 1)
+    enrich = role(web)
+    item = await through(enrich, upload({"uri": "https://cdn.example/a.png"}))
+    assert enrich.store.key_of(item.image) is not None
+
+
+async def test_a_host_that_stays_away_does_not_hold_its_partition_for_ever() -> None:
+    """After some attempts the upload is at fault, and says of which field."""
+    web = Web(failures=1000)
+    with pytest.raises(Poison, match=r"image.uri.*6 attempts"):
+        await through(role(web), upload({"uri": "https://cdn.example/a.png"}))
+    assert web.asked == REMOTE_ATTEMPTS
+
+
+async def test_poison_bytes_leave_nothing_in_the_store() -> None:
+    """Only what is an image is kept."""
+    enrich = role(Web())
+    with pytest.raises(Poison):
+        await through(enrich, upload({"bytes": base64.b64encode(b"PK\x03\x04 not a photo").decode()}))
+    assert list(enrich.store.list()) == []
+
+
+async def test_a_null_is_a_deletion() -> None:
+    """Of the product in the key."""
+    assert await through(role(Web()), Message(topics.UPLOADS, 0, 1, b"sku-1", None)) == Deleted("sku-1")
