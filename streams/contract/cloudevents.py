@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeAlias
 
-from streams.contract import topics
+from streams.contract.topics import BY_NAME
 from streams.engine.message import Message, derived_id
 
 Headers: TypeAlias = tuple[tuple[str, bytes], ...]
@@ -15,18 +15,6 @@ SPEC_VERSION = "1.0"
 SOURCE = "weft"
 _MAX_HEADER = 1024
 _LAST_MS = 253_402_300_799_000  # the last second of the year 9999
-
-TYPES: dict[str, str] = {
-    topics.UPLOADS: "weft.upload.v1",
-    topics.ITEMS: "weft.item.v1",
-    topics.CAPTIONS: "weft.caption.v1",
-    topics.QUERIES: "weft.query.v1",
-    topics.RESULTS: "weft.result.v1",
-    topics.PROBES: "weft.probe.v1",
-    topics.HITS: "weft.hits.v1",
-    topics.CONTROL: "weft.generation.v1",
-    topics.DEAD_LETTERS_DONE: "weft.dead-letter-done.v1",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +68,7 @@ def output_headers(message: Message, *, stage: str, topic: str, number: int = 0)
     ours = given.source.startswith(f"{SOURCE}/") and bool(given.time)
     return ce_headers(
         id=derived_id(given.id, step) if ours else message.event_id(step),
-        type=TYPES[topic],
+        type=BY_NAME[topic].event_type,
         source=f"{SOURCE}/{stage}",
         time=given.time if ours else rfc3339(message.timestamp_ms),
         traceparent=given.traceparent,

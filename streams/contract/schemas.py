@@ -15,44 +15,14 @@ from typing import Any
 
 import msgspec
 
-from streams.contract import records, topics
-from streams.contract.cloudevents import TYPES
 from streams.contract.compatibility import breaking_changes
-from streams.contract.topics import TOPICS, TopicSpec
+from streams.contract.topics import BY_NAME, ROLES, TOPICS, TopicSpec, read_by, written_by
 
 API_VERSION = "1.0.0"  # of the events, not of the code
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 DOCS = Path(__file__).parents[2] / "docs"
 
-RECORDS: dict[str, tuple[Any, str]] = {
-    topics.UPLOADS: (records.Upload, "A new or changed product photo; a null value deletes the product."),
-    topics.ITEMS: (records.Item, "What was seen on a photo, and its vectors; a null value deletes the product."),
-    topics.CAPTIONS: (records.Caption, "Caption, hashtags and their evidence; a null value deletes the product."),
-    topics.QUERIES: (records.Query, "A shopper's query."),
-    topics.RESULTS: (records.Result, "The answer to a query, or why there is none."),
-    topics.PROBES: (records.Probe, "What every shard of the index is asked."),
-    topics.HITS: (records.Answer, "One shard's answer."),
-    topics.CONTROL: (records.Generation, "Which index generation of a collection is live."),
-    topics.DEAD_LETTERS_DONE: (records.LetterDone, "What became of a dead letter: put back, or dropped."),
-}
-_KEYS = {
-    topics.QUERIES: "query_id",
-    topics.RESULTS: "query_id",
-    topics.PROBES: "query_id",
-    topics.HITS: "query_id",
-    topics.CONTROL: "collection",
-    topics.DEAD_LETTERS: "the original key",
-    topics.DEAD_LETTERS_DONE: "letter",
-}
 _CONTENT = {"json": "application/json", "msgpack": "application/msgpack", "raw": "application/octet-stream"}
-_TOMBSTONES = {topics.UPLOADS, topics.ITEMS, topics.CAPTIONS}
-# Which role sends to and receives from a topic (ARCHITECTURE's table).
-_ROLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "enrich": ((topics.ITEMS,), (topics.UPLOADS,)),
-    "caption": ((topics.CAPTIONS,), (topics.ITEMS,)),
-    "index": ((topics.HITS,), (topics.ITEMS, topics.PROBES, topics.CONTROL)),
-    "compose": ((topics.PROBES, topics.RESULTS), (topics.QUERIES, topics.HITS)),
-}
 _HEADERS = {
     "ce_specversion": "1.0",
     "ce_id": "Id of the event; derived from topic, partition and offset when absent.",
@@ -64,14 +34,19 @@ _HEADERS = {
 _ERROR_HEADERS = ("topic", "partition", "offset", "stage", "exception.class.name", "exception.message", "attempts")
 
 
+def with_schema() -> tuple[str, ...]:
+    """The topics whose values have a schema: all but those of raw bytes."""
+    return tuple(spec.name for spec in TOPICS if spec.record is not None)
+
+
 def schema_of(topic: str) -> dict[str, Any]:
     """The JSON Schema (2020-12) of the values of a topic. Bytes in MessagePack records are shown as base64."""
-    record, description = RECORDS[topic]
-    (schema,), components = msgspec.json.schema_components([record], ref_template="#/$defs/{name}")
+    spec = BY_NAME[topic]
+    (schema,), components = msgspec.json.schema_components([spec.record], ref_template="#/$defs/{name}")
     return {
         "$schema": DIALECT,
         "$id": f"weft:{topic}",
-        "description": description,
+        "description": spec.summary,
         **schema,
         "$defs": {name: components[name] for name in sorted(components)},
     }
@@ -80,7 +55,7 @@ def schema_of(topic: str) -> dict[str, Any]:
 def asyncapi() -> dict[str, Any]:
     """The AsyncAPI 3 document of the system."""
     _, components = msgspec.json.schema_components(
-        [record for record, _ in RECORDS.values()], ref_template="#/components/schemas/{name}"
+        [spec.record for spec in TOPICS if spec.record is not None], ref_template="#/components/schemas/{name}"
     )
     return {
         "asyncapi": "3.0.0",
@@ -98,8 +73,8 @@ def asyncapi() -> dict[str, Any]:
                 "channel": {"$ref": f"#/channels/{_name(topic)}"},
                 "summary": f"{role} {'publishes to' if action == 'send' else 'consumes'} {topic}",
             }
-            for role, (sends, receives) in _ROLES.items()
-            for action, names in (("send", sends), ("receive", receives))
+            for role in ROLES
+            for action, names in (("send", written_by(role)), ("receive", read_by(role)))
             for topic in names
         },
         "components": {
@@ -111,14 +86,14 @@ def asyncapi() -> dict[str, Any]:
 
 def render() -> dict[str, str]:
     """Every generated file: path below `docs`, and its text."""
-    files = {f"schemas/{topic}.json": json.dumps(schema_of(topic), indent=2) + "\n" for topic in RECORDS}
+    files = {f"schemas/{topic}.json": json.dumps(schema_of(topic), indent=2) + "\n" for topic in with_schema()}
     return {**files, "asyncapi.yaml": _yaml(asyncapi())}
 
 
 def breaking(docs: Path) -> list[str]:
     """How the records of now would break those who rely on the committed schemas, as sentences."""
     found: list[str] = []
-    for topic in RECORDS:
+    for topic in with_schema():
         path = docs / "schemas" / f"{topic}.json"
         if path.exists():
             found += [
@@ -177,19 +152,16 @@ def _channel(spec: TopicSpec) -> dict[str, Any]:
 def _message(spec: TopicSpec) -> dict[str, Any]:
     headers = dict(_HEADERS)
     message: dict[str, Any] = {
-        "name": TYPES.get(spec.name, "weft.dead-letter.v1"),
+        "name": spec.event_type,
         "contentType": _CONTENT[spec.format],
-        "summary": "The original bytes of a message that can never succeed; the headers say why.",
+        "summary": spec.summary,
     }
-    if spec.name in RECORDS:
-        record, description = RECORDS[spec.name]
-        (payload,), _ = msgspec.json.schema_components([record], ref_template="#/components/schemas/{name}")
-        message |= {"summary": description, "payload": payload}
-        if spec.name in _TOMBSTONES:
-            message["payload"] = {"anyOf": [payload, {"type": "null"}]}
+    if spec.record is not None:
+        (payload,), _ = msgspec.json.schema_components([spec.record], ref_template="#/components/schemas/{name}")
+        message["payload"] = {"anyOf": [payload, {"type": "null"}]} if spec.tombstones else payload
     else:
         headers |= {f"__connect.errors.{name}": "What happened." for name in _ERROR_HEADERS}
-    key = {"type": "string", "description": _KEYS.get(spec.name, "product_id")}
+    key = {"type": "string", "description": spec.key}
     return {
         **message,
         "headers": {

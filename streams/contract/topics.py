@@ -1,9 +1,14 @@
-"""The topics of EVENTS.md: names, clean-up and codecs' formats. `create` in `streams.ops.admin` makes them."""
+"""The one table of topics (EVENTS.md): record, key, format, clean-up, retention, who writes and who reads each.
+
+Event types, schemas, the AsyncAPI document, `weft topics create` and the roles' consumer groups all go by it.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+from streams.contract import records
 
 UPLOADS = "catalog.uploads"
 ITEMS = "catalog.items"
@@ -16,13 +21,29 @@ CONTROL = "index.control"
 DEAD_LETTERS = "weft.dead-letters"
 DEAD_LETTERS_DONE = "weft.dead-letters.done"
 
+CLIENT = "client"
+"""Whoever sends uploads and queries, and reads captions and results: not one of our roles."""
+HOUR_MS = 3_600_000
+
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """What a topic must look like on the broker.
+    """What a topic holds, and what it must look like on the broker.
 
-    `partitions` None: the setting `partitions` (default 12). `retention_ms` None: as the broker keeps everything else;
-    given where nobody reads a record twice, because a broker that keeps all for replay would fill its disk with it.
+    Args:
+        name: on the broker.
+        format: how values are written.
+        cleanup: the broker's clean-up policy.
+        partitions: None: the setting `partitions` (default 12).
+        retention_ms: None: as the broker keeps everything else; given where nobody reads a record twice, because a
+            broker that keeps all for replay would fill its disk with it.
+        record: the type of its values; None for bytes of other topics.
+        summary: one sentence for the AsyncAPI document.
+        event_type: the `ce_type` of its records.
+        key: the field of the record that is its key.
+        written_by: roles, tools, or `CLIENT`.
+        read_by: likewise.
+        tombstones: whether a null value is the deletion of the key.
     """
 
     name: str
@@ -30,19 +51,149 @@ class TopicSpec:
     cleanup: Literal["delete", "compact"]
     partitions: int | None = None
     retention_ms: int | None = None
+    record: Any = None
+    summary: str = ""
+    event_type: str = ""
+    key: str = ""
+    written_by: tuple[str, ...] = ()
+    read_by: tuple[str, ...] = ()
+    tombstones: bool = False
 
-
-HOUR_MS = 3_600_000
 
 TOPICS: tuple[TopicSpec, ...] = (
-    TopicSpec(UPLOADS, "json", "delete"),
-    TopicSpec(ITEMS, "msgpack", "compact"),
-    TopicSpec(CAPTIONS, "json", "compact"),
-    TopicSpec(QUERIES, "json", "delete", retention_ms=7 * 24 * HOUR_MS),
-    TopicSpec(RESULTS, "json", "delete", retention_ms=7 * 24 * HOUR_MS),
-    TopicSpec(PROBES, "msgpack", "delete", partitions=1, retention_ms=HOUR_MS),
-    TopicSpec(HITS, "msgpack", "delete", partitions=1, retention_ms=HOUR_MS),
-    TopicSpec(CONTROL, "json", "compact", partitions=1),
-    TopicSpec(DEAD_LETTERS, "raw", "delete"),
-    TopicSpec(DEAD_LETTERS_DONE, "json", "compact", partitions=1),
+    TopicSpec(
+        UPLOADS,
+        "json",
+        "delete",
+        record=records.Upload,
+        summary="A new or changed product photo; a null value deletes the product.",
+        event_type="weft.upload.v1",
+        key="product_id",
+        written_by=(CLIENT,),
+        read_by=("enrich",),
+        tombstones=True,
+    ),
+    TopicSpec(
+        ITEMS,
+        "msgpack",
+        "compact",
+        record=records.Item,
+        summary="What was seen on a photo, and its vectors; a null value deletes the product.",
+        event_type="weft.item.v1",
+        key="product_id",
+        written_by=("enrich",),
+        read_by=("caption", "index"),
+        tombstones=True,
+    ),
+    TopicSpec(
+        CAPTIONS,
+        "json",
+        "compact",
+        record=records.Caption,
+        summary="Caption, hashtags and their evidence; a null value deletes the product.",
+        event_type="weft.caption.v1",
+        key="product_id",
+        written_by=("caption",),
+        read_by=(CLIENT,),
+        tombstones=True,
+    ),
+    TopicSpec(
+        QUERIES,
+        "json",
+        "delete",
+        retention_ms=7 * 24 * HOUR_MS,
+        record=records.Query,
+        summary="A shopper's query.",
+        event_type="weft.query.v1",
+        key="query_id",
+        written_by=(CLIENT,),
+        read_by=("compose",),
+    ),
+    TopicSpec(
+        RESULTS,
+        "json",
+        "delete",
+        retention_ms=7 * 24 * HOUR_MS,
+        record=records.Result,
+        summary="The answer to a query, or why there is none.",
+        event_type="weft.result.v1",
+        key="query_id",
+        written_by=("compose",),
+        read_by=(CLIENT,),
+    ),
+    TopicSpec(
+        PROBES,
+        "msgpack",
+        "delete",
+        partitions=1,
+        retention_ms=HOUR_MS,
+        record=records.Probe,
+        summary="What every shard of the index is asked.",
+        event_type="weft.probe.v1",
+        key="query_id",
+        written_by=("compose",),
+        read_by=("index",),
+    ),
+    TopicSpec(
+        HITS,
+        "msgpack",
+        "delete",
+        partitions=1,
+        retention_ms=HOUR_MS,
+        record=records.Answer,
+        summary="One shard's answer.",
+        event_type="weft.hits.v1",
+        key="query_id",
+        written_by=("index",),
+        read_by=("compose",),
+    ),
+    TopicSpec(
+        CONTROL,
+        "json",
+        "compact",
+        partitions=1,
+        record=records.Generation,
+        summary="Which index generation of a collection is live.",
+        event_type="weft.generation.v1",
+        key="collection",
+        written_by=(),
+        read_by=("index",),
+    ),
+    TopicSpec(
+        DEAD_LETTERS,
+        "raw",
+        "delete",
+        summary="The original bytes of a message that can never succeed; the headers say why.",
+        event_type="weft.dead-letter.v1",
+        key="the original key",
+        written_by=("enrich", "caption", "index"),
+        read_by=("weft dlq",),
+    ),
+    TopicSpec(
+        DEAD_LETTERS_DONE,
+        "json",
+        "compact",
+        partitions=1,
+        record=records.LetterDone,
+        summary="What became of a dead letter: put back, or dropped.",
+        event_type="weft.dead-letter-done.v1",
+        key="letter",
+        written_by=("weft dlq",),
+        read_by=("weft dlq",),
+    ),
 )
+
+BY_NAME: dict[str, TopicSpec] = {spec.name: spec for spec in TOPICS}
+"""Read-only: the table by the topics' names."""
+ROLES: tuple[str, ...] = ("enrich", "caption", "index", "compose")
+"""In the order in which a record passes them."""
+
+
+def read_by(role: str) -> tuple[str, ...]:
+    """The topics that a role consumes."""
+    return tuple(spec.name for spec in TOPICS if role in spec.read_by)
+
+
+def written_by(role: str) -> tuple[str, ...]:
+    """The topics that a role publishes to."""
+    return tuple(spec.name for spec in TOPICS if role in spec.written_by)

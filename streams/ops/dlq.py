@@ -19,7 +19,7 @@ from infra import secrets
 from infra.settings import Settings
 from processors.errors import Poison
 from streams.contract import codecs, topics
-from streams.contract.cloudevents import TYPES, ce_headers, event_context, rfc3339
+from streams.contract.cloudevents import ce_headers, event_context, rfc3339
 from streams.contract.records import LetterDone
 from streams.engine.message import Message, derived_id
 from streams.kafka.client import Reader
@@ -275,7 +275,7 @@ class Desk:
         done = LetterDone(letter.id, resolution, at, redrives, place)
         headers = ce_headers(
             id=derived_id(letter.id, f"{resolution}/{at}"),
-            type=TYPES[topics.DEAD_LETTERS_DONE],
+            type=topics.BY_NAME[topics.DEAD_LETTERS_DONE].event_type,
             source="weft/dlq",
             time=at,
         )
