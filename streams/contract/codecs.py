@@ -15,6 +15,7 @@ import msgspec
 
 from processors.errors import Poison
 from processors.values import Metadata
+from streams.contract import plain
 from streams.contract.records import (
     Answer,
     Caption,
@@ -92,10 +93,10 @@ def encode(record: Record) -> bytes:
 def decode_upload(message: Message) -> Upload | None:
     """A checked upload; None is the deletion of the product in the key. Raises `Poison`."""
     key = _key_text(message)
-    if message.value is None:
+    if not message.value:  # an empty value too: some clients cannot write a null
         _check_id(key, "key")
         return None
-    upload = _decode(_UPLOAD, message.value)
+    upload = _decode_json(_UPLOAD, message.value)
     _check_id(upload.product_id, "product_id")
     if message.key is not None and key != upload.product_id:
         # Partition and compaction go by the key: under another key an update would not replace its predecessor.
@@ -112,7 +113,10 @@ def decode_query(message: Message) -> Query:
     if message.value is None:
         raise BadQuery("has no value", code="malformed", query_id=fallback)
     try:
-        query = _QUERY.decode(message.value)
+        query = _decode_plain(_QUERY, message.value)
+    except Poison as error:
+        cause = str(error).removeprefix(f"{error.field}: ")
+        raise BadQuery(cause, code="malformed", query_id=fallback, field=error.field) from error
     except _UNDECODABLE as error:
         code = "malformed"
         if isinstance(error, msgspec.ValidationError):
@@ -177,6 +181,25 @@ def _decode(decoder: msgspec.json.Decoder[T] | msgspec.msgpack.Decoder[T], value
         return decoder.decode(value)
     except _UNDECODABLE as error:
         raise Poison(_message_of(error), field=_field_of(error)) from error
+
+
+def _decode_json(decoder: msgspec.json.Decoder[T], value: bytes) -> T:
+    try:
+        return _decode_plain(decoder, value)
+    except _UNDECODABLE as error:
+        raise Poison(_message_of(error), field=_field_of(error)) from error
+
+
+def _decode_plain(decoder: msgspec.json.Decoder[T], value: bytes) -> T:
+    """What people and other programs write: see `streams.contract.plain` for what is accepted around it."""
+    value = plain.json_of(value)
+    try:
+        return decoder.decode(value)
+    except msgspec.ValidationError:
+        again = plain.with_plain_base64(value)
+        if again is None:
+            raise
+    return decoder.decode(again)
 
 
 def _field_of(error: Exception) -> str:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 import msgspec
 
 from processors import decode
+from processors.errors import Poison
+from streams.contract import plain
 from streams.engine.message import Message
 from streams.engine.pipeline import message_bytes
 
@@ -58,10 +60,10 @@ def nbytes(ready: object) -> int:
 
 
 def _names_a_photo(message: Message) -> bool:
-    if message.value is None:
+    if not message.value:
         return False
     try:
-        named = _DECODER.decode(message.value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        named = _DECODER.decode(plain.json_of(message.value))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, Poison):
         return False  # it will be refused, and nothing is fetched for it
     return named.image is not None and named.image.uri is not None

@@ -1,0 +1,68 @@
+"""What producers put around a JSON record whose meaning is plain all the same: it is taken off before the record is read.
+
+A frame of a schema registry (a zero byte, four bytes of schema id), a byte-order mark, UTF-16; in `image.bytes` a
+`data:` prefix, line breaks, the URL-safe alphabet, missing padding.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from processors.errors import Poison
+
+_FRAME_BYTES = 5
+_BLANK = b" \t\r\n"
+_JSON_STARTS = (b"{", b"[", b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+_UTF8_BOM = b"\xef\xbb\xbf"
+_UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+_DATA_PREFIX = re.compile(r"\s*data:[\w.+-]+/[\w.+-]+(?:;[\w.+-]+=[^;,]*)*;base64,", re.ASCII | re.IGNORECASE)
+_BLANKS = re.compile(r"[ \t\r\n]+")
+_URL_SAFE = str.maketrans("-_", "+/")
+_UNDECODABLE = (msgspec.DecodeError, RecursionError, UnicodeError)
+
+
+def json_of(value: bytes) -> bytes:
+    """The JSON in the value of a record, in UTF-8; a value without anything around it is returned as it is.
+
+    Raises:
+        Poison: the frame of a schema registry around something that is no JSON, or UTF-16 that is none.
+    """
+    if value[:1] == b"\0" and len(value) > _FRAME_BYTES:
+        inner = value[_FRAME_BYTES:]
+        if not inner.lstrip(_BLANK).startswith(_JSON_STARTS):
+            raise Poison(
+                f"has the frame of a schema registry (id {int.from_bytes(value[1:5])}), and what follows is no JSON",
+                field="value",
+            )
+        value = inner
+    if value.startswith(_UTF8_BOM):
+        return value[len(_UTF8_BOM) :]
+    if value.startswith(_UTF16_BOMS):
+        try:
+            return value.decode("utf-16").encode()
+        except UnicodeError as error:
+            raise Poison("begins like UTF-16 and is none", field="value") from error
+    return value
+
+
+def with_plain_base64(value: bytes) -> bytes | None:
+    """The JSON record with the base64 of `image.bytes` in its strict form; None where that changes nothing.
+
+    Called for what does not decode only: a strict record never pays for it.
+    """
+    try:
+        record = msgspec.json.decode(value)
+    except _UNDECODABLE:
+        return None
+    image = record.get("image") if isinstance(record, dict) else None
+    text = image.get("bytes") if isinstance(image, dict) else None
+    if not isinstance(text, str):
+        return None
+    plain = _BLANKS.sub("", _DATA_PREFIX.sub("", text, count=1)).translate(_URL_SAFE).rstrip("=")
+    plain += "=" * (-len(plain) % 4)
+    if plain == text:
+        return None
+    image["bytes"] = plain
+    return msgspec.json.encode(record)

@@ -1,0 +1,103 @@
+"""What producers put around a record: accepted where its meaning is plain, else named."""
+
+import base64
+import json
+
+import pytest
+
+from processors.errors import Poison
+from streams.contract import topics
+from streams.contract.codecs import BadQuery, decode_query, decode_upload
+from streams.engine.message import Message
+from streams.roles import reserve
+
+PHOTO = bytes(range(256)) + b"\xfb\xff\xfe"  # holds both characters that the URL-safe alphabet writes otherwise
+PLAIN = json.dumps({"product_id": "sku-1", "image": {"uri": "https://shop.test/ä.jpg"}}, ensure_ascii=False)
+FRAME = b"\0\0\0\x01\x07"
+
+
+def message(value: bytes, topic: str = topics.UPLOADS) -> Message:
+    return Message(topic, 0, 0, b"sku-1", value)
+
+
+def inline(text: str) -> bytes:
+    return json.dumps({"product_id": "sku-1", "image": {"bytes": text}}).encode()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"\xef\xbb\xbf" + PLAIN.encode(),
+        PLAIN.encode("utf-16"),
+        b"\xfe\xff" + PLAIN.encode("utf-16-be"),
+        FRAME + PLAIN.encode(),
+        FRAME + b"\xef\xbb\xbf" + PLAIN.encode(),
+        FRAME + b"\n " + PLAIN.encode(),
+    ],
+)
+def test_what_stands_around_a_record_is_taken_off(value: bytes) -> None:
+    """Byte-order marks, UTF-16, and the frame of a schema registry before JSON; its photo is reckoned with, too."""
+    upload = decode_upload(message(value))
+    assert upload is not None
+    assert (upload.product_id, upload.image.uri) == ("sku-1", "https://shop.test/ä.jpg")
+    assert reserve.charge(10**6, 10)(message(value)) > 10**6
+
+
+@pytest.mark.parametrize("value", [FRAME + b"\x0asku-1\x02", b"\0\0\0\0\x01\x02\x08abc"])
+def test_a_frame_around_avro_or_protobuf_is_named(value: bytes) -> None:
+    """The letter tells what came, and the query's answer too."""
+    with pytest.raises(Poison, match=r"frame of a schema registry \(id \d+\), and what follows is no JSON") as caught:
+        decode_upload(message(value))
+    assert caught.value.field == "value"
+    with pytest.raises(BadQuery, match="^value: has the frame of a schema registry"):
+        decode_query(message(value, topics.QUERIES))
+    assert reserve.charge(10**6, 10)(message(value)) < 10**6
+
+
+def test_utf_16_that_is_none_is_named() -> None:
+    """A mark alone makes no text."""
+    with pytest.raises(Poison, match="begins like UTF-16"):
+        decode_upload(message(b"\xff\xfe\x00"))
+
+
+STRICT = base64.b64encode(PHOTO).decode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        STRICT,
+        f"data:image/jpeg;base64,{STRICT}",
+        f"data:image/svg+xml;charset=utf-8;base64,{STRICT}",
+        f"DATA:image/png;BASE64,{STRICT}",
+        base64.encodebytes(PHOTO).decode(),
+        base64.encodebytes(PHOTO).decode().replace("\n", "\r\n"),
+        base64.urlsafe_b64encode(PHOTO).decode(),
+        STRICT.rstrip("="),
+        f"data:image/jpeg;base64,\n{base64.urlsafe_b64encode(PHOTO).decode().rstrip('=')}",
+    ],
+)
+def test_base64_as_programs_write_it(text: str) -> None:
+    """Prefixes, line breaks, the URL-safe alphabet and missing padding: the same bytes, of an upload and of a query."""
+    upload = decode_upload(message(inline(text)))
+    assert upload is not None
+    assert upload.image.bytes == PHOTO
+    query = decode_query(message(json.dumps({"query_id": "q", "image": {"bytes": text}}).encode(), topics.QUERIES))
+    assert query.image is not None
+    assert query.image.bytes == PHOTO
+
+
+@pytest.mark.parametrize("text", ["%%%", "data:image/jpeg,raw", "data:,", "abcde", "ab c!"])
+def test_what_is_no_base64_is_refused(text: str) -> None:
+    """Lenience ends where bytes would be made up; the field is named."""
+    with pytest.raises(Poison) as caught:
+        decode_upload(message(inline(text)))
+    assert caught.value.field == "image.bytes"
+
+
+@pytest.mark.parametrize("value", [None, b""])
+def test_an_empty_value_deletes_as_a_null_does(value: bytes | None) -> None:
+    """Clients that cannot write a null write nothing."""
+    assert decode_upload(Message(topics.UPLOADS, 0, 0, b"sku-1", value)) is None
+    with pytest.raises(Poison):
+        decode_upload(Message(topics.UPLOADS, 0, 0, None, value))
