@@ -49,7 +49,7 @@ def test_a_frame_around_avro_or_protobuf_is_named(value: bytes) -> None:
     with pytest.raises(Poison, match=r"frame of a schema registry \(id \d+\), and what follows is no JSON") as caught:
         decode_upload(message(value))
     assert caught.value.field == "value"
-    with pytest.raises(BadQuery, match="^value: has the frame of a schema registry"):
+    with pytest.raises(BadQuery, match=r"^value: has the frame of a schema registry"):
         decode_query(message(value, topics.QUERIES))
     assert reserve.charge(10**6, 10)(message(value)) < 10**6
 
