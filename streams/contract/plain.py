@@ -57,8 +57,7 @@ def with_plain_base64(value: bytes) -> bytes | None:
     except _UNDECODABLE:
         return None
     image = record.get("image") if isinstance(record, dict) else None
-    text = image.get("bytes") if isinstance(image, dict) else None
-    if not isinstance(text, str):
+    if not isinstance(image, dict) or not isinstance(text := image.get("bytes"), str):
         return None
     plain = _BLANKS.sub("", _DATA_PREFIX.sub("", text, count=1)).translate(_URL_SAFE).rstrip("=")
     plain += "=" * (-len(plain) % 4)
