@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import faiss
@@ -79,11 +79,11 @@ class LabelledBank:
         with self._writing:
             if version <= self._version(product_id):
                 return False
-            self._kill(product_id)
+            gone = [self._rows.pop(product_id, None)]
             self._removed.pop(product_id, None)
             if len(self._rows) >= self._capacity:
-                self._kill(next(iter(self._rows)))
-            self._append(_Labelled(product_id, version, dict(labels), text), vector)
+                gone.append(self._rows.popitem(last=False)[1])
+            self._append(_Labelled(product_id, version, dict(labels), text), vector, gone)
             return True
 
     def remove(self, product_id: str, version: int) -> bool:
@@ -91,7 +91,9 @@ class LabelledBank:
         with self._writing:
             if version <= self._version(product_id):
                 return False
-            self._kill(product_id)
+            state = self._state
+            alive = _without(state.alive, [self._rows.pop(product_id, None)])
+            self._state = _State(state.vectors, state.items, state.rows, alive)
             self._removed[product_id] = version
             self._removed.move_to_end(product_id)
             if len(self._removed) > self._capacity:
@@ -137,25 +139,20 @@ class LabelledBank:
         row = self._rows.get(product_id)
         return self._state.items[row].version if row is not None else self._removed.get(product_id, -1)
 
-    def _kill(self, product_id: str) -> None:
-        row = self._rows.pop(product_id, None)
-        if row is not None:
-            state = self._state
-            alive = state.alive.copy()  # a reader may hold the old one
-            alive[row] = False
-            self._state = _State(state.vectors, state.items, state.rows, alive)
-
-    def _append(self, item: _Labelled, vector: Vector) -> None:
-        if self._state.rows == len(self._state.vectors):
-            self._compact()
+    def _append(self, item: _Labelled, vector: Vector, gone: Sequence[int | None]) -> None:
+        """Publish the new row and what it takes the place of (`gone`) as one state: a reader sees either, never neither."""
         state = self._state
+        if state.rows == len(state.vectors):
+            state = self._compacted()
+        else:
+            state = _State(state.vectors, state.items, state.rows, _without(state.alive, gone))
         state.vectors[state.rows] = vector
         state.items.append(item)
         self._rows[item.product_id] = state.rows
         self._state = _State(state.vectors, state.items, state.rows + 1, state.alive)
 
-    def _compact(self) -> None:
-        """Copy the live rows into a buffer with room for as many again; readers keep the old one."""
+    def _compacted(self) -> _State:
+        """The rows of `_rows` in a buffer with room for as many again; readers keep the old one."""
         old = self._state
         # A quarter over the capacity, so that a full bank under churn does not compact at every write.
         fresh = self._fresh(min(max(64, 2 * len(self._rows)), self._capacity + self._capacity // 4 + 1))
@@ -163,7 +160,17 @@ class LabelledBank:
             fresh.vectors[row] = old.vectors[source]
             fresh.items.append(old.items[source])
             self._rows[product_id] = row
-        self._state = _State(fresh.vectors, fresh.items, len(self._rows), fresh.alive)
+        return _State(fresh.vectors, fresh.items, len(self._rows), fresh.alive)
 
     def _fresh(self, rows: int) -> _State:
         return _State(np.zeros((rows, self._dimension), dtype=np.float32), [], 0, np.ones(rows, dtype=np.bool_))
+
+
+def _without(alive: NDArray[np.bool_], rows: Sequence[int | None]) -> NDArray[np.bool_]:
+    """`alive` with these rows dead: a copy, as a reader may hold the old one."""
+    dead = [row for row in rows if row is not None]
+    if not dead:
+        return alive
+    alive = alive.copy()
+    alive[dead] = False
+    return alive

@@ -41,7 +41,18 @@ class GrowingInts:
 class Columns:
     """Products of a segment in the order of arrival; the rows (views) of one product stand together."""
 
-    __slots__ = ("_alternatives", "_postings", "first", "ids", "owner", "payloads", "rows", "versions")
+    __slots__ = (
+        "_alternatives",
+        "_before",
+        "_last",
+        "_postings",
+        "first",
+        "ids",
+        "owner",
+        "payloads",
+        "rows",
+        "versions",
+    )
 
     def __init__(self, capacity: int) -> None:
         self.ids: list[str] = []
@@ -52,6 +63,8 @@ class Columns:
         self.rows = 0
         self._alternatives = GrowingInts()  # alternative (one garment of one row) -> row
         self._postings: dict[tuple[str, str], GrowingInts] = {}  # (facet, value) -> alternatives
+        self._last: dict[str, int] = {}  # product -> its latest ordinal here
+        self._before = GrowingInts()  # ordinal -> the ordinal that it replaced here, or -1
 
     def append(self, product_id: str, version: int, payload: Payload) -> int:
         """Add one product, of that version (source offset), with a row for each of its views. Returns its ordinal."""
@@ -72,8 +85,21 @@ class Columns:
         self.payloads.append(blob)
         self.first.append(stop)
         self.rows = stop
+        self._before.append(self._last.get(product_id, -1))
         self.ids.append(product_id)
+        # Last: a reader that finds the ordinal must find everything that stands under it.
+        self._last[product_id] = ordinal
         return ordinal
+
+    def ordinal_of(self, product_id: str, products: int) -> int | None:
+        """The latest of the first `products` products that has this id, live or not; None when there is none."""
+        ordinal = self._last.get(product_id, -1)
+        if ordinal < products:
+            return None if ordinal < 0 else ordinal
+        before = self._before.view()
+        while ordinal >= products:
+            ordinal = int(before[ordinal])
+        return None if ordinal < 0 else ordinal
 
     def _post(self, row: int, facets: Facets) -> None:
         alternative = len(self._alternatives.view())

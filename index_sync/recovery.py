@@ -145,8 +145,14 @@ def _restore(store: ObjectStore, manifest: Manifest, shard: Shard, segment_rows:
         decode_segment(segment, [fetch(store, part) for part in segment.parts], manifest.dimension, segment_rows)
         for segment in manifest.segments
     ]
-    shard.fingerprint, shard.dimension = manifest.encoder, manifest.dimension
-    shard.restore(list(zip(segments, masks, strict=True)), deletes, manifest.next_offset, manifest.newest_ms)
+    shard.restore(
+        list(zip(segments, masks, strict=True)),
+        deletes,
+        manifest.next_offset,
+        manifest.newest_ms,
+        encoder=manifest.encoder,
+        dimension=manifest.dimension,
+    )
     if shard.digest != manifest.digest or shard.live != manifest.live:
         raise Damaged(
             f"{manifest.state.key}: the restored shard has digest {shard.digest} and {shard.live} products, "

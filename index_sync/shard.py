@@ -42,7 +42,7 @@ class State:
 
     `next_offset`: every record below it is in `windows`. `digest` as in `Shard.digest`. `newest_ms`: the largest
     timestamp (ms since the epoch) of all records below `next_offset`, -1 if unknown; a log in which such a record is
-    newer is another log.
+    newer is another log. `encoder` and `dimension`: of all vectors in `windows`; "" and 0 before the first.
     """
 
     windows: tuple[Window, ...]
@@ -50,6 +50,8 @@ class State:
     live: int
     digest: int
     newest_ms: int = -1
+    encoder: str = ""
+    dimension: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +108,8 @@ class Shard:
         """
         self.partition = partition
         self.generation = generation
-        self.fingerprint = fingerprint
-        self.dimension = dimension
+        self._encoder = fingerprint
+        self._dimension = dimension
         self._segment_rows = segment_rows
         self._delete_horizon = delete_horizon
         self._uids = count()
@@ -118,7 +120,7 @@ class Shard:
         self._prune_at = _PRUNE_FROM
         self._digest = 0
         self._writing = threading.Lock()
-        self._state = State((), 0, 0, 0)
+        self._state = State((), 0, 0, 0, encoder=fingerprint, dimension=dimension)
 
     # ------------------------------------------------------------------ writing (one thread)
 
@@ -177,14 +179,14 @@ class Shard:
         return self._state.next_offset - self._delete_horizon - 1
 
     def _checked(self, entry: Entry) -> Half:
-        if self.fingerprint and entry.encoder != self.fingerprint:
-            raise Poison(f"vectors of {entry.encoder}, the index holds {self.fingerprint}", field="encoder")
-        half = to_half(entry.vectors, self.dimension or entry.vectors.shape[-1])
+        if self._encoder and entry.encoder != self._encoder:
+            raise Poison(f"vectors of {entry.encoder}, the index holds {self._encoder}", field="encoder")
+        half = to_half(entry.vectors, self._dimension or entry.vectors.shape[-1])
         if len(half) != len(entry.payload.views):
             raise Poison(f"{len(half)} vectors for {len(entry.payload.views)} views", field="views")
         if len(half) > self._segment_rows:
             raise Poison(f"{len(half)} views, a segment holds {self._segment_rows}", field="views")
-        self.fingerprint, self.dimension = entry.encoder, half.shape[1]
+        self._encoder, self._dimension = entry.encoder, half.shape[1]
         return half
 
     def _insert(self, product_id: str, version: int, payload: Payload, half: Half) -> None:
@@ -193,7 +195,6 @@ class Shard:
             growing = self._turn_over()
         ordinal = growing.append(product_id, version, payload, half)
         mark = product_mark(product_id, version, payload, half)
-        # The rows stand before the location does: a reader of `lookup` never finds half a product.
         self._locations[product_id] = _Location(growing.uid, ordinal, version, mark)
         self._digest = (self._digest + mark) % (1 << DIGEST_BITS)
 
@@ -208,7 +209,7 @@ class Shard:
 
     def _turn_over(self) -> GrowingSegment:
         """A new growing segment. The full one is sealed, or (mostly dead) its live rows move into the new one."""
-        old, self._growing = self._growing, GrowingSegment(next(self._uids), self.dimension, self._segment_rows)
+        old, self._growing = self._growing, GrowingSegment(next(self._uids), self._dimension, self._segment_rows)
         self._slots[self._growing.uid] = _Slot(self._growing, np.ones(self._segment_rows, dtype=np.bool_))
         if old is None:
             return self._growing
@@ -221,7 +222,6 @@ class Shard:
         else:
             self._growing.extend(*live_rows(window))
             self._relocate(self._growing)
-        # Last: a reader that still holds an old location must find its segment, or the new location.
         del self._slots[old.uid]
         return self._growing
 
@@ -238,7 +238,9 @@ class Shard:
         for slot in self._slots.values():
             slot.shared = True
         newest_ms = max(newest_ms, self._state.newest_ms)
-        self._state = State(windows, next_offset, len(self._locations), self._digest, newest_ms)
+        self._state = State(
+            windows, next_offset, len(self._locations), self._digest, newest_ms, self._encoder, self._dimension
+        )
         if len(self._deletes) >= self._prune_at:
             floor = self._floor()
             self._deletes = {key: version for key, version in self._deletes.items() if version > floor}
@@ -253,6 +255,16 @@ class Shard:
     @property
     def state(self) -> State:
         return self._state
+
+    @property
+    def fingerprint(self) -> str:
+        """The encoder of what is searchable; "" before the first entry of a shard that takes any."""
+        return self._state.encoder
+
+    @property
+    def dimension(self) -> int:
+        """Of the vectors that are searchable; 0 before the first entry of a shard that takes any."""
+        return self._state.dimension
 
     @property
     def next_offset(self) -> int:
@@ -303,8 +315,8 @@ class Shard:
         """`search` in a state taken before, so that the caller can tell its `next_offset`."""
         if not state.windows or k <= 0:
             return []
-        if vector.shape != (self.dimension,) or not bool(np.isfinite(vector).all()):
-            raise Poison(f"a finite vector of shape ({self.dimension},) is needed, got {vector.shape}", field="vector")
+        if vector.shape != (state.dimension,) or not bool(np.isfinite(vector).all()):
+            raise Poison(f"a finite vector of shape ({state.dimension},) is needed, got {vector.shape}", field="vector")
         ask = Ask(
             np.ascontiguousarray(vector, dtype=np.float32),
             k,
@@ -316,14 +328,19 @@ class Shard:
 
     def lookup(self, product_id: str) -> Product | None:
         """The live product of this id, or None."""
-        while True:
-            here = self._locations.get(product_id)
-            if here is None:
-                return None
-            slot = self._slots.get(here.uid)
-            if slot is not None:
-                return _product(product_id, here, slot.segment)
-            # The segment was sealed between the two looks: its new location is there already.
+        return self.lookup_state(self._state, product_id)
+
+    @staticmethod
+    def lookup_state(state: State, product_id: str) -> Product | None:
+        """`lookup` in a state taken before: a product that is being replaced is there, as it was.
+
+        Never in the writer's own `_locations`: a product is absent from them between its old and its new version.
+        """
+        for window in reversed(state.windows):
+            ordinal = window.segment.columns.ordinal_of(product_id, window.products)
+            if ordinal is not None and window.alive[window.segment.columns.first[ordinal]]:
+                return _product(product_id, window, ordinal)
+        return None
 
     def versions(self) -> dict[str, int]:
         """Every live product and its version, for verification. Waits for the batch in progress."""
@@ -334,7 +351,7 @@ class Shard:
         """The shard at a batch boundary. Waits for the batch in progress, then copies nothing but the deletes."""
         with self._writing:
             return Cut(
-                self.partition, self.generation, self.fingerprint, self.dimension, self._state, dict(self._deletes)
+                self.partition, self.generation, self._encoder, self._dimension, self._state, dict(self._deletes)
             )
 
     # ------------------------------------------------------------------ restoring
@@ -345,6 +362,9 @@ class Shard:
         deletes: dict[str, int],
         next_offset: int,
         newest_ms: int = -1,
+        *,
+        encoder: str = "",
+        dimension: int = 0,
     ) -> None:
         """Fill an empty shard from a snapshot: segments with their live rows, deletes, and where reading goes on.
 
@@ -353,8 +373,11 @@ class Shard:
             deletes: product → version of its delete.
             next_offset: the manifest's.
             newest_ms: the manifest's.
+            encoder: the manifest's; "" keeps the shard's own.
+            dimension: the manifest's; 0 keeps the shard's own.
         """
         with self._writing:
+            self._encoder, self._dimension = encoder or self._encoder, dimension or self._dimension
             for segment, alive in parts:
                 if isinstance(segment, GrowingSegment):
                     self._growing = segment
@@ -397,10 +420,10 @@ def _hit(candidate: Candidate) -> ShardHit:
     )
 
 
-def _product(product_id: str, here: _Location, segment: Segment) -> Product:
-    columns = segment.columns
-    start, stop = columns.first[here.ordinal], columns.first[here.ordinal + 1]
-    payload = columns.payload(here.ordinal)
+def _product(product_id: str, window: Window, ordinal: int) -> Product:
+    columns = window.segment.columns
+    start, stop = columns.first[ordinal], columns.first[ordinal + 1]
+    payload = columns.payload(ordinal)
     whole = next((i for i, view in enumerate(payload.views) if view.id == "whole"), 0)
-    vector = segment.vectors(start, stop)[whole].astype(np.float32)
-    return Product(product_id, here.version, payload, vector)
+    vector = window.segment.vectors(start, stop)[whole].astype(np.float32)
+    return Product(product_id, columns.versions[ordinal], payload, vector)

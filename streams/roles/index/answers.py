@@ -29,10 +29,8 @@ def _search(shard: Shard, probe: SearchProbe, of: int, wanted: int) -> Hits:
     hits: tuple[Hit, ...] = ()
     error = ""
     try:
-        if shard.fingerprint and probe.encoder != shard.fingerprint:
-            raise Poison(
-                f"the query's vector is of {probe.encoder}, the index holds {shard.fingerprint}", field="encoder"
-            )
+        if state.encoder and probe.encoder != state.encoder:
+            raise Poison(f"the query's vector is of {probe.encoder}, the index holds {state.encoder}", field="encoder")
         found = shard.search_state(
             state,
             _vector(probe.vector),
@@ -57,8 +55,9 @@ def _search(shard: Shard, probe: SearchProbe, of: int, wanted: int) -> Hits:
 
 
 def _look_up(shard: Shard, probe: LookupProbe, of: int, wanted: int) -> Found:
-    applied = shard.next_offset
-    product = shard.lookup(probe.product_id)
+    state = shard.state
+    applied = state.next_offset
+    product = shard.lookup_state(state, probe.product_id)
     common = Found(probe.query_id, shard.partition, of, shard.generation, applied, applied >= wanted)
     if product is None:
         return common

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 
 import numpy as np
@@ -82,13 +83,18 @@ def test_reading_beside_writing() -> None:
     def read() -> None:
         while not done.is_set():
             found = [n.product_id for n in bank.neighbours(unit(1), 30)]
-            if found.count("p1") > 1 or len(found) < 9:
+            if found.count("p1") != 1 or len(found) != 10:
                 wrong.append(len(found))
 
     reader = threading.Thread(target=read)
-    reader.start()
-    for version in range(100, 1500):
-        bank.add("p1", version, unit(version), {})
-    done.set()
-    reader.join()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        reader.start()
+        for version in range(100, 1500):
+            bank.add("p1", version, unit(version), {})
+        done.set()
+        reader.join()
+    finally:
+        sys.setswitchinterval(interval)
     assert wrong == []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -209,3 +211,80 @@ def test_readers_see_every_batch_wholly_or_not_at_all() -> None:
         reader.join()
     assert torn == []
     assert len(looks) > 10
+
+
+def test_readers_see_the_published_state_in_the_middle_of_a_batch() -> None:
+    """Step by step through a batch: look-ups, searches and counts answer as before it, until all of it is published."""
+    shard = _shard(segment_rows=8)  # so small that the batch seals and moves rows on its way
+    shard.apply_batch([Change(i, f"p{i}", entry(i)) for i in range(6)])
+    seen: list[tuple[object, ...]] = []
+
+    def look() -> tuple[object, ...]:
+        found = {i: shard.lookup(f"p{i}") for i in range(7)}
+        versions = {i: product.version for i, product in found.items() if product is not None}
+        return versions, {hit.product_id: hit.version for hit in shard.search(unit(1), 50)}, shard.live, shard.digest
+
+    def stepping() -> Iterator[Change]:
+        changes = [Change(10 + i, f"p{i % 5}", entry(50 + i)) for i in range(30)]
+        for change in [*changes, Change(40, "p5", None), Change(41, "p6", entry(6))]:
+            yield change
+            seen.append(look())
+
+    before = look()
+    assert before[0] == {i: i for i in range(6)}
+    shard.apply_batch(stepping())
+    assert len(seen) == 32
+    assert all(one == before for one in seen)
+    assert look()[0] == {0: 35, 1: 36, 2: 37, 3: 38, 4: 39, 6: 41}
+
+
+def test_the_maker_is_published_with_its_first_vectors() -> None:
+    """An open shard refuses no query for an encoder of which nothing is searchable yet."""
+    shard = Shard(0, "", 0)
+
+    def stepping() -> Iterator[Change]:
+        yield Change(0, "a", entry(1))
+        assert (shard.fingerprint, shard.dimension) == ("", 0)
+
+    shard.apply_batch(stepping())
+    assert (shard.fingerprint, shard.dimension) == (ENCODER, DIMENSION)
+
+
+def test_a_state_that_was_taken_before_stays_as_it_is() -> None:
+    """A look-up and the offset that is told with it belong together, however many batches come between."""
+    shard = _shard(segment_rows=8)
+    shard.apply_batch([Change(0, "a", entry(1)), Change(1, "b", entry(2))])
+    state = shard.state
+    for offset in range(2, 200):
+        shard.apply(offset, "a", entry(offset) if offset % 3 else None)
+    kept = Shard.lookup_state(state, "a")
+    assert kept is not None
+    assert (kept.version, state.next_offset) == (0, 2)
+    assert np.allclose(kept.vector, unit(1), atol=1e-3)
+
+
+def test_a_product_under_updates_is_never_absent() -> None:
+    """With threads that change places as often as Python can: every look-up finds the product that is replaced."""
+    shard = _shard(segment_rows=64)
+    shard.apply_batch([Change(i, f"p{i}", entry(i)) for i in range(30)])
+    done = threading.Event()
+    looked = absent = 0
+
+    def write() -> None:
+        for number in range(1, 300):
+            shard.apply_batch([Change(number * 30 + i, f"p{i}", entry(number)) for i in range(30)])
+        done.set()
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        writer = threading.Thread(target=write)
+        writer.start()
+        while not done.is_set():
+            looked += 1
+            absent += shard.lookup(f"p{looked % 30}") is None
+        writer.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert looked > 100
+    assert absent == 0
