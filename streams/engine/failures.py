@@ -18,6 +18,10 @@ class PipelineClosed(Exception):
     """The pipeline takes no more messages: it drains, was aborted, or died. The message was not taken."""
 
 
+class Revoked(Exception):
+    """The message's partition was revoked before it was admitted. It was not taken: its next owner gets it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """A message that can never succeed: where, why, and after how many attempts. It goes to the dead letters."""
@@ -69,4 +73,4 @@ def _retryable(error: Exception) -> Retryable:
     return retryable
 
 
-__all__ = ["Classify", "Failure", "Fatal", "PipelineClosed", "Place", "classify"]
+__all__ = ["Classify", "Failure", "Fatal", "PipelineClosed", "Place", "Revoked", "classify"]

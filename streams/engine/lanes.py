@@ -37,6 +37,12 @@ class Entry(Generic[R]):
     admitted: float
     outcome: asyncio.Future[R | Failure]
     deliveries: list[asyncio.Future[object]] = field(default_factory=list)
+    lane: Lane[R] | None = None
+
+    @property
+    def revoked(self) -> bool:
+        """Whether its partition is another worker's now: nothing more need be tried for it."""
+        return self.lane is not None and self.lane.revoked
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +70,17 @@ class Lane(Generic[R]):
         # Held while records are handed to the producer: a repeat must not overtake, or be overtaken.
         self._order = asyncio.Lock()
         self._revoked = False
+        self._handing: asyncio.Task[Any] | None = None  # the task that hands a record to the producer right now
+        self._taken_back = False
+
+    @property
+    def revoked(self) -> bool:
+        """Whether the partition is another worker's now."""
+        return self._revoked
 
     def append(self, entry: Entry[R]) -> None:
         """The next entry. Raises `QueueFull` only if admission let in more than the capacity: a bug."""
+        entry.lane = self
         self._submitted.put_nowait(entry)
 
     def revoke(self) -> None:
@@ -78,6 +92,10 @@ class Lane(Generic[R]):
         if not self._revoked:
             self._revoked = True
             self._submitted.put_nowait(None)
+            if self._handing is not None:
+                # It waits for metadata, or for room in the producer, and would publish when that comes.
+                self._taken_back = True
+                self._handing.cancel()
 
     async def publish_all(self) -> None:
         """Hand outcomes to the producer in order, until revoked."""
@@ -105,16 +123,30 @@ class Lane(Generic[R]):
         while not self._revoked:
             attempt += 1
             outcome = entry.outcome.result()
+            self._handing = asyncio.current_task()
             try:
                 if isinstance(outcome, Failure):
                     deliveries = await self._exit.dead_letter(outcome)
                 else:
                     deliveries = await self._exit.publish(entry.message, outcome)
+            except asyncio.CancelledError:
+                if not self._was_taken_back():
+                    raise
+                return
             except Exception as error:  # noqa: BLE001  (classified)
+                self._handing = None
                 await self._recover(entry, error, attempt)
             else:
                 entry.deliveries = [asyncio.ensure_future(delivery) for delivery in deliveries]
                 return
+            finally:
+                self._handing = None
+
+    def _was_taken_back(self) -> bool:
+        """Whether it was `revoke` that cancelled, and nobody else did: then the lane's task goes on."""
+        taken_back, self._taken_back = self._taken_back, False
+        task = asyncio.current_task()
+        return taken_back and task is not None and task.uncancel() == 0
 
     async def _delivered(self, entry: Entry[R]) -> None:
         attempt = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from streams.engine.backoff import Backoff
 from streams.engine.clock import Clock, LoopClock
 from streams.engine.credits import Credits, Held
 from streams.engine.device import Batcher, Device
-from streams.engine.failures import Classify, Failure, PipelineClosed, Place, classify
+from streams.engine.failures import Classify, Failure, PipelineClosed, Place, Revoked, classify
 from streams.engine.lanes import Ack, DeadLetter, Entry, Exit, Lane, Publish
 from streams.engine.message import Message
 from streams.engine.observer import NullObserver, Observer
@@ -57,6 +58,10 @@ class _Failed(Exception):
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.stage)
         self.failure = failure
+
+
+class _Abandoned(Exception):
+    """The message's partition was revoked while its stage waited for a further attempt."""
 
 
 class _Place:
@@ -136,7 +141,8 @@ class Pipeline(Generic[R]):
         self._lanes: dict[tuple[str, int], Lane[R]] = {}
         self._entries: set[Entry[R]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._admissions: set[asyncio.Future[Held]] = set()
+        self._admissions: dict[asyncio.Future[Held], tuple[str, int]] = {}
+        self._revocations: Counter[tuple[str, int]] = Counter()
         self._closing = False
         self._ended = asyncio.Event()
         self._idle = asyncio.Event()
@@ -153,12 +159,18 @@ class Pipeline(Generic[R]):
 
         Raises:
             PipelineClosed: draining, aborted, or died (with the cause attached). The message was not taken.
+            Revoked: its partition was, while it waited. The message was not taken.
         """
         self._check_open()
-        held = await self._admit(self._charge(message))
+        partition = (message.topic, message.partition)
+        before = self._revocations[partition]
+        held = await self._admit(self._charge(message), partition)
         try:
             self._check_open()
-        except PipelineClosed:
+            if self._revocations[partition] != before:
+                # A lane opened now would publish what belongs to the partition's next owner.
+                raise Revoked(f"{message.topic}-{message.partition}")
+        except (PipelineClosed, Revoked):
             self._credits.release(held)
             raise
         outcome: asyncio.Future[R | Failure] = asyncio.get_running_loop().create_future()
@@ -195,11 +207,18 @@ class Pipeline(Generic[R]):
         self._die(None)
 
     def forget(self, partitions: Iterable[tuple[str, int]]) -> None:
-        """These partitions were revoked: their entries finish, but are neither published nor acknowledged."""
+        """These partitions were revoked: their entries finish, but are neither published nor acknowledged.
+
+        Messages of theirs that wait for credits are refused.
+        """
         for partition in partitions:
+            self._revocations[partition] += 1
             lane = self._lanes.pop(partition, None)
             if lane is not None:
                 lane.revoke()
+            for request, wanted in list(self._admissions.items()):
+                if wanted == partition and not request.done():
+                    request.set_exception(Revoked(f"{partition[0]}-{partition[1]}"))
 
     # ------------------------------------------------------------------ inside
 
@@ -207,11 +226,11 @@ class Pipeline(Generic[R]):
         if self._closing or self._ended.is_set():
             raise PipelineClosed(f"{self.name} takes no more messages") from self._cause
 
-    async def _admit(self, amount: int) -> Held:
+    async def _admit(self, amount: int, partition: tuple[str, int]) -> Held:
         request = self._credits.request(amount)
         if request.done():
             return request.result()
-        self._admissions.add(request)
+        self._admissions[request] = partition
         try:
             return await request
         except asyncio.CancelledError:
@@ -220,7 +239,7 @@ class Pipeline(Generic[R]):
                 self._credits.release(request.result())
             raise
         finally:
-            self._admissions.discard(request)
+            self._admissions.pop(request, None)
 
     def _lane(self, message: Message) -> Lane[R]:
         key = (message.topic, message.partition)
@@ -246,6 +265,10 @@ class Pipeline(Generic[R]):
                     value = value.result
                     break
             entry.outcome.set_result(value)
+        except _Abandoned as abandoned:
+            # An outcome all the same: its lane waits for one, and being revoked sends nothing.
+            failure = Failure(entry.message, "revoked", Poison(f"not tried again: {abandoned.__cause__}"), 1)
+            entry.outcome.set_result(failure)
         except _Failed as failed:
             self._engine.observer.failed(failed.failure.stage, type(failed.failure.cause).__name__)
             self._credits.resize(entry.held, message_bytes(entry.message))
@@ -273,6 +296,8 @@ class Pipeline(Generic[R]):
                 if isinstance(verdict, Poison):
                     raise _Failed(Failure(entry.message, stage.name, verdict, attempt)) from error
                 observer.retried(stage.name, type(error).__name__)
+                if entry.revoked:
+                    raise _Abandoned from error
             else:
                 if isinstance(value, Done):
                     # What was reserved for a photo is not needed: a memoised answer would hold up those that need it.

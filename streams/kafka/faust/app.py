@@ -16,7 +16,7 @@ import structlog
 
 from infra.settings import Settings
 from processors.errors import Fatal, Retryable
-from streams.engine.failures import PipelineClosed
+from streams.engine.failures import PipelineClosed, Revoked
 from streams.engine.message import Message
 from streams.engine.pipeline import Pipeline
 from streams.kafka.options import METADATA_MS, patient, servers, ssl_context
@@ -127,6 +127,8 @@ class _Reader:
             event.message.tracked = True
             try:
                 await self._pipeline.submit(_message(event.message), self._ack(event))
+            except Revoked:
+                self._app.consumer.unacked.discard(event.message)
             except PipelineClosed:
                 # The owner of the pipeline raises what closed it; here the event only stays unacknowledged.
                 self._closed = True
