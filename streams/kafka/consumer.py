@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 from infra.settings import Settings
 from processors.errors import Retryable
 from streams.engine.message import Message
-from streams.kafka.options import client_options, patient
+from streams.kafka.options import ISOLATION, client_options, patient
 
 Place: TypeAlias = tuple[str, int]
 """Topic and partition."""
@@ -91,7 +91,11 @@ class PlainConsumer:
         return [message_of(record) for batch in records.values() for record in batch]
 
     async def watermarks(self, topic: str) -> dict[int, tuple[int, int]]:
-        """Per partition: the first offset kept, and the next to be written."""
+        """Per partition: the first offset kept, and the end: every record below it is committed or was aborted.
+
+        Behind the end may lie the records of a transaction that is still open. Just below it there may be none that is
+        ever read (the mark of a transaction's end): wait for `position`, not for a last record.
+        """
         from aiokafka import TopicPartition
 
         places = [TopicPartition(topic, partition) for partition in await self.partitions(topic)]
@@ -132,6 +136,7 @@ async def open_consumer(
     consumer = AIOKafkaConsumer(
         **client_options(settings),
         group_id=group,
+        isolation_level=ISOLATION,
         enable_auto_commit=False,
         auto_offset_reset=start or ("none" if group is None else "earliest"),
         session_timeout_ms=10_000,

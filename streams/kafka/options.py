@@ -11,6 +11,8 @@ from infra.settings import Settings
 METADATA_MS = 5_000
 """Age of what a consumer knows of its topics, at most. A group that formed while the broker came back, and knew of no
 partition yet, has none to read until it looks again; aiokafka's default is five minutes."""
+ISOLATION = "read_committed"
+"""What an aborted transaction wrote was never said: every reader skips it, and waits behind one that is still open."""
 _METADATA_PAUSE = 0.25  # seconds
 
 

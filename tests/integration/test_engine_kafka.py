@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
 from infra.settings import Settings
@@ -22,7 +23,7 @@ from streams.engine.credits import Credits
 from streams.engine.device import Device
 from streams.engine.message import Message
 from streams.engine.pipeline import Engine, Pipeline
-from streams.kafka.consumer import open_consumer
+from streams.kafka.client import Reader
 from streams.kafka.faust.app import consume
 from streams.kafka.options import client_options
 from streams.kafka.producer import open_producer
@@ -90,13 +91,8 @@ class Role:
 
     async def read(self, topic: str) -> list[Message]:
         """Everything that is on the topic now."""
-        state = (await list_topics(self.settings, [topic]))[0]
-        messages: list[Message] = []
-        async with open_consumer(self.settings) as consumer:
-            await consumer.assign({(topic, p.partition): p.low for p in state.partitions})
-            while len(messages) < state.messages:
-                messages += await consumer.poll(1.0)
-        return messages
+        async with Reader(self.settings, topic) as reader:
+            return [message async for message in reader.to_end()]
 
     async def outputs(self, at_least: int, *, seconds: float = 60.0) -> int:
         """Wait until the output topic holds that many records."""
@@ -300,3 +296,58 @@ async def test_a_broker_that_is_away_costs_time_only(kafka_factory):
         await settled(role)
         await until_stopped(process)
     await role.check()
+
+
+async def test_what_a_producer_aborted_was_never_said(role: Role):
+    """Aborted records have no effect and hold no commit up, also behind offset 0; open ones delay and lose nothing."""
+    bootstrap = role.settings.bootstrap_servers
+
+    async def send(producer: AIOKafkaProducer, *values: str) -> None:
+        for value in values:
+            await producer.send_and_wait(role.input, key=b"k", value=value.encode(), partition=0)
+
+    async with (
+        AIOKafkaProducer(bootstrap_servers=bootstrap) as plain,
+        AIOKafkaProducer(bootstrap_servers=bootstrap, transactional_id=role.group) as transactional,
+    ):
+        await send(plain, "first")
+        await transactional.begin_transaction()
+        await send(transactional, "never", "bad never", "fatal")
+        await transactional.abort_transaction()
+        async with transactional.transaction():
+            await send(transactional, "kept")
+        with role.worker() as process:
+            await until_ready(process)
+            await send(plain, "second")
+            await role.outputs(3)
+            await transactional.begin_transaction()
+            await send(transactional, "late")
+            await send(plain, "behind it")
+            await send_elsewhere(role, plain)
+            await role.outputs(4)  # the other partition goes on
+            assert [m.value for m in await role.read(role.output) if m.key == b"k"] == [b"FIRST", b"KEPT", b"SECOND"]
+            await transactional.commit_transaction()
+            await role.outputs(6)
+            await committed_up_to(role, 0, 10)  # first, 3 aborted + mark, kept + mark, second, late, behind it
+            await transactional.begin_transaction()
+            await send(transactional, "never", "never")
+            await transactional.abort_transaction()
+            await until_stopped(process)
+    values = [m.value for m in await role.read(role.output) if m.key == b"k"]
+    assert values == [b"FIRST", b"KEPT", b"SECOND", b"LATE", b"BEHIND IT"]
+    async with asyncio.timeout(30), Reader(role.settings, role.input) as reader:
+        # The tail of the partition holds aborted records and a mark only: reading to the end ends.
+        read = [m.value for m in [m async for m in reader.to_end()] if m.key == b"k"]
+    assert read == [b"first", b"kept", b"second", b"late", b"behind it"]
+    assert not [m for m in await role.read(DEAD_LETTERS) if m.header("__connect.errors.topic") == role.input.encode()]
+
+
+async def send_elsewhere(role: Role, producer: AIOKafkaProducer) -> None:
+    await producer.send_and_wait(role.input, key=b"other", value=b"elsewhere", partition=1)
+
+
+async def committed_up_to(role: Role, partition: int, offset: int, *, seconds: float = 60.0) -> None:
+    """Wait until the group's offset of the partition is `offset`."""
+    async with asyncio.timeout(seconds):
+        while (await role.committed()).get(partition) != offset:  # noqa: ASYNC110 - the broker tells nobody
+            await asyncio.sleep(0.2)

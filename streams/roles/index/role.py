@@ -37,7 +37,7 @@ from streams.engine.lanes import DeadLetter
 from streams.engine.message import Message
 from streams.engine.observer import Observer
 from streams.kafka.lenient_records import read_any_header_name
-from streams.kafka.options import METADATA_MS
+from streams.kafka.options import ISOLATION, METADATA_MS
 from streams.kafka.producer import Sender, classify_kafka
 from streams.roles.index.probes import ProbeDesk, seek_probes
 from streams.roles.index.shards import Held, IndexConfig, Keeper
@@ -315,6 +315,7 @@ class IndexRole:
             consumer = AIOKafkaConsumer(
                 **self._kafka,
                 group_id=group,
+                isolation_level=ISOLATION,
                 enable_auto_commit=False,
                 # Never "earliest" for items: a silent jump over lost records would leave dead products alive.
                 auto_offset_reset="none" if group else "earliest",
