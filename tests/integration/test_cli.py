@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -80,6 +82,38 @@ def test_a_query_from_a_photo(up: Up, shop: Path) -> None:
     asked = weft("query", "--image", str(shop / "cli-navy.png"), "--json", "--filter", "category=dress", *where)
     assert asked.returncode == Exit.OK, asked.stderr
     assert all(hit.category == "dress" for hit in msgspec.json.decode(asked.stdout, type=Result).hits)
+
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+
+
+def test_the_commands_of_the_readme(up: Up, tmp_path: Path) -> None:
+    """Every line of "Keep it running", as it stands there, with the stack of this module in the place of `weft up`."""
+    (tmp_path / "photos").mkdir()
+    photo_of(tmp_path / "photos", "sku-1", (200, 20, 30))
+    photo_of(tmp_path, "dress", (20, 30, 80)).path.rename(tmp_path / "dress.jpg")
+    section = README.split("## Keep it running")[1].split("\n## ")[0]
+    lines = [
+        shlex.split(line, comments=True) for line in section.split("```sh")[1].split("```")[0].splitlines() if line
+    ]
+    assert [line[1] for line in lines] == ["up", "ingest", "query", "query", "captions", "dlq", "doctor"]
+    # The models of this stack are none, and the doctor says so.
+    codes = {"doctor": Exit.UNAVAILABLE, "captions": Exit.INTERRUPTED}
+    for program, command, *rest in lines[1:]:
+        assert program == ".venv/bin/weft"
+        running = subprocess.Popen(
+            [sys.executable, "-m", "streams.cli", command, *rest, "--data-dir", str(up.data_dir)],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, "WEFT_PROFILE": "fake"},
+        )
+        assert running.stdout is not None
+        if "--follow" in rest:
+            assert running.stdout.readline()
+            running.send_signal(signal.SIGINT)
+        said, _ = running.communicate(timeout=120)
+        assert running.returncode == codes.get(command, Exit.OK), (command, rest, said)
 
 
 def test_topics_and_doctor(up: Up) -> None:
