@@ -31,6 +31,24 @@ class Settings(BaseSettings):
         None, description="Folder with the jars of a Kafka 4 for the embedded broker; empty: fetched once, 44 MB."
     )
     kafka_replication_factor: int = Field(-1, description="Replication of new topics; -1: the broker's default.")
+    topic_prefix: str = Field(
+        "",
+        pattern="^[A-Za-z0-9._-]{0,200}$",
+        description="Put before the name of every topic, e.g. `dev.`: two stacks of one cluster do not see each other.",
+    )
+    topic_names: dict[str, str] = Field(
+        {},
+        description="Topics that are called otherwise on the cluster (JSON object, from the name in docs/events.md to the"
+        " name there); the prefix is not put before these.",
+    )
+    group_prefix: str = Field(
+        "",
+        pattern="^[A-Za-z0-9._-]{0,200}$",
+        description="Put before the name of every consumer group; empty: the prefix of the topics.",
+    )
+    group_names: dict[str, str] = Field(
+        {}, description="Consumer groups that are called otherwise (JSON object: weft-enrich, weft-caption, …)."
+    )
 
     data_dir: Path = Field(Path(".weft/data"), description="Where the embedded stack keeps everything.")
     store_url: str = Field(

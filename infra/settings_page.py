@@ -17,7 +17,8 @@ _HEAD = """\
 Every setting is an environment variable, read once when a command starts. This page is written from
 `infra/settings.py` by `python -m infra.settings`; do not edit it.
 
-Lists are JSON: `WEFT_ALLOWED_HOSTS='["images.example.com", "*.cdn.example.com", "shop.example.com:8443"]'`.
+Lists are JSON: `WEFT_ALLOWED_HOSTS='["images.example.com", "*.cdn.example.com", "shop.example.com:8443"]'`; and so are
+tables: `WEFT_TOPIC_NAMES='{"catalog.uploads": "shop.photos"}'`.
 Secrets are never logged. `WEFT_DATA_DIR` relative means relative to where the command is started.
 
 | variable | kind | default | meaning |
@@ -68,11 +69,12 @@ def _kind(annotation: Any) -> str:
         "Path": "path",
         "tuple[str, ...]": "list of text",
         "tuple[Path, ...]": "list of paths",
+        "dict[str, str]": "table",
     }.get(text, text)
 
 
 def _default(value: Any) -> str:
-    if value is None or value in {"", ()} or isinstance(value, SecretStr):
+    if value is None or value in ("", (), {}) or isinstance(value, SecretStr):
         return "empty"
     if isinstance(value, PurePath):
         home = Path.home()

@@ -30,6 +30,7 @@ from streams.engine.pipeline import Engine, Pipeline
 from streams.kafka.client import Reader
 from streams.kafka.dead_letters import dead_letters
 from streams.kafka.faust.app import consume
+from streams.kafka.names import names_of
 from streams.kafka.options import client_options
 from streams.kafka.positions import Positions
 from streams.kafka.producer import Sender, classify_kafka, open_producer
@@ -79,14 +80,21 @@ Ready = Callable[[str], None]
 
 @asynccontextmanager
 async def open_parts(
-    settings: Settings, observer: Observer, observe: Callable[[str], Observe], stop: asyncio.Event
+    settings: Settings,
+    observer: Observer,
+    observe: Callable[[str], Observe],
+    stop: asyncio.Event,
+    *,
+    client: str = "worker",
 ) -> AsyncIterator[Parts]:
-    """Open what the roles of a process share, and close it again."""
+    """Open what the roles of a process share, and close it again. `client`: the roles, in the producer's client id."""
     async with AsyncExitStack() as stack:
         store = await asyncio.to_thread(open_store, settings)
         cpu = stack.enter_context(ThreadPoolExecutor(CPU_THREADS, thread_name_prefix="cpu"))
         fetcher = await stack.enter_async_context(Fetcher(settings, store))
-        sender = await stack.enter_async_context(open_producer(settings, patience_s=BROKER_PATIENCE_S, stop=stop))
+        sender = await stack.enter_async_context(
+            open_producer(settings, client=client, patience_s=BROKER_PATIENCE_S, stop=stop)
+        )
         device = await stack.enter_async_context(Device(observer=observer))
         engine = Engine(device, cpu, observer=observer, classify=classify_kafka)
         yield Parts(settings, store, sender, engine, Models(settings, observe), fetcher, stop)
@@ -141,7 +149,7 @@ async def run_caption(parts: Parts, ready: Ready) -> None:
         admission=parts.credits(),
         engine=parts.engine,
     )
-    async with Reader(parts.settings, topics.ITEMS) as items:
+    async with Reader(parts.settings, topics.ITEMS, client="caption") as items:
         # Without the neighbours that are there already, the first captions would know less than they could.
         async for raw in items.to_end():
             neighbourhood.apply(raw)
@@ -192,7 +200,7 @@ async def run_compose(parts: Parts, ready: Ready) -> None:
         priority="query",
         charge=reserve.charge(parts.settings.max_image_bytes, QUERY_SIDE),
     )
-    async with Reader(parts.settings, topics.HITS, from_end=True) as hits:
+    async with Reader(parts.settings, topics.HITS, from_end=True, client="compose") as hits:
 
         async def deliver() -> None:
             async for raw in hits.follow():
@@ -215,7 +223,8 @@ async def run_index(parts: Parts, ready: Ready) -> None:
         store=parts.store,
         sender=parts.sender,
         dead_letter=dead_letters(parts.sender),
-        kafka=client_options(parts.settings),
+        kafka=client_options(parts.settings, "index"),
+        names=names_of(parts.settings),
         observer=parts.engine.observer,
         ready=lambda: ready("index"),
     )

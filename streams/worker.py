@@ -53,7 +53,7 @@ async def work(roles: Sequence[str], settings: Settings, announce: Path | None =
     with _signals(stop):
         async with (
             http.serve(metrics, health, host=settings.metrics_host, port=settings.metrics_port) as url,
-            open_parts(settings, metrics, metrics.model, stop) as parts,
+            open_parts(settings, metrics, metrics.model, stop, client="+".join(roles)) as parts,
         ):
 
             def ready(role: str) -> None:

@@ -29,9 +29,9 @@ def topics_create(as_json: AsJson = False, data_dir: DataDir = None) -> None:
     if as_json:
         print_json(reports)
     for report in reports:
-        say(f"{report.name}: {'created' if report.created else 'is there already'}")
+        say(f"{report.there}: {'created' if report.created else 'is there already'}")
         for difference in report.differences:
-            say(f"{report.name}: {difference}")
+            say(f"{report.there}: {difference}")
 
 
 @topics_app.command("list")
@@ -41,7 +41,7 @@ def topics_list(as_json: AsJson = False, data_dir: DataDir = None) -> None:
     if as_json:
         print_json(found)
     else:
-        rows = [(t.name, len(t.partitions), t.configs.get("cleanup.policy", ""), t.messages) for t in found]
+        rows = [(t.there, len(t.partitions), t.configs.get("cleanup.policy", ""), t.messages) for t in found]
         out.print(rows_table(("topic", "partitions", "clean-up", "records"), rows))
 
 

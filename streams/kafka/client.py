@@ -21,6 +21,7 @@ from streams.contract import topics
 from streams.contract.records import Caption, Query, Result, Upload
 from streams.engine.message import Message
 from streams.kafka.consumer import open_consumer
+from streams.kafka.names import names_of
 from streams.kafka.options import client_options
 
 POLL_S = 0.5
@@ -40,6 +41,7 @@ class Client:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._names = names_of(settings)
         self._producer: Any = None
 
     async def __aenter__(self) -> Self:
@@ -71,7 +73,8 @@ class Client:
         return await self._send([(product_id, None) for product_id in product_ids])
 
     async def _send(self, records: Sequence[tuple[str, bytes | None]]) -> list[Sent]:
-        waiting = [await self._producer.send(topics.UPLOADS, key=key.encode(), value=value) for key, value in records]
+        there = self._names.topic(topics.UPLOADS)
+        waiting = [await self._producer.send(there, key=key.encode(), value=value) for key, value in records]
         places = await asyncio.gather(*waiting)
         return [Sent(key, place.partition, place.offset) for (key, _), place in zip(records, places, strict=True)]
 
@@ -84,7 +87,8 @@ class Client:
         patience = query.deadline_ms / 1000 + (10.0 if patience_s is None else patience_s)
         async with Reader(self._settings, topics.RESULTS, from_end=True) as reader:
             key = query.query_id.encode()
-            await self._producer.send_and_wait(topics.QUERIES, key=key, value=msgspec.json.encode(query))
+            there = self._names.topic(topics.QUERIES)
+            await self._producer.send_and_wait(there, key=key, value=msgspec.json.encode(query))
             try:
                 async with asyncio.timeout(patience):
                     async for raw in reader.follow():
@@ -124,8 +128,8 @@ class Reader:
         Retryable: no broker answers, or there is no such topic.
     """
 
-    def __init__(self, settings: Settings, topic: str, *, from_end: bool = False) -> None:
-        self._settings, self._topic, self._from_end = settings, topic, from_end
+    def __init__(self, settings: Settings, topic: str, *, from_end: bool = False, client: str = "tool") -> None:
+        self._settings, self._topic, self._from_end, self._client = settings, topic, from_end, client
         self._closing = AsyncExitStack()
         self._positions: dict[int, int] = {}
 
@@ -133,7 +137,7 @@ class Reader:
         from aiokafka.errors import KafkaError
 
         try:
-            self._consumer = await self._closing.enter_async_context(open_consumer(self._settings))
+            self._consumer = await self._closing.enter_async_context(open_consumer(self._settings, client=self._client))
             bounds = await self._consumer.watermarks(self._topic)
             # Positions are pinned now: what is sent after this returns is not missed.
             self._positions = {partition: high if self._from_end else low for partition, (low, high) in bounds.items()}

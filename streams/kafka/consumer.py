@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 from infra.settings import Settings
 from processors.errors import Retryable
 from streams.engine.message import Message
+from streams.kafka.names import AS_THEY_ARE, Names, names_of
 from streams.kafka.options import ISOLATION, client_options, patient
 
 Place: TypeAlias = tuple[str, int]
@@ -36,10 +37,16 @@ METADATA_PAUSE_S = 1.0
 
 
 class PlainConsumer:
-    """Reads partitions from where it is told to. It commits nothing by itself."""
+    """Reads partitions from where it is told to. It commits nothing by itself. Topics go by their names in EVENTS.md."""
 
-    def __init__(self, consumer: Any) -> None:
+    def __init__(self, consumer: Any, names: Names = AS_THEY_ARE) -> None:
         self._consumer = consumer
+        self._names = names
+
+    def _address(self, topic: str, partition: int) -> Any:
+        from aiokafka import TopicPartition
+
+        return TopicPartition(self._names.topic(topic), partition)
 
     async def partitions(self, topic: str) -> list[int]:
         """The topic's partitions.
@@ -47,29 +54,28 @@ class PlainConsumer:
         Raises:
             Retryable: there is no such topic (yet).
         """
+        there = self._names.topic(topic)
         for attempt in range(METADATA_ATTEMPTS):
             # There is no public way to ask again.
             answered = await self._consumer._client.force_metadata_update()  # noqa: SLF001
-            found = self._consumer.partitions_for_topic(topic)
+            found = self._consumer.partitions_for_topic(there)
             if answered and not found:
                 # Once something is assigned, the consumer knows the topics of its assignment only.
                 everything = await self._consumer._client.fetch_all_metadata()  # noqa: SLF001
-                found = everything.partitions_for_topic(topic)
+                found = everything.partitions_for_topic(there)
             if found:
                 return sorted(found)
             if answered and attempt:
                 # Asked twice: a broker that has just come back may answer before it knows its topics.
-                raise Retryable(f"there is no topic {topic}; `weft topics create` makes it")
+                raise Retryable(f"there is no topic {there}; `weft topics create` makes it")
             await asyncio.sleep(METADATA_PAUSE_S)
-        raise Retryable(f"no broker answers for the topic {topic}")
+        raise Retryable(f"no broker answers for the topic {there}")
 
     async def assign(self, positions: Mapping[Place, int]) -> None:
         """Read exactly these partitions, each from its offset on. Without a group."""
-        from aiokafka import TopicPartition
-
-        self._consumer.assign([TopicPartition(*place) for place in positions])
+        self._consumer.assign([self._address(*place) for place in positions])
         for place, offset in positions.items():
-            self._consumer.seek(TopicPartition(*place), offset)
+            self._consumer.seek(self._address(*place), offset)
 
     async def tail(self, topic: str) -> dict[int, int]:
         """Read every partition of `topic` from its end on; returns the offsets. What comes later is not missed."""
@@ -79,7 +85,8 @@ class PlainConsumer:
 
     def subscribe(self, topics: Iterable[str], assignment: Assignment) -> None:
         """Share the partitions of `topics` with the other members of the group."""
-        self._consumer.subscribe(topics=list(topics), listener=_listener(self._consumer, assignment))
+        there = [self._names.topic(topic) for topic in topics]
+        self._consumer.subscribe(topics=there, listener=_listener(self._consumer, assignment, self._names))
 
     async def poll(self, timeout_s: float, *, max_records: int = 500) -> list[Message]:
         """What has come, in order per partition; waits up to `timeout_s` when there is nothing.
@@ -88,7 +95,7 @@ class PlainConsumer:
             aiokafka's OffsetOutOfRangeError: an assigned offset is not kept any more (never skipped silently).
         """
         records = await self._consumer.getmany(timeout_ms=int(timeout_s * 1000), max_records=max_records)
-        return [message_of(record) for batch in records.values() for record in batch]
+        return [message_of(record, self._names) for batch in records.values() for record in batch]
 
     async def watermarks(self, topic: str) -> dict[int, tuple[int, int]]:
         """Per partition: the first offset kept, and the end: every record below it is committed or was aborted.
@@ -96,35 +103,34 @@ class PlainConsumer:
         Behind the end may lie the records of a transaction that is still open. Just below it there may be none that is
         ever read (the mark of a transaction's end): wait for `position`, not for a last record.
         """
-        from aiokafka import TopicPartition
-
-        places = [TopicPartition(topic, partition) for partition in await self.partitions(topic)]
+        places = [self._address(topic, partition) for partition in await self.partitions(topic)]
         low = await self._consumer.beginning_offsets(places)
         high = await self._consumer.end_offsets(places)
         return {place.partition: (low[place], high[place]) for place in places}
 
     async def position(self, place: Place) -> int:
         """The next offset that is read of an assigned partition."""
-        from aiokafka import TopicPartition
-
-        position: int = await self._consumer.position(TopicPartition(*place))
+        position: int = await self._consumer.position(self._address(*place))
         return position
 
     async def commit(self, positions: Mapping[Place, int]) -> None:
         """Tell the group where we are: for lag metrics only."""
-        from aiokafka import TopicPartition
-
-        await self._consumer.commit({TopicPartition(*place): offset for place, offset in positions.items()})
+        await self._consumer.commit({self._address(*place): offset for place, offset in positions.items()})
 
 
 @asynccontextmanager
 async def open_consumer(
-    settings: Settings, *, group: str | None = None, start: Literal["none", "earliest"] | None = None
+    settings: Settings,
+    *,
+    client: str = "tool",
+    group: str | None = None,
+    start: Literal["none", "earliest"] | None = None,
 ) -> AsyncIterator[PlainConsumer]:
     """A started consumer.
 
     Args:
         settings: where Kafka is.
+        client: the role that reads, or "tool": part of the client id.
         group: for `subscribe`; None for `assign` and `tail`.
         start: where to read when the offset asked for is gone; "none" raises. Default: "none" without a group.
     """
@@ -133,9 +139,10 @@ async def open_consumer(
     from streams.kafka.lenient_records import read_any_header_name
 
     read_any_header_name()
+    names = names_of(settings)
     consumer = AIOKafkaConsumer(
-        **client_options(settings),
-        group_id=group,
+        **client_options(settings, client),
+        group_id=None if group is None else names.group(group),
         isolation_level=ISOLATION,
         enable_auto_commit=False,
         auto_offset_reset=start or ("none" if group is None else "earliest"),
@@ -147,7 +154,7 @@ async def open_consumer(
     patient(consumer._client)  # noqa: SLF001
     await consumer.start()
     try:
-        yield PlainConsumer(consumer)
+        yield PlainConsumer(consumer, names)
     finally:
         await _stop(consumer)
 
@@ -162,10 +169,10 @@ async def _stop(consumer: Any) -> None:
             raise
 
 
-def message_of(record: Any) -> Message:
-    """An aiokafka record as a `Message`."""
+def message_of(record: Any, names: Names = AS_THEY_ARE) -> Message:
+    """An aiokafka record as a `Message`, its topic by the name in EVENTS.md."""
     return Message(
-        topic=record.topic,
+        topic=names.name_of(record.topic),
         partition=record.partition,
         offset=record.offset,
         key=record.key,
@@ -175,16 +182,16 @@ def message_of(record: Any) -> Message:
     )
 
 
-def _listener(consumer: Any, assignment: Assignment) -> Any:
+def _listener(consumer: Any, assignment: Assignment, names: Names) -> Any:
     from aiokafka import ConsumerRebalanceListener
 
     class Listener(ConsumerRebalanceListener):  # type: ignore[misc]
         async def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
-            places = {(place.topic, place.partition): place for place in assigned}
+            places = {(names.name_of(place.topic), place.partition): place for place in assigned}
             for place, offset in (await assignment.assigned(list(places))).items():
                 consumer.seek(places[place], offset)
 
         async def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:
-            await assignment.revoked([(place.topic, place.partition) for place in revoked])
+            await assignment.revoked([(names.name_of(place.topic), place.partition) for place in revoked])
 
     return Listener()

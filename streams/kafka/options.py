@@ -7,6 +7,7 @@ import ssl
 from typing import Any
 
 from infra.settings import Settings
+from streams.kafka.names import client_id
 
 METADATA_MS = 5_000
 """Age of what a consumer knows of its topics, at most. A group that formed while the broker came back, and knew of no
@@ -16,9 +17,15 @@ ISOLATION = "read_committed"
 _METADATA_PAUSE = 0.25  # seconds
 
 
-def client_options(settings: Settings) -> dict[str, Any]:
-    """Keyword arguments that `AIOKafkaProducer`, `AIOKafkaConsumer` and `AIOKafkaAdminClient` have in common."""
+def client_options(settings: Settings, client: str = "tool") -> dict[str, Any]:
+    """Keyword arguments that `AIOKafkaProducer`, `AIOKafkaConsumer` and `AIOKafkaAdminClient` have in common.
+
+    Args:
+        settings: where Kafka is, and how it is entered.
+        client: a role, or "tool": part of the client id.
+    """
     options: dict[str, Any] = {
+        "client_id": client_id(client),
         "bootstrap_servers": servers(settings),
         "security_protocol": settings.kafka_security_protocol,
         "ssl_context": ssl_context(settings),

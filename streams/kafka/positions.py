@@ -130,7 +130,7 @@ class Positions:
         from aiokafka.errors import KafkaError
 
         try:
-            async with open_consumer(self._settings) as consumer:
+            async with open_consumer(self._settings, client="enrich") as consumer:
                 between = [r async for r in records_between(consumer, start, message.offset) if r.key == message.key]
         except (KafkaError, OSError) as error:
             raise Retryable(f"the records before cannot be read: {type(error).__name__}") from error

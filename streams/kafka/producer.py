@@ -14,6 +14,7 @@ from infra.settings import Settings
 from processors.errors import Fatal, Poison, Retryable, WeftError
 from streams.engine.backoff import Backoff
 from streams.engine.failures import Place, classify
+from streams.kafka.names import AS_THEY_ARE, Names, names_of
 from streams.kafka.options import client_options, patient
 
 log = structlog.get_logger(__name__)
@@ -37,10 +38,11 @@ class Sender(Protocol):
 
 
 class KafkaSender:
-    """A `Sender` over a started `AIOKafkaProducer`."""
+    """A `Sender` over a started `AIOKafkaProducer`. Takes topics by their names in EVENTS.md."""
 
-    def __init__(self, producer: Any) -> None:
+    def __init__(self, producer: Any, names: Names = AS_THEY_ARE) -> None:
         self._producer = producer
+        self._names = names
 
     async def send(
         self,
@@ -52,14 +54,14 @@ class KafkaSender:
         partition: int | None = None,
     ) -> Awaitable[object]:
         delivery: Awaitable[object] = await self._producer.send(
-            topic, value=value, key=key, partition=partition, headers=list(headers)
+            self._names.topic(topic), value=value, key=key, partition=partition, headers=list(headers)
         )
         return delivery
 
 
 @asynccontextmanager
 async def open_producer(
-    settings: Settings, *, patience_s: float = 0.0, stop: asyncio.Event | None = None
+    settings: Settings, *, client: str = "tool", patience_s: float = 0.0, stop: asyncio.Event | None = None
 ) -> AsyncIterator[KafkaSender]:
     """A started producer: acks of all in-sync replicas, idempotent (retries neither reorder nor duplicate).
 
@@ -67,6 +69,7 @@ async def open_producer(
 
     Args:
         settings: where Kafka is.
+        client: the role or roles that send, or "tool": part of the client id.
         patience_s: how long to wait for a broker that does not answer yet. A role that dies of it must load
             everything again, and meets the broker's next absence instead of its return.
         stop: ends the waiting.
@@ -75,14 +78,15 @@ async def open_producer(
         Retryable: no broker answers.
         Fatal: it refuses us.
     """
-    producer = await _started(settings, patience_s, stop or asyncio.Event())
+    names = names_of(settings)
+    producer = await _started(settings, client, patience_s, stop or asyncio.Event())
     try:
-        yield KafkaSender(producer)
+        yield KafkaSender(producer, names)
     finally:
         await producer.stop()
 
 
-async def _started(settings: Settings, patience_s: float, stop: asyncio.Event) -> Any:
+async def _started(settings: Settings, client: str, patience_s: float, stop: asyncio.Event) -> Any:
     from aiokafka import AIOKafkaProducer
     from aiokafka.errors import KafkaError
 
@@ -91,7 +95,7 @@ async def _started(settings: Settings, patience_s: float, stop: asyncio.Event) -
     deadline = loop.time() + patience_s
     while True:
         producer = AIOKafkaProducer(
-            **client_options(settings),
+            **client_options(settings, client),
             acks="all",
             enable_idempotence=True,
             max_request_size=MAX_RECORD_BYTES,

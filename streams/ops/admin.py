@@ -12,17 +12,19 @@ from infra.settings import Settings
 from processors.errors import Fatal
 from streams.contract.topics import DEAD_LETTERS, TOPICS, TopicSpec
 from streams.kafka.consumer import open_consumer
+from streams.kafka.names import Names, names_of
 from streams.kafka.options import client_options
 from streams.kafka.producer import MAX_RECORD_BYTES
 
 
 @dataclass(frozen=True, slots=True)
 class TopicReport:
-    """What `create_topics` found or did. `differences` are sentences; empty: as wanted."""
+    """What `create_topics` found or did. `differences` are sentences; empty: as wanted. `there`: its name on the cluster."""
 
     name: str
     created: bool
     differences: tuple[str, ...] = ()
+    there: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +38,12 @@ class PartitionState:
 
 @dataclass(frozen=True, slots=True)
 class TopicState:
-    """A topic as the broker has it."""
+    """A topic as the broker has it. `there`: its name on the cluster."""
 
     name: str
     partitions: tuple[PartitionState, ...]
     configs: dict[str, str] = field(default_factory=dict)
+    there: str = ""
 
     @property
     def messages(self) -> int:
@@ -68,39 +71,42 @@ async def create_topics(
         Fatal: the broker refuses to create a topic.
     """
     specs = tuple(specs)
+    names = names_of(settings)
     async with _admin(settings) as admin:
-        existing = await _partitions_of(admin, [spec.name for spec in specs])
+        existing = await _partitions_of(admin, names, [spec.name for spec in specs])
         missing = [spec for spec in specs if spec.name not in existing]
         for spec in missing:
-            await _create(admin, spec, settings, timeout_s)
-        await _visible(admin, [spec.name for spec in missing], timeout_s)
+            await _create(admin, names.topic(spec.name), spec, settings, timeout_s)
+        await _visible(admin, names, [spec.name for spec in missing], timeout_s)
         there = [spec for spec in specs if spec.name in existing]
-        configs = await _configs_of(admin, [spec.name for spec in there])
+        configs = await _configs_of(admin, names, [spec.name for spec in there])
         return [
-            TopicReport(spec.name, created=True)
+            TopicReport(spec.name, created=True, there=names.topic(spec.name))
             if spec in missing
             else TopicReport(
                 spec.name,
                 created=False,
                 differences=_differences(spec, settings, existing[spec.name], configs.get(spec.name, {})),
+                there=names.topic(spec.name),
             )
             for spec in specs
         ]
 
 
-async def list_topics(settings: Settings, names: Iterable[str] | None = None) -> list[TopicState]:
-    """The topics of EVENTS.md (or `names`) that exist, with their watermarks; in the order asked for."""
-    wanted = [spec.name for spec in TOPICS] if names is None else list(names)
+async def list_topics(settings: Settings, only: Iterable[str] | None = None) -> list[TopicState]:
+    """The topics of EVENTS.md (or `only`) that exist, with their watermarks; in the order asked for."""
+    wanted = [spec.name for spec in TOPICS] if only is None else list(only)
+    names = names_of(settings)
     async with _admin(settings) as admin:
-        existing = await _partitions_of(admin, wanted)
-        configs = await _configs_of(admin, list(existing))
+        existing = await _partitions_of(admin, names, wanted)
+        configs = await _configs_of(admin, names, list(existing))
     states: list[TopicState] = []
     async with open_consumer(settings) as consumer:
         for name in wanted:
             if name in existing:
                 marks = await consumer.watermarks(name)
                 partitions = tuple(PartitionState(number, low, high) for number, (low, high) in sorted(marks.items()))
-                states.append(TopicState(name, partitions, configs.get(name, {})))
+                states.append(TopicState(name, partitions, configs.get(name, {}), names.topic(name)))
     return states
 
 
@@ -119,11 +125,11 @@ async def _admin(settings: Settings) -> AsyncIterator[Any]:
         await admin.close()
 
 
-async def _create(admin: Any, spec: TopicSpec, settings: Settings, timeout_s: float) -> None:
+async def _create(admin: Any, there: str, spec: TopicSpec, settings: Settings, timeout_s: float) -> None:
     from aiokafka.admin import NewTopic
 
     topic = NewTopic(
-        spec.name,
+        there,
         num_partitions=spec.partitions or settings.partitions,
         replication_factor=settings.kafka_replication_factor,
         # aiokafka takes -1 (the broker's default) only together with an assignment, of which an empty one means none.
@@ -139,29 +145,30 @@ async def _create(admin: Any, spec: TopicSpec, settings: Settings, timeout_s: fl
             )
 
 
-async def _visible(admin: Any, names: list[str], timeout_s: float) -> None:
+async def _visible(admin: Any, names: Names, wanted: list[str], timeout_s: float) -> None:
     """Wait until the broker's metadata shows the new topics; until then a consumer would be assigned nothing."""
     async with asyncio.timeout(timeout_s):
-        while len(await _partitions_of(admin, names)) < len(names):  # noqa: ASYNC110  (the broker tells nobody)
+        while len(await _partitions_of(admin, names, wanted)) < len(wanted):  # noqa: ASYNC110  (the broker tells nobody)
             await asyncio.sleep(0.05)
 
 
-async def _partitions_of(admin: Any, names: list[str]) -> dict[str, int]:
-    """Partitions of those of `names` that exist. Asks for all topics: asking for one by name may create it."""
+async def _partitions_of(admin: Any, names: Names, wanted: list[str]) -> dict[str, int]:
+    """Partitions of those of `wanted` that exist. Asks for all topics: asking for one by name may create it."""
     existing = set(await admin.list_topics())
-    asked = [name for name in names if name in existing]
+    asked = [there for there in map(names.topic, wanted) if there in existing]
     described = await admin.describe_topics(asked) if asked else []
-    return {topic["topic"]: len(topic["partitions"]) for topic in described if not topic["error_code"]}
+    return {names.name_of(topic["topic"]): len(topic["partitions"]) for topic in described if not topic["error_code"]}
 
 
-async def _configs_of(admin: Any, names: list[str]) -> dict[str, dict[str, str]]:
+async def _configs_of(admin: Any, names: Names, wanted: list[str]) -> dict[str, dict[str, str]]:
     from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-    if not names:
+    if not wanted:
         return {}
-    responses = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
+    asked = [ConfigResource(ConfigResourceType.TOPIC, names.topic(name)) for name in wanted]
+    responses = await admin.describe_configs(asked)
     return {
-        name: {entry[0]: entry[1] for entry in entries}
+        names.name_of(name): {entry[0]: entry[1] for entry in entries}
         for response in responses
         for (_code, _message, _kind, name, entries) in response.resources
     }

@@ -18,6 +18,7 @@ from models.weights import profiles
 from processors.errors import WeftError
 from streams.contract import topics
 from streams.kafka.client import Client
+from streams.kafka.names import names_of
 from streams.ops import admin
 
 LEAST_DISK = 5 * 2**30
@@ -59,7 +60,8 @@ async def _topics(settings: Settings) -> list[Finding]:
         return [
             Finding("topics", ok=False, found=str(error), advice="the account may need the right to describe topics")
         ]
-    missing = [spec.name for spec in topics.TOPICS if spec.name not in there]
+    names = names_of(settings)
+    missing = [names.topic(spec.name) for spec in topics.TOPICS if spec.name not in there]
     if missing:
         return [Finding("topics", ok=False, found=f"missing: {', '.join(missing)}", advice="run `weft topics create`")]
     return [Finding("topics", ok=True, found=f"all {len(topics.TOPICS)} are there")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import sys
@@ -19,6 +20,7 @@ from infra.process import ChildState, Supervisor
 from infra.settings import Settings
 from infra.spawn import Command
 from processors.errors import Fatal
+from streams.kafka.names import names_of
 from streams.ops import admin, stack_file
 from streams.ops.stack_file import StackFile
 from streams.wiring_models import require_weights
@@ -51,6 +53,7 @@ class Stack:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._data_dir = settings.data_dir.absolute()
+        self._names = names_of(settings)
         self._progress = progress
         self._sleep = sleep
         self._groups = {"all": ROLES} if single_process else {role: (role,) for role in ROLES}
@@ -157,6 +160,8 @@ class Stack:
             "WEFT_DATA_DIR": str(self._data_dir),
             "WEFT_PROFILE": self.settings.profile,
             "WEFT_METRICS_PORT": "0",
+            "WEFT_TOPIC_NAMES": json.dumps(self._names.all_topics()),
+            "WEFT_GROUP_NAMES": json.dumps(self._names.all_groups()),
             # Two processes that each use every core stop each other at every barrier: the language model wrote
             # 1.2 tokens a second that way, and 12 with a thread of its own.
             "WEFT_THREADS": str(self.settings.threads or max(1, (os.cpu_count() or 2) // 2)),
@@ -213,6 +218,8 @@ class Stack:
         now = StackFile(
             bootstrap=self.settings.bootstrap_servers,
             store=self.settings.store_url,
+            topics={name: there for name, there in self._names.all_topics().items() if name != there},
+            groups={name: there for name, there in self._names.all_groups().items() if name != there},
             metrics={role: a.metrics for a in announced.values() for role in a.roles},
             pids={role: a.pid for a in announced.values() for role in a.roles},
         )

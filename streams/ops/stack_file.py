@@ -9,13 +9,15 @@ import msgspec
 from infra.settings import Settings
 
 
-class StackFile(msgspec.Struct, frozen=True):
-    """The shape of the file; other programs rely on it."""
+class StackFile(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The shape of the file; other programs rely on it. `topics`, `groups`: those that are called otherwise there."""
 
     bootstrap: str
     store: str
     metrics: dict[str, str]
     pids: dict[str, int]
+    topics: dict[str, str] = {}
+    groups: dict[str, str] = {}
 
 
 def path_of(data_dir: Path) -> Path:
@@ -46,4 +48,7 @@ def locate(settings: Settings) -> Settings:
     stack = read(settings.data_dir)
     if stack is None or "bootstrap_servers" in settings.model_fields_set:
         return settings
-    return settings.model_copy(update={"bootstrap_servers": stack.bootstrap, "store_url": stack.store})
+    found = {"bootstrap_servers": stack.bootstrap, "store_url": stack.store}
+    # The stack's own names, whatever this shell says: another prefix would find an empty stack.
+    named = {"topic_prefix": "", "topic_names": stack.topics, "group_prefix": "", "group_names": stack.groups}
+    return settings.model_copy(update=found | named)

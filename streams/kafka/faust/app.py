@@ -19,6 +19,7 @@ from processors.errors import Fatal, Retryable
 from streams.engine.failures import PipelineClosed, Revoked
 from streams.engine.message import Message
 from streams.engine.pipeline import Pipeline
+from streams.kafka.names import Names, client_id, names_of
 from streams.kafka.options import METADATA_MS, patient, servers, ssl_context
 from streams.kafka.producer import classify_kafka
 
@@ -49,8 +50,8 @@ async def consume(
     Cancelling it aborts: what is not acknowledged yet is delivered again.
 
     Args:
-        topics: to read, from their beginning where the group has committed nothing.
-        group: the consumer group.
+        topics: to read, from their beginning where the group has committed nothing; as EVENTS.md names them.
+        group: the consumer group, before the prefix that the settings may put before it.
         pipeline: not running yet; ended when this returns.
         settings: where Kafka is.
         stop: set it to stop.
@@ -63,8 +64,9 @@ async def consume(
         Fatal, or what ended the pipeline: the process must end; Kafka delivers again to the next one.
         Retryable: the broker cannot be reached at the start, or Faust crashed: start the role again.
     """
-    app = _build_app(group, settings, revoke_s)
-    reader = _Reader(app, pipeline)
+    names = names_of(settings)
+    app = _build_app(names.group(group), pipeline.name, settings, revoke_s)
+    reader = _Reader(app, pipeline, names)
     app.on_revocation_stuck = reader.give_up
     reader.subscribe(topics)
     graceful = False
@@ -83,8 +85,9 @@ async def consume(
 class _Reader:
     """Takes events from Faust's channel to the pipeline, and acknowledgements back."""
 
-    def __init__(self, app: Any, pipeline: Pipeline[Any]) -> None:
+    def __init__(self, app: Any, pipeline: Pipeline[Any], names: Names) -> None:
         self._app = app
+        self._names = names
         self._pipeline = pipeline
         self._closed = False
 
@@ -92,7 +95,8 @@ class _Reader:
         """Make the app's one agent. Concurrency is 1: overlap belongs into the pipeline."""
         from mode.supervisors import CrashingSupervisor
 
-        topic = self._app.topic(*topics, key_serializer="raw", value_serializer="raw")
+        there = [self._names.topic(name) for name in topics]
+        topic = self._app.topic(*there, key_serializer="raw", value_serializer="raw")
 
         async def read(stream: Any) -> None:
             await self._read(stream.channel)
@@ -100,7 +104,7 @@ class _Reader:
         self._app.agent(topic, name="read", concurrency=1, supervisor_strategy=CrashingSupervisor)(read)
 
         async def forget(_app: Any, revoked: Iterable[Any], **_: Any) -> None:
-            self._pipeline.forget((tp.topic, tp.partition) for tp in revoked)
+            self._pipeline.forget(self._places(revoked))
 
         async def tell(_app: Any, assigned: Iterable[Any], **_: Any) -> None:
             log.info("group.assigned", partitions=sorted(tp.partition for tp in assigned))
@@ -115,7 +119,7 @@ class _Reader:
     def give_up(self) -> None:
         """A rebalance has waited long enough: neither publish nor acknowledge what is in flight."""
         log.warning("rebalance.gave_up", in_flight=self._pipeline.in_flight)
-        self._pipeline.forget((tp.topic, tp.partition) for tp in self._app.consumer.assignment())
+        self._pipeline.forget(self._places(self._app.consumer.assignment()))
         self._app.consumer.unacked.clear()
 
     async def _read(self, channel: Any) -> None:
@@ -126,13 +130,16 @@ class _Reader:
             self._app.consumer.track_message(event.message)
             event.message.tracked = True
             try:
-                await self._pipeline.submit(_message(event.message), self._ack(event))
+                await self._pipeline.submit(_message(event.message, self._names), self._ack(event))
             except Revoked:
                 self._app.consumer.unacked.discard(event.message)
             except PipelineClosed:
                 # The owner of the pipeline raises what closed it; here the event only stays unacknowledged.
                 self._closed = True
                 self._app.consumer.unacked.discard(event.message)
+
+    def _places(self, partitions: Iterable[Any]) -> list[tuple[str, int]]:
+        return [(self._names.name_of(tp.topic), tp.partition) for tp in partitions]
 
     def _stale(self, message: Any) -> bool:
         """Fetched before a rebalance: the partition may be another worker's now."""
@@ -149,9 +156,9 @@ class _Reader:
         return ack
 
 
-def _message(message: Any) -> Message:
+def _message(message: Any, names: Names) -> Message:
     return Message(
-        topic=message.topic,
+        topic=names.name_of(message.topic),
         partition=message.partition,
         offset=message.offset,
         key=message.key,
@@ -161,7 +168,7 @@ def _message(message: Any) -> Message:
     )
 
 
-def _build_app(group: str, settings: Settings, revoke_s: float) -> Any:
+def _build_app(group: str, client: str, settings: Settings, revoke_s: float) -> Any:
     import faust
 
     from streams.kafka.faust.buffer import MAX_EVENTS, EventBuffer
@@ -209,6 +216,7 @@ def _build_app(group: str, settings: Settings, revoke_s: float) -> Any:
         group,
         broker=[f"kafka://{server}" for server in servers(settings)],
         broker_credentials=_credentials(settings),
+        broker_client_id=client_id(client),
         autodiscover=False,
         set_as_current=False,
         web_enabled=False,

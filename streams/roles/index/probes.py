@@ -138,17 +138,18 @@ class ProbeDesk:
             self._observer.failed("hits", type(error).__name__)
 
 
-async def seek_probes(consumer: Any, since: float) -> None:
+async def seek_probes(consumer: Any, since: float, topic: str = topics.PROBES) -> None:
     """Begin with the probes whose deadline may lie ahead: they may have been sent before this worker was up.
 
     Args:
         consumer: without a group; gets all partitions of `search.probes`.
         since: seconds since the epoch.
+        topic: what `search.probes` is called on the cluster.
     """
-    consumer.assign([TopicPartition(topics.PROBES, 0)])
+    consumer.assign([TopicPartition(topic, 0)])
     await consumer.end_offsets(consumer.assignment())  # so that the consumer knows the topic
-    known = consumer.partitions_for_topic(topics.PROBES) or {0}
-    addresses = [TopicPartition(topics.PROBES, partition) for partition in sorted(known)]
+    known = consumer.partitions_for_topic(topic) or {0}
+    addresses = [TopicPartition(topic, partition) for partition in sorted(known)]
     consumer.assign(addresses)
     # The ends first: a probe that comes between the two calls is then read, not jumped over.
     ends = await consumer.end_offsets(addresses)

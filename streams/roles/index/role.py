@@ -37,6 +37,7 @@ from streams.engine.lanes import DeadLetter
 from streams.engine.message import Message
 from streams.engine.observer import Observer
 from streams.kafka.lenient_records import read_any_header_name
+from streams.kafka.names import AS_THEY_ARE, Names
 from streams.kafka.options import ISOLATION, METADATA_MS
 from streams.kafka.producer import Sender, classify_kafka
 from streams.roles.index.probes import ProbeDesk, seek_probes
@@ -62,6 +63,7 @@ class IndexRole:
         sender: for hits.
         dead_letter: for items that can never be indexed.
         kafka: connection options of the consumers (`streams.kafka.options`).
+        names: what topics and the group are called on the cluster.
         observer: metrics.
         now: seconds since the epoch.
         ready: called once, when all shards of the first assignment hold what their partitions held then.
@@ -75,6 +77,7 @@ class IndexRole:
         sender: Sender,
         dead_letter: DeadLetter,
         kafka: Mapping[str, Any],
+        names: Names = AS_THEY_ARE,
         observer: Observer,
         now: Callable[[], float] = time.time,
         ready: Callable[[], None] = lambda: None,
@@ -83,6 +86,8 @@ class IndexRole:
         self._sender = sender
         self._dead_letter = dead_letter
         self._kafka = dict(kafka)
+        self._names = names
+        self._topic = names.topic(topics.ITEMS)
         self._observer = observer
         self._now = now
         self._ready: Callable[[], None] | None = ready
@@ -101,7 +106,7 @@ class IndexRole:
         self._stop = stop
         try:
             async with AsyncExitStack() as opened:
-                items = await self._connect(self._config.group, opened)
+                items = await self._connect(self._names.group(self._config.group), opened)
                 probes = await self._connect(None, opened)
                 if items is not None and probes is not None:
                     await self._serve(items, probes)
@@ -115,7 +120,7 @@ class IndexRole:
         async with asyncio.TaskGroup() as tasks:
             desk = ProbeDesk(self._config, self._searching, self._sender, self._bury, self._observer, self._now, tasks)
             hands = _Hands(items, desk, tasks)
-            items.subscribe([topics.ITEMS], listener=_Listener(self, hands))
+            items.subscribe([self._topic], listener=_Listener(self, hands))
             await asyncio.gather(
                 self._follow_items(hands), self._follow_probes(probes, desk), self._save_now_and_then(items)
             )
@@ -147,8 +152,8 @@ class IndexRole:
             # No pause since the consumer gave the records out: they belong to the shards held now. What was read
             # before a shard's seek came while it was not held, and is read again.
             for held in list(self._held.values()):
-                address = TopicPartition(topics.ITEMS, held.partition)
-                messages = [_message(record) for record in batches.get(address, ())]
+                address = TopicPartition(self._topic, held.partition)
+                messages = [_message(record, self._names) for record in batches.get(address, ())]
                 position = await self._position(consumer, address, held)
                 if messages or position > held.shard.next_offset:
                     await self._keeper.apply(held, messages, position)
@@ -176,7 +181,7 @@ class IndexRole:
             self._start_over(hands, partition)
 
     def _start_over(self, hands: _Hands, partition: int) -> None:
-        address = TopicPartition(topics.ITEMS, partition)
+        address = TopicPartition(self._topic, partition)
         hands.consumer.pause(address)
         # Without a position the consumer would look for the group's offset, which is no truth of ours.
         hands.consumer.seek(address, 0)
@@ -204,7 +209,7 @@ class IndexRole:
         hands.consumer.seek(address, held.shard.next_offset)
         hands.consumer.resume(address)
         self._held[address.partition] = held
-        hands.desk.partitions = len(hands.consumer.partitions_for_topic(topics.ITEMS) or ())
+        hands.desk.partitions = len(hands.consumer.partitions_for_topic(self._topic) or ())
         await hands.desk.catch_up(held)
 
     async def _bounds(self, consumer: Any, address: TopicPartition, wanted: Callable[[], bool]) -> LogBounds | None:
@@ -244,7 +249,8 @@ class IndexRole:
         while not self._stop.is_set():
             try:
                 if not sought:
-                    await seek_probes(consumer, self._now() - self._config.probe_window_seconds)
+                    since = self._now() - self._config.probe_window_seconds
+                    await seek_probes(consumer, since, self._names.topic(topics.PROBES))
                     sought = True
                 batches = await consumer.getmany(timeout_ms=POLL_MS, max_records=BATCH)
                 attempt = 0
@@ -254,7 +260,7 @@ class IndexRole:
                 continue
             for records in batches.values():
                 for record in records:
-                    await desk.take(_message(record), self._held.values())
+                    await desk.take(_message(record, self._names), self._held.values())
 
     # ------------------------------------------------------------------ what goes on beside
 
@@ -273,7 +279,7 @@ class IndexRole:
 
     async def _commit(self, consumer: Any) -> None:
         """Group offsets, for lag metrics and nothing else."""
-        offsets = {TopicPartition(topics.ITEMS, p): held.shard.next_offset for p, held in self._held.items()}
+        offsets = {TopicPartition(self._topic, p): held.shard.next_offset for p, held in self._held.items()}
         if not offsets:
             return
         try:
@@ -359,9 +365,9 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
         self._role.assigned(self._hands, sorted(address.partition for address in assigned))
 
 
-def _message(record: Any) -> Message:
+def _message(record: Any, names: Names) -> Message:
     return Message(
-        record.topic,
+        names.name_of(record.topic),
         record.partition,
         record.offset,
         record.key,

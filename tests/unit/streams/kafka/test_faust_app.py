@@ -14,7 +14,7 @@ DAY = 24 * 3600
 
 async def test_a_role_that_reads_nothing_for_hours_stays_in_its_group():
     """Out of credits behind a slow device it reads nothing, on purpose; Kafka's client leaves the group by default."""
-    app = _build_app("group", Settings(), 30.0)
+    app = _build_app("group", "enrich", Settings(), 30.0)
     assert app.conf.broker_max_poll_interval >= DAY
 
 
