@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from index_sync.entry import Facets, Payload, fold
+from index_sync.entry import Facets, Payload, facet_key, posted
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Payload)
@@ -46,6 +46,7 @@ class Columns:
         "_before",
         "_last",
         "_postings",
+        "facets",
         "first",
         "ids",
         "owner",
@@ -65,6 +66,7 @@ class Columns:
         self._postings: dict[tuple[str, str], GrowingInts] = {}  # (facet, value) -> alternatives
         self._last: dict[str, int] = {}  # product -> its latest ordinal here
         self._before = GrowingInts()  # ordinal -> the ordinal that it replaced here, or -1
+        self.facets: set[str] = set()  # every facet that some product of the segment had
 
     def append(self, product_id: str, version: int, payload: Payload) -> int:
         """Add one product, of that version (source offset), with a row for each of its views. Returns its ordinal."""
@@ -104,12 +106,13 @@ class Columns:
     def _post(self, row: int, facets: Facets) -> None:
         alternative = len(self._alternatives.view())
         self._alternatives.append(row)
-        for facet, values in facets.items():
-            for value in values:
-                key = (fold(facet), fold(value))
-                posting = self._postings.get(key)
+        for name, values in facets.items():
+            facet = facet_key(name)
+            for value in {spelling: None for written in values for spelling in posted(facet, written)}:
+                posting = self._postings.get((facet, value))
                 if posting is None:
-                    posting = self._postings[key] = GrowingInts()
+                    self.facets.add(facet)
+                    posting = self._postings[facet, value] = GrowingInts()
                 posting.append(alternative)
 
     def payload(self, ordinal: int) -> Payload:

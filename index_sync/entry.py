@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,8 +12,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.errors import Poison
+from processors.errors import Code, Poison
 from processors.values import Colour, Vector
+from processors.vocabulary import canonical, facet_named, narrow_category
 
 Half: TypeAlias = NDArray[np.float16]
 Facets: TypeAlias = dict[str, tuple[str, ...]]
@@ -20,6 +22,8 @@ Wanted: TypeAlias = Mapping[str, tuple[str, ...]]
 """Facet → values: allowed ones in a filter, refused ones in an exclusion."""
 
 _NORM_TOLERANCE = 0.01
+LONGEST_VALUE = 128
+"""Characters of a facet's value that are compared: a shop may send whole descriptions as facets."""
 
 
 class ViewInfo(msgspec.Struct, frozen=True):
@@ -92,15 +96,45 @@ class Product:
     vector: Vector
 
 
+def shortened(text: str) -> str:
+    """As much of a facet's value as is kept: `LONGEST_VALUE` characters, white space as one space, Unicode's NFKC."""
+    return " ".join(unicodedata.normalize("NFKC", text).split())[:LONGEST_VALUE]
+
+
 @lru_cache(maxsize=65_536)
 def fold(text: str) -> str:
-    """The form in which facets are compared, at both ends: "Navy " and "navy" are one."""
-    return " ".join(text.split()).casefold()
+    """The form in which facets are compared, at both ends: "Navy " and "navy" are one, and so is é in NFC and NFD."""
+    return unicodedata.normalize("NFKC", shortened(text).casefold())
+
+
+@lru_cache(maxsize=65_536)
+def facet_key(name: str) -> str:
+    """The one name of a facet, at both ends: "Color" is "colour", "Material" is "fabric"."""
+    return facet_named(fold(name))
+
+
+@lru_cache(maxsize=65_536)
+def posted(facet: str, value: str) -> tuple[str, ...]:
+    """The values under which what a shop or a model wrote is found: "Boots" as "boots", "boot" and "shoe"."""
+    return tuple(dict.fromkeys((*asked(facet, value), canonical(facet, fold(value)))))
+
+
+@lru_cache(maxsize=65_536)
+def asked(facet: str, value: str) -> tuple[str, ...]:
+    """The values that a filter's value means: "dresses" is "dress"; "boots" is "boot", but not every shoe."""
+    text = fold(value)
+    meant = narrow_category(text) if facet == "category" else canonical(facet, text)
+    return tuple(dict.fromkeys((text, meant)))
 
 
 def fold_wanted(wanted: Wanted) -> Facets:
     """A filter in comparable form. A facet with no values restricts nothing, so it is left out."""
-    return {fold(facet): tuple(fold(value) for value in values) for facet, values in wanted.items() if values}
+    found: Facets = {}
+    for name, values in wanted.items():
+        facet = facet_key(name)
+        for value in values:
+            found[facet] = (*found.get(facet, ()), *asked(facet, value))
+    return found
 
 
 def to_half(vectors: NDArray[np.float32], dimension: int) -> Half:
@@ -112,7 +146,9 @@ def to_half(vectors: NDArray[np.float32], dimension: int) -> Half:
     if vectors.ndim != 2 or vectors.shape[0] == 0:
         raise Poison(f"an item needs at least one vector, got shape {vectors.shape}", field="views")
     if vectors.shape[1] != dimension:
-        raise Poison(f"dimension {vectors.shape[1]}, the index holds {dimension}", field="dimension")
+        raise Poison(
+            f"dimension {vectors.shape[1]}, the index holds {dimension}", field="dimension", code=Code.WRONG_ENCODER
+        )
     norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
     if not bool(np.all(np.abs(norms - 1.0) <= _NORM_TOLERANCE)):
         raise Poison(f"vectors must have L2 norm 1, got {norms.round(4).tolist()}", field="views")

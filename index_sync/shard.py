@@ -25,13 +25,15 @@ from index_sync.entry import (
     Refused,
     ShardHit,
     Wanted,
+    facet_key,
     fold_wanted,
     to_half,
 )
 from index_sync.search import Ask, Candidate, search
 from index_sync.segment import GrowingSegment, Segment, Window, live_rows, seal
-from processors.errors import Poison
+from processors.errors import Code, Poison
 from processors.values import Vector
+from processors.vocabulary import FACET_NAMES
 
 _PRUNE_FROM = 1024
 
@@ -180,7 +182,11 @@ class Shard:
 
     def _checked(self, entry: Entry) -> Half:
         if self._encoder and entry.encoder != self._encoder:
-            raise Poison(f"vectors of {entry.encoder}, the index holds {self._encoder}", field="encoder")
+            raise Poison(
+                f"vectors of {entry.encoder}, the index holds {self._encoder}",
+                field="encoder",
+                code=Code.WRONG_ENCODER,
+            )
         half = to_half(entry.vectors, self._dimension or entry.vectors.shape[-1])
         if len(half) != len(entry.payload.views):
             raise Poison(f"{len(half)} vectors for {len(entry.payload.views)} views", field="views")
@@ -325,6 +331,13 @@ class Shard:
             frozenset(exclude_products),
         )
         return [_hit(candidate) for candidate in search(state.windows, ask)]
+
+    @staticmethod
+    def unknown_facets(state: State, filters: Wanted) -> tuple[str, ...]:
+        """The names in `filters` that no product of the state has as a facet."""
+        # The writer adds to these sets meanwhile: a union of sets is one step under the interpreter's lock.
+        known = set(FACET_NAMES).union(*(window.segment.columns.facets for window in state.windows))
+        return tuple(name for name in filters if facet_key(name) not in known)
 
     def lookup(self, product_id: str) -> Product | None:
         """The live product of this id, or None."""

@@ -17,13 +17,14 @@ from yarl import URL
 from infra.addresses import CheckedResolver, ForbiddenAddress, is_public_address, literal_address
 from infra.settings import Settings
 from infra.store import NotFound, ObjectStore
-from processors.errors import Poison, Retryable
+from processors.errors import Code, Poison, Retryable
 
 _FIELD = "image.uri"
 _REDIRECTS = 3
 _CHUNK = 64 * 1024
 _MOVED = frozenset({301, 302, 303, 307, 308})
 _LATER = frozenset({408, 425, 429})
+_GONE = frozenset({404, 410})
 # What a path itself is at fault for; any other trouble with a file is the disk's, and passes.
 _ITS_OWN_FAULT = frozenset(
     {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO}
@@ -91,22 +92,26 @@ class Fetcher:
         try:
             scheme = urlsplit(uri).scheme.lower()
         except ValueError:
-            raise Poison("is not a valid address", field=_FIELD) from None
+            raise Poison("is not a valid address", field=_FIELD, code=Code.ADDRESS_REFUSED) from None
         if scheme == "file":
             return await asyncio.to_thread(read_file, uri, self._roots, self._limit)
         if scheme in self._schemes:
             return await self._from_host(uri)
         if scheme == "s3":
-            raise Poison("is not in the object store of this stack", field=_FIELD)
-        raise Poison(f"the kind {scheme[:20]!r} of address is not allowed; use https, s3 or file", field=_FIELD)
+            raise Poison("is not in the object store of this stack", field=_FIELD, code=Code.NOT_FOUND)
+        raise Poison(
+            f"the kind {scheme[:20]!r} of address is not allowed; use https, s3 or file",
+            field=_FIELD,
+            code=Code.ADDRESS_REFUSED,
+        )
 
     def _from_store(self, key: str) -> bytes:
         try:
             return self._store.get(key, limit=self._limit)
         except NotFound:
-            raise Poison(f"no object {key!r} in the object store", field=_FIELD) from None
+            raise Poison(f"no object {key!r} in the object store", field=_FIELD, code=Code.NOT_FOUND) from None
         except Poison as error:
-            raise Poison(str(error), field=_FIELD) from None
+            raise Poison(str(error), field=_FIELD, code=error.code) from None
 
     # ------------------------------------------------------------------ remote hosts
 
@@ -123,22 +128,28 @@ class Fetcher:
         except TimeoutError:
             raise Retryable(f"{_shown(url)} did not answer in full within {self._seconds:g} s") from None
         except ForbiddenAddress as error:
-            raise Poison(str(error), field=_FIELD) from None
+            raise Poison(str(error), field=_FIELD, code=Code.ADDRESS_REFUSED) from None
         except aiohttp.InvalidURL:
-            raise Poison("is not a valid address", field=_FIELD) from None
+            raise Poison("is not a valid address", field=_FIELD, code=Code.ADDRESS_REFUSED) from None
         except (aiohttp.ClientError, OSError) as error:
             # The chain is cut: aiohttp's errors show the whole address.
             raise Retryable(f"{_shown(url)} cannot be read ({type(error).__name__})") from None
-        raise Poison(f"more than {_REDIRECTS} redirects", field=_FIELD)
+        raise Poison(f"more than {_REDIRECTS} redirects", field=_FIELD, code=Code.UNREACHABLE)
 
     def _check(self, url: URL) -> None:
         host = (url.raw_host or "").lower().rstrip(".")
         if url.scheme not in self._schemes:
-            raise Poison(f"leads to {url.scheme or 'no'}:// instead of {'/'.join(sorted(self._schemes))}", field=_FIELD)
+            raise Poison(
+                f"leads to {url.scheme or 'no'}:// instead of {'/'.join(sorted(self._schemes))}",
+                field=_FIELD,
+                code=Code.ADDRESS_REFUSED,
+            )
         if url.raw_user is not None or url.raw_password is not None:
-            raise Poison("must not hold a user name or a password", field=_FIELD)
+            raise Poison("must not hold a user name or a password", field=_FIELD, code=Code.ADDRESS_REFUSED)
         if not any(_matches(host, url.port, url.is_default_port(), allowed) for allowed in self._hosts):
-            raise Poison(f"the host {host[:100]!r} is not on the list of allowed hosts", field=_FIELD)
+            raise Poison(
+                f"the host {host[:100]!r} is not on the list of allowed hosts", field=_FIELD, code=Code.HOST_NOT_ALLOWED
+            )
         # A literal address is never looked up, so the resolver would not see it.
         address = literal_address(host)
         if address is not None and not self._is_allowed(address):
@@ -152,13 +163,18 @@ class Fetcher:
             if response.status in _LATER or response.status >= 500:
                 raise Retryable(f"{_shown(url)} answers HTTP {response.status}")
             if response.status != 200:
-                raise Poison(f"{_shown(url)} answers HTTP {response.status}", field=_FIELD)
+                gone = Code.NOT_FOUND if response.status in _GONE else Code.UNREACHABLE
+                raise Poison(f"{_shown(url)} answers HTTP {response.status}", field=_FIELD, code=gone)
             if response.headers.get("Content-Encoding", "identity").lower() not in {"", "identity"}:
-                raise Poison(f"{_shown(url)} answers with a compressed body that was not asked for", field=_FIELD)
+                raise Poison(
+                    f"{_shown(url)} answers with a compressed body that was not asked for",
+                    field=_FIELD,
+                    code=Code.UNREACHABLE,
+                )
             return await self._body(response, url)
 
     async def _body(self, response: aiohttp.ClientResponse, url: URL) -> bytes:
-        too_large = Poison(f"{_shown(url)} is larger than {self._limit} bytes", field=_FIELD)
+        too_large = Poison(f"{_shown(url)} is larger than {self._limit} bytes", field=_FIELD, code=Code.OUT_OF_RANGE)
         if (response.content_length or 0) > self._limit:
             raise too_large
         body = bytearray()
@@ -196,15 +212,19 @@ def read_file(uri: str, roots: Iterable[Path], limit: int) -> bytes:
     """
     parts = urlsplit(uri)
     if parts.netloc not in {"", "localhost"} or "\0" in unquote(parts.path):
-        raise Poison("is not a file of this machine", field=_FIELD)
+        raise Poison("is not a file of this machine", field=_FIELD, code=Code.ADDRESS_REFUSED)
     try:
         path = Path(unquote(parts.path)).resolve()
         allowed = any(path.is_relative_to(root.resolve()) for root in roots)
     except (OSError, RuntimeError):  # a loop of links, a name that no file system takes
-        raise Poison("the file cannot be read: no such path", field=_FIELD) from None
+        raise Poison("the file cannot be read: no such path", field=_FIELD, code=Code.NOT_FOUND) from None
     # Before the file is looked for: whether a file outside exists is nobody's business.
     if not allowed:
-        raise Poison("the file is under none of the allowed folders (WEFT_FILE_ROOTS)", field=_FIELD)
+        raise Poison(
+            "the file is under none of the allowed folders (WEFT_FILE_ROOTS)",
+            field=_FIELD,
+            code=Code.FOLDER_NOT_ALLOWED,
+        )
     # No link: the path was resolved above.
     return read_regular(path, limit, field=_FIELD, follow=False)
 
@@ -226,15 +246,15 @@ def read_regular(path: Path, limit: int, *, field: str, follow: bool = True) -> 
     try:
         with os.fdopen(os.open(path, flags), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise Poison("is not a regular file", field=field)
+                raise Poison("is not a regular file", field=field, code=Code.NOT_FOUND)
             data = file.read(limit + 1)
     except (OSError, ValueError) as error:
         cause = getattr(error, "strerror", None) or "no such path"
         if isinstance(error, OSError) and error.errno not in _ITS_OWN_FAULT:
             raise Retryable(f"the file cannot be read: {cause}") from None
-        raise Poison(f"the file cannot be read: {cause}", field=field) from None
+        raise Poison(f"the file cannot be read: {cause}", field=field, code=Code.NOT_FOUND) from None
     if len(data) > limit:
-        raise Poison(f"the file is larger than {limit} bytes", field=field)
+        raise Poison(f"the file is larger than {limit} bytes", field=field, code=Code.OUT_OF_RANGE)
     return data
 
 
@@ -242,12 +262,12 @@ def _parsed(uri: str) -> URL:
     try:
         return URL(uri)
     except ValueError:
-        raise Poison("is not a valid address", field=_FIELD) from None
+        raise Poison("is not a valid address", field=_FIELD, code=Code.ADDRESS_REFUSED) from None
 
 
 def _redirected(url: URL, location: str) -> URL:
     if not location:
-        raise Poison(f"{_shown(url)} redirects to nowhere", field=_FIELD)
+        raise Poison(f"{_shown(url)} redirects to nowhere", field=_FIELD, code=Code.UNREACHABLE)
     return url.join(_parsed(location))
 
 

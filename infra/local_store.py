@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from infra.store import RESERVED, ETag, NotFound, ObjectStore, Versioned, check_key
-from processors.errors import Poison, Retryable
+from processors.errors import Code, Poison, Retryable
 
 _STRIPES = 64
 _STALE_SECONDS = 24 * 3600
@@ -84,7 +84,7 @@ class LocalStore(ObjectStore):
             try:
                 with path.open("rb") as file:
                     if limit is not None and os.fstat(file.fileno()).st_size > limit:
-                        raise Poison(f"the object {key!r} is larger than {limit} bytes")
+                        raise Poison(f"the object {key!r} is larger than {limit} bytes", code=Code.OUT_OF_RANGE)
                     return file.read()
             except _NO_SUCH:
                 raise NotFound(key) from None

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 
 from infra.store import ETag, NotFound, ObjectStore, Versioned, check_key
-from processors.errors import Poison
+from processors.errors import Code, Poison
 
 
 class MemoryStore(ObjectStore):
@@ -43,7 +43,7 @@ class MemoryStore(ObjectStore):
         if data is None:
             raise NotFound(key)
         if limit is not None and len(data) > limit:
-            raise Poison(f"the object {key!r} is larger than {limit} bytes")
+            raise Poison(f"the object {key!r} is larger than {limit} bytes", code=Code.OUT_OF_RANGE)
         return data
 
     def get_versioned(self, key: str) -> Versioned:

@@ -25,7 +25,7 @@ from minio.error import InvalidResponseError, MinioException, S3Error, ServerErr
 from urllib3.exceptions import HTTPError
 
 from infra.store import ETag, NotFound, ObjectStore, Versioned, check_key
-from processors.errors import Fatal, Poison, Retryable
+from processors.errors import Code, Fatal, Poison, Retryable
 
 T = TypeVar("T")
 
@@ -172,7 +172,7 @@ class S3Store(ObjectStore):
             try:
                 if limit is not None and int(response.headers.get("content-length") or 0) > limit:
                     response.close()  # the rest is not read, so this connection cannot be used again
-                    raise Poison(f"the object {key!r} is larger than {limit} bytes")
+                    raise Poison(f"the object {key!r} is larger than {limit} bytes", code=Code.OUT_OF_RANGE)
                 if "content-length" not in response.headers:
                     # A head that breaks off is taken for a complete one, and the body for an empty one.
                     raise Retryable(_CUT)

@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from models import encoder_net
 from models.images import checked, letterbox
 from models.weights.hashes import check_weights, fingerprint
-from processors.errors import Fatal, Poison
-from processors.values import Pixels, Vector
+from processors.errors import Code, Fatal, Poison
+from processors.values import MAX_QUERY_TEXT, Pixels, Vector
 
 VERSION = "1"
 """Part of the space's fingerprint: raise it when preprocessing or the network's code changes what comes out."""
-MAX_CHARACTERS = 2000
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
 
@@ -141,8 +140,12 @@ class ClipTextEncoder:
         text = _CONTROL.sub(" ", item).strip()
         if not text:
             raise Poison("the text is empty", field="text")
-        if len(text) > MAX_CHARACTERS:
-            raise Poison(f"the text has {len(text)} characters; at most {MAX_CHARACTERS} are read", field="text")
+        if len(text) > MAX_QUERY_TEXT:
+            raise Poison(
+                f"the text has {len(text)} characters; at most {MAX_QUERY_TEXT} are read",
+                field="text",
+                code=Code.OUT_OF_RANGE,
+            )
         return list(self._tokenizer.encode(text).ids)
 
     def forward(self, batch: Sequence[list[int]], /) -> list[Vector]:

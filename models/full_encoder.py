@@ -19,14 +19,13 @@ from numpy.typing import NDArray
 
 from models.images import checked
 from models.weights.hashes import check_weights, fingerprint
-from processors.errors import Fatal, Poison
-from processors.values import Pixels, Vector
+from processors.errors import Code, Fatal, Poison
+from processors.values import MAX_QUERY_TEXT, Pixels, Vector
 
 VERSION = "1"
 """Raise it when preprocessing here changes what comes out."""
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
-MAX_CHARACTERS = 2000
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
 
@@ -164,8 +163,12 @@ class OpenClipTextEncoder:
         text = _CONTROL.sub(" ", item).strip()
         if not text:
             raise Poison("the text is empty", field="text")
-        if len(text) > MAX_CHARACTERS:
-            raise Poison(f"the text has {len(text)} characters; at most {MAX_CHARACTERS} are read", field="text")
+        if len(text) > MAX_QUERY_TEXT:
+            raise Poison(
+                f"the text has {len(text)} characters; at most {MAX_QUERY_TEXT} are read",
+                field="text",
+                code=Code.OUT_OF_RANGE,
+            )
         with self._one_at_a_time:
             return np.asarray(self._tokenizer(text)[0].numpy(), dtype=np.int64)
 

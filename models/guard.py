@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 import numpy as np
 
 from models.ports import ImageEncoder, Model, Raw, Ready, TextEncoder, Writer, WriterRequest
-from processors.errors import Fatal, Poison, Retryable, WeftError
+from processors.errors import Code, Fatal, Poison, Retryable, WeftError
 from processors.values import Pixels, Vector
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class Guarded(Generic[In, Out]):
             raise Retryable(f"{self.name} is out of memory, even for its own example")
         results = self._attempt(batch)
         if results is None:
-            raise Poison(f"{self.name} runs out of memory on this item alone")
+            raise Poison(f"{self.name} runs out of memory on this item alone", code=Code.OUT_OF_RANGE)
         return results
 
     def _timed(self, stage: str, items: int) -> AbstractContextManager[None]:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.errors import Poison
+from processors.errors import Code, Poison
 from processors.values import Pixels
 
 
@@ -17,7 +17,7 @@ def checked(pixels: Pixels) -> Pixels:
         Poison: not (height, width, 3) uint8, or empty.
     """
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or not pixels.size:
-        raise Poison(f"no RGB picture: shape {pixels.shape}, {pixels.dtype}", field="image")
+        raise Poison(f"no RGB picture: shape {pixels.shape}, {pixels.dtype}", field="image", code=Code.BAD_IMAGE)
     return pixels
 
 

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from processors.errors import Poison, Retryable
+from processors.errors import Code, Poison, Retryable
 from processors.image_header import ImageHeader, read_header
 from processors.values import Pixels
 
@@ -67,20 +67,30 @@ def check_header(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS) -> ImageHea
         Poison: too large, too small, too long, not an image, or a header that is cut off.
     """
     if len(data) > limits.max_bytes:
-        raise Poison(f"the image has {len(data):,} bytes, more than the limit of {limits.max_bytes:,}", field="image")
+        raise Poison(
+            f"the image has {len(data):,} bytes, more than the limit of {limits.max_bytes:,}",
+            field="image",
+            code=Code.OUT_OF_RANGE,
+        )
     header = read_header(data)
     size = f"{header.width}x{header.height}"
     if header.width * header.height > limits.max_pixels:
-        raise Poison(f"{size} is more than the limit of {limits.max_pixels:,} pixels", field="image")
+        raise Poison(
+            f"{size} is more than the limit of {limits.max_pixels:,} pixels", field="image", code=Code.OUT_OF_RANGE
+        )
     short, long = sorted((header.width, header.height))
     if short < limits.min_side:
-        raise Poison(f"{size} is too small: at least {limits.min_side} pixels a side", field="image")
+        raise Poison(
+            f"{size} is too small: at least {limits.min_side} pixels a side", field="image", code=Code.OUT_OF_RANGE
+        )
     if long > limits.max_aspect * short:
         raise Poison(
-            f"{size} is too narrow: one side is more than {limits.max_aspect:g} times the other", field="image"
+            f"{size} is too narrow: one side is more than {limits.max_aspect:g} times the other",
+            field="image",
+            code=Code.OUT_OF_RANGE,
         )
     if header.format == "jpeg" and data.count(_JPEG_SCAN) > limits.max_scans:
-        raise Poison(f"the JPEG has more than {limits.max_scans} scans", field="image")
+        raise Poison(f"the JPEG has more than {limits.max_scans} scans", field="image", code=Code.OUT_OF_RANGE)
     return header
 
 
@@ -108,7 +118,9 @@ def decode(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS, *, max_side: int 
     except Poison:
         raise
     except Exception as error:  # a hostile file makes decoders raise anything; none of it may end the process
-        raise Poison(f"the {header.format.upper()} cannot be decoded: {error}", field="image") from error
+        raise Poison(
+            f"the {header.format.upper()} cannot be decoded: {error}", field="image", code=Code.BAD_IMAGE
+        ) from error
     pixels = _turned(_fitted(pixels, max_side), turn)
     width, height = (header.height, header.width) if turn >= 5 else (header.width, header.height)
     return Decoded(pixels, width, height, pixels.shape[1] / width if pixels.shape[1] != width else 1.0)
@@ -157,7 +169,11 @@ def _decode_pixels(data: bytes, header: ImageHeader, max_side: int | None) -> tu
     with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP", "GIF")) as image:
         # A second start-of-frame could smuggle in a size that the header check has not seen.
         if image.size != (header.width, header.height):
-            raise Poison(f"two sizes in one file: {header.width}x{header.height} and {image.size}", field="image")
+            raise Poison(
+                f"two sizes in one file: {header.width}x{header.height} and {image.size}",
+                field="image",
+                code=Code.BAD_IMAGE,
+            )
         if header.format == "jpeg" and max_side is not None and max(image.size) > max_side:
             factor = max_side / max(image.size)
             image.draft(None, (max(1, int(image.width * factor)), max(1, int(image.height * factor))))

@@ -9,7 +9,7 @@ import struct
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from processors.errors import Poison
+from processors.errors import Code, Poison
 
 ImageFormat: TypeAlias = Literal["jpeg", "png", "webp", "gif"]
 
@@ -49,7 +49,7 @@ def sniff(data: bytes) -> ImageFormat:
         Poison: no bytes, or not one of JPEG, PNG, WebP and GIF; the message says what it looks like instead.
     """
     if not data:
-        raise Poison("the image is empty (0 bytes)", field="image")
+        raise Poison("the image is empty (0 bytes)", field="image", code=Code.BAD_IMAGE)
     if data.startswith(b"\xff\xd8\xff"):
         return "jpeg"
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -58,7 +58,7 @@ def sniff(data: bytes) -> ImageFormat:
         return "webp"
     if data.startswith((b"GIF87a", b"GIF89a")):
         return "gif"
-    raise Poison(f"not a JPEG, PNG, WebP or GIF image but {_foreign(data)}", field="image")
+    raise Poison(f"not a JPEG, PNG, WebP or GIF image but {_foreign(data)}", field="image", code=Code.BAD_IMAGE)
 
 
 def read_header(data: bytes) -> ImageHeader:
@@ -71,9 +71,11 @@ def read_header(data: bytes) -> ImageHeader:
     try:
         width, height = _SIZES[kind](data)
     except (struct.error, IndexError) as error:
-        raise Poison(f"the {kind.upper()} header is cut off after {len(data)} bytes", field="image") from error
+        raise Poison(
+            f"the {kind.upper()} header is cut off after {len(data)} bytes", field="image", code=Code.BAD_IMAGE
+        ) from error
     if width < 1 or height < 1:
-        raise Poison(f"the {kind.upper()} header states no size ({width}x{height})", field="image")
+        raise Poison(f"the {kind.upper()} header states no size ({width}x{height})", field="image", code=Code.BAD_IMAGE)
     return ImageHeader(kind, width, height)
 
 

@@ -18,6 +18,9 @@ Vector: TypeAlias = NDArray[np.float32]
 Box: TypeAlias = tuple[float, float, float, float]
 WriterKind: TypeAlias = Literal["llm", "template"]
 
+MAX_QUERY_TEXT = 2_000
+"""Characters of a query's text, for whoever takes one: the codec, and the text encoders."""
+
 # The detector's classes, in the order of its output channels.
 CATEGORIES: tuple[str, ...] = (
     "sunglass",

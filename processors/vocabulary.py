@@ -297,3 +297,49 @@ def known_values(facet: str) -> frozenset[str]:
     return frozenset(
         values[0] for claims in base_forms().values() for name, values in claims if name == facet and values
     )
+
+
+# The facets that Weft itself knows, and the other names under which shops and shoppers call them, cleaned.
+FACET_NAMES: dict[str, tuple[str, ...]] = {
+    "category": ("categories",),
+    "colour": ("color", "colours", "colors", "colour name", "color name"),
+    "brand": ("brands", "brand name"),
+    "fabric": ("fabrics", "material", "materials", "fabric type"),
+    "gender": ("genders",),
+    "pattern": ("patterns",),
+    "sleeve": ("sleeves", "sleeve length"),
+    "neckline": ("necklines", "neck"),
+    "length": ("lengths", "dress length"),
+}
+
+
+@cache
+def _facet_names() -> dict[str, str]:
+    return {name: facet for facet, names in FACET_NAMES.items() for name in (facet, *names)}
+
+
+def facet_named(name: str) -> str:
+    """The one name of a facet ("Color" -> "colour"); a facet of the shop's own keeps its name."""
+    return _facet_names().get(clean(name), name)
+
+
+@cache
+def _narrow_categories() -> dict[str, str]:
+    found = {clean(noun): category for category, nouns in CATEGORY_NOUNS.items() for noun in nouns}
+    for words in (*KINDS.values(), OTHER_GARMENTS, "jeans jean"):
+        kinds = {clean(word) for word in words.split()}
+        for kind in kinds:
+            endings = (kind.removesuffix("s"), kind.removesuffix("es"))
+            found.setdefault(kind, next((one for one in endings if one != kind and one in kinds), kind))
+    return found
+
+
+def narrow_category(value: str) -> str:
+    """What a shopper who names a garment means, and nothing wider: "dresses" -> "dress", "boots" -> "boot".
+
+    `canonical` gives the class ("shoe"), which is right for what a product is, and too wide for what is asked for.
+    """
+    *before, noun = clean(value).split() or [""]
+    whole = " ".join((*before, noun))
+    # "summer dresses": the garment is the last word.
+    return _narrow_categories().get(whole) or " ".join((*before, _narrow_categories().get(noun, noun)))

@@ -115,6 +115,8 @@ def query(
     )
     result = run(_query(asked, image, data_dir))
     show(result, result_table(result), as_json=as_json)
+    for warning in result.warnings:
+        say(f"warning: {warning.message}")
     if result.error is not None:
         say(f"refused: {result.error.code}: {result.error.message}")
         raise typer.Exit(Exit.REJECTED)

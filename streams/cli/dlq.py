@@ -21,7 +21,7 @@ app.add_typer(dlq_app, name="dlq")
 
 Stage = Annotated[str, typer.Option(help="Given up by this stage: read, decode, index …")]
 Cause = Annotated[str, typer.Option(help="These words occur in the cause.")]
-Code = Annotated[str, typer.Option(help="Class of the exception: Poison, MessageSizeTooLargeError …")]
+Code = Annotated[str, typer.Option(help="A code (bad_image …), or the class of the exception.")]
 OlderThan = Annotated[str, typer.Option(help="At least this old: 90s, 15m, 2h, 7d.")]
 NewerThan = Annotated[str, typer.Option(help="At most this old.")]
 Product = Annotated[list[str] | None, typer.Option(help="Of this product; repeatable.")]

@@ -13,8 +13,8 @@ from typing import TypeVar
 
 import msgspec
 
-from processors.errors import Poison
-from processors.values import Metadata
+from processors.errors import Code, Poison
+from processors.values import MAX_QUERY_TEXT, Metadata
 from streams.contract import plain
 from streams.contract.records import (
     Answer,
@@ -40,7 +40,6 @@ MAX_ID_BYTES = 512
 MAX_INLINE_IMAGE_BYTES = 2**20
 MAX_URI_BYTES = 4096
 MAX_TOP_K = 1000
-MAX_QUERY_TEXT = 4000
 MAX_DEADLINE_MS = 600_000
 MAX_FACETS = 100
 MAX_FILTER_VALUES = 1000
@@ -74,14 +73,13 @@ class BadQuery(Poison):
 
     Args:
         message: what is wrong.
-        code: "malformed", "missing_field", "wrong_type", "empty_query", "bad_image", "out_of_range".
+        code: one of `RESULT_CODES`.
         query_id: of the query, else its record key, else "".
         field: the field at fault.
     """
 
-    def __init__(self, message: str, *, code: str, query_id: str, field: str = "") -> None:
-        super().__init__(message, field=field)
-        self.code = code
+    def __init__(self, message: str, *, code: Code, query_id: str, field: str = "") -> None:
+        super().__init__(message, field=field, code=code)
         self.query_id = query_id
 
 
@@ -96,13 +94,13 @@ def decode_upload(message: Message) -> Upload | None:
     if not message.value:  # an empty value too: some clients cannot write a null
         _check_id(key, "key")
         return None
-    upload = _decode_json(_UPLOAD, message.value)
+    upload = _decode_given(_UPLOAD, message.value, Upload)
     _check_id(upload.product_id, "product_id")
     if message.key is not None and key != upload.product_id:
         # Partition and compaction go by the key: under another key an update would not replace its predecessor.
-        raise Poison("differs from the record's key", field="product_id")
+        raise Poison("differs from the record's key", field="product_id", code=Code.WRONG_KEY)
     if upload.image.product_id is not None:
-        raise Poison("only a query may refer to a product", field="image.product_id")
+        raise Poison("only a query may refer to a product", field="image.product_id", code=Code.INVALID)
     _check_image(upload.image)
     return upload
 
@@ -111,18 +109,12 @@ def decode_query(message: Message) -> Query:
     """A checked query. Raises `BadQuery`."""
     fallback = (message.key or b"")[:MAX_ID_BYTES].decode(errors="replace")
     if message.value is None:
-        raise BadQuery("has no value", code="malformed", query_id=fallback)
+        raise BadQuery("has no value", code=Code.MALFORMED, query_id=fallback)
     try:
-        query = _decode_plain(_QUERY, message.value)
+        query = _decode_given(_QUERY, message.value, Query)
     except Poison as error:
-        cause = str(error).removeprefix(f"{error.field}: ")
-        raise BadQuery(cause, code="malformed", query_id=fallback, field=error.field) from error
-    except _UNDECODABLE as error:
-        code = "malformed"
-        if isinstance(error, msgspec.ValidationError):
-            code = "missing_field" if _MISSING.search(str(error)) else "wrong_type"
         known = fallback or _query_id_in(message.value)
-        raise BadQuery(_message_of(error), code=code, query_id=known, field=_field_of(error)) from error
+        raise BadQuery(error.message, code=error.code, query_id=known, field=error.field) from error
     _check_query(query, query.query_id or fallback)
     return query
 
@@ -167,9 +159,13 @@ def metadata_of(upload: Upload) -> Metadata:
     texts = {name: _text(name, given.pop(name, "")) for name in _TEXT_FIELDS}
     price = _price(given.pop("price", None))
     if len(given) > MAX_FACETS:
-        raise Poison(f"more than {MAX_FACETS} facets", field="metadata")
+        raise Poison(f"more than {MAX_FACETS} facets", field="metadata", code=Code.OUT_OF_RANGE)
     if any(not name or len(name) > MAX_FACET_NAME for name in given):
-        raise Poison(f"a facet's name is empty or longer than {MAX_FACET_NAME} characters", field="metadata")
+        raise Poison(
+            f"a facet's name is empty or longer than {MAX_FACET_NAME} characters",
+            field="metadata",
+            code=Code.OUT_OF_RANGE,
+        )
     return Metadata(**texts, price=price, facets={name: _text(name, value) for name, value in given.items()})
 
 
@@ -180,26 +176,45 @@ def _decode(decoder: msgspec.json.Decoder[T] | msgspec.msgpack.Decoder[T], value
     try:
         return decoder.decode(value)
     except _UNDECODABLE as error:
-        raise Poison(_message_of(error), field=_field_of(error)) from error
+        raise _poison_of(error) from error
 
 
-def _decode_json(decoder: msgspec.json.Decoder[T], value: bytes) -> T:
-    try:
-        return _decode_plain(decoder, value)
-    except _UNDECODABLE as error:
-        raise Poison(_message_of(error), field=_field_of(error)) from error
+def _decode_given(decoder: msgspec.json.Decoder[T], value: bytes, record: type[T]) -> T:
+    """What people and other programs write: see `streams.contract.plain` for what is accepted around it.
 
-
-def _decode_plain(decoder: msgspec.json.Decoder[T], value: bytes) -> T:
-    """What people and other programs write: see `streams.contract.plain` for what is accepted around it."""
+    A null means that the field is not set, whatever its type.
+    """
     value = plain.json_of(value)
     try:
-        return decoder.decode(value)
-    except msgspec.ValidationError:
-        again = plain.with_plain_base64(value)
-        if again is None:
+        return _decode(decoder, value)
+    except Poison as error:
+        if error.code is Code.MALFORMED:
             raise
-    return decoder.decode(again)
+        try:
+            document = msgspec.json.decode(plain.with_plain_base64(value) or value)
+        except _UNDECODABLE:  # in a place to which the first reader did not come
+            raise error from None
+        try:
+            return msgspec.convert(_without_nulls(document), record)
+        except msgspec.ValidationError as second:
+            raise _poison_of(second) from error
+
+
+def _without_nulls(value: object) -> object:
+    """The same document without the members that are null. An element of a list keeps its place."""
+    if isinstance(value, dict):
+        return {name: _without_nulls(inner) for name, inner in value.items() if inner is not None}
+    return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _poison_of(error: Exception) -> Poison:
+    return Poison(_message_of(error), field=_field_of(error), code=_code_of(error))
+
+
+def _code_of(error: Exception) -> Code:
+    if not isinstance(error, msgspec.ValidationError):
+        return Code.MALFORMED
+    return Code.MISSING_FIELD if _MISSING.search(str(error)) else Code.WRONG_TYPE
 
 
 def _field_of(error: Exception) -> str:
@@ -232,44 +247,48 @@ def _key_text(message: Message) -> str:
     try:
         return (message.key or b"").decode()
     except UnicodeDecodeError as error:
-        raise Poison("is not UTF-8", field="key") from error
+        raise Poison("is not UTF-8", field="key", code=Code.WRONG_KEY) from error
 
 
 def _check_id(value: str, field: str) -> None:
     if not value:
-        raise Poison("is empty", field=field)
+        raise Poison("is empty", field=field, code=Code.WRONG_KEY if field == "key" else Code.OUT_OF_RANGE)
     if len(value.encode()) > MAX_ID_BYTES:
-        raise Poison(f"is longer than {MAX_ID_BYTES} bytes", field=field)
+        raise Poison(f"is longer than {MAX_ID_BYTES} bytes", field=field, code=Code.OUT_OF_RANGE)
 
 
 def _check_image(image: ImageRef) -> None:
     given = [value for value in (image.uri, image.bytes, image.product_id) if value is not None]
     if len(given) != 1:
-        raise Poison("needs exactly one source", field="image")
+        raise Poison("needs exactly one source", field="image", code=Code.INVALID)
     if image.uri is not None and not 0 < len(image.uri.encode()) <= MAX_URI_BYTES:
-        raise Poison(f"is empty or longer than {MAX_URI_BYTES} bytes", field="image.uri")
+        raise Poison(f"is empty or longer than {MAX_URI_BYTES} bytes", field="image.uri", code=Code.OUT_OF_RANGE)
     if image.bytes is not None and not 0 < len(image.bytes) <= MAX_INLINE_IMAGE_BYTES:
-        raise Poison(f"is empty or larger than {MAX_INLINE_IMAGE_BYTES} bytes; use a uri", field="image.bytes")
+        raise Poison(
+            f"is empty or larger than {MAX_INLINE_IMAGE_BYTES} bytes; use a uri",
+            field="image.bytes",
+            code=Code.OUT_OF_RANGE,
+        )
     if image.product_id is not None:
         _check_id(image.product_id, "image.product_id")
 
 
 def _check_query(query: Query, query_id: str) -> None:
-    def refuse(code: str, message: str, field: str) -> BadQuery:
+    def refuse(code: Code, message: str, field: str) -> BadQuery:
         return BadQuery(message, code=code, query_id=query_id[:MAX_ID_BYTES], field=field)
 
     if not query.query_id or len(query.query_id.encode()) > MAX_ID_BYTES:
-        raise refuse("out_of_range", f"is empty or longer than {MAX_ID_BYTES} bytes", "query_id")
+        raise refuse(Code.OUT_OF_RANGE, f"is empty or longer than {MAX_ID_BYTES} bytes", "query_id")
     if query.image is None and not (query.text or "").strip():
-        raise refuse("empty_query", "needs an image, a text, or both", "")
+        raise refuse(Code.EMPTY_QUERY, "needs an image, a text, or both", "")
     if query.image is not None:
         try:
             _check_image(query.image)
         except Poison as error:
-            raise refuse("bad_image", str(error).removeprefix(f"{error.field}: "), error.field) from error
+            raise refuse(Code.BAD_IMAGE, error.message, error.field) from error
     for ok, message, field in _bounds(query):
         if not ok:
-            raise refuse("out_of_range", message, field)
+            raise refuse(Code.OUT_OF_RANGE, message, field)
 
 
 def _bounds(query: Query) -> Iterator[tuple[bool, str, str]]:
@@ -285,9 +304,9 @@ def _bounds(query: Query) -> Iterator[tuple[bool, str, str]]:
 
 def _text(name: str, value: object) -> str:
     if not isinstance(value, str):
-        raise Poison(f"expected a string, got {type(value).__name__}", field=f"metadata.{name}")
+        raise Poison(f"expected a string, got {type(value).__name__}", field=f"metadata.{name}", code=Code.WRONG_TYPE)
     if len(value) > MAX_TEXT:
-        raise Poison(f"is longer than {MAX_TEXT} characters", field=f"metadata.{name}")
+        raise Poison(f"is longer than {MAX_TEXT} characters", field=f"metadata.{name}", code=Code.OUT_OF_RANGE)
     return value
 
 
@@ -296,11 +315,11 @@ def _price(value: object) -> float | None:
         return None
     # bool is an int in Python, and `"price": true` is not a price.
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Poison(f"expected a number, got {type(value).__name__}", field="metadata.price")
+        raise Poison(f"expected a number, got {type(value).__name__}", field="metadata.price", code=Code.WRONG_TYPE)
     try:
         price = float(value)
     except OverflowError as error:
-        raise Poison("is not finite", field="metadata.price") from error
+        raise Poison("is not finite", field="metadata.price", code=Code.OUT_OF_RANGE) from error
     if not math.isfinite(price):
-        raise Poison("is not finite", field="metadata.price")
+        raise Poison("is not finite", field="metadata.price", code=Code.OUT_OF_RANGE)
     return price

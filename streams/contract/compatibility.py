@@ -11,6 +11,9 @@ from typing import Any, TypeAlias
 
 Schema: TypeAlias = dict[str, Any]
 
+OPEN_ENUM = "x-open-enum"
+"""Beside an `enum`: those are the values of now, and readers take any other too. Such a list may grow and shrink."""
+
 _LOWER = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
 _UPPER = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
 
@@ -123,7 +126,7 @@ def _types(old: Schema, new: Schema, path: str, words: _Words) -> list[str]:
             told = words.type.format(one=", ".join(sorted(lost)), other=", ".join(sorted(after)))
             found.append(f"{path}: {told}")
     for keyword in ("enum", "const"):
-        if keyword in new:
+        if keyword in new and not new.get(OPEN_ENUM):
             after_values = new[keyword] if keyword == "enum" else [new[keyword]]
             before_values = old.get("enum", [old["const"]] if "const" in old else None)
             if before_values is None or any(value not in after_values for value in before_values):

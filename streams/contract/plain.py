@@ -10,7 +10,7 @@ import re
 
 import msgspec
 
-from processors.errors import Poison
+from processors.errors import Code, Poison
 
 _FRAME_BYTES = 5
 _BLANK = b" \t\r\n"
@@ -35,6 +35,7 @@ def json_of(value: bytes) -> bytes:
             raise Poison(
                 f"has the frame of a schema registry (id {int.from_bytes(value[1:5])}), and what follows is no JSON",
                 field="value",
+                code=Code.MALFORMED,
             )
         value = inner
     if value.startswith(_UTF8_BOM):
@@ -43,7 +44,7 @@ def json_of(value: bytes) -> bytes:
         try:
             return value.decode("utf-16").encode()
         except UnicodeError as error:
-            raise Poison("begins like UTF-16 and is none", field="value") from error
+            raise Poison("begins like UTF-16 and is none", field="value", code=Code.MALFORMED) from error
     return value
 
 

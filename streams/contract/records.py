@@ -5,14 +5,20 @@ Unknown fields are ignored; a missing or wrongly typed required field raises `Po
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
+from processors.errors import RESULT_CODES
 from processors.values import Colour, Evidence, Garment, Metadata, Span, WriterKind
+from streams.contract.compatibility import OPEN_ENUM
 
 # `ImageRef` has a field called "bytes" (EVENTS.md), which hides the type of that name inside the class.
 Base64: TypeAlias = bytes
+# The schema lists the codes; a reader of an earlier version must not stumble over one that came later.
+ResultCode: TypeAlias = Annotated[
+    str, msgspec.Meta(extra_json_schema={"enum": [code.value for code in RESULT_CODES], OPEN_ENUM: True})
+]
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -132,12 +138,15 @@ class Shards(Record, frozen=True, omit_defaults=False):
 
 
 class QueryError(Record, frozen=True, omit_defaults=False):
-    code: str
+    """What is wrong with a query, or (a warning) what of it could not be followed."""
+
+    code: ResultCode
     message: str
+    field: str = ""  # of the query: "filters.colour"; "" when no single one is at fault
 
 
 class Result(Record, frozen=True):
-    """The answer to a query; a bad query gets `error` and no hits."""
+    """The answer to a query; a bad query gets `error` and no hits, a doubtful one `warnings`."""
 
     query_id: str
     hits: tuple[Hit, ...]
@@ -147,6 +156,7 @@ class Result(Record, frozen=True):
     shards: Shards
     took_ms: int
     error: QueryError | None = None
+    warnings: tuple[QueryError, ...] = ()
 
 
 # ---------------------------------------------------------------- search.probes / search.hits (MessagePack)
@@ -189,6 +199,7 @@ class Hits(Record, frozen=True, omit_defaults=False, tag="hits"):
     fresh: bool
     hits: tuple[Hit, ...]
     error: str = ""
+    unknown_facets: tuple[str, ...] = ()  # names in the probe's filters that no product of the shard has
 
 
 class Found(Record, frozen=True, omit_defaults=False, tag="found"):

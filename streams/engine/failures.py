@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from processors.errors import Fatal, Poison, Retryable, WeftError
+from processors.errors import Code, Fatal, Poison, Retryable, WeftError
 from streams.engine.message import Message
 
 Place: TypeAlias = Literal["io", "cpu", "device"]
@@ -62,7 +62,7 @@ def _describe(error: Exception) -> str:
 
 
 def _poison(error: Exception) -> Poison:
-    poison = Poison(_describe(error))
+    poison = Poison(_describe(error), code=Code.INTERNAL)
     poison.__cause__ = error
     return poison
 

@@ -21,6 +21,8 @@ from streams.kafka.producer import MAX_RECORD_BYTES, Sender
 PREFIX = "__connect.errors."
 WITHHELD = "weft_withheld"
 """Header of a letter that is not its original to the byte: "redacted", "cut", or "redacted, cut"."""
+CODE = "weft_code"
+"""Header of a letter: the `Code` of what is wrong, for programs."""
 MAX_KEPT_BYTES = MAX_RECORD_BYTES
 """Key, value and headers of a letter; its topic takes 64 KiB more, for our own headers."""
 CUT_VALUE_BYTES = 64 * 2**10
@@ -40,7 +42,7 @@ def redacted(text: str) -> str:
 
 
 def failure_headers(failure: Failure) -> Headers:
-    """The headers that say what happened, in the names of Kafka Connect."""
+    """The headers that say what happened, in the names of Kafka Connect, and the code."""
     cause = failure.cause
     named = {
         "topic": failure.message.topic,
@@ -51,15 +53,16 @@ def failure_headers(failure: Failure) -> Headers:
         "exception.message": redacted(str(failure.error)),
         "attempts": str(failure.attempts),
     }
+    headers = {f"{PREFIX}{name}": value for name, value in named.items()} | {CODE: failure.error.code.value}
     # A message that quotes half a character must not make the letter unwritable.
-    return tuple((f"{PREFIX}{name}", value.encode(errors="replace")) for name, value in named.items())
+    return tuple((name, value.encode(errors="replace")) for name, value in headers.items())
 
 
 def letter_of(failure: Failure) -> Message:
     """The record that is written: original key, bytes and headers, as far as they fit and are no secret, and the cause."""
     message = failure.message
     # Headers of an earlier round (a dead letter that was put back and failed again) would hide the new cause.
-    given = tuple(header for header in message.headers if not header[0].startswith(PREFIX) and header[0] != WITHHELD)
+    given = tuple(header for header in message.headers if not is_of_letter(header[0]))
     key = None if message.key is None else secrets.blanked(message.key)
     value = None if message.value is None else secrets.blanked(message.value)
     headers = tuple((name, _blanked_header(name, text)) for name, text in given)
@@ -74,6 +77,11 @@ def letter_of(failure: Failure) -> Message:
     value = b"" if key is None and value is None else value
     headers = (*headers, *flags, *failure_headers(failure))
     return Message(DEAD_LETTERS, -1, -1, key, value, headers, message.timestamp_ms)
+
+
+def is_of_letter(name: str) -> bool:
+    """Whether a header was added by a dead letter, and is none of the record's own."""
+    return name.startswith(PREFIX) or name in {WITHHELD, CODE}
 
 
 def dead_letters(sender: Sender) -> DeadLetter:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass
 
 from infra.settings import Settings
-from processors.errors import Poison, Retryable
+from processors.errors import Code, Poison, Retryable
 from streams.engine.message import Message
 from streams.kafka.consumer import PlainConsumer, open_consumer
 
@@ -124,7 +124,11 @@ class Positions:
             raise Poison(f"lies more than {MAX_BEHIND} records back: put it back again", field=POSITION)
         newer = await self._newer(message, Place(message.topic, message.partition, start))
         if newer is not None:
-            raise Poison(f"superseded: the same product came again at offset {newer.offset}", field=POSITION)
+            raise Poison(
+                f"superseded: the same product came again at offset {newer.offset}",
+                field=POSITION,
+                code=Code.SUPERSEDED,
+            )
 
     async def _newer(self, message: Message, start: Place) -> Message | None:
         from aiokafka.errors import KafkaError

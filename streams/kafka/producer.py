@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import structlog
 
 from infra.settings import Settings
-from processors.errors import Fatal, Poison, Retryable, WeftError
+from processors.errors import Code, Fatal, Poison, Retryable, WeftError
 from streams.engine.backoff import Backoff
 from streams.engine.failures import Place, classify
 from streams.kafka.names import AS_THEY_ARE, Names, names_of
@@ -129,7 +129,7 @@ def classify_kafka(error: Exception, place: Place) -> WeftError:
     text = f"{type(error).__name__}: {error}"
     verdict: WeftError
     if isinstance(error, too_large):
-        verdict = Poison(text)
+        verdict = Poison(text, code=Code.OUT_OF_RANGE)
     elif error.retriable or isinstance(error, patience):
         verdict = Retryable(text)
     else:

@@ -10,12 +10,12 @@ from typing import Any
 import msgspec
 
 from infra import secrets
-from processors.errors import Poison
+from processors.errors import Code, Poison
 from streams.contract import topics
 from streams.contract.cloudevents import rfc3339
 from streams.contract.records import LetterDone
 from streams.engine.message import Message
-from streams.kafka.dead_letters import PREFIX, WITHHELD, redacted
+from streams.kafka.dead_letters import CODE, PREFIX, WITHHELD, is_of_letter, redacted
 from streams.kafka.positions import OURS, Place, header_text, is_number, redrives_of
 
 _MAX_ID = 200
@@ -33,7 +33,8 @@ class Letter(msgspec.Struct, frozen=True):
     partition: int
     offset: int
     stage: str
-    code: str  # class of the exception
+    code: str  # a `Code`: what is wrong, for programs; "" in letters of earlier versions
+    exception: str  # class of the exception
     cause: str  # begins with the field at fault ("image.uri: …")
     attempts: int
     redrives: int
@@ -61,7 +62,7 @@ class Filter:
         ids: any of these.
         products: any of these keys.
         stage: exactly.
-        code: class of the exception, exactly.
+        code: the code, or the class of the exception, exactly.
         cause: words that occur in the cause, in any case.
         older_than_s: at least this old.
         newer_than_s: at most this old.
@@ -86,7 +87,7 @@ class Filter:
             (not self.ids or letter.id in self.ids)
             and (not self.products or letter.product in self.products)
             and self.stage in {"", letter.stage}
-            and self.code in {"", letter.code}
+            and self.code in {"", letter.code, letter.exception}
             and self.cause.lower() in letter.cause.lower()
             and (self.older_than_s is None or age_s >= self.older_than_s)
             and (self.newer_than_s is None or age_s <= self.newer_than_s)
@@ -125,7 +126,8 @@ def read_letter(message: Message) -> Letter:
         partition=partition,
         offset=offset,
         stage=_clean(stage, _MAX_ID),
-        code=_clean(error("exception.class.name"), _MAX_ID),
+        code=_clean(header_text(message, CODE), _MAX_ID),
+        exception=_clean(error("exception.class.name"), _MAX_ID),
         cause=redacted(error("exception.message")),
         attempts=max(number("attempts"), 0),
         redrives=redrives_of(message),
@@ -141,7 +143,7 @@ def whole(letter: Letter, message: Message) -> WholeLetter:
     headers = {
         _clean(name, _MAX_ID): _clean(value[: 2 * _MAX_SHOWN_TEXT].decode(errors="replace"), _MAX_SHOWN_TEXT)
         for name, value in message.headers
-        if not name.startswith(PREFIX)
+        if not is_of_letter(name)
     }
     return WholeLetter(letter, headers, _shown(message.value, letter.topic), advice(letter))
 
@@ -151,7 +153,7 @@ def advice(letter: Letter) -> str:
     if letter.topic not in REDRIVABLE:
         text = "Whoever asked does not wait any more: drop it."
     else:
-        text = next((text for words, text in _ADVICE if any(word in letter.cause for word in words)), _ADVICE_ELSE)
+        text = _ADVICE.get(letter.code, _ADVICE_ELSE)
     if letter.withheld and letter.topic in REDRIVABLE:
         text += f" The letter is not shown whole ({letter.withheld}); redrive takes the record from {letter.topic}."
     return text
@@ -159,22 +161,27 @@ def advice(letter: Letter) -> str:
 
 REDRIVABLE = frozenset({topics.UPLOADS, topics.ITEMS})
 """Topics whose records can be put back; what was asked on the others has no asker any more."""
-_ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
-    (("superseded",), "A newer upload of the product has taken its place: drop it."),
-    (("list of allowed hosts",), "If the host is yours, add it to WEFT_ALLOWED_HOSTS, restart enrich, then redrive it."),
-    (("allowed folders",), "If the folder is yours, add it to WEFT_FILE_ROOTS, restart enrich, then redrive it."),
-    (("not public", "must not hold a user"), "Such an address is never read: have the photo sent from elsewhere; drop it."),
-    (("gave up after", "HTTP 4"), "See whether the address answers now; then redrive it."),
-    (("no object", "No such file"), "Put the photo where the address says, then redrive it; or drop it."),
-    (("limit of", "larger than", "longer than", "too small", "too narrow", "too large", "MessageSizeTooLarge"),
-     "It is outside the limits: have it sent smaller, or raise the setting and redrive it."),
-    (("encoder", "dimension"), "It was made by other weights than the index: ingest the product again, then drop it."),
-    (("cannot be decoded", "header", "not a JPEG", "empty (0 bytes)", "truncated", "two sizes", "scans"),
-     "The photo itself is broken: have a new one sent, then drop it."),
-    (("malformed", "missing required", "Expected", "expected", "is empty", "UTF-8", "nested", "differs from", "needs"),
-     "The record itself is wrong: its sender must mend it and send it again; drop it."),
-)  # fmt: skip
+_BROKEN_PHOTO = "The photo itself is broken: have a new one sent, then drop it."
+_BROKEN_RECORD = "The record itself is wrong: its sender must mend it and send it again; drop it."
 _ADVICE_ELSE = "Look for the cause in the log of the role; when it is mended, redrive it."
+_ADVICE: dict[str, str] = {
+    Code.SUPERSEDED: "A newer upload of the product has taken its place: drop it.",
+    Code.HOST_NOT_ALLOWED: "If the host is yours, add it to WEFT_ALLOWED_HOSTS, restart enrich, then redrive it.",
+    Code.FOLDER_NOT_ALLOWED: "If the folder is yours, add it to WEFT_FILE_ROOTS, restart enrich, then redrive it.",
+    Code.ADDRESS_REFUSED: "Such an address is never read: have the photo sent from elsewhere; drop it.",
+    Code.UNREACHABLE: "See whether the address answers now; then redrive it.",
+    Code.NOT_FOUND: "Put the photo where the address says, then redrive it; or drop it.",
+    Code.OUT_OF_RANGE: "It is outside the limits: have it sent smaller, or raise the setting and redrive it.",
+    Code.WRONG_ENCODER: "It was made by other weights than the index: ingest the product again, then drop it.",
+    Code.BAD_IMAGE: _BROKEN_PHOTO,
+    Code.MALFORMED: _BROKEN_RECORD,
+    Code.MISSING_FIELD: _BROKEN_RECORD,
+    Code.WRONG_TYPE: _BROKEN_RECORD,
+    Code.WRONG_KEY: _BROKEN_RECORD,
+    Code.UNKNOWN_NAME: _BROKEN_RECORD,
+    Code.INVALID: _BROKEN_RECORD,
+    Code.INTERNAL: _ADVICE_ELSE,
+}
 
 
 def _shown(value: bytes | None, topic: str) -> Any:
@@ -212,4 +219,4 @@ def _clean(text: str, most: int) -> str:
 
 def without_errors(headers: Iterable[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
     """The headers of the original: without those that its failures and its journeys added."""
-    return [(name, value) for name, value in headers if not (name.startswith(PREFIX) or name in {*OURS, WITHHELD})]
+    return [(name, value) for name, value in headers if not (is_of_letter(name) or name in OURS)]

@@ -13,7 +13,7 @@ import msgspec
 from infra.fetch import read_regular
 from infra.settings import Settings
 from infra.store import ObjectStore
-from processors.errors import Poison
+from processors.errors import Code, Poison
 from processors.image_header import sniff
 from streams.contract import topics
 from streams.contract.codecs import decode_upload, metadata_of
@@ -70,13 +70,13 @@ def _check(upload: Upload) -> None:
     try:
         key = upload.product_id.encode()
     except UnicodeEncodeError:
-        raise Poison("is not valid Unicode", field="product_id") from None
+        raise Poison("is not valid Unicode", field="product_id", code=Code.MALFORMED) from None
     value = msgspec.json.encode(upload)
     checked = decode_upload(Message(topics.UPLOADS, 0, 0, key, value))
     if checked is not None:
         metadata_of(checked)
     if len(value) + len(key) > MAX_RECORD_BYTES - _ADDRESS_BYTES:
-        raise Poison(f"is larger than {MAX_RECORD_BYTES} bytes in all", field="metadata")
+        raise Poison(f"is larger than {MAX_RECORD_BYTES} bytes in all", field="metadata", code=Code.OUT_OF_RANGE)
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ A query is never left without an answer: what cannot be answered gets a result t
 from __future__ import annotations
 
 import asyncio
+import difflib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -16,9 +17,10 @@ import numpy as np
 from infra.fetch import Fetcher
 from models.ports import ImageEncoder, Raw, Ready, TextEncoder
 from processors import decode, fusion
-from processors.errors import Poison
+from processors.errors import RESULT_CODES, Code, Poison
 from processors.merge import merge
-from processors.values import Pixels, Vector
+from processors.values import MAX_QUERY_TEXT, Pixels, Vector
+from processors.vocabulary import FACET_NAMES
 from streams.contract import codecs, topics
 from streams.contract.records import (
     Answer,
@@ -129,9 +131,9 @@ class Compose:
             try:
                 return await step(message)
             except codecs.BadQuery as error:
-                await self.refuse(message, error.query_id, error.code, str(error))
+                await self.refuse(message, error.query_id, error)
             except Poison as error:
-                await self.refuse(message, _query_id(message), "bad_image", str(error))
+                await self.refuse(message, _query_id(message), error)
             return Done(None)
 
         return run
@@ -143,9 +145,8 @@ class Compose:
         # Never longer from now: a record dated into the future would hold its place until then.
         deadline = min(max(message.timestamp_ms / 1000, 0.0), started) + query.deadline_ms / 1000
         if deadline <= started:
-            await self.refuse(
-                message, query.query_id, "deadline_exceeded", "the deadline passed before the query was read"
-            )
+            late = Poison("the deadline passed before the query was read", code=Code.DEADLINE_EXCEEDED)
+            await self.refuse(message, query.query_id, late)
             return Done(None)
         asked = Asked(message, query, started, deadline, Reference())
         if query.image is None:
@@ -174,7 +175,8 @@ class Compose:
                 missing = (
                     f"{len(answers)} of {self.partitions} shards answered in time; none of them has {product_id!r}"
                 )
-            await self.refuse(asked.message, asked.query.query_id, "unknown_product", f"image.product_id: {missing}")
+            unknown = Poison(missing, field="image.product_id", code=Code.UNKNOWN_PRODUCT)
+            await self.refuse(asked.message, asked.query.query_id, unknown)
             return Done(None)
         vector = np.frombuffer(found.vector, dtype="<f4")
         reference = Reference(product_id, vector, tuple(sorted(found.facets.items())))
@@ -191,15 +193,19 @@ class Compose:
         if not edit.text and image is None and reference.vector is None:
             # "not black" alone: everything else is refused, and nothing is asked for.
             raise codecs.BadQuery(
-                "says nothing of what is wanted", code="empty_query", query_id=asked.query.query_id, field="text"
+                "says nothing of what is wanted", code=Code.EMPTY_QUERY, query_id=asked.query.query_id, field="text"
             )
         captions = fusion.captions_for(facets, edit) if facets else None
         texts: tuple[Ready, ...]
         if captions is not None:
-            texts = (self.texts.prepare(captions[1]), self.texts.prepare(captions[0]))
+            texts = (self._worded(captions[1]), self._worded(captions[0]))
         else:
-            texts = (self.texts.prepare(edit.text),) if edit.text else ()
+            texts = (self._worded(edit.text),) if edit.text else ()
         return Prepared(asked, edit, pixels, image, texts, directed=captions is not None)
+
+    def _worded(self, text: str) -> Ready:
+        # A text within its limit may outgrow it in our own words ("sleeveless" is "without sleeves").
+        return self.texts.prepare(text[:MAX_QUERY_TEXT])
 
     def embed(self, batch: Sequence[Prepared]) -> list[Embedded]:
         """One pass of each encoder over all queries."""
@@ -231,7 +237,12 @@ class Compose:
             min_offsets=query.min_offsets,
         )
         answers = await self.pending.ask(probe, all_answered)
-        await self.publish(message, self.result(query, answers, asked.started))
+        result = self.result(query, answers, asked.started)
+        # Only the shards know how many partitions there are; the setting is about topics that are yet to be made.
+        if missing := _missing_partitions(query, result.shards.of if result.shards.answered else None):
+            await self.refuse(message, query.query_id, missing)
+        else:
+            await self.publish(message, result)
 
     def fused(self, embedded: Embedded) -> Vector:
         """The query's vector: by direction where the reference's attributes are known, else between image and text."""
@@ -257,9 +268,10 @@ class Compose:
             applied_offsets={f"{topics.ITEMS}-{s.partition}": s.applied_offset for s in sorted(good, key=_partition)},
             shards=Shards(answered=len(good), of=of),
             took_ms=round((self.now() - started) * 1000),
+            warnings=_unknown_facets(query, good),
         )
 
-    async def refuse(self, message: Message, query_id: str, code: str, cause: str) -> None:
+    async def refuse(self, message: Message, query_id: str, cause: Poison) -> None:
         """Answer with an error."""
         result = Result(
             query_id=query_id,
@@ -269,15 +281,13 @@ class Compose:
             applied_offsets={},
             shards=Shards(answered=0, of=self.partitions),
             took_ms=0,
-            error=QueryError(code=code, message=cause),
+            error=QueryError(code=_result_code(cause), message=str(cause), field=cause.field),
         )
         await self.publish(message, result)
 
     async def failed(self, failure: Failure) -> Sequence[Awaitable[object]]:
         """What the engine gives up on (a photo that does not decode): an error result instead of a dead letter."""
-        error = failure.error
-        code = error.code if isinstance(error, codecs.BadQuery) else "bad_image"
-        await self.refuse(failure.message, _query_id(failure.message), code, str(error))
+        await self.refuse(failure.message, _query_id(failure.message), failure.error)
         return ()
 
 
@@ -292,11 +302,55 @@ def _size_of_pixels(prepared: Prepared) -> int:
     return len(prepared.asked.reference.data) + pixels
 
 
+def _result_code(cause: Poison) -> Code:
+    """Clients know one code for whatever is wrong with a photo or its address; the sentence says more."""
+    known = isinstance(cause, codecs.BadQuery) or cause.code is Code.UNKNOWN_PRODUCT
+    if not known and cause.field.partition(".")[0] == "image":
+        return Code.BAD_IMAGE
+    return cause.code if cause.code in RESULT_CODES else Code.INVALID
+
+
 def _query_id(message: Message) -> str:
     try:
         return codecs.decode_query(message).query_id
     except codecs.BadQuery as error:
         return error.query_id
+
+
+def _missing_partitions(query: Query, of: int | None) -> codecs.BadQuery | None:
+    """What a query waits for and can never come: partitions that `catalog.items` has not (`of` None: not known)."""
+    missing = next((name for name in sorted(query.min_offsets) if not _is_partition(name, of)), None)
+    if missing is None:
+        return None
+    there = "" if of is None else f": there are {topics.ITEMS}-0 to {topics.ITEMS}-{of - 1}"
+    return codecs.BadQuery(
+        f"there is no partition {missing[:200]!r} of {topics.ITEMS}{there}",
+        code=Code.UNKNOWN_NAME,
+        query_id=query.query_id,
+        field="min_offsets",
+    )
+
+
+def _is_partition(name: str, of: int | None) -> bool:
+    topic, _, number = name.rpartition("-")
+    spelt = number.isascii() and number.isdigit() and len(number) < 10 and str(int(number)) == number
+    return topic == topics.ITEMS and spelt and (of is None or int(number) < of)
+
+
+def _unknown_facets(query: Query, shards: Sequence[Hits]) -> tuple[QueryError, ...]:
+    """A warning for each filter on a facet that no product has: it finds nothing, and a typing error would look alike."""
+    if not shards:
+        return ()
+    unknown = set(query.filters).intersection(*(shard.unknown_facets for shard in shards))
+    return tuple(
+        QueryError(Code.UNKNOWN_NAME, f"no product has the facet {name[:200]!r}{_near(name)}", f"filters.{name[:200]}")
+        for name in sorted(unknown)
+    )
+
+
+def _near(name: str) -> str:
+    near = difflib.get_close_matches(name.lower(), FACET_NAMES, n=1)
+    return f"; is {near[0]!r} meant?" if near else ""
 
 
 def _found(answers: dict[int, Answer]) -> Found | None:

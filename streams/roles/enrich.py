@@ -18,7 +18,7 @@ from infra.store import ObjectStore
 from models.ports import Detector, ImageEncoder, Raw, Ready
 from processors import crops, decode, evidence
 from processors.colours import dominant_colours
-from processors.errors import Poison, Retryable
+from processors.errors import Code, Poison, Retryable
 from processors.values import Detection, Garment, Metadata, Pixels
 from streams.contract import codecs
 from streams.contract.records import Item, Source, Upload, View
@@ -176,7 +176,7 @@ class Enrich:
                 return await self.fetcher.fetch(upload.image.uri), upload.image.uri
             data = await self._from_elsewhere(upload.image.uri)
         else:
-            raise Poison("an upload needs uri or bytes", field="image")
+            raise Poison("an upload needs uri or bytes", field="image", code=Code.MISSING_FIELD)
         # Only what is an image goes into the store: a poison upload leaves nothing behind.
         header = decode.check_header(data, self.limits)
         key = await asyncio.to_thread(self.store.put_content, data, suffix=f".{header.format}", prefix="images")
@@ -190,7 +190,7 @@ class Enrich:
             except Retryable as error:
                 cause = error
             await self.sleep(REMOTE_PAUSE_S * 2**attempt)
-        raise Poison(f"gave up after {REMOTE_ATTEMPTS} attempts: {cause}", field="image.uri")
+        raise Poison(f"gave up after {REMOTE_ATTEMPTS} attempts: {cause}", field="image.uri", code=Code.UNREACHABLE)
 
     def decode(self, photo: Photo) -> Opened:
         """Hostile bytes → pixels, within the limits."""

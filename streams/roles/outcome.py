@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from processors.errors import Poison
+from processors.errors import Code, Poison
 from streams.contract.cloudevents import output_headers
 from streams.contract.codecs import encode
 from streams.contract.records import Caption, Item
@@ -31,7 +31,7 @@ def deleted(message: Message) -> Deleted:
         Poison: there is no key to say which product.
     """
     if not message.key:
-        raise Poison("a null value deletes the product of the key, and there is none", field="key")
+        raise Poison("a null value deletes the product of the key, and there is none", field="key", code=Code.WRONG_KEY)
     return Deleted(message.key.decode())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from index_sync.shard import Shard
-from processors.errors import Poison
+from processors.errors import Code, Poison
 from streams.contract.records import Answer, Found, Hit, Hits, LookupProbe, Probe, SearchProbe
 
 
@@ -27,10 +27,15 @@ def _search(shard: Shard, probe: SearchProbe, of: int, wanted: int) -> Hits:
     # One state for hits and offset: what the answer says of itself is true of exactly these rows.
     state = shard.state
     hits: tuple[Hit, ...] = ()
+    unknown: tuple[str, ...] = ()
     error = ""
     try:
         if state.encoder and probe.encoder != state.encoder:
-            raise Poison(f"the query's vector is of {probe.encoder}, the index holds {state.encoder}", field="encoder")
+            raise Poison(
+                f"the query's vector is of {probe.encoder}, the index holds {state.encoder}",
+                field="encoder",
+                code=Code.WRONG_ENCODER,
+            )
         found = shard.search_state(
             state,
             _vector(probe.vector),
@@ -39,6 +44,7 @@ def _search(shard: Shard, probe: SearchProbe, of: int, wanted: int) -> Hits:
             probe.exclude,
             probe.exclude_products,
         )
+        unknown = shard.unknown_facets(state, probe.filters)
         hits = tuple(Hit(hit.product_id, round(hit.score, 6), hit.image, hit.category) for hit in found)
     except Poison as poison:
         error = str(poison)
@@ -51,6 +57,7 @@ def _search(shard: Shard, probe: SearchProbe, of: int, wanted: int) -> Hits:
         fresh=state.next_offset >= wanted,
         hits=hits,
         error=error,
+        unknown_facets=unknown,
     )
 
 

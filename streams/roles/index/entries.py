@@ -7,9 +7,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from index_sync.entry import Change, Entry, Facets, Payload, ViewInfo
+from index_sync.entry import Change, Entry, Facets, Payload, ViewInfo, shortened
 from processors.attributes import attributes_of
-from processors.errors import Poison
+from processors.errors import Code, Poison
 from processors.garments import main_garment
 from processors.values import Garment, Metadata
 from streams.contract import codecs
@@ -17,8 +17,6 @@ from streams.contract.records import Item
 from streams.engine.message import Message
 
 CATEGORY, COLOUR, BRAND = "category", "colour", "brand"
-LONGEST_VALUE = 128
-"""Characters of a facet's value that are indexed: a shop may send whole descriptions as facets."""
 
 
 def change_of(message: Message) -> Change:
@@ -28,17 +26,17 @@ def change_of(message: Message) -> Change:
         Poison: no key, not decodable, of another product than its key, or its vectors have the wrong length.
     """
     if not message.key:
-        raise Poison("an item needs the product id as its key", field="key")
+        raise Poison("an item needs the product id as its key", field="key", code=Code.WRONG_KEY)
     try:
         product_id = message.key.decode()
     except UnicodeDecodeError as error:
-        raise Poison("is not UTF-8", field="key") from error
+        raise Poison("is not UTF-8", field="key", code=Code.WRONG_KEY) from error
     if message.value is None:
         return Change(message.offset, product_id, None)
     item = codecs.decode_item(message.value)
     if item.product_id != product_id:
         # Compaction and deletes go by the key: under another name the product could never be removed.
-        raise Poison("differs from the record's key", field="product_id")
+        raise Poison("differs from the record's key", field="product_id", code=Code.WRONG_KEY)
     return Change(message.offset, product_id, entry_of(item))
 
 
@@ -54,7 +52,7 @@ def entry_of(item: Item) -> Entry:
     if not item.views:
         raise Poison("an item needs at least one view", field="views")
     if any(len(view.vector) != 4 * item.dimension for view in item.views):
-        raise Poison(f"vectors are not {item.dimension} float32 values", field="views.vector")
+        raise Poison(f"vectors are not {item.dimension} float32 values", field="views.vector", code=Code.OUT_OF_RANGE)
     vectors = np.frombuffer(b"".join(view.vector for view in item.views), dtype="<f4")
     stated = stated_facets(item.metadata)
     shared = shop_facets(item.metadata, stated)
@@ -92,7 +90,7 @@ def shop_facets(metadata: Metadata, stated: Mapping[str, str]) -> Facets:
     return {
         facet: values
         for facet in {**said, **stated}
-        if (values := _distinct((said.get(facet, "")[:LONGEST_VALUE], stated.get(facet, ""))))
+        if (values := _distinct((shortened(said.get(facet, "")), stated.get(facet, ""))))
     }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import numpy as np
 import pytest
 
@@ -82,3 +84,35 @@ def test_vectors_that_are_no_unit_vectors_are_poison(vectors: np.ndarray, field:
     with pytest.raises(Poison) as caught:
         to_half(vectors, 8)
     assert caught.value.field == field
+
+
+NFC, NFD = unicodedata.normalize("NFC", "Céline"), unicodedata.normalize("NFD", "Céline")
+
+
+@pytest.mark.parametrize(
+    ("facet", "has", "asks", "found"),
+    [
+        ("colour", "grey", ("color", "Gray"), True),
+        ("Color", "Navy", ("colour", "navy"), True),
+        ("category", "dress", ("category", "dresses"), True),
+        ("category", "Summer Dresses", ("category", "summer dress"), True),
+        ("category", "Boots", ("category", "shoe"), True),
+        ("category", "Boots", ("category", "boot"), True),
+        ("category", "shoe", ("category", "boots"), False),
+        ("category", "pants", ("category", "jeans"), False),
+        ("gender", "Ladies", ("gender", "women"), True),
+        ("Material", "Linen", ("fabric", "linen"), True),
+        ("brand", NFC, ("brand", NFD), True),
+        ("brand", NFD, ("brand", NFC.upper()), True),
+        ("brand", "Straße", ("brand", "STRASSE"), True),
+        ("brand", "Levi\u2019s", ("brand", "Levi's"), True),
+        ("brand", "Acme", ("brand", "Acmes"), False),
+        ("Séason", "ss27", (unicodedata.normalize("NFD", "séason"), "SS27"), True),
+        ("note", "x" * 500, ("note", "x" * 500), True),
+    ],
+)
+def test_a_filter_is_met_however_it_is_spelt(facet: str, has: str, asks: tuple[str, str], found: bool) -> None:
+    """Both ends are brought into one form: names of facets, plurals, synonyms, and Unicode's forms."""
+    columns = Columns(1)
+    columns.append("p", 0, _payload(({facet: (has,)},)))
+    assert columns.matching(1, fold_wanted({asks[0]: (asks[1],)})).tolist() == [found]

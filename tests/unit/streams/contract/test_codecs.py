@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.errors import Poison
+from processors.errors import Code, Poison
 from processors.values import Evidence
 from streams.contract import codecs
 from streams.contract.codecs import BadQuery, decode_query, decode_upload, encode, metadata_of
@@ -136,7 +136,7 @@ def test_bad_metadata_names_its_field(metadata, field):
         ({"top_k": 1001}, "out_of_range", "top_k"),
         ({"top_k": 2.5}, "wrong_type", "top_k"),
         ({"deadline_ms": 0}, "out_of_range", "deadline_ms"),
-        ({"text": "x" * 4001}, "out_of_range", "text"),
+        ({"text": "x" * 2001}, "out_of_range", "text"),
         ({"image": {}}, "bad_image", "image"),
         ({"image": {"product_id": ""}}, "bad_image", "image.product_id"),
         ({"filters": {"category": "dress"}}, "wrong_type", "filters[...]"),
@@ -166,6 +166,41 @@ def test_a_broken_query_is_named_by_what_is_left_of_it(key, value, query_id, cod
     with pytest.raises(BadQuery) as refused:
         decode_query(Message("q", 0, 0, key=key, value=value))
     assert (refused.value.query_id, refused.value.code) == (query_id, code)
+
+
+@pytest.mark.parametrize("name", ["image", "text", "filters", "top_k", "deadline_ms", "min_offsets"])
+def test_a_null_in_a_query_is_not_set(name):
+    """Clients in typed languages write every field that they have: null means the default."""
+    given = {"query_id": "q-1", "text": "red", "image": {"uri": "s3://x", "bytes": None, "product_id": None}}
+    left = {key: value for key, value in given.items() if key != name}
+    asked, expected = (msgspec.json.encode(fields) for fields in ({**given, name: None}, left))
+    assert decode_query(Message("q", 0, 0, value=asked)) == decode_query(Message("q", 0, 0, value=expected))
+
+
+def test_a_null_among_filters_and_offsets_is_not_set():
+    """One level deeper too; an element of a list that is null is an error with its field."""
+    asked = decode_query(query(text="red", filters={"category": ["dress"], "brand": None}, min_offsets={"a-0": None}))
+    assert (asked.filters, asked.min_offsets) == ({"category": ("dress",)}, {})
+    with pytest.raises(BadQuery) as refused:
+        decode_query(query(text="red", filters={"category": [None]}))
+    assert (refused.value.code, refused.value.field) == (Code.WRONG_TYPE, "filters[...][0]")
+
+
+@pytest.mark.parametrize("metadata", [None, {"title": None, "price": None, "season": None}])
+def test_a_null_in_an_upload_is_not_set(metadata):
+    """Metadata as a whole, each of its fields, and the other sources of the image."""
+    image = {"uri": "s3://x", "bytes": None, "product_id": None}
+    value = msgspec.json.encode({"product_id": "a", "image": image, "metadata": metadata})
+    upload = decode_upload(Message("u", 0, 0, key=b"a", value=value))
+    assert upload is not None
+    assert metadata_of(upload) == metadata_of(Upload("a", ImageRef(uri="s3://x")))
+
+
+def test_a_null_in_a_required_field_is_a_missing_field():
+    """Null is not set, and so it is missing."""
+    with pytest.raises(Poison) as refused:
+        decode_upload(Message("u", 0, 0, key=b"a", value=b'{"product_id": "a", "image": null}'))
+    assert (refused.value.code, refused.value.field) == (Code.MISSING_FIELD, "image")
 
 
 SOURCE = Source("catalog.uploads", 3, 81)

@@ -6,7 +6,7 @@ import pytest
 from aiokafka import errors
 
 from infra.memory_store import MemoryStore
-from processors.errors import Fatal, Poison, Retryable
+from processors.errors import Code, Fatal, Poison, Retryable
 from streams.contract.cloudevents import ce_headers, event_context, output_headers, rfc3339
 from streams.contract.topics import DEAD_LETTERS, ITEMS
 from streams.engine.failures import Failure
@@ -65,7 +65,7 @@ def failed(error, **fields):
 async def test_a_dead_letter_is_the_original_and_its_cause():
     """Original key, bytes and headers; Kafka Connect's headers say where, why and how often."""
     sender = MemorySender()
-    error = Poison("truncated", field="image")
+    error = Poison("truncated", field="image", code=Code.BAD_IMAGE)
     error.__cause__ = ValueError("truncated")
     (delivery,) = await dead_letters(sender)(failed(error, headers=(("ce_id", b"1"),)))
     await delivery
@@ -80,13 +80,18 @@ async def test_a_dead_letter_is_the_original_and_its_cause():
         "__connect.errors.exception.class.name": b"ValueError",
         "__connect.errors.exception.message": b"image: truncated",
         "__connect.errors.attempts": b"2",
+        "weft_code": b"bad_image",
     }
 
 
 async def test_a_letter_that_comes_back_carries_only_the_new_cause():
     """Put back and failed again: the old error headers would hide the new ones."""
     sender = MemorySender()
-    await dead_letters(sender)(failed(Poison("new"), headers=(("__connect.errors.exception.message", b"old"),)))
+    await dead_letters(sender)(
+        failed(Poison("new"), headers=(("__connect.errors.exception.message", b"old"), ("weft_code", b"old")))
+    )
+    codes = [value for name, value in sender.sent[0].headers if name == "weft_code"]
+    assert codes == [b"invalid"]
     values = [value for name, value in sender.sent[0].headers if name == "__connect.errors.exception.message"]
     assert values == [b"new"]
 

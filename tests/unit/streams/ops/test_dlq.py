@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
+import msgspec
 import pytest
 
-from processors.errors import Poison
+from processors.errors import Code, Poison
 from streams.cli.output import printable, shown
 from streams.contract import topics
 from streams.contract.cloudevents import event_context
@@ -17,7 +18,7 @@ from streams.kafka.dead_letters import CUT_VALUE_BYTES, MAX_KEPT_BYTES, letter_o
 from streams.kafka.positions import CHECKED, POSITION, REDRIVES, Place, place_of, position_of
 from streams.kafka.producer import MAX_RECORD_BYTES
 from streams.ops.dlq import Desk, Handled, Terms
-from streams.ops.dlq_letters import Filter, Letter, advice, read_letter, seconds_of
+from streams.ops.dlq_letters import _ADVICE, Filter, Letter, advice, read_letter, seconds_of
 from tests.fakes.kafka_log import PARTITION, KafkaLog
 
 NOW = 1_700_000_000.0
@@ -35,9 +36,16 @@ class Shop:
     def upload(self, key: bytes | None = b"sku-1", value: bytes = BROKEN, **headers: bytes) -> Message:
         return self.log.append(topics.UPLOADS, key, value, tuple(headers.items()))
 
-    def fail(self, message: Message, cause: str = "HTTP 503", stage: str = "read", age_s: float = 0) -> Letter:
+    def fail(
+        self,
+        message: Message,
+        cause: str = "HTTP 503",
+        stage: str = "read",
+        age_s: float = 0,
+        code: Code = Code.INVALID,
+    ) -> Letter:
         """`message` ends as a dead letter."""
-        letter = letter_of(Failure(message, stage, Poison(cause, field="image.uri"), 1))
+        letter = letter_of(Failure(message, stage, Poison(cause, field="image.uri", code=code), 1))
         self.log.now_ms = int((NOW - age_s) * 1000)
         lying = self.log.append(topics.DEAD_LETTERS, letter.key, letter.value, letter.headers)
         return read_letter(lying)
@@ -352,21 +360,36 @@ def test_a_cause_that_cannot_be_written_is_written() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cause", "says"),
+    ("code", "says"),
     [
-        ("image.uri: the host 'a' is not on the list of allowed hosts", "WEFT_ALLOWED_HOSTS"),
-        ("image.uri: the file is under none of the allowed folders (WEFT_FILE_ROOTS)", "WEFT_FILE_ROOTS"),
-        ("image.uri: gave up after 6 attempts: x", "redrive"),
-        ("image: the JPEG cannot be decoded: x", "new one"),
-        ("value: JSON is malformed", "sender"),
-        ("weft_position: superseded: the same product came again at offset 3", "drop it"),
-        ("something nobody thought of", "log of the role"),
+        (Code.HOST_NOT_ALLOWED, "WEFT_ALLOWED_HOSTS"),
+        (Code.FOLDER_NOT_ALLOWED, "WEFT_FILE_ROOTS"),
+        (Code.UNREACHABLE, "redrive"),
+        (Code.BAD_IMAGE, "new one"),
+        (Code.MALFORMED, "sender"),
+        (Code.SUPERSEDED, "drop it"),
+        (Code.INTERNAL, "log of the role"),
     ],
 )
-def test_advice(shop: Shop, cause: str, says: str) -> None:
-    """Every letter says what to do."""
-    letter = shop.fail(shop.upload(), cause)
+def test_advice_goes_by_the_code(shop: Shop, code: Code, says: str) -> None:
+    """Whatever words the cause has: a product called "superseded" is not told to be dropped."""
+    letter = shop.fail(shop.upload(), "superseded: no object, HTTP 404, not UTF-8", code=code)
+    assert letter.code == code
     assert says in advice(letter)
+
+
+def test_every_code_of_a_letter_has_advice(shop: Shop) -> None:
+    """Those of queries alone never come as letters; all the others have a sentence of their own."""
+    asked_only = {Code.EMPTY_QUERY, Code.UNKNOWN_PRODUCT, Code.DEADLINE_EXCEEDED}
+    assert set(_ADVICE) == set(Code) - asked_only
+
+
+def test_a_letter_of_an_earlier_version_has_no_code(shop: Shop) -> None:
+    """It is read all the same, and can be chosen by the class of its exception."""
+    letter = msgspec.structs.replace(shop.fail(shop.upload()), code="")
+    assert "log of the role" in advice(letter)
+    assert Filter(code="Poison").matches(letter, 0)
+    assert not Filter(code="bad_image").matches(letter, 0)
 
 
 def test_what_a_terminal_obeys_is_shown_instead() -> None:

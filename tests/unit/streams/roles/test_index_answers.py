@@ -63,3 +63,11 @@ def test_lookup_finds_the_product_or_says_that_it_is_not_here() -> None:
     missing = answer(_shard(), LookupProbe("q", "nobody", 0.0), of=7, wanted=0)
     assert isinstance(missing, Found)
     assert missing.vector is None
+
+
+def test_a_facet_that_no_product_has_is_named() -> None:
+    """Those that Weft knows itself are none of them, though no product has one now."""
+    filters = {"Color": ("red",), "season": ("ss27",), "brand": ("acme",)}
+    found = answer(_shard(), _probe(unit(1).tobytes(), filters=filters), of=7, wanted=0)  # type: ignore[arg-type]
+    assert isinstance(found, Hits)
+    assert found.unknown_facets == ("season",)

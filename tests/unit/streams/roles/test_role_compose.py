@@ -6,9 +6,12 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import pytest
 
 from models.fakes import FakeImageEncoder, FakeTextEncoder
 from processors.decode import DecodeLimits
+from processors.errors import RESULT_CODES
+from processors.values import MAX_QUERY_TEXT
 from streams.contract import topics
 from streams.contract.records import Answer, Found, Hit, Hits, LookupProbe, Probe, Result, SearchProbe
 from streams.engine.message import Message
@@ -27,6 +30,7 @@ class Shards:
         self.probes: list[Probe] = []
         self.results: list[Result] = []
         self.silent: set[int] = set()
+        self.unknown: dict[int, tuple[str, ...]] = {}
         self.known: dict[str, Found] = {}
         self.time = NOW
 
@@ -48,7 +52,16 @@ class Shards:
                 return empty
             return msgspec.structs.replace(known, query_id=probe.query_id)
         hit = Hit(f"sku-{partition}", 0.5 + partition / 10, "file:///x", "dress")
-        return Hits(probe.query_id, partition, 2, "g-0001", 9, fresh=True, hits=(hit,))
+        return Hits(
+            probe.query_id,
+            partition,
+            2,
+            "g-0001",
+            9,
+            fresh=True,
+            hits=(hit,),
+            unknown_facets=self.unknown.get(partition, ()),
+        )
 
     async def publish(self, _message: Message, result: Result) -> None:
         self.results.append(result)
@@ -157,3 +170,49 @@ async def test_a_deadline_in_the_past_is_refused_at_once() -> None:
     assert result.error is not None
     assert result.error.code == "deadline_exceeded"
     assert shards.probes == []
+
+
+@pytest.mark.parametrize("name", ["catalog.items-2", "catalog.uploads-0", "catalog.items", "catalog.items-01", "0"])
+async def test_a_partition_that_does_not_exist_is_refused(name: str) -> None:
+    """Its offset can never be reached: an answer without a word would pass for a fresh one."""
+    shards = Shards()
+    result = await ask(shards, text="a red dress", min_offsets={"catalog.items-1": 4, name: 1})
+    assert result.error is not None
+    assert (result.error.code, result.error.field) == ("unknown_name", "min_offsets")
+    assert repr(name) in result.error.message
+    assert "catalog.items-0 to catalog.items-1" in result.error.message
+    assert result.hits == ()
+
+
+async def test_partitions_are_counted_by_the_shards() -> None:
+    """While none answers, nobody knows how many there are: the answer is partial, and no error."""
+    shards = Shards()
+    shards.silent = {0, 1}
+    result = await ask(shards, text="a red dress", min_offsets={"catalog.items-7": 4})
+    assert result.error is None
+    assert result.partial
+
+
+async def test_a_facet_that_no_product_has_is_told() -> None:
+    """Only where every shard says so: one that has such a product answers for it."""
+    shards = Shards()
+    shards.unknown = {0: ("colr", "season"), 1: ("colr",)}
+    result = await ask(shards, text="a dress", filters={"colr": ["red"], "season": ["ss27"]})
+    assert result.error is None
+    [warning] = result.warnings
+    assert (warning.code, warning.field) == ("unknown_name", "filters.colr")
+    assert "'colour'" in warning.message
+
+
+async def test_the_longest_text_is_taken_however_it_is_worded() -> None:
+    """Our own words for "sleeveless" are longer than the shopper's: the limit is that of the query, and of nothing else."""
+    text = ("sleeveless " * 200)[:MAX_QUERY_TEXT]
+    shards = Shards()
+    shards.known["sku-9"] = red_dress()
+    for query in ({}, {"image": {"product_id": "sku-9"}}):
+        result = await ask(shards, text=text, **query)
+        assert result.error is None
+    result = await ask(shards, text=text + "x")
+    assert result.error is not None
+    assert (result.error.code, result.error.field) == ("out_of_range", "text")
+    assert set(RESULT_CODES) >= {"out_of_range", "unknown_name"}
