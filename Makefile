@@ -63,6 +63,7 @@ lint: deps dev ## ruff, mypy --strict, the direction of imports, generated docum
 	@$(BIN)/python -m streams.contract.schemas --check
 	@$(BIN)/python -m streams.contract.released
 	@$(BIN)/python -m infra.settings --check
+	@$(BIN)/python -m infra.metrics_table --check
 
 fmt: dev ## format and mend what can be mended
 	@$(BIN)/ruff check --fix .
@@ -71,9 +72,10 @@ fmt: dev ## format and mend what can be mended
 bench: install dev ## ratios, side by side, into docs/benchmarks.md
 	@$(BIN)/python -m benchmarks
 
-docs: deps ## schemas, AsyncAPI and the table of settings, from the code
+docs: deps ## schemas, AsyncAPI and the tables of settings and metrics, from the code
 	@$(BIN)/python -m streams.contract.schemas
 	@$(BIN)/python -m infra.settings
+	@$(BIN)/python -m infra.metrics_table
 
 lock: ## the three lock files, from pyproject.toml (needs uv)
 	uv lock -q

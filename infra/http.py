@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 
@@ -40,10 +40,22 @@ async def serve(metrics: Metrics, health: Health, *, host: str = "127.0.0.1", po
         report = health.report()
         return web.json_response(asdict(report), status=200 if report.ready and report.healthy else 503)
 
+    routes = {"/metrics": tell_metrics, "/healthz": tell_health, "/readyz": tell_ready}
+    async with listen(routes, host=host, port=port) as url:
+        yield url
+
+
+@asynccontextmanager
+async def listen(
+    routes: Mapping[str, Callable[[web.Request], Awaitable[web.Response]]], *, host: str, port: int
+) -> AsyncIterator[str]:
+    """Answer GET requests of these paths while the context is open; yields the base URL.
+
+    Raises:
+        Fatal: the port is taken.
+    """
     app = web.Application()
-    app.add_routes(
-        [web.get("/metrics", tell_metrics), web.get("/healthz", tell_health), web.get("/readyz", tell_ready)]
-    )
+    app.add_routes([web.get(path, handler) for path, handler in routes.items()])
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:

@@ -1,148 +1,183 @@
-"""Prometheus metrics of one process, in a registry of their own. Implements the engine's `Observer`."""
+"""Prometheus metrics of one process, in a registry of their own. Implements the engine's `Observer`, once for each role."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import platform
+from collections.abc import Callable, Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics_core import Metric
 
 from infra.health import Health
+from infra.metrics_table import ROLE_METRICS
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-_ITEMS = (1, 2, 4, 8, 16, 32, 64, 128)
 
-
-class Metrics:
-    """What the roles of this process count. Each instance has its own registry: nothing is registered at import.
+class RoleMetrics:
+    """What one role counts.
 
     Args:
-        role: the label `role` of every metric, e.g. "enrich", or "enrich+caption" where one process runs both.
+        families: the metrics of the process, by name.
+        role: the label `role`.
         health: told of progress and waiting as the engine reports them.
     """
 
-    def __init__(self, role: str, *, health: Health | None = None) -> None:
-        self.registry = CollectorRegistry()
+    def __init__(self, families: Mapping[str, Any], role: str, health: Health) -> None:
+        self._families = families
         self._role = role
-        self._health = health or Health()
-        ProcessCollector(registry=self.registry)
-        self._make_stage_metrics()
-        self._make_flow_metrics()
+        self._health = health
+        self._lagging: dict[str, set[str]] = {}
 
-    def _make_stage_metrics(self) -> None:
-        registry, stage = self.registry, ("role", "stage")
-        self._items = Counter("weft_stage_items", "Items that left a stage.", stage, registry=registry)
-        self._seconds = Histogram(
-            "weft_stage_seconds",
-            "Seconds of an item in a stage, queueing included.",
-            stage,
-            registry=registry,
-            buckets=_SECONDS,
-        )
-        self._batch_items = Histogram(
-            "weft_batch_items", "Items of a batch of the device.", stage, registry=registry, buckets=_ITEMS
-        )
-        self._batch_cost = Counter(
-            "weft_batch_cost", "Cost (pixels, tokens) of the batches of the device.", stage, registry=registry
-        )
-        self._batch_seconds = Histogram(
-            "weft_batch_seconds", "Seconds of a batch on the device.", stage, registry=registry, buckets=_SECONDS
-        )
-        self._queue = Gauge("weft_queue_items", "Items that wait for the device.", stage, registry=registry)
-        self._failures = Counter(
-            "weft_failures", "Messages that failed for good, by cause.", (*stage, "cause"), registry=registry
-        )
-        self._retries = Counter(
-            "weft_retries", "Attempts that failed and were repeated, by cause.", (*stage, "cause"), registry=registry
-        )
-        self._model_seconds = Histogram(
-            "weft_model_seconds",
-            "Seconds of a model's calls, by part (pre, forward, post …).",
-            ("role", "model", "part"),
-            registry=registry,
-            buckets=_SECONDS,
-        )
-        self._model_items = Counter(
-            "weft_model_items", "Items that a model worked on.", ("role", "model", "part"), registry=registry
-        )
-
-    def _make_flow_metrics(self) -> None:
-        registry, role = self.registry, ("role",)
-        self._credits = Gauge("weft_credits_held_bytes", "Bytes in the pipeline.", role, registry=registry)
-        self._in_flight = Gauge("weft_in_flight_items", "Messages in the pipeline.", role, registry=registry)
-        self._message_seconds = Histogram(
-            "weft_message_seconds",
-            "Seconds from a message's admission to its acknowledgement.",
-            (*role, "topic"),
-            registry=registry,
-            buckets=_SECONDS,
-        )
-        place = (*role, "topic", "partition")
-        self._acked = Gauge("weft_acked_offset", "Last offset whose effects are all durable.", place, registry=registry)
-        self._lag = Gauge("weft_lag_messages", "Messages after the last finished one.", place, registry=registry)
-        self._applied = Gauge("weft_applied_offset", "Next offset that the index applies.", place, registry=registry)
+    def _of(self, name: str, *labels: str) -> Any:
+        return self._families[name].labels(self._role, *labels)
 
     # ------------------------------------------------------------------ the engine's Observer
 
     def stage_done(self, stage: str, seconds: float) -> None:
         """One item left `stage`, `seconds` after it entered."""
-        self._items.labels(self._role, stage).inc()
-        self._seconds.labels(self._role, stage).observe(seconds)
+        self._of("weft_stage_items", stage).inc()
+        self._of("weft_stage_seconds", stage).observe(seconds)
         self._health.progress()
 
     def batch_done(self, stage: str, items: int, cost: int, seconds: float) -> None:
         """The device ran a batch."""
-        self._batch_items.labels(self._role, stage).observe(items)
-        self._batch_cost.labels(self._role, stage).inc(cost)
-        self._batch_seconds.labels(self._role, stage).observe(seconds)
+        self._of("weft_batch_items", stage).observe(items)
+        self._of("weft_batch_cost", stage).inc(cost)
+        self._of("weft_batch_seconds", stage).observe(seconds)
         self._health.progress()
 
     def queue_depth(self, stage: str, items: int) -> None:
         """`items` wait for the device."""
-        self._queue.labels(self._role, stage).set(items)
+        self._of("weft_queue_items", stage).set(items)
 
     def credits_held(self, held: int, items: int) -> None:
         """`held` bytes of `items` messages are in the pipeline."""
-        self._credits.labels(self._role).set(held)
-        self._in_flight.labels(self._role).set(items)
+        self._of("weft_credits_held_bytes").set(held)
+        self._of("weft_in_flight_items").set(items)
         self._health.waiting(items > 0)
 
     def failed(self, stage: str, cause: str) -> None:
         """A message failed for good."""
-        self._failures.labels(self._role, stage, cause).inc()
+        self._of("weft_failures", stage, cause).inc()
 
     def retried(self, stage: str, cause: str) -> None:
         """An attempt failed and is going to be repeated. That is no progress."""
-        self._retries.labels(self._role, stage, cause).inc()
+        self._of("weft_retries", stage, cause).inc()
 
     def acked(self, topic: str, partition: int, offset: int, seconds: float) -> None:
         """A message is done."""
-        self._acked.labels(self._role, topic, str(partition)).set(offset)
-        self._message_seconds.labels(self._role, topic).observe(seconds)
+        self._of("weft_acked_offset", topic, str(partition)).set(offset)
+        self._of("weft_message_seconds", topic).observe(seconds)
         self._health.progress()
 
-    # ------------------------------------------------------------------ what the roles add
+    def aged(self, topic: str, seconds: float) -> None:
+        """A message of `topic` is done, `seconds` after the event at the beginning of it all."""
+        self._of("weft_event_age_seconds", topic).observe(max(0.0, seconds))
 
-    def lag(self, topic: str, partition: int, messages: int) -> None:
-        """`messages` are in the partition after the last finished one."""
-        self._lag.labels(self._role, topic, str(partition)).set(messages)
+    def lag(self, topic: str, messages: Mapping[int, int]) -> None:
+        """How many messages are behind the last finished one, of each partition held; those not held any more go."""
+        held = {str(partition) for partition in messages}
+        for gone in self._lagging.get(topic, set()) - held:
+            # A partition that another worker has taken would show its last value for ever, and be counted twice.
+            self._families["weft_lag_messages"].remove(self._role, topic, gone)
+        self._lagging[topic] = held
+        for partition, count in messages.items():
+            self._of("weft_lag_messages", topic, str(partition)).set(count)
 
-    def applied(self, topic: str, partition: int, offset: int) -> None:
-        """The index has applied everything below `offset`."""
-        self._applied.labels(self._role, topic, str(partition)).set(offset)
-        self._health.progress()
+    # ------------------------------------------------------------------ what single roles add
+
+    def captioned(self, writer: str) -> None:
+        """A caption was published."""
+        self._of("weft_captions", writer).inc()
+
+    def answered(self, error: str, *, partial: bool) -> None:
+        """A query was answered; `error` is the code of its error, or empty."""
+        if error:
+            self._of("weft_query_errors", error).inc()
+        self._of("weft_partial_answers").inc(int(partial))
+
+    def open_letters(self, count: int) -> None:
+        """So many dead letters are open."""
+        self._of("weft_open_dead_letters").set(count)
+
+
+class Metrics(RoleMetrics):
+    """The metrics of one process. Each instance has its own registry: nothing is registered at import.
+
+    Args:
+        role: the label `role` of what the process does as a whole, e.g. "enrich", or "enrich+caption" where one process
+            runs both; see `of`.
+        health: told of progress and waiting as the engine reports them.
+        commit: of the sources, where the image was built from a commit; else empty.
+    """
+
+    def __init__(self, role: str, *, health: Health | None = None, commit: str = "") -> None:
+        self.registry = CollectorRegistry()
+        families = {family.name: family.register(self.registry) for family in ROLE_METRICS}
+        super().__init__(families, role, health or Health())
+        self.registry.register(_ProcessMetrics(role))
+        self._of("weft_build_info", _version(), commit, platform.python_version()).set(1)
+
+    def of(self, role: str) -> RoleMetrics:
+        """The metrics of one of the roles of this process."""
+        return RoleMetrics(self._families, role, self._health)
 
     def model(self, name: str) -> Callable[[str, int, float], None]:
         """An observer for the guard of the model `name`: called with part, items and seconds."""
 
         def observe(part: str, items: int, seconds: float) -> None:
-            self._model_items.labels(self._role, name, part).inc(items)
-            self._model_seconds.labels(self._role, name, part).observe(seconds)
+            self._of("weft_model_items", name, part).inc(items)
+            self._of("weft_model_seconds", name, part).observe(seconds)
 
         return observe
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)
+
+
+class _ProcessMetrics:
+    """CPU, memory and files of the process, under its role: those of several processes can be told in one answer."""
+
+    def __init__(self, role: str) -> None:
+        self._role = role
+        self._process = ProcessCollector(registry=None)
+
+    def collect(self) -> Iterable[Metric]:
+        for family in self._process.collect():
+            named = Metric(family.name, family.documentation, family.type)
+            for sample in family.samples:
+                named.add_sample(sample.name, {"role": self._role, **sample.labels}, sample.value)
+            yield named
+
+
+def merged(expositions: Iterable[bytes]) -> bytes:
+    """Several answers of `/metrics` as one: each family once, with the samples of all. Their labels tell them apart."""
+    heads: dict[str, list[str]] = {}
+    samples: dict[str, list[str]] = {}
+    for text in expositions:
+        family = ""
+        fresh = False
+        for line in text.decode().splitlines():
+            if line.startswith("# HELP "):
+                family = line.split(" ", 3)[2]
+                fresh = family not in heads
+                if fresh:
+                    heads[family], samples[family] = [line], []
+            elif line.startswith("#"):
+                if fresh:
+                    heads[family].append(line)
+            elif line:
+                samples[family].append(line)
+    return "".join(f"{line}\n" for name in heads for line in (*heads[name], *samples[name])).encode()
+
+
+def _version() -> str:
+    try:
+        return version("weft")
+    except PackageNotFoundError:  # run from a checkout that was never installed
+        return "0+unknown"

@@ -86,7 +86,13 @@ class Settings(BaseSettings):
     snapshot_seconds: float = Field(30.0, gt=0, description="How often an index shard is snapshotted while it changes.")
 
     metrics_host: str = Field("127.0.0.1", description="Address the metrics servers listen on.")
-    metrics_port: int = Field(0, ge=0, description="Port of /metrics, /healthz, /readyz; 0: any free port.")
+    metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="Port of /metrics, /healthz, /readyz, with `weft up` of all roles at once; 0: any free port.",
+    )
+    build_commit: str = Field("", description="Commit that an image was built from, for `weft_build_info`.")
     log_format: str = Field("auto", pattern="^(auto|console|json)$", description="auto, console or json.")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error.")
 

@@ -6,10 +6,10 @@ import asyncio
 import socket
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from infra.fetch import Fetcher
@@ -21,7 +21,7 @@ from processors.decode import DecodeLimits
 from processors.errors import Poison
 from streams.contract import codecs, topics
 from streams.contract.cloudevents import output_headers
-from streams.contract.records import Probe, Result
+from streams.contract.records import Caption, Probe, Result
 from streams.engine.credits import Credits
 from streams.engine.device import Device
 from streams.engine.message import Message
@@ -34,6 +34,7 @@ from streams.kafka.names import names_of
 from streams.kafka.options import client_options
 from streams.kafka.positions import Positions
 from streams.kafka.producer import Sender, classify_kafka, open_producer
+from streams.ops.dlq_watch import watch_letters
 from streams.roles import reserve
 from streams.roles.caption.neighbours import Neighbourhood
 from streams.roles.caption.role import Captioner
@@ -41,7 +42,7 @@ from streams.roles.compose import QUERY_SIDE, Compose
 from streams.roles.enrich import SERVING_SIDE, Enrich, memo_fingerprint
 from streams.roles.index.role import IndexConfig, IndexRole
 from streams.roles.memo import Memo
-from streams.roles.outcome import publisher
+from streams.roles.outcome import Outcome, publisher
 from streams.search.pending import PendingQueries
 from streams.wiring_models import Models, calibrations
 
@@ -63,6 +64,11 @@ class Parts:
     models: Models
     fetcher: Fetcher
     stop: asyncio.Event
+    observers: Mapping[str, Observer] = field(default_factory=dict)
+
+    def engine_of(self, role: str) -> Engine:
+        """The engine, telling the observer of this role where there is one: several roles may share a process."""
+        return replace(self.engine, observer=self.observers.get(role, self.engine.observer))
 
     @property
     def limits(self) -> DecodeLimits:
@@ -86,8 +92,18 @@ async def open_parts(
     stop: asyncio.Event,
     *,
     client: str = "worker",
+    observers: Mapping[str, Observer] | None = None,
 ) -> AsyncIterator[Parts]:
-    """Open what the roles of a process share, and close it again. `client`: the roles, in the producer's client id."""
+    """Open what the roles of a process share, and close it again.
+
+    Args:
+        settings: of the process.
+        observer: of what the roles share: the device.
+        observe: makes the observer of a model.
+        stop: set it to stop.
+        client: the roles, in the producer's client id.
+        observers: of single roles.
+    """
     async with AsyncExitStack() as stack:
         store = await asyncio.to_thread(open_store, settings)
         cpu = stack.enter_context(ThreadPoolExecutor(CPU_THREADS, thread_name_prefix="cpu"))
@@ -97,7 +113,7 @@ async def open_parts(
         )
         device = await stack.enter_async_context(Device(observer=observer))
         engine = Engine(device, cpu, observer=observer, classify=classify_kafka)
-        yield Parts(settings, store, sender, engine, Models(settings, observe), fetcher, stop)
+        yield Parts(settings, store, sender, engine, Models(settings, observe), fetcher, stop, observers or {})
 
 
 async def run_enrich(parts: Parts, ready: Ready) -> None:
@@ -121,10 +137,11 @@ async def run_enrich(parts: Parts, ready: Ready) -> None:
         publish=publisher(parts.sender, stage="enrich", topic=topics.ITEMS),
         dead_letter=dead_letters(parts.sender),
         admission=parts.credits(),
-        engine=parts.engine,
+        engine=parts.engine_of("enrich"),
         charge=reserve.charge(parts.settings.max_image_bytes, SERVING_SIDE),
     )
-    await _consume(parts, "enrich", topics.UPLOADS, pipeline, ready)
+    letters = watch_letters(parts.settings, parts.engine_of("enrich").observer.open_letters)
+    await _beside(letters, _consume(parts, "enrich", topics.UPLOADS, pipeline, ready))
 
 
 async def run_caption(parts: Parts, ready: Ready) -> None:
@@ -141,13 +158,19 @@ async def run_caption(parts: Parts, ready: Ready) -> None:
         batch_items=parts.settings.batch_items,
         batch_wait_s=CAPTION_WAIT_S,
     )
+    observer = parts.engine_of("caption").observer
+
+    def published(outcome: Outcome) -> None:
+        if isinstance(outcome, Caption):
+            observer.captioned(outcome.writer)
+
     pipeline = Pipeline(
         "caption",
         role.stages(),
-        publish=publisher(parts.sender, stage="caption", topic=topics.CAPTIONS),
+        publish=publisher(parts.sender, stage="caption", topic=topics.CAPTIONS, published=published),
         dead_letter=dead_letters(parts.sender),
         admission=parts.credits(),
-        engine=parts.engine,
+        engine=parts.engine_of("caption"),
     )
     async with Reader(parts.settings, topics.ITEMS, client="caption") as items:
         # Without the neighbours that are there already, the first captions would know less than they could.
@@ -165,6 +188,7 @@ async def run_compose(parts: Parts, ready: Ready) -> None:
     """`search.queries` → `search.probes` → `search.hits` → `search.results`."""
     images = await asyncio.to_thread(lambda: parts.models.image_encoder)
     texts = await asyncio.to_thread(lambda: parts.models.text_encoder)
+    observer = parts.engine_of("compose").observer
 
     async def send(probe: Probe) -> None:
         await (await parts.sender.send(topics.PROBES, key=probe.query_id.encode(), value=codecs.encode(probe)))
@@ -173,6 +197,7 @@ async def run_compose(parts: Parts, ready: Ready) -> None:
         headers = output_headers(message, stage="compose", topic=topics.RESULTS)
         key = result.query_id.encode()
         await (await parts.sender.send(topics.RESULTS, key=key, value=codecs.encode(result), headers=headers))
+        observer.answered("" if result.error is None else result.error.code, partial=result.partial)
 
     pending = PendingQueries(send, time.time)
     role = Compose(
@@ -196,7 +221,7 @@ async def run_compose(parts: Parts, ready: Ready) -> None:
         publish=nothing_left,
         dead_letter=role.failed,
         admission=parts.credits(),
-        engine=parts.engine,
+        engine=parts.engine_of("compose"),
         priority="query",
         charge=reserve.charge(parts.settings.max_image_bytes, QUERY_SIDE),
     )
@@ -225,7 +250,7 @@ async def run_index(parts: Parts, ready: Ready) -> None:
         dead_letter=dead_letters(parts.sender),
         kafka=client_options(parts.settings, "index"),
         names=names_of(parts.settings),
-        observer=parts.engine.observer,
+        observer=parts.engine_of("index").observer,
         ready=lambda: ready("index"),
     )
     await role.run(parts.stop)
@@ -256,6 +281,7 @@ async def _consume(parts: Parts, role: str, topic: str, pipeline: Pipeline[Any],
             settings=parts.settings,
             stop=parts.stop,
             ready=joined,
+            observer=parts.engine_of(role).observer,
             drain_s=parts.settings.drain_seconds,
         )
         announcing.cancel()

@@ -47,13 +47,15 @@ async def work(roles: Sequence[str], settings: Settings, announce: Path | None =
     if unknown:
         raise Fatal(f"there is no role {', '.join(unknown)}; there are {', '.join(ROLES)}")
     health = Health()
-    metrics = Metrics("+".join(roles), health=health)
+    together = "+".join(dict.fromkeys(roles))
+    metrics = Metrics(together, health=health, commit=settings.build_commit)
+    observers = {role: metrics.of(role) for role in roles}
     stop = asyncio.Event()
     waiting = set(roles)
     with _signals(stop):
         async with (
             http.serve(metrics, health, host=settings.metrics_host, port=settings.metrics_port) as url,
-            open_parts(settings, metrics, metrics.model, stop, client="+".join(roles)) as parts,
+            open_parts(settings, metrics, metrics.model, stop, client=together, observers=observers) as parts,
         ):
 
             def ready(role: str) -> None:

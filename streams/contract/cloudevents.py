@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeAlias
@@ -73,6 +74,19 @@ def output_headers(message: Message, *, stage: str, topic: str, number: int = 0)
         time=given.time if ours else rfc3339(message.timestamp_ms),
         traceparent=given.traceparent,
     )
+
+
+def origin_ms(message: Message) -> int:
+    """When the event at the beginning of it all happened, in milliseconds since the epoch.
+
+    Weft's own events carry the time of the record that they were made from (`output_headers`); of any other the
+    broker's time counts, because a client may call any time its own.
+    """
+    given = event_context(message)
+    if given.source.startswith(f"{SOURCE}/") and given.time:
+        with suppress(ValueError, OverflowError):
+            return round(datetime.fromisoformat(given.time).timestamp() * 1000)
+    return message.timestamp_ms
 
 
 def rfc3339(timestamp_ms: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 
@@ -36,6 +37,26 @@ class Observer(Protocol):
         """A message is done, `seconds` after it was admitted."""
         ...
 
+    def aged(self, topic: str, seconds: float) -> None:
+        """A message is done, `seconds` after the event at the beginning of it all."""
+        ...
+
+    def lag(self, topic: str, messages: Mapping[int, int]) -> None:
+        """How many messages of each partition held are not done; partitions that are absent are held no more."""
+        ...
+
+    def captioned(self, writer: str) -> None:
+        """A caption of that kind of writer was published."""
+        ...
+
+    def answered(self, error: str, *, partial: bool) -> None:
+        """A query was answered; `error` is the code of its error, or empty."""
+        ...
+
+    def open_letters(self, count: int) -> None:
+        """So many dead letters are open."""
+        ...
+
 
 class NullObserver:
     """Tells nobody."""
@@ -53,3 +74,13 @@ class NullObserver:
     def retried(self, stage: str, cause: str) -> None: ...
 
     def acked(self, topic: str, partition: int, offset: int, seconds: float) -> None: ...
+
+    def aged(self, topic: str, seconds: float) -> None: ...
+
+    def lag(self, topic: str, messages: Mapping[int, int]) -> None: ...
+
+    def captioned(self, writer: str) -> None: ...
+
+    def answered(self, error: str, *, partial: bool) -> None: ...
+
+    def open_letters(self, count: int) -> None: ...

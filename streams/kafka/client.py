@@ -159,6 +159,10 @@ class Reader:
         """The next offset of every partition, now."""
         return {partition: high for partition, (_, high) in (await self._consumer.watermarks(self._topic)).items()}
 
+    async def bounds(self) -> dict[int, tuple[int, int]]:
+        """Per partition: the first offset kept, and the next, now."""
+        return await self._consumer.watermarks(self._topic)
+
     async def follow(self) -> AsyncIterator[Message]:
         """Every record from here on, for ever."""
         while True:

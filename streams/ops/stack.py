@@ -21,8 +21,9 @@ from infra.settings import Settings
 from infra.spawn import Command
 from processors.errors import Fatal
 from streams.kafka.names import names_of
-from streams.ops import admin, stack_file
+from streams.ops import admin, stack_file, stack_metrics
 from streams.ops.stack_file import StackFile
+from streams.ops.stack_metrics import RoleState
 from streams.wiring_models import require_weights
 from streams.worker import ROLES, Announcement
 
@@ -62,6 +63,7 @@ class Stack:
         self._broker: EmbeddedBroker | None = None
         self._supervisor: Supervisor | None = None
         self._written: StackFile | None = None
+        self._scrape = ""
         self.settings = settings
 
     async def __aenter__(self) -> Self:
@@ -115,6 +117,10 @@ class Stack:
         # Before the broker: a role that misses its weights dies again and again, and says so only in its log.
         await asyncio.to_thread(require_weights, self.settings)
         await asyncio.to_thread(self._prepare_folders)
+        # Before the broker too: a port that is taken is told at once.
+        host, port = self.settings.metrics_host, self.settings.metrics_port
+        serving = stack_metrics.serve(self._role_states, host=host, port=port)
+        self._scrape = await self._closing.enter_async_context(serving)
         bootstrap = await self._start_broker() if self._own_broker else self.settings.bootstrap_servers
         self.settings = self.settings.model_copy(
             update={"bootstrap_servers": bootstrap, "store_url": self.settings.resolved_store_url}
@@ -197,6 +203,18 @@ class Stack:
             if state.restarts >= MOST_DEATHS:
                 raise Fatal(f"{name} does not start:\n{_tail(self._log(name))}\n(the whole log: {self._log(name)})")
 
+    def _role_states(self) -> dict[str, RoleState]:
+        """Every role: where its process tells its metrics, and how often it was started again."""
+        if self._supervisor is None:
+            return {role: RoleState(None) for role in ROLES}
+        states, announced = self._supervisor.states, self._announced()
+        found = {}
+        for name, roles in self._groups.items():
+            url = announced[name].metrics if name in announced else None
+            restarts = states[name].restarts if name in states else 0
+            found.update({role: RoleState(url, restarts) for role in roles})
+        return found
+
     # ------------------------------------------------------------------ stack.json
 
     def _announced(self) -> dict[str, Announcement]:
@@ -222,6 +240,7 @@ class Stack:
             groups={name: there for name, there in self._names.all_groups().items() if name != there},
             metrics={role: a.metrics for a in announced.values() for role in a.roles},
             pids={role: a.pid for a in announced.values() for role in a.roles},
+            scrape=self._scrape,
         )
         if now != self._written:
             stack_file.write(self._data_dir, now)

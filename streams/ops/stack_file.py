@@ -10,12 +10,16 @@ from infra.settings import Settings
 
 
 class StackFile(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The shape of the file; other programs rely on it. `topics`, `groups`: those that are called otherwise there."""
+    """The shape of the file; other programs rely on it.
+
+    `scrape`: metrics and health of all roles at one address. `topics`, `groups`: those that are called otherwise there.
+    """
 
     bootstrap: str
     store: str
     metrics: dict[str, str]
     pids: dict[str, int]
+    scrape: str = ""
     topics: dict[str, str] = {}
     groups: dict[str, str] = {}
 

@@ -36,13 +36,18 @@ def deleted(message: Message) -> Deleted:
 
 
 def publisher(
-    sender: Sender, *, stage: str, topic: str
+    sender: Sender, *, stage: str, topic: str, published: Callable[[Outcome], None] = lambda _: None
 ) -> Callable[[Message, Outcome], Awaitable[Sequence[Awaitable[object]]]]:
-    """The `publish` of a pipeline: one record under the product's id, with the same bytes and id on every delivery."""
+    """The `publish` of a pipeline: one record under the product's id, with the same bytes and id on every delivery.
+
+    `published` is told of every record that was handed to the broker's client.
+    """
 
     async def publish(message: Message, outcome: Outcome) -> Sequence[Awaitable[object]]:
         value = None if isinstance(outcome, Deleted) else encode(outcome)
         headers = output_headers(message, stage=stage, topic=topic)
-        return [await sender.send(topic, key=outcome.product_id.encode(), value=value, headers=headers)]
+        delivery = await sender.send(topic, key=outcome.product_id.encode(), value=value, headers=headers)
+        published(outcome)
+        return [delivery]
 
     return publish

@@ -8,6 +8,7 @@ agent's channel, tracks them, and acknowledges each one when its pipeline says s
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -16,9 +17,12 @@ import structlog
 
 from infra.settings import Settings
 from processors.errors import Fatal, Retryable
+from streams.contract.cloudevents import origin_ms
 from streams.engine.failures import PipelineClosed, Revoked
 from streams.engine.message import Message
+from streams.engine.observer import NullObserver, Observer
 from streams.engine.pipeline import Pipeline
+from streams.kafka.faust.lag import tell_lag
 from streams.kafka.names import Names, client_id, names_of
 from streams.kafka.options import METADATA_MS, patient, servers, ssl_context
 from streams.kafka.producer import classify_kafka
@@ -42,6 +46,7 @@ async def consume(
     settings: Settings,
     stop: asyncio.Event,
     ready: asyncio.Event | None = None,
+    observer: Observer | None = None,
     revoke_s: float = 30.0,
     drain_s: float = 20.0,
 ) -> None:
@@ -56,6 +61,7 @@ async def consume(
         settings: where Kafka is.
         stop: set it to stop.
         ready: set when the group has been joined.
+        observer: told how far behind the group is, and how old events are when they are done.
         revoke_s: how long a rebalance waits for messages in flight before they are given up to the next owner of
             their partition; well under the minute after which the broker expels a member.
         drain_s: how long a stop waits for messages in flight; the rest is delivered again.
@@ -66,18 +72,22 @@ async def consume(
     """
     names = names_of(settings)
     app = _build_app(names.group(group), pipeline.name, settings, revoke_s)
-    reader = _Reader(app, pipeline, names)
+    observer = observer or NullObserver()
+    reader = _Reader(app, pipeline, names, observer)
     app.on_revocation_stuck = reader.give_up
     reader.subscribe(topics)
     graceful = False
     owner = asyncio.create_task(pipeline.run(), name=f"{group}:pipeline")
     starting = asyncio.create_task(_start(app, ready), name=f"{group}:start")
+    telling = asyncio.create_task(tell_lag(app, names, topics, observer), name=f"{group}:lag")
     try:
         await _first(stop.wait(), owner, _crash(app), _fails(starting))
         reader.close()
         graceful = await _drained(pipeline, app, drain_s)
     finally:
         pipeline.abort()
+        telling.cancel()
+        await asyncio.gather(telling, return_exceptions=True)
         await asyncio.shield(_end(app, starting, graceful=graceful))
         await asyncio.gather(owner, return_exceptions=True)
 
@@ -85,8 +95,9 @@ async def consume(
 class _Reader:
     """Takes events from Faust's channel to the pipeline, and acknowledgements back."""
 
-    def __init__(self, app: Any, pipeline: Pipeline[Any], names: Names) -> None:
+    def __init__(self, app: Any, pipeline: Pipeline[Any], names: Names, observer: Observer) -> None:
         self._app = app
+        self._observer = observer
         self._names = names
         self._pipeline = pipeline
         self._closed = False
@@ -130,7 +141,8 @@ class _Reader:
             self._app.consumer.track_message(event.message)
             event.message.tracked = True
             try:
-                await self._pipeline.submit(_message(event.message, self._names), self._ack(event))
+                message = _message(event.message, self._names)
+                await self._pipeline.submit(message, self._ack(event, message.topic, origin_ms(message)))
             except Revoked:
                 self._app.consumer.unacked.discard(event.message)
             except PipelineClosed:
@@ -145,8 +157,9 @@ class _Reader:
         """Fetched before a rebalance: the partition may be another worker's now."""
         return message.generation_id != self._app.consumer_generation_id or not self._app.flow_control.is_active()
 
-    def _ack(self, event: Any) -> Callable[[], None]:
+    def _ack(self, event: Any, topic: str, origin: int) -> Callable[[], None]:
         def ack() -> None:
+            self._observer.aged(topic, time.time() - origin / 1000)
             # Faust's ack does not look at the generation: an old one would count as progress of the new assignment.
             if event.message.generation_id == self._app.consumer_generation_id:
                 event.ack()

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import platform
+import re
+from importlib.metadata import version
+from pathlib import Path
 
 import aiohttp
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
+import infra
 from infra.health import Health
 from infra.http import serve
-from infra.metrics import Metrics
+from infra.metrics import Metrics, RoleMetrics, merged
+from infra.metrics_table import PAGE, PROCESS_METRICS, ROLE_METRICS, STACK_METRICS, page
 from processors.errors import Fatal
 from tests.fakes.clock import FakeClock
 
@@ -74,8 +81,12 @@ def test_every_metric_tells_what_happened() -> None:
     metrics.failed("decode", "Poison")
     metrics.retried("publish", "Retryable")
     metrics.acked("catalog.uploads", 3, 81, 0.5)
-    metrics.lag("catalog.uploads", 3, 12)
-    metrics.applied("catalog.items", 1, 40)
+    metrics.lag("catalog.uploads", {3: 12, 4: 0})
+    metrics.aged("catalog.uploads", 240.0)
+    metrics.captioned("template")
+    metrics.answered("unknown_product", partial=False)
+    metrics.answered("", partial=True)
+    metrics.open_letters(7)
     metrics.model("detector")("forward", 8, 0.3)
     value = metrics.registry.get_sample_value
     role = {"role": "enrich"}
@@ -92,8 +103,83 @@ def test_every_metric_tells_what_happened() -> None:
     assert value("weft_retries_total", {**role, "stage": "publish", "cause": "Retryable"}) == 1
     assert value("weft_acked_offset", place) == 81
     assert value("weft_lag_messages", place) == 12
-    assert value("weft_applied_offset", {**role, "topic": "catalog.items", "partition": "1"}) == 40
+    uploads = {**role, "topic": "catalog.uploads"}
+    assert value("weft_event_age_seconds_bucket", {**uploads, "le": "120.0"}) == 0
+    assert value("weft_event_age_seconds_bucket", {**uploads, "le": "300.0"}) == 1
+    assert value("weft_captions_total", {**role, "writer": "template"}) == 1
+    assert value("weft_query_errors_total", {**role, "code": "unknown_product"}) == 1
+    assert value("weft_partial_answers_total", role) == 1
+    assert value("weft_open_dead_letters", role) == 7
+    build = {"version": version("weft"), "commit": "", "python": platform.python_version()}
+    assert value("weft_build_info", {**role, **build}) == 1
     assert value("weft_model_items_total", {**role, "model": "detector", "part": "forward"}) == 8
+
+    silent = [family for family in metrics.registry.collect() if not family.samples]
+    assert not silent, "a metric that nothing sets has no place in the table"
+
+
+def test_a_partition_that_went_elsewhere_shows_no_lag() -> None:
+    """Its last value would stand for ever, and be counted once more by its new owner."""
+    metrics = Metrics("enrich")
+    metrics.lag("catalog.uploads", {3: 12, 4: 5})
+    metrics.lag("catalog.items", {3: 1})
+    metrics.lag("catalog.uploads", {4: 6})
+    value = metrics.registry.get_sample_value
+    place = {"role": "enrich", "topic": "catalog.uploads"}
+    assert value("weft_lag_messages", {**place, "partition": "3"}) is None
+    assert value("weft_lag_messages", {**place, "partition": "4"}) == 6
+    assert value("weft_lag_messages", {"role": "enrich", "topic": "catalog.items", "partition": "3"}) == 1
+
+
+def test_two_roles_of_one_process_are_told_apart() -> None:
+    """caption and index read the same topic: without a label of their own one would overwrite the other."""
+    metrics = Metrics("caption+index")
+    metrics.of("caption").lag("catalog.items", {0: 9})
+    metrics.of("index").lag("catalog.items", {0: 1})
+    value = metrics.registry.get_sample_value
+    lags = [
+        value("weft_lag_messages", {"role": role, "topic": "catalog.items", "partition": "0"})
+        for role in ("caption", "index")
+    ]
+    assert lags == [9, 1]
+
+
+def test_buckets_reach_ten_minutes() -> None:
+    """A language model on a small machine takes minutes: all of that in +Inf would say nothing."""
+    for family in ROLE_METRICS:
+        if family.kind == "histogram" and family.name.endswith("_seconds"):
+            assert max(family.buckets) >= 600, family.name
+
+
+def test_every_metric_is_documented_and_told_by_somebody() -> None:
+    """docs/metrics.md is what the table says, and each way to tell something is used outside of the tests."""
+    assert PAGE.read_text("utf-8") == page()
+    for family in (*ROLE_METRICS, *STACK_METRICS):
+        assert f"| `{family.scraped}` |" in page()
+    folder = Path(infra.__file__).parent.parent / "streams"
+    sources = "".join(path.read_text("utf-8") for path in folder.rglob("*.py") if path.name != "observer.py")
+    tells = [name for name in vars(RoleMetrics) if not name.startswith("_")]
+    assert tells
+    assert [name for name in tells if not re.search(rf"\.{name}\b", sources)] == []
+
+
+def test_the_answers_of_several_processes_become_one() -> None:
+    """Each family once, the samples of all under it, and no sample twice: else Prometheus refuses the whole answer."""
+    one, two = Metrics("enrich"), Metrics("caption")
+    one.stage_done("decode", 0.1)
+    two.stage_done("write", 0.2)
+    text = merged([one.exposition(), two.exposition()]).decode()
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    assert text.count("# TYPE weft_stage_items_total ") == 1
+    assert {sample.labels["role"] for sample in families["weft_stage_items"].samples} == {"enrich", "caption"}
+    assert {sample.labels["role"] for sample in families["process_resident_memory_bytes"].samples} == {
+        "enrich",
+        "caption",
+    }
+    samples = [(s.name, tuple(sorted(s.labels.items()))) for family in families.values() for s in family.samples]
+    assert len(samples) == len(set(samples))
+    documented = {name for name, *_ in PROCESS_METRICS}
+    assert {name for name, _ in samples if name.startswith("process_")} == documented
 
 
 def test_two_metrics_do_not_meet() -> None:

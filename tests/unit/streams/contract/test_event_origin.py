@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streams.contract import topics
-from streams.contract.cloudevents import ce_headers, output_headers
+from streams.contract.cloudevents import ce_headers, origin_ms, output_headers
 from streams.engine.message import Message
 
 
@@ -26,3 +26,13 @@ def test_ids_from_outside_are_not_trusted_to_be_unique() -> None:
     first, second = (item(offset, ce_id="1", source="shop") for offset in (3, 9))
     ids = {dict(output_headers(m, stage="enrich", topic=topics.ITEMS))["ce_id"] for m in (first, second)}
     assert len(ids) == 2
+
+
+def test_when_it_all_began() -> None:
+    """Of our own events their time, which is that of the first record; of any other the broker's, whatever it claims."""
+    ours = (("ce_source", b"weft/enrich"), ("ce_time", b"2026-01-31T12:00:00.250Z"))
+    foreign = (("ce_source", b"shop"), ("ce_time", b"1999-01-01T00:00:00Z"))
+    broken = (("ce_source", b"weft/enrich"), ("ce_time", b"yesterday"))
+    assert origin_ms(Message("t", 0, 0, headers=ours, timestamp_ms=7)) == 1_769_860_800_250
+    assert origin_ms(Message("t", 0, 0, headers=foreign, timestamp_ms=7)) == 7
+    assert origin_ms(Message("t", 0, 0, headers=broken, timestamp_ms=7)) == 7

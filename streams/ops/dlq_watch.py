@@ -1,0 +1,81 @@
+"""How many dead letters are open, for the metrics: both topics are followed, and nothing of a letter is kept but its id."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from infra.settings import Settings
+from streams.contract import topics
+from streams.engine.message import Message
+from streams.kafka.client import Reader
+from streams.ops.dlq_letters import read_letter
+
+log = structlog.get_logger(__name__)
+
+PERIOD_S = 10.0
+PAUSE_S = 30.0
+"""After trouble: a broker that is away, topics that are not there yet, a right that is missing."""
+
+
+class OpenLetters:
+    """The letters that are neither put back nor dropped, as far as both topics have been read."""
+
+    def __init__(self) -> None:
+        self._lie: dict[str, tuple[int, int]] = {}
+        self._done: set[str] = set()
+
+    def letter(self, message: Message) -> None:
+        """A record of `weft.dead-letters`; copies of one letter count once."""
+        self._lie[read_letter(message).id] = (message.partition, message.offset)
+
+    def mark(self, message: Message) -> None:
+        """A record of `weft.dead-letters.done`; a null value opens the letter again."""
+        letter_id = (message.key or b"").decode(errors="replace")
+        if message.value is None:
+            self._done.discard(letter_id)
+        else:
+            self._done.add(letter_id)
+
+    def kept(self, bounds: Mapping[int, tuple[int, int]]) -> None:
+        """Forget the letters that the topic does not keep any more: nobody can settle them."""
+        gone = [
+            letter_id
+            for letter_id, (partition, offset) in self._lie.items()
+            if offset < bounds.get(partition, (0, 0))[0]
+        ]
+        for letter_id in gone:
+            del self._lie[letter_id]
+
+    @property
+    def count(self) -> int:
+        """So many are open."""
+        return sum(letter_id not in self._done for letter_id in self._lie)
+
+
+async def watch_letters(settings: Settings, tell: Callable[[int], None], *, client: str = "enrich") -> None:
+    """Tell the number of open letters every few seconds, for ever. No trouble ends it: it is a number, no more."""
+    while True:
+        try:
+            await _follow(settings, tell, client)
+        except Exception as error:  # noqa: BLE001 - a number that is missing must not end a role
+            log.warning("dead_letters.unknown", cause=f"{type(error).__name__}: {error}")
+        await asyncio.sleep(PAUSE_S)
+
+
+async def _follow(settings: Settings, tell: Callable[[int], None], client: str) -> None:
+    found = OpenLetters()
+    async with (
+        Reader(settings, topics.DEAD_LETTERS, client=client) as letters,
+        Reader(settings, topics.DEAD_LETTERS_DONE, client=client) as marks,
+    ):
+        while True:
+            async for message in letters.to_end():
+                found.letter(message)
+            async for message in marks.to_end():
+                found.mark(message)
+            found.kept(await letters.bounds())
+            tell(found.count)
+            await asyncio.sleep(PERIOD_S)
