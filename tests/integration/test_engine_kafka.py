@@ -22,12 +22,14 @@ from streams.contract.topics import DEAD_LETTERS, TopicSpec
 from streams.engine.credits import Credits
 from streams.engine.device import Device
 from streams.engine.message import Message
+from streams.engine.observer import NullObserver
 from streams.engine.pipeline import Engine, Pipeline
 from streams.kafka.client import Reader
 from streams.kafka.faust.app import consume
 from streams.kafka.options import client_options
 from streams.kafka.producer import open_producer
 from streams.ops.admin import create_topics, list_topics
+from tests.fixtures import engine_worker
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -351,3 +353,41 @@ async def committed_up_to(role: Role, partition: int, offset: int, *, seconds: f
     async with asyncio.timeout(seconds):
         while (await role.committed()).get(partition) != offset:  # noqa: ASYNC110 - the broker tells nobody
             await asyncio.sleep(0.2)
+
+
+class Lags(NullObserver):
+    """Keeps what it was told last."""
+
+    def __init__(self) -> None:
+        self.topic = ""
+        self.last: dict[int, int] = {}
+        self.ages: list[float] = []
+
+    def lag(self, topic, messages):
+        self.topic, self.last = topic, dict(messages)
+
+    def aged(self, topic, seconds):
+        self.ages.append(seconds)
+
+
+async def test_how_far_behind_a_group_is(role: Role, tmp_path: Path):
+    """Every partition held has a lag, also one of which nothing was ever committed; what hangs holds it up in order."""
+    away = tmp_path / "away"
+    away.touch()
+    for value in (f"stuck {away}", "a", "b", "c"):
+        await role.send(b"k7", value.encode())
+    lags, stop = Lags(), asyncio.Event()
+    work = asyncio.create_task(engine_worker.work(role.settings, role.input, role.output, role.group, stop, lags, 0.1))
+    async with asyncio.timeout(60):
+        while sorted(lags.last.values()) != [0, 0, 0, 0, 0, 4]:
+            assert not work.done(), work
+            await asyncio.sleep(0.05)
+    assert lags.topic == role.input
+    away.unlink()
+    async with asyncio.timeout(60):
+        while lags.last != dict.fromkeys(range(PARTITIONS), 0):  # noqa: ASYNC110 - told from a task of the role
+            await asyncio.sleep(0.05)
+    stop.set()
+    await work
+    assert len(lags.ages) == 4
+    assert all(0 <= age < 60 for age in lags.ages)

@@ -22,7 +22,7 @@ from streams.engine.failures import PipelineClosed, Revoked
 from streams.engine.message import Message
 from streams.engine.observer import NullObserver, Observer
 from streams.engine.pipeline import Pipeline
-from streams.kafka.faust.lag import tell_lag
+from streams.kafka.faust.lag import LAG_SECONDS, tell_lag
 from streams.kafka.names import Names, client_id, names_of
 from streams.kafka.options import METADATA_MS, patient, servers, ssl_context
 from streams.kafka.producer import classify_kafka
@@ -47,6 +47,7 @@ async def consume(
     stop: asyncio.Event,
     ready: asyncio.Event | None = None,
     observer: Observer | None = None,
+    lag_s: float = LAG_SECONDS,
     revoke_s: float = 30.0,
     drain_s: float = 20.0,
 ) -> None:
@@ -62,6 +63,7 @@ async def consume(
         stop: set it to stop.
         ready: set when the group has been joined.
         observer: told how far behind the group is, and how old events are when they are done.
+        lag_s: how often it is told how far.
         revoke_s: how long a rebalance waits for messages in flight before they are given up to the next owner of
             their partition; well under the minute after which the broker expels a member.
         drain_s: how long a stop waits for messages in flight; the rest is delivered again.
@@ -79,7 +81,7 @@ async def consume(
     graceful = False
     owner = asyncio.create_task(pipeline.run(), name=f"{group}:pipeline")
     starting = asyncio.create_task(_start(app, ready), name=f"{group}:start")
-    telling = asyncio.create_task(tell_lag(app, names, topics, observer), name=f"{group}:lag")
+    telling = asyncio.create_task(tell_lag(app, names, topics, observer, lag_s), name=f"{group}:lag")
     try:
         await _first(stop.wait(), owner, _crash(app), _fails(starting))
         reader.close()

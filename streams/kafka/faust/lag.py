@@ -17,13 +17,13 @@ LAG_SECONDS = 5.0
 _PATIENCE_SECONDS = 30.0
 
 
-async def tell_lag(app: Any, names: Names, topics: Sequence[str], observer: Observer) -> None:
-    """Tell the observer every few seconds, for ever. The ends are asked for: a full pipeline fetches nothing.
+async def tell_lag(app: Any, names: Names, topics: Sequence[str], observer: Observer, seconds: float) -> None:
+    """Tell the observer every so many seconds, for ever. The ends are asked for: a full pipeline fetches nothing.
 
     A broker that is away costs a period without news, and the role nothing.
     """
     while True:
-        await asyncio.sleep(LAG_SECONDS)
+        await asyncio.sleep(seconds)
         if not app.started or app.rebalancing:
             continue
         try:
