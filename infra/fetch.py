@@ -17,6 +17,7 @@ from yarl import URL
 from infra.addresses import CheckedResolver, ForbiddenAddress, is_public_address, literal_address
 from infra.settings import Settings
 from infra.store import NotFound, ObjectStore
+from infra.threads import InThread
 from processors.errors import Code, Poison, Retryable
 
 _FIELD = "image.uri"
@@ -46,6 +47,7 @@ class Fetcher:
         is_allowed_address: tells of an IP address (text) whether one may connect to it.
         schemes: of remote addresses.
         resolver: DNS, before the check of its answers; None: the system's.
+        in_thread: runs what waits for the store or a disk.
     """
 
     def __init__(
@@ -56,8 +58,10 @@ class Fetcher:
         is_allowed_address: Callable[[str], bool] = is_public_address,
         schemes: Collection[str] = ("https",),
         resolver: aiohttp.abc.AbstractResolver | None = None,
+        in_thread: InThread = asyncio.to_thread,
     ) -> None:
         self._store = store
+        self._in_thread = in_thread
         self._hosts = tuple(host.lower().rstrip(".") for host in settings.allowed_hosts)
         self._roots = settings.file_roots
         self._limit = settings.max_image_bytes
@@ -88,13 +92,13 @@ class Fetcher:
         """
         key = self._store.key_of(uri)
         if key is not None:
-            return await asyncio.to_thread(self._from_store, key)
+            return await self._in_thread(self._from_store, key)
         try:
             scheme = urlsplit(uri).scheme.lower()
         except ValueError:
             raise Poison("is not a valid address", field=_FIELD, code=Code.ADDRESS_REFUSED) from None
         if scheme == "file":
-            return await asyncio.to_thread(read_file, uri, self._roots, self._limit)
+            return await self._in_thread(read_file, uri, self._roots, self._limit)
         if scheme in self._schemes:
             return await self._from_host(uri)
         if scheme == "s3":

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
+from xml.etree.ElementTree import ParseError
 
 import certifi
 import urllib3
@@ -22,32 +23,19 @@ from minio.credentials import (
     StaticProvider,
 )
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
+from minio.helpers import check_bucket_name
 from urllib3.exceptions import HTTPError
 
+from infra.s3_errors import from_code, from_status
 from infra.store import ETag, NotFound, ObjectStore, Versioned, check_key
 from processors.errors import Code, Fatal, Poison, Retryable
 
 T = TypeVar("T")
 
-_ABSENT = frozenset({"NoSuchKey", "NoSuchBucket", "ResourceNotFound", "NoSuchVersion"})
-_REFUSED = frozenset(
-    {
-        "AccessDenied",
-        "InvalidAccessKeyId",
-        "SignatureDoesNotMatch",
-        "ExpiredToken",
-        "InvalidToken",
-        "AuthorizationHeaderMalformed",
-        "AllAccessDisabled",
-        "InvalidBucketName",
-        "MethodNotAllowed",
-    }
-)
-_CLASH = frozenset({"XMinioParentIsObject", "XMinioObjectExistsAsDirectory", "ParentIsObject"})
-_BAD_KEY = frozenset({"KeyTooLongError", "XMinioInvalidObjectName", "InvalidURI", "EntityTooLarge"})
 _ONE_PART = 512 * 2**20  # below this size an object is one request, hence atomic and one MD5 tag
 _SIGNED_SECONDS = 300
 _CUT = "the object store's answer was cut off"
+_GONE = "the object store has no such bucket, though it was just made"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +56,14 @@ class S3Store(ObjectStore):
     """Objects in a bucket, under a prefix. Nothing is sent before the first use; a missing bucket is made at a write.
 
     Conditional writes are signed URLs sent with `If-None-Match` or `If-Match`, since `minio` 7.2 cannot add headers to
-    its own puts. A server that ignores these headers would overwrite: `weft doctor` should try one.
+    its own puts. A server that ignores these headers would overwrite: `weft doctor` tries both.
 
     Args:
         address: server, bucket and prefix.
         access_key, secret_key: both empty: from the environment, the AWS configuration or the machine's role.
+
+    Raises:
+        Fatal: no bucket or server has such a name.
     """
 
     def __init__(self, address: S3Address, *, access_key: str = "", secret_key: str = "") -> None:
@@ -87,13 +78,19 @@ class S3Store(ObjectStore):
             # that a busy server asks for, are the caller's.
             retries=urllib3.Retry(total=1, connect=0, status=0, redirect=0, respect_retry_after_header=False),
         )
-        self._client = Minio(
-            address.endpoint,
-            credentials=_credentials(access_key, secret_key),
-            secure=address.secure,
-            region=address.region,
-            http_client=self._pool,
-        )
+        try:
+            check_bucket_name(address.bucket)
+            self._client = Minio(
+                address.endpoint,
+                credentials=_credentials(access_key, secret_key),
+                secure=address.secure,
+                region=address.region,
+                http_client=self._pool,
+            )
+        except ValueError as error:
+            raise Fatal(
+                f"the address of the object store is wrong: {error}; check WEFT_S3_* and WEFT_STORE_URL"
+            ) from None
 
     def put(self, key: str, data: bytes, *, content_type: str = "") -> ETag:
         name = self._name(key)
@@ -109,7 +106,10 @@ class S3Store(ObjectStore):
             )
             return _etag(result.etag)
 
-        return self._writing(key, send)
+        try:
+            return self._writing(key, send)
+        except NotFound:
+            raise Retryable(_GONE) from None
 
     def create(self, key: str, data: bytes, *, content_type: str = "") -> bool:
         return self._conditional(key, data, {"If-None-Match": "*"}, content_type) is not None
@@ -125,8 +125,21 @@ class S3Store(ObjectStore):
 
     def exists(self, key: str) -> bool:
         name = self._name(key)
+
+        def look() -> None:
+            try:
+                self._client.stat_object(self._bucket, name)
+            except (S3Error, ServerError, ValueError) as error:
+                if isinstance(error, S3Error) and error.code in {"NoSuchKey", "NoSuchBucket"}:
+                    raise
+                # An answer to HEAD has no body: whether a key is wrong or this object is at fault, only GET tells.
+                # (ValueError: how the client library meets HTTP 409 here.)
+                response = self._client.get_object(self._bucket, name, length=1)
+                response.close()
+                response.release_conn()
+
         try:
-            self._called(key, lambda: self._client.stat_object(self._bucket, name))
+            self._called(key, look)
         except NotFound:
             return False
         return True
@@ -195,14 +208,14 @@ class S3Store(ObjectStore):
                 return _etag(response.headers.get("etag"))
             if response.status == 412:
                 return None
-            raise _error_of(response)
+            raise _error_of(response, key, self._bucket)
 
         try:
             return self._writing(key, send)
         except NotFound:
             if "If-Match" in condition:
                 return None
-            raise Retryable("the object store answers HTTP 404 to a write") from None
+            raise Retryable(_GONE) from None
 
     def _writing(self, key: str, send: Callable[[], T]) -> T:
         """Run a write; if the bucket is missing, make it and run the write once more."""
@@ -227,9 +240,13 @@ class S3Store(ObjectStore):
         try:
             return call()
         except S3Error as error:
-            raise _translated(error, key, self._bucket) from None
+            status = getattr(error.response, "status", 0) or 0
+            raise from_code(str(error.code), status, key, self._bucket) from None
         except (ServerError, InvalidResponseError) as error:
-            raise Retryable(f"the object store answers {_status(error)}") from None
+            raise from_status(_status(error), key, self._bucket) from None
+        except (ParseError, UnicodeDecodeError):
+            # The client library reads the XML of an error as it comes, and trips over one that broke off.
+            raise Retryable(_CUT) from None
         except HTTPError as error:
             if _is_untrusted(error):
                 raise Fatal("the object store's certificate is not trusted; check WEFT_S3_CAFILE") from None
@@ -246,21 +263,6 @@ def _credentials(access_key: str, secret_key: str) -> Provider:
     return ChainedProvider([EnvAWSProvider(), AWSConfigProvider(), IamAwsProvider()])
 
 
-def _translated(error: S3Error, key: str, bucket: str) -> Exception:
-    code = str(error.code)
-    if code in _ABSENT:
-        return NotFound(key)
-    if code in _REFUSED:
-        return Fatal(f"the object store refuses us: {code} (bucket {bucket!r}); check WEFT_S3_* and WEFT_STORE_URL")
-    if code == "RequestTimeTooSkewed":
-        return Fatal("the object store refuses us: this machine's clock is wrong (RequestTimeTooSkewed)")
-    if code in _CLASH:
-        return Poison(f"the key {key!r} is a folder of another key, or the other way round")
-    if code in _BAD_KEY:
-        return Poison(f"the object store refuses the object {key!r}: {code}")
-    return Retryable(f"the object store answers {code}")
-
-
 def _etag(header: str | None) -> ETag:
     """The tag of an answer. Raises `Retryable` when the answer broke off before its end."""
     if not header or header.startswith('"') != header.endswith('"') or header == '"':
@@ -268,18 +270,16 @@ def _etag(header: str | None) -> ETag:
     return ETag(header.strip('"'))
 
 
-def _error_of(response: urllib3.BaseHTTPResponse) -> Exception:
+def _error_of(response: urllib3.BaseHTTPResponse, key: str, bucket: str) -> Exception:
     """The error in an answer to a signed URL."""
     if response.data and "xml" in response.headers.get("content-type", ""):
         return S3Error.fromxml(response)  # type: ignore[no-any-return]
-    if response.status == 404:
-        return NotFound("")
-    return Retryable(f"the object store answers HTTP {response.status}")
+    return from_status(response.status, key, bucket)
 
 
-def _status(error: MinioException) -> str:
+def _status(error: MinioException) -> int | None:
     status = getattr(error, "status_code", None) or getattr(error, "code", None) or getattr(error, "_code", None)
-    return f"HTTP {status}" if status else type(error).__name__
+    return status if isinstance(status, int) else None
 
 
 def _cause(error: HTTPError) -> str:

@@ -16,6 +16,7 @@ from infra.fetch import Fetcher
 from infra.settings import Settings
 from infra.store import ObjectStore
 from infra.stores import open_store
+from infra.threads import STORE_THREADS, InThread, threads
 from models.guard import Observe
 from processors.decode import DecodeLimits
 from processors.errors import Poison
@@ -64,6 +65,8 @@ class Parts:
     models: Models
     fetcher: Fetcher
     stop: asyncio.Event
+    in_thread: InThread
+    """Runs what waits for the store."""
     observers: Mapping[str, Observer] = field(default_factory=dict)
 
     def engine_of(self, role: str) -> Engine:
@@ -107,13 +110,15 @@ async def open_parts(
     async with AsyncExitStack() as stack:
         store = await asyncio.to_thread(open_store, settings)
         cpu = stack.enter_context(ThreadPoolExecutor(CPU_THREADS, thread_name_prefix="cpu"))
-        fetcher = await stack.enter_async_context(Fetcher(settings, store))
+        in_thread = stack.enter_context(threads(STORE_THREADS, "store"))
+        fetcher = await stack.enter_async_context(Fetcher(settings, store, in_thread=in_thread))
         sender = await stack.enter_async_context(
             open_producer(settings, client=client, patience_s=BROKER_PATIENCE_S, stop=stop)
         )
         device = await stack.enter_async_context(Device(observer=observer))
         engine = Engine(device, cpu, observer=observer, classify=classify_kafka)
-        yield Parts(settings, store, sender, engine, Models(settings, observe), fetcher, stop, observers or {})
+        models = Models(settings, observe)
+        yield Parts(settings, store, sender, engine, models, fetcher, stop, in_thread, observers or {})
 
 
 async def run_enrich(parts: Parts, ready: Ready) -> None:
@@ -125,11 +130,12 @@ async def run_enrich(parts: Parts, ready: Ready) -> None:
         fetcher=parts.fetcher,
         detector=detector,
         encoder=encoder,
-        memo=Memo(parts.store, "enrich", memo_fingerprint(detector, encoder)),
+        memo=Memo(parts.store, "enrich", memo_fingerprint(detector, encoder), in_thread=parts.in_thread),
         limits=parts.limits,
         batch_items=parts.settings.batch_items,
         batch_wait_s=parts.settings.batch_wait_ms / 1000,
         check_place=Positions(parts.settings).check,
+        in_thread=parts.in_thread,
     )
     pipeline = Pipeline(
         "enrich",
@@ -153,7 +159,7 @@ async def run_caption(parts: Parts, ready: Ready) -> None:
         writer=writer,
         neighbourhood=neighbourhood,
         # Other votes make other evidence, and other captions.
-        memo=Memo(parts.store, "caption", f"{writer.fingerprint} {votes}"),
+        memo=Memo(parts.store, "caption", f"{writer.fingerprint} {votes}", in_thread=parts.in_thread),
         calibration=votes,
         batch_items=parts.settings.batch_items,
         batch_wait_s=CAPTION_WAIT_S,
@@ -252,6 +258,7 @@ async def run_index(parts: Parts, ready: Ready) -> None:
         names=names_of(parts.settings),
         observer=parts.engine_of("index").observer,
         ready=lambda: ready("index"),
+        in_thread=parts.in_thread,
     )
     await role.run(parts.stop)
 

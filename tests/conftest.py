@@ -8,7 +8,7 @@ settings.load_profile("weft")
 
 pytest_plugins = [
     "tests.fixtures.kafka",
-    "tests.fixtures.minio",
+    "tests.fixtures.s3_servers",
     "tests.fixtures.secure_kafka",
     "tests.fixtures.stack",
 ]

@@ -15,6 +15,7 @@ import msgspec
 
 from infra.fetch import Fetcher
 from infra.store import ObjectStore
+from infra.threads import InThread
 from models.ports import Detector, ImageEncoder, Raw, Ready
 from processors import crops, decode, evidence
 from processors.colours import dominant_colours
@@ -122,6 +123,8 @@ class Enrich:
     batch_items: int
     batch_wait_s: float
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    in_thread: InThread = asyncio.to_thread
+    """Runs what waits for the store."""
     check_place: Callable[[Message], Awaitable[None]] = _anywhere
     """Raises `Poison` for an upload that was put back and is older than another of its product (streams.kafka.positions)."""
 
@@ -179,7 +182,7 @@ class Enrich:
             raise Poison("an upload needs uri or bytes", field="image", code=Code.MISSING_FIELD)
         # Only what is an image goes into the store: a poison upload leaves nothing behind.
         header = decode.check_header(data, self.limits)
-        key = await asyncio.to_thread(self.store.put_content, data, suffix=f".{header.format}", prefix="images")
+        key = await self.in_thread(self.store.put_content, data, suffix=f".{header.format}", prefix="images")
         return data, self.store.uri(key)
 
     async def _from_elsewhere(self, uri: str) -> bytes:

@@ -10,6 +10,7 @@ import msgspec
 import structlog
 
 from infra.store import NotFound, ObjectStore
+from infra.threads import InThread
 from processors.errors import Retryable
 
 log = structlog.get_logger(__name__)
@@ -33,15 +34,19 @@ class Memo:
         store: where they are kept.
         stage: name of the stage; letters, digits, "-" and "_".
         fingerprint: everything that changes the answer (weights, prompt, code); hashed, so any string.
+        in_thread: runs what waits for the store.
     """
 
-    def __init__(self, store: ObjectStore, stage: str, fingerprint: str) -> None:
+    def __init__(
+        self, store: ObjectStore, stage: str, fingerprint: str, *, in_thread: InThread = asyncio.to_thread
+    ) -> None:
         self._store = store
+        self._in_thread = in_thread
         self._prefix = f"memo/{stage}/{hashlib.sha256(fingerprint.encode()).hexdigest()[:16]}"
 
     async def get(self, content: str) -> bytes | None:
         """The remembered answer, or None. `content` is the hash of what was asked. Raises `Retryable`."""
-        return await asyncio.to_thread(self._read, self._key(content))
+        return await self._in_thread(self._read, self._key(content))
 
     async def put(self, content: str, answer: bytes) -> bytes:
         """Remember `answer`; returns the answer that is remembered: the first writer's, which is what to publish.
@@ -49,7 +54,7 @@ class Memo:
         Raises:
             Retryable: the store is away.
         """
-        return await asyncio.to_thread(self._write, self._key(content), answer)
+        return await self._in_thread(self._write, self._key(content), answer)
 
     async def recall(self, content: str, kind: type[T]) -> T | None:
         """The remembered answer as a `kind` (MessagePack). Raises `Retryable`.
@@ -66,7 +71,7 @@ class Memo:
         kept = self._decoded(content, await self.put(content, encoded), kind)
         if kept is not None:
             return kept
-        await asyncio.to_thread(self._store.put, self._key(content), encoded)
+        await self._in_thread(self._store.put, self._key(content), encoded)
         return answer
 
     def _decoded(self, content: str, known: bytes, kind: type[T]) -> T | None:

@@ -22,7 +22,7 @@ from tests.chaos.run import Facts, Limits, run
 from tests.chaos.schedule import schedule, targets
 from tests.chaos.stores import folder_place, s3_place
 from tests.chaos.workload import workload
-from tests.fixtures.minio import minio_program
+from tests.fixtures.s3_servers import server_program
 
 
 def say(sentence: str) -> None:
@@ -70,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
     seed = secrets.randbelow(10**6) if asked.seed is None else asked.seed
     out = (asked.out or Path(".weft/chaos") / str(seed)).absolute()
     limits = Limits(asked.workers, asked.minutes * 60)
-    store = asked.store or ("folder" if isinstance(minio_program(), str) else "s3")
+    store = asked.store or ("folder" if isinstance(server_program(), str) else "s3")
     # Its broker is killed all the time: a client's complaints would hide what the harness says.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     shutil.rmtree(out, ignore_errors=True)

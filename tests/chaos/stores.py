@@ -14,7 +14,7 @@ from infra.local_store import LocalStore
 from infra.s3_store import S3Address, S3Store
 from infra.store import ObjectStore
 from tests.chaos.proxy import MODES, S3Proxy
-from tests.fixtures.minio import S3Server, minio_program
+from tests.fixtures.s3_servers import S3Server, server_program
 
 BUCKET = "weft-chaos"
 _VOLUME_BYTES = 256 * 2**20
@@ -97,7 +97,7 @@ def folder_place(folder: Path, *, volume: bool = True) -> Iterator[Place]:
 
 
 def _minio(folder: Path) -> S3Server:
-    program = minio_program()
+    program = server_program()
     if isinstance(program, str):
         raise RuntimeError(program)  # noqa: TRY004 - it is the reason
     folder.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from infra.memory_store import MemoryStore
 from infra.s3_store import S3Address, S3Store
 from infra.store import ObjectStore
 from tests.contract.object_store_contract import ObjectStoreContract
-from tests.fixtures.minio import S3Server
+from tests.fixtures.s3_servers import S3Server
 
 _buckets = itertools.count()
 
@@ -35,7 +35,7 @@ class TestLocalStore(ObjectStoreContract):
 
 @pytest.mark.integration
 class TestS3Store(ObjectStoreContract):
-    """A real MinIO; every test has a bucket of its own, which the store makes."""
+    """Real servers; every test has a bucket of its own, which the store makes."""
 
     @pytest.fixture
     def store(self, s3: S3Server) -> ObjectStore:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import socket
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -13,8 +14,8 @@ from infra.s3_store import S3Address, S3Store
 from infra.settings import Settings
 from infra.store import ETag, NotFound, ObjectStore
 from infra.stores import open_store
-from processors.errors import Fatal, Retryable
-from tests.fixtures.minio import S3Server
+from processors.errors import Fatal, Poison, Retryable
+from tests.fixtures.s3_servers import S3Server
 
 CALLS: dict[str, Callable[[ObjectStore], object]] = {
     "put": lambda s: s.put("k", b"1"),
@@ -134,7 +135,8 @@ ANSWERS = {
     "busy": b"HTTP/1.1 503 Busy\r\nRetry-After: 60\r\nContent-Type: application/xml\r\nContent-Length: 46\r\n\r\n"
     b"<Error><Code>SlowDown</Code><Message/></Error>",
     "gateway": b"HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\nContent-Length: 4\r\n\r\nOops",
-    "not S3": b"HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\nContent-Length: 4\r\n\r\nOops",
+    "broken XML": b"HTTP/1.1 503 Busy\r\nContent-Type: application/xml\r\nContent-Length: 9\r\n\r\n<Error><C",
+    "no text": b"HTTP/1.1 502 Bad\r\nContent-Type: text/html\r\nContent-Length: 4\r\n\r\n\xff\xfe\xfd\xfc",
     "cut": b"HTTP/1.1 200 OK\r\nETag: x\r\nContent-Length: 100\r\n\r\nOops",
     "hang up": b"",
 }
@@ -154,6 +156,81 @@ def test_nonsense_is_retryable_at_once(name: str, answer: str) -> None:
             CALLS[name](store)
         listening.shutdown(socket.SHUT_RDWR)
     assert "X-Amz" not in "".join(traceback.format_exception(caught.value))
+
+
+def _refusal(status: int, code: str) -> bytes:
+    """An answer as S3 gives it; without `code`, as a proxy before it does."""
+    body = f"<Error><Code>{code}</Code><Message/></Error>".encode() if code else b"Oops"
+    kind = b"application/xml" if code else b"text/html"
+    return b"HTTP/1.1 %d No\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s" % (status, kind, len(body), body)
+
+
+REFUSALS: list[tuple[int, str, type[Exception]]] = [
+    (403, "InvalidObjectState", Poison),
+    (400, "EntityTooLarge", Poison),
+    (413, "", Poison),
+    (413, "MaxMessageLengthExceeded", Poison),
+    (451, "UnavailableForLegalReasons", Poison),
+    (451, "", Poison),
+    (400, "SomethingNobodyKnows", Poison),
+    (409, "ObjectParentIsFile", Poison),
+    (409, "ExistingObjectIsDirectory", Poison),
+    (401, "", Fatal),
+    (401, "Unauthorized", Fatal),
+    (403, "InvalidAccessKeyId", Fatal),
+    (403, "SignatureDoesNotMatch", Fatal),
+    (403, "AccessDenied", Fatal),
+    (403, "SomethingNobodyKnows", Fatal),
+    (403, "", Fatal),
+    (400, "ExpiredToken", Fatal),
+    (400, "AuthorizationHeaderMalformed", Fatal),
+    (404, "", Fatal),
+    (405, "MethodNotAllowed", Fatal),
+    (501, "NotImplemented", Fatal),
+    (408, "", Retryable),
+    (429, "", Retryable),
+    (429, "TooManyRequests", Retryable),
+    (400, "RequestTimeout", Retryable),
+    (403, "QuotaExceeded", Retryable),
+    (409, "OperationAborted", Retryable),
+    (409, "ConditionalRequestConflict", Retryable),
+    (500, "InternalError", Retryable),
+    (503, "SlowDown", Retryable),
+    (503, "SomethingNobodyKnows", Retryable),
+    (504, "", Retryable),
+    (507, "XMinioStorageFull", Retryable),
+]
+
+
+@pytest.mark.parametrize(("status", "code", "kind"), REFUSALS)
+@pytest.mark.parametrize("name", ["put", "create", "get", "exists"])
+def test_a_refusal_is_retried_only_where_it_may_pass(name: str, status: int, code: str, kind: type[Exception]) -> None:
+    """An archived object was retried for ever and held up its partition; a wrong key is told at once, by whatever call."""
+    if (name, status, code) == ("exists", 404, ""):
+        return  # an answer to HEAD never has a body: this one says that there is no such object
+    with _server(_refusal(status, code)) as store, pytest.raises(kind) as caught:
+        CALLS[name](store)
+    assert (code or str(status)) in str(caught.value) or "folder of another key" in str(caught.value)
+    assert "X-Amz" not in "".join(traceback.format_exception(caught.value))
+
+
+@contextmanager
+def _server(answer: bytes) -> Iterator[S3Store]:
+    """A store whose server gives every request the same answer; to HEAD without its body, as HTTP wants."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        threading.Thread(target=_answer_all, args=(listening, answer), daemon=True).start()
+        yield S3Store(S3Address(f"127.0.0.1:{port}", "bucket", secure=False), access_key="AKIATEST", secret_key="s3c")
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "bucket"), [("127.0.0.1:9", "UPPER/case"), ("127.0.0.1:9", "a"), ("127.0.0.1/path", "bucket")]
+)
+def test_an_address_that_no_server_or_bucket_can_have_is_fatal(endpoint: str, bucket: str) -> None:
+    """Told when the store is opened, not as a bug of ours at the first write."""
+    with pytest.raises(Fatal, match="WEFT_STORE_URL"):
+        S3Store(S3Address(endpoint, bucket, secure=False), access_key="AKIATEST", secret_key="s3c")
 
 
 WHOLE = (
@@ -195,7 +272,7 @@ def _answer_all(listening: socket.socket, answer: bytes) -> None:
             request = b""
             while b"\r\n\r\n" not in request:
                 request += connection.recv(65536)
-            connection.sendall(answer)
+            connection.sendall(answer.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" if request[:4] == b"HEAD" else answer)
 
 
 @pytest.mark.parametrize("url", ["/folder", "http://host/bucket", "s3:///prefix", "file://host/folder", "memory://x"])

@@ -17,7 +17,7 @@ from infra.s3_store import S3Address, S3Store
 from processors.errors import Retryable
 from tests.chaos.proxy import S3Proxy
 from tests.chaos.stores import folder_place
-from tests.fixtures.minio import S3Server
+from tests.fixtures.s3_servers import S3Server
 
 pytestmark = pytest.mark.integration
 

@@ -29,6 +29,7 @@ from aiokafka.errors import (
 from index_sync.recovery import LogBounds
 from index_sync.snapshot import Fenced
 from infra.store import ObjectStore
+from infra.threads import InThread
 from processors.errors import Fatal, Retryable
 from streams.contract import topics
 from streams.engine.backoff import Backoff
@@ -67,6 +68,7 @@ class IndexRole:
         observer: metrics.
         now: seconds since the epoch.
         ready: called once, when all shards of the first assignment hold what their partitions held then.
+        in_thread: runs what waits for the store.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class IndexRole:
         observer: Observer,
         now: Callable[[], float] = time.time,
         ready: Callable[[], None] = lambda: None,
+        in_thread: InThread = asyncio.to_thread,
     ) -> None:
         self._config = config
         self._sender = sender
@@ -95,7 +98,7 @@ class IndexRole:
         # One thread each: a shard has one writer, and searches do not compete with each other for the cores.
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="index-write")
         self._searching = ThreadPoolExecutor(1, thread_name_prefix="index-search")
-        self._keeper = Keeper(config, store, self._writing, self._bury, observer, now, self._backoff)
+        self._keeper = Keeper(config, store, self._writing, self._bury, observer, now, self._backoff, in_thread)
         self._held: dict[int, Held] = {}
         self._assigned: dict[int, object] = {}  # partition -> token of this assignment
         self._dealt = False

@@ -15,6 +15,7 @@ from index_sync.recovery import DELETE_RETENTION_SECONDS, LogBounds, recover
 from index_sync.shard import Shard
 from index_sync.snapshot import Fenced, SnapshotWriter
 from infra.store import ObjectStore
+from infra.threads import InThread
 from processors.errors import Poison, Retryable
 from streams.contract import topics
 from streams.engine.backoff import Backoff
@@ -96,6 +97,7 @@ class Keeper:
         observer: metrics.
         now: seconds since the epoch.
         backoff: between attempts at a store that is away.
+        in_thread: runs what waits for the store.
     """
 
     def __init__(
@@ -107,8 +109,10 @@ class Keeper:
         observer: Observer,
         now: Callable[[], float],
         backoff: Backoff,
+        in_thread: InThread = asyncio.to_thread,
     ) -> None:
         self._config = config
+        self._in_thread = in_thread
         self._store = store
         self._writing = writing
         self._bury = bury
@@ -133,12 +137,12 @@ class Keeper:
     async def _recover(self, partition: int, bounds: LogBounds) -> Held:
         parked = self._parked.pop(partition, None)
         usable = parked is not None and bounds.low <= parked.shard.next_offset <= bounds.end
-        if parked is not None and usable and await asyncio.to_thread(parked.writer.mine):
+        if parked is not None and usable and await self._in_thread(parked.writer.mine):
             # Nobody claimed it while the group was dealt anew: what is in memory is as good as ever.
             return Held(parked.shard, parked.writer, bounds.end)
         started = self._now()
         config = self._config
-        found = await asyncio.to_thread(
+        found = await self._in_thread(
             recover,
             self._store,
             Place(config.collection, config.generation, topics.ITEMS, partition),
@@ -199,8 +203,8 @@ class Keeper:
             if not held.writer.changed(cut):
                 return False
             try:
-                manifest = await asyncio.to_thread(held.writer.save, cut, self._now())
-                await asyncio.to_thread(held.writer.collect)
+                manifest = await self._in_thread(held.writer.save, cut, self._now())
+                await self._in_thread(held.writer.collect)
             except Retryable as error:
                 # The next period tries again with a newer cut; until then a restart replays more, nothing else.
                 self._observer.retried("snapshot", type(error).__name__)
