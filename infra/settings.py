@@ -75,6 +75,10 @@ class Settings(BaseSettings):
     file_roots: tuple[Path, ...] = Field((), description="Folders that file:// images may come from (JSON list).")
     max_image_bytes: int = Field(32 * 2**20, ge=1, description="Largest encoded image that is read.")
     max_image_pixels: int = Field(64_000_000, ge=1, description="Largest image, width × height, that is decoded.")
+    keep_photo_metadata: bool = Field(
+        False,
+        description="Store photos with their EXIF, XMP, IPTC and comments (place, owner, device) instead of without.",
+    )
     fetch_seconds: float = Field(20.0, gt=0, description="Longest time to fetch one image.")
     credit_bytes: int = Field(256 * 2**20, ge=1, description="Encoded and decoded bytes a role may hold at once.")
     batch_items: int = Field(16, ge=1, description="Largest batch of the device.")

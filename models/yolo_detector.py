@@ -241,16 +241,10 @@ def suppress(prediction: Tensor, thresholds: Thresholds) -> Tensor:
 def build_network(architecture: str, classes: int, *, source: Path | None = None) -> Any:
     """An untrained ultralytics detection network: our own, or one from a YAML that ultralytics itself carries.
 
-    The library is told, before its first import, to install nothing, ask nothing of the network, print nothing on
-    stdout (where `--json` answers go), and keep its settings file out of the home folder.
-
     Raises:
         Fatal: `architecture` is neither OWN nor the bare name of such a YAML (a path or address would be fetched or executed).
     """
-    os.environ["YOLO_AUTOINSTALL"] = "false"
-    os.environ["YOLO_OFFLINE"] = "true"
-    os.environ.setdefault("YOLO_VERBOSE", "false")
-    os.environ.setdefault("YOLO_CONFIG_DIR", str(Path(tempfile.gettempdir()) / f"weft-ultralytics-{os.getuid()}"))
+    import_ultralytics()
     where = f"{source}: " if source else ""
     own = architecture == OWN
     if not own and not re.fullmatch(r"yolo[a-z0-9]+\.yaml", architecture):
@@ -260,7 +254,6 @@ def build_network(architecture: str, classes: int, *, source: Path | None = None
         )
     from ultralytics.nn.tasks import DetectionModel
 
-    logging.getLogger("ultralytics").setLevel(logging.ERROR)
     if own:
         from models.detector_net import build
 
@@ -269,6 +262,30 @@ def build_network(architecture: str, classes: int, *, source: Path | None = None
         return DetectionModel(architecture, nc=classes, verbose=False)
     except FileNotFoundError as error:
         raise Fatal(f"{where}this ultralytics has no architecture {architecture!r}") from error
+
+
+def import_ultralytics() -> None:
+    """Import the library, and undo what its import does to the whole process; doing it twice changes nothing.
+
+    It is told, before its first import, to install nothing, ask nothing of the network, print nothing on stdout (where
+    `--json` answers go), and keep its settings file out of the home folder. Its import replaces `PIL.Image.open` (a photo
+    that Pillow refuses would then be refused for want of a package for HEIC), `torch.save`, and how numpy prints.
+    """
+    import torch
+    from PIL import Image
+
+    os.environ["YOLO_AUTOINSTALL"] = "false"
+    os.environ["YOLO_OFFLINE"] = "true"
+    os.environ.setdefault("YOLO_VERBOSE", "false")
+    os.environ.setdefault("YOLO_CONFIG_DIR", str(Path(tempfile.gettempdir()) / f"weft-ultralytics-{os.getuid()}"))
+    printed = np.get_printoptions()
+    from ultralytics.utils import patches
+
+    np.set_printoptions(**printed)
+    # The library's own copies of what it replaced: whoever imported it first, these are the true ones.
+    Image.open = getattr(patches, "_image_open", Image.open)
+    torch.save = getattr(patches, "_torch_save", torch.save)
+    logging.getLogger("ultralytics").setLevel(logging.ERROR)
 
 
 def read_header(weights: Path, data: bytes) -> DetectorHeader:

@@ -6,22 +6,24 @@ progressive JPEG (a small file with thousands of scans keeps libjpeg busy for mi
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
+from processors import image_parts
 from processors.errors import Code, Poison, Retryable
 from processors.image_header import ImageHeader, read_header
 from processors.values import Pixels
 
-_EXIF_ORIENTATION = 0x0112
-_JPEG_SCAN = b"\xff\xda"
 _ROWS = 256
+_ADDRESS = re.compile(r"<[^<>]* at 0x[0-9a-fA-F]+>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class Decoded:
 
 
 def check_header(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS) -> ImageHeader:
-    """Read the header and hold it against the limits; costs microseconds and allocates nothing.
+    """Read the header and hold it against the limits; allocates nothing. Microseconds, but for a JPEG of many megabytes.
 
     Raises:
         Poison: too large, too small, too long, not an image, or a header that is cut off.
@@ -89,13 +91,16 @@ def check_header(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS) -> ImageHea
             field="image",
             code=Code.OUT_OF_RANGE,
         )
-    if header.format == "jpeg" and data.count(_JPEG_SCAN) > limits.max_scans:
+    if header.format == "jpeg" and image_parts.scans(data) > limits.max_scans:
         raise Poison(f"the JPEG has more than {limits.max_scans} scans", field="image", code=Code.OUT_OF_RANGE)
     return header
 
 
 def decode(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS, *, max_side: int | None = None) -> Decoded:
     """Decode the (first frame of the) image to RGB, EXIF rotation applied, transparency laid on white.
+
+    Only what makes the pixels is decoded: what is wrong around it (texts, previews, a video behind the photo, a missing
+    end marker) does not cost a photo whose pixels are all there.
 
     Args:
         data: the encoded image (JPEG, PNG, WebP, GIF).
@@ -112,14 +117,16 @@ def decode(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS, *, max_side: int 
     """
     header = check_header(data, limits)
     try:
-        pixels, turn = _decode_pixels(data, header, max_side)
+        file = image_parts.bare(data)
+        _check_whole(file, header, max_side)
+        pixels, turn = _decode_pixels(file.data, header, max_side), file.orientation
     except MemoryError as error:
         raise Retryable(f"no memory to decode {header.width}x{header.height} pixels") from error
     except Poison:
         raise
     except Exception as error:  # a hostile file makes decoders raise anything; none of it may end the process
         raise Poison(
-            f"the {header.format.upper()} cannot be decoded: {error}", field="image", code=Code.BAD_IMAGE
+            f"the {header.format.upper()} cannot be decoded: {_cause(error)}", field="image", code=Code.BAD_IMAGE
         ) from error
     pixels = _turned(_fitted(pixels, max_side), turn)
     width, height = (header.height, header.width) if turn >= 5 else (header.width, header.height)
@@ -165,7 +172,23 @@ def shrink(pixels: Pixels, max_side: int) -> Pixels:
     return _fitted(pixels, max_side)
 
 
-def _decode_pixels(data: bytes, header: ImageHeader, max_side: int | None) -> tuple[Pixels, int]:
+def _check_whole(file: image_parts.Bare, header: ImageHeader, max_side: int | None) -> None:
+    """Tell a JPEG that lacks only its end marker from one that is cut: libjpeg fills up what is missing, and says nothing.
+
+    What is missing is filled from the bits that follow: with other bits it becomes other pixels.
+    """
+    if not file.endless:
+        return
+    digests = {
+        hashlib.sha256(_decode_pixels(data, header, max_side).data).digest() for data in (file.endless, file.data)
+    }
+    if not file.every_scan or len(digests) > 1:
+        raise Poison(
+            "the JPEG cannot be decoded: it is cut off, and pixels are missing", field="image", code=Code.BAD_IMAGE
+        )
+
+
+def _decode_pixels(data: bytes, header: ImageHeader, max_side: int | None) -> Pixels:
     with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP", "GIF")) as image:
         # A second start-of-frame could smuggle in a size that the header check has not seen.
         if image.size != (header.width, header.height):
@@ -178,17 +201,14 @@ def _decode_pixels(data: bytes, header: ImageHeader, max_side: int | None) -> tu
             factor = max_side / max(image.size)
             image.draft(None, (max(1, int(image.width * factor)), max(1, int(image.height * factor))))
         image.load()
-        turn = _orientation(image)
-        return _rgb_on_white(image), turn
+        return _rgb_on_white(image)
 
 
-def _orientation(image: Any) -> int:
-    """The EXIF orientation, 1..8."""
-    try:
-        value = image.getexif().get(_EXIF_ORIENTATION, 1)
-    except Exception:  # noqa: BLE001 - broken EXIF must not cost a good photo; it is shown as stored
-        return 1
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+def _cause(error: Exception) -> str:
+    """A decoder's own words, without what only a debugger understands."""
+    if isinstance(error, UnidentifiedImageError):
+        return "what follows its first bytes is no image"
+    return _ADDRESS.sub("the data", str(error)) or type(error).__name__
 
 
 def _rgb_on_white(image: Any) -> Pixels:

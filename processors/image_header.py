@@ -5,10 +5,12 @@ Sources: JPEG ITU-T T.81 B.2, PNG (ISO/IEC 15948) 11.2.2, GIF89a 18, WebP contai
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from processors.containers import jpeg
 from processors.errors import Code, Poison
 
 ImageFormat: TypeAlias = Literal["jpeg", "png", "webp", "gif"]
@@ -27,10 +29,13 @@ _FOREIGN: tuple[tuple[bytes, str], ...] = (
     (b"<html", "an HTML page"),
     (b"{", "a JSON document"),
 )
-# Start-of-frame markers: C0..CF without DHT (C4), JPG (C8) and DAC (CC).
-_SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-# Markers without a length: TEM and RST0..7.
-_BARE = frozenset({0x01, *range(0xD0, 0xD8)})
+# A script that prints a photo prints its own byte-order mark or an empty line before it.
+_PADDING = re.compile(
+    rb"(?:\xef\xbb\xbf|[\0\t\n\r ]){1,64}(?=\xff\xd8\xff|\x89PNG\r\n\x1a\n|RIFF....WEBP|GIF8[79]a)", re.DOTALL
+)
+_HTML = re.compile(
+    rb"(?:\xef\xbb\xbf|\s|<!--.*?-->)*<(?:!doctype\s+html|html|head|body|title|script)\b", re.DOTALL | re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,17 @@ class ImageHeader:
     height: int
 
 
+def unpadded(data: bytes) -> bytes:
+    """The image without blanks or a byte-order mark before its first byte; anything else is returned as it is."""
+    found = _PADDING.match(data)
+    return data if found is None else data[found.end() :]
+
+
+def is_web_page(data: bytes) -> bool:
+    """Whether this is HTML: what hosts answer with, under status 200, instead of a photo they do not have."""
+    return _HTML.match(data[:4096]) is not None
+
+
 def sniff(data: bytes) -> ImageFormat:
     """The format by its magic bytes, whatever the file is called.
 
@@ -50,6 +66,7 @@ def sniff(data: bytes) -> ImageFormat:
     """
     if not data:
         raise Poison("the image is empty (0 bytes)", field="image", code=Code.BAD_IMAGE)
+    data = unpadded(data[:128])
     if data.startswith(b"\xff\xd8\xff"):
         return "jpeg"
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -68,6 +85,7 @@ def read_header(data: bytes) -> ImageHeader:
         Poison: unknown format (see `sniff`), or a header that is cut off or states no size.
     """
     kind = sniff(data)
+    data = unpadded(data)
     try:
         width, height = _SIZES[kind](data)
     except (struct.error, IndexError) as error:
@@ -90,21 +108,13 @@ def _foreign(data: bytes) -> str:
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:
-    at = 2
-    while True:
-        while data[at] != 0xFF:  # some cameras pad between segments
-            at += 1
-        while data[at] == 0xFF:
-            at += 1
-        marker = data[at]
-        at += 1
-        if marker in _SOF:
-            height, width = struct.unpack_from(">HH", data, at + 3)
+    for marker, start, _ in jpeg.segments(data):
+        if marker in jpeg.FRAMES:
+            height, width = struct.unpack_from(">HH", data, start + 5)
             return width, height
-        if marker in (0xD9, 0xDA):  # the end, or pixels before any size
+        if marker in (jpeg.EOI, jpeg.SOS):  # the end, or pixels before any size
             return 0, 0
-        if marker not in _BARE:
-            at += struct.unpack_from(">H", data, at)[0]
+    raise IndexError
 
 
 def _png_size(data: bytes) -> tuple[int, int]:

@@ -138,7 +138,8 @@ async def _query(asked: Query, image: Path | None, data_dir: Path | None) -> Res
     settings = client_settings(data_dir)
     if image is not None:
         photo = Photo(asked.query_id, image, {})
-        upload = await asyncio.to_thread(announce, photo, open_store(settings), settings.max_image_bytes)
+        limit, keep = settings.max_image_bytes, settings.keep_photo_metadata
+        upload = await asyncio.to_thread(announce, photo, open_store(settings), limit, keep_metadata=keep)
         asked = msgspec.structs.replace(asked, image=upload.image)
     async with Client(settings) as client:
         return await client.query(asked)

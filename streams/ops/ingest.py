@@ -13,6 +13,7 @@ import msgspec
 from infra.fetch import read_regular
 from infra.settings import Settings
 from infra.store import ObjectStore
+from processors import image_parts
 from processors.errors import Code, Poison
 from processors.image_header import sniff
 from streams.contract import topics
@@ -48,8 +49,10 @@ class Refused:
 Outcome = Caption | Refused
 
 
-def announce(photo: Photo, store: ObjectStore, max_bytes: int) -> Upload:
+def announce(photo: Photo, store: ObjectStore, max_bytes: int, *, keep_metadata: bool = False) -> Upload:
     """Put one image into the store under its content hash and make its upload record. Blocking.
+
+    What is not its picture (place, owner, device) is left out, unless `keep_metadata`.
 
     Raises:
         Poison: the file cannot be read, is empty, larger than `max_bytes` or no image at all, or what is said of the
@@ -60,8 +63,10 @@ def announce(photo: Photo, store: ObjectStore, max_bytes: int) -> Upload:
     _check(upload)
     data = read_regular(photo.path, max_bytes, field="image")
     # A folder of a shop holds anything under any name; what is no image has no business in the store.
-    sniff(data)
-    key = store.put_content(data, suffix=photo.path.suffix.lower(), prefix="images")
+    kind = sniff(data)
+    if not keep_metadata:
+        data = image_parts.clean(data)
+    key = store.put_content(data, suffix=f".{kind}", prefix="images")
     return msgspec.structs.replace(upload, image=ImageRef(uri=store.uri(key)))
 
 
@@ -96,8 +101,8 @@ class Ingest:
         batch: list[Upload] = []
         for photo in photos:
             try:
-                limit = self.settings.max_image_bytes
-                batch.append(await asyncio.to_thread(announce, photo, self.store, limit))
+                limit, keep = self.settings.max_image_bytes, self.settings.keep_photo_metadata
+                batch.append(await asyncio.to_thread(announce, photo, self.store, limit, keep_metadata=keep))
             except Poison as error:
                 self._settle(Refused(photo.product_id, "ingest", str(error)))
             if len(batch) >= BATCH:

@@ -17,7 +17,7 @@ from infra.fetch import Fetcher
 from infra.store import ObjectStore
 from infra.threads import InThread
 from models.ports import Detector, ImageEncoder, Raw, Ready
-from processors import crops, decode, evidence
+from processors import crops, decode, evidence, image_parts
 from processors.colours import dominant_colours
 from processors.errors import Code, Poison, Retryable
 from processors.values import Detection, Garment, Metadata, Pixels
@@ -122,6 +122,8 @@ class Enrich:
     limits: decode.DecodeLimits
     batch_items: int
     batch_wait_s: float
+    keep_metadata: bool = False
+    """Whether photos are stored with what is not their picture: place, owner, device (`WEFT_KEEP_PHOTO_METADATA`)."""
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     in_thread: InThread = asyncio.to_thread
     """Runs what waits for the store."""
@@ -171,19 +173,34 @@ class Enrich:
         return Photo(about, data)
 
     async def _photo(self, upload: Upload) -> tuple[bytes, str]:
-        """The bytes, and where they lie in our own store: an address outside may be gone tomorrow."""
+        """The bytes as they are stored, and where they lie in our own store: an address outside may be gone tomorrow."""
         if upload.image.bytes is not None:
             data = upload.image.bytes
         elif upload.image.uri is not None:
             if self.store.key_of(upload.image.uri) is not None:
-                return await self.fetcher.fetch(upload.image.uri), upload.image.uri
+                return await self._in_store(upload.image.uri)
             data = await self._from_elsewhere(upload.image.uri)
         else:
             raise Poison("an upload needs uri or bytes", field="image", code=Code.MISSING_FIELD)
-        # Only what is an image goes into the store: a poison upload leaves nothing behind.
-        header = decode.check_header(data, self.limits)
-        key = await self.in_thread(self.store.put_content, data, suffix=f".{header.format}", prefix="images")
+        return await self._stored(data)
+
+    async def _in_store(self, uri: str) -> tuple[bytes, str]:
+        """A photo that lies in our store: published under its own address, unless it has to lose something first."""
+        data = await self.fetcher.fetch(uri)
+        if self.keep_metadata or await asyncio.to_thread(image_parts.clean, data) == data:
+            return data, uri
+        return await self._stored(data)
+
+    async def _stored(self, data: bytes) -> tuple[bytes, str]:
+        """Put a photo under the hash of the bytes that are stored, so that every delivery gives the same address."""
+        data, kind = await asyncio.to_thread(self._checked, data)
+        key = await self.in_thread(self.store.put_content, data, suffix=f".{kind}", prefix="images")
         return data, self.store.uri(key)
+
+    def _checked(self, data: bytes) -> tuple[bytes, str]:
+        """The bytes to store, and their format. Only what is an image goes into the store: a poison upload leaves nothing."""
+        header = decode.check_header(data, self.limits)
+        return data if self.keep_metadata else image_parts.clean(data), header.format
 
     async def _from_elsewhere(self, uri: str) -> bytes:
         """Our own store is waited for; a host of somebody else's that stays away must not hold a partition for ever."""

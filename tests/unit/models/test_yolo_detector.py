@@ -20,6 +20,7 @@ from models.yolo_detector import (
     Thresholds,
     YoloDetector,
     build_network,
+    import_ultralytics,
     suppress,
 )
 from processors.errors import Fatal, Poison
@@ -75,6 +76,19 @@ def rewritten(weights: Path, folder: Path, **metadata: str) -> Path:
     path = folder / "other.safetensors"
     save_file(load_file(weights), path, metadata={**HEADER, **metadata})
     return path
+
+
+def test_the_library_leaves_the_process_as_it_was(weights: Path) -> None:
+    """Loading the detector replaces neither Pillow's `open` nor torch's `save`, even where the library came in before."""
+    import ultralytics.utils  # noqa: F401 - as another import of the process would
+    from PIL import Image
+
+    printed = np.get_printoptions()
+    YoloDetector.load(weights)
+    import_ultralytics()
+    assert (Image.open.__module__, Image.open.__name__) == ("PIL.Image", "open")
+    assert torch.save.__module__ == "torch.serialization"
+    assert np.get_printoptions() == printed
 
 
 def test_a_box_returns_to_the_photos_pixels() -> None:

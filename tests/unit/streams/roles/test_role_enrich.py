@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from infra.memory_store import MemoryStore
+from infra.store import content_key
 from models.fakes import FakeDetector, FakeImageEncoder
 from processors.decode import DecodeLimits
 from processors.errors import Poison, Retryable
@@ -115,6 +116,48 @@ async def test_an_upload_becomes_an_item_with_a_vector_for_each_view() -> None:
     assert key is not None
     assert enrich.store.get(key) == photo()
     assert item.metadata.facets == {"mood": "calm"}
+
+
+def taken_by_somebody(note: str) -> bytes:
+    """The photo as a phone writes it: with owner, place and other things, and its way up."""
+    exif = Image.Exif()
+    exif[0x0112], exif[0x013B] = 6, note
+    buffer = io.BytesIO()
+    Image.open(io.BytesIO(photo())).save(buffer, "PNG", exif=exif.tobytes())
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("way", ["bytes", "fetched", "stored"])
+async def test_photos_are_stored_without_owner_and_place(way: str) -> None:
+    """However they came; under the hash of what is stored, so that the same photo of two owners is one, on every delivery."""
+    found = []
+    for note in ("Jane Q. Owner", "Jane Q. Owner", "another owner"):
+        data = taken_by_somebody(note)
+        enrich = role(Web(data))
+        image = {"uri": "https://shop.test/a.png"}
+        if way == "bytes":
+            image = {"bytes": base64.b64encode(data).decode()}
+        elif way == "stored":
+            image = {"uri": enrich.store.uri(enrich.store.put_content(data, ".png", prefix="theirs"))}
+        item = await through(enrich, upload(image))
+        key = enrich.store.key_of(item.image)
+        assert key is not None
+        stored = enrich.store.get(key)
+        assert note.encode() not in stored
+        assert content_key(stored, ".png") == key
+        assert Image.open(io.BytesIO(stored)).getexif()[0x0112] == 6
+        found.append(encode(item))
+    assert len(set(found)) == 1
+
+
+async def test_a_photo_that_has_nothing_to_lose_keeps_its_address() -> None:
+    """What `weft ingest` put into the store is not copied again; nor is anything where metadata is to be kept."""
+    enrich = role(Web(photo()))
+    uri = enrich.store.uri(enrich.store.put_content(photo(), ".jpg", prefix="images"))
+    assert (await through(enrich, upload({"uri": uri}))).image == uri
+    keeping = replace(role(Web(taken_by_somebody("Jane Q. Owner"))), keep_metadata=True)
+    item = await through(keeping, upload({"uri": "https://shop.test/a.png"}))
+    assert keeping.store.get(keeping.store.key_of(item.image) or "") == taken_by_somebody("Jane Q. Owner")
 
 
 async def test_boxes_are_in_pixels_of_a_photo_that_was_shrunk_for_serving() -> None:

@@ -1,0 +1,1 @@
+"""How image files are built, a module a format; `processors.image_parts` is the way in."""
