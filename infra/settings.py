@@ -20,10 +20,26 @@ class Settings(BaseSettings):
         description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL, as Kafka spells them.",
     )
     kafka_sasl_mechanism: str = Field(
-        "PLAIN", pattern="^(PLAIN|SCRAM-SHA-256|SCRAM-SHA-512)$", description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512."
+        "PLAIN",
+        pattern="^(PLAIN|SCRAM-SHA-256|SCRAM-SHA-512|OAUTHBEARER|AWS_MSK_IAM)$",
+        description="PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER (tokens by client credentials), or AWS_MSK_IAM"
+        " (Amazon MSK; needs the extra `msk`, and AWS credentials where that library looks for them).",
     )
     kafka_sasl_username: str = Field("", description="SASL user name.")
     kafka_sasl_password: SecretStr = Field(SecretStr(""), description="SASL password.")
+    kafka_oauth_token_url: str = Field(
+        "", description="OAUTHBEARER: the identity provider's token endpoint, e.g. https://sso.example/oauth2/token."
+    )
+    kafka_oauth_client_id: str = Field("", description="OAUTHBEARER: client id.")
+    kafka_oauth_client_secret: SecretStr = Field(SecretStr(""), description="OAUTHBEARER: client secret.")
+    kafka_oauth_scope: str = Field("", description="OAUTHBEARER: scopes to ask for, separated by spaces.")
+    kafka_oauth_cafile: Path | None = Field(
+        None, description="CA certificates (PEM) the token endpoint is checked against; empty: the public ones."
+    )
+    kafka_oauth_extensions: dict[str, str] = Field(
+        {}, description="OAUTHBEARER: what the broker wants beside the token, e.g. logicalCluster (JSON object)."
+    )
+    kafka_msk_region: str = Field("", description="AWS_MSK_IAM: region of the cluster; empty: AWS_REGION.")
     kafka_ssl_cafile: Path | None = Field(None, description="CA certificates (PEM) the broker is checked against.")
     kafka_ssl_certfile: Path | None = Field(None, description="Client certificate (PEM) for mutual TLS.")
     kafka_ssl_keyfile: Path | None = Field(None, description="Key (PEM) of the client certificate.")

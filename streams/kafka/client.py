@@ -22,7 +22,7 @@ from streams.contract.records import Caption, Query, Result, Upload
 from streams.engine.message import Message
 from streams.kafka.consumer import open_consumer
 from streams.kafka.names import names_of
-from streams.kafka.options import client_options
+from streams.kafka.options import client_options, prepare
 
 POLL_S = 0.5
 
@@ -48,6 +48,7 @@ class Client:
         from aiokafka import AIOKafkaProducer
         from aiokafka.errors import KafkaError
 
+        await prepare(self._settings)
         self._producer = AIOKafkaProducer(acks="all", linger_ms=5, max_request_size=4 * 2**20, **self._args())
         try:
             await self._producer.start()

@@ -14,7 +14,7 @@ from infra.settings import Settings
 from processors.errors import Retryable
 from streams.engine.message import Message
 from streams.kafka.names import AS_THEY_ARE, Names, names_of
-from streams.kafka.options import ISOLATION, client_options, patient
+from streams.kafka.options import ISOLATION, client_options, patient, prepare
 
 Place: TypeAlias = tuple[str, int]
 """Topic and partition."""
@@ -140,6 +140,7 @@ async def open_consumer(
 
     read_any_header_name()
     names = names_of(settings)
+    await prepare(settings)
     consumer = AIOKafkaConsumer(
         **client_options(settings, client),
         group_id=None if group is None else names.group(group),

@@ -30,11 +30,35 @@ def client_options(settings: Settings, client: str = "tool") -> dict[str, Any]:
         "security_protocol": settings.kafka_security_protocol,
         "ssl_context": ssl_context(settings),
     }
-    if settings.kafka_security_protocol.startswith("SASL"):
+    if uses_tokens(settings):
+        from streams.kafka.credentials import tokens_of
+
+        options["sasl_mechanism"] = "OAUTHBEARER"
+        options["sasl_oauth_token_provider"] = tokens_of(settings)
+    elif settings.kafka_security_protocol.startswith("SASL"):
         options["sasl_mechanism"] = settings.kafka_sasl_mechanism
         options["sasl_plain_username"] = settings.kafka_sasl_username
         options["sasl_plain_password"] = settings.kafka_sasl_password.get_secret_value()
     return options
+
+
+def uses_tokens(settings: Settings) -> bool:
+    """Whether the broker is shown a token, and no password."""
+    tokens = settings.kafka_sasl_mechanism in {"OAUTHBEARER", "AWS_MSK_IAM"}
+    return tokens and settings.kafka_security_protocol.startswith("SASL")
+
+
+async def prepare(settings: Settings) -> None:
+    """What must be there before the first connection: a token, where the broker wants one.
+
+    Raises:
+        Fatal: it is refused, or a setting is missing.
+        Retryable: its endpoint does not answer.
+    """
+    if uses_tokens(settings):
+        from streams.kafka.credentials import first_token
+
+        await first_token(settings)
 
 
 def patient(client: Any) -> None:

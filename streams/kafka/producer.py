@@ -15,7 +15,7 @@ from processors.errors import Code, Fatal, Poison, Retryable, WeftError
 from streams.engine.backoff import Backoff
 from streams.engine.failures import Place, classify
 from streams.kafka.names import AS_THEY_ARE, Names, names_of
-from streams.kafka.options import client_options, patient
+from streams.kafka.options import client_options, patient, prepare
 
 log = structlog.get_logger(__name__)
 
@@ -94,24 +94,32 @@ async def _started(settings: Settings, client: str, patience_s: float, stop: asy
     loop = asyncio.get_running_loop()
     deadline = loop.time() + patience_s
     while True:
-        producer = AIOKafkaProducer(
-            **client_options(settings, client),
-            acks="all",
-            enable_idempotence=True,
-            max_request_size=MAX_RECORD_BYTES,
-            max_batch_size=2**18,
-        )
-        patient(producer.client)
+        producer: Any = None
         try:
+            await prepare(settings)
+            producer = AIOKafkaProducer(
+                **client_options(settings, client),
+                acks="all",
+                enable_idempotence=True,
+                max_request_size=MAX_RECORD_BYTES,
+                max_batch_size=2**18,
+            )
+            patient(producer.client)
             await producer.start()
-        except (KafkaError, OSError) as error:
-            await producer.stop()
+        except (KafkaError, OSError, Retryable) as error:
+            if producer is not None:
+                await producer.stop()
             verdict = classify_kafka(error, "io")
             if not isinstance(verdict, Retryable) or stop.is_set() or loop.time() >= deadline:
                 raise verdict from error
             attempt += 1
             if attempt == 1:
-                log.warning("no broker answers yet", servers=settings.bootstrap_servers, patience_s=patience_s)
+                log.warning(
+                    "no broker answers yet",
+                    servers=settings.bootstrap_servers,
+                    patience_s=patience_s,
+                    cause=str(error),
+                )
         else:
             return producer
         with suppress(TimeoutError):
@@ -134,9 +142,12 @@ def classify_kafka(error: Exception, place: Place) -> WeftError:
         verdict = Retryable(text)
     else:
         # Fenced, not authorised, closed, out of sequence …: no record can be sent, and none of them is at fault.
-        verdict = Fatal(text)
+        verdict = Fatal(f"{text}; {_ASK_THE_DOCTOR}" if "AuthorizationFailed" in text else text)
     verdict.__cause__ = error
     return verdict
+
+
+_ASK_THE_DOCTOR = "`weft doctor` names the right that is missing and how to grant it"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from processors.errors import Fatal
 from streams.contract.topics import DEAD_LETTERS, TOPICS, TopicSpec
 from streams.kafka.consumer import open_consumer
 from streams.kafka.names import Names, names_of
-from streams.kafka.options import client_options
+from streams.kafka.options import client_options, prepare
 from streams.kafka.producer import MAX_RECORD_BYTES
 
 
@@ -117,6 +117,7 @@ async def list_topics(settings: Settings, only: Iterable[str] | None = None) -> 
 async def _admin(settings: Settings) -> AsyncIterator[Any]:
     from aiokafka.admin import AIOKafkaAdminClient
 
+    await prepare(settings)
     admin = AIOKafkaAdminClient(**client_options(settings))
     await admin.start()
     try:

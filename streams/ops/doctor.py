@@ -19,6 +19,8 @@ from processors.errors import WeftError
 from streams.contract import topics
 from streams.kafka.client import Client
 from streams.kafka.names import names_of
+from streams.kafka.options import uses_tokens
+from streams.kafka.rights import missing_rights, refusal
 from streams.ops import admin
 from streams.ops.doctor_store import Untrue, try_out
 
@@ -40,9 +42,9 @@ class Finding(msgspec.Struct, frozen=True):
 async def examine(settings: Settings) -> list[Finding]:
     """Every finding; nothing here raises, because a doctor who faints helps nobody."""
     broker = await _broker(settings)
-    topics_found = await _topics(settings) if broker.ok else []
+    on_the_broker = [*await _rights(settings), *await _topics(settings)] if broker.ok else []
     blocking = await asyncio.to_thread(lambda: [_store(settings), *_models(settings), _versions(), _disk(settings)])
-    return [broker, *topics_found, *blocking]
+    return [broker, *on_the_broker, *blocking]
 
 
 async def _broker(settings: Settings) -> Finding:
@@ -50,17 +52,65 @@ async def _broker(settings: Settings) -> Finding:
         async with asyncio.timeout(PATIENCE_S), Client(settings):
             return Finding("broker", ok=True, found=settings.bootstrap_servers)
     except (WeftError, TimeoutError) as error:
+        return await _no_broker(settings, str(error) or "no answer")
+
+
+async def _no_broker(settings: Settings, said: str) -> Finding:
+    """Why: a broker that refuses us is not one that is away."""
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            why = await refusal(settings)
+    except (WeftError, TimeoutError) as error:
+        why = str(error)
+    found = f"{said} ({why})" if why and why not in said else said
+    if "Sasl" in why or "token endpoint" in why:
+        advice = (
+            "check WEFT_KAFKA_SASL_* and WEFT_KAFKA_OAUTH_*: the broker, or who gives its tokens, refuses this account"
+        )
+    elif "certificate" in why:
+        advice = "check WEFT_KAFKA_SSL_CAFILE, and that the broker's certificate names the host asked for"
+    else:
         advice = "start one with `weft up`, or set WEFT_BOOTSTRAP_SERVERS to yours"
-        return Finding("broker", ok=False, found=str(error) or "no answer", advice=advice)
+    return Finding("broker", ok=False, found=found, advice=advice)
+
+
+async def _rights(settings: Settings) -> list[Finding]:
+    """A right that is missing shows at a role's first record, hours after it was started, and at no other place."""
+    from aiokafka.errors import KafkaError
+
+    try:
+        async with asyncio.timeout(2 * PATIENCE_S):
+            missing = await missing_rights(settings)
+    except (WeftError, KafkaError, OSError) as error:
+        return [
+            Finding("rights", ok=False, found=f"{type(error).__name__}: {error}", advice="ask the broker's operator")
+        ]
+    if missing is None:
+        return [Finding("rights", ok=True, found="a broker this old does not tell them")]
+    if not missing:
+        return [Finding("rights", ok=True, found="all that the roles need")]
+    by_name = settings.kafka_security_protocol.startswith("SASL") and not uses_tokens(settings)
+    principal = settings.kafka_sasl_username if by_name else "THIS-ACCOUNT"
+    return [
+        Finding(
+            "rights",
+            ok=False,
+            found=f"this account may not {right.operation.lower()} "
+            + (f"the topic {right.name}" if right.kind == "topic" else f"as the group {right.name}"),
+            advice=right.grant(settings.bootstrap_servers, principal),
+        )
+        for right in missing
+    ]
 
 
 async def _topics(settings: Settings) -> list[Finding]:
+    from aiokafka.errors import KafkaError
+
     try:
         there = {topic.name for topic in await admin.list_topics(settings)}
-    except WeftError as error:
-        return [
-            Finding("topics", ok=False, found=str(error), advice="the account may need the right to describe topics")
-        ]
+    except (WeftError, KafkaError, OSError) as error:
+        found = f"{type(error).__name__}: {error}"
+        return [Finding("topics", ok=False, found=found, advice="the account may need the right to describe topics")]
     names = names_of(settings)
     missing = [names.topic(spec.name) for spec in topics.TOPICS if spec.name not in there]
     if missing:

@@ -1,4 +1,4 @@
-"""TLS and SASL settings reach every client: admin, producer, plain consumer, Faust."""
+"""TLS and SASL settings reach every client: admin, producer, plain consumer, Faust. A right that is missing is named."""
 
 from __future__ import annotations
 
@@ -6,16 +6,23 @@ import asyncio
 import ssl
 import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiokafka.errors import KafkaError
+from pydantic import SecretStr
 
 from infra.settings import Settings
+from processors.errors import Fatal, Retryable
+from streams.contract import topics
 from streams.contract.topics import DEAD_LETTERS, TopicSpec
 from streams.kafka.consumer import open_consumer
-from streams.kafka.producer import open_producer
+from streams.kafka.producer import KafkaSender, classify_kafka, open_producer
+from streams.kafka.rights import Missing, missing_rights, refusal
 from streams.ops.admin import create_topics, list_topics
+from streams.ops.doctor import examine
 from tests.fixtures.engine_worker import work
-from tests.fixtures.secure_kafka import SecureKafka
+from tests.fixtures.secure_kafka import SecureKafka, TokenEndpoint, allow
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -24,25 +31,46 @@ WAYS = [
     ("SASL_PLAINTEXT", "SCRAM-SHA-512"),
     ("SASL_SSL", "PLAIN"),
     ("SASL_SSL", "SCRAM-SHA-512"),
+    ("SASL_PLAINTEXT", "OAUTHBEARER"),
+    ("SASL_SSL", "OAUTHBEARER"),
 ]
 
 
-def _settings(kafka: SecureKafka, protocol: str, mechanism: str, *, password: str | None = None) -> Settings:
+def _settings(
+    kafka: SecureKafka,
+    protocol: str,
+    mechanism: str,
+    endpoint: TokenEndpoint | None = None,
+    *,
+    user: str = "weft",
+    password: str | None = None,
+    **more: Any,
+) -> Settings:
+    if endpoint is not None:
+        more |= {
+            "kafka_oauth_token_url": endpoint.url,
+            "kafka_oauth_client_id": endpoint.client_id,
+            "kafka_oauth_client_secret": endpoint.secret,
+            "kafka_oauth_scope": "kafka",
+        }
     return Settings(
         bootstrap_servers=kafka.tls if protocol == "SASL_SSL" else kafka.clear,
         kafka_security_protocol=protocol,
         kafka_sasl_mechanism=mechanism,
-        kafka_sasl_username=kafka.user,
+        kafka_sasl_username=user,
         kafka_sasl_password=password or kafka.password,  # type: ignore[arg-type]
         kafka_ssl_cafile=kafka.ca if protocol == "SASL_SSL" else None,
         partitions=1,
+        **more,
     )
 
 
 @pytest.mark.parametrize(("protocol", "mechanism"), WAYS)
-async def test_admin_producer_and_consumer_get_in(secure_kafka: SecureKafka, protocol: str, mechanism: str) -> None:
+async def test_admin_producer_and_consumer_get_in(
+    secure_kafka: SecureKafka, token_endpoint: TokenEndpoint, protocol: str, mechanism: str
+) -> None:
     """A topic is created, written and read with each protocol and mechanism."""
-    settings = _settings(secure_kafka, protocol, mechanism)
+    settings = _settings(secure_kafka, protocol, mechanism, token_endpoint)
     topic = f"secure-{uuid.uuid4().hex[:8]}"
     await create_topics(settings, [TopicSpec(topic, "raw", "delete")])
     async with open_producer(settings) as sender:
@@ -51,6 +79,9 @@ async def test_admin_producer_and_consumer_get_in(secure_kafka: SecureKafka, pro
         await consumer.assign({(topic, 0): 0})
         messages = await consumer.poll(10.0)
     assert [message.value for message in messages] == [b"v"]
+    # One token for the three of them, asked for with the scope of the settings.
+    assert token_endpoint.given == (mechanism == "OAUTHBEARER")
+    assert all(form["scope"] == ["kafka"] for form in token_endpoint.asked)
 
 
 @pytest.mark.parametrize("trusted", [False, True], ids=["unknown CA", "wrong password"])
@@ -66,10 +97,12 @@ async def test_those_who_should_not_are_kept_out(secure_kafka: SecureKafka, tmp_
     assert secure_kafka.password not in str(caught.value)
 
 
-@pytest.mark.parametrize(("protocol", "mechanism"), [WAYS[0], WAYS[3]])
-async def test_a_role_on_faust_gets_in(secure_kafka: SecureKafka, protocol: str, mechanism: str) -> None:
+@pytest.mark.parametrize(("protocol", "mechanism"), [WAYS[0], WAYS[3], WAYS[5]])
+async def test_a_role_on_faust_gets_in(
+    secure_kafka: SecureKafka, token_endpoint: TokenEndpoint, protocol: str, mechanism: str
+) -> None:
     """Faust has credentials of its own kind: a whole role consumes, publishes and commits through them."""
-    settings = _settings(secure_kafka, protocol, mechanism)
+    settings = _settings(secure_kafka, protocol, mechanism, token_endpoint)
     name = uuid.uuid4().hex[:8]
     source, output = f"in-{name}", f"out-{name}"
     await create_topics(settings, [TopicSpec(topic, "raw", "delete") for topic in (source, output, DEAD_LETTERS)])
@@ -86,3 +119,73 @@ async def test_a_role_on_faust_gets_in(secure_kafka: SecureKafka, protocol: str,
     stop.set()
     await role
     assert [message.value for message in messages] == [b"NAVY"]
+
+
+async def test_a_token_that_is_refused_is_told_as_such(
+    secure_kafka: SecureKafka, token_endpoint: TokenEndpoint
+) -> None:
+    """A wrong secret: by whom it was refused, and why; an identity provider that is away is waited for."""
+    settings = _settings(secure_kafka, "SASL_PLAINTEXT", "OAUTHBEARER", token_endpoint)
+    wrong = settings.model_copy(update={"kafka_oauth_client_secret": SecretStr("wrong")})
+    with pytest.raises(Fatal, match=f"{token_endpoint.url} gives no token: HTTP 401 invalid_client"):
+        async with open_producer(wrong, patience_s=60):
+            pass
+    token_endpoint.down = True
+    with pytest.raises(Retryable, match="answers HTTP 503"):
+        await list_topics(settings)
+
+
+async def test_a_password_that_is_refused_is_told_as_such(secure_kafka: SecureKafka) -> None:
+    """Not as a broker that does not answer."""
+    settings = _settings(secure_kafka, "SASL_SSL", "SCRAM-SHA-512", password="wrong")
+    said = await refusal(settings)
+    assert "Authentication failed" in said or "invalid credentials" in said, said
+    findings = {finding.part: finding for finding in await examine(settings)}
+    assert "SaslAuthenticationFailed" in findings["broker"].found
+    assert "WEFT_KAFKA_SASL" in findings["broker"].advice
+
+
+async def test_the_doctor_names_the_right_that_is_missing(secure_kafka: SecureKafka) -> None:
+    """An account that may do almost everything under its prefix: what it may not is named, with the command to grant it."""
+    prefix = f"acl-{uuid.uuid4().hex[:8]}."
+    owner = _settings(secure_kafka, "SASL_PLAINTEXT", "PLAIN", topic_prefix=prefix)
+    await create_topics(owner)
+    assert await missing_rights(owner) == []
+    limited = owner.model_copy(update={"kafka_sasl_username": "limited"})
+    # Nothing yet: every topic and every group of the roles is out of reach.
+    none = await missing_rights(limited)
+    assert none is not None
+    assert {right.name for right in none if right.kind == "group"} == {f"{prefix}weft-{role}" for role in topics.ROLES}
+    assert Missing("topic", f"{prefix}catalog.items", "Write") in none
+    for spec in topics.TOPICS:
+        await allow(secure_kafka, "limited", "Read", "topic", prefix + spec.name)
+        if spec.name != topics.ITEMS:
+            await allow(secure_kafka, "limited", "Write", "topic", prefix + spec.name)
+    for role in ("enrich", "index", "compose"):
+        await allow(secure_kafka, "limited", "Read", "group", f"{prefix}weft-{role}")
+    lacking = [
+        Missing("topic", f"{prefix}catalog.items", "Write"),
+        Missing("group", f"{prefix}weft-caption", "Read"),
+    ]
+    async with asyncio.timeout(30):
+        while await missing_rights(limited) != lacking:  # noqa: ASYNC110 - the broker tells nobody
+            await asyncio.sleep(0.1)
+    findings = [finding for finding in await examine(limited) if finding.part == "rights"]
+    assert [finding.ok for finding in findings] == [False, False]
+    assert findings[0].found == f"this account may not write the topic {prefix}catalog.items"
+    assert findings[0].advice.endswith(
+        f"--add --allow-principal User:limited --operation Write --topic {prefix}catalog.items"
+    )
+    assert findings[1].found == f"this account may not read as the group {prefix}weft-caption"
+    # What a role meets is no other thing: its end names the topic, and what to ask.
+    with pytest.raises(Fatal, match=rf"{prefix}catalog\.items.*weft doctor"):
+        async with open_producer(limited) as sender:
+            await _delivered(sender)
+
+
+async def _delivered(sender: KafkaSender) -> None:
+    """As the engine does it: what a delivery raises is judged by `classify_kafka`."""
+    try:
+        await (await sender.send(topics.ITEMS, key=b"k", value=b"v"))
+    except KafkaError as error:
+        raise classify_kafka(error, "io") from error

@@ -24,7 +24,7 @@ from streams.engine.observer import NullObserver, Observer
 from streams.engine.pipeline import Pipeline
 from streams.kafka.faust.lag import LAG_SECONDS, tell_lag
 from streams.kafka.names import Names, client_id, names_of
-from streams.kafka.options import METADATA_MS, patient, servers, ssl_context
+from streams.kafka.options import METADATA_MS, patient, servers, ssl_context, uses_tokens
 from streams.kafka.producer import classify_kafka
 
 log = structlog.get_logger(__name__)
@@ -256,6 +256,10 @@ def _credentials(settings: Settings) -> Any:
     import faust
 
     context = ssl_context(settings)
+    if uses_tokens(settings):
+        from streams.kafka.credentials import tokens_of
+
+        return faust.OAuthCredentials(oauth_cb=tokens_of(settings), ssl_context=context)
     if settings.kafka_security_protocol.startswith("SASL"):
         return faust.SASLCredentials(
             username=settings.kafka_sasl_username,
