@@ -102,7 +102,21 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(
         20.0, gt=0, description="After SIGTERM, longest wait for what is in flight; the rest is delivered again."
     )
-    neighbours: int = Field(20, ge=1, description="K: how many labelled neighbours vote on a fabric or a gender.")
+    neighbours: int = Field(20, ge=1, description="K: how many labelled neighbours vote on a facet.")
+    facet_policy: dict[str, str] = Field(
+        {},
+        description="Who decides a facet of a garment: merchant, pixels, neighbours or never, by facet (JSON object, e.g. "
+        '`{"fabric": "neighbours"}`); facets left out keep their defaults (docs/events.md).',
+    )
+    publish_neighbours: bool = Field(
+        True,
+        description="Whether a caption's evidence names other products: ids of neighbours that voted, and their sentences as "
+        "style examples.",
+    )
+    hold_rules: Path | None = Field(
+        None,
+        description="Rules (JSON) by which a caption is put on hold; empty: those that are shipped (docs/events.md).",
+    )
     snapshot_seconds: float = Field(30.0, gt=0, description="How often an index shard is snapshotted while it changes.")
 
     metrics_host: str = Field("127.0.0.1", description="Address the metrics servers listen on.")

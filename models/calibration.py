@@ -1,6 +1,6 @@
 """The calibration of the neighbours' votes, kept with the weights: `models/starter/attributes.json`.
 
-Three numbers a facet (τ, θ, K) and the fingerprint of the encoder they were fitted for; no product and no label.
+Five numbers a facet and the fingerprint of the encoder they were fitted for; no product and no label.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from models.weights.hashes import check_weights
-from processors.attributes import Calibration, Calibrations
+from processors.attributes import DEFAULT_CALIBRATION, Calibration, Calibrations
 from processors.errors import Fatal
 
 FILE = "attributes.json"
@@ -23,6 +23,7 @@ class Fitted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     theta: float
     k: int
     min_votes: int
+    floor: float = DEFAULT_CALIBRATION.floor
 
 
 class CalibrationFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,17 +52,18 @@ def load(path: Path, default: Calibration) -> Calibrations:
     except msgspec.DecodeError as error:
         raise Fatal(f"{path} is no calibration: {error}") from error
     for facet, fitted in found.facets.items():
-        if not (fitted.tau >= 0 and 0 <= fitted.theta <= 1 and fitted.k >= 1 and fitted.min_votes >= 1):
+        counts = fitted.tau >= 0 and 0 <= fitted.theta <= 1 and fitted.k >= 1 and fitted.min_votes >= 1
+        if not (counts and -1 <= fitted.floor <= 1):
             raise Fatal(f"{path}: {facet} has an impossible calibration: {fitted}")
     return Calibrations(
         found.encoder,
-        {facet: Calibration(f.tau, f.theta, f.k, f.min_votes) for facet, f in found.facets.items()},
+        {facet: Calibration(f.tau, f.theta, f.k, f.min_votes, f.floor) for facet, f in found.facets.items()},
         default,
     )
 
 
 def save(path: Path, calibrations: Calibrations, recipe: str) -> None:
     """Write the file; `models.recipes.ship` lists it in the manifest."""
-    facets = {f: Fitted(c.tau, c.theta, c.k, c.min_votes) for f, c in calibrations.facets.items()}
+    facets = {f: Fitted(c.tau, c.theta, c.k, c.min_votes, c.floor) for f, c in calibrations.facets.items()}
     document = CalibrationFile(calibrations.encoder, facets, recipe)
     path.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")

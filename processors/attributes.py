@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from processors.labels import read_label
 from processors.values import Attribute, Metadata
-from processors.vocabulary import canonical, clean, known_values
+from processors.vocabulary import clean
 
 STATED_FACETS: dict[str, tuple[str, ...]] = {
     "fabric": ("fabric", "material", "fabric type", "composition"),
@@ -21,9 +22,11 @@ STATED_FACETS: dict[str, tuple[str, ...]] = {
     "sleeve": ("sleeve", "sleeves", "sleeve length"),
     "neckline": ("neckline", "neck", "collar"),
     "length": ("length", "dress length"),
+    "colour": ("colour", "color", "base colour", "base color"),
+    "origin": ("origin", "country of origin", "made in"),
+    "care": ("care", "care instructions", "wash care"),
 }
 """Facet → the names, cleaned, under which shops send it."""
-_UNSTATED = frozenset({"", "na", "n a", "none", "null", "nan", "unknown", "other", "others", "tbd"})
 
 
 class LabelledNeighbour(Protocol):
@@ -51,12 +54,15 @@ class Calibration:
         theta: smallest share of the votes, 0..1, at which a value is stated.
         k: neighbours asked.
         min_votes: neighbours that must know the facet at all; below it a share says nothing (one neighbour has 100 %).
+        floor: smallest inner product, −1..1, of a neighbour that may vote: however few there are, those farther away are
+            another thing, and what they agree on says nothing of this one.
     """
 
     tau: float = 20.0
     theta: float = 0.55
     k: int = 20
     min_votes: int = 3
+    floor: float = 0.5
 
     def of(self, _facet: str, _encoder: str = "") -> Calibration:
         """One calibration for everything."""
@@ -108,7 +114,8 @@ def vote(
         The winning value with its share as confidence and its voters' ids, most similar first. A tie goes to the
         value whose best voter is nearer, then to the alphabet, so that a replay decides alike.
     """
-    asked = sorted(neighbours, key=lambda n: (-n.similarity, n.product_id))[: calibration.k]
+    near = [neighbour for neighbour in neighbours if neighbour.similarity >= calibration.floor]
+    asked = sorted(near, key=lambda n: (-n.similarity, n.product_id))[: calibration.k]
     voters: dict[str, list[LabelledNeighbour]] = {}
     for neighbour in asked:
         value = normalised(facet, neighbour.labels.get(facet, ""))
@@ -140,21 +147,18 @@ def attributes_of(metadata: Metadata) -> dict[str, Attribute]:
         value = next((v for name in names if (v := normalised(facet, given.get(name, "")))), "")
         if value:
             found[facet] = Attribute(value, 1.0)
+    if any(normalised("gender", given.get(name, "")) in _CHILDREN for name in _AGES):
+        adult = found["gender"].value if "gender" in found else ""
+        found["gender"] = Attribute(_CHILD_OF.get(adult, adult or "kids"), 1.0)
     return found
 
 
-def normalised(facet: str, value: str) -> str:
-    """The canonical spelling of a label; "" for one that says nothing ("NA").
+_AGES = ("age group", "age", "agegroup")
+"""The names, cleaned, under which shops send for whom a garment is cut, beside its gender ("female", "kids")."""
+_CHILDREN = frozenset({"kids", "girls", "boys"})
+_CHILD_OF = {"women": "girls", "men": "boys", "unisex": "kids"}
 
-    "Ladies" → "women", "100% Cotton" → "cotton" (one known word among others); what no list knows stays as written,
-    cleaned, and so does a mixture ("cotton polyester").
-    """
-    text = clean(value)
-    if text in _UNSTATED:
-        return ""
-    whole = canonical(facet, value)
-    known = known_values(facet)
-    if whole in known:
-        return whole
-    words = {name for word in text.split() if (name := canonical(facet, word)) in known}
-    return words.pop() if len(words) == 1 else whole
+
+def normalised(facet: str, value: str) -> str:
+    """The value of a label as `processors.labels.read_label` reads it; "" for one that says nothing ("NA")."""
+    return read_label(facet, value)

@@ -149,7 +149,8 @@ def template_caption(evidence: Evidence, tone: str, seed: int) -> CaptionText:
         if isinstance(verdict, CaptionText):
             return verdict
     caption, hashtags = caption_grammar.compose(Evidence(garments=()), tone, seed)
-    return CaptionText(caption=caption, hashtags=hashtags, spans=(), coverage=0.0, writer="template")
+    coverage = 0.0 if evidence.garments else None
+    return CaptionText(caption=caption, hashtags=hashtags, spans=(), coverage=coverage, writer="template")
 
 
 def _ever_plainer(evidence: Evidence) -> tuple[Evidence, ...]:

@@ -90,7 +90,44 @@ def mentions(text: str, extra: Extra = ()) -> tuple[Mention, ...]:
         # Case folding may match a letter that `clean` spells otherwise (the Kelvin sign): no such word is ours.
         if claims is not None:
             found.append(Mention(start=match.start(), end=match.end(), surface=clean(words), claims=claims))
-    return tuple(found)
+    return _imitations(text, found)
+
+
+_IMITATION_BEFORE = re.compile(
+    r"(?<![^\W_])(?:faux|fake|imitation|artificial|synthetic|simulated|mock|vegan|pu|man-?made)[\s\-‐-–]+$",
+    re.IGNORECASE,
+)
+_IMITATION_AFTER = re.compile(
+    r"(?:[\-‐-–](?:look|like|effect)|[\s\-‐-–]+(?:imitation|substitute|alternative|look-?alike))(?![^\W_])",
+    re.IGNORECASE,
+)
+_LOOK = re.compile(r"\s+(?:look|effect)\s+$", re.IGNORECASE)
+
+
+def _imitations(text: str, found: list[Mention]) -> tuple[Mention, ...]:
+    """The mentions with each imitation of a fabric as one claim of its own: "imitation silk" claims no silk."""
+    kept: list[Mention] = []
+    for place, mention in enumerate(found):
+        values = mention.values("fabric") if len(mention.claims) == 1 else None
+        before = _IMITATION_BEFORE.search(text[: mention.start])
+        following = found[place + 1] if place + 1 < len(found) else None
+        # "denim look" before a garment is said of it; "this denim look" says denim.
+        looks = following is not None and _LOOK.fullmatch(text[mention.end : following.start])
+        after = _IMITATION_AFTER.match(text, mention.end)
+        imitable = values and not values[0].startswith("faux ") and values[0] not in _SYNTHETICS
+        if not imitable or not (before or after or looks):
+            kept.append(mention)
+            continue
+        start = before.start() if before else mention.start
+        end = after.end() if after else mention.end
+        while kept and kept[-1].start >= start:
+            kept.pop()  # the "synthetic" of synthetic silk is no fabric beside it
+        surface = clean(text[start:end])
+        kept.append(Mention(start=start, end=end, surface=surface, claims=(("fabric", (f"faux {values[0]}",)),)))
+    return tuple(kept)
+
+
+_SYNTHETICS = frozenset({"synthetic", "polyester", "nylon", "acrylic", "polyurethane"})
 
 
 @lru_cache(maxsize=256)

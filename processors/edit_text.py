@@ -20,6 +20,9 @@ Values: TypeAlias = dict[str, tuple[str, ...]]
 _REWRITES: tuple[tuple[str, str], ...] = (
     (r"[’`]", "'"),
     (r"\bnot (?:only|just)\b", " "),
+    (r"\b([^\W\d_]+)[- ]free\b(?! (?:size|shipping|delivery))", r" NOT \1 , "),
+    (r"\bfree (?:of|from)\b", " NOT "),
+    (r"\bnon[- ]([^\W\d_]+)", r" NOT \1 , "),
     (r"\bnot (?:so|too|as|that|very)\b|\bless\b|\bfewer\b", " LESS "),
     (r"\b(?:does|do|did|should|must|is|are|was)(?: not|n't)(?: (?:have|be|want))?\b", " NOT "),
     (r"\b(?:i )?(?:dont|don't|do not) want\b", " NOT "),

@@ -30,6 +30,16 @@ def build(garments: Iterable[Garment], style_examples: Sequence[StyleExample] = 
     return Evidence(garments=named, style_examples=tuple(style_examples[:MAX_STYLE_EXAMPLES]))
 
 
+def anonymous(evidence: Evidence) -> Evidence:
+    """The pack without the ids and the sentences of other products."""
+
+    def bare(garment: Garment) -> Garment:
+        decided = {f: msgspec.structs.replace(a, neighbours=()) for f, a in garment.attributes.items()}
+        return msgspec.structs.replace(garment, attributes=decided)
+
+    return Evidence(garments=tuple(bare(garment) for garment in evidence.garments))
+
+
 def iou(a: Box, b: Box) -> float:
     """Intersection over union of two boxes, 0..1."""
     width = min(a[2], b[2]) - max(a[0], b[0])

@@ -95,12 +95,15 @@ class Span(msgspec.Struct, frozen=True):
 
 
 class CaptionText(msgspec.Struct, frozen=True):
-    """A checked caption: its text, its hashtags ("#linendress"), and where each claim stands in the text."""
+    """A checked caption: its text, its hashtags ("#linendress"), and where each claim stands in the text.
+
+    `coverage` is the share of the pack's facets that the sentences state; None when the pack has none.
+    """
 
     caption: str
     hashtags: tuple[str, ...]
     spans: tuple[Span, ...]
-    coverage: float
+    coverage: float | None
     writer: WriterKind
 
 

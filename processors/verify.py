@@ -64,7 +64,7 @@ class _Facts(msgspec.Struct, frozen=True):
 def verify(parsed: ParsedCaption, evidence: Evidence, *, writer: WriterKind = "llm") -> CaptionText | Rejected:
     """The checked caption with a span for every grounded claim, or every reason why it is not one.
 
-    `coverage` is the share of the facets in the *pack* (category, colour, fabric, gender of each garment) that the
+    `coverage` (None of an empty pack) is the share of the facets in the *pack* (category, colour, fabric, gender of each garment) that the
     sentences state; evaluation measures coverage against what is true of the photo instead (MODELS.md), which a wrong
     pack cannot flatter. Hashtags must be grounded too, but count for no coverage; tags that are not made of known
     words are dropped, and of more than 18 the first 18 stay.
@@ -245,10 +245,10 @@ def _spans(mention: Mention, facet: str, ids: Sequence[int], facts: _Facts) -> l
     return [Span(start=mention.start, end=mention.end, garment=facts.garments[n].id, facet=facet) for n in ids]
 
 
-def _coverage(spans: Iterable[Span], facts: _Facts) -> float:
+def _coverage(spans: Iterable[Span], facts: _Facts) -> float | None:
     stated = {(span.garment, span.facet) for span in spans}
     known = {(g.id, f) for g, values in zip(facts.garments, facts.values, strict=True) for f in FACETS if f in values}
-    return len(stated & known) / len(known) if known else 1.0
+    return len(stated & known) / len(known) if known else None
 
 
 def _check_hashtags(tags: Sequence[str], facts: _Facts) -> tuple[tuple[str, ...], list[str]]:

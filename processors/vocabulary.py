@@ -125,6 +125,32 @@ FABRIC_WORDS: dict[str, str] = {
     "plastic": "plastic",
 }
 
+IMITATED = ("leather", "fur", "suede")
+"""Fabrics whose imitations have names of their own; a caption, a tag or a wish that says one of them claims that one."""
+_IMITATED_BY = [
+    "faux",
+    "fake",
+    "imitation",
+    "artificial",
+    "synthetic",
+    "simulated",
+    "mock",
+    "vegan",
+    "pu",
+    "polyurethane",
+    "man-made",
+    "manmade",
+    "eco",
+]
+_IMITATED_LIKE = ("look", "like", "effect", "alternative", "substitute", "imitation")
+IMITATIONS: dict[str, tuple[str, ...]] = {
+    f"faux {name}": (*(f"{by} {name}" for by in _IMITATED_BY), *(f"{name} {like}" for like in _IMITATED_LIKE))
+    for name in IMITATED
+}
+"""Canonical imitation -> what it is called. "Leather" is true of none of them."""
+MORE_FABRICS: dict[str, str] = {"polyurethane": "polyurethane pu", "faux leather": "leatherette pleather"}
+"""Fabrics of labels that packs are not drawn with (`models.recipes.writer_data`)."""
+
 GENDER_WORDS: dict[str, tuple[tuple[str, ...], str]] = {
     "women": (
         ("women",),
@@ -242,8 +268,8 @@ def base_forms() -> Forms:
         add(surfaces, *claims)
     for surface, claim in _colours():
         add((surface,), claim)
-    for value, words in FABRIC_WORDS.items():
-        add(words.split(), ("fabric", (value,)))
+    for value, surfaces in _fabrics():
+        add(surfaces, ("fabric", (value,)))
     for values, words in GENDER_WORDS.values():
         add(words.split(), ("gender", values))
     tables = {"pattern": PATTERN_WORDS, "sleeve": SLEEVE_WORDS, "neckline": NECKLINE_WORDS, "length": LENGTH_WORDS}
@@ -264,6 +290,12 @@ def _garments() -> Iterator[tuple[Iterable[str], tuple[Claim, ...]]]:
             yield (word,), (("category", (category, clean(word))), ("kind", (clean(word),)))
     for word in OTHER_GARMENTS.split():
         yield (word,), (("category", (word,)),)
+
+
+def _fabrics() -> Iterator[tuple[str, Iterable[str]]]:
+    for value, words in (*FABRIC_WORDS.items(), *MORE_FABRICS.items()):
+        yield value, words.split()
+    yield from IMITATIONS.items()
 
 
 def _colours() -> Iterator[tuple[str, Claim]]:

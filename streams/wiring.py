@@ -20,6 +20,7 @@ from infra.threads import STORE_THREADS, InThread, threads
 from models.guard import Observe
 from processors.decode import DecodeLimits
 from processors.errors import Poison
+from processors.policies import policies_of
 from streams.contract import codecs, topics
 from streams.contract.cloudevents import output_headers
 from streams.contract.records import Caption, Probe, Result
@@ -39,6 +40,7 @@ from streams.ops.dlq_watch import watch_letters
 from streams.roles import reserve
 from streams.roles.caption.neighbours import Neighbourhood
 from streams.roles.caption.role import Captioner
+from streams.roles.caption.rules import load as hold_rules
 from streams.roles.compose import QUERY_SIDE, Compose
 from streams.roles.enrich import SERVING_SIDE, Enrich, memo_fingerprint
 from streams.roles.index.role import IndexConfig, IndexRole
@@ -154,16 +156,20 @@ async def run_enrich(parts: Parts, ready: Ready) -> None:
 async def run_caption(parts: Parts, ready: Ready) -> None:
     """`catalog.items` → `catalog.captions`."""
     writer = await asyncio.to_thread(lambda: parts.models.writer)
-    neighbourhood = Neighbourhood()
+    policies = policies_of(parts.settings.facet_policy)
+    neighbourhood = Neighbourhood(policies.voted())
     votes = await asyncio.to_thread(calibrations, parts.settings)
     role = Captioner(
         writer=writer,
         neighbourhood=neighbourhood,
-        # Other votes make other evidence, and other captions.
-        memo=Memo(parts.store, "caption", f"{writer.fingerprint} {votes}", in_thread=parts.in_thread),
+        # Other votes and policies make other evidence, and other captions.
+        memo=Memo(parts.store, "caption", f"{writer.fingerprint} {votes} {policies}", in_thread=parts.in_thread),
         calibration=votes,
         batch_items=parts.settings.batch_items,
         batch_wait_s=CAPTION_WAIT_S,
+        policies=policies,
+        rules=await asyncio.to_thread(hold_rules, parts.settings.hold_rules),
+        publish_neighbours=parts.settings.publish_neighbours,
     )
     observer = parts.engine_of("caption").observer
 

@@ -95,17 +95,34 @@ class Lineage(Record, frozen=True, omit_defaults=False):
     version: str
 
 
+class Provenance(Record, frozen=True, omit_defaults=False):
+    """Who wrote a caption, and which of its facts are no one's own words."""
+
+    machine_made: bool
+    model: str  # fingerprint of the language model; "template" where the rule-based writer wrote
+    version: str
+    inferred: tuple[str, ...]  # "g0.fabric": decided by the votes of other products
+    reviewed_by: str | None = None
+
+
 class Caption(Record, frozen=True, omit_defaults=False):
-    """Caption, hashtags and the evidence for every claim."""
+    """Caption, hashtags and the evidence for every claim.
+
+    `coverage` is None where nothing was found that could be covered. `status` says whether the caption may go out as it
+    is; of one on hold `reasons` holds what the rule file gave. Records from before there was a status are on hold.
+    """
 
     product_id: str
     caption: str
     hashtags: tuple[str, ...]
     evidence: Evidence
     spans: tuple[Span, ...]
-    coverage: float
+    coverage: float | None
     writer: WriterKind
     lineage: Lineage
+    status: Literal["ready", "hold"] = "hold"
+    reasons: tuple[str, ...] = ("unjudged",)
+    provenance: Provenance | None = None
 
 
 # ---------------------------------------------------------------- search.queries / search.results (JSON)

@@ -17,6 +17,13 @@ from streams.contract.compatibility import breaking_changes, unreadable_changes
 from streams.contract.schemas import API_VERSION, DOCS, schema_of, with_schema
 from streams.contract.topics import BY_NAME, CLIENT
 
+ACCEPTED = frozenset({"1.0.0 catalog.captions: $.coverage: null is new, and old readers refuse it"})
+"""Changes that were decided on although old readers stumble over them, each as the sentence that would be told.
+
+`coverage` was 1.0 of a pack in which nothing was found, which readers took for a caption that states everything. No role
+reads `catalog.captions`; an old `weft captions` shows such a caption as unreadable.
+"""
+
 
 def folder(docs: Path, version: str = API_VERSION) -> Path:
     """Where the schemas of a version lie."""
@@ -29,7 +36,7 @@ def incompatible(docs: Path = DOCS) -> list[str]:
     for released in sorted(folder(docs, "").glob(f"{API_VERSION.partition('.')[0]}.*")):
         for path in sorted(released.glob("*.json")):
             found += [f"{released.name} {path.stem}: {reason}" for reason in _differences(path)]
-    return found
+    return [sentence for sentence in found if sentence not in ACCEPTED]
 
 
 def freeze(docs: Path = DOCS) -> list[str]:

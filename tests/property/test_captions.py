@@ -43,7 +43,8 @@ def test_the_rule_based_writer_always_answers_and_is_always_grounded(pack: Evide
     caption = template_caption(pack, tone, seed)
     assert MIN_HASHTAGS <= len(caption.hashtags) <= MAX_HASHTAGS
     assert caption.writer == "template"
-    assert 0 <= caption.coverage <= 1
+    assert (caption.coverage is None) == (not pack.garments), "an empty pack has no coverage, any other has one"
+    assert 0 <= (caption.coverage or 0.0) <= 1
     ids = {garment.id for garment in pack.garments}
     for span in caption.spans:
         assert 0 <= span.start < span.end <= len(caption.caption)

@@ -1,6 +1,6 @@
 """`caption`: an item becomes a caption. Read it from top to bottom:
 
-read (or recall what was written before) → neighbours vote on fabric and gender → evidence → write, verify → caption
+read (or recall what was written before) → neighbours vote where they may → evidence → write, verify → judge → caption
 """
 
 from __future__ import annotations
@@ -14,16 +14,18 @@ import msgspec
 import structlog
 
 from models.ports import Writer, WriterRequest
-from processors import attributes, captions, evidence
+from processors import attributes, captions, evidence, hold
 from processors.errors import Fatal, Retryable
-from processors.garments import main_garment
-from processors.values import Attribute, CaptionText, Evidence, Garment, StyleExample
+from processors.garments import is_of_kind, main_garment
+from processors.policies import Policies
+from processors.values import CaptionText, Evidence, Garment, StyleExample
 from streams.contract import codecs
-from streams.contract.records import Caption, Item, Lineage
+from streams.contract.records import Caption, Item, Lineage, Provenance
 from streams.contract.version import VERSION
 from streams.engine.message import Message
 from streams.engine.stages import CpuStage, DeviceStage, Done, IoStage, Stage
-from streams.roles.caption.neighbours import VOTED, Neighbourhood, vector_of
+from streams.roles.caption.neighbours import Neighbourhood, kind_of_item, vector_of
+from streams.roles.caption.pack import told_of
 from streams.roles.memo import Memo
 from streams.roles.outcome import Deleted, deleted
 
@@ -79,6 +81,9 @@ class Captioner:
     calibration: attributes.Calibration | attributes.Calibrations
     batch_items: int
     batch_wait_s: float
+    policies: Policies = field(default_factory=Policies)
+    rules: Sequence[hold.Rule] = ()
+    publish_neighbours: bool = True
     uncalibrated: set[str] = field(default_factory=set)
     """Encoders whose votes are counted by defaults: each is named once in the log."""
 
@@ -114,14 +119,18 @@ class Captioner:
         return Packed(read, request)
 
     def _with_attributes(self, item: Item, garment: Garment, *, stated: bool) -> Garment:
-        """The shop's own word counts for the garment it sells; the neighbours' votes for everything it left open."""
-        decided: dict[str, Attribute] = dict(attributes.attributes_of(item.metadata)) if stated else {}
+        """Each facet by its policy: the shop's own word for the garment it sells, then the votes for what it left open."""
+        told = attributes.attributes_of(item.metadata) if stated else {}
+        if not is_of_kind(garment, item.metadata.category):
+            told = {facet: attribute for facet, attribute in told.items() if facet == "gender"}
+        garment = told_of(garment, told, self.policies)
+        decided = dict(garment.attributes)
         vector = vector_of(item, garment.id)
-        open_facets = [facet for facet in VOTED if facet not in decided]
+        open_facets = [facet for facet in self.policies.voted() if facet not in decided]
         if vector is None or not open_facets:
-            return msgspec.structs.replace(garment, attributes=decided)
+            return garment
         self._warn_of(item.encoder)
-        found = self.neighbourhood.find(item.encoder, vector, self.calibration.k, item.product_id)
+        found = self.neighbourhood.find(item.encoder, garment.category, vector, self.calibration.k, item.product_id)
         for facet in open_facets:
             vote = attributes.vote(found, facet, self.calibration.of(facet, item.encoder))
             if vote is not None:
@@ -143,7 +152,7 @@ class Captioner:
         vector = vector_of(item, "whole")
         if vector is None:
             return ()
-        found = self.neighbourhood.find(item.encoder, vector, STYLE_EXAMPLES, item.product_id)
+        found = self.neighbourhood.find(item.encoder, kind_of_item(item), vector, STYLE_EXAMPLES, item.product_id)
         return tuple(StyleExample(n.product_id, n.text) for n in found if n.text)
 
     def write(self, batch: Sequence[Packed]) -> list[Written]:
@@ -181,11 +190,12 @@ class Captioner:
 
     def _caption(self, read: Read, remembered: Remembered) -> Caption:
         item, text = read.item, remembered.text
+        reasons = hold.reasons(self.rules, remembered.evidence, text)
         return Caption(
             product_id=item.product_id,
             caption=text.caption,
             hashtags=text.hashtags,
-            evidence=remembered.evidence,
+            evidence=remembered.evidence if self.publish_neighbours else evidence.anonymous(remembered.evidence),
             spans=text.spans,
             coverage=text.coverage,
             writer=text.writer,
@@ -196,6 +206,14 @@ class Captioner:
                 writer=self.writer.fingerprint,
                 prompt=self.writer.prompt_fingerprint,
                 version=remembered.version,
+            ),
+            status="hold" if reasons else "ready",
+            reasons=reasons,
+            provenance=Provenance(
+                machine_made=True,
+                model=self.writer.fingerprint if text.writer == "llm" else text.writer,
+                version=remembered.version,
+                inferred=hold.inferred(remembered.evidence),
             ),
         )
 

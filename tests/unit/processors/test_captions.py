@@ -77,11 +77,11 @@ def test_no_draft_at_all_is_the_rule_based_writer_too() -> None:
 
 
 def test_nothing_known_makes_a_neutral_caption() -> None:
-    """No garments: no claims, neutral hashtags, nothing missed."""
+    """No garments: no claims, neutral hashtags, and no coverage, for there is nothing to cover."""
     for tone in TONES:
         caption = template_caption(Evidence(()), tone, 3)
         assert caption.spans == ()
-        assert caption.coverage == 1.0
+        assert caption.coverage is None
         assert not mentions(caption.caption)
         assert "#newin" in template_caption(Evidence(()), tone, 3).hashtags or len(caption.hashtags) >= 8
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
+import pytest
 
 from infra.memory_store import MemoryStore
 from models.fakes import FakeWriter
 from models.ports import WriterRequest
 from processors.attributes import Calibration, Calibrations
+from processors.errors import Fatal
+from processors.hold import Rule
+from processors.policies import Policies, policies_of
 from processors.values import Colour, Garment, Metadata
 from streams.contract import topics
 from streams.contract.codecs import encode
@@ -21,6 +27,7 @@ from streams.engine.message import Message
 from streams.engine.stages import Done
 from streams.roles.caption.neighbours import Neighbourhood
 from streams.roles.caption.role import Captioner
+from streams.roles.caption.rules import load
 from streams.roles.memo import Memo
 from streams.roles.outcome import Deleted
 
@@ -42,20 +49,21 @@ class Scripted(FakeWriter):
         return raw
 
 
+VOTED = policies_of({"fabric": "neighbours"})
 GOOD = "A red dress for every day. It is easy to wear.\n#reddress #dress #newin #style #ootd #fashion #look #wardrobe"
 LIE = "A blue silk coat for every day. It is easy to wear.\n#bluecoat #coat #newin #style #ootd #fashion #look #outfit"
 
 
-def item(product_id: str, *, angle: float = 0.0, **metadata: str) -> Item:
+def item(product_id: str, *, angle: float = 0.0, kind: str = "dress", **metadata: str) -> Item:
     vector = np.array([np.cos(angle), np.sin(angle)], dtype="<f4").tobytes()
-    garment = Garment("g0", "dress", (0, 0, 50, 90), 0.9, (Colour("red", "#c8141e", 1.0),))
+    garment = Garment("g0", kind, (0, 0, 50, 90), 0.9, (Colour("red", "#c8141e", 1.0),))
     return Item(
         product_id=product_id,
         image="file:///x",
         width=60,
         height=100,
         garments=(garment,),
-        views=(View("whole", "dress", vector), View("g0", "dress", vector)),
+        views=(View("whole", kind, vector), View("g0", kind, vector)),
         metadata=Metadata(**metadata),
         encoder="sha256:e",
         dimension=2,
@@ -71,7 +79,16 @@ def message(of: Item, offset: int = 0) -> Message:
 
 def captioner(writer: FakeWriter, neighbourhood: Neighbourhood | None = None) -> Captioner:
     memo = Memo(MemoryStore("test"), "caption", writer.fingerprint)
-    return Captioner(writer, neighbourhood or Neighbourhood(), memo, Calibration(), batch_items=4, batch_wait_s=0.0)
+    return Captioner(
+        writer=writer,
+        neighbourhood=neighbourhood or Neighbourhood(VOTED.voted()),
+        memo=memo,
+        calibration=Calibration(),
+        batch_items=4,
+        batch_wait_s=0.0,
+        policies=VOTED,
+        rules=load(None),
+    )
 
 
 async def through(role: Captioner, of: Message) -> Any:
@@ -122,7 +139,7 @@ async def test_what_was_written_once_is_published_again_as_it_was() -> None:
 
 
 def neighbourhood() -> Neighbourhood:
-    found = Neighbourhood()
+    found = Neighbourhood(VOTED.voted())
     for number in range(4):
         found.apply(
             message(item(f"linen-{number}", angle=0.01 * number, fabric="linen", gender="women"), offset=number)
@@ -168,7 +185,7 @@ async def test_a_null_is_a_deletion() -> None:
 
 async def test_votes_of_an_encoder_that_was_not_calibrated_follow_the_defaults() -> None:
     """Another space: the fitted numbers are not used, and the log says so once."""
-    near = Neighbourhood()
+    near = Neighbourhood(VOTED.voted())
     for n in range(4):
         near.apply(message(item(f"n{n}", angle=0.01 * n, fabric="linen"), n))
     ours = captioner(FakeWriter(), near)
@@ -182,3 +199,178 @@ async def test_votes_of_an_encoder_that_was_not_calibrated_follow_the_defaults()
     read = await fitted.read(message(item("sku-1")))
     assert "fabric" not in fitted.pack(read).request.evidence.garments[0].attributes  # type: ignore[arg-type]
     assert fitted.uncalibrated == set()
+
+
+# ---------------------------------------------------------------- who may say what
+
+
+SILK = (
+    "A silk red dress for every day. It is easy to wear.\n#reddress #dress #newin #style #ootd #fashion #look #wardrobe"
+)
+
+
+def silk_tops() -> Neighbourhood:
+    """A catalogue whose labels are all on silk tops, as near to everything as can be."""
+    found = Neighbourhood(VOTED.voted())
+    for number in range(5):
+        found.apply(message(item(f"top-{number}", kind="shirt", fabric="silk"), offset=number))
+    return found
+
+
+async def evidence_of(role: Captioner, of: Item) -> dict[str, Any]:
+    read = await role.read(message(of))
+    assert not isinstance(read, Done)
+    return role.pack(read).request.evidence.garments[0].attributes
+
+
+@pytest.mark.parametrize("kind", ["shoe", "pants", "dress", "bag"])
+async def test_only_the_same_kind_of_garment_votes(kind: str) -> None:
+    """Labels that are all on silk tops make no shoe and no pair of jeans silk, however near the vectors are."""
+    role = captioner(FakeWriter(), silk_tops())
+    assert await evidence_of(role, item("sku-1", kind=kind)) == {}
+    assert (await evidence_of(role, item("sku-2", kind="shirt")))["fabric"].value == "silk"
+
+
+async def test_a_label_of_another_kind_than_the_garment_found_does_not_vote() -> None:
+    """A silk top of which only the shoes were found does not teach shoes, and does not make its own shoes silk."""
+    near = Neighbourhood(VOTED.voted())
+    for number in range(5):
+        near.apply(message(item(f"top-{number}", kind="shoe", fabric="silk", category="Shirts"), offset=number))
+    role = captioner(FakeWriter(), near)
+    assert await evidence_of(role, item("sku-1", kind="shoe")) == {}
+    said = await evidence_of(role, item("sku-2", kind="shoe", fabric="silk", gender="women", category="Shirts"))
+    assert set(said) == {"gender"}
+
+
+async def test_a_product_that_changed_its_kind_votes_as_what_it_is_now() -> None:
+    """Its older self is gone from the older kind, too."""
+    near = silk_tops()
+    for number in range(5):
+        near.apply(message(item(f"top-{number}", kind="dress", fabric="silk"), offset=10 + number))
+    role = captioner(FakeWriter(), near)
+    assert await evidence_of(role, item("sku-1", kind="shirt")) == {}
+    assert (await evidence_of(role, item("sku-2", kind="dress")))["fabric"].value == "silk"
+
+
+async def test_far_neighbours_do_not_vote() -> None:
+    """They are the nearest there are, and still another thing: below the floor their agreement says nothing."""
+    role = replace(captioner(FakeWriter(), silk_tops()), calibration=Calibration(floor=0.7))
+    assert await evidence_of(role, item("sku-1", kind="shirt", angle=1.2)) == {}
+    assert (await evidence_of(role, item("sku-2", kind="shirt", angle=0.3)))["fabric"].value == "silk"
+
+
+async def test_the_fabric_is_the_merchants_by_default() -> None:
+    """The gender may be voted on; the fabric only the shop can know."""
+    near = Neighbourhood()
+    for number in range(4):
+        near.apply(message(item(f"n{number}", fabric="linen", gender="women"), offset=number))
+    role = replace(captioner(FakeWriter(), near), policies=Policies())
+    assert set(await evidence_of(role, item("sku-1"))) == {"gender"}
+    assert set(await evidence_of(role, item("sku-2", fabric="wool"))) == {"gender", "fabric"}
+
+
+async def test_never_is_never() -> None:
+    """Not even the shop's own word, and not even what is seen."""
+    role = replace(captioner(FakeWriter()), policies=policies_of({"fabric": "never", "colour": "never"}))
+    read = await role.read(message(item("sku-1", fabric="wool")))
+    assert not isinstance(read, Done)
+    [garment] = role.pack(read).request.evidence.garments
+    assert (garment.attributes, garment.colours) == ({}, ())
+
+
+async def test_the_merchants_colour_instead_of_the_pixels() -> None:
+    """By policy; what the palette does not know is no colour."""
+    role = replace(captioner(FakeWriter()), policies=policies_of({"colour": "merchant"}))
+    for given, expected in (("Navy Blue", ["navy"]), ("Sundown", []), ("not black", [])):
+        of = msgspec.structs.replace(item("sku-1"), metadata=Metadata(facets={"Color": given}))
+        read = await role.read(message(of))
+        assert not isinstance(read, Done)
+        assert [colour.name for colour in role.pack(read).request.evidence.garments[0].colours] == expected
+
+
+async def test_other_products_stay_out_of_the_event_where_a_setting_says_so() -> None:
+    """Neither their ids nor their sentences; that a fact was inferred is still told."""
+    near = Neighbourhood(VOTED.voted())
+    for number in range(4):
+        near.apply(message(item(f"secret-{number}", fabric="silk", description="Hush-hush copy."), offset=number))
+    told = await through(captioner(Scripted(SILK), near), message(item("sku-1")))
+    assert b"secret-" in encode(told)
+    assert b"Hush-hush" in encode(told)
+    quiet = replace(captioner(Scripted(SILK), near), publish_neighbours=False)
+    caption = await through(quiet, message(item("sku-1")))
+    assert b"secret-" not in encode(caption)
+    assert b"Hush-hush" not in encode(caption)
+    assert caption.evidence.garments[0].attributes["fabric"].value == "silk"
+    assert caption.provenance.inferred == ("g0.fabric",)
+    assert (caption.status, caption.reasons) == ("hold", ("inferred_facts",))
+
+
+# ---------------------------------------------------------------- ready, or on hold
+
+
+async def test_a_grounded_caption_is_ready() -> None:
+    """Seen surely, stated by the shop, written by the model: nothing to wait for."""
+    caption = await through(captioner(Scripted(GOOD)), message(item("sku-1", fabric="wool")))
+    assert (caption.status, caption.reasons) == ("ready", ())
+    assert caption.provenance.machine_made
+    assert (caption.provenance.model, caption.provenance.reviewed_by) == (caption.lineage.writer, None)
+
+
+async def test_a_photo_in_which_nothing_was_found_covers_nothing_and_waits() -> None:
+    """There is nothing to cover: null, not 1."""
+    nothing = msgspec.structs.replace(item("sku-1"), garments=(), views=item("sku-1").views[:1])
+    caption = await through(captioner(Scripted("", "")), message(nothing))
+    assert msgspec.json.decode(encode(caption))["coverage"] is None
+    assert caption.status == "hold"
+    assert caption.reasons == ("nothing_found", "rule_based")
+    assert caption.provenance.model == "template"
+
+
+async def test_an_unsure_garment_waits() -> None:
+    """Below the rule's confidence; the caption names it."""
+    sure = item("sku-1")
+    unsure = msgspec.structs.replace(sure, garments=(msgspec.structs.replace(sure.garments[0], confidence=0.3),))
+    caption = await through(captioner(Scripted(GOOD)), message(unsure))
+    assert caption.reasons == ("low_confidence",)
+
+
+async def test_another_rule_file_decides_otherwise(tmp_path: Path) -> None:
+    """A shop's own rules replace the shipped ones."""
+    path = tmp_path / "rules.json"
+    path.write_text('{"rules": [{"reason": "every_llm_text", "writer": ["llm"], "coverage_below": 1}]}')
+    role = replace(captioner(Scripted(GOOD, LIE, LIE)), rules=load(path))
+    assert (await through(role, message(item("sku-1", fabric="wool")))).reasons == ("every_llm_text",)
+    assert (await through(role, message(item("sku-2", kind="hat")))).status == "ready"
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("{", "no rule file"),
+        ('{"rules": [{"reason": "x", "colour": "red"}]}', "unknown field `colour`"),
+        ('{"rules": [{"reason": "x"}]}', "without a condition"),
+        ('{"rules": [{"reason": "", "writer": ["llm"]}]}', "is no name"),
+        ('{"rules": [{"reason": "x", "confidence_below": 50}]}', "confidence_below is 50"),
+    ],
+)
+def test_a_rule_file_that_cannot_be_meant_ends_the_start(tmp_path: Path, text: str, cause: str) -> None:
+    """With its name and the cause."""
+    path = tmp_path / "rules.json"
+    path.write_text(text)
+    with pytest.raises(Fatal, match=rf"rules\.json.*{re.escape(cause)}"):
+        load(path)
+    with pytest.raises(Fatal, match="cannot be read"):
+        load(tmp_path / "none.json")
+
+
+def test_a_policy_that_does_not_exist_is_told() -> None:
+    """By the name of the setting, with what there is."""
+    with pytest.raises(
+        Fatal, match=r"WEFT_FACET_POLICY: fabric is 'shop': say one of merchant, pixels, neighbours, never"
+    ):
+        policies_of({"fabric": "shop"})
+    with pytest.raises(Fatal, match="no facet 'material'"):
+        policies_of({"material": "never"})
+    with pytest.raises(Fatal, match="say one of merchant, pixels, never"):
+        policies_of({"colour": "neighbours"})
+    assert Rule("x", inferred=("fabric",)).problem() == ""

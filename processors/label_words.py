@@ -1,0 +1,179 @@
+"""The words that change what a shop's label says: placeholders, negations, imitations, parts, other languages.
+
+All lower case and without accents; `processors.labels` reads with them. Words of other languages are mapped where they
+name one value plainly. Those that are not mapped are no values: a caption would print them.
+"""
+
+from __future__ import annotations
+
+PLACEHOLDERS = frozenset(
+    """
+    na|n a|nan|n d|nd|none|null|nil|unknown|unspecified|undefined|undisclosed|unavailable|other|others|tbc|tbd|tba|tbs|
+    to be confirmed|to be decided|to be determined|to be announced|various|varies|varied|misc|miscellaneous|assorted|
+    multiple|mixed|default|as shown|as pictured|as described|placeholder|example|sample text|lorem ipsum|test|todo|
+    all|any|anything|everything|something|yes|no|true|false|empty|blank|please select|select|choose|choose an option|
+    standard|special|different|divers|diverse|k a|keine angabe|keine|sonstige|sonstiges|andere|unbekannt|autre|autres|
+    inconnu|non specifie|aucun|aucune|otro|otros|varios|sin especificar|desconocido|ninguno|altro|altri|vari|sconosciuto|
+    overig|onbekend|outro|outros|desconhecido|xx|xxx|xxxx|not applicable|not available|composition|material|materials|fabric
+    """.replace("\n", "")
+    .replace("    ", "")
+    .split("|")
+)
+"""Whole labels that say nothing."""
+REFERRALS = ("see ", "refer to ", "check ", "please ", "siehe ", "voir ", "ver ", "vedi ", "zie ", "as per ", "cf ")
+"""How labels begin that send the reader elsewhere ("see description")."""
+
+NEGATIONS = frozenset(
+    """
+    no not non never without except excluding excludes excl exclude minus neither nor zero lacks lacking lack nothing
+    avoid avoids isnt arent doesnt dont wont cant cannot wasnt hasnt havent didnt shouldnt free-of free-from instead-of
+    rather-than other-than anything-but alternative-to substitute-for hardly barely
+    ohne kein keine keinen keinem keiner keines nicht sans pas aucun aucune sin senza sem nao zonder geen niet utan inte uden
+    ikke bez nie ei
+    """.split()  # noqa: SIM905 (a paragraph reads better than a list of eighty strings)
+)
+"""What follows, to the end of its clause, is not so."""
+NEUTRAL_AFTER_NEGATION = frozenset(
+    "iron stretch crease slip wrinkle toxic fade pilling pill shrink transparent see padded wired woven gmo dyed wash nonsense".split()  # noqa: SIM905
+)
+"""Of "non-iron cotton" the iron is denied, and the cotton is not."""
+DENIED_BEFORE = frozenset("free excluded excepted absent frei libre".split())  # noqa: SIM905
+"""What stands before, in its clause, is not so ("leather-free")."""
+ENDS_NEGATION = frozenset("but yet however aber sondern mais pero sino ma maar".split())  # noqa: SIM905
+"""Words that end a clause as a comma does."""
+
+JOINS = frozenset({"and", "with", "plus", "und", "et", "y", "e"})
+"""After these, what was said of the value before is not said of the next."""
+
+IMITATIONS_BEFORE = frozenset(
+    """
+    faux fake imitation imitated artificial synthetic simulated mock vegan pu pvc vinyl polyurethane pleather manmade
+    man-made eco bonded reconstituted plant-based bio-based lab-grown mushroom cactus apple pineapple pseudo quasi
+    fausse simili synthetique imitacion sintetico sintetica sinteticos sinteticas imitazione finto finta kunst unechtes
+    unecht veganes veganer vegane vegano vegana vegetal aspect effet effetto efecto aspetto aspecto look microfibre
+    microfiber poly nep imitatie tipo cruelty-free animal-free
+    """.split()  # noqa: SIM905
+)
+"""What follows, up to an "and" or the end of its clause, is an imitation; after a value at the end of a clause, that value is."""
+IMITATIONS_AFTER = frozenset(
+    """
+    look looks lookalike look-alike like effect effects imitation imitat imitatie optik optic alternative alternatives
+    substitute replacement mimic esque ish ersatz aspect alike
+    """.split()  # noqa: SIM905
+)
+"""What stands directly before is an imitation ("denim-look")."""
+MANNERS_AFTER = frozenset(
+    [
+        "style",
+        "styled",
+        "style-of",
+        "feel",
+        "touch",
+        "finish",
+        "type",
+        "inspired",
+        "print",
+        "printed",
+        "handfeel",
+        "sensation",
+    ]
+)
+"""As `IMITATIONS_AFTER`, of fabrics and genders only: a "collar style" is a collar, "silk touch" is no silk."""
+IMITATED_BY_MATERIAL = frozenset({"polyester", "nylon", "acrylic", "synthetic", "polyurethane", "viscose"})
+IMITABLE = frozenset({"leather", "suede", "fur"})
+""""Polyester fur" is no fur, where "polyester cotton" is a mixture."""
+
+PARTS = frozenset(
+    """
+    trim trims trimmed trimming lining linings lined liner sole soles outsole outsoles insole insoles detail details
+    detailing accent accents patch patches piping button buttons strap straps cuff cuffs hem hood filling fill filled
+    padding padded thread stitching embroidery tag label insert inserts panel panels tassel tassels zip zipper handle
+    handles laces lace-up backing binding edging futter innenfutter sohle besatz doublure semelle forro suela fodera
+    """.split()  # noqa: SIM905
+)
+"""A fabric of a part is not the garment's ("leather trim", "lined with silk")."""
+BLENDS = frozenset("blend blends blended mix mixed mixture rich mischung mischgewebe melange mezcla misto".split())  # noqa: SIM905
+"""A blend of a fabric is not that fabric."""
+NO_LABELS = frozenset("silky silken lacy furry woolly feminine womanly masculine manly boyish girly girlish".split())  # noqa: SIM905
+"""Words that a caption may not say without the value, and that as a label do not name it: silky is no silk."""
+PATTERN_NOUNS = frozenset("print prints printed pattern patterns patterned design designs".split())  # noqa: SIM905
+SLEEVES = frozenset({"sleeve", "sleeves", "armel", "manches", "mangas", "maniche"})
+
+LABELS: dict[str, dict[str, str]] = {
+    "pattern": {"plain": "solid", "unprinted": "solid", "self design": "solid", "polka dot": "dotted"},
+    "sleeve": {"sleeve less": "sleeveless", "full": "long", "full sleeves": "long", "half sleeves": "short"},
+    "gender": {
+        "baby": "kids", "babies": "kids", "infant": "kids", "infants": "kids", "newborn": "kids", "newborns": "kids",
+        "junior": "kids", "juniors": "kids", "youth": "kids", "teen": "kids", "teens": "kids", "teenager": "kids",
+    },
+    "fabric": {"leatherette": "faux leather", "pleather": "faux leather", "suedette": "faux suede", "ultrasuede": "faux suede",
+               "microsuede": "faux suede", "sherpa fleece": "fleece"},
+}  # fmt: skip
+"""English labels beside the words of captions (`processors.vocabulary`), by facet."""
+
+FOREIGN: dict[str, dict[str, str]] = {
+    "fabric": {
+        "baumwolle": "cotton", "baumwoll": "cotton", "coton": "cotton", "algodon": "cotton", "algodao": "cotton",
+        "cotone": "cotton", "katoen": "cotton", "bomull": "cotton", "bomuld": "cotton", "bawelna": "cotton",
+        "leinen": "linen", "lin": "linen", "lino": "linen", "linho": "linen", "linnen": "linen",
+        "wolle": "wool", "schurwolle": "wool", "laine": "wool", "lana": "wool", "wol": "wool", "welna": "wool",
+        "seide": "silk", "soie": "silk", "seda": "silk", "seta": "silk", "zijde": "silk",
+        "leder": "leather", "cuir": "leather", "cuero": "leather", "couro": "leather", "leer": "leather",
+        "echtleder": "leather", "rindsleder": "leather", "skora": "leather",
+        "kunstleder": "faux leather", "similicuir": "faux leather", "polipiel": "faux leather", "skai": "faux leather",
+        "ecopelle": "faux leather", "similpelle": "faux leather", "lederimitat": "faux leather", "lederoptik": "faux leather",
+        "kunstleer": "faux leather", "imitationsleder": "faux leather", "veganleder": "faux leather",
+        "skorzana": "", "pelle": "", "piel": "",
+        "wildleder": "suede", "veloursleder": "suede", "daim": "suede", "kunstwildleder": "faux suede",
+        "pelz": "fur", "fourrure": "fur", "pelliccia": "fur", "kunstpelz": "faux fur", "webpelz": "faux fur", "kunstfell": "faux fur",
+        "samt": "velvet", "velours": "velvet", "terciopelo": "velvet", "velluto": "velvet",
+        "spitze": "lace", "dentelle": "lace", "encaje": "lace", "pizzo": "lace",
+        "kaschmir": "cashmere", "cachemire": "cashmere", "cachemir": "cashmere", "kasjmier": "cashmere",
+        "viskose": "viscose", "viscosa": "viscose", "polyamid": "nylon", "polyamide": "nylon", "poliamida": "nylon",
+        "poliester": "polyester", "poliestere": "polyester", "elasthan": "elastane", "elasthanne": "elastane", "elastan": "elastane",
+        "elastano": "elastane", "satijn": "satin", "raso": "satin", "kunstseide": "viscose", "strick": "knit",
+        "jeansstoff": "denim", "mezclilla": "denim", "vaquero": "denim", "stroh": "straw", "paille": "straw",
+    },
+    "gender": {
+        "damen": "women", "damenmode": "women", "dame": "women", "frauen": "women", "femme": "women", "femmes": "women",
+        "mujer": "women", "mujeres": "women", "donna": "women", "donne": "women", "mulher": "women", "senora": "women",
+        "feminino": "women", "femenino": "women", "dames": "women", "kvinnor": "women", "kobieta": "women",
+        "herren": "men", "herrenmode": "men", "manner": "men", "homme": "men", "hommes": "men", "hombre": "men",
+        "hombres": "men", "uomo": "men", "uomini": "men", "homem": "men", "caballero": "men", "masculino": "men",
+        "heren": "men", "herr": "men", "mezczyzna": "men",
+        "madchen": "girls", "fille": "girls", "filles": "girls", "nina": "girls", "ninas": "girls", "bambina": "girls",
+        "menina": "girls", "meisjes": "girls",
+        "jungen": "boys", "jungs": "boys", "garcon": "boys", "garcons": "boys", "nino": "boys", "bambino": "boys",
+        "menino": "boys", "jongens": "boys",
+        "kinder": "kids", "enfant": "kids", "enfants": "kids", "ninos": "kids", "bambini": "kids", "kinderen": "kids",
+        "baby": "kids", "bebe": "kids", "mixte": "unisex",
+    },
+    "pattern": {
+        "gestreift": "striped", "rayures": "striped", "raye": "striped", "rayas": "striped", "righe": "striped",
+        "kariert": "checked", "carreaux": "checked", "cuadros": "checked", "geblumt": "floral", "fleuri": "floral",
+        "flores": "floral", "floreale": "floral", "gepunktet": "dotted", "pois": "dotted", "lunares": "dotted",
+        "einfarbig": "solid", "unifarben": "solid", "uni": "solid", "liso": "solid", "bedruckt": "printed", "imprime": "printed",
+    },
+    "sleeve": {
+        "langarm": "long", "kurzarm": "short", "armellos": "sleeveless", "manches longues": "long",
+        "manches courtes": "short", "sans manches": "sleeveless", "sin mangas": "sleeveless", "manga larga": "long",
+        "manga corta": "short",
+    },
+    "neckline": {"rundhals": "round", "stehkragen": "", "kragen": "collar", "col": "", "cuello": "", "v ausschnitt": "v", "col v": "v"},
+    "length": {"lang": "long", "kurz": "short", "largo": "", "corto": "", "longue": "long", "courte": "short"},
+    "colour": {
+        "schwarz": "black", "noir": "black", "noire": "black", "negro": "black", "nero": "black", "preto": "black",
+        "weiss": "white", "blanc": "white", "blanche": "white", "blanco": "white", "bianco": "white", "branco": "white",
+        "rot": "red", "rouge": "red", "rojo": "red", "rosso": "red", "vermelho": "red",
+        "blau": "blue", "bleu": "blue", "azul": "blue", "blu": "blue", "marine": "navy",
+        "grun": "green", "vert": "green", "verde": "green", "gelb": "yellow", "jaune": "yellow", "amarillo": "yellow",
+        "grau": "grey", "gris": "grey", "grigio": "grey", "braun": "brown", "marron": "brown", "marrone": "brown",
+        "rosa": "pink", "lila": "purple", "violett": "purple", "bunt": "", "mehrfarbig": "",
+    },
+}  # fmt: skip
+"""Words of other languages by facet; "" is one that names no value by itself."""
+FOREIGN_STEMS = (
+    "baumwoll", "leder", "wolle", "seiden", "damen", "herren", "kinder", "algodon", "viskose", "stoff", "gewebe", "tejido",
+    "tissu", "tessuto", "cuir", "frei", "imitat",
+)  # fmt: skip
+"""A word that holds one of these, and is not mapped, is a word of another language that we do not know."""

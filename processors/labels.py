@@ -1,0 +1,341 @@
+"""What a shop's label says of a facet: one value, or nothing. Captions, filters, votes and searches all read by this.
+
+A label is cut into clauses (commas, brackets, "but"). In a clause a negation takes away what follows ("not for men"), an
+imitation makes another value ("vegan leather" is "faux leather", never "leather"), and what is said of a part is not said
+of the garment ("leather trim"). What is left is the value, where it is one.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from processors import label_words as words
+from processors.vocabulary import canonical, clean, known_values
+
+LONGEST_LABEL = 200
+"""Characters that are read: a label is a word or a line, and a facet may hold a whole description."""
+LONGEST_PHRASE = 4
+"""Words of the longest value ("off the shoulder")."""
+_COMPOUNDS = sorted(
+    (w for w in words.NEGATIONS | words.IMITATIONS_BEFORE | words.IMITATIONS_AFTER if "-" in w), key=len, reverse=True
+)
+_TOKEN = re.compile(rf"\b(?:{'|'.join(_COMPOUNDS)})\b|\d+(?:[.,]\d+)?\s*%?|[^\W\d_]+(?:['’`][^\W\d_]+)?|[^\w\s]|_")
+_OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
+_BREAKS = frozenset(",;/|.()[]{}&+!?\n–—•·_")
+_ZERO = re.compile(r"0+(?:[.,]0+)?\s*%")
+_JOINED = (
+    (r"\bw/o\b", "without"),
+    (r"n['’`]t\b", "nt"),
+    (r"\b(free) (?=of\b|from\b)", r"\1-"),
+    (r"\b(instead) (?=of\b)", r"\1-"),
+    (r"\b(rather|other) (?=than\b)", r"\1-"),
+    (r"\b(anything) (?=but\b)", r"\1-"),
+    (r"\b(alternative) (?=to\b)", r"\1-"),
+    (r"\b(substitute) (?=for\b)", r"\1-"),
+    (r"\b(man)[ -](?=made\b)", r"\1-"),
+    (r"\b(plant|bio) (?=based\b)", r"\1-"),
+    (r"\b(lab) (?=grown\b)", r"\1-"),
+    (r"\b(look) (?=alike\b)", r"\1-"),
+    (r"\b(cruelty|animal) (?=free\b)", r"\1-"),
+)
+
+
+@dataclass(slots=True)
+class _Clause:
+    """What one clause says: values that hold, words that it denies, and qualifiers that stand alone in it."""
+
+    kept: list[str] = field(default_factory=list)
+    denied: list[str] = field(default_factory=list)
+    negated: bool = False  # it holds a negation, whether or not a known value follows
+    parts: bool = False
+    blended: bool = False
+    alone: str = ""  # "imitation", "negation": it holds nothing else
+
+
+@lru_cache(maxsize=65_536)
+def read_label(facet: str, text: str) -> str:
+    """The canonical value of a label ("Ladies" → "women", "PU leather" → "faux leather"); "" for one that says none.
+
+    A value that no list knows stays as it was written, cleaned ("bouclé"), and so does a mixture ("cotton polyester"),
+    unless something in it is denied. Never raises.
+    """
+    text = unicodedata.normalize("NFC", text)[:LONGEST_LABEL]
+    whole = clean(text)
+    bare = _bare(whole)
+    if bare in words.PLACEHOLDERS or f"{bare} ".startswith(words.REFERRALS) or not any(c.isalpha() for c in whole):
+        return ""
+    if facet not in _READ:
+        return whole
+    if (value := _value(facet, whole)) is not None:
+        return value
+    if len(whole) < 2 or whole in words.NO_LABELS or not _latin(whole):
+        return ""
+    return _said(
+        facet, whole, [_Reader(facet, tokens, bracketed=bracketed).read() for tokens, bracketed in _clauses(text)]
+    )
+
+
+_READ = frozenset({"fabric", "gender", "pattern", "sleeve", "neckline", "length", "colour", "category"})
+"""Facets that have lists. Others (origin, care) stay as they are written."""
+
+
+def _said(facet: str, whole: str, clauses: list[_Clause]) -> str:
+    _apply_lone_qualifiers(facet, clauses)
+    kept = _merged(facet, list(dict.fromkeys(value for clause in clauses for value in clause.kept)))
+    denied = {word for clause in clauses for word in clause.denied}
+    untouched = not denied and not any(clause.negated or clause.parts for clause in clauses)
+    if len(kept) == 1:
+        blended = facet == "fabric" and any(clause.blended for clause in clauses)
+        return f"{kept[0]} blend" if blended else kept[0]
+    if kept:
+        imitated = any(value.startswith("faux ") for value in kept)
+        return whole if untouched and not imitated else " ".join(kept)
+    return _unlisted(facet, whole) if untouched else _denied(facet, denied)
+
+
+def _unlisted(facet: str, whole: str) -> str:
+    """A label without a known value, and without anything that denies one."""
+    tokens = whole.split()
+    if facet == "fabric" and any(canonical(facet, token) == "blended" for token in tokens):
+        return "blended"
+    return "" if _foreign(whole) or words.NO_LABELS.intersection(tokens) else whole
+
+
+def _denied(facet: str, denied: set[str]) -> str:
+    """What a denial amounts to, where it says what is instead."""
+    if facet == "pattern" and denied and denied <= words.PATTERN_NOUNS:
+        return "solid"
+    if facet == "sleeve" and denied and denied <= words.SLEEVES:
+        return "sleeveless"
+    return ""
+
+
+def _merged(facet: str, kept: list[str]) -> list[str]:
+    """Several values that are one: men's and women's is unisex, a floral print is floral."""
+    found = set(kept)
+    if facet == "gender" and len(found) > 1:
+        children = found & {"girls", "boys", "kids"}
+        if children and found & {"women", "men"} and len(children) == 1 and len(found) == 2:
+            # "Female, kids": one person; "women and girls" cannot be told apart from it, and is for children too.
+            [adult], [child] = found - children, children
+            return [{"women": "girls", "men": "boys"}[adult]] if child == "kids" else kept
+        if children:
+            rest = children - {"kids"}
+            return [] if found & {"women", "men"} else [rest.pop()] if len(rest) == 1 else ["kids"]
+        return ["unisex"]
+    if facet == "pattern" and len(found) > 1:
+        plainer = [value for value in kept if value not in ("printed", "patterned")]
+        return plainer or kept[:1]
+    return kept
+
+
+def _apply_lone_qualifiers(facet: str, clauses: list[_Clause]) -> None:
+    """A qualifier in a clause of its own belongs to its neighbour: "leather (faux)", "leather, vegan", "faux / leather"."""
+    for place, clause in enumerate(clauses):
+        if not clause.alone:
+            continue
+        before = next((c for c in reversed(clauses[:place]) if c.kept), None)
+        after = next((c for c in clauses[place + 1 :] if c.kept), None)
+        owner = before or after
+        if owner is None:
+            continue
+        if clause.alone == "negation" or facet != "fabric":
+            owner.denied += owner.kept
+            owner.kept = []
+        else:
+            owner.kept = [_imitation(value) for value in owner.kept]
+        clause.kept = []
+
+
+def _clauses(text: str) -> Iterator[tuple[list[str], bool]]:
+    """The words and numbers of each clause in order, and whether it stands in brackets."""
+    lowered = _bare(text.lower())
+    for pattern, replacement in _JOINED:
+        lowered = re.sub(pattern, replacement, lowered)
+    lowered = re.sub(r"\s[-–—]+\s|^\s*[-–—]+\s", " , ", lowered)
+    clause: list[str] = []
+    depth = 0
+    for found in _TOKEN.findall(lowered):
+        if found in _BREAKS or found in words.ENDS_NEGATION:
+            if clause:
+                yield clause, depth > 0
+            clause = []
+            depth = max(0, depth + (found in _OPENING) - (found in _CLOSING))
+        elif found[0].isalnum():
+            clause.append(re.sub(r"['’`]s?$", "", found))
+    if clause:
+        yield clause, depth > 0
+
+
+class _Reader:
+    """Reads one clause word by word."""
+
+    def __init__(self, facet: str, tokens: list[str], *, bracketed: bool) -> None:
+        self.clause = _Clause(alone=_alone(tokens, bracketed=bracketed))
+        self._facet = facet
+        self._tokens = tokens
+        self._negated = self._imitated = self._part = False
+
+    def read(self) -> _Clause:
+        """The clause; to be called once."""
+        at = 0
+        while at < len(self._tokens):
+            value, size = _longest(self._facet, self._tokens, at)
+            if value is None or _qualifies(self._facet, self._tokens, at, size):
+                self._word(at)
+                at += 1
+            else:
+                self._take(at, size, value)
+                at += size
+        return self.clause
+
+    def _word(self, at: int) -> None:
+        """A word or a number that is no value by itself."""
+        word = self._tokens[at]
+        if word[0].isdigit():
+            self._number(at)
+        elif word in words.NEGATIONS:
+            self._negation(at)
+        elif word in words.DENIED_BEFORE and at:
+            self._deny()
+        elif word in words.IMITATIONS_BEFORE:
+            if self.clause.kept and all(
+                w in words.IMITATIONS_BEFORE | words.IMITATIONS_AFTER for w in self._tokens[at:]
+            ):
+                self._imitate()  # "leather: vegan"
+            self._imitated = True
+        elif word in words.PARTS and self._facet == "fabric":
+            self._part = self.clause.parts = True
+        elif word in words.BLENDS:
+            self.clause.blended = True
+        elif word in words.JOINS:
+            self._imitated = False
+            self._part = self._part and word == "with"  # "lined with silk", but "lined and quilted silk"
+        elif self._negated:
+            self.clause.denied.append(word)
+
+    def _number(self, at: int) -> None:
+        """Of "0 % cotton" and "cotton 0 %" the cotton is denied; any other number begins anew."""
+        self._negated = bool(_ZERO.fullmatch(self._tokens[at]))
+        self._imitated = self._part = False
+        if self._negated and at + 1 == len(self._tokens):
+            self._deny()
+
+    def _negation(self, at: int) -> None:
+        following = self._tokens[at + 1] if at + 1 < len(self._tokens) else ""
+        if following in words.NEUTRAL_AFTER_NEGATION:
+            return
+        self._negated = self.clause.negated = True
+        if self._tokens[at] != "non" and not any(
+            _value(self._facet, later) is not None for later in self._tokens[at + 1 :]
+        ):
+            self._deny()  # "leather: no", "leather is not used"
+
+    def _take(self, at: int, size: int, value: str) -> None:
+        """Count a value, as its qualifiers before and directly after it let it count."""
+        following = self._tokens[at + size] if at + size < len(self._tokens) else ""
+        manners = words.MANNERS_AFTER if self._facet in ("fabric", "gender") else frozenset()
+        if self._negated:
+            self.clause.denied.append(" ".join(self._tokens[at : at + size]))
+        elif self._facet == "fabric" and (self._part or following in words.PARTS):
+            self.clause.parts = True
+        elif not value:
+            self.clause.negated = True
+        else:
+            self.clause.kept.append(value)
+            if self._imitated or following in words.IMITATIONS_AFTER | manners:
+                self._imitate()
+        if self._facet == "fabric" and value in words.IMITATED_BY_MATERIAL and _imitable(self._tokens, at + size):
+            self._imitated = True
+
+    def _imitate(self) -> None:
+        """The value read last is an imitation of itself; of what cannot be imitated (a gender) it is no value."""
+        value = self.clause.kept.pop()
+        if self._facet == "fabric":
+            self.clause.kept.append(_imitation(value))
+        else:
+            self.clause.denied.append(value)
+
+    def _deny(self) -> None:
+        self.clause.negated = True
+        self.clause.denied += self.clause.kept
+        self.clause.kept = []
+
+
+def _imitation(value: str) -> str:
+    # "Vegan cotton" or "PU, polyester": what is synthetic itself is not imitated by it.
+    return value if value.startswith("faux ") or value in words.IMITATED_BY_MATERIAL else f"faux {value}"
+
+
+def _qualifies(facet: str, tokens: list[str], at: int, size: int) -> bool:
+    """Whether a value ("synthetic", "PU") is said of the value that follows it."""
+    return facet == "fabric" and size == 1 and tokens[at] in words.IMITATIONS_BEFORE and _imitable(tokens, at + 1)
+
+
+def _imitable(tokens: list[str], at: int) -> bool:
+    following = tokens[at : at + 2]
+    return any(_value("fabric", token) in words.IMITABLE for token in following)
+
+
+def _alone(tokens: list[str], *, bracketed: bool) -> str:
+    """What a clause is that holds qualifiers only. "Leather, synthetic" lists two materials, "leather (synthetic)" one."""
+    if all(token in words.NEGATIONS | words.DENIED_BEFORE for token in tokens):
+        return "negation"
+    filler = {"real", "genuine", "echt", "true", "look", "style", "made", "material", "quality"}
+    qualifiers = words.IMITATIONS_BEFORE | words.IMITATIONS_AFTER
+    if all(token in qualifiers | filler for token in tokens) and any(token in qualifiers for token in tokens):
+        listed = not bracketed and any(_value("fabric", token) is not None for token in tokens)
+        return "" if listed else "imitation"
+    if any(token in words.NEGATIONS for token in tokens) and all(token in words.NEGATIONS | filler for token in tokens):
+        return "negation"  # "leather (not real)"
+    return ""
+
+
+def _longest(facet: str, tokens: list[str], at: int) -> tuple[str | None, int]:
+    """The longest value that begins at a word, and how many words it is; (None, 0) when none does."""
+    for size in range(min(LONGEST_PHRASE, len(tokens) - at), 0, -1):
+        value = _value(facet, " ".join(tokens[at : at + size]))
+        if value is not None:
+            return value, size
+    return None, 0
+
+
+@lru_cache(maxsize=65_536)
+def _value(facet: str, phrase: str) -> str | None:
+    """The value that a phrase names, "" for a word of another language that names none, None for no value."""
+    if phrase in words.NO_LABELS:
+        return None
+    for table in (words.LABELS, words.FOREIGN):
+        if (value := table.get(facet, {}).get(_bare(phrase))) is not None:
+            return value
+    value = canonical(facet, phrase)
+    if value == "blended" and facet == "fabric" and phrase in words.BLENDS:
+        return None
+    return value if value in known_values(facet) else None
+
+
+def _foreign(whole: str) -> bool:
+    """Whether a label that no list knows is made of words of another language."""
+    for token in _bare(whole).split():
+        if token in _FOREIGN_TOKENS or any(stem in token for stem in words.FOREIGN_STEMS):
+            return True
+    return False
+
+
+_FOREIGN_TOKENS = frozenset(
+    token for table in words.FOREIGN.values() for phrase in table for token in phrase.split() if len(token) > 1
+)
+
+
+def _latin(text: str) -> bool:
+    return all(unicodedata.name(c, "").startswith("LATIN") for c in text if c.isalpha())
+
+
+def _bare(text: str) -> str:
+    """Without accents ("algodón" is written "algodon" as often); "ß" as "ss"."""
+    plain = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
+    return plain.replace("ß", "ss")

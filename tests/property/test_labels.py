@@ -1,0 +1,129 @@
+"""Whatever qualifies a label, and whatever it qualifies."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from processors.attributes import attributes_of, normalised
+from processors.claims import mentions
+from processors.edit_text import parse_edit
+from processors.label_words import FOREIGN
+from processors.labels import read_label
+from processors.values import Metadata
+from processors.vocabulary import (
+    FABRIC_WORDS,
+    GENDER_WORDS,
+    IMITATED,
+    LENGTH_WORDS,
+    NECKLINE_WORDS,
+    PATTERN_WORDS,
+    SLEEVE_WORDS,
+    canonical,
+    known_values,
+)
+
+TABLES = {
+    "fabric": FABRIC_WORDS,
+    "gender": {name: words for name, (_, words) in GENDER_WORDS.items() if name not in ("she", "he")},
+    "pattern": PATTERN_WORDS,
+    "sleeve": SLEEVE_WORDS,
+    "neckline": NECKLINE_WORDS,
+    "length": LENGTH_WORDS,
+}
+WORDS = sorted({(facet, word) for facet, table in TABLES.items() for words in table.values() for word in words.split()})
+NEGATED = (
+    "non-{}", "non {}", "not {}", "no {}", "without {}", "{}-free", "{} free", "free of {}", "free from any {}", "not for {}",
+    "w/o {}", "contains no {}", "isn't {}", "never {}", "anything but {}", "instead of {}", "ohne {}", "sans {}", "sin {}",
+    "{}: no", "{} (not)", "0% {}", "No {}!", "NOT {}", "not at all {}", "neither {}",
+)  # fmt: skip
+IMITATED_BY = (
+    "faux {}", "fake {}", "imitation {}", "artificial {}", "vegan {}", "mock-{}", "simulated {}", "man-made {}", "{}-look",
+    "{} look", "{}-like", "{} effect", "{} alternative", "{} (faux)", "{} (imitation)", "{}: fake", "Faux-{}", "FAUX {}",
+)  # fmt: skip
+
+
+def values_of(word: str, facet: str) -> set[str]:
+    """All that stands for the word itself: no qualified label may be one of these."""
+    return {canonical(facet, word), word, word.replace("-", " ")}
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(WORDS), st.sampled_from(NEGATED))
+def test_what_is_denied_is_not_the_value(word: tuple[str, str], form: str) -> None:
+    """Unknown, or another value ("no print" is solid, "without sleeves" sleeveless); never what was denied."""
+    facet, surface = word
+    read = read_label(facet, form.format(surface))
+    assert read not in values_of(surface, facet)
+    assert read in {"", "solid", "sleeveless"}
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(WORDS), st.sampled_from(IMITATED_BY))
+def test_an_imitation_is_not_the_value(word: tuple[str, str], form: str) -> None:
+    """A fabric's is a value of its own, or what is synthetic anyhow; another facet's is none."""
+    facet, surface = word
+    read = read_label(facet, form.format(surface))
+    synthetic = canonical(facet, surface) in ("polyester", "nylon", "acrylic", "synthetic", "viscose")
+    if canonical(facet, surface) == "blended":
+        return  # no one material, so that nothing can imitate it
+    if facet == "fabric" and not synthetic:
+        assert read == "" or read.startswith("faux "), read
+    assert synthetic or read not in values_of(surface, facet)
+
+
+@given(
+    st.sampled_from(IMITATED), st.sampled_from(["faux {}", "PU {}", "vegan {}", "{}-look", "imitation {}", "{}-effect"])
+)
+def test_one_imitation_is_one_value_wherever_it_is_read(fabric: str, form: str) -> None:
+    """The label, the caption's claim, the shopper's wish and the vote speak of the same."""
+    text = form.format(fabric)
+    assert read_label("fabric", text) == f"faux {fabric}"
+    assert attributes_of(Metadata(fabric=text))["fabric"].value == f"faux {fabric}"
+    assert attributes_of(Metadata(facets={"Material": text}))["fabric"].value == f"faux {fabric}"
+    claims = [m.values("fabric") for m in mentions(f"A {text.lower()} bag.") if m.values("fabric")]
+    assert claims == [(f"faux {fabric}",)]
+    assert parse_edit(f"the same in {text}").set["fabric"] == f"faux {fabric}"
+
+
+@settings(max_examples=200)
+@given(
+    st.sampled_from(WORDS), st.sampled_from(["{}", " {} ", "{}.", "100% {}", "pure {}", "({})", "genuine {}", "{}, {}"])
+)
+def test_the_value_itself_is_still_read(word: tuple[str, str], form: str) -> None:
+    """Marks, numbers and praise change nothing."""
+    facet, surface = word
+    if read_label(facet, surface) == "":
+        return  # "silky", "feminine": as a label no value
+    assert read_label(facet, form.format(surface, surface)) == read_label(facet, surface)
+    assert read_label(facet, surface) in known_values(facet)
+
+
+@settings(max_examples=200)
+@given(st.sampled_from(sorted(TABLES)), st.text(max_size=60))
+def test_any_text_is_read_without_an_error_and_to_the_same_value_again(facet: str, text: str) -> None:
+    """Idempotent: what was read once (an attribute of an older event) reads as itself."""
+    once = read_label(facet, text)
+    assert read_label(facet, once) == once
+    assert normalised(facet, text) == once
+
+
+@pytest.mark.parametrize("facet", sorted(TABLES))
+@pytest.mark.parametrize(
+    "text",
+    ["TBC", "n/a", "N.A.", "unknown", "-", "--", "various", "other", "see description", "See label.", "?", "…", "tbd", " ",
+     "0", "100%", "none", "null", "not specified", "not applicable", "Not Known", "keine Angabe", "k.A.", "otros", "…!"],
+)  # fmt: skip
+def test_a_placeholder_is_no_value(facet: str, text: str) -> None:
+    """Of no facet."""
+    assert read_label(facet, text) == ""
+
+
+@pytest.mark.parametrize(("facet", "word"), [(facet, word) for facet, table in FOREIGN.items() for word in table])
+def test_a_word_of_another_language_is_a_value_of_ours_or_none(facet: str, word: str) -> None:
+    """Never itself: a caption would print it."""
+    read = read_label(facet, word)
+    assert read == "" or read in known_values(facet) | {"faux suede", "faux fur"}
+    if " " not in word:  # "sans manches" denies already
+        assert read_label(facet, f"non-{word}") == ""
+    for other in TABLES:
+        assert read_label(other, word) in {"", *known_values(other)}
