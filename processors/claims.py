@@ -114,8 +114,7 @@ def _imitations(text: str, found: list[Mention]) -> tuple[Mention, ...]:
         # "denim look" before a garment is said of it; "this denim look" says denim.
         looks = following is not None and _LOOK.fullmatch(text[mention.end : following.start])
         after = _IMITATION_AFTER.match(text, mention.end)
-        imitable = values and not values[0].startswith("faux ") and values[0] not in _SYNTHETICS
-        if not imitable or not (before or after or looks):
+        if not values or not _imitable(values[0]) or not (before or after or looks):
             kept.append(mention)
             continue
         start = before.start() if before else mention.start
@@ -125,6 +124,10 @@ def _imitations(text: str, found: list[Mention]) -> tuple[Mention, ...]:
         surface = clean(text[start:end])
         kept.append(Mention(start=start, end=end, surface=surface, claims=(("fabric", (f"faux {values[0]}",)),)))
     return tuple(kept)
+
+
+def _imitable(value: str) -> bool:
+    return not value.startswith("faux ") and value not in _SYNTHETICS
 
 
 _SYNTHETICS = frozenset({"synthetic", "polyester", "nylon", "acrylic", "polyurethane"})
