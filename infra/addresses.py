@@ -1,18 +1,28 @@
-"""Which IP addresses an image may be fetched from, and DNS whose answers are checked."""
+"""Which IP addresses an image may be fetched from, DNS whose answers are checked, and URLs that stay as they are written."""
 
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from collections.abc import Callable
+from urllib.parse import quote
 
 from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
 
 _NOT_PUBLIC = tuple(
     ipaddress.ip_network(network)
     for network in ("fec0::/10", "3fff::/20", "64:ff9b:1::/48", "192.88.99.0/24", "192.0.0.0/24")
 )
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+_PARTS = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]*:)?(?P<authority>//[^/?#]*)?(?P<rest>.*)", re.ASCII | re.IGNORECASE | re.DOTALL
+)
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
+# Sent as they stand. Anything else (blanks, quotes, other scripts) may not stand in a request, and is escaped.
+_SENT_AS_WRITTEN = "%!#$&'()*+,/:;=?@[]~^{|}"
 
 
 class ForbiddenAddress(Exception):
@@ -81,3 +91,26 @@ class CheckedResolver(AbstractResolver):
 
     async def close(self) -> None:
         await self._inner.close()
+
+
+def url_as_written(text: str) -> URL:
+    """An address, or a relative one of a redirect, of which nothing is rewritten: a signature covers each `%2F` and `+`.
+
+    Raises:
+        ValueError: it is none, or holds control characters.
+    """
+    text = text.strip()
+    parts = _PARTS.match(text)
+    if parts is None or _CONTROLS.search(text):
+        raise ValueError("not an address")
+    rest = URL(quote(parts["rest"], safe=_SENT_AS_WRITTEN), encoded=True)
+    if parts["authority"] is None:
+        return rest if parts["scheme"] is None else URL(text)
+    base = URL((parts["scheme"] or "https:") + parts["authority"])  # a host's name in ASCII, a port as a number
+    return URL.build(
+        scheme=base.scheme if parts["scheme"] else "",
+        authority=base.raw_authority,
+        path=rest.raw_path,
+        query_string=rest.raw_query_string,
+        encoded=True,
+    )

@@ -14,11 +14,18 @@ from urllib.parse import unquote, urlsplit
 import aiohttp
 from yarl import URL
 
-from infra.addresses import CheckedResolver, ForbiddenAddress, is_public_address, literal_address
+from infra.addresses import (
+    CheckedResolver,
+    ForbiddenAddress,
+    is_public_address,
+    literal_address,
+    url_as_written,
+)
 from infra.settings import Settings
 from infra.store import NotFound, ObjectStore
 from infra.threads import InThread
 from processors.errors import Code, Poison, Retryable
+from processors.image_header import is_web_page
 
 _FIELD = "image.uri"
 _REDIRECTS = 3
@@ -39,7 +46,7 @@ class Fetcher:
     An address comes from whoever may write to a topic, so it is hostile: a host must be on the list of allowed ones
     (`settings.allowed_hosts`: `host`, `host:port`, `*.domain`), every address that DNS gives for it must be public,
     and the connection goes to exactly the address that was checked; the same for each redirect. A file must lie, its
-    links followed, under one of `settings.file_roots`. Errors never show the query of an address: it may hold a token.
+    links followed, under one of `settings.file_roots`. An address is asked as it is written. Errors never show the query of an address: it may hold a token.
 
     Args:
         settings: allowed hosts and folders, the size limit and the time limit.
@@ -175,7 +182,14 @@ class Fetcher:
                     field=_FIELD,
                     code=Code.UNREACHABLE,
                 )
-            return await self._body(response, url)
+            body = await self._body(response, url)
+            if is_web_page(body):
+                raise Poison(
+                    f"the address answered with a web page instead of an image ({_shown(url)})",
+                    field=_FIELD,
+                    code=Code.BAD_IMAGE,
+                )
+            return body
 
     async def _body(self, response: aiohttp.ClientResponse, url: URL) -> bytes:
         too_large = Poison(f"{_shown(url)} is larger than {self._limit} bytes", field=_FIELD, code=Code.OUT_OF_RANGE)
@@ -264,7 +278,7 @@ def read_regular(path: Path, limit: int, *, field: str, follow: bool = True) -> 
 
 def _parsed(uri: str) -> URL:
     try:
-        return URL(uri)
+        return url_as_written(uri)
     except ValueError:
         raise Poison("is not a valid address", field=_FIELD, code=Code.ADDRESS_REFUSED) from None
 
@@ -272,6 +286,8 @@ def _parsed(uri: str) -> URL:
 def _redirected(url: URL, location: str) -> URL:
     if not location:
         raise Poison(f"{_shown(url)} redirects to nowhere", field=_FIELD, code=Code.UNREACHABLE)
+    if location.startswith("/") and not location.startswith("//"):
+        location = f"{url.scheme}://{url.raw_authority}{location}"  # to join them would rewrite the path
     return url.join(_parsed(location))
 
 

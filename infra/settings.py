@@ -95,7 +95,11 @@ class Settings(BaseSettings):
         False,
         description="Store photos with their EXIF, XMP, IPTC and comments (place, owner, device) instead of without.",
     )
-    fetch_seconds: float = Field(20.0, gt=0, description="Longest time to fetch one image.")
+    fetch_seconds: float = Field(
+        20.0,
+        gt=0,
+        description="Longest time to ask for one image once; an upload's image may take twice as long in all.",
+    )
     credit_bytes: int = Field(256 * 2**20, ge=1, description="Encoded and decoded bytes a role may hold at once.")
     batch_items: int = Field(16, ge=1, description="Largest batch of the device.")
     batch_wait_ms: float = Field(20.0, ge=0, description="Longest wait of the first item of a batch.")

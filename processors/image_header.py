@@ -101,6 +101,8 @@ def _foreign(data: bytes) -> str:
     start = data[:64].lstrip(b"\xef\xbb\xbf \t\r\n")
     if data[4:8] == b"ftyp":
         return "a HEIC, AVIF or video file"
+    if is_web_page(data):
+        return "an HTML page"
     for magic, name in _FOREIGN:
         if start.lower().startswith(magic.lower()):
             return name

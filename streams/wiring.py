@@ -136,6 +136,7 @@ async def run_enrich(parts: Parts, ready: Ready) -> None:
         limits=parts.limits,
         batch_items=parts.settings.batch_items,
         batch_wait_s=parts.settings.batch_wait_ms / 1000,
+        remote_s=2 * parts.settings.fetch_seconds,
         keep_metadata=parts.settings.keep_photo_metadata,
         check_place=Positions(parts.settings).check,
         in_thread=parts.in_thread,

@@ -122,6 +122,8 @@ class Enrich:
     limits: decode.DecodeLimits
     batch_items: int
     batch_wait_s: float
+    remote_s: float = 40.0
+    """Longest time for a photo of somebody else's host, all attempts and the pauses between them together."""
     keep_metadata: bool = False
     """Whether photos are stored with what is not their picture: place, owner, device (`WEFT_KEEP_PHOTO_METADATA`)."""
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -204,13 +206,19 @@ class Enrich:
 
     async def _from_elsewhere(self, uri: str) -> bytes:
         """Our own store is waited for; a host of somebody else's that stays away must not hold a partition for ever."""
-        for attempt in range(REMOTE_ATTEMPTS):
-            try:
-                return await self.fetcher.fetch(uri)
-            except Retryable as error:
-                cause = error
-            await self.sleep(REMOTE_PAUSE_S * 2**attempt)
-        raise Poison(f"gave up after {REMOTE_ATTEMPTS} attempts: {cause}", field="image.uri", code=Code.UNREACHABLE)
+        attempt, cause = 0, "no answer"
+        try:
+            # One bound for all attempts: a host that trickles would use up the time of each of them.
+            async with asyncio.timeout(self.remote_s):
+                for attempt in range(1, REMOTE_ATTEMPTS + 1):
+                    try:
+                        return await self.fetcher.fetch(uri)
+                    except Retryable as error:
+                        cause = str(error)
+                    await self.sleep(REMOTE_PAUSE_S * 2 ** (attempt - 1))
+        except TimeoutError:
+            cause += f"; {self.remote_s:g} s are over"
+        raise Poison(f"gave up after {attempt} attempts: {cause}", field="image.uri", code=Code.UNREACHABLE)
 
     def decode(self, photo: Photo) -> Opened:
         """Hostile bytes → pixels, within the limits."""

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
 
-from infra.addresses import is_public_address
+from infra.addresses import is_public_address, url_as_written
 from infra.fetch import Fetcher
 from infra.local_store import LocalStore
 from infra.memory_store import MemoryStore
@@ -266,6 +267,99 @@ async def test_a_slow_host_is_given_up(remote: Remote) -> None:
         with pytest.raises(Retryable, match=r"within 0\.05 s"):
             await fetcher.fetch(remote.url("/slow"))
     release.set()
+
+
+WRITTEN = [
+    "/b/a%2Fb.jpg?X-Amz-Credential=AKIA%2F2024%2Fs3&X-Amz-Signature=ab%2Bc%3D",
+    "/a%20b+c.jpg?x=a+b",
+    "/a//b/./c.jpg?",
+    "/%7Euser/%E4.jpg?sig=%252F&empty=&flag",
+    "/p(1)'s,[2].jpg?w={w}|x^y&z=~*",
+    "/a.jpg;v=1?u=https://other.test/x?y#none",
+]
+
+
+@pytest.mark.parametrize("path", WRITTEN)
+@pytest.mark.parametrize("way", ["asked", "redirected", "redirected within the host"])
+async def test_an_address_is_asked_as_it_is_written(fetcher: Fetcher, remote: Remote, path: str, way: str) -> None:
+    """A signature covers every character; to write `%2F` otherwise makes it another address."""
+    asked, _, _ = path.partition("#")
+    remote.routes[URL(asked, encoded=True).path] = _answers(body=PHOTO)
+    start = path
+    if way != "asked":
+        start = "/start"
+        target = remote.url(path) if way == "redirected" else path
+        remote.routes[start] = _answers(status=302, headers={"Location": target})
+    assert await fetcher.fetch(remote.url(start)) == PHOTO
+    assert remote.seen[-1].raw_path == asked.removesuffix("?")
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("/a b.jpg", "/a%20b.jpg"),
+        ("/mäntel.jpg?q=grün", "/m%C3%A4ntel.jpg?q=gr%C3%BCn"),
+        ('/"<x>\\`', "/%22%3Cx%3E%5C%60"),
+    ],
+)
+async def test_only_what_may_not_be_sent_is_escaped(fetcher: Fetcher, remote: Remote, written: str, sent: str) -> None:
+    """Blanks and other scripts have one spelling in a request; blanks around the address are no part of it."""
+    remote.routes[URL(sent, encoded=True).path] = _answers(body=PHOTO)
+    assert await fetcher.fetch(remote.url(written) + " ") == PHOTO
+    assert remote.seen[-1].raw_path == sent
+
+
+@pytest.mark.parametrize("text", ["/a\r\nHost: evil.test\r\n\r\n", "/a\nb", "/a\x00", "/\ud800"])
+async def test_no_second_request_hides_in_an_address(fetcher: Fetcher, remote: Remote, text: str) -> None:
+    """Line breaks would end the request's first line; nothing is asked at all."""
+    with pytest.raises(Poison, match="is not a valid address"):
+        await fetcher.fetch(remote.url(text))
+    assert remote.seen == []
+
+
+def test_hosts_of_other_scripts_and_users_are_still_seen() -> None:
+    """The check of the host sees what is connected to, however the address is written."""
+    assert url_as_written("https://MÜNCHEN.test/a%2Fb").raw_host == "xn--mnchen-3ya.test"
+    assert url_as_written("https://good.test@evil.test/a").raw_user == "good.test"
+    with pytest.raises(ValueError, match="backslash"):
+        url_as_written("https://good.test\\@evil.test/a")
+    assert url_as_written("https://[::1]:99/a").raw_host == "::1"
+
+
+@pytest.mark.parametrize("body", [b"<!DOCTYPE html><html>log in", b"\n<html lang=de>", b"<!-- x --><head>"])
+async def test_a_web_page_under_status_200_is_named(fetcher: Fetcher, remote: Remote, body: bytes) -> None:
+    """A log-in page or a page "not found" is no photo, whatever its type says; the photo's own type does not matter."""
+    for kind in ("text/html", "image/jpeg"):
+        remote.routes["/p.jpg"] = _answers(body=body, headers={"Content-Type": kind})
+        with pytest.raises(Poison, match="the address answered with a web page instead of an image") as refused:
+            await fetcher.fetch(remote.url("/p.jpg?token=secret"))
+        assert refused.value.field == "image.uri"
+        assert "secret" not in str(refused.value)
+    remote.routes["/p.jpg"] = _answers(body=PHOTO, headers={"Content-Type": "text/html"})
+    assert await fetcher.fetch(remote.url("/p.jpg")) == PHOTO
+
+
+async def test_a_host_that_trickles_is_cut_off(remote: Remote) -> None:
+    """A byte now and then keeps each read alive; the time is for the whole."""
+    stop = asyncio.Event()
+
+    async def trickle(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while not stop.is_set():
+            await response.write(b"x")
+            await asyncio.sleep(0.01)
+        return response
+
+    remote.routes["/slow"] = trickle
+    settings = Settings(allowed_hosts=(f"shop.test:{remote.port}",), fetch_seconds=0.3)
+    dns = FakeDns({"shop.test": ["127.0.0.1"]})
+    async with Fetcher(
+        settings, MemoryStore(), is_allowed_address=lambda _: True, schemes=("http",), resolver=dns
+    ) as fetcher:
+        with pytest.raises(Retryable, match=r"did not answer in full within 0\.3 s"):
+            await fetcher.fetch(remote.url("/slow"))
+    stop.set()
 
 
 async def test_only_https_by_default() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 from collections.abc import Sequence
@@ -116,6 +117,23 @@ async def test_an_upload_becomes_an_item_with_a_vector_for_each_view() -> None:
     assert key is not None
     assert enrich.store.get(key) == photo()
     assert item.metadata.facets == {"mood": "calm"}
+
+
+class SlowWeb(Web):
+    """A host that never gets to the end."""
+
+    async def fetch(self, uri: str) -> bytes:
+        self.asked += 1
+        await asyncio.Event().wait()
+        return b""
+
+
+async def test_a_slow_host_is_bounded_by_the_whole_fetch() -> None:
+    """All attempts share one time: a host that trickles must not hold a place for the sum of them."""
+    enrich = replace(role(SlowWeb()), remote_s=0.05)
+    with pytest.raises(Poison, match=r"gave up after 1 attempts: no answer; 0\.05 s are over") as refused:
+        await through(enrich, upload({"uri": "https://slow.test/a.jpg"}))
+    assert refused.value.field == "image.uri"
 
 
 def taken_by_somebody(note: str) -> bytes:
