@@ -14,18 +14,11 @@ from xml.etree.ElementTree import ParseError
 import certifi
 import urllib3
 from minio import Minio
-from minio.credentials import (
-    AWSConfigProvider,
-    ChainedProvider,
-    EnvAWSProvider,
-    IamAwsProvider,
-    Provider,
-    StaticProvider,
-)
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 from minio.helpers import check_bucket_name
 from urllib3.exceptions import HTTPError
 
+from infra.s3_credentials import credentials
 from infra.s3_errors import from_code, from_status
 from infra.store import ETag, NotFound, ObjectStore, Versioned, check_key
 from processors.errors import Code, Fatal, Poison, Retryable
@@ -82,7 +75,7 @@ class S3Store(ObjectStore):
             check_bucket_name(address.bucket)
             self._client = Minio(
                 address.endpoint,
-                credentials=_credentials(access_key, secret_key),
+                credentials=credentials(access_key, secret_key),
                 secure=address.secure,
                 region=address.region,
                 http_client=self._pool,
@@ -255,12 +248,6 @@ class S3Store(ObjectStore):
             raise Retryable(f"the object store does not answer ({type(error).__name__})") from None
         except MinioException as error:
             raise Retryable(f"the object store is in trouble ({type(error).__name__})") from None
-
-
-def _credentials(access_key: str, secret_key: str) -> Provider:
-    if access_key:
-        return StaticProvider(access_key, secret_key)
-    return ChainedProvider([EnvAWSProvider(), AWSConfigProvider(), IamAwsProvider()])
 
 
 def _etag(header: str | None) -> ETag:

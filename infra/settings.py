@@ -75,8 +75,12 @@ class Settings(BaseSettings):
     s3_cafile: Path | None = Field(
         None, description="CA certificates (PEM) the S3 server is checked against; empty: the public ones."
     )
-    s3_region: str = Field("us-east-1", description="Region of the bucket.")
-    s3_access_key: SecretStr = Field(SecretStr(""), description="S3 access key.")
+    s3_region: str = Field("", description="Region of the bucket; empty: AWS_REGION, else us-east-1.")
+    s3_access_key: SecretStr = Field(
+        SecretStr(""),
+        description="S3 access key; empty: environment, web identity, shared profile, container or instance role, as"
+        " AWS's tools do.",
+    )
     s3_secret_key: SecretStr = Field(SecretStr(""), description="S3 secret key.")
 
     profile: str = Field("starter", description="Which models: starter, full, or fake (for tests of the plumbing).")

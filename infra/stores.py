@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -29,7 +30,7 @@ def open_store(settings: Settings) -> ObjectStore:
             endpoint=settings.s3_endpoint or "s3.amazonaws.com",
             bucket=parts.netloc,
             prefix=parts.path,
-            region=settings.s3_region,
+            region=settings.s3_region or os.environ.get("AWS_REGION") or "us-east-1",
             secure=settings.s3_secure,
             cafile=settings.s3_cafile,
         )

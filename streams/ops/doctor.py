@@ -121,7 +121,9 @@ async def _topics(settings: Settings) -> list[Finding]:
 def _store(settings: Settings) -> Finding:
     found = settings.resolved_store_url
     try:
-        try_out(open_store(settings))
+        address = found.removeprefix("s3://").rstrip("/")
+        arn = f"arn:aws:s3:::{address}"
+        try_out(open_store(settings), bucket=arn.partition("/")[0], objects=f"{arn}/*")
     except Untrue as error:
         return Finding("store", ok=False, found=f"{found} {error}", advice=error.advice)
     except WeftError as error:

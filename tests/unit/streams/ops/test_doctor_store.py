@@ -14,6 +14,7 @@ import pytest
 from infra.local_store import LocalStore
 from infra.memory_store import MemoryStore
 from infra.s3_store import S3Address, S3Store
+from processors.errors import Fatal
 from streams.ops.doctor_store import Untrue, try_out
 
 
@@ -125,3 +126,52 @@ def test_a_store_that_loses_or_keeps_is_told(store: MemoryStore, told: str) -> N
     """Rights that are missing, and disks that lie."""
     with pytest.raises(Untrue, match=told):
         try_out(store)
+
+
+class Refusing(MemoryStore):
+    """Does not let us do one thing, as S3 says it."""
+
+    def __init__(self, verb: str) -> None:
+        super().__init__()
+        self._verb = verb
+
+    def _may(self, verb: str) -> None:
+        if verb == self._verb:
+            raise Fatal("the object store refuses us: AccessDenied (bucket 'shop'); check WEFT_S3_*")
+
+    def create(self, key: str, data: bytes, *, content_type: str = "") -> bool:
+        self._may("write")
+        return super().create(key, data, content_type=content_type)
+
+    def get(self, key: str, *, limit: int | None = None) -> bytes:
+        self._may("read")
+        return super().get(key, limit=limit)
+
+    def delete(self, key: str) -> None:
+        self._may("delete")
+        super().delete(key)
+
+    def list(self, prefix: str = "") -> Iterator[str]:
+        self._may("list")
+        return super().list(prefix)
+
+    def exists(self, key: str) -> bool:
+        self._may("see")
+        return super().exists(key)
+
+
+@pytest.mark.parametrize(
+    ("refused", "verb", "grant"),
+    [
+        ("write", "write", "s3:PutObject on arn:aws:s3:::shop/weft/*"),
+        ("read", "read", "s3:GetObject on arn:aws:s3:::shop/weft/*"),
+        ("delete", "delete", "s3:DeleteObject on arn:aws:s3:::shop/weft/*"),
+        ("list", "list", "s3:ListBucket on arn:aws:s3:::shop"),
+        ("see", "list", "s3:ListBucket on arn:aws:s3:::shop"),
+    ],
+)
+def test_the_right_that_is_missing_is_named(refused: str, verb: str, grant: str) -> None:
+    """By what cannot be done, and by the action and the resource that a policy has to allow."""
+    with pytest.raises(Untrue, match=f"does not let this account {verb}: .*AccessDenied") as caught:
+        try_out(Refusing(refused), bucket="arn:aws:s3:::shop", objects="arn:aws:s3:::shop/weft/*")
+    assert caught.value.advice == f"grant {grant}"
