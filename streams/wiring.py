@@ -32,8 +32,6 @@ from streams.engine.pipeline import Engine, Pipeline
 from streams.kafka.client import Reader
 from streams.kafka.dead_letters import dead_letters
 from streams.kafka.faust.app import consume
-from streams.kafka.names import names_of
-from streams.kafka.options import client_options
 from streams.kafka.positions import Positions
 from streams.kafka.producer import Sender, classify_kafka, open_producer
 from streams.ops.dlq_watch import watch_letters
@@ -262,8 +260,7 @@ async def run_index(parts: Parts, ready: Ready) -> None:
         store=parts.store,
         sender=parts.sender,
         dead_letter=dead_letters(parts.sender),
-        kafka=client_options(parts.settings, "index"),
-        names=names_of(parts.settings),
+        settings=parts.settings,
         observer=parts.engine_of("index").observer,
         ready=lambda: ready("index"),
         in_thread=parts.in_thread,

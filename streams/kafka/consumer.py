@@ -6,32 +6,21 @@ Faust costs about a hundred microseconds an event, `getmany` about six: nothing 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from infra.settings import Settings
-from processors.errors import Retryable
+from processors.errors import Fatal, Retryable
 from streams.engine.message import Message
 from streams.kafka.names import AS_THEY_ARE, Names, names_of
-from streams.kafka.options import ISOLATION, client_options, patient, prepare
+from streams.kafka.options import ISOLATION, METADATA_MS, client_options, patient, prepare
 
 Place: TypeAlias = tuple[str, int]
 """Topic and partition."""
 
 
-class Assignment(Protocol):
-    """What a member of a group does when partitions come and go. Called while nothing is read."""
-
-    async def assigned(self, places: Iterable[Place], /) -> Mapping[Place, int]:
-        """These partitions are ours now; returns the offset to read next of each (from a manifest, not the group)."""
-        ...
-
-    async def revoked(self, places: Iterable[Place], /) -> None:
-        """These partitions are not ours any more."""
-        ...
-
-
+MAX_FETCH_BYTES = 4 * 2**20
 METADATA_ATTEMPTS = 20
 METADATA_PAUSE_S = 1.0
 
@@ -41,12 +30,14 @@ class PlainConsumer:
 
     def __init__(self, consumer: Any, names: Names = AS_THEY_ARE) -> None:
         self._consumer = consumer
-        self._names = names
+        self.names = names
+        self.failure: Exception | None = None
+        """What a call of `assigned` or `revoked` raised: aiokafka only logs it, and goes on as if it had been done."""
 
     def _address(self, topic: str, partition: int) -> Any:
         from aiokafka import TopicPartition
 
-        return TopicPartition(self._names.topic(topic), partition)
+        return TopicPartition(self.names.topic(topic), partition)
 
     async def partitions(self, topic: str) -> list[int]:
         """The topic's partitions.
@@ -54,7 +45,7 @@ class PlainConsumer:
         Raises:
             Retryable: there is no such topic (yet).
         """
-        there = self._names.topic(topic)
+        there = self.names.topic(topic)
         for attempt in range(METADATA_ATTEMPTS):
             # There is no public way to ask again.
             answered = await self._consumer._client.force_metadata_update()  # noqa: SLF001
@@ -83,19 +74,55 @@ class PlainConsumer:
         await self.assign({(topic, partition): offset for partition, offset in ends.items()})
         return ends
 
-    def subscribe(self, topics: Iterable[str], assignment: Assignment) -> None:
-        """Share the partitions of `topics` with the other members of the group."""
-        there = [self._names.topic(topic) for topic in topics]
-        self._consumer.subscribe(topics=there, listener=_listener(self._consumer, assignment, self._names))
+    async def read_since(self, topic: str, timestamp_ms: int) -> None:
+        """Read every partition of `topic` from its first record of that time on. Without a group."""
+        places = [self._address(topic, partition) for partition in await self.partitions(topic)]
+        # The ends first: a record that comes between the two calls is then read, not jumped over.
+        ends = await self._consumer.end_offsets(places)
+        found = await self._consumer.offsets_for_times(dict.fromkeys(places, timestamp_ms))
+        starts = {place: ends[place] if (at := found.get(place)) is None else at.offset for place in places}
+        await self.assign({(topic, place.partition): offset for place, offset in starts.items()})
+
+    def subscribe(
+        self,
+        topics: Iterable[str],
+        *,
+        assigned: Callable[[Sequence[Place]], None],
+        revoked: Callable[[Sequence[Place]], Awaitable[None]],
+    ) -> None:
+        """Share the partitions of `topics` with the other members of the group.
+
+        Args:
+            topics: names.
+            assigned: these are ours now. Nothing is read of them before `read_from` says where: a member's own
+                manifest does, not the group.
+            revoked: all that was ours is not any more; the group waits for it.
+        """
+        there = [self.names.topic(topic) for topic in topics]
+        self._consumer.subscribe(topics=there, listener=_listener(self, assigned, revoked))
+
+    def hold(self, place: Place) -> None:
+        """Read nothing of an assigned partition until `read_from`."""
+        self._consumer.pause(self._address(*place))
+        # Without a position the consumer would look for the group's offset, which is no truth of ours.
+        self._consumer.seek(self._address(*place), 0)
+
+    def read_from(self, place: Place, offset: int) -> None:
+        """Read an assigned partition from this offset on."""
+        self._consumer.seek(self._address(*place), offset)
+        self._consumer.resume(self._address(*place))
 
     async def poll(self, timeout_s: float, *, max_records: int = 500) -> list[Message]:
         """What has come, in order per partition; waits up to `timeout_s` when there is nothing.
 
         Raises:
             aiokafka's OffsetOutOfRangeError: an assigned offset is not kept any more (never skipped silently).
+            Fatal: `assigned` or `revoked` raised something.
         """
+        if self.failure is not None:
+            raise Fatal(f"a change of the assignment failed: {self.failure!r}") from self.failure
         records = await self._consumer.getmany(timeout_ms=int(timeout_s * 1000), max_records=max_records)
-        return [message_of(record, self._names) for batch in records.values() for record in batch]
+        return [message_of(record, self.names) for batch in records.values() for record in batch]
 
     async def watermarks(self, topic: str) -> dict[int, tuple[int, int]]:
         """Per partition: the first offset kept, and the end: every record below it is committed or was aborted.
@@ -107,6 +134,27 @@ class PlainConsumer:
         low = await self._consumer.beginning_offsets(places)
         high = await self._consumer.end_offsets(places)
         return {place.partition: (low[place], high[place]) for place in places}
+
+    async def bounds(self, place: Place) -> tuple[int, int]:
+        """Of one partition: the first offset kept, and the next to be written."""
+        address = self._address(*place)
+        low, high = await self._consumer.beginning_offsets([address]), await self._consumer.end_offsets([address])
+        return low[address], high[address]
+
+    async def first_since(self, place: Place, timestamp_ms: int) -> int | None:
+        """The offset of the first record of that time or later; None when there is none."""
+        address = self._address(*place)
+        found = (await self._consumer.offsets_for_times({address: timestamp_ms}))[address]
+        return None if found is None else int(found.offset)
+
+    def known_partitions(self, topic: str) -> int:
+        """How many partitions the topic has, as far as this consumer knows; it asks nobody."""
+        return len(self._consumer.partitions_for_topic(self.names.topic(topic)) or ())
+
+    def known_end(self, place: Place) -> int | None:
+        """The end of an assigned partition as the last fetch told it; None before the first. It asks nobody."""
+        end: int | None = self._consumer.highwater(self._address(*place))
+        return end
 
     async def position(self, place: Place) -> int:
         """The next offset that is read of an assigned partition."""
@@ -151,9 +199,16 @@ async def open_consumer(
         heartbeat_interval_ms=2_500,
         # Probes and hits are small and somebody waits for them.
         fetch_max_wait_ms=100,
+        # The largest record that there can be: a role that holds many partitions must not buffer megabytes of each.
+        max_partition_fetch_bytes=MAX_FETCH_BYTES,
+        metadata_max_age_ms=METADATA_MS,
     )
     patient(consumer._client)  # noqa: SLF001
-    await consumer.start()
+    try:
+        await consumer.start()
+    except BaseException:
+        await _stop(consumer)
+        raise
     try:
         yield PlainConsumer(consumer, names)
     finally:
@@ -170,29 +225,47 @@ async def _stop(consumer: Any) -> None:
             raise
 
 
-def message_of(record: Any, names: Names = AS_THEY_ARE) -> Message:
-    """An aiokafka record as a `Message`, its topic by the name in EVENTS.md."""
+def message_of(record: Any, names: Names = AS_THEY_ARE, *, timestamp_ms: float | None = None) -> Message:
+    """A record as a `Message`, whoever read it: aiokafka, or (`timestamp_ms` given) Faust, which counts in seconds.
+
+    Its topic by the name in EVENTS.md. Any client may leave out a header's value, and the time: they read as empty and
+    as 0, and never as None.
+    """
+    at = record.timestamp if timestamp_ms is None else timestamp_ms
     return Message(
         topic=names.name_of(record.topic),
         partition=record.partition,
         offset=record.offset,
         key=record.key,
         value=record.value,
-        headers=tuple((name, value or b"") for name, value in record.headers),
-        timestamp_ms=record.timestamp or 0,
+        headers=tuple((name, value or b"") for name, value in record.headers or ()),
+        timestamp_ms=round(at or 0),
     )
 
 
-def _listener(consumer: Any, assignment: Assignment, names: Names) -> Any:
+def _listener(
+    consumer: PlainConsumer,
+    assigned: Callable[[Sequence[Place]], None],
+    revoked: Callable[[Sequence[Place]], Awaitable[None]],
+) -> Any:
     from aiokafka import ConsumerRebalanceListener
 
     class Listener(ConsumerRebalanceListener):  # type: ignore[misc]
-        async def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
-            places = {(names.name_of(place.topic), place.partition): place for place in assigned}
-            for place, offset in (await assignment.assigned(list(places))).items():
-                consumer.seek(places[place], offset)
+        async def on_partitions_assigned(self, now: Iterable[Any]) -> None:
+            places = sorted((consumer.names.name_of(place.topic), place.partition) for place in now)
+            try:
+                for place in places:
+                    consumer.hold(place)
+                assigned(places)
+            except Exception as error:
+                consumer.failure = consumer.failure or error
+                raise
 
-        async def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:
-            await assignment.revoked([(names.name_of(place.topic), place.partition) for place in revoked])
+        async def on_partitions_revoked(self, before: Iterable[Any]) -> None:
+            try:
+                await revoked(sorted((consumer.names.name_of(place.topic), place.partition) for place in before))
+            except Exception as error:
+                consumer.failure = consumer.failure or error
+                raise
 
     return Listener()

@@ -161,25 +161,28 @@ async def test_members_of_a_group_share_and_take_over(settings: Settings, topic:
     await send(settings, topic, *((None, str(n).encode(), (), n % 3) for n in range(9)))
 
     class Shards:
-        def __init__(self):
+        def __init__(self, consumer):
             self.mine = set()
+            consumer.subscribe([topic], assigned=self.assigned, revoked=self.revoked)
+            self.consumer = consumer
 
-        async def assigned(self, places):
+        def assigned(self, places):
             self.mine |= set(places)
-            return dict.fromkeys(places, 1)  # as if a manifest said: offset 0 is applied
+            for place in places:
+                self.consumer.read_from(place, 1)  # as if a manifest said: offset 0 is applied
 
         async def revoked(self, places):
             self.mine -= set(places)
 
-    first, second, group = Shards(), Shards(), f"group-{uuid.uuid4().hex[:8]}"
+    group = f"group-{uuid.uuid4().hex[:8]}"
     async with open_consumer(settings, group=group) as one:
-        one.subscribe([topic], first)
+        first = Shards(one)
         found = []
         while len(found) < 6:
             found += await one.poll(1.0)
         assert {m.offset for m in found} == {1, 2}
         async with open_consumer(settings, group=group) as two:
-            two.subscribe([topic], second)
+            second = Shards(two)
             async with asyncio.timeout(30):
                 while len(first.mine) + len(second.mine) != 3 or not second.mine:
                     await asyncio.gather(one.poll(0.2), two.poll(0.2))
@@ -187,6 +190,51 @@ async def test_members_of_a_group_share_and_take_over(settings: Settings, topic:
         async with asyncio.timeout(30):
             while len(first.mine) < 3:
                 await one.poll(0.2)
+
+
+async def test_a_fault_in_a_change_of_the_assignment_is_not_swallowed(settings: Settings, topic: str):
+    """aiokafka logs it and goes on as if nothing had happened; the reader ends with it instead."""
+
+    def assigned(places):
+        raise KeyError(places[0])
+
+    async def revoked(_places):
+        pass
+
+    async with open_consumer(settings, group=f"group-{uuid.uuid4().hex[:8]}") as consumer:
+        consumer.subscribe([topic], assigned=assigned, revoked=revoked)
+
+        async def read_on():
+            while True:
+                await consumer.poll(0.2)
+
+        with pytest.raises(Fatal, match="KeyError"):
+            await asyncio.wait_for(read_on(), 30)
+
+
+async def test_a_partition_that_is_held_is_not_read_before_it_is_said_from_where(settings: Settings, topic: str):
+    """And its bounds, its first record of a time, and its known end are told meanwhile."""
+    await send(settings, topic, *((None, str(n).encode(), (), 0) for n in range(5)))
+    dealt = asyncio.Event()
+
+    async def revoked(_places):
+        pass
+
+    async with open_consumer(settings, group=f"group-{uuid.uuid4().hex[:8]}") as consumer:
+        consumer.subscribe([topic], assigned=lambda _: dealt.set(), revoked=revoked)
+        while not dealt.is_set():
+            assert await consumer.poll(0.2) == []
+        assert await consumer.poll(0.5) == []
+        place = (topic, 0)
+        assert await consumer.bounds(place) == (0, 5)
+        assert await consumer.first_since(place, 0) == 0
+        assert await consumer.first_since(place, 2**42) is None
+        consumer.read_from(place, 3)
+        found = []
+        while len(found) < 2:
+            found += await consumer.poll(1.0)
+        assert [m.offset for m in found] == [3, 4]
+        assert (consumer.known_end(place), consumer.known_partitions(topic)) == (5, 3)
 
 
 async def test_a_topic_that_is_not_there_is_worth_waiting_for(settings: Settings):

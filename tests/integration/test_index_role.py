@@ -107,7 +107,7 @@ class Bench:
             store=self.store,
             sender=self._sender,
             dead_letter=dead_letters(self._sender),
-            kafka=client_options(self.settings),
+            settings=self.settings,
             observer=NullObserver(),
             ready=ready.set,
         )

@@ -19,9 +19,9 @@ from infra.settings import Settings
 from processors.errors import Fatal, Retryable
 from streams.contract.cloudevents import origin_ms
 from streams.engine.failures import PipelineClosed, Revoked
-from streams.engine.message import Message
 from streams.engine.observer import NullObserver, Observer
 from streams.engine.pipeline import Pipeline
+from streams.kafka.consumer import message_of
 from streams.kafka.faust.lag import LAG_SECONDS, tell_lag
 from streams.kafka.names import Names, client_id, names_of
 from streams.kafka.options import METADATA_MS, patient, servers, ssl_context, uses_tokens
@@ -143,7 +143,9 @@ class _Reader:
             self._app.consumer.track_message(event.message)
             event.message.tracked = True
             try:
-                message = _message(event.message, self._names)
+                # Faust counts in seconds, and knows no record without a time.
+                at = (event.message.timestamp or 0.0) * 1000
+                message = message_of(event.message, self._names, timestamp_ms=at)
                 await self._pipeline.submit(message, self._ack(event, message.topic, origin_ms(message)))
             except Revoked:
                 self._app.consumer.unacked.discard(event.message)
@@ -169,18 +171,6 @@ class _Reader:
                 self._app.consumer.unacked.discard(event.message)
 
         return ack
-
-
-def _message(message: Any, names: Names) -> Message:
-    return Message(
-        topic=names.name_of(message.topic),
-        partition=message.partition,
-        offset=message.offset,
-        key=message.key,
-        value=message.value,
-        headers=tuple((name, value or b"") for name, value in message.headers or ()),
-        timestamp_ms=round((message.timestamp or 0) * 1000),
-    )
 
 
 def _build_app(group: str, client: str, settings: Settings, revoke_s: float) -> Any:

@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from typing import Any
 
-from aiokafka import TopicPartition
+import msgspec
+import structlog
 
 from processors.errors import Fatal, Poison
 from streams.contract import codecs, topics
 from streams.contract.cloudevents import output_headers
+from streams.contract.codecs import MAX_DEADLINE_MS
 from streams.contract.records import Answer, Probe
-from streams.engine.failures import Failure
+from streams.engine.failures import Failure, classify
 from streams.engine.message import Message
 from streams.engine.observer import Observer
 from streams.kafka.producer import Sender, classify_kafka
 from streams.roles.index.answers import answer
 from streams.roles.index.shards import STAGE, Held, IndexConfig
 
+log = structlog.get_logger("weft.index")
+
 MOST_OPEN = 10_000
 """Probes kept until their deadline, for shards that are still being recovered; the oldest give way."""
+MOST_SECONDS = MAX_DEADLINE_MS / 1000
+MOST_REPORTS = 64
+"""Dead letters of probes on their way at once; past it a bad probe is only logged."""
 MOST_ANSWERING = 512
 """Probes answered at once; past it reading waits."""
 
@@ -35,7 +42,7 @@ class ProbeDesk:
         config: of the worker.
         searching: the thread (or threads) that search.
         sender: for hits.
-        bury: sends a failure to the dead letters.
+        report: sends a failure to the dead letters.
         observer: metrics.
         now: seconds since the epoch.
         tasks: owns the answers in progress.
@@ -46,7 +53,7 @@ class ProbeDesk:
         config: IndexConfig,
         searching: Executor,
         sender: Sender,
-        bury: Callable[[Failure], Awaitable[None]],
+        report: Callable[[Failure], Coroutine[Any, Any, None]],
         observer: Observer,
         now: Callable[[], float],
         tasks: asyncio.TaskGroup,
@@ -54,11 +61,12 @@ class ProbeDesk:
         self._config = config
         self._searching = searching
         self._sender = sender
-        self._bury = bury
+        self._report = report
         self._observer = observer
         self._now = now
         self._tasks = tasks
         self._answering = asyncio.Semaphore(MOST_ANSWERING)
+        self._reporting = 0
         self._open: OrderedDict[tuple[str, str], tuple[Message, Probe]] = OrderedDict()
         self.partitions = 0
         """Partitions of `catalog.items`, as far as known."""
@@ -71,14 +79,29 @@ class ProbeDesk:
         except Poison as error:
             self._observer.failed("probe", type(error).__name__)
             if any(shard.partition == 0 for shard in shards):  # every worker reads this probe: one of them reports it
-                await self._bury(Failure(message, STAGE, error, 1))
+                self._report_beside(Failure(message, STAGE, error, 1))
             return
         now = self._now()
+        if not probe.deadline <= now + MOST_SECONDS:
+            # Nobody may ask for longer: a forged probe would hold its place for ever, and with it that of others.
+            probe = msgspec.structs.replace(probe, deadline=now + MOST_SECONDS)
         while self._open and (len(self._open) >= MOST_OPEN or next(iter(self._open.values()))[1].deadline <= now):
             self._open.popitem(last=False)
         if probe.deadline > now:
             self._open[type(probe).__name__, probe.query_id] = (message, probe)
             await self._start(shards, message, probe)
+
+    def _report_beside(self, failure: Failure) -> None:
+        """Searching goes on meanwhile: a letter that cannot be written must not end it."""
+        if self._reporting >= MOST_REPORTS:
+            log.warning("probe dropped without a dead letter", offset=failure.message.offset, cause=str(failure.error))
+            return
+        self._reporting += 1
+        task = self._tasks.create_task(self._report(failure))
+        task.add_done_callback(self._reported)
+
+    def _reported(self, _task: object) -> None:
+        self._reporting -= 1
 
     async def catch_up(self, held: Held) -> None:
         """A shard has come: answer for it what is still being waited for."""
@@ -115,15 +138,30 @@ class ProbeDesk:
         deliveries: list[Awaitable[object]] = []
         for held in shards:
             # A shard at a time, so that a query over many shards does not hold up the short ones behind it.
-            if held.released or probe.deadline <= self._now():
-                continue  # the new owner answers; or nobody listens any more
+            if not self._awaited(held, probe):
+                continue
             started = loop.time()
-            found = await loop.run_in_executor(
-                self._searching, answer, held.shard, probe, self.partitions, wanted[held.partition]
-            )
+            try:
+                found = await loop.run_in_executor(
+                    self._searching, answer, held.shard, probe, self.partitions, wanted[held.partition]
+                )
+            except Exception as error:
+                verdict = classify(error, "cpu")
+                if not isinstance(verdict, Poison):
+                    raise
+                # Whatever a probe makes our own code raise ends that probe only; a search changes nothing.
+                log.exception("a probe cannot be answered", offset=message.offset, partition=held.partition)
+                self._observer.failed("search", type(error).__name__)
+                self._report_beside(Failure(message, STAGE, verdict, 1))
+                continue
             self._observer.stage_done("search", loop.time() - started)
-            deliveries.append(asyncio.ensure_future(self._publish(message, found)))
+            if self._awaited(held, probe):
+                deliveries.append(asyncio.ensure_future(self._publish(message, found)))
         await asyncio.gather(*deliveries)
+
+    def _awaited(self, held: Held, probe: Probe) -> bool:
+        """Whether this shard's answer is wanted: else the new owner answers (ours may be the staler), or nobody listens."""
+        return not held.released and probe.deadline > self._now()
 
     async def _publish(self, message: Message, found: Answer) -> None:
         headers = output_headers(message, stage=STAGE, topic=topics.HITS, number=found.partition + 1)
@@ -136,24 +174,3 @@ class ProbeDesk:
                 raise verdict from error
             # Not repeated: the asker has a deadline, and takes the missing shard for a partial answer.
             self._observer.failed("hits", type(error).__name__)
-
-
-async def seek_probes(consumer: Any, since: float, topic: str = topics.PROBES) -> None:
-    """Begin with the probes whose deadline may lie ahead: they may have been sent before this worker was up.
-
-    Args:
-        consumer: without a group; gets all partitions of `search.probes`.
-        since: seconds since the epoch.
-        topic: what `search.probes` is called on the cluster.
-    """
-    consumer.assign([TopicPartition(topic, 0)])
-    await consumer.end_offsets(consumer.assignment())  # so that the consumer knows the topic
-    known = consumer.partitions_for_topic(topic) or {0}
-    addresses = [TopicPartition(topic, partition) for partition in sorted(known)]
-    consumer.assign(addresses)
-    # The ends first: a probe that comes between the two calls is then read, not jumped over.
-    ends = await consumer.end_offsets(addresses)
-    found = await consumer.offsets_for_times(dict.fromkeys(addresses, int(since * 1000)))
-    for address in addresses:
-        at = found.get(address)
-        consumer.seek(address, ends[address] if at is None else at.offset)

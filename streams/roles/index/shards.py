@@ -19,7 +19,7 @@ from infra.threads import InThread
 from processors.errors import Poison, Retryable
 from streams.contract import topics
 from streams.engine.backoff import Backoff
-from streams.engine.failures import Failure
+from streams.engine.failures import Failure, classify
 from streams.engine.message import Message
 from streams.engine.observer import Observer
 from streams.roles.index.entries import change_of
@@ -70,6 +70,9 @@ class Held:
     applying: asyncio.Lock = field(default_factory=asyncio.Lock)
     saving: asyncio.Lock = field(default_factory=asyncio.Lock)
     released: bool = False
+    owing: bool = False
+    """A batch is not wholly in, or a dead letter of it is not durable: a snapshot now would pass a failure that nobody
+    saw. Stays set when the batch was given up (stop, fault): then the next owner reads from the snapshot before it."""
 
     @property
     def partition(self) -> int:
@@ -93,7 +96,7 @@ class Keeper:
         config: of the worker.
         store: for snapshots.
         writing: executor of exactly one thread: a shard has one writer.
-        bury: sends a failure to the dead letters; returns when it is durable.
+        report: sends a failure to the dead letters; returns when it is durable.
         observer: metrics.
         now: seconds since the epoch.
         backoff: between attempts at a store that is away.
@@ -105,7 +108,7 @@ class Keeper:
         config: IndexConfig,
         store: ObjectStore,
         writing: Executor,
-        bury: Callable[[Failure], Awaitable[None]],
+        report: Callable[[Failure], Awaitable[None]],
         observer: Observer,
         now: Callable[[], float],
         backoff: Backoff,
@@ -115,7 +118,7 @@ class Keeper:
         self._in_thread = in_thread
         self._store = store
         self._writing = writing
-        self._bury = bury
+        self._report = report
         self._observer = observer
         self._now = now
         self._backoff = backoff
@@ -179,6 +182,7 @@ class Keeper:
         async with held.applying:
             if held.released:
                 return
+            held.owing = True
             loop = asyncio.get_running_loop()
             started = loop.time()
             failures = await loop.run_in_executor(self._writing, _apply, held.shard, messages, next_offset)
@@ -189,16 +193,20 @@ class Keeper:
                 self._observer.acked(*messages[-1].source, seconds)
             for failure in failures:
                 self._observer.failed(STAGE, type(failure.cause).__name__)
-                await self._bury(failure)
+                await self._report(failure)
+            held.owing = False
 
     async def save(self, held: Held) -> bool:
-        """Snapshot a shard that changed. Returns whether one was written.
+        """Snapshot a shard that changed and owes no dead letter. Returns whether one was written.
 
         Raises:
             Fenced: another worker has claimed the shard, though this one holds it.
         """
         async with held.saving:
             async with held.applying:
+                if held.owing:
+                    log.warning("no snapshot passes a dead letter that is not written", partition=held.partition)
+                    return False
                 cut = held.shard.cut()
             if not held.writer.changed(cut):
                 return False
@@ -229,6 +237,8 @@ class Keeper:
         except (TimeoutError, Fenced) as error:
             log.warning("released without a last snapshot", partition=held.partition, cause=str(error))
             return
+        if held.owing:
+            return  # what is in memory is past the failure, too
         self._parked[held.partition] = held
 
     def forget_parked(self, keep: set[int]) -> None:
@@ -245,8 +255,12 @@ def _apply(shard: Shard, messages: Sequence[Message], next_offset: int) -> list[
     for message in messages:
         try:
             changes.append(change_of(message))
-        except Poison as error:
-            failures.append(Failure(message, STAGE, error, 1))
+        except Exception as error:
+            # Whatever a record makes our own code raise before anything has changed is that record's fault alone.
+            verdict = classify(error, "cpu")
+            if not isinstance(verdict, Poison):
+                raise
+            failures.append(Failure(message, STAGE, verdict, 1))
     last = messages[-1].offset + 1 if messages else 0
     newest = max((message.timestamp_ms for message in messages), default=-1)
     refused = shard.apply_batch(changes, max(next_offset, last), newest)
