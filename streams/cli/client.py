@@ -16,7 +16,7 @@ from streams.cli.exits import Exit
 from streams.cli.output import captions_table, err, out, print_json, result_table, rows_table, say, show, shown
 from streams.contract import topics
 from streams.contract.records import Caption, ImageRef, Query, Result, Upload
-from streams.kafka.client import Client, Reader, new_query_id
+from streams.kafka.client import Client, Reader, caption_in, new_query_id
 from streams.ops.ingest import Ingest, Outcome, Photo, Refused, announce
 from streams.ops.sources import walk
 
@@ -171,7 +171,9 @@ async def _follow(*, as_json: bool, data_dir: Path | None) -> None:
             if raw.value is None:
                 say(f"deleted: {(raw.key or b'').decode('utf-8', 'replace')}")
                 continue
-            caption = msgspec.json.decode(raw.value, type=Caption)
+            caption = caption_in(raw)
+            if caption is None:
+                continue
             if as_json:
                 print_json(caption)
             else:

@@ -44,6 +44,7 @@ MAX_DEADLINE_MS = 600_000
 MAX_FACETS = 100
 MAX_FILTER_VALUES = 1000
 MAX_FACET_NAME = 128
+MAX_DIMENSION = 16_384
 MAX_TEXT = 20_000
 
 _TEXT_FIELDS = ("title", "description", "brand", "gender", "fabric", "category")
@@ -120,8 +121,16 @@ def decode_query(message: Message) -> Query:
 
 
 def decode_item(value: bytes) -> Item:
-    """A record of `catalog.items`. Raises `Poison`."""
-    return _decode(_ITEM, value)
+    """A checked record of `catalog.items`: every vector has `dimension` float32 values. Raises `Poison`.
+
+    Several roles make arrays of them: a length that does not fit would end each of them, again after each restart.
+    """
+    item = _decode(_ITEM, value)
+    if not 1 <= item.dimension <= MAX_DIMENSION:
+        raise Poison(f"is not within 1..{MAX_DIMENSION}", field="dimension", code=Code.OUT_OF_RANGE)
+    if any(len(view.vector) != 4 * item.dimension for view in item.views):
+        raise Poison(f"is not {item.dimension} float32 values", field="views.vector", code=Code.OUT_OF_RANGE)
+    return item
 
 
 def decode_caption(value: bytes) -> Caption:

@@ -14,15 +14,18 @@ from types import TracebackType
 from typing import Any, Self
 
 import msgspec
+import structlog
 
 from infra.settings import Settings
-from processors.errors import Retryable
-from streams.contract import topics
+from processors.errors import Poison, Retryable
+from streams.contract import codecs, topics
 from streams.contract.records import Caption, Query, Result, Upload
 from streams.engine.message import Message
 from streams.kafka.consumer import open_consumer
 from streams.kafka.names import names_of
 from streams.kafka.options import client_options, prepare
+
+log = structlog.get_logger("weft.client")
 
 POLL_S = 0.5
 
@@ -93,8 +96,9 @@ class Client:
             try:
                 async with asyncio.timeout(patience):
                     async for raw in reader.follow():
-                        if raw.key == key and raw.value is not None:
-                            return msgspec.json.decode(raw.value, type=Result)
+                        result = result_in(raw) if raw.key == key else None
+                        if result is not None:
+                            return result
             except TimeoutError:
                 pass
         raise Retryable(f"no answer to query {query.query_id} within {patience:.0f} s: is the role compose running?")
@@ -105,16 +109,37 @@ class Client:
             return {f"{topic}-{partition}": offset for partition, offset in sorted((await reader.ends()).items())}
 
     async def captions(self) -> dict[str, Caption]:
-        """The captions as they stand now, by product id; deleted products are absent."""
+        """The captions as they stand now, by product id; deleted products are absent, and what is no caption is skipped."""
         found: dict[str, Caption] = {}
         async with Reader(self._settings, topics.CAPTIONS) as reader:
             async for raw in reader.to_end():
                 key = (raw.key or b"").decode("utf-8", "replace")
                 if raw.value is None:
                     found.pop(key, None)
-                else:
-                    found[key] = msgspec.json.decode(raw.value, type=Caption)
+                elif (caption := caption_in(raw)) is not None:
+                    found[key] = caption
         return found
+
+
+def caption_in(raw: Message) -> Caption | None:
+    """The caption in a record of `catalog.captions`; None for a deletion, and for what is none.
+
+    Anybody may write to that topic: one record that cannot be read must not end whoever lists or waits for others.
+    """
+    try:
+        return None if raw.value is None else codecs.decode_caption(raw.value)
+    except Poison as error:
+        log.warning("skipped: not a caption", partition=raw.partition, offset=raw.offset, cause=str(error))
+        return None
+
+
+def result_in(raw: Message) -> Result | None:
+    """The result in a record of `search.results`; None for what is none."""
+    try:
+        return None if raw.value is None else codecs.decode_result(raw.value)
+    except Poison as error:
+        log.warning("skipped: not a result", partition=raw.partition, offset=raw.offset, cause=str(error))
+        return None
 
 
 def new_query_id() -> str:

@@ -20,7 +20,8 @@ from streams.contract import topics
 from streams.contract.codecs import decode_upload, metadata_of
 from streams.contract.records import Caption, ImageRef, Upload
 from streams.engine.message import Message
-from streams.kafka.client import Client, Reader, Sent
+from streams.kafka.client import Client, Reader, Sent, caption_in
+from streams.kafka.positions import is_number
 from streams.kafka.producer import MAX_RECORD_BYTES
 
 _ADDRESS_BYTES = 2**13
@@ -150,12 +151,17 @@ class Ingest:
         if sent is None:
             return None
         if raw.topic == topics.CAPTIONS:
-            caption = None if raw.value is None else msgspec.json.decode(raw.value, type=Caption)
-            return caption if caption is not None and caption.lineage.source.offset >= sent.offset else None
-        if _header(raw, "__connect.errors.topic") == topics.UPLOADS:
-            offset = _header(raw, "__connect.errors.offset")
-            if not offset.isdigit() or int(offset) < sent.offset:
+            caption = caption_in(raw)
+            if caption is None or caption.product_id != product_id or caption.lineage.source.offset < sent.offset:
                 return None
+            return caption
+        failed = _header(raw, "__connect.errors.topic")
+        if failed == topics.UPLOADS:
+            offset = _header(raw, "__connect.errors.offset")
+            if not is_number(offset) or int(offset) < sent.offset:
+                return None
+        elif failed != topics.ITEMS:
+            return None  # not a letter of ours, whoever wrote it
         stage, cause = _header(raw, "__connect.errors.stage"), _header(raw, "__connect.errors.exception.message")
         return Refused(product_id, stage, cause)
 

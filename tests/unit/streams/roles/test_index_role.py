@@ -1,0 +1,343 @@
+"""The index role without a broker: what a snapshot may pass, whose fault a bad record is, what ends a process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from aiokafka.structs import ConsumerRecord
+
+from index_sync.manifest import Place
+from index_sync.recovery import LogBounds, recover
+from index_sync.shard import Shard, State
+from infra.settings import Settings
+from processors.errors import Fatal, Poison, Retryable
+from processors.values import Colour, Garment, Metadata
+from streams.contract import codecs, topics
+from streams.contract.records import Item, LookupProbe, SearchProbe, Source, View
+from streams.engine.backoff import Backoff
+from streams.engine.failures import Failure
+from streams.engine.message import Message
+from streams.engine.observer import NullObserver
+from streams.kafka.consumer import message_of
+from streams.kafka.dead_letters import dead_letters
+from streams.kafka.producer import MemorySender
+from streams.roles.index import probes as probes_module
+from streams.roles.index.probes import ProbeDesk
+from streams.roles.index.role import IndexRole
+from streams.roles.index.shards import Held, IndexConfig, Keeper
+from tests.fakes.index_items import DIMENSION, ENCODER, MemoryObjects, unit
+from tests.fixtures.virtual_time import InlineExecutor, run_virtual
+
+CONFIG = IndexConfig("worker", ENCODER, DIMENSION)
+BOUNDS = LogBounds(0, 100)
+
+
+def item(product_id: str, seed: int) -> bytes:
+    garment = Garment("g0", "dress", (0, 0, 5, 5), 0.9, (Colour("red", "#ff0000", 1.0),))
+    views = (View("whole", "dress", unit(seed).tobytes()),)
+    source = Source(topics.UPLOADS, 0, 0)
+    whole = Item(product_id, "file:///i", 9, 9, (garment,), views, Metadata(), ENCODER, DIMENSION, "d", source, "0")
+    return codecs.encode(whole)
+
+
+def record(offset: int, value: bytes | None, key: bytes = b"p", headers: Any = ()) -> Message:
+    """As aiokafka hands it over."""
+    return message_of(ConsumerRecord(topics.ITEMS, 0, offset, 1_700_000_000_000, 0, key, value, None, 1, 1, headers))
+
+
+class Letters:
+    """Dead letters that can be told to wait, or to fail."""
+
+    def __init__(self) -> None:
+        self.written: list[Failure] = []
+        self.trouble: list[Exception] = []
+        self.room = asyncio.Event()
+        self.room.set()
+
+    async def report(self, failure: Failure) -> None:
+        await self.room.wait()
+        if self.trouble:
+            raise self.trouble.pop(0)
+        self.written.append(failure)
+
+
+def keeper(store: MemoryObjects, letters: Letters) -> Keeper:
+    return Keeper(CONFIG, store, InlineExecutor(), letters.report, NullObserver(), lambda: 1e9, Backoff())
+
+
+async def taken(of: Keeper) -> Held:
+    held = await of.take_over(0, BOUNDS, lambda: True)
+    assert held is not None
+    return held
+
+
+def saved_offset(store: MemoryObjects) -> int:
+    """Where the next owner of the shard reads on."""
+    place = Place("catalog", "g-0001", topics.ITEMS, 0)
+    return recover(store, place, lambda: Shard(0, ENCODER, DIMENSION), BOUNDS, owner="next", now=1e9).seek
+
+
+async def test_a_snapshot_waits_for_the_dead_letter() -> None:
+    """While it is being written, saving and releasing wait; afterwards the snapshot is past it."""
+    store, letters = MemoryObjects(), Letters()
+    k = keeper(store, letters)
+    held = await taken(k)
+    letters.room.clear()
+    applying = asyncio.create_task(k.apply(held, [record(0, item("p", 1)), record(1, b"garbage")], 2))
+    saving = asyncio.create_task(k.save(held))
+    done, _ = await asyncio.wait([applying, saving], timeout=0.05)
+    assert not done
+    letters.room.set()
+    await applying
+    assert await saving
+    assert saved_offset(store) == 2
+    assert [failure.message.offset for failure in letters.written] == [1]
+
+
+@pytest.mark.parametrize("end", [Fatal("stopped before a dead letter was durable"), TypeError("a fault of ours")])
+async def test_no_snapshot_passes_a_failure_that_nobody_saw(end: Exception) -> None:
+    """SIGTERM (or a fault) while the letter cannot be written: neither a periodic nor the last snapshot is past it."""
+    store, letters = MemoryObjects(), Letters()
+    k = keeper(store, letters)
+    held = await taken(k)
+    await k.apply(held, [record(0, item("p", 1))], 1)
+    assert await k.save(held)
+    letters.trouble = [end]
+    waiting = asyncio.create_task(k.save(held))
+    with pytest.raises(type(end)):
+        await k.apply(held, [record(1, b"garbage"), record(2, item("q", 2))], 3)
+    assert not await waiting
+    assert not await k.save(held)
+    await k.release(held, patience=1.0)
+    assert saved_offset(store) == 1
+    # Nor does this worker go on from memory when the partition comes back to it.
+    again = await taken(k)
+    assert again.shard is not held.shard
+    assert again.shard.next_offset == 1
+
+
+async def test_a_batch_that_was_cancelled_half_way_is_not_saved() -> None:
+    """The letter was on its way when the role was aborted."""
+    store, letters = MemoryObjects(), Letters()
+    k = keeper(store, letters)
+    held = await taken(k)
+    letters.room.clear()
+    applying = asyncio.create_task(k.apply(held, [record(0, b"garbage")], 1))
+    await asyncio.sleep(0)
+    applying.cancel()
+    await asyncio.gather(applying, return_exceptions=True)
+    assert not await k.save(held)
+    assert saved_offset(store) == 0
+
+
+class Tripping(bytes):
+    """A key that makes our own code raise."""
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        raise KeyError("a fault of ours")
+
+
+async def test_a_record_that_trips_our_own_code_harms_itself_only() -> None:
+    """Whatever it makes us raise before the shard has changed: one letter, and its neighbours are searchable."""
+    letters = Letters()
+    k = keeper(MemoryObjects(), letters)
+    held = await taken(k)
+    keys = [b"p0", Tripping(b"p1"), b"p2"]
+    await k.apply(held, [record(n, item(f"p{n}", n), key) for n, key in enumerate(keys)], 3)
+    assert [type(failure.cause) for failure in letters.written] == [KeyError]
+    assert set(held.shard.versions()) == {"p0", "p2"}
+    assert not held.owing
+
+
+def test_null_headers_and_no_time_are_one_form_for_all_readers() -> None:
+    """A client may leave out a header's value, and the time; no reader of ours hands on a None."""
+    read = record(4, None, headers=(("a", None), ("b", b"1")))
+    assert read.headers == (("a", b""), ("b", b"1"))
+    assert (read.size, read.header("a")) == (4, b"")
+
+    class OfFaust:
+        topic, partition, offset, key, value = topics.ITEMS, 0, 4, b"p", None
+        headers = None
+        timestamp = None
+
+    assert message_of(OfFaust(), timestamp_ms=0.0) == Message(topics.ITEMS, 0, 4, b"p", None, (), 0)
+
+
+def role(dead_letter: Any, **options: Any) -> IndexRole:
+    return IndexRole(
+        CONFIG,
+        store=MemoryObjects(),
+        sender=MemorySender(),
+        dead_letter=dead_letter,
+        settings=Settings(),
+        observer=NullObserver(),
+        **options,
+    )
+
+
+async def test_the_letter_of_a_null_header_can_be_written() -> None:
+    """It once ended all indexing: writing its letter raised a TypeError, which was tried again for ever."""
+    sender = MemorySender()
+    async with asyncio.timeout(5):
+        await role(dead_letters(sender))._report(
+            Failure(record(1, b"\xc1", headers=(("x", None),)), "index", Poison("bad"), 1)
+        )
+    [letter] = sender.sent
+    assert ("x", b"") in letter.headers
+
+
+@pytest.mark.parametrize("fault", [TypeError("ours"), AttributeError("ours"), KeyError("ours"), Poison("too large")])
+async def test_a_fault_of_ours_is_not_tried_again(fault: Exception) -> None:
+    """It ends the process at once, with its cause, instead of being waited for as if the broker were away."""
+
+    async def broken(_failure: Failure) -> Sequence[Awaitable[object]]:
+        raise fault
+
+    with pytest.raises(Fatal, match=r"ours|too large") as ended:
+        await role(broken)._report(Failure(record(1, b""), "index", Poison("bad"), 1))
+    assert ended.value.__cause__ is fault
+
+
+def test_a_broker_that_is_away_is_waited_for_and_after_a_stop_not_for_long() -> None:
+    """Its producer never gives up, and never answers; the process ends, and says that the letter is not lost."""
+
+    async def main() -> None:
+        attempts = 0
+
+        async def away(_failure: Failure) -> Sequence[Awaitable[object]]:
+            nonlocal attempts
+            attempts += 1
+            if attempts < 3:
+                raise Retryable("broker away")
+            return [asyncio.get_running_loop().create_future()]
+
+        one = role(away)
+        reporting = asyncio.create_task(one._report(Failure(record(1, b""), "index", Poison("bad"), 1)))
+        await asyncio.sleep(600)
+        assert attempts == 3
+        assert not reporting.done()
+        one._stop.set()
+        with pytest.raises(Fatal, match="written after the next start"):
+            await reporting
+        assert asyncio.get_running_loop().time() < 610
+
+    run_virtual(main())
+
+
+# ---------------------------------------------------------------- probes
+
+
+class Hits(MemorySender):
+    """Tells when both shards have answered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answered = asyncio.Event()
+
+    async def send(self, topic: str, **record: Any) -> Awaitable[object]:
+        delivery = await super().send(topic, **record)
+        if len(self.sent) >= 2:
+            self.answered.set()
+        return delivery
+
+
+class Search:
+    """Two shards, and probes for them."""
+
+    def __init__(self, tasks: asyncio.TaskGroup, letters: Letters) -> None:
+        self.sender = Hits()
+        self.clock = 1000.0
+        self.executor = ThreadPoolExecutor(1)
+        self.desk = ProbeDesk(
+            CONFIG, self.executor, self.sender, letters.report, NullObserver(), lambda: self.clock, tasks
+        )
+        self.held = [Held(Shard(n, ENCODER, DIMENSION), None, 0) for n in (0, 1)]  # type: ignore[arg-type]
+
+    async def ask(self, probe: Any) -> None:
+        value = probe if isinstance(probe, bytes) else codecs.encode(probe)
+        await self.desk.take(Message(topics.PROBES, 0, 7, b"q", value), self.held)
+
+    def answered(self) -> list[int]:
+        return sorted(codecs.decode_answer(sent.value or b"").partition for sent in self.sender.sent)
+
+
+def search_probe(**more: Any) -> SearchProbe:
+    return SearchProbe("q", unit(1).tobytes(), ENCODER, 3, more.pop("deadline", 1010.0), **more)
+
+
+async def test_a_bad_probe_whose_letter_cannot_be_written_ends_no_search() -> None:
+    """Rubbish on search.probes while the dead letters are away: the probes behind it are answered."""
+    letters = Letters()
+    letters.room.clear()
+    async with asyncio.TaskGroup() as tasks:
+        search = Search(tasks, letters)
+        for _ in range(probes_module.MOST_REPORTS + 10):
+            await search.ask(b"\xc1")
+        await search.ask(search_probe())
+        async with asyncio.timeout(10):
+            await search.sender.answered.wait()
+        letters.room.set()
+    assert len(letters.written) == probes_module.MOST_REPORTS, "letters under way are bounded"
+
+
+class WatchedShard(Shard):
+    """Calls `looked` before each search."""
+
+    def __init__(self, partition: int, looked: Callable[[], None]) -> None:
+        self._looked: Callable[[], None] = lambda: None
+        super().__init__(partition, ENCODER, DIMENSION)
+        self._looked = looked
+
+    @property
+    def state(self) -> State:
+        self._looked()
+        return super().state
+
+
+async def test_a_probe_that_trips_our_own_code_harms_itself_only() -> None:
+    """It gets no answer and a letter; the next one is answered."""
+    letters = Letters()
+    faults = [AttributeError("a fault of ours")]
+
+    def trip() -> None:
+        if faults:
+            raise faults.pop()
+
+    async with asyncio.TaskGroup() as tasks:
+        search = Search(tasks, letters)
+        search.held[0].shard = WatchedShard(0, trip)
+        await search.ask(LookupProbe("bad", "p", 1010.0))
+        await search.ask(search_probe())
+    assert search.answered() == [0, 1, 1]
+    assert [type(failure.cause) for failure in letters.written] == [AttributeError]
+
+
+@pytest.mark.parametrize("deadline", [1e300, float("inf"), float("nan")])
+async def test_a_probe_that_asks_for_ever_holds_its_place_for_the_longest_deadline_only(deadline: float) -> None:
+    """Else a few forged ones, for an offset that never comes, would take every place there is."""
+    letters = Letters()
+    async with asyncio.TaskGroup() as tasks:
+        search = Search(tasks, letters)
+        await search.ask(search_probe(deadline=deadline, min_offsets={"catalog.items-0": 2**60}))
+        [(_, kept)] = search.desk._open.values()
+        assert kept.deadline == 1600.0
+        for held in search.held:
+            held.released = True
+            held.wake()
+
+
+async def test_a_shard_that_was_given_away_while_it_was_searched_does_not_answer() -> None:
+    """The new owner's answer may be the fresher, and the last one counts."""
+    async with asyncio.TaskGroup() as tasks:
+        search = Search(tasks, Letters())
+
+        def revoked_meanwhile() -> None:
+            search.held[0].released = True
+
+        search.held[0].shard = WatchedShard(0, revoked_meanwhile)
+        await search.ask(search_probe())
+    assert search.answered() == [1]
