@@ -36,6 +36,9 @@ class Health:
         """Some message was finished, or a batch left the device."""
         self._since = self._clock()
 
+    def doing(self, what: str) -> None:
+        """What is going on that may take long."""
+
     def waiting(self, waiting: bool) -> None:
         """Whether messages are in the pipeline, or lag behind it. Idle time before is not held against us."""
         if waiting and not self._waiting:

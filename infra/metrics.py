@@ -43,6 +43,10 @@ class RoleMetrics:
         self._of("weft_stage_seconds", stage).observe(seconds)
         self._health.progress()
 
+    def batch_started(self, stage: str) -> None:
+        """The device begins to run a batch."""
+        self._health.doing(f"a batch of {stage}")
+
     def batch_done(self, stage: str, items: int, cost: int, seconds: float) -> None:
         """The device ran a batch."""
         self._of("weft_batch_items", stage).observe(items)

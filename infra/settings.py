@@ -110,6 +110,12 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(
         20.0, gt=0, description="After SIGTERM, longest wait for what is in flight; the rest is delivered again."
     )
+    device_seconds: float = Field(
+        600.0,
+        gt=0,
+        description="Longest run of one batch on the device; past it the process ends, to be started again: a driver "
+        "that hangs cannot be stopped.",
+    )
     neighbours: int = Field(20, ge=1, description="K: how many labelled neighbours vote on a facet.")
     facet_policy: dict[str, str] = Field(
         {},

@@ -74,12 +74,21 @@ class Guarded(Generic[In, Out]):
         Raises:
             Poison: a single item does not fit although the model's own example does.
             Retryable: not even the example fits; the memory is somebody else's at the moment.
-            Fatal: the model broke its contract (another number of results than items).
+            Fatal: the model broke its contract (another number of results than items), or fails on its own example:
+                a driver that is broken fails on everything from now on, and no item is at fault.
+            Whatever the model raises on this batch; halve it to find the item.
         """
         if not batch:
             return []
         started = self._clock()
-        results = self._attempt(batch)
+        try:
+            results = self._attempt(batch)
+        except WeftError:
+            raise
+        except Exception as error:
+            if len(batch) == 1:
+                self._blame(error)
+            raise
         if results is not None:
             return results
         self._observe("out_of_memory", len(batch), self._clock() - started)
@@ -128,6 +137,17 @@ class Guarded(Generic[In, Out]):
         if len(results) != len(batch):
             raise Fatal(f"{self.name} returned {len(results)} results for a batch of {len(batch)}")
         return results
+
+    def _blame(self, error: Exception) -> None:
+        """Find out whether it is the item's fault: every item that comes would be refused for a broken device."""
+        try:
+            self._model.forward([self._model.prepare(self._model.example())])
+        except Retryable:
+            raise
+        except Exception as again:  # noqa: BLE001 - whatever it is, the next item meets it too
+            raise Fatal(
+                f"{self.name} fails on its own example: {type(again).__name__}: {again}; the device is broken"
+            ) from error
 
     def _alone(self, batch: Sequence[Ready]) -> list[Raw]:
         """Decide whose fault it is that one item does not fit: the example is known to fit a healthy device."""

@@ -115,7 +115,7 @@ async def open_parts(
         sender = await stack.enter_async_context(
             open_producer(settings, client=client, patience_s=BROKER_PATIENCE_S, stop=stop)
         )
-        device = await stack.enter_async_context(Device(observer=observer))
+        device = await stack.enter_async_context(Device(observer=observer, limit_s=settings.device_seconds))
         engine = Engine(device, cpu, observer=observer, classify=classify_kafka)
         models = Models(settings, observe)
         yield Parts(settings, store, sender, engine, models, fetcher, stop, in_thread, observers or {})

@@ -10,13 +10,18 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
-from processors.errors import Fatal
+from processors.errors import Fatal, Poison
 from streams.engine.clock import Clock, LoopClock
+from streams.engine.failures import classify
 from streams.engine.observer import NullObserver, Observer
 from streams.engine.stages import DeviceStage, Priority
 
 T = TypeVar("T")
 U = TypeVar("U")
+
+LIMIT_S = 600.0
+"""Longest run of one batch. A language model without a GPU takes minutes for a full one, on a busy machine; what takes
+ten hangs in a driver."""
 
 _RANK: dict[Priority, int] = {"query": 0, "backfill": 1}
 
@@ -119,11 +124,20 @@ class Device:
         executor: where batches run; one thread (default: its own).
         clock: time, for deadlines.
         observer: batch sizes, seconds, queue depths.
+        limit_s: longest run of one batch; past it the device ends with `Fatal`, and so does everybody who waits for it:
+            a thread cannot be killed, so only another process gets a device that works.
     """
 
     def __init__(
-        self, *, executor: Executor | None = None, clock: Clock | None = None, observer: Observer | None = None
+        self,
+        *,
+        executor: Executor | None = None,
+        clock: Clock | None = None,
+        observer: Observer | None = None,
+        limit_s: float = LIMIT_S,
     ) -> None:
+        self._limit_s = limit_s
+        self._hung: Fatal | None = None
         self.clock: Clock = clock or LoopClock()
         self.observer: Observer = observer or NullObserver()
         self._owns_executor = executor is None
@@ -151,7 +165,7 @@ class Device:
     def check(self) -> None:
         """Raise `Fatal` when the device does not run: its queue would never be served."""
         if self._task is None or self._task.done():
-            raise Fatal("the device is not running")
+            raise self._hung or Fatal("the device is not running")
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.get_running_loop().create_task(self._run(), name="device")
@@ -179,9 +193,11 @@ class Device:
                 if batch:
                     await self._execute(batcher.stage, batch)
                 del batch  # its pixels would live on while the device waits
+                if self._hung is not None:
+                    return
         finally:
             for batcher in self._batchers:
-                batcher.fail(Fatal("the device has stopped"))
+                batcher.fail(self._hung or Fatal("the device has stopped"))
 
     def _next(self) -> Batcher[Any, Any] | None:
         now = self.clock.now()
@@ -198,7 +214,10 @@ class Device:
                 timer.cancel()
 
     async def _execute(self, stage: DeviceStage[Any, Any], batch: Sequence[_Waiting]) -> None:
-        """Run, and halve what fails, until exactly the bad items are alone with their exception."""
+        """Run, and halve what fails by an item's fault, until exactly the bad items are alone with their exception.
+
+        Trouble that passes is nobody's fault: halving would only ask a device that is away again and again.
+        """
         todo = [list(batch)]
         try:
             while todo:
@@ -207,7 +226,7 @@ class Device:
                 todo.pop(0)
                 if error is None:
                     continue
-                if len(chunk) == 1 or isinstance(error, Fatal):
+                if len(chunk) == 1 or not isinstance(classify(error, "device"), Poison):
                     for waiting in chunk:
                         _settle(waiting, error=error)
                 else:
@@ -220,8 +239,18 @@ class Device:
     async def _run_batch(self, stage: DeviceStage[Any, Any], chunk: list[_Waiting]) -> Exception | None:
         started = self.clock.now()
         loop = asyncio.get_running_loop()
+        self.observer.batch_started(stage.name)
+        running = loop.run_in_executor(self._executor, stage.run, [waiting.item for waiting in chunk])
         try:
-            results = await loop.run_in_executor(self._executor, stage.run, [waiting.item for waiting in chunk])
+            await asyncio.wait([running], timeout=self._limit_s)
+            if not running.done():
+                running.add_done_callback(lambda late: late.cancelled() or late.exception())
+                self._hung = Fatal(
+                    f"{stage.name} has held the device for {self._limit_s:.0f} s with {len(chunk)} items: it hangs "
+                    "(WEFT_DEVICE_SECONDS is the limit)"
+                )
+                return self._hung
+            results = running.result()
         except Exception as error:  # noqa: BLE001  (handed to the waiter, who decides)
             return error
         if len(results) != len(chunk):

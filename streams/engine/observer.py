@@ -13,6 +13,10 @@ class Observer(Protocol):
         """One item left `stage`, `seconds` after it entered (queueing included)."""
         ...
 
+    def batch_started(self, stage: str) -> None:
+        """The device begins to run a batch."""
+        ...
+
     def batch_done(self, stage: str, items: int, cost: int, seconds: float) -> None:
         """The device ran a batch of `items` with total `cost` in `seconds`."""
         ...
@@ -62,6 +66,8 @@ class NullObserver:
     """Tells nobody."""
 
     def stage_done(self, stage: str, seconds: float) -> None: ...
+
+    def batch_started(self, stage: str) -> None: ...
 
     def batch_done(self, stage: str, items: int, cost: int, seconds: float) -> None: ...
 

@@ -84,7 +84,8 @@ class _Place:
     async def run(self, item: Any) -> Any:
         """One attempt at one item."""
         if self.batcher is not None:
-            return await self.batcher.submit(item)
+            known = None if self.batcher.stage.known is None else self.batcher.stage.known(item)
+            return known if known is not None else await self.batcher.submit(item)
         async with self._slots:
             if isinstance(self.stage, IoStage):
                 return await self.stage.run(item)

@@ -81,6 +81,7 @@ class DeviceStage(Generic[T, U]):
         cost: of one item.
         wait_s: longest wait of the first item, in seconds.
         size: as in `IoStage`.
+        known: the result of an item that needs no device, or None for one that does. Asked on the event loop.
     """
 
     name: str
@@ -90,6 +91,7 @@ class DeviceStage(Generic[T, U]):
     cost: Callable[[T], int] = one
     wait_s: float = 0.02
     size: Callable[[U], int] | None = None
+    known: Callable[[T], U | None] | None = None
 
 
 Stage: TypeAlias = IoStage[Any, Any] | CpuStage[Any, Any] | DeviceStage[Any, Any]

@@ -219,10 +219,16 @@ async def _stop(consumer: Any) -> None:
     try:
         await consumer.stop()
     except asyncio.CancelledError:
-        # Stopped right after `assign`, aiokafka lets the cancellation of its own task escape; ours must go on.
+        # Stopped right after `assign`, or during a fetch, aiokafka lets the cancellation of its own task escape; ours must
+        # go on, and its connections must not stay open.
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise
+        fetches = list(getattr(consumer._fetcher, "_pending_tasks", ()))  # noqa: SLF001
+        for fetch in fetches:
+            fetch.cancel()
+        await asyncio.gather(*fetches, return_exceptions=True)
+        await consumer._client.close()  # noqa: SLF001
 
 
 def message_of(record: Any, names: Names = AS_THEY_ARE, *, timestamp_ms: float | None = None) -> Message:

@@ -1,6 +1,6 @@
 """`caption`: an item becomes a caption. Read it from top to bottom:
 
-read (or recall what was written before) → neighbours vote where they may → evidence → write, verify → judge → caption
+read (or recall what was written before) → neighbours vote where they may → evidence → write, judge → caption
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import structlog
 
 from models.ports import Writer, WriterRequest
 from processors import attributes, captions, evidence, hold
-from processors.errors import Fatal, Retryable
 from processors.garments import is_of_kind, main_garment
 from processors.policies import Policies
 from processors.values import CaptionText, Evidence, Garment, StyleExample
@@ -24,6 +23,7 @@ from streams.contract.records import Caption, Item, Lineage, Provenance
 from streams.contract.version import VERSION
 from streams.engine.message import Message
 from streams.engine.stages import CpuStage, DeviceStage, Done, IoStage, Stage
+from streams.roles.caption.drafts import Draft, Drafts, Settled, needs_no_device
 from streams.roles.caption.neighbours import Neighbourhood, kind_of_item, vector_of
 from streams.roles.caption.pack import told_of
 from streams.roles.memo import Memo
@@ -52,15 +52,6 @@ class Packed:
 
     read: Read
     request: WriterRequest
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """A caption that holds."""
-
-    read: Read
-    evidence: Evidence
-    text: CaptionText
 
 
 class Remembered(msgspec.Struct, frozen=True):
@@ -92,7 +83,23 @@ class Captioner:
         return (
             IoStage("read", self.read, concurrency=32),
             CpuStage("evidence", self.pack),
-            DeviceStage("write", self.write, max_items=self.batch_items, wait_s=self.batch_wait_s),
+            CpuStage("prompt", self.prompt),
+            DeviceStage(
+                "write",
+                self.drafts.write,
+                max_items=self.batch_items,
+                wait_s=self.batch_wait_s,
+                known=needs_no_device,
+            ),
+            CpuStage("judge", self.drafts.judge),
+            DeviceStage(
+                "rewrite",
+                self.drafts.write,
+                max_items=self.batch_items,
+                wait_s=self.batch_wait_s,
+                known=needs_no_device,
+            ),
+            CpuStage("settle", self.drafts.settle),
             IoStage("remember", self.remember),
         )
 
@@ -155,38 +162,25 @@ class Captioner:
         found = self.neighbourhood.find(item.encoder, kind_of_item(item), vector, STYLE_EXAMPLES, item.product_id)
         return tuple(StyleExample(n.product_id, n.text) for n in found if n.text)
 
-    def write(self, batch: Sequence[Packed]) -> list[Written]:
-        """One draft for all; a second one for those that claim what the evidence lacks; then the rule-based writer."""
-        first = self._drafts([packed.request for packed in batch])
-        verdicts = [captions.judge(raw, p.request.evidence) for raw, p in zip(first, batch, strict=True)]
-        again = [n for n, verdict in enumerate(verdicts) if isinstance(verdict, captions.Rejected)]
-        retries = [_reseeded(batch[n].request) for n in again]
-        second = dict(zip(again, self._drafts(retries), strict=True))
-        return [
-            self._settled(packed, [raw, second[n]] if n in second else [raw])
-            for n, (packed, raw) in enumerate(zip(batch, first, strict=True))
-        ]
+    def prompt(self, packed: Packed) -> Draft[Read]:
+        """Make the request ready for the language model."""
+        return self.drafts.prepare(packed.read, packed.request)
 
-    def _drafts(self, requests: Sequence[WriterRequest]) -> list[str]:
-        """Raw drafts; empty ones where the language model fails, so that the rule-based writer takes over."""
-        try:
-            raws = self.writer.forward([self.writer.prepare(request) for request in requests])
-            return [self.writer.finish(request, raw) for request, raw in zip(requests, raws, strict=True)]
-        except (Retryable, Fatal):
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever a model library raises, the product gets its caption
-            log.warning("the language model failed; the rule-based writer takes over", error=repr(error))
-            return ["" for _ in requests]
+    @property
+    def drafts(self) -> Drafts:
+        """What is done with a draft, stage by stage."""
+        return Drafts(self.writer)
 
-    def _settled(self, packed: Packed, raws: Sequence[str]) -> Written:
-        request = packed.request
-        settled = captions.settle(raws, request.evidence, request.tone, request.seed)
-        return Written(packed.read, request.evidence, settled.caption)
+    async def remember(self, settled: Settled[Read]) -> Captioned:
+        """Keep what was written, so that a re-delivery publishes the same bytes; the first writer wins.
 
-    async def remember(self, written: Written) -> Captioned:
-        """Keep what was written, so that a re-delivery publishes the same bytes; the first writer wins."""
-        remembered = Remembered(written.evidence, written.text)
-        return self._caption(written.read, await self.memo.keep(written.read.digest, remembered, Remembered))
+        What stands in for a model that failed is not kept: the next delivery asks the model again.
+        """
+        read = settled.item
+        remembered = Remembered(settled.request.evidence, settled.text)
+        if settled.lasting:
+            remembered = await self.memo.keep(read.digest, remembered, Remembered)
+        return self._caption(read, remembered)
 
     def _caption(self, read: Read, remembered: Remembered) -> Caption:
         item, text = read.item, remembered.text
@@ -216,7 +210,3 @@ class Captioner:
                 inferred=hold.inferred(remembered.evidence),
             ),
         )
-
-
-def _reseeded(request: WriterRequest) -> WriterRequest:
-    return msgspec.structs.replace(request, seed=captions.second_seed(request.seed))

@@ -165,3 +165,26 @@ def test_an_empty_batch_never_reaches_the_device() -> None:
     model = Cramped(0, MemoryError())
     assert Guarded(model, name="m").forward([]) == []
     assert model.sizes == []
+
+
+class Breaking(Doubler):
+    """Raises for the number 13; once `broken`, for every number."""
+
+    broken = False
+
+    def forward(self, batch: Sequence[int]) -> list[int]:
+        if self.broken or 13 in batch:
+            raise RuntimeError("CUDA error: device-side assert triggered")
+        return super().forward(batch)
+
+
+def test_an_error_on_one_item_is_told_from_a_broken_device() -> None:
+    """Alone with a bad item the example still runs: the item's fault. A device that fails on the example ends the process."""
+    model = Breaking()
+    guarded = Guarded(model, name="detector")
+    for batch in ([1, 13, 2], [13]):
+        with pytest.raises(RuntimeError, match="device-side"):
+            guarded.forward(batch)
+    model.broken = True
+    with pytest.raises(Fatal, match="detector fails on its own example"):
+        guarded.forward([5])

@@ -1,7 +1,7 @@
 """The device: when batches close, who goes first, how bad items are found."""
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
@@ -137,7 +137,7 @@ def test_equals_share_the_device_by_deadline():
     run_virtual(main())
 
 
-@pytest.mark.parametrize("error", [Poison("bad"), ValueError("bad"), Retryable("out of memory")])
+@pytest.mark.parametrize("error", [Poison("bad"), ValueError("bad"), MemoryError("full")])
 def test_halving_finds_exactly_the_bad_items(error):
     """Two of sixteen are bad: they alone get the exception, the others their results, in few runs."""
 
@@ -265,3 +265,91 @@ async def test_the_loop_stays_free_while_the_device_works():
     assert len(threads) == 1
     assert threads != {threading.get_ident()}
     assert set(overlaps) == {0}
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [Retryable("the device is lent to others"), ConnectionResetError("remote device"), OSError(5, "I/O error")],
+)
+def test_trouble_that_passes_is_not_halved(trouble):
+    """Sixteen items, one run, sixteen waiters that know it; halving would run thirty-one times before the first pause."""
+
+    async def main():
+        runs = []
+
+        def run(batch):
+            runs.append(len(batch))
+            raise trouble
+
+        async with Device(executor=InlineExecutor()) as device:
+            batcher = device.attach(DeviceStage("m", run, max_items=16), "backfill")
+            for _ in range(16):
+                batcher.expect()
+            waiting = [asyncio.create_task(batcher.submit(n)) for n in range(16)]
+            await asyncio.sleep(0)
+            for _ in range(16):
+                batcher.arrived()
+            errors = await asyncio.gather(*waiting, return_exceptions=True)
+        assert errors == [trouble] * 16
+        assert runs == [16]
+
+    run_virtual(main())
+
+
+class Hung(InlineExecutor):
+    """A device whose driver never returns."""
+
+    def submit(self, fn, /, *args, **kwargs):
+        return Future()
+
+
+def test_a_batch_that_hangs_ends_the_device_and_everybody_who_waits_for_it():
+    """Past the limit a Fatal that names the stage and the setting; what waits behind it, and what comes later, too."""
+
+    async def main():
+        async with Device(executor=Hung(), limit_s=30.0) as device:
+            batcher = device.attach(DeviceStage("write", lambda batch: batch, max_items=1), "backfill")
+            other = device.attach(DeviceStage("embed", lambda batch: batch), "backfill")
+            waiting = [asyncio.create_task(b.submit(1)) for b in (batcher, batcher, other)]
+            await asyncio.sleep(29)
+            assert not any(task.done() for task in waiting)
+            for task in waiting:
+                with pytest.raises(Fatal, match=r"write has held the device for 30 s .*WEFT_DEVICE_SECONDS"):
+                    await task
+            with pytest.raises(Fatal, match="write has held the device"):
+                await batcher.submit(2)
+        assert asyncio.get_running_loop().time() == 30
+
+    run_virtual(main())
+
+
+def test_a_pipeline_ends_with_the_device_that_hangs():
+    """Nothing is acknowledged, and the role learns why it must end."""
+
+    async def main():
+        world = World()
+        stages = [DeviceStage("write", lambda batch: batch)]
+        async with running(stages, world, executor=Hung(), limit_s=30.0) as pipeline:
+            await pipeline.submit(message(0), world.ack(message(0)))
+            with pytest.raises(Fatal, match="write has held the device"):
+                await pipeline.owner
+        assert world.acked == []
+
+    run_virtual(main())
+
+
+def test_what_needs_no_device_does_not_wait_for_it():
+    """A stage may know the result of an item beforehand; the others go in a batch of their own."""
+
+    async def main():
+        world = World()
+        batches = []
+        stage = DeviceStage("double", recorder(batches), known=lambda n: -n if n % 2 else None)
+        async with running([CpuStage("offset", lambda m: m.offset), stage], world) as pipeline:
+            for offset in range(1, 5):
+                await pipeline.submit(message(offset), world.ack(message(offset)))
+            await pipeline.drain()
+        assert sorted(result for _, result in world.published) == [-3, -1, 20, 40]
+        assert sorted(item for batch in batches for item in batch) == [2, 4]
+
+    run_virtual(main())

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ from infra.memory_store import MemoryStore
 from models.fakes import FakeWriter
 from models.ports import WriterRequest
 from processors.attributes import Calibration, Calibrations
-from processors.errors import Fatal
+from processors.errors import Fatal, Retryable
 from processors.hold import Rule
 from processors.policies import Policies, policies_of
 from processors.values import Colour, Garment, Metadata
@@ -25,11 +28,13 @@ from streams.contract.codecs import encode
 from streams.contract.records import Caption, Item, Source, View
 from streams.engine.message import Message
 from streams.engine.stages import Done
+from streams.roles.caption.drafts import needs_no_device
 from streams.roles.caption.neighbours import Neighbourhood
 from streams.roles.caption.role import Captioner
 from streams.roles.caption.rules import load
 from streams.roles.memo import Memo
 from streams.roles.outcome import Deleted
+from tests.fixtures.engines import World, running
 
 
 class Scripted(FakeWriter):
@@ -95,8 +100,11 @@ async def through(role: Captioner, of: Message) -> Any:
     read = await role.read(of)
     if isinstance(read, Done):
         return read.result
-    [written] = role.write([role.pack(read)])
-    return await role.remember(written)
+    [draft] = role.drafts.write([role.prompt(role.pack(read))])
+    judged = role.drafts.judge(draft)
+    if needs_no_device(judged) is None:
+        [judged] = role.drafts.write([judged])
+    return await role.remember(role.drafts.settle(judged))
 
 
 async def test_a_grounded_draft_goes_out_as_it_is() -> None:
@@ -124,10 +132,99 @@ async def test_two_bad_drafts_leave_it_to_the_rules() -> None:
     assert "dress" in caption.caption.lower()
 
 
-async def test_a_model_that_falls_over_leaves_it_to_the_rules() -> None:
-    """The product gets its caption all the same."""
-    caption = await through(captioner(Scripted("crash", "crash")), message(item("sku-1")))
-    assert caption.writer == "template"
+async def test_a_model_that_falls_over_leaves_it_to_the_rules_for_now() -> None:
+    """The product gets its caption all the same; the next delivery asks the model again."""
+    role = captioner(Scripted("crash", GOOD))
+    first = await through(role, message(item("sku-1")))
+    again = await through(role, message(item("sku-1")))
+    once_more = await through(role, message(item("sku-1")))
+    assert [c.writer for c in (first, again, once_more)] == ["template", "llm", "llm"]
+
+
+async def test_a_second_draft_that_falls_over_is_not_the_last_word_either() -> None:
+    """The first was refused, the second never came: rules for now."""
+    role = captioner(Scripted(LIE, "crash", GOOD))
+    assert (await through(role, message(item("sku-1")))).writer == "template"
+    assert (await through(role, message(item("sku-1")))).writer == "llm"
+
+
+async def test_what_the_verifier_refused_twice_is_the_models_last_word() -> None:
+    """It is asked with the same seeds for the same evidence: a re-delivery publishes the same bytes without it."""
+    writer = Scripted(LIE, LIE)
+    role = captioner(writer)
+    first = await through(role, message(item("sku-1")))
+    assert encode(await through(role, message(item("sku-1")))) == encode(first)
+    assert (first.writer, writer.batches) == ("template", 2)
+
+
+class Choosy(FakeWriter):
+    """Raises for one product's requests: while preparing, on the device, or while finishing. Watches its threads."""
+
+    def __init__(self, bad_seed: int, where: str) -> None:
+        self.bad_seed, self.where = bad_seed, where
+        self.runs: list[int] = []
+        self.judged_on: set[str] = set()
+
+    def _trip(self, seeds: Sequence[int], where: str) -> None:
+        if self.where == where and self.bad_seed in seeds:
+            raise RuntimeError("index out of range in self")
+
+    def prepare(self, item: WriterRequest, /) -> Any:
+        self.judged_on.add(threading.current_thread().name)
+        self._trip([item.seed], "prepare")
+        return item
+
+    def forward(self, batch: Sequence[Any], /) -> list[Any]:
+        self.runs.append(len(batch))
+        self._trip([request.seed for request in batch], "forward")
+        return [GOOD for _ in batch]
+
+    def finish(self, item: WriterRequest, raw: str, /) -> str:
+        self.judged_on.add(threading.current_thread().name)
+        self._trip([item.seed], "finish")
+        return raw
+
+
+@pytest.mark.parametrize("where", ["prepare", "forward", "finish"])
+async def test_one_bad_product_costs_itself_only(where: str) -> None:
+    """The others of its batch get the model's captions, and only theirs are remembered."""
+    messages = [message(item(f"sku-{n}"), n) for n in range(7)]
+    bad = await captioner(FakeWriter()).read(messages[3])
+    assert not isinstance(bad, Done)
+    writer = Choosy(bad.seed, where)
+    role = replace(captioner(writer), batch_items=8, batch_wait_s=0.2)
+    world = World()
+    with ThreadPoolExecutor(1, "device") as thread, ThreadPoolExecutor(2, "cpu") as cpu:
+        async with running(role.stages(), world, executor=thread, cpu=cpu) as pipeline:
+            for one in messages:
+                await pipeline.submit(one, world.ack(one))
+            await pipeline.drain()
+    by_writer = {caption.product_id: caption.writer for _, caption in world.published}
+    assert by_writer == {f"sku-{n}": "template" if n == 3 else "llm" for n in range(7)}
+    assert not world.dead
+    assert max(writer.runs) > 1, "they shared a batch"
+    assert all(name.startswith("cpu") for name in writer.judged_on), "the device thread only runs the model"
+    kept = [await role.memo.get(hashlib.sha256(m.value or b"").hexdigest()) for m in messages]
+    assert [n for n, one in enumerate(kept) if one is None] == [3]
+
+
+async def test_trouble_that_passes_is_no_fallback() -> None:
+    """Out of memory for a while: the products wait, and get the model's captions."""
+
+    class Tight(Choosy):
+        def forward(self, batch: Sequence[Any], /) -> list[Any]:
+            self.runs.append(len(batch))
+            if len(self.runs) < 3:
+                raise Retryable("out of memory, even for its own example")
+            return [GOOD for _ in batch]
+
+    writer = Tight(0, "")
+    world = World()
+    with ThreadPoolExecutor(1, "device") as thread:
+        async with running(captioner(writer).stages(), world, executor=thread) as pipeline:
+            await pipeline.submit(message(item("sku-1")), lambda: None)
+            await pipeline.drain()
+    assert [caption.writer for _, caption in world.published] == ["llm"]
 
 
 async def test_what_was_written_once_is_published_again_as_it_was() -> None:
