@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from itertools import count
 
 import numpy as np
@@ -13,6 +13,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from index_sync.manifest import Manifest, Place, decode_current, decode_manifest
 from infra.broker import EmbeddedBroker
@@ -23,7 +24,7 @@ from processors.errors import Retryable
 from processors.values import Colour, Garment, Metadata
 from streams.contract import codecs, topics
 from streams.contract.records import Answer, Found, Hits, Item, LookupProbe, SearchProbe, Source, View
-from streams.engine.observer import NullObserver
+from streams.engine.observer import NullObserver, Observer
 from streams.kafka.dead_letters import dead_letters
 from streams.kafka.options import client_options
 from streams.kafka.producer import KafkaSender, open_producer
@@ -98,7 +99,9 @@ class Bench:
         return {p: a for p, a in answers.items() if isinstance(a, Hits)}
 
     @asynccontextmanager
-    async def role(self, owner: str = "", **options: float) -> AsyncIterator[asyncio.Event]:
+    async def role(
+        self, owner: str = "", observer: Observer | None = None, **options: float
+    ) -> AsyncIterator[asyncio.Event]:
         """A running worker; yields its "ready" event, and stops it in good order."""
         stop, ready = asyncio.Event(), asyncio.Event()
         config = IndexConfig(owner or f"worker-{next(_ids)}", ENCODER, 8, **options)  # type: ignore[arg-type]
@@ -108,7 +111,7 @@ class Bench:
             sender=self._sender,
             dead_letter=dead_letters(self._sender),
             settings=self.settings,
-            observer=NullObserver(),
+            observer=observer or NullObserver(),
             ready=ready.set,
         )
         running = asyncio.create_task(role.run(stop))
@@ -309,6 +312,41 @@ async def test_two_workers_share_the_partitions_and_one_leaves(broker: EmbeddedB
         assert len(found(before)) == 30
         # The epochs tell that partitions changed hands.
         assert sum(b.epochs()) > PARTITIONS
+
+
+class Lags(NullObserver):
+    """Keeps what it was told last of each topic."""
+
+    def __init__(self) -> None:
+        self.last: dict[str, dict[int, int]] = {}
+
+    def lag(self, topic: str, messages: Mapping[int, int]) -> None:
+        self.last[topic] = dict(messages)
+
+
+async def test_monitors_outside_see_where_the_index_is(broker: EmbeddedBroker) -> None:
+    """The group's offsets follow within seconds, not with the next snapshot; so does our own metric."""
+    async with bench(broker.bootstrap) as b:
+        ends: dict[int, int] = {}
+        for number in range(20):
+            partition, offset = await b.put(f"p{number}", _item(f"p{number}", number))
+            ends[partition] = offset + 1
+        lags = Lags()
+        admin = AIOKafkaAdminClient(**client_options(b.settings))
+        await admin.start()
+        try:
+            async with asyncio.timeout(60), b.role(observer=lags, tell_seconds=0.2, snapshot_seconds=3600.0):
+                committed: dict[int, int] = {}
+                while not ends.items() <= committed.items():
+                    with suppress(GroupCoordinatorNotAvailableError):  # a fresh broker makes its topic of offsets first
+                        offsets = await admin.list_consumer_group_offsets("weft-index")
+                        committed = {place.partition: found.offset for place, found in offsets.items()}
+                    await asyncio.sleep(0.1)
+                every = dict.fromkeys(range(PARTITIONS), 0)
+                while lags.last != {topics.ITEMS: every}:  # noqa: ASYNC110 - told from a task of the role
+                    await asyncio.sleep(0.05)
+        finally:
+            await admin.close()
 
 
 async def test_a_store_that_is_away_costs_only_time(broker: EmbeddedBroker) -> None:

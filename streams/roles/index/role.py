@@ -133,7 +133,8 @@ class IndexRole:
             asking = tasks.create_task(self._follow_probes(probes, desk), name="index:probes")
             until_stopped = [
                 tasks.create_task(self._follow_items(work), name="index:items"),
-                tasks.create_task(self._save_now_and_then(items), name="index:snapshots"),
+                tasks.create_task(self._save_now_and_then(), name="index:snapshots"),
+                tasks.create_task(self._tell_now_and_then(items), name="index:lag"),
             ]
             await asyncio.wait(until_stopped)
             asking.cancel()  # it may be waiting for a broker that is away
@@ -272,7 +273,7 @@ class IndexRole:
 
     # ------------------------------------------------------------------ what goes on beside
 
-    async def _save_now_and_then(self, consumer: PlainConsumer) -> None:
+    async def _save_now_and_then(self) -> None:
         while not self._stop.is_set():
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._config.snapshot_seconds):
@@ -283,7 +284,15 @@ class IndexRole:
                 except Fenced:
                     if not held.released:
                         raise
+
+    async def _tell_now_and_then(self, consumer: PlainConsumer) -> None:
+        """Where we are, for our own metrics and for monitors that look at groups: these raise alarms after a minute or so."""
+        while not self._stop.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._config.tell_seconds):
+                    await self._stop.wait()
             await self._commit(consumer)
+            self._observer.lag(topics.ITEMS, {p: _behind(consumer, held) for p, held in self._held.items()})
 
     async def _commit(self, consumer: PlainConsumer) -> None:
         """Group offsets, for lag metrics and nothing else."""
@@ -372,6 +381,12 @@ class _Work:
     consumer: PlainConsumer
     desk: ProbeDesk
     tasks: asyncio.TaskGroup
+
+
+def _behind(consumer: PlainConsumer, held: Held) -> int:
+    """Records of the partition that are not applied, as far as the last fetch told."""
+    end = consumer.known_end((topics.ITEMS, held.partition)) or 0
+    return max(0, max(end, held.target) - held.shard.next_offset)
 
 
 def _first_since(consumer: PlainConsumer, place: Place) -> Callable[[int], int | None]:

@@ -18,6 +18,7 @@ from infra.store import ObjectStore
 from infra.threads import InThread
 from processors.errors import Poison, Retryable
 from streams.contract import topics
+from streams.contract.cloudevents import origin_ms
 from streams.engine.backoff import Backoff
 from streams.engine.failures import Failure, classify
 from streams.engine.message import Message
@@ -40,6 +41,7 @@ class IndexConfig:
         generation: of the index, in answers and snapshots.
         group: consumer group that deals out the partitions of `catalog.items`.
         snapshot_seconds: how often a shard that changed is saved.
+        tell_seconds: how often the group's offsets are committed and the lag is told; neither decides anything.
         probe_window_seconds: how far back a starting worker reads probes; longer than the longest deadline is no use.
         reserve_seconds: kept back of a probe's deadline for the way of the answer.
         segment_rows: rows of a growing segment.
@@ -53,6 +55,7 @@ class IndexConfig:
     generation: str = "g-0001"
     group: str = "weft-index"
     snapshot_seconds: float = 30.0
+    tell_seconds: float = 5.0
     probe_window_seconds: float = 30.0
     reserve_seconds: float = 0.1
     segment_rows: int = 16_384
@@ -191,6 +194,7 @@ class Keeper:
                 seconds = loop.time() - started
                 self._observer.batch_done(STAGE, len(messages), len(messages), seconds)
                 self._observer.acked(*messages[-1].source, seconds)
+                self._observer.aged(topics.ITEMS, self._now() - origin_ms(messages[-1]) / 1000)
             for failure in failures:
                 self._observer.failed(STAGE, type(failure.cause).__name__)
                 await self._report(failure)
