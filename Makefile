@@ -79,7 +79,7 @@ docs: deps ## schemas, AsyncAPI and the tables of settings and metrics, from the
 
 lock: ## the three lock files, from pyproject.toml (needs uv)
 	uv lock -q
-	uv export -q --frozen --no-emit-project --no-header --no-annotate -o requirements.lock --no-default-groups
+	uv export -q --frozen --no-emit-project --no-header --no-annotate -o requirements.lock --no-default-groups --extra cpu
 	uv export -q --frozen --no-emit-project --no-header --no-annotate -o requirements-dev.lock --only-group dev
 	uv export -q --frozen --no-emit-project --no-header --no-annotate -o requirements-bootstrap.lock --only-group bootstrap
 

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from infra.health import Health
 from infra.metrics import CONTENT_TYPE, Metrics
-from processors.errors import Fatal
+from processors.errors import BadSetting
 
 
 @asynccontextmanager
@@ -26,7 +26,7 @@ async def serve(metrics: Metrics, health: Health, *, host: str = "127.0.0.1", po
         port: 0 for any free one.
 
     Raises:
-        Fatal: the port is taken.
+        BadSetting: the port is taken.
     """
 
     async def tell_metrics(_: web.Request) -> web.Response:
@@ -52,7 +52,7 @@ async def listen(
     """Answer GET requests of these paths while the context is open; yields the base URL.
 
     Raises:
-        Fatal: the port is taken.
+        BadSetting: the port is taken.
     """
     app = web.Application()
     app.add_routes([web.get(path, handler) for path, handler in routes.items()])
@@ -62,7 +62,9 @@ async def listen(
         try:
             await web.TCPSite(runner, host, port).start()
         except OSError as error:
-            raise Fatal(f"cannot listen on {host}:{port} for metrics: {error.strerror}") from error
+            raise BadSetting(
+                f"WEFT_METRICS_HOST, WEFT_METRICS_PORT: cannot listen on {host}:{port} for metrics: {error.strerror}"
+            ) from error
         bound_host, bound_port = runner.addresses[0][:2]
         shown = f"[{bound_host}]" if ":" in bound_host else bound_host
         yield f"http://{shown}:{bound_port}"

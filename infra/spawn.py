@@ -125,8 +125,12 @@ class _Spawner:
 
 
 def python_argv(module: str, *arguments: str) -> tuple[str, ...]:
-    """The command line that runs a module in this interpreter."""
-    return (sys.executable, "-m", module, *arguments)
+    """The command line that runs a module in this interpreter.
+
+    `-P`: the folder in which the user stands is not on the path. A shop's own `models/` or `infra/` would be imported
+    instead of ours.
+    """
+    return (sys.executable, "-P", "-m", module, *arguments)
 
 
 __all__: Sequence[str] = ("Command", "python_argv", "spawn", "stop")

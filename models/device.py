@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-from processors.errors import Fatal
+from processors.errors import BadSetting
 
 
 def choose(setting: str) -> str:
@@ -18,12 +18,12 @@ def choose(setting: str) -> str:
         "cpu" or "cuda:<number>"; always a single device.
 
     Raises:
-        Fatal: the setting is none of these, or it asks for a CUDA device that torch does not see.
+        BadSetting: the setting is none of these, or it asks for a CUDA device that torch does not see.
     """
     if setting == "cpu":
         return "cpu"
     if setting != "auto" and not re.fullmatch(r"cuda(:\d+)?", setting):
-        raise Fatal(f"WEFT_DEVICE is {setting!r}: say auto, cpu, cuda or cuda:<number>")
+        raise BadSetting(f"WEFT_DEVICE is {setting!r}: say auto, cpu, cuda or cuda:<number>")
     import torch
 
     seen = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -31,7 +31,7 @@ def choose(setting: str) -> str:
         return "cuda:0" if seen else "cpu"
     number = int(setting.partition(":")[2] or 0)
     if number >= seen:
-        raise Fatal(f"WEFT_DEVICE is {setting!r}, but torch sees {seen} CUDA device(s): say auto or cpu")
+        raise BadSetting(f"WEFT_DEVICE is {setting!r}, but torch sees {seen} CUDA device(s): say auto or cpu")
     return f"cuda:{number}"
 
 

@@ -76,5 +76,9 @@ class Fatal(WeftError):
     """The process cannot go on (wrong settings, broken weights, fenced): exit, and let the supervisor start it again."""
 
 
+class BadSetting(Fatal):
+    """A setting with which nothing can work: to start again does not help. The sentence begins with its name."""
+
+
 class Missing(Fatal):
     """Weights that nobody has fetched yet: to start again does not help, the sentence says what does."""

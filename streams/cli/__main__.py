@@ -1,5 +1,22 @@
 """`python -m streams.cli`: the same as `weft`."""
 
-from streams.cli import main
+import sys
+from pathlib import Path
 
-main()
+
+def leave_folder() -> None:
+    """Take the folder in which the user stands off the path, where `python -m` has put it, unless we are run from it.
+
+    A shop's own `models/` or `torch.py` there would be imported instead of ours.
+    """
+    here = Path.cwd().resolve()
+    ours = Path(__file__).resolve().parents[2]
+    if not sys.flags.safe_path and sys.path and Path(sys.path[0]).resolve() == here != ours:
+        del sys.path[0]
+
+
+if __name__ == "__main__":
+    leave_folder()
+    from streams.cli import main
+
+    main()

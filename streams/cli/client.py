@@ -13,7 +13,7 @@ from infra.stores import open_store
 from processors.errors import Poison
 from streams.cli.app import AsJson, DataDir, app, client_settings, run
 from streams.cli.exits import Exit
-from streams.cli.output import captions_table, err, out, print_json, result_table, rows_table, say, show, shown
+from streams.cli.output import captions_table, err, out, print_json, print_table, result_table, say, show, shown
 from streams.contract import topics
 from streams.contract.records import Caption, ImageRef, Query, Result, Upload
 from streams.kafka.client import Client, Reader, caption_in, new_query_id
@@ -68,7 +68,7 @@ async def _ingest(path: Path, *, wait: bool, timeout_s: float, as_json: bool, da
             except TimeoutError:
                 raise TimeoutError(f"{len(job.waiting)} of {sent} products have no caption yet") from None
             if not as_json:
-                out.print(captions_table(o for o in job.outcomes if isinstance(o, Caption)))
+                print_table(captions_table(o for o in job.outcomes if isinstance(o, Caption)))
         else:
             await job.send(photos)
     say(f"sent {sent} of {len(photos)} photos")
@@ -162,7 +162,7 @@ async def _captions(*, as_json: bool, data_dir: Path | None) -> None:
         for caption in found.values():
             print_json(caption)
     else:
-        out.print(captions_table(found.values()))
+        print_table(captions_table(found.values()))
 
 
 async def _follow(*, as_json: bool, data_dir: Path | None) -> None:
@@ -177,4 +177,9 @@ async def _follow(*, as_json: bool, data_dir: Path | None) -> None:
             if as_json:
                 print_json(caption)
             else:
-                out.print(rows_table((caption.product_id,), [(caption.caption,), (" ".join(caption.hashtags),)]))
+                for text in (
+                    f"[bold]{shown(caption.product_id)}[/]",
+                    shown(caption.caption),
+                    shown(" ".join(caption.hashtags)),
+                ):
+                    out.print(text, soft_wrap=True)

@@ -12,7 +12,7 @@ import typer
 from processors.errors import Poison
 from streams.cli.app import AsJson, DataDir, app, client_settings, run
 from streams.cli.exits import Exit
-from streams.cli.output import out, print_json, printable, rows_table, say
+from streams.cli.output import print_json, print_table, printable, rows_table, say
 from streams.ops.dlq import MAX_REDRIVES, Desk, Handled, Terms, open_desk
 from streams.ops.dlq_letters import Filter, Letter, WholeLetter, seconds_of
 
@@ -60,7 +60,7 @@ def dlq_list(
             print_json(letter)
     elif found:
         rows = [(x.id, x.product, x.at, x.cause, x.done.resolution if x.done else x.redrives or "") for x in found]
-        out.print(rows_table(("letter", "product", "since", "cause", "redriven"), rows))
+        print_table(rows_table(("letter", "product", "since", "cause", "redriven"), rows, ids=("letter", "product")))
     say(f"{len(found)} dead letters")
 
 

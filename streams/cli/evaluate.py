@@ -16,7 +16,7 @@ from infra.settings import Settings
 from models.yardsticks.photos import Photos, Refused, Tick
 from streams.cli.app import app, settings
 from streams.cli.exits import Exit
-from streams.cli.output import err, out, print_json, rows_table, say
+from streams.cli.output import err, print_json, print_table, rows_table, say
 
 eval_app = typer.Typer(help="Measure a profile's models on your own data.", no_args_is_help=True)
 app.add_typer(eval_app, name="eval")
@@ -298,7 +298,7 @@ def _show(found: Any, table: Table, *, as_json: bool) -> None:
     if as_json:
         print_json(found)
     else:
-        out.print(table)
+        print_table(table)
 
 
 def _finish(missing: Sequence[str], refused: Sequence[Refused], where: Path) -> None:

@@ -12,7 +12,7 @@ from models.weights import profiles
 from processors.errors import Fatal
 from streams.cli.app import AsJson, DataDir, app, client_settings, run, settings
 from streams.cli.exits import Exit
-from streams.cli.output import out, print_json, rows_table, say
+from streams.cli.output import print_json, print_table, rows_table, say
 from streams.ops import admin
 from streams.ops.doctor import Finding, examine
 
@@ -42,7 +42,7 @@ def topics_list(as_json: AsJson = False, data_dir: DataDir = None) -> None:
         print_json(found)
     else:
         rows = [(t.there, len(t.partitions), t.configs.get("cleanup.policy", ""), t.messages) for t in found]
-        out.print(rows_table(("topic", "partitions", "clean-up", "records"), rows))
+        print_table(rows_table(("topic", "partitions", "clean-up", "records"), rows, ids=("topic",)))
 
 
 ProfileName = Annotated[str, typer.Argument(help="starter or full.")]
@@ -70,7 +70,7 @@ def models_list(as_json: AsJson = False) -> None:
         print_json(found)
         return
     rows = [(p.name, a.name, a.kind, a.source, a.licence, a.why) for p in found for a in p.artefacts]
-    out.print(rows_table(("profile", "artefact", "kind", "source", "licence", "why"), rows))
+    print_table(rows_table(("profile", "artefact", "kind", "source", "licence", "why"), rows, ids=("artefact",)))
 
 
 @models_app.command("pull")
@@ -110,6 +110,6 @@ def doctor(as_json: AsJson = False, data_dir: DataDir = None) -> None:
         print_json(_Diagnosis(healthy, findings))
     else:
         rows = [("ok" if f.ok else "WRONG", f.part, f.found, f.advice) for f in findings]
-        out.print(rows_table(("", "part", "found", "what to do"), rows))
+        print_table(rows_table(("", "part", "found", "what to do"), rows))
     if not healthy:
         raise typer.Exit(Exit.UNAVAILABLE)

@@ -7,9 +7,12 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 
 import msgspec
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
 
 from streams.contract.records import Caption, Record, Result
 
@@ -47,8 +50,43 @@ def say(text: str) -> None:
     err.print(shown(text), soft_wrap=True)
 
 
+def new_table(*headers: str, ids: Sequence[str] = (), title: str | None = None, lines: bool = False) -> Table:
+    """A table in which nothing is cut: what does not fit is broken over lines, but never an id.
+
+    Args:
+        headers: of the columns.
+        ids: those of them that hold what is copied (an id, an address): on one line however narrow the terminal is.
+        title: above the table.
+        lines: between the rows.
+    """
+    table = Table(title=title, title_justify="left", show_lines=lines)
+    for header in headers:
+        table.add_column(header, overflow="fold", no_wrap=header in ids)
+    return table
+
+
+def print_table(table: Table) -> None:
+    """A table on stdout: as wide as the terminal, or as what is in it where nobody looks at a width (a pipe, a file)."""
+    for column in table.columns:
+        longest = max((cell_len(line) for cell in column.cells for line in _lines_of(cell)), default=0)
+        # A table that is wider than the terminal is read more easily than a column of one letter a line.
+        column.min_width = longest if column.no_wrap else min(longest, _NARROWEST)
+    needed = Measurement.get(out, out.options.update(max_width=_ENDLESS), table)
+    width = max(out.width, needed.minimum) if out.is_terminal else needed.maximum
+    # `print` of a console takes no width beyond the console's own.
+    Console(file=out.file, width=width, highlight=False).print(table, crop=False)
+
+
+def _lines_of(cell: object) -> list[str]:
+    return Text.from_markup(cell).plain.splitlines() if isinstance(cell, str) else []
+
+
+_ENDLESS = 100_000
+_NARROWEST = 16
+
+
 def captions_table(captions: Iterable[Caption]) -> Table:
-    table = Table("product", "garments and colours", "caption", "hashtags", show_lines=True)
+    table = new_table("product", "garments and colours", "caption", "hashtags", ids=("product",), lines=True)
     for caption in captions:
         garments = [
             f"{garment.category} ({', '.join(colour.name for colour in garment.colours)})"
@@ -64,16 +102,15 @@ def captions_table(captions: Iterable[Caption]) -> Table:
 def result_table(result: Result) -> Table:
     note = " (partial)" if result.partial else ""
     shards = f"{result.shards.answered}/{result.shards.of} shards"
-    table = Table(
-        "#", "product", "score", "category", title=f"{shards}{note}, {result.took_ms} ms", title_justify="left"
-    )
+    title = f"{shards}{note}, {result.took_ms} ms"
+    table = new_table("#", "product", "score", "category", ids=("product",), title=title)
     for rank, hit in enumerate(result.hits, start=1):
         table.add_row(str(rank), shown(hit.product_id), f"{hit.score:.3f}", shown(hit.category))
     return table
 
 
-def rows_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    table = Table(*headers)
+def rows_table(headers: Sequence[str], rows: Iterable[Sequence[object]], ids: Sequence[str] = ()) -> Table:
+    table = new_table(*headers, ids=ids)
     for row in rows:
         table.add_row(*map(shown, row))
     return table
@@ -84,4 +121,4 @@ def show(value: Record, table: Table, *, as_json: bool) -> None:
     if as_json:
         print_json(value)
     else:
-        out.print(table)
+        print_table(table)

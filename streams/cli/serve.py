@@ -15,7 +15,7 @@ from infra.logs import configure
 from infra.settings import Settings
 from streams.cli.app import AsJson, DataDir, app, run, settings
 from streams.cli.exits import Exit
-from streams.cli.output import captions_table, err, out, print_json, result_table, say
+from streams.cli.output import captions_table, err, out, print_json, print_table, result_table, say
 from streams.ops import demo as demos
 from streams.ops.demo import Demo, Watch
 from streams.ops.ingest import Outcome, Refused
@@ -112,8 +112,8 @@ def _progress() -> Progress:
 
 
 def _show(done: Demo) -> None:
-    out.print(captions_table(done.captions))
+    print_table(captions_table(done.captions))
     for answer in done.answers:
         out.print(f"\n[bold]{answer.ask.product_id}[/]: {answer.ask.text}")
-        out.print(result_table(answer.result))
+        print_table(result_table(answer.result))
     out.print_json(msgspec.json.encode(done.report).decode())

@@ -18,7 +18,7 @@ import typer
 from processors.errors import Poison
 from streams.cli.app import app
 from streams.cli.exits import Exit
-from streams.cli.output import err, out, print_json, rows_table, say
+from streams.cli.output import err, print_json, print_table, rows_table, say
 
 RECIPES = Path(import_module("models").__path__[0]) / "recipes"
 LINE_SECONDS = 15.0
@@ -96,7 +96,7 @@ def train(
         print_json(done)
     else:
         rows = [(name, getattr(done, name)) for name in Trained.__struct_fields__]
-        out.print(rows_table(("trained", ""), rows))
+        print_table(rows_table(("trained", ""), rows))
 
 
 def _train(part: Part, recipe: Path, run: Path, data: Path, minutes: float | None) -> Path:

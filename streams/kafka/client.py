@@ -23,7 +23,7 @@ from streams.contract.records import Caption, Query, Result, Upload
 from streams.engine.message import Message
 from streams.kafka.consumer import open_consumer
 from streams.kafka.names import names_of
-from streams.kafka.options import client_options, prepare
+from streams.kafka.options import client_options, no_broker, prepare
 
 log = structlog.get_logger("weft.client")
 
@@ -57,7 +57,7 @@ class Client:
             await self._producer.start()
         except (KafkaError, OSError) as error:
             await self._producer.stop()
-            raise Retryable(f"no Kafka broker answers at {self._settings.bootstrap_servers}: {error}") from error
+            raise no_broker(self._settings, error) from error
         return self
 
     async def __aexit__(
@@ -170,7 +170,7 @@ class Reader:
             await self._consumer.assign({(self._topic, p): offset for p, offset in self._positions.items()})
         except (KafkaError, OSError) as error:
             await self._closing.aclose()
-            raise Retryable(f"no Kafka broker answers at {self._settings.bootstrap_servers}: {error}") from error
+            raise no_broker(self._settings, error) from error
         except BaseException:
             await self._closing.aclose()
             raise

@@ -207,7 +207,7 @@ async def open_consumer(
     try:
         await consumer.start()
     except BaseException:
-        await _stop(consumer)
+        await _stop(consumer)  # or its connections are left to the garbage collector, which complains of them
         raise
     try:
         yield PlainConsumer(consumer, names)

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from infra.settings import Settings
-from processors.errors import Fatal
+from processors.errors import BadSetting
 from streams.contract.topics import TOPICS
 from streams.contract.version import VERSION
 
@@ -70,7 +70,7 @@ def names_of(settings: Settings) -> Names:
     """The names that the settings give.
 
     Raises:
-        Fatal: a table names something that Weft does not have, or two topics (or groups) get one name.
+        BadSetting: a table names something that Weft does not have, or two topics (or groups) get one name.
     """
     names = Names(
         settings.topic_prefix,
@@ -85,13 +85,15 @@ def names_of(settings: Settings) -> Names:
 
 def _check(variable: str, kind: str, table: Mapping[str, str], all_of_them: Mapping[str, str]) -> None:
     if unknown := sorted(set(table) - set(all_of_them)):
-        raise Fatal(f"{variable}: there is no {kind} {', '.join(unknown)}; there are {', '.join(all_of_them)}")
+        raise BadSetting(f"{variable}: there is no {kind} {', '.join(unknown)}; there are {', '.join(all_of_them)}")
     taken: dict[str, str] = {}
     for name, given in all_of_them.items():
         if kind == "topic" and (not _TOPIC.fullmatch(given) or given in {".", ".."}):
-            raise Fatal(f"{variable}: {given!r} is no name of a topic: at most {_MOST} letters, digits, '.', '_', '-'")
+            raise BadSetting(
+                f"{variable}: {given!r} is no name of a topic: at most {_MOST} letters, digits, '.', '_', '-'"
+            )
         if given in taken:
-            raise Fatal(f"{variable}: {taken[given]} and {name} would both be called {given}")
+            raise BadSetting(f"{variable}: {taken[given]} and {name} would both be called {given}")
         taken[given] = name
 
 

@@ -7,6 +7,7 @@ import ssl
 from typing import Any
 
 from infra.settings import Settings
+from processors.errors import BadSetting, Retryable
 from streams.kafka.names import client_id
 
 METADATA_MS = 5_000
@@ -79,17 +80,38 @@ def patient(client: Any) -> None:
 
 
 def servers(settings: Settings) -> list[str]:
-    """host:port of each bootstrap broker."""
-    return [server.strip() for server in settings.bootstrap_servers.split(",") if server.strip()]
+    """host:port of each bootstrap broker. Raises `BadSetting`."""
+    found = [server.strip() for server in settings.bootstrap_servers.split(",") if server.strip()]
+    for server in found:
+        host, colon, port = server.rpartition(":")
+        # Without a port Kafka's own, 9092, is meant; an address of IPv6 has colons of its own.
+        if colon and not server.endswith("]") and not (host and port.isdigit() and 0 < int(port) < 2**16):
+            raise BadSetting(f"WEFT_BOOTSTRAP_SERVERS: {server!r} is not host:port")
+    if not found:
+        raise BadSetting("WEFT_BOOTSTRAP_SERVERS: names no broker")
+    return found
+
+
+def no_broker(settings: Settings, error: Exception) -> Retryable:
+    """What a tool says when it reaches no broker."""
+    return Retryable(f"no Kafka broker answers at {settings.bootstrap_servers}: {error}")
 
 
 def ssl_context(settings: Settings) -> ssl.SSLContext | None:
-    """TLS as the settings say, the host name checked; None without TLS."""
+    """TLS as the settings say, the host name checked; None without TLS. Raises `BadSetting` for a file that is no good."""
     if not settings.kafka_security_protocol.endswith("SSL"):
         return None
-    cafile = str(settings.kafka_ssl_cafile) if settings.kafka_ssl_cafile else None
-    context = ssl.create_default_context(cafile=cafile)
-    if settings.kafka_ssl_certfile:
-        keyfile = str(settings.kafka_ssl_keyfile) if settings.kafka_ssl_keyfile else None
-        context.load_cert_chain(str(settings.kafka_ssl_certfile), keyfile)
+    cafile, certfile, keyfile = settings.kafka_ssl_cafile, settings.kafka_ssl_certfile, settings.kafka_ssl_keyfile
+    try:
+        context = ssl.create_default_context(cafile=str(cafile) if cafile else None)
+    except OSError as error:
+        raise BadSetting(f"WEFT_KAFKA_SSL_CAFILE: {cafile} cannot be used: {error.strerror or error}") from error
+    if certfile:
+        try:
+            context.load_cert_chain(str(certfile), str(keyfile) if keyfile else None)
+        except OSError as error:
+            raise BadSetting(
+                f"WEFT_KAFKA_SSL_CERTFILE: {certfile} cannot be used"
+                f"{f' with {keyfile} (WEFT_KAFKA_SSL_KEYFILE)' if keyfile else ''}: {error.strerror or error}"
+            ) from error
     return context

@@ -13,8 +13,8 @@ from processors.errors import Fatal
 from streams.contract.topics import DEAD_LETTERS, TOPICS, TopicSpec
 from streams.kafka.consumer import open_consumer
 from streams.kafka.names import Names, names_of
-from streams.kafka.options import client_options, prepare
-from streams.kafka.producer import MAX_RECORD_BYTES
+from streams.kafka.options import client_options, no_broker, prepare
+from streams.kafka.producer import MAX_RECORD_BYTES, classify_kafka
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +116,19 @@ async def list_topics(settings: Settings, only: Iterable[str] | None = None) -> 
 @asynccontextmanager
 async def _admin(settings: Settings) -> AsyncIterator[Any]:
     from aiokafka.admin import AIOKafkaAdminClient
+    from aiokafka.errors import KafkaError
 
     await prepare(settings)
     admin = AIOKafkaAdminClient(**client_options(settings))
-    await admin.start()
+    try:
+        await admin.start()
+    except (KafkaError, OSError) as error:
+        await admin.close()
+        raise no_broker(settings, error) from error
     try:
         yield admin
+    except KafkaError as error:
+        raise classify_kafka(error, "io") from error
     finally:
         await admin.close()
 

@@ -25,6 +25,7 @@ from streams.engine.message import Message, derived_id
 from streams.kafka.client import Reader
 from streams.kafka.consumer import PlainConsumer, open_consumer
 from streams.kafka.dead_letters import CUT_KEY_BYTES
+from streams.kafka.options import no_broker
 from streams.kafka.positions import (
     CHECKED,
     LETTER,
@@ -300,7 +301,7 @@ async def open_desk(settings: Settings, now: Callable[[], float] = time.time) ->
     Raises:
         Retryable: no broker answers, or the topics are not there.
     """
-    from aiokafka.errors import KafkaError
+    from aiokafka.errors import KafkaConnectionError, KafkaError
 
     async def read(topic: str) -> AsyncIterator[Message]:
         async with Reader(settings, topic) as reader:
@@ -310,6 +311,8 @@ async def open_desk(settings: Settings, now: Callable[[], float] = time.time) ->
     try:
         async with open_consumer(settings) as consumer, open_producer(settings) as sender:
             yield Desk(read, consumer, sender, now)
+    except KafkaConnectionError as error:
+        raise no_broker(settings, error) from error
     except KafkaError as error:
         raise classify_kafka(error, "io") from error
 

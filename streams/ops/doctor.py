@@ -6,7 +6,9 @@ import asyncio
 import os
 import platform
 import shutil
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
@@ -27,7 +29,8 @@ from streams.ops.doctor_store import Untrue, try_out
 LEAST_DISK = 5 * 2**30
 """Bytes: a log segment of Kafka is 1 GiB, and snapshots of the index are written beside the old ones."""
 PATIENCE_S = 15.0
-LIBRARIES = ("faust-streaming", "aiokafka", "faiss-cpu", "torch", "transformers", "ultralytics-opencv-headless")
+PACKAGES = ("streams", "processors", "models", "index_sync", "infra")
+LIBRARIES = ("faust-streaming", "aiokafka", "torch", "transformers", "ultralytics-opencv-headless")
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -43,7 +46,9 @@ async def examine(settings: Settings) -> list[Finding]:
     """Every finding; nothing here raises, because a doctor who faints helps nobody."""
     broker = await _broker(settings)
     on_the_broker = [*await _rights(settings), *await _topics(settings)] if broker.ok else []
-    blocking = await asyncio.to_thread(lambda: [_store(settings), *_models(settings), _versions(), _disk(settings)])
+    blocking = await asyncio.to_thread(
+        lambda: [_store(settings), *_models(settings), _versions(), faiss_found(), packages_found(), _disk(settings)]
+    )
     return [broker, *on_the_broker, *blocking]
 
 
@@ -155,13 +160,51 @@ def _versions() -> Finding:
         try:
             found.append(f"{name} {version(name)}")
         except PackageNotFoundError:
-            # The GPU build of FAISS goes by another name and provides the same module.
-            if name != "faiss-cpu":
-                missing.append(name)
+            missing.append(name)
     if missing:
         advice = "run `make install`, or install requirements.lock"
         return Finding("versions", ok=False, found=f"missing: {', '.join(missing)}", advice=advice)
     return Finding("versions", ok=True, found=", ".join(found))
+
+
+def faiss_found(builds: Sequence[str] | None = None) -> Finding:
+    """Exactly one build of FAISS: two write their files over one another, and which is loaded nobody can say.
+
+    Args:
+        builds: distributions that provide the module `faiss`; None: those that are installed.
+    """
+    found = sorted(set(packages_distributions().get("faiss", ()) if builds is None else builds))
+    shown = ", ".join(f"{name} {version(name)}" if builds is None else name for name in found) or "none"
+    if len(found) == 1:
+        return Finding("faiss", ok=True, found=shown)
+    advice = "uninstall them all, then install one: " if found else "install one: "
+    return Finding("faiss", ok=False, found=shown, advice=f"{advice}`weft[cpu]`, or `weft[gpu]` on a machine with CUDA")
+
+
+def packages_found(where: Callable[[str], Path | None] | None = None) -> Finding:
+    """Our packages have plain names: a folder or another distribution of such a name may be imported instead of ours.
+
+    Args:
+        where: folder that a package is imported from; None: nowhere, or from several. Default: as Python finds it.
+    """
+    root = Path(__file__).resolve().parents[2]
+    places = {name: (where or _place_of)(name) for name in PACKAGES}
+    foreign = [f"{name} from {place or 'no single folder'}" for name, place in places.items() if place != root / name]
+    if foreign:
+        advice = (
+            f"they must lie in {root}: start weft from another folder, unset PYTHONPATH, or make an environment for it"
+        )
+        return Finding("packages", ok=False, found=f"not Weft's: {', '.join(foreign)}", advice=advice)
+    owners = {name: {*packages_distributions().get(name, ())} - {"weft"} for name in PACKAGES}
+    if others := sorted({other for name in PACKAGES for other in owners[name]}):
+        advice = "their files lie among Weft's: install Weft in an environment of its own"
+        return Finding("packages", ok=False, found=f"also provided by {', '.join(others)}", advice=advice)
+    return Finding("packages", ok=True, found=f"{', '.join(PACKAGES)} in {root}")
+
+
+def _place_of(name: str) -> Path | None:
+    spec = find_spec(name)
+    return Path(spec.origin).resolve().parent if spec is not None and spec.origin is not None else None
 
 
 def _disk(settings: Settings) -> Finding:

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import shutil
-import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -18,8 +17,8 @@ import msgspec
 from infra.broker import EmbeddedBroker
 from infra.process import ChildState, Supervisor
 from infra.settings import Settings
-from infra.spawn import Command
-from processors.errors import Fatal
+from infra.spawn import Command, python_argv
+from processors.errors import BadSetting, Fatal
 from streams.kafka.names import names_of
 from streams.ops import admin, stack_file, stack_metrics
 from streams.ops.stack_file import StackFile
@@ -141,7 +140,7 @@ class Stack:
             (self._data_dir / "run").mkdir(parents=True)
             (self._data_dir / "store").mkdir(exist_ok=True)
         except OSError as error:
-            raise Fatal(f"the data dir {self._data_dir} cannot be used: {error.strerror}") from error
+            raise BadSetting(f"WEFT_DATA_DIR: {self._data_dir} cannot be used: {error.strerror}") from error
         stack_file.remove(self._data_dir)
 
     async def _start_broker(self) -> str:
@@ -174,7 +173,7 @@ class Stack:
             "OMP_WAIT_POLICY": "PASSIVE",
         }
         announce = str(self._announcement(name))
-        argv = (sys.executable, "-m", "streams.cli", "worker", *roles, "--announce", announce)
+        argv = python_argv("streams.cli", "worker", *roles, "--announce", announce)
         return Command(argv, log=self._log(name), env=environment)
 
     def _announcement(self, name: str) -> Path:

@@ -1,0 +1,148 @@
+"""What goes wrong before a command does anything: one sentence, a stable exit code, no traceback."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from processors.decode import encode_jpeg
+from streams import cli
+from streams.cli.exits import Exit
+from tests.unit.docs.test_documents import COMMANDS
+
+ROOT = Path(__file__).parents[4]
+NOWHERE = "127.0.0.1:9"  # the port "discard": nobody listens
+
+# What each command needs to be called at all.
+ARGUMENTS = {
+    "worker": ["enrich"],
+    "ingest": ["{photo}"],
+    "delete": ["sku-1"],
+    "query": ["--text", "red"],
+    "dlq show": ["x"],
+    "dlq redrive": ["--all", "--yes"],
+    "dlq drop": ["--all", "--yes"],
+    "eval detector": ["--images", "x", "--coco", "x"],
+    "eval encoder": ["--gallery", "x", "--queries", "x"],
+    "eval colour": ["--products", "x", "--images", "x"],
+    "eval attributes": ["--products", "x", "--images", "x"],
+    "train": ["detector"],
+}
+# Those that speak to a broker; `worker` waits minutes for one (tests/integration/test_late_broker.py).
+CLIENTS = ["up", "ingest", "delete", "query", "captions", "topics create", "topics list", "dlq list", "dlq show"]
+CLIENTS += ["dlq redrive", "dlq drop", "doctor"]
+
+
+@pytest.fixture
+def weft(monkeypatch, capfd, tmp_path):
+    """Runs a command in this process; returns its exit code and what it said on stderr."""
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(encode_jpeg(np.full((64, 64, 3), 200, dtype=np.uint8)))
+    monkeypatch.setenv("WEFT_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("WEFT_PROFILE", "fake")
+
+    def run(command, *more, **environment):
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        arguments = [part.format(photo=photo) for part in ARGUMENTS.get(command, [])]
+        monkeypatch.setattr(sys, "argv", ["weft", *command.split(), *arguments, *more])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = capfd.readouterr()
+        return ended.value.code or 0, said.err, said.out
+
+    return run
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_a_setting_that_is_no_json_ends_every_command(command, weft):
+    """Exit code 2, the variable's name, and how a list is written."""
+    code, said, _ = weft(command, WEFT_ALLOWED_HOSTS="a.example,b.example")
+    assert code == Exit.USAGE
+    assert said.startswith("WEFT_ALLOWED_HOSTS: 'a.example,b.example' is no JSON list")
+    assert '["a.example", "b.example"]' in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("WEFT_FILE_ROOTS", "/a:/b"),
+        ("WEFT_TOPIC_NAMES", "a=b"),
+        ("WEFT_TOPIC_NAMES", '{"no.such": "x"}'),
+        ("WEFT_PARTITIONS", "many"),
+        ("WEFT_DEVICE", "gpu"),
+        ("WEFT_STORE_URL", "ftp://somewhere"),
+        ("WEFT_STORE_URL", "s3://[broken"),
+        ("WEFT_BOOTSTRAP_SERVERS", "kafka:port"),
+        ("WEFT_BOOTSTRAP_SERVERS", " , "),
+    ],
+)
+def test_a_wrong_setting_is_named(name, value, weft):
+    """By the variable that the user typed, whether or not the command would have needed it."""
+    code, said, _ = weft("models list", **{name: value})
+    assert (code, name in said) == (Exit.USAGE, True), said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("value", ["{missing}/ca.pem", "{here}"])
+def test_a_certificate_that_is_none_is_named(value, weft, tmp_path):
+    """A file that is not there, and one that holds no certificate."""
+    (tmp_path / "no.pem").write_text("nothing")
+    file = value.format(missing=tmp_path, here=tmp_path / "no.pem")
+    code, said, _ = weft(
+        "captions",
+        WEFT_BOOTSTRAP_SERVERS=NOWHERE,
+        WEFT_KAFKA_SECURITY_PROTOCOL="SSL",
+        WEFT_KAFKA_SSL_CAFILE=file,
+    )
+    assert (code, "WEFT_KAFKA_SSL_CAFILE" in said) == (Exit.USAGE, True), said
+
+
+@pytest.mark.parametrize("command", CLIENTS)
+def test_without_a_broker(command, weft):
+    """Exit code 4 and one sentence, for every command that needs one."""
+    code, said, out = weft(command, WEFT_BOOTSTRAP_SERVERS=NOWHERE)
+    assert code == Exit.UNAVAILABLE, said
+    assert NOWHERE in said + out
+    assert "Traceback" not in said
+    assert "Unclosed" not in said
+
+
+def test_help_is_shown_whatever_is_set(weft):
+    """Somebody with a wrong setting looks there first."""
+    for words in ("query --help", "dlq list -h", "--help"):
+        code, _, out = weft(words, WEFT_ALLOWED_HOSTS="a,b")
+        assert code == 0
+        assert "Usage" in out
+
+
+def test_the_version(weft):
+    """`weft 0.1.0`."""
+    code, _, out = weft("--version", WEFT_ALLOWED_HOSTS="a,b")
+    assert code == 0
+    assert re.fullmatch(r"weft \d+\.\d+\.\d+\S*\n", out)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(shell, tmp_path):
+    """The script that a shell is given, and a completion as that script asks for it."""
+    weft = Path(sys.executable).with_name("weft")
+    script = subprocess.run(
+        [weft], env={"_WEFT_COMPLETE": f"source_{shell}"}, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert "_WEFT_COMPLETE" in script.stdout, script.stderr
+    if shell == "bash":
+        asked = {"_WEFT_COMPLETE": "complete_bash", "COMP_WORDS": "weft dlq ", "COMP_CWORD": "2"}
+        found = subprocess.run([weft], env=asked, capture_output=True, text=True, check=False, timeout=60)
+        assert {"list", "show", "redrive", "drop"} <= set(found.stdout.split())
+
+
+def test_the_documented_exit_codes_are_the_real_ones():
+    """The table of docs/cli.md has one row for each member of `Exit`, and no other."""
+    page = (ROOT / "docs" / "cli.md").read_text().partition("## Exit codes")[2]
+    rows = re.findall(r"^\| (\d+) \| [^|]+ \|$", page, re.MULTILINE)
+    assert [int(row) for row in rows] == sorted(Exit)
