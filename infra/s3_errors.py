@@ -7,7 +7,7 @@ Only what passes by itself is `Retryable`: network trouble, 5xx, 408, 425, 429 a
 from __future__ import annotations
 
 from infra.store import NotFound
-from processors.errors import Fatal, Poison, Retryable, WeftError
+from processors.errors import Code, Fatal, Poison, Retryable, WeftError
 
 _ABSENT = frozenset({"NoSuchKey", "NoSuchBucket", "ResourceNotFound", "NoSuchVersion"})
 _CLASH = frozenset(
@@ -113,7 +113,9 @@ def from_code(code: str, status: int, key: str, bucket: str) -> WeftError | NotF
         return Retryable(f"the object store answers {code}")
     if code in _OBJECTS_FAULT or (code not in _REFUSED and _is_of_the_object(status)):
         why = _WHY.get(code) or _WHY.get(str(status))
-        return Poison(f"the object store refuses the object {key!r}: {code}{f' ({why})' if why else ''}")
+        return Poison(
+            f"the object store refuses the object {key!r}: {code}{f' ({why})' if why else ''}", code=Code.UNREACHABLE
+        )
     return _refused(code, bucket)
 
 
@@ -125,7 +127,9 @@ def from_status(status: int | None, key: str, bucket: str) -> WeftError:
     if status is None or _may_pass(status):
         return Retryable(f"the object store answers HTTP {status}" if status else "the object store answers nonsense")
     if str(status) in _WHY:
-        return Poison(f"the object store refuses the object {key!r}: HTTP {status} ({_WHY[str(status)]})")
+        return Poison(
+            f"the object store refuses the object {key!r}: HTTP {status} ({_WHY[str(status)]})", code=Code.UNREACHABLE
+        )
     return _refused(f"HTTP {status}", bucket)
 
 

@@ -11,7 +11,8 @@ DOCS = Path(__file__).parents[3] / "docs"
 
 def documented() -> dict[str, str]:
     """Code → where it may stand, of the table in docs/events.md."""
-    rows = re.findall(r"^\| `(\w+)` \| ([^|]*) \| [^|]+ \|$", (DOCS / "events.md").read_text(), re.MULTILINE)
+    section = (DOCS / "events.md").read_text().partition("\n## Codes\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]*) \| [^|]+ \|$", section, re.MULTILINE)
     return dict(rows)
 
 
