@@ -23,7 +23,9 @@ from streams.ops.sources import walk
 
 @app.command()
 def ingest(
-    path: Annotated[Path, typer.Argument(help="An image, or a folder of images with products.csv or products.jsonl.")],
+    path: Annotated[
+        Path, typer.Argument(help="An image, or a folder of images with products.csv, .tsv, .jsonl or .xlsx.")
+    ],
     wait: Annotated[bool, typer.Option("--wait", help="Wait for every caption.")] = False,
     timeout: Annotated[float, typer.Option(help="Longest wait for all captions, in seconds.")] = 600.0,
     as_json: AsJson = False,
@@ -37,13 +39,22 @@ def ingest(
         raise typer.Exit(Exit.REJECTED)
 
 
-async def _ingest(path: Path, *, wait: bool, timeout_s: float, as_json: bool, data_dir: Path | None) -> list[Refused]:
-    settings = client_settings(data_dir)
+def _photos(path: Path) -> tuple[list[Photo], list[Refused]]:
+    """What is to be sent, and what is refused; what is left out beside them is said at once."""
     catalogue = walk(path)
     refused = [Refused(row.where, "ingest", row.cause) for row in catalogue.rejected]
-    photos = [Photo(s.product_id, s.path, dict(s.metadata)) for s in catalogue.sources]
-    if not photos:
-        raise Poison(f"no JPEG, PNG or WebP images in {path}", field="path")
+    for row in catalogue.noted:
+        say(f"left out: {row.where}: {row.cause}")
+    if not catalogue.sources:
+        for item in refused:  # why there are none
+            say(f"refused: {item.product_id} at {item.stage}: {item.cause}")
+        raise Poison(f"no JPEG, PNG, WebP or GIF images in {path}", field="path")
+    return [Photo(s.product_id, s.path, dict(s.metadata)) for s in catalogue.sources], refused
+
+
+async def _ingest(path: Path, *, wait: bool, timeout_s: float, as_json: bool, data_dir: Path | None) -> list[Refused]:
+    settings = client_settings(data_dir)
+    photos, refused = _photos(path)
     sent = 0
 
     def on_sent(upload: Upload) -> None:

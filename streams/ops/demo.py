@@ -83,7 +83,7 @@ def photos_in(images: Path | None, out: Path, count: int) -> tuple[tuple[Photo, 
     refused = tuple(Refused(row.where, "ingest", row.cause) for row in catalogue.rejected)
     photos = tuple(Photo(source.product_id, source.path, dict(source.metadata)) for source in catalogue.sources)
     if not photos:
-        raise Poison(f"no JPEG, PNG or WebP images in {folder}", field="images")
+        raise Poison(f"no JPEG, PNG, WebP or GIF images in {folder}", field="images")
     return photos, refused
 
 

@@ -1,28 +1,39 @@
 """A folder of product photos → products to ingest, with the shop's metadata where a table lies beside them.
 
-    photos/                         products.jsonl (or products.csv), one product a row:
+    photos/                         products.csv, .tsv, .jsonl or .xlsx, one product a row:
       products.csv                    product_id or id   → the product's id
       dress-1.jpg                     image or file      → its photo, relative to the table's folder
       shoes/boot.webp                 everything else    → metadata (title, brand, price, fabric, any facet)
 
-Without an image column a row belongs to the photo whose name is its id. A photo without a row keeps an id made of its
-relative path ("shoes/boot"), the same at every run. What cannot be used is named in `rejected`, never skipped silently.
+Without an image column a row belongs to the photo whose name is its id. A photo of which no row speaks keeps an id made of
+its relative path ("shoes/boot"), the same at every run; one whose row is bad, or fits several photos, does not come in
+at all. What is not used is named in `rejected` or `noted`, never skipped silently.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+import stat
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
 from processors.errors import Poison
-from streams.ops.tables import TABLES, RejectedRow, Row, read_table
+from processors.image_header import sniff
+from streams.ops.photo_names import PhotoNames, name_in, without_suffix
+from streams.ops.table_files import is_table
+from streams.ops.tables import RejectedRow, Row, read_table
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
-# Photos in formats that we do not read: the owner must hear of them. Any other file is none of our business.
-FOREIGN_SUFFIXES = frozenset({".gif", ".heic", ".heif", ".avif", ".bmp", ".tif", ".tiff", ".jp2"})
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif"})
+# Photos in formats that we do not read: a product is missing.
+FOREIGN_SUFFIXES = frozenset({".heic", ".heif", ".avif", ".bmp", ".tif", ".tiff", ".jp2", ".jxl", ".psd", ".dng", ".cr2", ".nef"})  # fmt: skip
+_FOREIGN_STARTS = (b"BM", b"II*\0", b"MM\0*", b"8BPS")
+_TABLE_LIKE = frozenset({".csv", ".tsv", ".jsonl", ".json", ".xlsx", ".xls", ".ods", ".numbers"})
+# Previews and waste that a NAS or an operating system keeps beside the photos: nobody's products.
+_THUMBNAIL_FOLDERS = frozenset({"@eadir", "__macosx", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "$recycle.bin", "lost+found", "system volume information"})  # fmt: skip
+_THUMBNAIL_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
+_HEAD_BYTES = 4096
 
 Metadata: TypeAlias = Mapping[str, str | float]
 
@@ -38,24 +49,32 @@ class SourcePhoto:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """What a folder holds: products by id, and what was found unusable."""
+    """What a folder holds: products by id; what is a product and cannot be used; and what was left out beside them."""
 
     sources: tuple[SourcePhoto, ...]
     rejected: tuple[RejectedRow, ...]
+    noted: tuple[RejectedRow, ...] = ()
 
 
 def walk(path: Path) -> Catalogue:
-    """Find the products of a folder (sub-folders included), or of a single image file.
+    """Find the products of a folder (sub-folders included), or of a single image file. Formats go by the files' bytes.
 
-    Hidden files and folders are left out, and links to folders are not followed (a link to a parent would never end).
+    Hidden files and folders, and the previews of NAS systems, are left out; links to folders are not followed (a link to a
+    parent would never end).
 
     Raises:
         Poison: `path` does not exist, cannot be read, or is a file that is no image.
     """
     if path.is_file():
-        if path.suffix.lower() not in IMAGE_SUFFIXES:
-            raise Poison(f"{path} is not a JPEG, PNG or WebP file", field="path")
-        return Catalogue((SourcePhoto(path.stem, path),), ())
+        head = _head(path)
+        if isinstance(head, str):
+            raise Poison(f"{path}: {head}", field="path")
+        if path.suffix.lower() not in IMAGE_SUFFIXES or is_table(path.name):
+            try:
+                sniff(head)
+            except Poison as error:
+                raise Poison(f"{path}: {error.message}", field="path") from None
+        return Catalogue((SourcePhoto(without_suffix(path.name), path),), ())
     if not path.is_dir():
         raise Poison(f"{path} does not exist", field="path")
     found = _Walk(path)
@@ -63,7 +82,7 @@ def walk(path: Path) -> Catalogue:
     found.join_tables()
     found.name_the_rest()
     sources = sorted(found.sources.values(), key=lambda source: source.product_id)
-    return Catalogue(tuple(sources), tuple(found.rejected))
+    return Catalogue(tuple(sources), tuple(found.rejected), tuple(found.noted))
 
 
 @dataclass(slots=True)
@@ -71,11 +90,18 @@ class _Walk:
     """One walk under way."""
 
     root: Path
-    images: dict[Path, None] = field(default_factory=dict)  # unclaimed, in order
+    photos: PhotoNames = field(init=False)
     claimed: set[Path] = field(default_factory=set)
+    held: set[Path] = field(default_factory=set)
+    """Photos whose row is bad: another row may still name them, but they never come in under their own name."""
     tables: list[Path] = field(default_factory=list)
+    ids: set[str] = field(default_factory=set)
     sources: dict[str, SourcePhoto] = field(default_factory=dict)
     rejected: list[RejectedRow] = field(default_factory=list)
+    noted: list[RejectedRow] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.photos = PhotoNames(self.root)
 
     def collect(self) -> None:
         """List images and tables, in an order that does not depend on the file system."""
@@ -84,83 +110,112 @@ class _Walk:
             self.rejected.append(RejectedRow(self.shown(Path(error.filename)), f"cannot be read: {error.strerror}"))
 
         for folder, folders, files in os.walk(self.root, onerror=unreadable):
-            folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
+            folders[:] = sorted(n for n in folders if not n.startswith(".") and n.casefold() not in _THUMBNAIL_FOLDERS)
             for name in sorted(files):
-                if not name.startswith("."):
+                if not name.startswith(".") and name.casefold() not in _THUMBNAIL_FILES:
                     self._sort_in(Path(folder) / name)
 
     def _sort_in(self, file: Path) -> None:
         suffix = file.suffix.lower()
-        try:
-            str(file).encode()
-        except UnicodeEncodeError:
-            # The name becomes a product id, and an id is UTF-8.
-            if suffix in IMAGE_SUFFIXES:
-                self.rejected.append(RejectedRow(self.shown(file), "the file's name is not UTF-8"))
-            return
-        if file.name in TABLES:
+        if is_table(file.name) and suffix != ".txt":
             self.tables.append(file)
-        elif suffix in IMAGE_SUFFIXES:
-            self.images[file] = None
-        elif suffix in FOREIGN_SUFFIXES:
-            self.rejected.append(RejectedRow(self.shown(file), f"{suffix[1:].upper()} is not JPEG, PNG or WebP"))
+            return
+        head = _head(file)
+        is_photo = suffix in IMAGE_SUFFIXES or (isinstance(head, bytes) and _is_image(head))
+        if is_photo and not _is_utf8(file):
+            self.rejected.append(RejectedRow(self.shown(file), "the file's name is not UTF-8"))  # it becomes an id
+        elif is_photo:
+            self.photos.add(file)
+        elif suffix in FOREIGN_SUFFIXES or (isinstance(head, bytes) and _is_foreign(head)):
+            kind = suffix[1:].upper() if suffix in FOREIGN_SUFFIXES else "its format"
+            self.rejected.append(RejectedRow(self.shown(file), f"{kind} is not JPEG, PNG, WebP or GIF"))
+        elif is_table(file.name):
+            self.tables.append(file)
+        else:
+            self.noted.append(RejectedRow(self.shown(file), _why_not(head, suffix)))
 
     def join_tables(self) -> None:
         """Give the rows of every table their photos; the deepest table knows its folder best."""
+        unusable: list[tuple[Path, str]] = []
         for table in sorted(self.tables, key=lambda file: (-len(file.parts), file)):
-            rows, bad = read_table(table, self.shown(table))
-            self.rejected.extend(bad)
-            stems = self._stems(table.parent)
+            rows, problem = read_table(table, self.shown(table))
+            if problem:
+                unusable.append((table, problem))
             for row in rows:
-                self._join(row, table.parent, stems)
+                self._join(row, table.parent)
+        for table, problem in unusable:
+            self._hold_all_beside(table, problem)
 
-    def _stems(self, folder: Path) -> dict[str, list[Path]]:
-        stems: dict[str, list[Path]] = {}
-        for image in self.images:
-            if image.is_relative_to(folder):
-                stems.setdefault(image.stem, []).append(image)
-        return stems
+    def _hold_all_beside(self, table: Path, problem: str) -> None:
+        """Nobody knows what the shop calls the photos of a table that cannot be read; their files' names it is not."""
+        left = [p for p in self.photos.within(table.parent) if p not in self.claimed and p not in self.held]
+        self.held.update(left)
+        if left:
+            problem += (
+                f"; its photos ({len(left)}: {self.shown(left[0])} …) are left out: mend the table, or move it away"
+            )
+        self.rejected.append(RejectedRow(self.shown(table), problem))
 
-    def _join(self, row: Row, folder: Path, stems: Mapping[str, list[Path]]) -> None:
-        image = self._image_of(row, folder, stems)
-        if isinstance(image, str):
-            self.rejected.append(RejectedRow(row.where, image))
+    def _join(self, row: Row, folder: Path) -> None:
+        if row.problem:
+            self._refuse(row, folder, row.problem)
             return
+        found = self._photos_of(row, folder)
+        if row.continues and row.product_id in self.ids:
+            # Shopify: further photos and sizes of the product above. One photo is the product's.
+            self._hold_further(row, folder, (row.image, *row.further))
+            return
+        self.ids.add(row.product_id)
+        if isinstance(found, str):
+            self._refuse(row, folder, found)
+            return
+        if len(found) > 1:
+            names = ", ".join(self.shown(image) for image in found[:3])
+            self._refuse(row, folder, f"{len(found)} photos are named {row.image or row.product_id!r} ({names})", found)
+            return
+        (image,) = found
         product_id = row.product_id or self._path_id(image)
-        problem = row.problem
         if product_id in self.sources:
-            problem = f"product {product_id!r} is in the table twice"
+            self._refuse(row, folder, f"product {product_id!r} is in the table twice", found)
         elif image in self.claimed:
-            problem = f"{self.shown(image)} belongs to another row already"
-        # Taken out even when the row is bad: its photo must not come in again under another id.
-        self.images.pop(image, None)
-        self.claimed.add(image)
-        if problem:
-            self.rejected.append(RejectedRow(row.where, problem))
+            self._refuse(row, folder, f"{self.shown(image)} belongs to another row already", found)
         else:
+            self.claimed.add(image)
             self.sources[product_id] = SourcePhoto(product_id, image, row.metadata)
+            self.noted.extend(RejectedRow(row.where, note) for note in row.notes)
+            self._hold_further(row, folder, row.further)
 
-    def _image_of(self, row: Row, folder: Path, stems: Mapping[str, list[Path]]) -> Path | str:
-        """The row's photo, or why it has none."""
+    def _hold_further(self, row: Row, folder: Path, images: Iterable[str]) -> None:
+        """A product has one photo; its others are not products of their own."""
+        for photo in (photo for image in images if image for photo in self.photos.named(image, folder)):
+            if photo not in self.claimed:
+                self.held.add(photo)
+                cause = f"{self.shown(photo)} is a further photo of {row.product_id!r}"
+                self.noted.append(RejectedRow(row.where, cause))
+
+    def _refuse(self, row: Row, folder: Path, cause: str, photos: Iterable[Path] = ()) -> None:
+        """Name a row that did not join, and hold back the photos that it may have been about."""
+        self.rejected.append(RejectedRow(row.where, cause))
+        self.held.update(photos)
+        for word in (row.image, row.product_id, *row.raw):
+            self.held.update(self.photos.like(word, folder))
+
+    def _photos_of(self, row: Row, folder: Path) -> list[Path] | str:
+        """The photos that may be the row's, or why there is none."""
         if row.image:
             # normpath, not resolve: a photo may be a link, but "../../" must not leave the folder.
-            image = Path(os.path.normpath(folder / row.image))
-            if not image.is_relative_to(self.root):
+            if "://" not in row.image and not Path(os.path.normpath(folder / row.image)).is_relative_to(self.root):
                 return f"image {row.image!r} lies outside the folder"
-            if image not in self.images and image not in self.claimed:
-                return f"image {row.image!r} is not there, or is no JPEG, PNG or WebP"
-            return image
+            return self.photos.named(row.image, folder) or _not_there(row.image)
         if not row.product_id:
             return "neither an id nor an image"
-        # "a" or "a.jpg": some shops use the file's name as the id.
-        images = stems.get(row.product_id) or stems.get(Path(row.product_id).stem, [])
-        if len(images) == 1:
-            return images[0]
-        return f"{len(images) or 'no'} photo{'s are' if len(images) > 1 else ' is'} named {row.product_id!r}"
+        return self.photos.called(row.product_id, folder) or f"no photo is named {row.product_id!r}"
 
     def name_the_rest(self) -> None:
         """Photos without a row: their relative path is their id."""
-        for image in self.images:
+        for image in self.photos.all():
+            if image in self.claimed or image in self.held:
+                continue
             product_id = self._path_id(image)
             if product_id in self.sources:
                 # a.jpg and a.png: the later one keeps its suffix.
@@ -171,7 +226,7 @@ class _Walk:
                 self.sources[product_id] = SourcePhoto(product_id, image)
 
     def _path_id(self, image: Path) -> str:
-        return image.relative_to(self.root).with_suffix("").as_posix()
+        return without_suffix(image.relative_to(self.root).as_posix())
 
     def shown(self, file: Path) -> str:
         """The path as it is shown and used in ids: relative, with forward slashes, printable."""
@@ -183,3 +238,57 @@ def iterate(catalogue: Catalogue) -> Iterator[tuple[str, Path, Metadata]]:
     """(product id, path, metadata) of every product, by id."""
     for source in catalogue.sources:
         yield source.product_id, source.path, source.metadata
+
+
+def _head(file: Path) -> bytes | str:
+    """The first bytes of a regular file, or why there are none. A pipe would wait for ever."""
+    try:
+        with os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK), "rb") as opened:
+            if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+                return "is not a regular file"
+            return opened.read(_HEAD_BYTES)
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+
+
+def _is_image(head: bytes) -> bool:
+    try:
+        sniff(head)
+    except Poison:
+        return False
+    return True
+
+
+def _is_foreign(head: bytes) -> bool:
+    """A photo in a format that we do not read: HEIC, AVIF, BMP, TIFF, Photoshop."""
+    if head[4:8] == b"ftyp":
+        return head[8:12] in {b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis"}
+    return head.startswith(_FOREIGN_STARTS) and b"\0" in head
+
+
+def _why_not(head: bytes | str, suffix: str) -> str:
+    if isinstance(head, str):
+        return head
+    if suffix in _TABLE_LIKE:
+        return "is not used: the tables that are read are called products.csv, .tsv, .jsonl or .xlsx"
+    if not head:
+        return "is not used: it is empty"
+    try:
+        sniff(head)
+    except Poison as error:
+        return f"is not used: {error.message}"
+    return "is not used"
+
+
+def _is_utf8(file: Path) -> bool:
+    try:
+        str(file).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _not_there(image: str) -> str:
+    if "://" in image:
+        return f"{name_in(image)!r} of the address {image[:200]!r} is not there: put the photo beside the table"
+    return f"image {image!r} is not there, or is no JPEG, PNG, WebP or GIF"

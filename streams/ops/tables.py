@@ -1,37 +1,48 @@
-"""The shop's tables: `products.csv` or `products.jsonl` → rows with an id, an image and metadata."""
+"""The shop's tables: `products.csv`, `.tsv`, `.jsonl` or `.xlsx` → rows with an id, an image and metadata.
+
+Column names are those of EVENTS.md and those that Shopify, WooCommerce and Google Merchant write. A field that cannot be
+used is left out of its product and named; it never costs the product.
+"""
 
 from __future__ import annotations
 
-import csv
-import io
+import datetime as dt
+import html
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from infra.fetch import read_regular
 from processors.errors import Poison, Retryable
+from streams.contract.codecs import MAX_FACET_NAME, MAX_FACETS, MAX_TEXT
+from streams.ops.prices import price_of
+from streams.ops.table_files import Line, canonical, read_lines
 
-TABLES = ("products.csv", "products.jsonl")
-MAX_TABLE_BYTES = 256 * 2**20
-ID_COLUMNS = ("product_id", "id", "sku")
-IMAGE_COLUMNS = ("image", "file", "filename", "image_path", "photo")
+# In one spelling (`canonical`), the surest first. Shopify's handle names the product, its SKUs the sizes of it.
+ID_COLUMNS = ("product_id", "id", "item_id", "sku", "handle", "variant_sku")
+IMAGE_COLUMNS = (
+    "image", "file", "filename", "file_name", "image_path", "image_file", "photo", "picture", "image_src", "image_link",
+    "image_url", "main_image", "images", "variant_image",
+)  # fmt: skip
 # Other names for the typed fields of EVENTS.md.
 _TYPED = {
-    "title": "title", "name": "title", "product_name": "title", "productdisplayname": "title",
-    "description": "description", "brand": "brand", "brandname": "brand", "gender": "gender", "fabric": "fabric",
-    "category": "category", "price": "price",
+    "title": "title", "name": "title", "product_name": "title", "productdisplayname": "title", "product_title": "title",
+    "description": "description", "body_html": "description", "product_description": "description",
+    "brand": "brand", "brandname": "brand", "brand_name": "brand", "vendor": "brand",
+    "gender": "gender", "fabric": "fabric",
+    "category": "category", "type": "category", "product_type": "category",
+    "price": "price", "variant_price": "price", "regular_price": "price",
 }  # fmt: skip
-_NOTHING = frozenset({"", "-", "na", "n/a", "null", "none", "nan"})
+_FURTHER = frozenset({"additional_image_link", "additional_image_links", "variant_image", "gallery", "images"})
+_NOTHING = frozenset({"", "-", "na", "n/a", "#n/a", "null", "none", "nan"})
+_TAG = re.compile(r"<[^<>]{0,1000}>")
 
 
 @dataclass(frozen=True, slots=True)
 class RejectedRow:
-    """Something in the folder that cannot be used: where it stands ("products.csv line 3"), and why."""
+    """Something in the folder that is not used: where it stands ("products.csv line 3"), and why."""
 
     where: str
     cause: str
@@ -39,115 +50,107 @@ class RejectedRow:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row. `problem` is "" for a good one; `product_id` and `image` may be "" each."""
+    """One row. `product_id` and `image` may be "" each.
+
+    `further`: photos of the product beside its first one. `continues`: a further line of a product that stands above it (Shopify's sizes and further photos). `notes`: fields that
+    were left out. `problem` is "" for a good row; a bad one has its words in `raw`, to tell which photo it was about.
+    """
 
     where: str
-    product_id: str
-    image: str
+    product_id: str = ""
+    image: str = ""
+    further: tuple[str, ...] = ()
     metadata: Mapping[str, str | float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    continues: bool = False
     problem: str = ""
+    raw: tuple[str, ...] = ()
 
 
-def read_table(file: Path, shown: str) -> tuple[list[Row], list[RejectedRow]]:
-    """All rows of a table, and those that are none.
+def read_table(file: Path, shown: str) -> tuple[list[Row], str]:
+    """All rows of a table, the bad ones among them; and why it cannot be used as a whole, or "".
 
     Args:
-        file: `products.csv` (comma, semicolon or tab, first line names the columns) or `products.jsonl`; UTF-8.
+        file: a table; see `streams.ops.table_files` for the forms that are read.
         shown: how the file is called in messages.
     """
     try:
-        text = read_regular(file, MAX_TABLE_BYTES, field="").decode("utf-8-sig")
+        return [_row(line) for line in read_lines(file, shown, frozenset({*ID_COLUMNS, *IMAGE_COLUMNS}))], ""
     except (Poison, Retryable) as error:
-        return [], [RejectedRow(shown, str(error))]
-    except UnicodeDecodeError as error:
-        return [], [RejectedRow(shown, f"is not UTF-8 (byte {error.start})")]
-    rows: list[Row] = []
-    rejected: list[RejectedRow] = []
-    # An overlong cell is refused with its product, by the checks of an upload: not with its whole line, unnamed.
-    longest = csv.field_size_limit(MAX_TABLE_BYTES)
-    try:
-        for where, cells in _csv(text, shown) if file.suffix == ".csv" else _jsonl(text, shown):
-            if isinstance(cells, str):
-                rejected.append(RejectedRow(where, cells))
-            else:
-                rows.append(_row(where, cells))
-    finally:
-        csv.field_size_limit(longest)
-    return rows, rejected
+        return [], str(error)
 
 
-def _csv(text: str, shown: str) -> Iterator[tuple[str, dict[str, Any] | str]]:
-    """(where, cells by column) or (where, what is wrong)."""
-    header = text.split("\n", 1)[0]
-    delimiter = max(",;\t", key=header.count)
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    columns: list[str] | None = None
-    while True:
-        try:
-            cells = next(lines)
-        except StopIteration:
-            return
-        except csv.Error as error:  # this line is none; those after it may be
-            yield f"{shown} line {lines.line_num}", f"is no CSV: {error}"
-            continue
-        where = f"{shown} line {lines.line_num}"
-        if columns is None:
-            columns = [name.strip() for name in cells]
-            if not {name.lower() for name in columns} & {*ID_COLUMNS, *IMAGE_COLUMNS}:
-                yield f"{shown} line 1", f"no column is called {', '.join((*ID_COLUMNS, *IMAGE_COLUMNS))}"
-                return
-        elif len(cells) > len(columns):
-            yield where, f"{len(cells)} cells under {len(columns)} columns"
-        elif any(cell.strip() for cell in cells):
-            yield where, dict(zip(columns, cells, strict=False))
+def _row(line: Line) -> Row:
+    if line.problem:
+        return Row(line.where, problem=line.problem, raw=line.raw)
+    flat = _flat(line.cells)
+    named: dict[str, str] = {}
+    for column in flat:
+        named.setdefault(canonical(column), column)
+    id_column = next((named[name] for name in ID_COLUMNS if name in named), "")
+    image_column = next((named[name] for name in IMAGE_COLUMNS if name in named), "")
+    product_id, images = str(flat.pop(id_column, "")), images_in(str(flat.pop(image_column, "")))
+    for column in [column for column in flat if canonical(column) in _FURTHER]:
+        images += images_in(str(flat.pop(column)))
+    metadata, notes = _metadata(flat)
+    continues = canonical(id_column) == "handle" and "title" not in metadata
+    image, *further = images or [""]
+    return Row(line.where, product_id, image, tuple(further), metadata, notes, continues)
 
 
-def _jsonl(text: str, shown: str) -> Iterator[tuple[str, dict[str, Any] | str]]:
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            cells = msgspec.json.decode(line)
-        except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
-            yield f"{shown} line {number}", f"is no JSON: {error}"
-            continue
-        yield f"{shown} line {number}", cells if isinstance(cells, dict) else "is no JSON object"
+def images_in(text: str) -> list[str]:
+    """The photos that a cell names: one path, or several addresses."""
+    return [one for one in re.split(r"[\s,;|]+(?=https?://)", text.strip().replace("\\", "/")) if one]
 
 
-def _row(where: str, cells: Mapping[str, Any]) -> Row:
-    flat = _flat(cells)
-    named = {name.lower(): name for name in flat}
-    id_column = next((named[c] for c in ID_COLUMNS if flat.get(named.get(c, ""))), "")
-    image_column = next((named[c] for c in IMAGE_COLUMNS if flat.get(named.get(c, ""))), "")
-    product_id, image = flat.pop(id_column, ""), flat.pop(image_column, "")
+def _metadata(flat: Mapping[str, str | float]) -> tuple[dict[str, str | float], tuple[str, ...]]:
     metadata: dict[str, str | float] = {}
-    problem = ""
-    for name, value in flat.items():
-        known = _TYPED.get(name.lower(), name)
-        if known == "price":
-            price = _price(value)
-            if price is None:
-                problem = f"price {value!r} is no number"
+    notes: list[str] = []
+    for column, value in flat.items():
+        name = _TYPED.get(canonical(column), column.removeprefix("g:"))
+        if name in metadata:
+            continue
+        if name == "price":
+            price = value if isinstance(value, float) else price_of(value)
+            if price is None or not math.isfinite(price) or price < 0:
+                notes.append(f"price {str(value)[:50]!r} is no single price, and is left out")
             else:
                 metadata["price"] = price
+            continue
+        text = _plain(str(value)) if canonical(column) == "body_html" else str(value)
+        if len(name) > MAX_FACET_NAME:
+            notes.append(
+                f"the column {name[:50]!r}… has a name of more than {MAX_FACET_NAME} characters, and is left out"
+            )
+        elif len(text) > MAX_TEXT:
+            notes.append(f"{name} has {len(text):,} characters, more than {MAX_TEXT:,}, and is left out")
         else:
-            metadata.setdefault(known, value)
-    return Row(where, product_id, image.replace("\\", "/"), metadata, problem)
+            metadata[name] = text if isinstance(value, str) else _number(value)
+    for name in list(metadata)[MAX_FACETS:]:
+        del metadata[name]
+        notes.append(f"{name} is left out: more than {MAX_FACETS} fields")
+    return metadata, tuple(notes)
 
 
-def _flat(cells: Mapping[str, Any], *, nested: bool = False) -> dict[str, str]:
-    """Cells as text, empty ones left out. Objects are opened one level deep ("attributes": {"Fabric": …})."""
-    flat: dict[str, str] = {}
-    inner: dict[str, str] = {}
+def _flat(cells: Mapping[str, Any], *, nested: bool = False) -> dict[str, str | float]:
+    """Cells as text or numbers, empty ones left out. Objects are opened one level deep ("attributes": {"Fabric": …})."""
+    flat: dict[str, str | float] = {}
+    inner: dict[str, str | float] = {}
     for name, value in cells.items():
         if isinstance(value, Mapping):
             inner |= {} if nested else _flat(value, nested=True)
             continue
-        text = _text(value)
-        if text.lower() not in _NOTHING and name.strip():
-            flat[name.strip()] = text
-    taken = {name.lower() for name in flat}
-    return flat | {name: text for name, text in inner.items() if name.lower() not in taken}
+        cell = float(value) if _is_price(name, value) else _text(value)
+        if str(cell).lower() not in _NOTHING and name.strip():
+            flat[name.strip()] = cell
+    taken = {canonical(name) for name in flat}
+    return flat | {name: cell for name, cell in inner.items() if canonical(name) not in taken}
+
+
+def _is_price(name: str, value: object) -> bool:
+    """A price that came as a number is one, whatever its digits."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15
+    return is_number and _TYPED.get(canonical(name)) == "price"
 
 
 def _text(value: object) -> str:
@@ -156,23 +159,19 @@ def _text(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
-        return str(value)
+        return _number(value)
+    if isinstance(value, dt.datetime | dt.date | dt.time):
+        return value.isoformat()
     if isinstance(value, list):
         return ", ".join(text for item in value if (text := _text(item)))
     return ""
 
 
-def _price(text: str) -> float | None:
-    """A price ("79", "€ 1,299.00", "79,90") as a number; None when it is none."""
-    match = re.fullmatch(r"[^\d,.-]*(\d[\d., ]*)[^\d,.]*", text)
-    if match is None:
-        return None
-    digits = match.group(1).replace(" ", "").rstrip(".,")
-    if re.fullmatch(r"\d{1,3}(?:\.\d{3})*,\d{1,2}|\d+,\d{1,2}", digits):  # 1.299,90
-        digits = digits.replace(".", "").replace(",", ".")
-    digits = digits.replace(",", "")
-    try:
-        price = float(digits)
-    except ValueError:
-        return None
-    return price if math.isfinite(price) else None
+def _number(value: float) -> str:
+    """Excel knows no whole numbers: 10001.0 in a column of ids is 10001."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else str(value)
+
+
+def _plain(text: str) -> str:
+    """The text of HTML."""
+    return " ".join(html.unescape(_TAG.sub(" ", text)).split())

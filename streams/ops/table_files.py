@@ -1,0 +1,190 @@
+"""The files of a shop's tables: CSV, TSV, JSON lines and Excel, in the encodings that shops' programs write → cells by column."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from infra.fetch import read_regular
+from processors.errors import Code, Poison
+
+MAX_TABLE_BYTES = 256 * 2**20
+"""Of a table's file, and of what an Excel workbook unfolds to."""
+SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".xlsx")
+# products.csv, Products.csv, products_export_1.csv (Shopify), products (2).csv (a second download)
+_NAME = re.compile(r"products?(?:[ _-]?export)?(?:[ _-]?\(?\d+\)?)?")
+_SEPARATOR = re.compile(r'"?sep=(.)"?\r?\n', re.IGNORECASE)
+_BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+
+_MOJIBAKE = re.compile(r"[ÂÃÄÅâ][\x80-\xbf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]")
+_FOREIGN_LETTER = re.compile(r"[\x80-\uffff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a table: its cells by column, or `problem`, and then the `raw` words that stand in it."""
+
+    where: str
+    cells: Mapping[str, Any] = field(default_factory=dict)
+    problem: str = ""
+    raw: tuple[str, ...] = ()
+
+
+def is_table(name: str) -> bool:
+    """Whether a file of this name is the table of its folder."""
+    path = Path(name.casefold())
+    return path.suffix in SUFFIXES and _NAME.fullmatch(path.stem) is not None
+
+
+def read_lines(file: Path, shown: str, columns: frozenset[str]) -> Iterator[Line]:
+    """The lines of a table, in order.
+
+    Args:
+        file: the table.
+        shown: how it is called in messages.
+        columns: canonical names (`canonical`) of which it must have one.
+
+    Raises:
+        Poison: the table as a whole cannot be used.
+        Retryable: the disk is in trouble.
+    """
+    data = read_regular(file, MAX_TABLE_BYTES, field="")
+    suffix = file.suffix.casefold()
+    if suffix == ".xlsx":
+        return _by_column(_workbook(data, columns), f"{shown} row", columns)
+    text = _text(data)
+    if suffix == ".jsonl":
+        return _json_lines(text, shown)
+    return _by_column(_separated(text), f"{shown} line", columns)
+
+
+def encoding_of(data: bytes) -> str:
+    """By its mark, by the zero bytes of UTF-16, else UTF-8 where it is that, else the one of Windows in the West."""
+    for bom, name in _BOMS:
+        if data.startswith(bom):
+            return name
+    start = data[:1000]
+    if start.count(0) > len(start) // 4:
+        return "utf-16-le" if start[1::2].count(0) > start[::2].count(0) else "utf-16-be"
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return "cp1252"
+    return "utf-8"
+
+
+def canonical(column: str) -> str:
+    """A column's name in one spelling: "g:Image Link", "image_link" and "Image-Link" are the same."""
+    name = column.strip().casefold().removeprefix("g:")
+    return re.sub(r"[\W_]+", "_", name).strip("_")
+
+
+def _text(data: bytes) -> str:
+    encoding = encoding_of(data)
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise Poison(f"is neither UTF-8 nor {encoding} (byte {error.start})", code=Code.MALFORMED) from None
+    # UTF-8 read as Windows-1252 has pairs like "Ã¤": a file that was UTF-8 but for a damaged byte would come in garbled.
+    if encoding == "cp1252" and len(_MOJIBAKE.findall(text)) > len(_FOREIGN_LETTER.findall(text)) // 4:
+        raise Poison("is UTF-8 with damaged bytes in it", code=Code.MALFORMED)
+    return text
+
+
+def _separated(text: str) -> Iterator[tuple[int, Sequence[Any] | str]]:
+    """(line, cells) or (line, what is wrong) of CSV and its relatives."""
+    first = _SEPARATOR.match(text)
+    if first is not None:  # a hint for Excel, written by Excel
+        text, delimiter = text[first.end() :], first[1]
+    else:
+        header = text.lstrip("\r\n").partition("\n")[0]
+        delimiter = max(",;\t|", key=header.count)
+    before = 0 if first is None else 1
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    # An overlong cell costs itself, not its whole line unnamed.
+    longest = csv.field_size_limit(MAX_TABLE_BYTES)
+    try:
+        while True:
+            try:
+                cells = next(lines)
+            except StopIteration:
+                return
+            except csv.Error as error:  # this line is none; those after it may be
+                yield lines.line_num + before, f"is no CSV: {error}"
+                continue
+            yield lines.line_num + before, cells
+    finally:
+        csv.field_size_limit(longest)
+
+
+def _by_column(rows: Iterator[tuple[int, Sequence[Any] | str]], place: str, columns: frozenset[str]) -> Iterator[Line]:
+    names: list[str] | None = None
+    for number, cells in rows:
+        where = f"{place} {number}"
+        if isinstance(cells, str):
+            yield Line(where, problem=cells)
+            continue
+        filled = [cell for cell in cells if not _is_empty(cell)]
+        if not filled:
+            continue
+        if names is None:
+            names = [str(cell or "").strip() for cell in cells]
+            if not columns & {canonical(name) for name in names}:
+                raise Poison(f"no column is called {', '.join(sorted(columns))}", code=Code.MISSING_FIELD)
+        elif any(not _is_empty(cell) for cell in cells[len(names) :]):
+            problem = f"{len(cells)} cells under {len(names)} columns"
+            yield Line(where, problem=problem, raw=tuple(str(cell) for cell in filled))
+        else:
+            yield Line(where, dict(zip(names, cells, strict=False)))
+
+
+def _is_empty(cell: object) -> bool:
+    return cell is None or (isinstance(cell, str) and not cell.strip())
+
+
+def _json_lines(text: str, shown: str) -> Iterator[Line]:
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        where, raw = f"{shown} line {number}", tuple(re.findall(r'[^",:{}\[\]]+', line[:10_000]))
+        try:
+            cells = msgspec.json.decode(line)
+        except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+            yield Line(where, problem=f"is no JSON: {error}", raw=raw)
+            continue
+        yield Line(where, cells) if isinstance(cells, dict) else Line(where, problem="is no JSON object", raw=raw)
+
+
+def _workbook(data: bytes, columns: frozenset[str]) -> Iterator[tuple[int, Sequence[Any] | str]]:
+    """(row, cells) of the first sheet whose first filled row names one of `columns`, else of the first sheet."""
+    from openpyxl import load_workbook
+
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            unfolded = sum(entry.file_size for entry in archive.infolist())
+        if unfolded > MAX_TABLE_BYTES:
+            raise Poison(f"unfolds to {unfolded:,} bytes, more than {MAX_TABLE_BYTES:,}", code=Code.OUT_OF_RANGE)
+        # Read-only: row by row, and the values that Excel computed last instead of formulas.
+        book = load_workbook(io.BytesIO(data), read_only=True, data_only=True, keep_links=False)
+        sheets = list(book.worksheets)
+        chosen = next((sheet for sheet in sheets if columns & _header(sheet)), sheets[0])
+        yield from enumerate(chosen.iter_rows(values_only=True), start=1)
+    except (Poison, GeneratorExit):
+        raise
+    except Exception as error:  # a broken workbook makes its reader raise anything
+        raise Poison(f"is no Excel workbook that can be read ({type(error).__name__})", code=Code.MALFORMED) from error
+
+
+def _header(sheet: Any) -> set[str]:
+    for row in sheet.iter_rows(max_row=20, values_only=True):
+        if any(not _is_empty(cell) for cell in row):
+            return {canonical(str(cell or "")) for cell in row}
+    return set()

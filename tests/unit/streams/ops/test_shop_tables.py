@@ -1,0 +1,361 @@
+"""Folders and tables as shops have them: other programs' columns, encodings, spellings and waste."""
+
+from __future__ import annotations
+
+import io
+import unicodedata
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from openpyxl import Workbook
+
+from processors.errors import Poison
+from streams.ops.prices import price_of
+from streams.ops.sources import Catalogue, walk
+from streams.ops.table_files import MAX_TABLE_BYTES, is_table
+from tests.fixtures import hostile
+
+JPEG, PNG = hostile.encoded(hostile.picture(), "JPEG"), hostile.encoded(hostile.picture(), "PNG")
+
+
+def fill(folder: Path, *names: str, data: bytes = JPEG) -> Path:
+    for name in names:
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+    return folder
+
+
+def found(catalogue: Catalogue) -> dict[str, str]:
+    return {source.product_id: source.path.name for source in catalogue.sources}
+
+
+def fields(catalogue: Catalogue, product_id: str) -> dict[str, str | float]:
+    (source,) = [source for source in catalogue.sources if source.product_id == product_id]
+    return dict(source.metadata)
+
+
+# ---------------------------------------------------------------- files
+
+
+def test_formats_go_by_the_bytes(tmp_path: Path) -> None:
+    """Endings that few programs write, none at all, wrong ones: a photo is a photo. A version in a name is no ending."""
+    fill(tmp_path, "a.jfif", "b.jpe", "c", "d.dat", "dress.v2", "f.HEIC", "g.txt")
+    fill(tmp_path, "h.gif", data=hostile.encoded(hostile.picture(), "GIF"))
+    catalogue = walk(tmp_path)
+    assert sorted(found(catalogue)) == ["a", "b", "c", "d.dat", "dress.v2", "f", "g.txt", "h"]
+    assert (catalogue.rejected, catalogue.noted) == ((), ())
+    assert found(walk(tmp_path / "c")) == {"c": "c"}
+    assert found(walk(tmp_path / "a.jfif")) == {"a": "a.jfif"}
+
+
+def test_every_file_that_is_left_out_is_named(tmp_path: Path) -> None:
+    """A photo in a format that we do not read is a missing product; what is no photo is only named."""
+    fill(tmp_path, "a.jpg")
+    fill(tmp_path, "b.tif", "c.psd", data=b"whatever")
+    fill(tmp_path, "phone", data=b"\0\0\0\x18ftypheic" + bytes(20))
+    fill(tmp_path, "scan", data=b"II*\0" + bytes(20))
+    fill(tmp_path, "readme.txt", data=b"hello")
+    fill(tmp_path, "page.html", data=b"<!DOCTYPE html><p>")
+    fill(tmp_path, "stock.csv", "prices.xls", data=b"a,b")
+    fill(tmp_path, "empty", data=b"")
+    catalogue = walk(tmp_path)
+    assert found(catalogue) == {"a": "a.jpg"}
+    assert {row.where for row in catalogue.rejected} == {"b.tif", "c.psd", "phone", "scan"}
+    assert {row.where: row.cause for row in catalogue.noted}.keys() == {
+        "readme.txt", "page.html", "stock.csv", "prices.xls", "empty"
+    }  # fmt: skip
+    causes = {row.where: row.cause for row in catalogue.noted}
+    assert "an HTML page" in causes["page.html"]
+    assert "are called products.csv" in causes["stock.csv"]
+    assert "empty" in causes["empty"]
+
+
+def test_a_single_file_that_is_no_image_is_told_what_it_is(tmp_path: Path) -> None:
+    """By its bytes, too."""
+    fill(tmp_path, "page.html", data=b"<html>")
+    with pytest.raises(Poison, match="an HTML page"):
+        walk(tmp_path / "page.html")
+
+
+def test_thumbnails_of_storage_systems_are_no_products(tmp_path: Path) -> None:
+    """Synology, QNAP, macOS and Windows keep previews beside the photos."""
+    fill(
+        tmp_path, "a.jpg", "@eaDir/a.jpg/SYNOPHOTO_THUMB_XL.jpg", "sub/@eaDir/b.jpg", ".@__thumb/a.jpg", ".AppleDouble/a.jpg",
+        "__MACOSX/a.jpg", "#recycle/old.jpg", "@Recycle/old.jpg", "$RECYCLE.BIN/old.jpg", "._a.jpg", "Thumbs.db", "desktop.ini",
+    )  # fmt: skip
+    catalogue = walk(tmp_path)
+    assert found(catalogue) == {"a": "a.jpg"}
+    assert (catalogue.rejected, catalogue.noted) == ((), ())
+
+
+# ---------------------------------------------------------------- names
+
+
+COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "Jäckchen Größe é.jpg") for form in ("NFC", "NFD"))
+
+
+@pytest.mark.parametrize(
+    ("on_disk", "in_table"),
+    [
+        (DECOMPOSED, COMPOSED),
+        (COMPOSED, DECOMPOSED),
+        ("IMG_1.JPG", "img_1.jpg"),
+        ("img_1.jpg", "IMG_1.JPG"),
+        ("sub/IMG_1.JPG", "Sub\\img_1.jpg"),
+        ("sub/a b.jpg", "a b.jpg"),
+        ("a b.jpg", "a%20b.jpg"),
+        ("a b.jpg", "https://cdn.test/files/a%20b.jpg?v=17"),
+        ("a.jpg", "./a.jpg"),
+    ],
+)
+def test_a_table_and_a_disk_spell_names_differently(tmp_path: Path, on_disk: str, in_table: str) -> None:
+    """Accents composed or not, upper case, folders, addresses: there is one photo that can be meant."""
+    fill(tmp_path, on_disk, "other.jpg")
+    (tmp_path / "products.csv").write_text(f"id,image\nsku,{in_table}\n", encoding="utf-8")
+    catalogue = walk(tmp_path)
+    assert found(catalogue) == {"sku": Path(on_disk).name, "other": "other.jpg"}
+    assert catalogue.rejected == ()
+
+
+def test_ids_that_are_names_are_spelled_differently_too(tmp_path: Path) -> None:
+    """Without an image column; the id stays as the table has it."""
+    fill(tmp_path, DECOMPOSED, "SKU-2.JPG")
+    (tmp_path / "products.csv").write_text(f"id\n{COMPOSED.removesuffix('.jpg').upper()}\nsku-2\n", encoding="utf-8")
+    assert sorted(found(walk(tmp_path)).values()) == sorted([DECOMPOSED, "SKU-2.JPG"])
+    assert "sku-2" in found(walk(tmp_path))
+
+
+def test_two_photos_that_may_be_meant_are_none(tmp_path: Path) -> None:
+    """Case alone does not decide; a photo that is spelled exactly so is meant."""
+    fill(tmp_path, "a.jpg", "A.jpg")
+    (tmp_path / "products.csv").write_text("id,image\nexact,a.jpg\n")
+    assert found(walk(tmp_path))["exact"] == "a.jpg"
+    (tmp_path / "products.csv").write_text("id,image\nneither,A.JPG\n")
+    catalogue = walk(tmp_path)
+    assert found(catalogue) == {}
+    assert "2 photos are named 'A.JPG'" in catalogue.rejected[0].cause
+
+
+# ---------------------------------------------------------------- tables
+
+
+@pytest.mark.parametrize(
+    ("name", "table"),
+    [
+        ("products.csv", True), ("Products.CSV", True), ("PRODUCTS.tsv", True), ("products.xlsx", True), ("product.jsonl", True),
+        ("products_export_1.csv", True), ("products (2).csv", True), ("products-export.csv", True), ("products.txt", True),
+        ("my products.csv", False), ("products.xls", False), ("products.md", False), ("stock.csv", False),
+    ],
+)  # fmt: skip
+def test_names_of_tables(name: str, *, table: bool) -> None:
+    """Upper case, exports and second downloads are the table; other tables are not taken for it."""
+    assert is_table(name) == table
+
+
+TEXT = "id;image;title;price\r\nsku;a.jpg;Jäckchen für größere – „schön“;1.299,00 €\r\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("hint", ["", "sep=;\r\n", '"sep=;"\n'])
+def test_encodings_of_excel(tmp_path: Path, encoding: str, hint: str) -> None:
+    """As Excel saves CSV in the West, as "Unicode text", with its hint of a separator."""
+    fill(tmp_path, "a.jpg")
+    (tmp_path / "Products.csv").write_bytes((hint + TEXT).encode(encoding))
+    catalogue = walk(tmp_path)
+    assert catalogue.rejected == ()
+    assert fields(catalogue, "sku") == {"title": "Jäckchen für größere – „schön“", "price": 1299.0}
+
+
+def test_a_line_is_named_by_its_number_in_the_file(tmp_path: Path) -> None:
+    """The hint of a separator is a line of it."""
+    fill(tmp_path, "a.jpg")
+    (tmp_path / "products.csv").write_text("sep=;\nid;image\nx;gone.jpg\n")
+    assert walk(tmp_path).rejected[0].where == "products.csv line 3"
+
+
+def test_a_feed_of_google_merchant(tmp_path: Path) -> None:
+    """Tab-separated, with or without the prefix "g:"; prices with a currency; further photos are no products."""
+    fill(tmp_path, "1.jpg", "1-back.jpg", "2.jpg")
+    (tmp_path / "products.tsv").write_text(
+        "g:id\tg:title\tg:image_link\tg:additional_image_link\tg:price\tg:brand\tg:color\n"
+        "S1\tLinen dress\thttps://cdn.test/1.jpg?v=2\thttps://cdn.test/1-back.jpg\t79.00 EUR\tAcme\tnavy\n"
+        "S2\tBoots\thttps://cdn.test/2.jpg\t\t\t\t\n"
+    )
+    catalogue = walk(tmp_path)
+    assert found(catalogue) == {"S1": "1.jpg", "S2": "2.jpg"}
+    assert fields(catalogue, "S1") == {"title": "Linen dress", "price": 79.0, "brand": "Acme", "color": "navy"}
+    assert [row.cause for row in catalogue.noted] == ["1-back.jpg is a further photo of 'S1'"]
+
+
+def test_an_export_of_shopify(tmp_path: Path) -> None:
+    """A product has a line with its texts, then one for each size and each further photo; the handle names them all."""
+    fill(tmp_path, "front.jpg", "back.jpg", "boots.jpg")
+    (tmp_path / "products_export.csv").write_text(
+        "Handle,Title,Body (HTML),Vendor,Type,Option1 Value,Variant SKU,Variant Price,Image Src,Image Position\n"
+        'dress,Linen dress,"<p>Soft &amp; light</p>",Acme,Dresses,S,SKU-S,79.00,https://cdn.shopify.test/front.jpg?v=1,1\n'
+        "dress,,,,,M,SKU-M,79.00,https://cdn.shopify.test/back.jpg?v=1,2\n"
+        "dress,,,,,L,SKU-L,79.00,,\n"
+        "boots,Boots,,Acme,Shoes,,SKU-B,120,https://cdn.shopify.test/boots.jpg,1\n"
+    )
+    catalogue = walk(tmp_path)
+    assert found(catalogue) == {"dress": "front.jpg", "boots": "boots.jpg"}
+    dress = fields(catalogue, "dress")
+    assert dress["description"] == "Soft & light"
+    assert (dress["title"], dress["brand"], dress["category"], dress["price"]) == (
+        "Linen dress",
+        "Acme",
+        "Dresses",
+        79.0,
+    )
+    assert catalogue.rejected == ()
+    assert [row.cause for row in catalogue.noted] == ["back.jpg is a further photo of 'dress'"]
+
+
+def test_an_export_of_woocommerce(tmp_path: Path) -> None:
+    """Several addresses in one cell: the first is the product's photo."""
+    fill(tmp_path, "a.jpg", "b.jpg")
+    (tmp_path / "products.csv").write_text(
+        'ID,SKU,Name,Regular price,Images\n7,S7,Coat,"1.299,00","https://x.test/a.jpg, https://x.test/b.jpg"\n'
+    )
+    catalogue = walk(tmp_path)
+    assert found(catalogue) == {"7": "a.jpg"}
+    assert fields(catalogue, "7") == {"SKU": "S7", "title": "Coat", "price": 1299.0}
+    assert len(catalogue.noted) == 1
+
+
+def test_an_address_whose_photo_is_not_there_is_told(tmp_path: Path) -> None:
+    """Nothing is fetched by an ingest."""
+    fill(tmp_path, "b.jpg")
+    (tmp_path / "products.csv").write_text("id,image_link\nsku,https://cdn.test/a.jpg\n")
+    assert "put the photo beside the table" in walk(tmp_path).rejected[0].cause
+
+
+def workbook(*rows: tuple[object, ...], sheet: str = "Sheet1", before: tuple[tuple[object, ...], ...] = ()) -> bytes:
+    book = Workbook()
+    if before:
+        for row in before:
+            book.active.append(row)
+        page = book.create_sheet(sheet)
+    else:
+        page = book.active
+    for row in rows:
+        page.append(row)
+    buffer = io.BytesIO()
+    book.save(buffer)
+    return buffer.getvalue()
+
+
+def test_an_excel_workbook(tmp_path: Path) -> None:
+    """Numbers as ids and prices, empty rows and cells, a sheet that is not the first."""
+    fill(tmp_path, "10001.jpg", "b.jpg")
+    rows = (
+        ("ID", "Image Src", "Title", "Price", "New"),
+        (),
+        (10001, None, "Kleid", 1299.5, True),
+        ("b", "B.JPG", None, "cheap"),
+    )
+    (tmp_path / "Products.xlsx").write_bytes(workbook(*rows, before=(("Notes", "of the shop"),)))
+    catalogue = walk(tmp_path)
+    assert found(catalogue) == {"10001": "10001.jpg", "b": "b.jpg"}
+    assert fields(catalogue, "10001") == {"title": "Kleid", "price": 1299.5, "New": "true"}
+    assert [(row.where, "'cheap'" in row.cause) for row in catalogue.noted] == [("Products.xlsx row 4", True)]
+
+
+def test_an_excel_workbook_is_bounded(tmp_path: Path) -> None:
+    """A few kilobytes that unfold to more than a table may have are refused before they unfold."""
+    fill(tmp_path, "a.jpg")
+    buffer = io.BytesIO()
+    with (
+        zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("xl/worksheets/sheet1.xml", "w", force_zip64=True) as page,
+    ):
+        for _ in range(MAX_TABLE_BYTES // 2**24 + 1):
+            page.write(bytes(2**24))
+    (tmp_path / "products.xlsx").write_bytes(buffer.getvalue())
+    (refused,) = walk(tmp_path).rejected
+    assert "unfolds to" in refused.cause
+
+
+def test_a_bad_optional_field_costs_itself_only(tmp_path: Path) -> None:
+    """The product comes in without it, and the report names line and field."""
+    fill(tmp_path, "a.jpg", "b.jpg", "c.jpg")
+    long = "x" * 20_001
+    (tmp_path / "products.csv").write_text(
+        f"id,image,price,description,{'n' * 129}\na,a.jpg,10-20,fine,x\nb,b.jpg,from 9.99,{long},\nc,c.jpg,12,fine,\n"
+    )
+    catalogue = walk(tmp_path)
+    assert sorted(found(catalogue)) == ["a", "b", "c"]
+    assert fields(catalogue, "a") == {"description": "fine"}
+    assert fields(catalogue, "b") == {}
+    assert fields(catalogue, "c") == {"price": 12.0, "description": "fine"}
+    assert [row.where for row in catalogue.noted] == ["products.csv line 2"] * 2 + ["products.csv line 3"] * 2
+    assert catalogue.rejected == ()
+
+
+def test_more_fields_than_an_upload_may_have(tmp_path: Path) -> None:
+    """Those that are too many are left out, and named."""
+    fill(tmp_path, "a.jpg")
+    names = [f"f{n}" for n in range(103)]
+    (tmp_path / "products.csv").write_text(f"id,image,{','.join(names)}\na,a.jpg,{','.join('v' * 103)}\n")
+    catalogue = walk(tmp_path)
+    assert len(fields(catalogue, "a")) == 100
+    assert [row.cause.split()[0] for row in catalogue.noted] == ["f100", "f101", "f102"]
+
+
+# ---------------------------------------------------------------- prices
+
+
+@pytest.mark.parametrize(
+    ("text", "price"),
+    [
+        ("79", 79), ("79.90", 79.9), ("79,90", 79.9), ("1.299,00", 1299), ("1,299.00", 1299), ("€ 1,299.00", 1299),
+        ("1.299,90 €", 1299.9), ("Rs. 1499", 1499), ("Rs.1499/-", 1499), ("₹1,49,999.00", 149_999), ("1 299 kr", 1299),
+        ("1\u00a0299,00\u00a0€", 1299), ("1\u202f299 kr", 1299), ("1'299.–", 1299), ("CHF 1’299.50", 1299.5), ("79,-", 79),
+        ("1299.-", 1299), ("79.00 EUR", 79), ("US$ 1,000,000.00", 1_000_000), ("1.299", 1299), ("1,299", 1299), ("0.299", 0.299),
+        ("12,5", 12.5), ("９９", 99), ("0", 0),
+    ],
+)  # fmt: skip
+def test_prices_in_shops_spellings(text: str, price: float) -> None:
+    """One number, whatever parts its thousands and whatever stands around it."""
+    assert price_of(text) == price
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "cheap",
+        "10-20",
+        "10 – 20 €",
+        "from 9.99",
+        "ab 19,90 €",
+        "2 for 30",
+        "-5",
+        "$-5",
+        "12 34",
+        "1.2.3",
+        "79 EUR / 85 USD",
+    ],
+)
+def test_what_is_no_single_price(text: str) -> None:
+    """Ranges, offers and negative amounts are not set: a guess would be filtered by."""
+    assert price_of(text) is None
+
+
+@given(st.text(max_size=40))
+def test_any_text_as_a_price(text: str) -> None:
+    """A price that is none never ends an ingest."""
+    price = price_of(text)
+    assert price is None or 0 <= price < 1e15
+
+
+@given(st.integers(0, 10**7), st.sampled_from([",.", ".,", " ,", "',"]))
+def test_a_formatted_price_is_read_back(cents: int, marks: str) -> None:
+    """Thousands and decimals by any pair of marks."""
+    thousands, decimal = marks
+    whole = f"{cents // 100:,}".replace(",", thousands)
+    assert price_of(f"{whole}{decimal}{cents % 100:02}") == cents / 100
