@@ -36,8 +36,16 @@ class Missing:
         )
 
 
-async def missing_rights(settings: Settings) -> list[Missing] | None:
-    """The rights that the roles need and this account lacks; None when the broker cannot tell (before Kafka 2.3).
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What the account lacks of what the roles need; `hidden`: topics it may not even see, there or not."""
+
+    missing: tuple[Missing, ...]
+    hidden: frozenset[str]
+
+
+async def rights_of(settings: Settings) -> Rights | None:
+    """Ask the broker; None when it cannot tell (before Kafka 2.3).
 
     Raises:
         KafkaError, OSError: the broker cannot be asked.
@@ -50,14 +58,13 @@ async def missing_rights(settings: Settings) -> list[Missing] | None:
     admin = AIOKafkaAdminClient(**client_options(settings), request_timeout_ms=_REQUEST_MS)
     try:
         await admin.start()
-        needed = {names.topic(spec.name): _needed(spec) for spec in topics.TOPICS}
-        missing = await _topics(admin, {name: rights for name, rights in needed.items() if rights})
-        missing += await _groups(admin, [names.group(group) for group in GROUPS])
+        found = await _topics(admin, {names.topic(spec.name): _needed(spec) for spec in topics.TOPICS})
+        groups = await _groups(admin, [names.group(group) for group in GROUPS])
     except IncompatibleBrokerVersion:
         return None
     finally:
         await admin.close()
-    return missing
+    return Rights((*found.missing, *groups), found.hidden)
 
 
 def _needed(spec: topics.TopicSpec) -> list[Literal["Read", "Write"]]:
@@ -70,17 +77,18 @@ def _needed(spec: topics.TopicSpec) -> list[Literal["Read", "Write"]]:
     return found
 
 
-async def _topics(admin: Any, needed: dict[str, list[Literal["Read", "Write"]]]) -> list[Missing]:
+async def _topics(admin: Any, needed: dict[str, list[Literal["Read", "Write"]]]) -> Rights:
     from streams.kafka.rights_requests import metadata_request
 
     response = await admin._send_request(metadata_request(list(needed)))  # noqa: SLF001
     missing: list[Missing] = []
+    hidden = {name for code, name, *_ in response.topics if code == _NO_TOPIC_RIGHT}
     for code, name, _internal, _partitions, operations in response.topics:
         if code not in {0, _NO_TOPIC_RIGHT} or (code == 0 and operations == _NOT_TOLD):
             continue  # a topic that is not there yet has no rights of its own
         allowed = 0 if code else operations
         missing += [Missing("topic", name, right) for right in needed[name] if not allowed & _BITS[right]]
-    return missing
+    return Rights(tuple(missing), frozenset(hidden))
 
 
 async def _groups(admin: Any, groups: Iterable[str]) -> list[Missing]:

@@ -57,11 +57,15 @@ class OpenLetters:
 
 async def watch_letters(settings: Settings, tell: Callable[[int], None], *, client: str = "enrich") -> None:
     """Tell the number of open letters every few seconds, for ever. No trouble ends it: it is a number, no more."""
+    said = ""
     while True:
         try:
             await _follow(settings, tell, client)
         except Exception as error:  # noqa: BLE001 - a number that is missing must not end a role
-            log.warning("dead_letters.unknown", cause=f"{type(error).__name__}: {error}")
+            cause = f"{type(error).__name__}: {error}"
+            if cause != said:  # a right that is missing stays so: once is enough
+                log.warning("dead_letters.unknown", cause=cause)
+            said = cause
         await asyncio.sleep(PAUSE_S)
 
 

@@ -22,7 +22,7 @@ from streams.contract import topics
 from streams.kafka.client import Client
 from streams.kafka.names import names_of
 from streams.kafka.options import uses_tokens
-from streams.kafka.rights import missing_rights, refusal
+from streams.kafka.rights import refusal, rights_of
 from streams.ops import admin
 from streams.ops.doctor_store import Untrue, try_out
 
@@ -45,7 +45,7 @@ class Finding(msgspec.Struct, frozen=True):
 async def examine(settings: Settings) -> list[Finding]:
     """Every finding; nothing here raises, because a doctor who faints helps nobody."""
     broker = await _broker(settings)
-    on_the_broker = [*await _rights(settings), *await _topics(settings)] if broker.ok else []
+    on_the_broker = await _cluster(settings) if broker.ok else []
     blocking = await asyncio.to_thread(
         lambda: [_store(settings), *_models(settings), _versions(), faiss_found(), packages_found(), _disk(settings)]
     )
@@ -79,24 +79,32 @@ async def _no_broker(settings: Settings, said: str) -> Finding:
     return Finding("broker", ok=False, found=found, advice=advice)
 
 
-async def _rights(settings: Settings) -> list[Finding]:
-    """A right that is missing shows at a role's first record, hours after it was started, and at no other place."""
+async def _cluster(settings: Settings) -> list[Finding]:
+    """Rights first: a topic that must not be seen looks like one that is missing."""
+    found, hidden = await _rights(settings)
+    return [*found, *await _topics(settings, hidden)]
+
+
+async def _rights(settings: Settings) -> tuple[list[Finding], frozenset[str]]:
+    """Also the topics that this account may not see, by their names on the cluster.
+
+    Without this a right that is missing shows at a role's first record, maybe hours after it was started.
+    """
     from aiokafka.errors import KafkaError
 
     try:
         async with asyncio.timeout(2 * PATIENCE_S):
-            missing = await missing_rights(settings)
+            rights = await rights_of(settings)
     except (WeftError, KafkaError, OSError) as error:
-        return [
-            Finding("rights", ok=False, found=f"{type(error).__name__}: {error}", advice="ask the broker's operator")
-        ]
-    if missing is None:
-        return [Finding("rights", ok=True, found="a broker this old does not tell them")]
-    if not missing:
-        return [Finding("rights", ok=True, found="all that the roles need")]
+        found = f"{type(error).__name__}: {error}"
+        return [Finding("rights", ok=False, found=found, advice="ask the broker's operator")], frozenset()
+    if rights is None:
+        return [Finding("rights", ok=True, found="a broker this old does not tell them")], frozenset()
+    if not rights.missing:
+        return [Finding("rights", ok=True, found="all that the roles need")], rights.hidden
     by_name = settings.kafka_security_protocol.startswith("SASL") and not uses_tokens(settings)
     principal = settings.kafka_sasl_username if by_name else "THIS-ACCOUNT"
-    return [
+    findings = [
         Finding(
             "rights",
             ok=False,
@@ -104,11 +112,12 @@ async def _rights(settings: Settings) -> list[Finding]:
             + (f"the topic {right.name}" if right.kind == "topic" else f"as the group {right.name}"),
             advice=right.grant(settings.bootstrap_servers, principal),
         )
-        for right in missing
+        for right in rights.missing
     ]
+    return findings, rights.hidden
 
 
-async def _topics(settings: Settings) -> list[Finding]:
+async def _topics(settings: Settings, hidden: frozenset[str]) -> list[Finding]:
     from aiokafka.errors import KafkaError
 
     try:
@@ -118,9 +127,12 @@ async def _topics(settings: Settings) -> list[Finding]:
         return [Finding("topics", ok=False, found=found, advice="the account may need the right to describe topics")]
     names = names_of(settings)
     missing = [names.topic(spec.name) for spec in topics.TOPICS if spec.name not in there]
+    missing = [name for name in missing if name not in hidden]
     if missing:
         return [Finding("topics", ok=False, found=f"missing: {', '.join(missing)}", advice="run `weft topics create`")]
-    return [Finding("topics", ok=True, found=f"all {len(topics.TOPICS)} are there")]
+    unseen = len(topics.TOPICS) - len(there)
+    found = f"{unseen} cannot be seen" if unseen else f"all {len(topics.TOPICS)} are there"
+    return [Finding("topics", ok=True, found=found)]
 
 
 def _store(settings: Settings) -> Finding:

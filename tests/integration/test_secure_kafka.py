@@ -18,7 +18,7 @@ from streams.contract import topics
 from streams.contract.topics import DEAD_LETTERS, TopicSpec
 from streams.kafka.consumer import open_consumer
 from streams.kafka.producer import KafkaSender, classify_kafka, open_producer
-from streams.kafka.rights import Missing, missing_rights, refusal
+from streams.kafka.rights import Missing, Rights, refusal, rights_of
 from streams.ops.admin import create_topics, list_topics
 from streams.ops.doctor import examine
 from tests.fixtures.engine_worker import work
@@ -150,25 +150,29 @@ async def test_the_doctor_names_the_right_that_is_missing(secure_kafka: SecureKa
     prefix = f"acl-{uuid.uuid4().hex[:8]}."
     owner = _settings(secure_kafka, "SASL_PLAINTEXT", "PLAIN", topic_prefix=prefix)
     await create_topics(owner)
-    assert await missing_rights(owner) == []
+    assert await rights_of(owner) == Rights((), frozenset())
     limited = owner.model_copy(update={"kafka_sasl_username": "limited"})
-    # Nothing yet: every topic and every group of the roles is out of reach.
-    none = await missing_rights(limited)
+    # Nothing yet: every topic and every group of the roles is out of reach; the topics are hidden, not missing.
+    none = await rights_of(limited)
     assert none is not None
-    assert {right.name for right in none if right.kind == "group"} == {f"{prefix}weft-{role}" for role in topics.ROLES}
-    assert Missing("topic", f"{prefix}catalog.items", "Write") in none
+    assert none.hidden == {prefix + spec.name for spec in topics.TOPICS}
+    assert "topics create" not in " ".join(finding.advice for finding in await examine(limited))
+    assert {right.name for right in none.missing if right.kind == "group"} == {
+        f"{prefix}weft-{role}" for role in topics.ROLES
+    }
+    assert Missing("topic", f"{prefix}catalog.items", "Write") in none.missing
     for spec in topics.TOPICS:
         await allow(secure_kafka, "limited", "Read", "topic", prefix + spec.name)
         if spec.name != topics.ITEMS:
             await allow(secure_kafka, "limited", "Write", "topic", prefix + spec.name)
     for role in ("enrich", "index", "compose"):
         await allow(secure_kafka, "limited", "Read", "group", f"{prefix}weft-{role}")
-    lacking = [
+    lacking = (
         Missing("topic", f"{prefix}catalog.items", "Write"),
         Missing("group", f"{prefix}weft-caption", "Read"),
-    ]
+    )
     async with asyncio.timeout(30):
-        while await missing_rights(limited) != lacking:  # noqa: ASYNC110 - the broker tells nobody
+        while await rights_of(limited) != Rights(lacking, frozenset()):  # noqa: ASYNC110 - the broker tells nobody
             await asyncio.sleep(0.1)
     findings = [finding for finding in await examine(limited) if finding.part == "rights"]
     assert [finding.ok for finding in findings] == [False, False]
@@ -181,6 +185,26 @@ async def test_the_doctor_names_the_right_that_is_missing(secure_kafka: SecureKa
     with pytest.raises(Fatal, match=rf"{prefix}catalog\.items.*weft doctor"):
         async with open_producer(limited) as sender:
             await _delivered(sender)
+
+
+@pytest.mark.parametrize("lacking", ["group", "topic"])
+async def test_a_role_that_may_not_read_says_so(secure_kafka: SecureKafka, lacking: str) -> None:
+    """It ends, naming the error of the broker and where to look; it does not start over and over as after a crash."""
+    name = uuid.uuid4().hex[:8]
+    source, output, group = f"in-{name}", f"out-{name}", f"group-{name}"
+    owner = _settings(secure_kafka, "SASL_PLAINTEXT", "PLAIN")
+    await create_topics(owner, [TopicSpec(topic, "raw", "delete") for topic in (source, output, DEAD_LETTERS)])
+    await allow(secure_kafka, "limited", "Describe", "topic", source)
+    for topic in (output, DEAD_LETTERS):
+        await allow(secure_kafka, "limited", "Write", "topic", topic)
+    if lacking == "group":
+        await allow(secure_kafka, "limited", "Read", "topic", source)
+    else:
+        await allow(secure_kafka, "limited", "Read", "group", group)
+    limited = owner.model_copy(update={"kafka_sasl_username": "limited"})
+    with pytest.raises(Fatal, match=rf"(?i){lacking}AuthorizationFailed.*weft doctor"):
+        async with asyncio.timeout(60):
+            await work(limited, source, output, group, asyncio.Event())
 
 
 async def _delivered(sender: KafkaSender) -> None:

@@ -33,6 +33,7 @@ _COMMIT_SECONDS = 0.5
 _SESSION_SECONDS = 10.0
 _REBALANCE_SECONDS = 60.0
 _STOP_SECONDS = 15.0
+_REFUSED_SECONDS = 1.0
 # A full pipeline reads nothing, on purpose: Kafka's client would leave the group for it, and its partitions would come
 # back to the same slow device, with everything in flight to be done again. /healthz watches progress instead.
 _IDLE_SECONDS = 7 * 24 * 3600.0
@@ -83,7 +84,7 @@ async def consume(
     starting = asyncio.create_task(_start(app, ready), name=f"{group}:start")
     telling = asyncio.create_task(tell_lag(app, names, topics, observer, lag_s), name=f"{group}:lag")
     try:
-        await _first(stop.wait(), owner, _crash(app), _fails(starting))
+        await _first(stop.wait(), owner, _crash(app), _fails(starting), _group_refused(app))
         reader.close()
         graceful = await _drained(pipeline, app, drain_s)
     finally:
@@ -282,12 +283,31 @@ async def _fails(starting: asyncio.Task[None]) -> None:
     await asyncio.Event().wait()
 
 
+async def _group_refused(app: Any) -> None:
+    """Raise when the group does not take us (not authorised). Never ends otherwise.
+
+    aiokafka keeps that error for whoever polls next, and Faust polls nothing before it is assigned something: the role
+    would wait in silence for ever.
+    """
+    while True:
+        await asyncio.sleep(_REFUSED_SECONDS)
+        thread = getattr(app.consumer, "_thread", None) if app.started else None
+        coordinator = getattr(getattr(thread, "_consumer", None), "_coordinator", None)
+        error = getattr(coordinator, "_pending_exception", None)
+        if error is not None:
+            raise classify_kafka(error, "io") from error
+
+
 async def _crash(app: Any) -> None:
     """Raise when Faust crashes; mode marks a crashed service and otherwise goes on as if nothing had happened."""
+    from aiokafka.errors import KafkaError
+
     await app.wait_for_stopped()
     reason = app.crash_reason
     if isinstance(reason, Fatal):
         raise reason
+    if isinstance(reason, KafkaError) and isinstance(verdict := classify_kafka(reason, "io"), Fatal):
+        raise verdict from reason  # not authorised: the next process would meet the same
     raise Retryable(f"the consumer stopped: {reason!r}") from reason
 
 
