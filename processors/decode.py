@@ -118,8 +118,7 @@ def decode(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS, *, max_side: int 
     header = check_header(data, limits)
     try:
         file = image_parts.bare(data)
-        _check_whole(file, header, max_side)
-        pixels, turn = _decode_pixels(file.data, header, max_side), file.orientation
+        pixels, turn = _whole_pixels(file, header, max_side), file.orientation
     except MemoryError as error:
         raise Retryable(f"no memory to decode {header.width}x{header.height} pixels") from error
     except Poison:
@@ -172,20 +171,25 @@ def shrink(pixels: Pixels, max_side: int) -> Pixels:
     return _fitted(pixels, max_side)
 
 
-def _check_whole(file: image_parts.Bare, header: ImageHeader, max_side: int | None) -> None:
-    """Tell a JPEG that lacks only its end marker from one that is cut: libjpeg fills up what is missing, and says nothing.
+def _whole_pixels(file: image_parts.Bare, header: ImageHeader, max_side: int | None) -> Pixels:
+    """The pixels, of a JPEG without its end marker only if none is missing: libjpeg fills up what is, and says nothing.
 
-    What is missing is filled from the bits that follow: with other bits it becomes other pixels.
+    What is missing is filled from the bits that follow: with other bits behind the last scan it becomes other pixels.
     """
-    if not file.endless:
-        return
-    digests = {
-        hashlib.sha256(_decode_pixels(data, header, max_side).data).digest() for data in (file.endless, file.data)
-    }
-    if not file.every_scan or len(digests) > 1:
-        raise Poison(
-            "the JPEG cannot be decoded: it is cut off, and pixels are missing", field="image", code=Code.BAD_IMAGE
-        )
+    cut = Poison(
+        "the JPEG cannot be decoded: it is cut off, and pixels are missing", field="image", code=Code.BAD_IMAGE
+    )
+    if not file.every_scan:
+        raise cut
+    other = _digest(_decode_pixels(file.endless, header, max_side)) if file.endless else b""
+    pixels = _decode_pixels(file.data, header, max_side)
+    if file.endless and _digest(pixels) != other:
+        raise cut
+    return pixels
+
+
+def _digest(pixels: Pixels) -> bytes:
+    return hashlib.sha256(pixels.data).digest()
 
 
 def _decode_pixels(data: bytes, header: ImageHeader, max_side: int | None) -> Pixels:

@@ -26,6 +26,8 @@ def parts_of(data: bytes) -> Parts:
             exif = orientation.of_exif(data[start + 8 : end].removeprefix(b"Exif\0\0"))
         elif kind == b"XMP " and xmp is None:
             xmp = orientation.of_xmp(data[start + 8 : end])
+    if not any(part.kind == b"VP8X" for part in parts):
+        exif = xmp = None  # only the extended form may hold them: viewers show the photo as it is stored, and so do we
     return Parts(tuple(parts), ended, exif or xmp or orientation.UPRIGHT)
 
 
@@ -38,8 +40,7 @@ def clean(data: bytes, parts: Parts) -> bytes:
     """The WebP without its metadata: the same frames, the same colours, the same way up."""
     kept = [part for part in parts.parts if part.use is not Use.REST]
     exif = b""
-    # Only the extended form may hold EXIF; without it viewers show the photo as it is stored, and so do we.
-    if parts.orientation != orientation.UPRIGHT and any(part.kind == b"VP8X" for part in kept):
+    if parts.orientation != orientation.UPRIGHT:
         body = orientation.as_exif(parts.orientation)
         exif = b"EXIF" + struct.pack("<I", len(body)) + body
     return _riff(data, kept, _HAS_XMP if exif else _HAS_EXIF | _HAS_XMP, exif)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import stat
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -226,7 +227,8 @@ class _Walk:
                 self.sources[product_id] = SourcePhoto(product_id, image)
 
     def _path_id(self, image: Path) -> str:
-        return without_suffix(image.relative_to(self.root).as_posix())
+        # One form of accents, so that a Mac's folder and its copy elsewhere give the same products.
+        return unicodedata.normalize("NFC", without_suffix(image.relative_to(self.root).as_posix()))
 
     def shown(self, file: Path) -> str:
         """The path as it is shown and used in ids: relative, with forward slashes, printable."""

@@ -167,6 +167,8 @@ def _workbook(data: bytes, columns: frozenset[str]) -> Iterator[tuple[int, Seque
     """(row, cells) of the first sheet whose first filled row names one of `columns`, else of the first sheet."""
     from openpyxl import load_workbook
 
+    if data.startswith(b"\xd0\xcf\x11\xe0"):
+        raise Poison("is an old workbook or one with a password: save it as .xlsx without one", code=Code.MALFORMED)
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             unfolded = sum(entry.file_size for entry in archive.infolist())

@@ -1,6 +1,7 @@
 """A folder becomes products; what is unusable in it is named."""
 
 import json
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,11 @@ def test_photos_alone_are_named_by_their_path(tmp_path: Path) -> None:
     assert ids(catalogue) == ["a", "b", "shoes/boot 1", "shoes/x"]
     assert catalogue.rejected == ()
     assert ids(walk(tmp_path)) == ids(catalogue)
+
+
+def test_ids_have_one_form_of_accents(tmp_path: Path) -> None:
+    """A Mac's folder and its copy elsewhere are the same products."""
+    assert ids(walk(fill(tmp_path, unicodedata.normalize("NFD", "Jäckchen.jpg")))) == ["Jäckchen"]
 
 
 def test_same_stem_twice_gives_two_products(tmp_path: Path) -> None:
@@ -152,6 +158,7 @@ def test_a_table_in_a_sub_folder_rules_there(tmp_path: Path) -> None:
         ("products.csv", b"id,image\n1,\x81.jpg\n", "is neither UTF-8 nor cp1252"),
         ("products.xlsx", b"PK\x03\x04 and no more", "is no Excel workbook"),
         ("products.xlsx", b"id,image\n", "is no Excel workbook"),
+        ("products.xlsx", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "password"),
     ],
 )
 def test_tables_that_cannot_be_used(tmp_path: Path, name: str, content: bytes, cause: str) -> None:
