@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from processors.containers import gif, jpeg, png, webp
-from processors.containers.parts import Parts
+from processors.containers.parts import Parts, Use
+from processors.errors import Code, Poison
 from processors.image_header import ImageFormat, sniff, unpadded
 
 
@@ -76,4 +77,7 @@ def scans(data: bytes) -> int:
 def _taken_apart(data: bytes) -> tuple[bytes, ImageFormat, Parts]:
     data = unpadded(data)
     kind = sniff(data)
-    return data, kind, _FORMATS[kind].parts_of(data)
+    parts = _FORMATS[kind].parts_of(data)
+    if not any(part.use is Use.PIXELS for part in parts.parts):
+        raise Poison(f"the {kind.upper()} holds no picture", field="image", code=Code.BAD_IMAGE)
+    return data, kind, parts
