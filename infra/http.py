@@ -8,16 +8,19 @@ from dataclasses import asdict
 
 from aiohttp import web
 
-from infra.health import Health
+from infra.health import Health, ProcessHealth
 from infra.metrics import CONTENT_TYPE, Metrics
 from processors.errors import BadSetting
 
 
 @asynccontextmanager
-async def serve(metrics: Metrics, health: Health, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+async def serve(
+    metrics: Metrics, health: Health | ProcessHealth, *, host: str = "127.0.0.1", port: int = 0
+) -> AsyncIterator[str]:
     """Serve while the context is open; yields the base URL, e.g. `http://127.0.0.1:40123`.
 
-    `/metrics` is Prometheus' text; `/healthz` and `/readyz` answer 200 or 503 with a `HealthReport` as JSON.
+    `/metrics` is Prometheus' text; `/healthz` and `/readyz` answer 200 or 503 with a `HealthReport` as JSON: of the whole
+    process, with those of its roles below "roles"; `/healthz/ROLE` and `/readyz/ROLE` of one of them.
 
     Args:
         metrics: what `/metrics` tells.
@@ -32,15 +35,26 @@ async def serve(metrics: Metrics, health: Health, *, host: str = "127.0.0.1", po
     async def tell_metrics(_: web.Request) -> web.Response:
         return web.Response(body=metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})
 
-    async def tell_health(_: web.Request) -> web.Response:
-        report = health.report()
-        return web.json_response(asdict(report), status=200 if report.healthy else 503)
+    def telling(one: Health | ProcessHealth, *, ready: bool) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def tell(_: web.Request) -> web.Response:
+            report = one.report()
+            said = asdict(report)
+            if isinstance(one, ProcessHealth):
+                said["roles"] = {role: asdict(each) for role, each in one.reports().items()}
+            well = report.healthy and (report.ready or not ready)
+            return web.json_response(said, status=200 if well else 503)
 
-    async def tell_ready(_: web.Request) -> web.Response:
-        report = health.report()
-        return web.json_response(asdict(report), status=200 if report.ready and report.healthy else 503)
+        return tell
 
-    routes = {"/metrics": tell_metrics, "/healthz": tell_health, "/readyz": tell_ready}
+    routes = {
+        "/metrics": tell_metrics,
+        "/healthz": telling(health, ready=False),
+        "/readyz": telling(health, ready=True),
+    }
+    if isinstance(health, ProcessHealth):
+        for role in health.reports():
+            routes[f"/healthz/{role}"] = telling(health.of(role), ready=False)
+            routes[f"/readyz/{role}"] = telling(health.of(role), ready=True)
     async with listen(routes, host=host, port=port) as url:
         yield url
 

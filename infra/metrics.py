@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric
 
-from infra.health import Health
+from infra.health import Health, ProcessHealth
 from infra.metrics_table import ROLE_METRICS
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -45,7 +45,11 @@ class RoleMetrics:
 
     def batch_started(self, stage: str) -> None:
         """The device begins to run a batch."""
-        self._health.doing(f"a batch of {stage}")
+        self._health.doing("batch", f"a batch of {stage}")
+
+    def batch_ended(self, stage: str) -> None:  # noqa: ARG002 - the device runs one at a time
+        """The batch has ended, well or not."""
+        self._health.doing("batch")
 
     def batch_done(self, stage: str, items: int, cost: int, seconds: float) -> None:
         """The device ran a batch."""
@@ -71,6 +75,7 @@ class RoleMetrics:
     def retried(self, stage: str, cause: str) -> None:
         """An attempt failed and is going to be repeated. That is no progress."""
         self._of("weft_retries", stage, cause).inc()
+        self._health.retrying(f"{stage} ({cause})")
 
     def acked(self, topic: str, partition: int, offset: int, seconds: float) -> None:
         """A message is done."""
@@ -91,6 +96,19 @@ class RoleMetrics:
         self._lagging[topic] = held
         for partition, count in messages.items():
             self._of("weft_lag_messages", topic, str(partition)).set(count)
+
+    def unread(self, topic: str, messages: Mapping[int, int]) -> None:
+        """How many messages of each partition held have not even been read."""
+        self._health.unread(topic, any(messages.values()))
+
+    def working(self, work: str, *, waiting: bool, doing: str = "") -> None:
+        """Whether something waits for this kind of work, and what is known to take long about it."""
+        self._health.working(work, waiting)
+        self._health.doing(work, doing)
+
+    def worked(self, work: str = "") -> None:
+        """Some of this kind of work was done."""
+        self._health.progress(work)
 
     # ------------------------------------------------------------------ what single roles add
 
@@ -116,19 +134,23 @@ class Metrics(RoleMetrics):
         role: the label `role` of what the process does as a whole, e.g. "enrich", or "enrich+caption" where one process
             runs both; see `of`.
         health: told of progress and waiting as the engine reports them.
+        roles: the same for each single role, see `of`.
         commit: of the sources, where the image was built from a commit; else empty.
     """
 
-    def __init__(self, role: str, *, health: Health | None = None, commit: str = "") -> None:
+    def __init__(
+        self, role: str, *, health: Health | None = None, roles: ProcessHealth | None = None, commit: str = ""
+    ) -> None:
         self.registry = CollectorRegistry()
         families = {family.name: family.register(self.registry) for family in ROLE_METRICS}
         super().__init__(families, role, health or Health())
+        self._roles = roles
         self.registry.register(_ProcessMetrics(role))
         self._of("weft_build_info", _version(), commit, platform.python_version()).set(1)
 
     def of(self, role: str) -> RoleMetrics:
         """The metrics of one of the roles of this process."""
-        return RoleMetrics(self._families, role, self._health)
+        return RoleMetrics(self._families, role, self._health if self._roles is None else self._roles.of(role))
 
     def model(self, name: str) -> Callable[[str, int, float], None]:
         """An observer for the guard of the model `name`: called with part, items and seconds."""

@@ -104,6 +104,18 @@ class Supervisor:
         if self._states[name].pid == pid:
             self._working.add(name)
 
+    def kill(self, name: str, pid: int) -> bool:
+        """SIGKILL the child of this process id, which hangs; it is started again as after any death.
+
+        Returns:
+            Whether it was still that process. SIGTERM would wait for one that is suspended for ever.
+        """
+        process = self._processes.get(name)
+        if process is None or process.pid != pid or process.poll() is not None:
+            return False
+        process.kill()
+        return True
+
     async def wait(self) -> None:
         """Wait until the supervision itself fails (`on_change` raised), and raise that; a child's death is no failure."""
         done, _ = await asyncio.wait(self._keepers.values(), return_when=asyncio.FIRST_EXCEPTION)

@@ -110,6 +110,21 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(
         20.0, gt=0, description="After SIGTERM, longest wait for what is in flight; the rest is delivered again."
     )
+    stall_seconds: float = Field(
+        180.0,
+        gt=0,
+        description="/healthz of a role answers 503 when work has waited for so long and none of it was done.",
+    )
+    poll_seconds: float = Field(
+        120.0,
+        gt=0,
+        description="A role whose event loop has stood still for so long loses its partitions to another worker.",
+    )
+    silent_seconds: float = Field(
+        60.0,
+        gt=0,
+        description="`weft up` kills a role that has not answered /healthz for so long, and starts it again.",
+    )
     device_seconds: float = Field(
         600.0,
         gt=0,

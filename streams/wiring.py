@@ -211,7 +211,7 @@ async def run_compose(parts: Parts, ready: Ready) -> None:
         await (await parts.sender.send(topics.RESULTS, key=key, value=codecs.encode(result), headers=headers))
         observer.answered("" if result.error is None else result.error.code, partial=result.partial)
 
-    pending = PendingQueries(send, time.time)
+    pending = PendingQueries(send, time.time, observer.worked)
     role = Compose(
         fetcher=parts.fetcher,
         images=images,

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 import structlog
 
 from infra import http
-from infra.health import Health
+from infra.health import ProcessHealth
 from infra.metrics import Metrics
 from infra.settings import Settings
 from processors.errors import Fatal
@@ -32,13 +34,21 @@ class Announcement(msgspec.Struct, frozen=True):
     metrics: str
 
 
-async def work(roles: Sequence[str], settings: Settings, announce: Path | None = None) -> None:
+async def work(
+    roles: Sequence[str],
+    settings: Settings,
+    announce: Path | None = None,
+    ended: Callable[[BaseException | None], None] = lambda _: None,
+) -> None:
     """Run `roles` until SIGTERM or SIGINT: the first drains, the second aborts.
 
     Args:
         roles: names in `ROLES`.
         settings: of the process.
-        announce: where to write the `Announcement`.
+        announce: where to write the `Announcement`; before that, at the same path with the suffix `.starting`, where the
+            process can be watched while it is not ready.
+        ended: called when the roles have ended, with what ended them, before anything is closed: a thread that hangs
+            may keep the rest from ever being reached.
 
     Raises:
         Fatal, Retryable: a role cannot go on. Nothing is lost: start the process again.
@@ -46,25 +56,25 @@ async def work(roles: Sequence[str], settings: Settings, announce: Path | None =
     unknown = sorted(set(roles) - set(ROLES))
     if unknown:
         raise Fatal(f"there is no role {', '.join(unknown)}; there are {', '.join(ROLES)}")
-    health = Health()
+    health = ProcessHealth(roles, stall_seconds=settings.stall_seconds)
     together = "+".join(dict.fromkeys(roles))
-    metrics = Metrics(together, health=health, commit=settings.build_commit)
+    metrics = Metrics(together, roles=health, commit=settings.build_commit)
     observers = {role: metrics.of(role) for role in roles}
     stop = asyncio.Event()
     waiting = set(roles)
-    with _signals(stop):
+    with _signals(stop), _loop_watched(settings.poll_seconds):
         async with (
             http.serve(metrics, health, host=settings.metrics_host, port=settings.metrics_port) as url,
+            _announced(announce, Announcement(os.getpid(), tuple(roles), url)),
             open_parts(settings, metrics, metrics.model, stop, client=together, observers=observers) as parts,
         ):
 
             def ready(role: str) -> None:
                 log.info("ready", role=role, metrics=url)
                 waiting.discard(role)
-                if not waiting:
-                    health.ready(True)
-                    if announce is not None:
-                        _write(announce, Announcement(os.getpid(), tuple(roles), url))
+                health.of(role).ready(True)
+                if not waiting and announce is not None:
+                    _write(announce, Announcement(os.getpid(), tuple(roles), url))
 
             try:
                 async with asyncio.TaskGroup() as tasks:
@@ -74,8 +84,21 @@ async def work(roles: Sequence[str], settings: Settings, announce: Path | None =
                 # One cause ends a process; the others are its echoes, and stand in the log.
                 first = _leaf(group)
                 log.exception("role.ended", cause=str(first) or type(first).__name__, exc_info=group)
+                ended(first)
                 raise first from None
+            ended(None)
     log.info("stopped", roles=list(roles))
+
+
+STARTING = ".starting"
+
+
+@asynccontextmanager
+async def _announced(announce: Path | None, announcement: Announcement) -> AsyncIterator[None]:
+    """Tell where a process can be watched that is not ready yet."""
+    if announce is not None:
+        _write(announce.with_suffix(STARTING), announcement)
+    yield
 
 
 def _leaf(error: BaseException) -> BaseException:
@@ -88,6 +111,36 @@ def _write(path: Path, announcement: Announcement) -> None:
     aside = path.with_suffix(".new")
     aside.write_bytes(msgspec.json.encode(announcement))
     aside.replace(path)
+
+
+@contextmanager
+def _loop_watched(limit_s: float) -> Iterator[None]:
+    """End the process, as a crash would, when its event loop stands still for so long.
+
+    Its partitions go to another worker then. What it would publish once it moves again is theirs, and older.
+    """
+    loop, done = asyncio.get_running_loop(), threading.Event()
+    turned = time.monotonic()
+
+    def turn() -> None:
+        nonlocal turned
+        turned = time.monotonic()
+
+    def watch() -> None:
+        while not done.wait(limit_s / 8):
+            still = time.monotonic() - turned
+            if still >= limit_s:
+                log.error("hangs", cause=f"the event loop has stood still for {still:.0f} s (WEFT_POLL_SECONDS)")
+                os._exit(1)
+            with suppress(RuntimeError):  # the loop was closed meanwhile
+                loop.call_soon_threadsafe(turn)
+
+    thread = threading.Thread(target=watch, name="watches the loop", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
 
 
 @contextmanager

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import threading
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from infra.logs import configure
 from infra.settings import Settings
+from processors.errors import Retryable
 from streams.cli.app import AsJson, DataDir, app, run, settings
 from streams.cli.exits import Exit
 from streams.cli.output import captions_table, err, out, print_json, print_table, result_table, say
@@ -34,7 +38,22 @@ def worker(
         raise typer.Exit(Exit.USAGE)
     chosen = settings()
     configure(chosen.log_level, chosen.log_format)
-    run(work(roles, chosen, announce))
+    run(work(roles, chosen, announce, _leave_for_sure))
+
+
+LEAVE_S = 20.0
+"""How long a process whose roles have ended may take to close its connections. Python waits for every thread: one that
+hangs in a driver or in a store's library would keep a process that is of no use, and nobody would start it again."""
+
+
+def _leave_for_sure(cause: BaseException | None) -> None:
+    code = Exit.OK if cause is None else Exit.UNAVAILABLE if isinstance(cause, Retryable) else Exit.FAILED
+
+    def leave() -> None:
+        time.sleep(LEAVE_S)
+        os._exit(code)
+
+    threading.Thread(target=leave, name="leaves for sure", daemon=True).start()
 
 
 @app.command()

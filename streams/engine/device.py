@@ -37,8 +37,9 @@ class _Waiting:
 class Batcher(Generic[T, U]):
     """The items of one `DeviceStage` that wait for the device."""
 
-    def __init__(self, stage: DeviceStage[T, U], rank: int, device: Device) -> None:
+    def __init__(self, stage: DeviceStage[T, U], rank: int, device: Device, observer: Observer) -> None:
         self.stage = stage
+        self.observer = observer
         self.rank = rank
         self._device = device
         self._waiting: deque[_Waiting] = deque()
@@ -50,7 +51,7 @@ class Batcher(Generic[T, U]):
         self._device.check()
         deadline = self._device.clock.now() + self.stage.wait_s
         self._waiting.append(_Waiting(item, self.stage.cost(item), deadline, future))
-        self._device.observer.queue_depth(self.stage.name, len(self._waiting))
+        self.observer.queue_depth(self.stage.name, len(self._waiting))
         self._device.wake()
         return await future
 
@@ -85,7 +86,7 @@ class Batcher(Generic[T, U]):
             if self.stage.max_cost and total > self.stage.max_cost:
                 break
             batch.append(self._waiting.popleft())
-        self._device.observer.queue_depth(self.stage.name, len(self._waiting))
+        self.observer.queue_depth(self.stage.name, len(self._waiting))
         return [waiting for waiting in batch if not waiting.future.done()]
 
     def fail(self, error: BaseException) -> None:
@@ -146,9 +147,9 @@ class Device:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    def attach(self, stage: DeviceStage[T, U], priority: Priority) -> Batcher[T, U]:
-        """A queue for one stage of one pipeline."""
-        batcher: Batcher[T, U] = Batcher(stage, _RANK[priority], self)
+    def attach(self, stage: DeviceStage[T, U], priority: Priority, observer: Observer | None = None) -> Batcher[T, U]:
+        """A queue for one stage of one pipeline, which may be told of its batches by an observer of its own."""
+        batcher: Batcher[T, U] = Batcher(stage, _RANK[priority], self, observer or self.observer)
         self._batchers.append(batcher)
         return batcher
 
@@ -191,7 +192,7 @@ class Device:
                     continue
                 batch = batcher.take()
                 if batch:
-                    await self._execute(batcher.stage, batch)
+                    await self._execute(batcher, batch)
                 del batch  # its pixels would live on while the device waits
                 if self._hung is not None:
                     return
@@ -213,7 +214,7 @@ class Device:
             if timer is not None:
                 timer.cancel()
 
-    async def _execute(self, stage: DeviceStage[Any, Any], batch: Sequence[_Waiting]) -> None:
+    async def _execute(self, batcher: Batcher[Any, Any], batch: Sequence[_Waiting]) -> None:
         """Run, and halve what fails by an item's fault, until exactly the bad items are alone with their exception.
 
         Trouble that passes is nobody's fault: halving would only ask a device that is away again and again.
@@ -222,7 +223,9 @@ class Device:
         try:
             while todo:
                 chunk = todo[0]
-                error = await self._run_batch(stage, chunk)
+                batcher.observer.batch_started(batcher.stage.name)
+                error = await self._run_batch(batcher, chunk)
+                batcher.observer.batch_ended(batcher.stage.name)
                 todo.pop(0)
                 if error is None:
                     continue
@@ -236,10 +239,9 @@ class Device:
             for waiting in (waiting for chunk in todo for waiting in chunk):
                 _settle(waiting, error=Fatal("the device has stopped"))
 
-    async def _run_batch(self, stage: DeviceStage[Any, Any], chunk: list[_Waiting]) -> Exception | None:
-        started = self.clock.now()
+    async def _run_batch(self, batcher: Batcher[Any, Any], chunk: list[_Waiting]) -> Exception | None:
+        stage, started = batcher.stage, self.clock.now()
         loop = asyncio.get_running_loop()
-        self.observer.batch_started(stage.name)
         running = loop.run_in_executor(self._executor, stage.run, [waiting.item for waiting in chunk])
         try:
             await asyncio.wait([running], timeout=self._limit_s)
@@ -259,5 +261,5 @@ class Device:
         for waiting, result in zip(chunk, results, strict=True):
             _settle(waiting, result=result)
         cost = sum(waiting.cost for waiting in chunk)
-        self.observer.batch_done(stage.name, len(chunk), cost, self.clock.now() - started)
+        batcher.observer.batch_done(stage.name, len(chunk), cost, self.clock.now() - started)
         return None

@@ -74,7 +74,7 @@ class _Place:
         self._cpu = engine.cpu
         if isinstance(stage, DeviceStage):
             self.kind = "device"
-            self.batcher = engine.device.attach(stage, priority)
+            self.batcher = engine.device.attach(stage, priority, engine.observer)
         self._slots = asyncio.Semaphore(stage.concurrency if isinstance(stage, IoStage) else engine.cpu_threads)
         if isinstance(stage, IoStage):
             self.kind = "io"
@@ -149,6 +149,12 @@ class Pipeline(Generic[R]):
         self._idle = asyncio.Event()
         self._idle.set()
         self._cause: BaseException | None = None
+        self._moved: float | None = None
+
+    @property
+    def still_for(self) -> float:
+        """Seconds since anything went on: a stage was done, tried again, or a message acknowledged. 0 when empty."""
+        return 0.0 if not self._entries or self._moved is None else self._engine.clock.now() - self._moved
 
     @property
     def in_flight(self) -> int:
@@ -175,7 +181,8 @@ class Pipeline(Generic[R]):
             self._credits.release(held)
             raise
         outcome: asyncio.Future[R | Failure] = asyncio.get_running_loop().create_future()
-        entry = Entry(message, ack, held, self._engine.clock.now(), outcome)
+        self._moved = self._engine.clock.now()
+        entry = Entry(message, ack, held, self._moved, outcome)
         self._entries.add(entry)
         self._idle.clear()
         self._lane(message).append(entry)
@@ -297,6 +304,7 @@ class Pipeline(Generic[R]):
                 if isinstance(verdict, Poison):
                     raise _Failed(Failure(entry.message, stage.name, verdict, attempt)) from error
                 observer.retried(stage.name, type(error).__name__)
+                self._moved = clock.now()
                 if entry.revoked:
                     raise _Abandoned from error
             else:
@@ -305,12 +313,14 @@ class Pipeline(Generic[R]):
                     self._credits.resize(entry.held, message_bytes(entry.message))
                 elif stage.size is not None:
                     self._credits.resize(entry.held, stage.size(value) + message_bytes(entry.message))
-                observer.stage_done(stage.name, clock.now() - started)
+                self._moved = clock.now()
+                observer.stage_done(stage.name, self._moved - started)
                 return value
             await clock.sleep(self._engine.backoff.delay(attempt))
 
     def _finished(self, entry: Entry[R]) -> None:
         self._entries.discard(entry)
+        self._moved = self._engine.clock.now()
         self._credits.release(entry.held)
         self._engine.observer.credits_held(self._credits.held, self._credits.items)
         if not self._entries:

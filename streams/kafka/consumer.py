@@ -152,8 +152,14 @@ class PlainConsumer:
         return len(self._consumer.partitions_for_topic(self.names.topic(topic)) or ())
 
     def known_end(self, place: Place) -> int | None:
-        """The end of an assigned partition as the last fetch told it; None before the first. It asks nobody."""
-        end: int | None = self._consumer.highwater(self._address(*place))
+        """The end of an assigned partition as the last fetch told it; None before the first. It asks nobody.
+
+        Of committed records, as `watermarks`: behind it may lie those of a transaction that is still open.
+        """
+        address = self._address(*place)
+        if address not in self._consumer.assignment():
+            return None  # a change of the assignment is under way
+        end: int | None = self._consumer.last_stable_offset(address)
         return end
 
     async def position(self, place: Place) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import aiohttp
 import msgspec
 
 from infra.broker import EmbeddedBroker
@@ -20,11 +21,12 @@ from infra.settings import Settings
 from infra.spawn import Command, python_argv
 from processors.errors import BadSetting, Fatal
 from streams.kafka.names import names_of
-from streams.ops import admin, stack_file, stack_metrics
+from streams.ops import admin, stack_file, stack_metrics, stack_watch
 from streams.ops.stack_file import StackFile
 from streams.ops.stack_metrics import RoleState
+from streams.ops.stack_watch import Watchdog, Watched
 from streams.wiring_models import require_weights
-from streams.worker import ROLES, Announcement
+from streams.worker import ROLES, STARTING, Announcement
 
 READY_S = 300.0
 POLL_S = 0.1
@@ -81,11 +83,46 @@ class Stack:
 
     async def watch(self) -> None:
         """Keep `stack.json` true and the broker alive, for ever; raises when the broker cannot be started again."""
-        while True:
-            self._write()
-            if self._broker is not None and self._broker.pid is None:
-                await self._revive(self._broker)
-            await asyncio.sleep(POLL_S * 5)
+        watching = asyncio.create_task(self._restart_what_hangs(), name="stack:watchdog")
+        try:
+            while True:
+                self._write()
+                if self._broker is not None and self._broker.pid is None:
+                    await self._revive(self._broker)
+                if watching.done():
+                    watching.result()
+                await asyncio.sleep(POLL_S * 5)
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+    async def _restart_what_hangs(self) -> None:
+        """Kill, for the supervisor to start again, every process that does not answer or does nothing; for ever."""
+        assert self._supervisor is not None
+        watchdog = Watchdog(self.settings.silent_seconds, asyncio.get_running_loop().time)
+        async with aiohttp.ClientSession() as session:
+            while True:
+                watched = self._watched()
+                asked = [name for name, process in watched.items() if process.url]
+                answers = await asyncio.gather(*(stack_watch.ask(session, watched[name].url) for name in asked))
+                if self._broker is not None and self._broker.pid is None:
+                    # Without a broker every role does nothing, and to start it again would help nobody.
+                    watchdog.forget()
+                found = watchdog.look(watched, dict(zip(asked, answers, strict=True)))
+                for name, reason in found.items():
+                    if self._supervisor.kill(name, watched[name].pid):
+                        self._progress(f"{name} {reason}; it is killed and started again")
+                await asyncio.sleep(stack_watch.PERIOD_S)
+
+    def _watched(self) -> dict[str, Watched]:
+        """Every process that runs, and where it can be asked."""
+        assert self._supervisor is not None
+        ready, starting = self._announced(), self._announced(STARTING)
+        found = {}
+        for name, pid in self._supervisor.pids.items():
+            said = ready.get(name) or starting.get(name)
+            found[name] = Watched(pid, "" if said is None else said.metrics, name in ready)
+        return found
 
     async def _revive(self, broker: EmbeddedBroker) -> None:
         """Start a broker again that died; not at once, perhaps: on a busy machine a start once took over 90 s, and the
@@ -216,13 +253,15 @@ class Stack:
 
     # ------------------------------------------------------------------ stack.json
 
-    def _announced(self) -> dict[str, Announcement]:
+    def _announced(self, suffix: str = ".json") -> dict[str, Announcement]:
         """The announcements of the processes that run now; those of the dead do not count."""
         assert self._supervisor is not None
         found = {}
         for name, pid in self._supervisor.pids.items():
             try:
-                announcement = msgspec.json.decode(self._announcement(name).read_bytes(), type=Announcement)
+                announcement = msgspec.json.decode(
+                    self._announcement(name).with_suffix(suffix).read_bytes(), type=Announcement
+                )
             except (OSError, msgspec.DecodeError):
                 continue
             if announcement.pid == pid:

@@ -67,7 +67,7 @@ async def serve(
             async def tell(_: web.Request) -> web.Response:
                 answers = await _ask_all(session, roles(), path)
                 well = all(answer.status == 200 for answer in answers.values())
-                said = {role: _said(answer, word) for role, answer in answers.items()}
+                said = {role: _said(role, answer, word) for role, answer in answers.items()}
                 return web.json_response({word: well, "roles": said}, status=200 if well else 503)
 
             return tell
@@ -96,10 +96,12 @@ async def _ask(session: aiohttp.ClientSession, url: str) -> _Answer:
         return _Answer(cause=f"does not answer ({type(error).__name__})")
 
 
-def _said(answer: _Answer, word: str) -> Any:
+def _said(role: str, answer: _Answer, word: str) -> Any:
+    """What the role's process says of it: the process may run others, too."""
     try:
-        return msgspec.json.decode(answer.body)
-    except msgspec.DecodeError:
+        said = msgspec.json.decode(answer.body)
+        return said.get("roles", {}).get(role, said)
+    except (msgspec.DecodeError, AttributeError):
         return {word: False, "cause": answer.cause or f"answers HTTP {answer.status}"}
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from processors.errors import Retryable
 from streams.contract.records import Answer, Probe
 
+ALIVE_S = 15.0
 MAX_OPEN = 1000
 """Questions open at once; a further one is refused as `Retryable`, so that the role slows down instead of swelling."""
 
@@ -28,17 +29,25 @@ class PendingQueries:
     Args:
         send: publishes a probe; returns when the broker has it.
         now: seconds since the epoch (deadlines are absolute, they travel between machines).
+        alive: called now and then while a query waits: one with a long deadline is no sign of a role that hangs.
     """
 
-    def __init__(self, send: Callable[[Probe], Awaitable[None]], now: Callable[[], float]) -> None:
-        self._send, self._now = send, now
+    def __init__(
+        self,
+        send: Callable[[Probe], Awaitable[None]],
+        now: Callable[[], float],
+        alive: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._send, self._now, self._alive = send, now, alive
         self._open: dict[str, _Open] = {}
 
     def deliver(self, answer: Answer) -> None:
         """Called by the tail of `search.hits`; answers to questions of others, or too late, are dropped."""
         question = self._open.get(answer.query_id)
         if question is not None:
-            # A shard that moved between two workers may be answered for twice: the later is the fresher.
+            known = question.answers.get(answer.partition)
+            if known is not None and known.applied_offset > answer.applied_offset:
+                return  # a shard that moved between two workers may be answered for twice, and the staler come last
             question.answers[answer.partition] = answer
             question.changed.set()
 
@@ -51,11 +60,10 @@ class PendingQueries:
                 if left <= 0:
                     break
                 question.changed.clear()
-                try:
-                    async with asyncio.timeout(left):
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(min(left, ALIVE_S)):
                         await question.changed.wait()
-                except TimeoutError:
-                    break
+                self._alive()
             return dict(question.answers)
 
     @asynccontextmanager

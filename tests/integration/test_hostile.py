@@ -12,7 +12,9 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -21,9 +23,11 @@ from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
 from infra.stores import open_store
 from processors.image_header import sniff
+from processors.values import Metadata
 from streams.cli.exits import Exit
 from streams.contract import topics
-from streams.contract.records import Caption, Result
+from streams.contract.codecs import encode
+from streams.contract.records import Caption, Item, Result, Source, View
 from streams.engine.message import Message
 from streams.kafka.client import Client, Reader
 from streams.kafka.positions import CHECKED, LETTER, POSITION
@@ -353,3 +357,67 @@ async def test_an_old_upload_that_comes_back_late_replaces_nothing(up: Besieged)
         handled = [one async for one in desk.redrive(letters, Terms())]
     assert [one.outcome for one in handled] == ["refused", "refused"]
     assert all("superseded" in one.cause for one in handled)
+
+
+JUNK: tuple[tuple[bytes | None, bytes | None, Any], ...] = (
+    (b"junk", b"\xc1", [("weft-null", None)]),
+    (b"junk", b"\xc1", [("ce_id", None), ("ce_time", None), ("ce_source", None), ("weft_position", None)]),
+    (b"junk", None, [("x", None)]),
+    (b"", None, []),
+    (None, b"", [("", None)]),
+    (b"\xff\xfe", b"\xff\xfe", []),
+    (b"junk", b"{", []),
+    (b"junk", b"[]", []),
+    (b"junk", b"\x93\x01\x02\x03", []),
+    (b"junk", msgspec.msgpack.encode({"query_id": 7, "product_id": None, "vector": b"abc"}), []),
+    (b"junk", b"\x81" * 5000, []),
+    (b"junk", b"[" * 5000, []),
+    (b"junk", b"x" * 3_500_000, [("x", None)]),
+)
+
+
+def bad_items() -> list[bytes]:
+    """Records of `catalog.items` that decode, and whose numbers are traps."""
+    views = (View("whole", "dress", b"abc"),)
+    source = Source(topics.UPLOADS, 0, 0)
+    metadata = Metadata(fabric="silk", gender="women")
+
+    def item(dimension: int, views: tuple[View, ...]) -> bytes:
+        return encode(Item("junk", "file:///i", 9, 9, (), views, metadata, "sha256:e", dimension, "d", source, "0"))
+
+    return [item(1, views), item(-4, views), item(10**12, views), item(0, (View("whole", "", b""),)), item(4, ())]
+
+
+async def test_junk_on_every_topic_and_all_goes_on(up: Besieged) -> None:
+    """Null headers, null values, wrong MessagePack, megabytes: roles live, every tool works, search and captions go on."""
+    before = up.file.pids
+    async with AIOKafkaProducer(
+        bootstrap_servers=up.settings.bootstrap_servers, compression_type="gzip", max_request_size=8 * 2**20
+    ) as producer:
+        for spec in topics.TOPICS:
+            for key, value, headers in JUNK:
+                await producer.send(spec.name, key=key, value=value, headers=headers, partition=0)
+        for value in bad_items():
+            await producer.send(topics.ITEMS, key=b"junk", value=value, headers=[("x", None)])
+        await producer.flush()
+    photo = up.folder / "goes-on.png"
+    photo.write_bytes(hostile.GOOD)
+    for command in (
+        ("ingest", str(photo), "--wait", "--json"),
+        ("captions", "--json"),
+        ("query", "--product", "goes-on", "--text", "but in red", "--deadline-ms", "20000", "--json"),
+        ("dlq", "list", "--json"),
+        ("dlq", "list", "--done"),
+        ("doctor",),
+        ("topics", "list"),
+    ):
+        done = await asyncio.to_thread(weft, up, *command)
+        assert "Traceback" not in done.stderr, (command, done.stderr)
+        assert done.returncode in {Exit.OK, Exit.REJECTED}, (command, done.returncode, done.stderr)
+        if command[0] in {"ingest", "captions"}:
+            assert "goes-on" in done.stdout, command
+        if command[0] == "query":
+            assert msgspec.json.decode(done.stdout, type=Result).error is None
+    assert up.file.pids == before, "no role died of it"
+    async with aiohttp.ClientSession() as http, http.get(f"{up.file.scrape}/healthz") as health:
+        assert health.status == 200, await health.text()

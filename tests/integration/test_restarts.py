@@ -187,3 +187,22 @@ async def test_one_process_runs_all_roles(tmp_path: Path) -> None:
         assert len((await find(up, "single-0")).hits) == len(photos) - 1
     finally:
         assert up.stop() == 0
+
+
+async def test_a_role_that_is_suspended_is_started_again(tmp_path: Path) -> None:
+    """SIGSTOP: it dies of nothing and answers nothing. `weft up` kills it, and the work goes on; nobody else is touched."""
+    up = Up(tmp_path / "stack", {"WEFT_SILENT_SECONDS": "8"})
+    up.start()
+    try:
+        before = up.file.pids
+        for role in ("enrich", "index"):
+            os.kill(before[role], signal.SIGSTOP)
+        sending = asyncio.create_task(ingest(up, photos_of(tmp_path, "suspended", 6)))
+        await asyncio.to_thread(up.until, "enrich has not answered for")
+        assert len(await sending) == 6
+        result = await find(up, "suspended-0")
+        assert len(result.hits) == 5
+        after = up.file.pids
+        assert {role for role in ROLES if after[role] != before[role]} == {"enrich", "index"}
+    finally:
+        assert up.stop() == 0

@@ -34,9 +34,6 @@ _SESSION_SECONDS = 10.0
 _REBALANCE_SECONDS = 60.0
 _STOP_SECONDS = 15.0
 _REFUSED_SECONDS = 1.0
-# A full pipeline reads nothing, on purpose: Kafka's client would leave the group for it, and its partitions would come
-# back to the same slow device, with everything in flight to be done again. /healthz watches progress instead.
-_IDLE_SECONDS = 7 * 24 * 3600.0
 
 
 async def consume(
@@ -82,15 +79,19 @@ async def consume(
     graceful = False
     owner = asyncio.create_task(pipeline.run(), name=f"{group}:pipeline")
     starting = asyncio.create_task(_start(app, ready), name=f"{group}:start")
-    telling = asyncio.create_task(tell_lag(app, names, topics, observer, lag_s), name=f"{group}:lag")
+    beside = [
+        asyncio.create_task(tell_lag(app, names, topics, observer, lag_s), name=f"{group}:lag"),
+        asyncio.create_task(_stay(app, pipeline, settings), name=f"{group}:stay"),
+    ]
     try:
         await _first(stop.wait(), owner, _crash(app), _fails(starting), _group_refused(app))
         reader.close()
         graceful = await _drained(pipeline, app, drain_s)
     finally:
         pipeline.abort()
-        telling.cancel()
-        await asyncio.gather(telling, return_exceptions=True)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
         await asyncio.shield(_end(app, starting, graceful=graceful))
         await asyncio.gather(owner, return_exceptions=True)
 
@@ -236,7 +237,7 @@ def _build_app(group: str, client: str, settings: Settings, revoke_s: float) -> 
         broker_session_timeout=_SESSION_SECONDS,
         broker_heartbeat_interval=_SESSION_SECONDS / 4,
         broker_rebalance_timeout=_REBALANCE_SECONDS,
-        broker_max_poll_interval=_IDLE_SECONDS,
+        broker_max_poll_interval=settings.poll_seconds,
         broker_max_poll_records=MAX_EVENTS,
         consumer_auto_offset_reset="earliest",
         consumer_metadata_max_age_ms=METADATA_MS,
@@ -275,6 +276,21 @@ async def _start(app: Any, ready: asyncio.Event | None) -> None:
     patient(app.producer._producer.client)  # noqa: SLF001
     if ready is not None:
         ready.set()
+
+
+async def _stay(app: Any, pipeline: Pipeline[Any], settings: Settings) -> None:
+    """Keep the partitions of a role that works, though it reads nothing; for ever.
+
+    A full pipeline reads nothing, on purpose. Kafka's client would leave the group for it, and the partitions would come
+    back to the same slow device, with everything in flight to be done again. So it is told that somebody is there, as
+    long as this loop turns and the pipeline moves (or waits for what is away). One that does neither is left to it.
+    """
+    while True:
+        await asyncio.sleep(settings.poll_seconds / 4)
+        # A batch may run for as long as the device allows; what takes longer than that hangs.
+        consumer = app.consumer._thread._consumer if app.started else None  # noqa: SLF001
+        if consumer is not None and pipeline.still_for <= settings.device_seconds:
+            consumer._subscription._last_fetch_ended = time.monotonic()  # noqa: SLF001
 
 
 async def _fails(starting: asyncio.Task[None]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import structlog
 
@@ -28,25 +28,32 @@ async def tell_lag(app: Any, names: Names, topics: Sequence[str], observer: Obse
             continue
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
-                found = await _lag(app.consumer, names)
+                found, unread = await _lag(app.consumer, names)
         except Exception as error:  # noqa: BLE001 - whatever it is: a number that is missing must not end a role
             log.warning("lag.unknown", cause=f"{type(error).__name__}: {error}")
             continue
         for topic in topics:
             observer.lag(topic, {number: count for (name, number), count in found.items() if name == topic})
+            observer.unread(topic, {number: count for (name, number), count in unread.items() if name == topic})
 
 
-async def _lag(consumer: Any, names: Names) -> dict[tuple[str, int], int]:
-    """Messages that are not done, of every partition held."""
+_Counts: TypeAlias = dict[tuple[str, int], int]
+
+
+async def _lag(consumer: Any, names: Names) -> tuple[_Counts, _Counts]:
+    """Of every partition held: messages that are not done, and those of them that have not even been read.
+
+    The second is told apart because the first may stay above zero where nothing is left to do: behind the last
+    committed record may lie those of a transaction that was aborted.
+    """
     held = list(consumer.assignment())
     if not held:
-        return {}
+        return {}, {}
     ends: Mapping[Any, int] = await consumer.highwaters(*held)
     done: dict[Any, int | None] = {tp: consumer._committed_offset.get(tp) for tp in held}  # noqa: SLF001
     unread = [tp for tp in held if done[tp] is None]
     first: Mapping[Any, int] = await consumer.earliest_offsets(*unread) if unread else {}
-    return {
-        (names.name_of(tp.topic), tp.partition): max(0, ends[tp] - (done[tp] or first.get(tp, 0)))
-        for tp in held
-        if tp in ends
-    }
+    at = {tp: await consumer.position(tp) for tp in held}
+    places = {tp: (names.name_of(tp.topic), tp.partition) for tp in held if tp in ends}
+    lag = {place: max(0, ends[tp] - (done[tp] or first.get(tp, 0))) for tp, place in places.items()}
+    return lag, {place: max(0, ends[tp] - (at[tp] or 0)) for tp, place in places.items() if at[tp] is not None}

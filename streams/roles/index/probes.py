@@ -31,6 +31,7 @@ MOST_OPEN = 10_000
 MOST_SECONDS = MAX_DEADLINE_MS / 1000
 MOST_REPORTS = 64
 """Dead letters of probes on their way at once; past it a bad probe is only logged."""
+WORK = "probes"
 MOST_ANSWERING = 512
 """Probes answered at once; past it reading waits."""
 
@@ -67,6 +68,7 @@ class ProbeDesk:
         self._tasks = tasks
         self._answering = asyncio.Semaphore(MOST_ANSWERING)
         self._reporting = 0
+        self._searches = 0
         self._open: OrderedDict[tuple[str, str], tuple[Message, Probe]] = OrderedDict()
         self.partitions = 0
         """Partitions of `catalog.items`, as far as known."""
@@ -141,6 +143,8 @@ class ProbeDesk:
             if not self._awaited(held, probe):
                 continue
             started = loop.time()
+            self._searches += 1
+            self._observer.working(WORK, waiting=True)
             try:
                 found = await loop.run_in_executor(
                     self._searching, answer, held.shard, probe, self.partitions, wanted[held.partition]
@@ -154,6 +158,10 @@ class ProbeDesk:
                 self._observer.failed("search", type(error).__name__)
                 self._report_beside(Failure(message, STAGE, verdict, 1))
                 continue
+            finally:
+                self._searches -= 1
+                self._observer.worked(WORK)
+                self._observer.working(WORK, waiting=self._searches > 0)
             self._observer.stage_done("search", loop.time() - started)
             if self._awaited(held, probe):
                 deliveries.append(asyncio.ensure_future(self._publish(message, found)))

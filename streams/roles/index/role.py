@@ -53,6 +53,9 @@ LAST_LETTER_SECONDS = 5.0
 """How long a stop waits for a dead letter that is on its way."""
 STUCK_SECONDS = 5.0
 ASK_SECONDS = 60.0
+HEALTH_SECONDS = 1.0
+ITEMS_WORK = "items"
+"""Applied and answered by two threads of their own: the one may hang while the other works."""
 
 
 class IndexRole:
@@ -135,6 +138,7 @@ class IndexRole:
                 tasks.create_task(self._follow_items(work), name="index:items"),
                 tasks.create_task(self._save_now_and_then(), name="index:snapshots"),
                 tasks.create_task(self._tell_now_and_then(items), name="index:lag"),
+                tasks.create_task(self._tell_health(items), name="index:health"),
             ]
             await asyncio.wait(until_stopped)
             asking.cancel()  # it may be waiting for a broker that is away
@@ -173,6 +177,7 @@ class IndexRole:
                 position = await self._position(consumer, held)
                 if batch or position > held.shard.next_offset:
                     await self._keeper.apply(held, batch, position)
+                    self._observer.worked(ITEMS_WORK)
             self._tell_ready()
 
     async def _position(self, consumer: PlainConsumer, held: Held) -> int:
@@ -218,6 +223,7 @@ class IndexRole:
         # From here to the end no pause: what is read after this belongs to this shard, from this offset on.
         work.consumer.read_from((topics.ITEMS, partition), held.shard.next_offset)
         self._held[partition] = held
+        self._observer.worked(ITEMS_WORK)
         work.desk.partitions = work.consumer.known_partitions(topics.ITEMS)
         await work.desk.catch_up(held)
 
@@ -293,6 +299,17 @@ class IndexRole:
                     await self._stop.wait()
             await self._commit(consumer)
             self._observer.lag(topics.ITEMS, {p: _behind(consumer, held) for p, held in self._held.items()})
+
+    async def _tell_health(self, consumer: PlainConsumer) -> None:
+        """What waits to be applied, or to be recovered: only that is held against a role that does nothing."""
+        while not self._stop.is_set():
+            recovering = self._assigned.keys() - self._held.keys()
+            behind = any(_behind(consumer, held) for held in list(self._held.values()))
+            doing = f"recovers {len(recovering)} shards" if recovering else ""
+            self._observer.working(ITEMS_WORK, waiting=bool(recovering) or behind, doing=doing)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(HEALTH_SECONDS):
+                    await self._stop.wait()
 
     async def _commit(self, consumer: PlainConsumer) -> None:
         """Group offsets, for lag metrics and nothing else."""

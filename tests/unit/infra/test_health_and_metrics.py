@@ -7,13 +7,14 @@ import platform
 import re
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 import infra
-from infra.health import Health
+from infra.health import Health, ProcessHealth
 from infra.http import serve
 from infra.metrics import Metrics, RoleMetrics, merged
 from infra.metrics_table import PAGE, PROCESS_METRICS, ROLE_METRICS, STACK_METRICS, page
@@ -52,6 +53,76 @@ def test_progress_and_emptiness_keep_it_healthy() -> None:
     assert not health.report().healthy
     health.waiting(False)
     assert health.report().healthy
+
+
+def test_a_busy_role_does_not_speak_for_one_that_hangs() -> None:
+    """Several roles in one process: each has its own health, and the process is as well as its worst role."""
+    clock = FakeClock()
+    process = ProcessHealth(["enrich", "caption"], stall_seconds=60, clock=clock)
+    metrics = Metrics("enrich+caption", roles=process)
+    enrich, caption = metrics.of("enrich"), metrics.of("caption")
+    caption.credits_held(100, 1)
+    for _ in range(7):
+        clock.advance(10)
+        enrich.credits_held(100, 1)
+        enrich.acked("catalog.uploads", 0, 1, 0.1)
+        enrich.credits_held(0, 0)
+    assert {role: report.healthy for role, report in process.reports().items()} == {"enrich": True, "caption": False}
+    assert not process.report().healthy
+    caption.acked("catalog.items", 0, 1, 0.1)
+    assert process.report().healthy
+
+
+def test_records_that_nobody_reads_are_work_that_waits() -> None:
+    """A reader that hangs leaves the pipeline empty; only what lies in the topic tells of it."""
+    clock = FakeClock()
+    health = Health(stall_seconds=60, clock=clock)
+    metrics = Metrics("enrich", health=health)
+    metrics.credits_held(0, 0)
+    metrics.unread("catalog.uploads", {0: 0, 1: 5})
+    clock.advance(61)
+    assert not health.report().healthy
+    metrics.unread("catalog.uploads", {0: 0})
+    assert health.report().healthy, "the partition went to another worker"
+
+
+def test_two_kinds_of_work_are_watched_apart() -> None:
+    """The index answers probes while applying hangs: searching is no progress of indexing."""
+    clock = FakeClock()
+    health = Health(stall_seconds=60, clock=clock)
+    metrics = Metrics("index", health=health)
+    metrics.working("items", waiting=True)
+    for _ in range(7):
+        clock.advance(10)
+        metrics.working("probes", waiting=True)
+        metrics.stage_done("search", 0.001)
+        metrics.worked("probes")
+        metrics.working("probes", waiting=False)
+        metrics.working("items", waiting=True)
+    assert not health.report().healthy
+    assert health.report().stalled_seconds == 70
+    metrics.worked("items")
+    assert health.report().healthy
+
+
+def test_what_takes_long_is_told() -> None:
+    """A batch that runs, trouble that is waited for, shards that are recovered; nothing when it hangs."""
+    clock = FakeClock()
+    health = Health(stall_seconds=60, clock=clock)
+    metrics = Metrics("caption", health=health)
+    metrics.batch_started("write")
+    assert health.report().doing == "", "nothing waits"
+    metrics.credits_held(1, 1)
+    assert health.report().doing == "a batch of write"
+    metrics.batch_ended("write")
+    metrics.retried("publish", "KafkaTimeoutError")
+    assert health.report().doing == "tries publish (KafkaTimeoutError) again"
+    metrics.working("items", waiting=True, doing="recovers 3 shards")
+    clock.advance(31)
+    assert health.report().doing == "recovers 3 shards"
+    metrics.working("items", waiting=False)
+    clock.advance(31)
+    assert (health.report().healthy, health.report().doing) == (False, "")
 
 
 def test_a_pipeline_that_only_retries_becomes_unhealthy() -> None:
@@ -218,7 +289,27 @@ async def test_the_server_tells_metrics_health_and_readiness() -> None:
                 "ready": True,
                 "waiting": True,
                 "stalled_seconds": 61.0,
+                "doing": "",
             }
+
+
+async def test_each_role_of_a_process_has_pages_of_its_own() -> None:
+    """An orchestrator may ask for one; the page of the process shows all."""
+    clock = FakeClock()
+    health = ProcessHealth(["enrich", "index"], stall_seconds=60, clock=clock)
+    async with serve(Metrics("enrich+index", roles=health), health) as url, aiohttp.ClientSession() as http:
+
+        async def page(path: str) -> tuple[int, dict[str, Any]]:
+            async with http.get(url + path) as response:
+                return response.status, json.loads(await response.text())
+
+        health.of("enrich").ready(True)
+        assert [(await page(f"/readyz{role}"))[0] for role in ("", "/enrich", "/index")] == [503, 200, 503]
+        health.of("index").working("items", True)
+        clock.advance(61)
+        assert [(await page(f"/healthz{role}"))[0] for role in ("", "/enrich", "/index")] == [503, 200, 503]
+        _, said = await page("/healthz")
+        assert {role: one["healthy"] for role, one in said["roles"].items()} == {"enrich": True, "index": False}
 
 
 async def test_a_taken_port_is_fatal() -> None:

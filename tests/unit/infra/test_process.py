@@ -68,6 +68,20 @@ async def test_a_child_that_dies_is_started_again_and_the_pids_stay_true() -> No
     assert not psutil.pid_exists(second or 0)
 
 
+async def test_a_child_that_is_suspended_is_killed_and_started_again() -> None:
+    """SIGTERM would wait for it for ever. A process id of its past kills nothing."""
+    changes, clock = Changes(), FakeClock()
+    async with Supervisor(changes, sleep=clock.sleep, clock=clock) as supervisor:
+        first = supervisor.start("role", _python(FOREVER))
+        os.kill(first, signal.SIGSTOP)
+        assert supervisor.kill("role", first)
+        states = await changes.until(lambda s: s["role"].restarts == 1 and s["role"].pid is not None)
+        assert states["role"].last_status == -signal.SIGKILL
+        assert not supervisor.kill("role", first)
+        assert not supervisor.kill("nobody", first)
+        assert supervisor.pids == {"role": states["role"].pid}
+
+
 async def test_a_child_that_was_seen_to_work_is_started_again_at_once_however_often_it_is_killed() -> None:
     """The chaos harness killed a role every half minute, and it was away for another half: it was taken for a child
     that cannot start.

@@ -568,3 +568,29 @@ def test_a_dead_letter_that_cannot_be_written_ends_the_process():
         assert world.acked == []
 
     run_virtual(main())
+
+
+def test_a_pipeline_knows_for_how_long_nothing_has_gone_on():
+    """Empty it is never still; a stage that is tried again goes on; one that hangs does not."""
+
+    async def io(m):
+        if m.offset == 0:
+            if asyncio.get_running_loop().time() < 600:
+                raise Retryable("store away")
+            return 0
+        return await asyncio.Event().wait()
+
+    async def main():
+        world = World()
+        async with running([IoStage("io", io)], world) as pipeline:
+            assert pipeline.still_for == 0
+            await pipeline.submit(message(0), world.ack(message(0)))
+            await asyncio.sleep(500)
+            assert pipeline.still_for <= 5
+            await asyncio.sleep(200)
+            assert (pipeline.in_flight, pipeline.still_for) == (0, 0)
+            await pipeline.submit(message(1), world.ack(message(1)))
+            await asyncio.sleep(300)
+            assert pipeline.still_for == 300
+
+    run_virtual(main())

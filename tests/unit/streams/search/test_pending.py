@@ -10,6 +10,7 @@ from processors.errors import Retryable
 from streams.contract.records import Hits, LookupProbe, Probe
 from streams.search import pending as pending_module
 from streams.search.pending import PendingQueries, all_answered
+from tests.fixtures.virtual_time import run_virtual
 
 
 class Shards:
@@ -52,6 +53,34 @@ async def test_the_deadline_ends_the_wait_with_what_there_is() -> None:
     await shards.asked.wait()
     pending.deliver(hits("q-1", 1))
     assert list(await asking) == [1]
+
+
+async def test_the_staler_of_two_answers_for_a_shard_does_not_count() -> None:
+    """A shard that moved between two workers may be answered for twice, and the old owner come last."""
+    shards, now = Shards(), asyncio.get_running_loop().time
+    pending = PendingQueries(shards.send, now)
+    asking = asyncio.create_task(pending.ask(probe("q-1", now() + 1e6), all_answered))
+    await shards.asked.wait()
+    fresh = Hits("q-1", 0, 2, "g-0001", applied_offset=7, fresh=True, hits=())
+    pending.deliver(fresh)
+    pending.deliver(Hits("q-1", 0, 2, "g-0001", applied_offset=6, fresh=False, hits=()))
+    pending.deliver(hits("q-1", 1))
+    assert (await asking)[0] == fresh
+
+
+def test_a_query_that_waits_long_is_a_sign_of_life() -> None:
+    """Its deadline may be minutes away, and its shard behind: its role must not be taken for one that hangs."""
+    signs = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        shards = Shards()
+        pending = PendingQueries(shards.send, loop.time, lambda: signs.append(loop.time()))
+        assert await pending.ask(probe("q-1", 100.0), all_answered) == {}
+        assert loop.time() == 100
+
+    run_virtual(main())
+    assert signs == [15, 30, 45, 60, 75, 90, 100]
 
 
 async def test_answers_to_others_are_dropped() -> None:
