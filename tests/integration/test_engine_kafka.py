@@ -50,7 +50,7 @@ class Role:
         await create_topics(self.settings, specs)
 
     @contextmanager
-    def worker(self) -> Iterator[subprocess.Popen[str]]:
+    def worker(self, **settings: str) -> Iterator[subprocess.Popen[str]]:
         """One process; killed at the end if it still runs."""
         command = [sys.executable, "-m", "tests.fixtures.engine_worker", self.settings.bootstrap_servers]
         process = subprocess.Popen(
@@ -58,7 +58,7 @@ class Role:
             cwd=ROOT,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", **settings},
         )
         try:
             yield process
@@ -170,6 +170,30 @@ async def test_kill_in_the_middle_loses_nothing(role: Role):
         await settled(role)
         await until_stopped(process)
     await role.check(bad=bad)
+
+
+async def test_a_worker_whose_loop_stands_still_loses_its_partitions(role: Role):
+    """Its heartbeats go on in a thread of their own; another worker does its work all the same, within seconds."""
+    with role.worker(WEFT_POLL_SECONDS="3", HANGS="yes") as first:
+        await until_ready(first)
+        await role.send(b"k0", b"hang")
+        await role.produce(200, first=1)
+        with role.worker(WEFT_POLL_SECONDS="3") as second:
+            await settled(role)
+            await until_stopped(second)
+        assert first.poll() is None
+
+
+async def test_a_worker_that_is_slow_and_full_keeps_its_partitions(role: Role):
+    """It reads nothing for longer than a hung one is given; leaving the group, it would begin anew for ever."""
+    async with open_producer(role.settings) as sender:
+        sent = [await sender.send(role.input, key=f"k{n}".encode(), value=b"slow 5") for n in range(200)]
+        await asyncio.gather(*sent)
+    with role.worker(WEFT_POLL_SECONDS="2") as process:
+        await role.outputs(200, seconds=120.0)
+        await settled(role)
+        await until_stopped(process)
+    assert await role.check() == 0, "none twice"
 
 
 async def test_a_stopped_worker_leaves_nothing_to_repeat(role: Role):

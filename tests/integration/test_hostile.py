@@ -396,10 +396,11 @@ async def test_junk_on_every_topic_and_all_goes_on(up: Besieged) -> None:
     ) as producer:
         for spec in topics.TOPICS:
             for key, value, headers in JUNK:
-                await producer.send(spec.name, key=key, value=value, headers=headers, partition=0)
+                if key is None and spec.cleanup == "compact":
+                    continue  # the broker itself refuses it
+                await producer.send_and_wait(spec.name, key=key, value=value, headers=headers, partition=0)
         for value in bad_items():
-            await producer.send(topics.ITEMS, key=b"junk", value=value, headers=[("x", None)])
-        await producer.flush()
+            await producer.send_and_wait(topics.ITEMS, key=b"junk", value=value, headers=[("x", None)])
     photo = up.folder / "goes-on.png"
     photo.write_bytes(hostile.GOOD)
     for command in (
@@ -407,13 +408,16 @@ async def test_junk_on_every_topic_and_all_goes_on(up: Besieged) -> None:
         ("captions", "--json"),
         ("query", "--product", "goes-on", "--text", "but in red", "--deadline-ms", "20000", "--json"),
         ("dlq", "list", "--json"),
-        ("dlq", "list", "--done"),
-        ("doctor",),
+        ("doctor", "--json"),
         ("topics", "list"),
     ):
         done = await asyncio.to_thread(weft, up, *command)
         assert "Traceback" not in done.stderr, (command, done.stderr)
-        assert done.returncode in {Exit.OK, Exit.REJECTED}, (command, done.returncode, done.stderr)
+        if command[0] == "doctor":
+            bad = [finding["part"] for finding in json.loads(done.stdout)["findings"] if not finding["ok"]]
+            assert bad == ["models"], "the profile fake is for tests only"
+            continue
+        assert done.returncode == Exit.OK, (command, done.returncode, done.stderr)
         if command[0] in {"ingest", "captions"}:
             assert "goes-on" in done.stdout, command
         if command[0] == "query":
