@@ -1,21 +1,35 @@
 """What a role asks of Faust, and how it ends."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
 from infra.settings import Settings
 from processors.errors import Fatal, Retryable
-from streams.kafka.faust.app import _build_app, _drained
+from streams.kafka.faust.app import _build_app, _drained, _stay
 from tests.fixtures.virtual_time import run_virtual
 
 DAY = 24 * 3600
 
 
-async def test_a_role_that_reads_nothing_for_hours_stays_in_its_group():
-    """Out of credits behind a slow device it reads nothing, on purpose; Kafka's client leaves the group by default."""
-    app = _build_app("group", "enrich", Settings(), 30.0)
-    assert app.conf.broker_max_poll_interval >= DAY
+def test_a_role_that_reads_nothing_stays_in_its_group_as_long_as_it_moves():
+    """Out of credits behind a slow device it reads nothing, on purpose; one that hangs is left to Kafka's own limit."""
+    settings = Settings(poll_seconds=100, device_seconds=600)
+    assert _build_app("group", "enrich", settings, 30.0).conf.broker_max_poll_interval == 100
+
+    async def main():
+        subscription = SimpleNamespace(_last_fetch_ended=None)
+        consumer = SimpleNamespace(_thread=SimpleNamespace(_consumer=SimpleNamespace(_subscription=subscription)))
+        app, pipeline = SimpleNamespace(started=True, consumer=consumer), SimpleNamespace(still_for=599.0)
+        staying = asyncio.create_task(_stay(app, pipeline, settings))
+        for still_for, told in ((599.0, True), (601.0, False), (0.0, True)):
+            pipeline.still_for, subscription._last_fetch_ended = still_for, None
+            await asyncio.sleep(50)
+            assert (subscription._last_fetch_ended is not None) == told
+        staying.cancel()
+
+    run_virtual(main())
 
 
 class Pipeline:
