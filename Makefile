@@ -46,6 +46,7 @@ demo: install ## photos in, captions and search answers out (IMAGES=/folder OUT=
 # Two processes: much of the suite waits for brokers and sessions. A file stays in one, so that it starts its stack once.
 test: install dev ## the whole suite, a real Kafka included
 	@$(BIN)/python -m tests.fixtures.s3_servers
+	@$(BIN)/python -m tests.fixtures.asyncapi
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 chaos: install dev ## kill everything N times, and check that nobody can tell (UPLOADS=500 SEED= OUT=)

@@ -22,7 +22,7 @@ from processors.decode import DecodeLimits
 from processors.errors import Poison
 from processors.policies import policies_of
 from streams.contract import codecs, topics
-from streams.contract.cloudevents import output_headers
+from streams.contract.cloudevents import ce_headers, output_headers, rfc3339
 from streams.contract.records import Caption, Probe, Result
 from streams.engine.credits import Credits
 from streams.engine.device import Device
@@ -203,7 +203,13 @@ async def run_compose(parts: Parts, ready: Ready) -> None:
     observer = parts.engine_of("compose").observer
 
     async def send(probe: Probe) -> None:
-        await (await parts.sender.send(topics.PROBES, key=probe.query_id.encode(), value=codecs.encode(probe)))
+        spec, key = topics.BY_NAME[topics.PROBES], probe.query_id.encode()
+        now = rfc3339(round(time.time() * 1000))
+        # The id of a probe derives from its query: the answers to both copies of one have the same ids.
+        headers = ce_headers(
+            id=probe.query_id, type=spec.event_type, source="weft/compose", time=now, content_type=spec.content_type
+        )
+        await (await parts.sender.send(topics.PROBES, key=key, value=codecs.encode(probe), headers=headers))
 
     async def publish(message: Message, result: Result) -> None:
         headers = output_headers(message, stage="compose", topic=topics.RESULTS)

@@ -1,12 +1,19 @@
-"""CloudEvents 1.0 in Kafka binary mode: the `ce_*` headers of a record (EVENTS.md)."""
+"""CloudEvents 1.0 on Kafka (EVENTS.md): binary mode (`ce_*` headers) in and out, structured mode in.
+
+Source: CloudEvents 1.0.2, Kafka Protocol Binding, sections 3.2 and 3.3; JSON Event Format, section 3.
+"""
 
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TypeAlias
 
+import msgspec
+
+from processors.errors import Code, Poison
+from streams.contract import plain
 from streams.contract.topics import BY_NAME
 from streams.engine.message import Message, derived_id
 
@@ -14,6 +21,9 @@ Headers: TypeAlias = tuple[tuple[str, bytes], ...]
 
 SPEC_VERSION = "1.0"
 SOURCE = "weft"
+CONTENT_TYPE = "content-type"
+STRUCTURED = "application/cloudevents+json"
+_ANY_STRUCTURED = "application/cloudevents"
 _MAX_HEADER = 1024
 _LAST_MS = 253_402_300_799_000  # the last second of the year 9999
 
@@ -27,23 +37,55 @@ class EventContext:
     source: str = ""
     time: str = ""
     traceparent: str = ""
+    tracestate: str = ""
 
 
-def ce_headers(*, id: str, type: str, source: str, time: str, traceparent: str = "") -> Headers:  # noqa: A002
-    """The headers of one event. `time` is RFC 3339; `traceparent` is left out when empty."""
+class _Envelope(msgspec.Struct, frozen=True):
+    """An event in structured mode. All of it is optional, as the headers are."""
+
+    specversion: str | None = None
+    id: str | None = None
+    type: str | None = None
+    source: str | None = None
+    time: str | None = None
+    datacontenttype: str | None = None
+    traceparent: str | None = None
+    tracestate: str | None = None
+    data: msgspec.Raw = msgspec.Raw(b"null")
+    data_base64: bytes | None = None
+
+
+_ENVELOPE = msgspec.json.Decoder(_Envelope)
+
+
+def ce_headers(
+    *,
+    id: str,  # noqa: A002
+    type: str,  # noqa: A002
+    source: str,
+    time: str,
+    content_type: str = "",
+    traceparent: str = "",
+    tracestate: str = "",
+) -> Headers:
+    """The headers of one event. `time` is RFC 3339; what is empty is left out."""
     pairs = [
         ("ce_specversion", SPEC_VERSION),
         ("ce_id", id),
         ("ce_type", type),
         ("ce_source", source),
         ("ce_time", time),
+        (CONTENT_TYPE, content_type),
         ("traceparent", traceparent),
+        ("tracestate", tracestate if traceparent else ""),  # without its parent it says nothing
     ]
     return tuple((name, value.encode()) for name, value in pairs if value)
 
 
 def event_context(message: Message) -> EventContext:
-    """The headers of an input. Without `ce_id` the id is derived from topic, partition and offset."""
+    """What an input says of itself, in either mode. Without an id it is derived from topic, partition and offset."""
+    with suppress(Poison):  # whoever decodes the record says what is wrong with it
+        message = unwrapped(message)
 
     def text(name: str) -> str:
         return (message.header(name) or b"")[:_MAX_HEADER].decode(errors="replace")
@@ -53,8 +95,60 @@ def event_context(message: Message) -> EventContext:
         type=text("ce_type"),
         source=text("ce_source"),
         time=text("ce_time"),
-        traceparent=text("traceparent"),
+        traceparent=text("traceparent") or text("ce_traceparent"),
+        tracestate=text("tracestate") or text("ce_tracestate"),
     )
+
+
+def unwrapped(message: Message) -> Message:
+    """An event in structured mode as the same event in binary mode; any other record as it is.
+
+    A null value is a deletion in either mode.
+
+    Raises:
+        Poison: it says that it is in structured mode, and is not, or not in JSON; or it has no data.
+    """
+    kind = (message.header(CONTENT_TYPE) or b"").partition(b";")[0].strip().lower().decode(errors="replace")
+    if not kind.startswith(_ANY_STRUCTURED) or not message.value:
+        return message
+    if kind != STRUCTURED:
+        raise Poison(f"is {kind[:100]!r}, of which only {STRUCTURED} is read", field=CONTENT_TYPE, code=Code.MALFORMED)
+    try:
+        envelope = _ENVELOPE.decode(plain.json_of(message.value))
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise Poison(f"is no event in structured mode: {error}", field="value", code=Code.MALFORMED) from error
+    version = envelope.specversion or SPEC_VERSION
+    if version.partition(".")[0] != SPEC_VERSION.partition(".")[0]:
+        raise Poison(
+            f"is {version[:20]!r}; CloudEvents {SPEC_VERSION} are read", field="specversion", code=Code.INVALID
+        )
+    given = {
+        "ce_specversion": version,
+        "ce_id": envelope.id,
+        "ce_type": envelope.type,
+        "ce_source": envelope.source,
+        "ce_time": envelope.time,
+        "traceparent": envelope.traceparent,
+        "tracestate": envelope.tracestate,
+        CONTENT_TYPE: envelope.datacontenttype or "application/json",
+    }
+    said = {name: text.encode() for name, text in given.items() if text}
+    headers = tuple((name, value) for name, value in message.headers if name not in said)
+    return replace(message, value=_data_of(envelope), headers=(*headers, *said.items()))
+
+
+def _data_of(envelope: _Envelope) -> bytes:
+    data = bytes(envelope.data)
+    there = data != b"null"
+    if there and envelope.data_base64 is not None:
+        raise Poison("has both data and data_base64", field="data", code=Code.INVALID)
+    if envelope.data_base64 is not None:
+        return envelope.data_base64
+    if not there:
+        # Null means not set: what deletes a product is the null value of a whole record.
+        raise Poison("the event has no data", field="data", code=Code.MISSING_FIELD)
+    # Of another type than JSON, and of some producers in any case, the data are text.
+    return msgspec.json.decode(data, type=str).encode() if data.startswith(b'"') else data
 
 
 def output_headers(message: Message, *, stage: str, topic: str, number: int = 0) -> Headers:
@@ -72,7 +166,9 @@ def output_headers(message: Message, *, stage: str, topic: str, number: int = 0)
         type=BY_NAME[topic].event_type,
         source=f"{SOURCE}/{stage}",
         time=given.time if ours else rfc3339(message.timestamp_ms),
+        content_type=BY_NAME[topic].content_type,
         traceparent=given.traceparent,
+        tracestate=given.tracestate,
     )
 
 

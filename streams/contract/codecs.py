@@ -16,6 +16,7 @@ import msgspec
 from processors.errors import Code, Poison
 from processors.values import MAX_QUERY_TEXT, Metadata
 from streams.contract import plain
+from streams.contract.cloudevents import unwrapped
 from streams.contract.records import (
     Answer,
     Caption,
@@ -91,6 +92,7 @@ def encode(record: Record) -> bytes:
 
 def decode_upload(message: Message) -> Upload | None:
     """A checked upload; None is the deletion of the product in the key. Raises `Poison`."""
+    message = unwrapped(message)
     key = _key_text(message)
     if not message.value:  # an empty value too: some clients cannot write a null
         _check_id(key, "key")
@@ -112,7 +114,7 @@ def decode_query(message: Message) -> Query:
     if message.value is None:
         raise BadQuery("has no value", code=Code.MALFORMED, query_id=fallback)
     try:
-        query = _decode_given(_QUERY, message.value, Query)
+        query = _decode_given(_QUERY, unwrapped(message).value or b"", Query)
     except Poison as error:
         known = fallback or _query_id_in(message.value)
         raise BadQuery(error.message, code=error.code, query_id=known, field=error.field) from error

@@ -88,7 +88,7 @@ def _compare(old: Schema, new: Schema, path: str, roots: _Roots) -> list[str]:
         roots.seen.add(pair)
     old, new = roots.old(old), roots.new(new)
     alternatives = _alternatives(new)
-    if "anyOf" in old or "anyOf" in new:
+    if _is_union(old) or _is_union(new):
         return [
             f"{path}: {_label(roots.old(before))} {roots.words.alternative}"
             for before in _alternatives(old)
@@ -97,6 +97,7 @@ def _compare(old: Schema, new: Schema, path: str, roots: _Roots) -> list[str]:
     return [
         *_types(old, new, path, roots.words),
         *_bounds(old, new, path, roots.words),
+        *_choices(old, new, path, roots.words),
         *_fields(old, new, path, roots),
         *_elements(old, new, path, roots),
     ]
@@ -107,9 +108,22 @@ def _fresh(roots: _Roots) -> _Roots:
     return replace(roots, seen=set(roots.seen))
 
 
+def _is_union(schema: Schema) -> bool:
+    """Whether `anyOf` is all there is to it; beside properties it only says which of them must be there."""
+    return "anyOf" in schema and "properties" not in schema
+
+
 def _alternatives(schema: Schema) -> list[Schema]:
-    found = schema.get("anyOf", [schema])
-    return list(found)
+    return list(schema["anyOf"]) if _is_union(schema) else [schema]
+
+
+def _choices(old: Schema, new: Schema, path: str, words: _Words) -> list[str]:
+    """Rules beside the properties: one of these fields."""
+    return [
+        f"{path}: {words.keyword.format(keyword=keyword, other=', '.join(str(one.get('required')) for one in new[keyword]))}"
+        for keyword in ("anyOf", "oneOf")
+        if keyword in new and new[keyword] != old.get(keyword) and not _is_union(new)
+    ]
 
 
 def _label(schema: Schema) -> str:
@@ -122,6 +136,8 @@ def _types(old: Schema, new: Schema, path: str, words: _Words) -> list[str]:
         before = {old["type"]} if isinstance(old.get("type"), str) else set(old.get("type", ["anything"]))
         after = {new["type"]} if isinstance(new["type"], str) else set(new["type"])
         lost = before - after - ({"integer"} if "number" in after else set())
+        if isinstance(old.get("type"), list):
+            lost -= {"null"}  # the codec takes null for "not set" in every optional field, whatever the schema says
         if lost:
             told = words.type.format(one=", ".join(sorted(lost)), other=", ".join(sorted(after)))
             found.append(f"{path}: {told}")
@@ -171,11 +187,16 @@ def _fields(old: Schema, new: Schema, path: str, roots: _Roots) -> list[str]:
 def _elements(old: Schema, new: Schema, path: str, roots: _Roots) -> list[str]:
     found: list[str] = []
     before, after = old.get("prefixItems", []), new.get("prefixItems", [])
-    for number, schema in enumerate(after):
-        found += _compare(before[number] if number < len(before) else {}, schema, f"{path}[{number}]", roots)
     items_before, items_after = old.get("items"), new.get("items")
-    if items_after is False and items_before is not False:
+    rest = items_before if isinstance(items_before, dict) else {}
+    for number, schema in enumerate(after):
+        found += _compare(before[number] if number < len(before) else rest, schema, f"{path}[{number}]", roots)
+    if items_after is False and items_before is not False and old.get("maxItems", float("inf")) > len(after):
         found.append(f"{path}: {roots.words.elements}")
+    elif isinstance(items_after, dict) and items_before is False:
+        # As many elements as there are, and no more: each of them must be one of the new kind.
+        for number, schema in enumerate(before):
+            found += _compare(schema, items_after, f"{path}[{number}]", roots)
     elif isinstance(items_after, dict):
         found += _compare(items_before if isinstance(items_before, dict) else {}, items_after, f"{path}[]", roots)
     return found

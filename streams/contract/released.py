@@ -1,7 +1,8 @@
 """The schemas of released versions of the events, frozen under `docs/schemas/released/<version>`.
 
 `python -m streams.contract.released` fails when the code of now and the code of a released version of the same major number would
-not read each other's events: in a rolling upgrade both are at work on one topic. `--freeze` adds the version of now.
+not read each other's events: in a rolling upgrade both are at work on one topic. `--freeze` adds the version of now. Kept are
+the types: the limits that `streams.contract.refined` states were held by the codecs before a schema said so.
 """
 
 from __future__ import annotations

@@ -15,14 +15,16 @@ from typing import Any
 
 import msgspec
 
+from processors.errors import Code
+from streams.contract.cloudevents import STRUCTURED
 from streams.contract.compatibility import breaking_changes
-from streams.contract.topics import BY_NAME, ROLES, TOPICS, TopicSpec, read_by, written_by
+from streams.contract.refined import plain_union, refined
+from streams.contract.topics import BY_NAME, CLIENT, ROLES, TOPICS, TopicSpec, read_by, written_by
 
 API_VERSION = "1.0.0"  # of the events, not of the code
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 DOCS = Path(__file__).parents[2] / "docs"
 
-_CONTENT = {"json": "application/json", "msgpack": "application/msgpack", "raw": "application/octet-stream"}
 _HEADERS = {
     "ce_specversion": "1.0",
     "ce_id": "Id of the event; derived from topic, partition and offset when absent.",
@@ -30,7 +32,10 @@ _HEADERS = {
     "ce_source": "Who made it.",
     "ce_time": "RFC 3339, UTC.",
     "traceparent": "W3C trace context.",
+    "tracestate": "W3C trace context; goes with traceparent.",
 }
+_ALSO = f", or {STRUCTURED}: then the value is the whole event, its record under `data` or `data_base64`."
+_DEFS, _COMPONENTS = "#/$defs/", "#/components/schemas/"
 _ERROR_HEADERS = ("topic", "partition", "offset", "stage", "exception.class.name", "exception.message", "attempts")
 
 
@@ -40,9 +45,23 @@ def with_schema() -> tuple[str, ...]:
 
 
 def schema_of(topic: str) -> dict[str, Any]:
-    """The JSON Schema (2020-12) of the values of a topic. Bytes in MessagePack records are shown as base64."""
+    """The JSON Schema (2020-12) of the values of a topic, by the types of its records.
+
+    It is what a reader of another version stumbles over. Bytes in MessagePack records are shown as base64.
+    """
+    return _schema_of(topic, refine=False)
+
+
+def published(topic: str) -> dict[str, Any]:
+    """The same with ranges, one-of and nulls, as it is written to docs/schemas (`streams.contract.refined`)."""
+    return _schema_of(topic, refine=True)
+
+
+def _schema_of(topic: str, *, refine: bool) -> dict[str, Any]:
     spec = BY_NAME[topic]
-    (schema,), components = msgspec.json.schema_components([spec.record], ref_template="#/$defs/{name}")
+    (schema,), components = msgspec.json.schema_components([spec.record], ref_template=f"{_DEFS}{{name}}")
+    if refine:
+        schema, components = plain_union(schema, discriminator=False), refined(components, _DEFS)
     return {
         "$schema": DIALECT,
         "$id": f"weft:{topic}",
@@ -55,14 +74,16 @@ def schema_of(topic: str) -> dict[str, Any]:
 def asyncapi() -> dict[str, Any]:
     """The AsyncAPI 3 document of the system."""
     _, components = msgspec.json.schema_components(
-        [spec.record for spec in TOPICS if spec.record is not None], ref_template="#/components/schemas/{name}"
+        [spec.record for spec in TOPICS if spec.record is not None], ref_template=f"{_COMPONENTS}{{name}}"
     )
+    components = refined(components, _COMPONENTS)
     return {
         "asyncapi": "3.0.0",
         "info": {
             "title": "Weft",
             "version": API_VERSION,
-            "description": "CloudEvents 1.0 in Kafka binary mode; every header is optional on input.",
+            "description": "CloudEvents 1.0 in Kafka binary mode, on input in structured mode too; every header is optional on input. "
+            "A null value is a deletion. weft.dead-letters holds the records that failed, with the headers they came with.",
             "license": {"name": "AGPL-3.0-or-later"},
         },
         "defaultContentType": "application/json",
@@ -86,7 +107,7 @@ def asyncapi() -> dict[str, Any]:
 
 def render() -> dict[str, str]:
     """Every generated file: path below `docs`, and its text."""
-    files = {f"schemas/{topic}.json": json.dumps(schema_of(topic), indent=2) + "\n" for topic in with_schema()}
+    files = {f"schemas/{topic}.json": json.dumps(published(topic), indent=2) + "\n" for topic in with_schema()}
     return {**files, "asyncapi.yaml": _yaml(asyncapi())}
 
 
@@ -97,7 +118,7 @@ def breaking(docs: Path) -> list[str]:
         path = docs / "schemas" / f"{topic}.json"
         if path.exists():
             found += [
-                f"{topic}: {change}" for change in breaking_changes(json.loads(path.read_text()), schema_of(topic))
+                f"{topic}: {change}" for change in breaking_changes(json.loads(path.read_text()), published(topic))
             ]
     return found
 
@@ -150,17 +171,23 @@ def _channel(spec: TopicSpec) -> dict[str, Any]:
 
 
 def _message(spec: TopicSpec) -> dict[str, Any]:
-    headers = dict(_HEADERS)
+    headers = _HEADERS | {"content-type": f"{spec.content_type}{_ALSO if CLIENT in spec.written_by else ''}"}
     message: dict[str, Any] = {
         "name": spec.event_type,
-        "contentType": _CONTENT[spec.format],
+        "contentType": spec.content_type,
         "summary": spec.summary,
     }
     if spec.record is not None:
-        (payload,), _ = msgspec.json.schema_components([spec.record], ref_template="#/components/schemas/{name}")
+        (payload,), _ = msgspec.json.schema_components([spec.record], ref_template=f"{_COMPONENTS}{{name}}")
+        payload = plain_union(payload, discriminator=True)
         message["payload"] = {"anyOf": [payload, {"type": "null"}]} if spec.tombstones else payload
     else:
-        headers |= {f"__connect.errors.{name}": "What happened." for name in _ERROR_HEADERS}
+        # A letter is the record that failed, with that record's own headers: no event of ours, and no claim to be one.
+        headers = {f"__connect.errors.{name}": "What happened." for name in _ERROR_HEADERS}
+        headers |= {
+            "weft_code": f"One of: {', '.join(code.value for code in Code)}.",
+            "weft_withheld": "What of the record is not shown.",
+        }
     key = {"type": "string", "description": spec.key}
     return {
         **message,

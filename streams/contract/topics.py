@@ -21,6 +21,8 @@ CONTROL = "index.control"
 DEAD_LETTERS = "weft.dead-letters"
 DEAD_LETTERS_DONE = "weft.dead-letters.done"
 
+CONTENT_TYPES = {"json": "application/json", "msgpack": "application/msgpack", "raw": "application/octet-stream"}
+"""`TopicSpec.format` → the header `content-type` of its records."""
 CLIENT = "client"
 """Whoever sends uploads and queries, and reads captions and results: not one of our roles."""
 HOUR_MS = 3_600_000
@@ -58,6 +60,11 @@ class TopicSpec:
     written_by: tuple[str, ...] = ()
     read_by: tuple[str, ...] = ()
     tombstones: bool = False
+
+    @property
+    def content_type(self) -> str:
+        """The media type of its values, as in the header `content-type`."""
+        return CONTENT_TYPES[self.format]
 
 
 TOPICS: tuple[TopicSpec, ...] = (

@@ -19,6 +19,7 @@ import structlog
 from infra.settings import Settings
 from processors.errors import Poison, Retryable
 from streams.contract import codecs, topics
+from streams.contract.cloudevents import CONTENT_TYPE
 from streams.contract.records import Caption, Query, Result, Upload
 from streams.engine.message import Message
 from streams.kafka.consumer import open_consumer
@@ -28,6 +29,7 @@ from streams.kafka.options import client_options, no_broker, prepare
 log = structlog.get_logger("weft.client")
 
 POLL_S = 0.5
+_JSON = [(CONTENT_TYPE, topics.CONTENT_TYPES["json"].encode())]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,9 @@ class Client:
 
     async def _send(self, records: Sequence[tuple[str, bytes | None]]) -> list[Sent]:
         there = self._names.topic(topics.UPLOADS)
-        waiting = [await self._producer.send(there, key=key.encode(), value=value) for key, value in records]
+        waiting = [
+            await self._producer.send(there, key=key.encode(), value=value, headers=_JSON) for key, value in records
+        ]
         places = await asyncio.gather(*waiting)
         return [Sent(key, place.partition, place.offset) for (key, _), place in zip(records, places, strict=True)]
 
@@ -92,7 +96,7 @@ class Client:
         async with Reader(self._settings, topics.RESULTS, from_end=True) as reader:
             key = query.query_id.encode()
             there = self._names.topic(topics.QUERIES)
-            await self._producer.send_and_wait(there, key=key, value=msgspec.json.encode(query))
+            await self._producer.send_and_wait(there, key=key, value=msgspec.json.encode(query), headers=_JSON)
             try:
                 async with asyncio.timeout(patience):
                     async for raw in reader.follow():

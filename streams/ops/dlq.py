@@ -279,6 +279,7 @@ class Desk:
             type=topics.BY_NAME[topics.DEAD_LETTERS_DONE].event_type,
             source="weft/dlq",
             time=at,
+            content_type=topics.BY_NAME[topics.DEAD_LETTERS_DONE].content_type,
         )
         await self._send(topics.DEAD_LETTERS_DONE, letter.id.encode(), codecs.encode(done), headers, None)
 

@@ -1,0 +1,147 @@
+"""What the types of the records do not say, and the codecs hold all the same: ranges, one-of, and null for what is not set.
+
+The schemas are read by two drafts of JSON Schema: 2020-12 (docs/schemas) and, in the AsyncAPI document, draft-07. Nothing
+here means one thing in the one and another in the other: a box is an array of four numbers, not a `prefixItems`, which
+draft-07 skips, so that `items: false` beside it would forbid every box.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+from processors.values import MAX_QUERY_TEXT
+from streams.contract import codecs
+from streams.contract.topics import CLIENT, ITEMS, TOPICS
+
+Schema: TypeAlias = dict[str, Any]
+
+_ID = {"minLength": 1, "maxLength": codecs.MAX_ID_BYTES}
+_SHARE = {"minimum": 0, "maximum": 1}
+_COUNT = {"minimum": 0}
+_SIDE = {"minimum": 1}
+
+# Record → field → keywords. Lengths are in characters here and in bytes in the codecs, where that is said.
+_BOUNDS: dict[str, dict[str, Schema]] = {
+    "Upload": {"product_id": _ID},
+    "ImageRef": {
+        "uri": {"minLength": 1, "maxLength": codecs.MAX_URI_BYTES},
+        "bytes": {"minLength": 1},
+        "product_id": _ID,
+    },
+    "Query": {
+        "query_id": _ID,
+        "text": {"maxLength": MAX_QUERY_TEXT},
+        "filters": {"maxProperties": codecs.MAX_FACETS},
+        "top_k": {"minimum": 1, "maximum": codecs.MAX_TOP_K},
+        "deadline_ms": {"minimum": 1, "maximum": codecs.MAX_DEADLINE_MS},
+        "min_offsets": {"propertyNames": {"pattern": f"^{ITEMS.replace('.', '[.]')}-(0|[1-9][0-9]*)$"}},
+    },
+    "Result": {"took_ms": _COUNT},
+    "Shards": {"answered": _COUNT, "of": _COUNT},
+    "Source": {"partition": _COUNT, "offset": _COUNT},
+    "Item": {"width": _SIDE, "height": _SIDE, "dimension": _SIDE},
+    "Garment": {"confidence": _SHARE},
+    "Attribute": {"confidence": _SHARE},
+    "Colour": {"share": _SHARE},
+    "Span": {"start": _COUNT, "end": _COUNT},
+    "Caption": {"coverage": _SHARE},
+    "LetterDone": {"redrives": _COUNT},
+}
+# The same for the values of a table, whatever their names.
+_VALUES: dict[str, dict[str, Schema]] = {
+    "Query": {"filters": {"maxItems": codecs.MAX_FILTER_VALUES}, "min_offsets": _COUNT},
+    "Result": {"applied_offsets": _COUNT},
+}
+_UPLOAD_IMAGE = "UploadImage"
+
+
+def refined(components: dict[str, Schema], prefix: str) -> dict[str, Schema]:
+    """The schemas of all records, by name, with everything that the codecs hold.
+
+    Args:
+        components: as msgspec gives them; they are not changed.
+        prefix: of references: "#/$defs/" or "#/components/schemas/".
+    """
+    found = {name: _plain(schema) for name, schema in components.items()}
+    for name, fields in _BOUNDS.items():
+        for field, bounds in fields.items() if name in found else ():
+            _bound(found[name]["properties"][field], bounds)
+    for name, fields in _VALUES.items():
+        for field, bounds in fields.items() if name in found else ():
+            _bound(found[name]["properties"][field]["additionalProperties"], bounds)
+    for name in _from_outside() & found.keys():
+        _allow_null(found[name])
+    if "Query" in found:
+        found["Query"]["anyOf"] = [
+            {"required": ["image"], "properties": {"image": {"type": "object"}}},
+            {"required": ["text"], "properties": {"text": {"type": "string", "pattern": r"\S"}}},
+        ]
+    if "ImageRef" in found:
+        whole = found["ImageRef"]
+        if "Upload" in found:
+            found[_UPLOAD_IMAGE] = _image_of_upload(whole)
+            found["Upload"]["properties"]["image"] = {"$ref": f"{prefix}{_UPLOAD_IMAGE}"}
+        whole["oneOf"] = [_given(source) for source in ("uri", "bytes", "product_id")]
+        if "Query" not in found:
+            del found["ImageRef"]
+    return found
+
+
+def _from_outside() -> set[str]:
+    """The records that clients write: those of their topics, and what these are made of."""
+    records = {spec.record.__name__ for spec in TOPICS if spec.record is not None and CLIENT in spec.written_by}
+    return records | {"ImageRef"}
+
+
+def _image_of_upload(image: Schema) -> Schema:
+    fields = image["properties"] | {"product_id": {"type": "null", "description": "In a query only."}}
+    about = "Exactly one of: an address, or the bytes in base64 (up to 1 MiB)."
+    one_of = [_given("uri"), _given("bytes")]
+    return {**image, "title": _UPLOAD_IMAGE, "description": about, "properties": fields, "oneOf": one_of}
+
+
+def _given(field: str) -> Schema:
+    """The field is there, and not null."""
+    return {"required": [field], "properties": {field: {"type": "string"}}}
+
+
+def _bound(schema: Schema, bounds: Schema) -> None:
+    """Put the keywords where the type is: of `anyOf` with null, into the other one."""
+    choices = [choice for choice in schema.get("anyOf", [schema]) if choice.get("type") != "null"]
+    choices[0].update(bounds)
+
+
+def _allow_null(record: Schema) -> None:
+    """Null means not set: in every optional field, and among the values of a table."""
+    required = record.get("required", [])
+    for name, schema in record["properties"].items():
+        if name not in required:
+            _or_null(schema)
+            if isinstance(values := schema.get("additionalProperties"), dict):
+                _or_null(values)
+
+
+def _or_null(schema: Schema) -> None:
+    if isinstance(kind := schema.get("type"), str):
+        schema["type"] = [kind, "null"]
+
+
+def _plain(schema: Any) -> Any:
+    """A copy without what only one of the two drafts, or only OpenAPI, understands."""
+    if isinstance(schema, list):
+        return [_plain(inner) for inner in schema]
+    if not isinstance(schema, dict):
+        return schema
+    copy = {name: _plain(inner) for name, inner in schema.items()}
+    first = copy.get("prefixItems")
+    if first and copy.get("items") is False and all(element == first[0] for element in first):
+        del copy["prefixItems"]
+        copy["items"] = first[0]
+    return copy
+
+
+def plain_union(schema: Schema, *, discriminator: bool) -> Schema:
+    """A record that is one of several: AsyncAPI's `discriminator` is the name of the field, OpenAPI's an object."""
+    copy: Schema = _plain(schema)
+    field = copy.pop("discriminator", {}).get("propertyName")
+    return copy | ({"discriminator": field} if field and discriminator else {})
