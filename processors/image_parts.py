@@ -11,7 +11,6 @@ from typing import Protocol
 
 from processors.containers import gif, jpeg, png, webp
 from processors.containers.parts import Parts, Use
-from processors.errors import Code, Poison
 from processors.image_header import ImageFormat, sniff, unpadded
 
 
@@ -59,12 +58,15 @@ def bare(data: bytes) -> Bare:
 def clean(data: bytes) -> bytes:
     """The image without metadata, losslessly: its encoded pixels, colour profile, animation and orientation stay as they are.
 
-    A photo without metadata is returned byte by byte; twice is once. What is cut off stays cut off.
+    A photo without metadata is returned byte by byte; twice is once. What is cut off stays cut off, and what holds no picture
+    at all stays as it is: decoding refuses it.
 
     Raises:
         Poison: no image, or one of too many parts.
     """
     data, kind, parts = _taken_apart(data)
+    if not any(part.use is Use.PIXELS for part in parts.parts):
+        return data
     return _FORMATS[kind].clean(data, parts)
 
 
@@ -77,7 +79,4 @@ def scans(data: bytes) -> int:
 def _taken_apart(data: bytes) -> tuple[bytes, ImageFormat, Parts]:
     data = unpadded(data)
     kind = sniff(data)
-    parts = _FORMATS[kind].parts_of(data)
-    if not any(part.use is Use.PIXELS for part in parts.parts):
-        raise Poison(f"the {kind.upper()} holds no picture", field="image", code=Code.BAD_IMAGE)
-    return data, kind, parts
+    return data, kind, _FORMATS[kind].parts_of(data)

@@ -189,7 +189,7 @@ class Enrich:
     async def _in_store(self, uri: str) -> tuple[bytes, str]:
         """A photo that lies in our store: published under its own address, unless it has to lose something first."""
         data = await self.fetcher.fetch(uri)
-        if self.keep_metadata or await asyncio.to_thread(image_parts.clean, data) == data:
+        if self.keep_metadata or not await asyncio.to_thread(_tells_more, data):
             return data, uri
         return await self._stored(data)
 
@@ -277,6 +277,14 @@ class Enrich:
             source=about.source,
             version=sight.version,
         )
+
+
+def _tells_more(data: bytes) -> bool:
+    """Whether a photo holds more than its picture; what is no photo does not, and is refused where it is decoded."""
+    try:
+        return image_parts.clean(data) != data
+    except Poison:
+        return False
 
 
 def _size_of_views(described: Described) -> int:

@@ -168,6 +168,18 @@ async def test_photos_are_stored_without_owner_and_place(way: str) -> None:
     assert len(set(found)) == 1
 
 
+@pytest.mark.parametrize("data", [b"PK\x03\x04 a zip", b"\xff\xd8\xff\xe0 this is no photo", b""])
+async def test_what_is_no_photo_in_our_store_is_refused_by_decoding(data: bytes) -> None:
+    """Its letter names the stage in which it failed, whatever cleaning makes of it."""
+    enrich = role(Web(data))
+    uri = enrich.store.uri(enrich.store.put_content(data, ".jpg", prefix="images"))
+    read = await enrich.read(upload({"uri": uri}))
+    assert not isinstance(read, Done)
+    assert read.about.address == uri
+    with pytest.raises(Poison):
+        enrich.decode(read)
+
+
 async def test_a_photo_that_has_nothing_to_lose_keeps_its_address() -> None:
     """What `weft ingest` put into the store is not copied again; nor is anything where metadata is to be kept."""
     enrich = role(Web(photo()))
