@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import threading
-import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import msgspec
 import structlog
 
 from infra import http
+from infra.ending import loop_watched
 from infra.health import ProcessHealth
 from infra.metrics import Metrics
 from infra.settings import Settings
@@ -62,7 +61,7 @@ async def work(
     observers = {role: metrics.of(role) for role in roles}
     stop = asyncio.Event()
     waiting = set(roles)
-    with _signals(stop), _loop_watched(settings.poll_seconds):
+    with _signals(stop), loop_watched(settings.poll_seconds):
         async with (
             http.serve(metrics, health, host=settings.metrics_host, port=settings.metrics_port) as url,
             _announced(announce, Announcement(os.getpid(), tuple(roles), url)),
@@ -111,36 +110,6 @@ def _write(path: Path, announcement: Announcement) -> None:
     aside = path.with_suffix(".new")
     aside.write_bytes(msgspec.json.encode(announcement))
     aside.replace(path)
-
-
-@contextmanager
-def _loop_watched(limit_s: float) -> Iterator[None]:
-    """End the process, as a crash would, when its event loop stands still for so long.
-
-    Its partitions go to another worker then. What it would publish once it moves again is theirs, and older.
-    """
-    loop, done = asyncio.get_running_loop(), threading.Event()
-    turned = time.monotonic()
-
-    def turn() -> None:
-        nonlocal turned
-        turned = time.monotonic()
-
-    def watch() -> None:
-        while not done.wait(limit_s / 8):
-            still = time.monotonic() - turned
-            if still >= limit_s:
-                log.error("hangs", cause=f"the event loop has stood still for {still:.0f} s (WEFT_POLL_SECONDS)")
-                os._exit(1)
-            with suppress(RuntimeError):  # the loop was closed meanwhile
-                loop.call_soon_threadsafe(turn)
-
-    thread = threading.Thread(target=watch, name="watches the loop", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
 
 
 @contextmanager

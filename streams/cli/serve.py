@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import threading
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +11,7 @@ import msgspec
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from infra.ending import leave_for_sure
 from infra.logs import configure
 from infra.settings import Settings
 from processors.errors import Retryable
@@ -42,18 +40,12 @@ def worker(
 
 
 LEAVE_S = 20.0
-"""How long a process whose roles have ended may take to close its connections. Python waits for every thread: one that
-hangs in a driver or in a store's library would keep a process that is of no use, and nobody would start it again."""
+"""How long a process whose roles have ended may take to close its connections."""
 
 
 def _leave_for_sure(cause: BaseException | None) -> None:
     code = Exit.OK if cause is None else Exit.UNAVAILABLE if isinstance(cause, Retryable) else Exit.FAILED
-
-    def leave() -> None:
-        time.sleep(LEAVE_S)
-        os._exit(code)
-
-    threading.Thread(target=leave, name="leaves for sure", daemon=True).start()
+    leave_for_sure(code, LEAVE_S)
 
 
 @app.command()
