@@ -25,7 +25,7 @@ from minio.error import MinioException
 from urllib3.exceptions import HTTPError
 
 from infra import secrets
-from processors.errors import Fatal, Retryable
+from processors.errors import BadSetting, Fatal, Retryable
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +54,8 @@ class Chain(Provider):  # type: ignore[misc]
         """Credentials that hold now.
 
         Raises:
-            Fatal: no source has any.
+            BadSetting: no source has any.
+            Fatal: a source that was configured refuses us.
             Retryable: the source that had some, or one that was configured, does not answer.
         """
         with self._lock:
@@ -83,9 +84,9 @@ class Chain(Provider):  # type: ignore[misc]
                 log.info("s3.credentials", source=name)
                 self._used, self._provider = name, provider
                 return found
-        raise Fatal(
-            "there are no S3 credentials: set WEFT_S3_ACCESS_KEY and WEFT_S3_SECRET_KEY, or give them where AWS's tools"
-            f" look; asked: {'; '.join(said)}"
+        raise BadSetting(
+            "WEFT_S3_ACCESS_KEY and WEFT_S3_SECRET_KEY are empty, and there are no S3 credentials where AWS's tools look:"
+            f" asked {'; '.join(said)}"
         )
 
 
@@ -93,7 +94,7 @@ def credentials(access_key: str, secret_key: str) -> Provider:
     """The two keys, or where both are empty the usual chain."""
     if access_key or secret_key:
         if not (access_key and secret_key):
-            raise Fatal("only one of WEFT_S3_ACCESS_KEY and WEFT_S3_SECRET_KEY is set")
+            raise BadSetting("WEFT_S3_ACCESS_KEY and WEFT_S3_SECRET_KEY: only one of the two is set")
         return StaticProvider(access_key, secret_key)
     return chain(os.environ)
 

@@ -21,7 +21,7 @@ from aiokafka.errors import KafkaConnectionError
 from pydantic import SecretStr
 
 from infra.settings import Settings
-from processors.errors import Fatal, Retryable, WeftError
+from processors.errors import BadSetting, Fatal, Missing, Retryable, WeftError
 
 log = structlog.get_logger(__name__)
 
@@ -101,12 +101,13 @@ def tokens_of(settings: Settings) -> Tokens:
     """The process's provider of tokens for these settings: one, so that all its connections share a token.
 
     Raises:
-        Fatal: a setting is missing, or the signer's library.
+        BadSetting: a setting is missing.
+        Missing: the signer's library is.
     """
     if settings.kafka_sasl_mechanism == "AWS_MSK_IAM":
         return _msk(settings.kafka_msk_region)
     if not settings.kafka_oauth_token_url:
-        raise Fatal("WEFT_KAFKA_OAUTH_TOKEN_URL is empty: OAUTHBEARER gets its tokens there")
+        raise BadSetting("WEFT_KAFKA_OAUTH_TOKEN_URL is empty: OAUTHBEARER gets its tokens there")
     return _oauth(
         settings.kafka_oauth_token_url,
         settings.kafka_oauth_client_id,
@@ -195,10 +196,12 @@ def _msk(region: str) -> Tokens:
     try:
         from aws_msk_iam_sasl_signer import MSKAuthTokenProvider
     except ImportError:
-        raise Fatal("AWS_MSK_IAM needs Amazon's signer: install Weft with the extra `msk`") from None
+        raise Missing("AWS_MSK_IAM needs Amazon's signer: install Weft with the extra `msk`") from None
     where = region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     if not where:
-        raise Fatal("WEFT_KAFKA_MSK_REGION is empty, and so is AWS_REGION: the signature names the cluster's region")
+        raise BadSetting(
+            "WEFT_KAFKA_MSK_REGION is empty, and so is AWS_REGION: the signature names the cluster's region"
+        )
 
     def fetch() -> Token:
         try:

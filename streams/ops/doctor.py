@@ -17,7 +17,7 @@ from infra.settings import Settings
 from infra.store import NotFound
 from infra.stores import open_store
 from models.weights import profiles
-from processors.errors import WeftError
+from processors.errors import BadSetting, Missing, WeftError
 from streams.contract import topics
 from streams.kafka.client import Client
 from streams.kafka.names import names_of
@@ -56,6 +56,8 @@ async def _broker(settings: Settings) -> Finding:
     try:
         async with asyncio.timeout(PATIENCE_S), Client(settings):
             return Finding("broker", ok=True, found=settings.bootstrap_servers)
+    except (BadSetting, Missing) as error:
+        return Finding("broker", ok=False, found=str(error), advice="see docs/settings.md and docs/clusters.md")
     except (WeftError, TimeoutError) as error:
         return await _no_broker(settings, str(error) or "no answer")
 

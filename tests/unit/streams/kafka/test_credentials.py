@@ -12,7 +12,7 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 
 from infra.settings import Settings
-from processors.errors import Fatal, Retryable
+from processors.errors import BadSetting, Fatal, Missing, Retryable
 from streams.kafka.credentials import Token, Tokens, _token_in, tokens_of
 from streams.kafka.options import client_options
 from tests.fakes.clock import FakeClock
@@ -104,7 +104,7 @@ def test_what_the_endpoint_says() -> None:
 
 def test_what_is_missing_is_told_by_its_setting() -> None:
     """Before anything is connected."""
-    with pytest.raises(Fatal, match="WEFT_KAFKA_OAUTH_TOKEN_URL"):
+    with pytest.raises(BadSetting, match="WEFT_KAFKA_OAUTH_TOKEN_URL"):
         tokens_of(Settings(kafka_sasl_mechanism="OAUTHBEARER"))
 
 
@@ -138,7 +138,7 @@ def test_msk_without_its_library_says_what_to_install() -> None:
     try:
         import aws_msk_iam_sasl_signer  # noqa: F401
     except ImportError:
-        with pytest.raises(Fatal, match="extra `msk`"):
+        with pytest.raises(Missing, match="extra `msk`"):
             tokens_of(Settings(kafka_sasl_mechanism="AWS_MSK_IAM", kafka_msk_region="eu-west-1"))
     else:
         pytest.skip("the extra `msk` is installed")
