@@ -12,10 +12,9 @@ import aiohttp
 import msgspec
 from aiohttp import web
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import generate_latest
 
 from infra.http import listen
-from infra.metrics import CONTENT_TYPE, merged
+from infra.metrics import CONTENT_TYPE, merged, text_of
 from infra.metrics_table import STACK_METRICS
 
 PATIENCE_S = 4.0
@@ -111,4 +110,4 @@ def _own(states: Mapping[str, RoleState], answers: Mapping[str, _Answer]) -> byt
     for role, state in states.items():
         up.labels(role).set(int(answers[role].status == 200))
         restarts.labels(role).inc(state.restarts)
-    return generate_latest(registry)
+    return text_of(registry)

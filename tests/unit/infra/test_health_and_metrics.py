@@ -234,6 +234,17 @@ def test_every_metric_is_documented_and_told_by_somebody() -> None:
     assert [name for name in tells if not re.search(rf"\.{name}\b", sources)] == []
 
 
+def test_what_is_scraped_is_documented() -> None:
+    """No series comes that docs/metrics.md does not have: none of the library's own either."""
+    metrics = Metrics("enrich")
+    metrics.stage_done("decode", 0.1)
+    metrics.failed("decode", "Poison")
+    told = set(re.findall(r"^# TYPE (\S+)", metrics.exposition().decode(), re.MULTILINE))
+    documented = set(re.findall(r"^\| `(\w+)` \|", page(), re.MULTILINE))
+    assert {"weft_failures_total", "weft_stage_seconds"} <= told
+    assert told <= documented
+
+
 def test_the_answers_of_several_processes_become_one() -> None:
     """Each family once, the samples of all under it, and no sample twice: else Prometheus refuses the whole answer."""
     one, two = Metrics("enrich"), Metrics("caption")

@@ -117,7 +117,7 @@ def test_each_source_in_its_turn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 def test_nowhere_is_told_at_once_and_for_good() -> None:
     """It was retried for ever: nobody is at the address of the metadata outside of Amazon's machines."""
-    with pytest.raises(BadSetting, match="^WEFT_S3_ACCESS_KEY .* there are no S3 credentials") as caught:
+    with pytest.raises(BadSetting, match=r"^WEFT_S3_ACCESS_KEY .* there are no S3 credentials") as caught:
         key()
     for asked in ("the environment", "the profile default", "the machine's role"):
         assert asked in str(caught.value)
