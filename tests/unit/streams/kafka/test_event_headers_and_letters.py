@@ -11,7 +11,7 @@ from streams.contract.cloudevents import ce_headers, event_context, output_heade
 from streams.contract.topics import DEAD_LETTERS, ITEMS
 from streams.engine.failures import Failure
 from streams.engine.message import Message
-from streams.kafka.dead_letters import dead_letters, redacted
+from streams.kafka.dead_letters import dead_letters, failure_headers, redacted
 from streams.kafka.producer import MemorySender, classify_kafka
 from streams.roles.memo import Memo, content_hash
 
@@ -82,6 +82,17 @@ async def test_a_dead_letter_is_the_original_and_its_cause():
         "__connect.errors.attempts": b"2",
         "weft_code": b"bad_image",
     }
+
+
+def test_a_cause_holds_no_addresses_of_memory():
+    """An error that quotes an object of the program is the same on every delivery, and readable."""
+    causes = {
+        dict(
+            failure_headers(Failure(Message("u", 0, 0), "decode", Poison(f"cannot read {thing!r}", field="image"), 1))
+        )["__connect.errors.exception.message"]
+        for thing in (object(), object())
+    }
+    assert causes == {b"image: cannot read <object object>"}
 
 
 async def test_a_letter_that_comes_back_carries_only_the_new_cause():
