@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mappi
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from infra.fetch import Fetcher
 from infra.settings import Settings
@@ -19,7 +19,7 @@ from infra.stores import open_store
 from infra.threads import STORE_THREADS, InThread, threads
 from models.guard import Observe
 from processors.decode import DecodeLimits
-from processors.errors import Poison
+from processors.errors import Fatal, Poison
 from processors.policies import policies_of
 from streams.contract import codecs, topics
 from streams.contract.cloudevents import ce_headers, output_headers, rfc3339
@@ -47,9 +47,13 @@ from streams.roles.outcome import Outcome, publisher
 from streams.search.pending import PendingQueries
 from streams.wiring_models import Models, calibrations
 
+T = TypeVar("T")
+
 CAPTION_WAIT_S = 0.25
 """A language model's batch takes seconds: a quarter of one more for a fuller batch is well spent."""
 CPU_THREADS = 4
+LOAD_S = 1800.0
+"""Longest time to load a model and to run it once: the first time its base is unpacked and converted, on a slow disk."""
 BROKER_PATIENCE_S = 120.0
 """A broker that is being started again is waited for; one that was named wrongly is told soon enough."""
 
@@ -121,10 +125,20 @@ async def open_parts(
         yield Parts(settings, store, sender, engine, models, fetcher, stop, in_thread, observers or {})
 
 
+async def loaded(load: Callable[[], T], limit_s: float = LOAD_S) -> T:
+    """A model, loaded and warmed up in a thread. Raises `Fatal` where that never ends: the role would never be ready."""
+    loading = asyncio.get_running_loop().run_in_executor(None, load)
+    await asyncio.wait([loading], timeout=limit_s)
+    if not loading.done():
+        loading.add_done_callback(lambda late: late.cancelled() or late.exception())
+        raise Fatal(f"a model has not been loaded and warmed up in {limit_s:.0f} s: the device hangs")
+    return loading.result()
+
+
 async def run_enrich(parts: Parts, ready: Ready) -> None:
     """`catalog.uploads` → `catalog.items`."""
-    detector = await asyncio.to_thread(lambda: parts.models.detector)
-    encoder = await asyncio.to_thread(lambda: parts.models.image_encoder)
+    detector = await loaded(lambda: parts.models.detector)
+    encoder = await loaded(lambda: parts.models.image_encoder)
     role = Enrich(
         store=parts.store,
         fetcher=parts.fetcher,
@@ -154,7 +168,7 @@ async def run_enrich(parts: Parts, ready: Ready) -> None:
 
 async def run_caption(parts: Parts, ready: Ready) -> None:
     """`catalog.items` → `catalog.captions`."""
-    writer = await asyncio.to_thread(lambda: parts.models.writer)
+    writer = await loaded(lambda: parts.models.writer)
     policies = policies_of(parts.settings.facet_policy)
     neighbourhood = Neighbourhood(policies.voted())
     votes = await asyncio.to_thread(calibrations, parts.settings)
@@ -198,8 +212,8 @@ async def run_caption(parts: Parts, ready: Ready) -> None:
 
 async def run_compose(parts: Parts, ready: Ready) -> None:
     """`search.queries` → `search.probes` → `search.hits` → `search.results`."""
-    images = await asyncio.to_thread(lambda: parts.models.image_encoder)
-    texts = await asyncio.to_thread(lambda: parts.models.text_encoder)
+    images = await loaded(lambda: parts.models.image_encoder)
+    texts = await loaded(lambda: parts.models.text_encoder)
     observer = parts.engine_of("compose").observer
 
     async def send(probe: Probe) -> None:

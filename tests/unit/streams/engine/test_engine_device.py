@@ -1,6 +1,7 @@
 """The device: when batches close, who goes first, how bad items are found."""
 
 import asyncio
+import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from processors.errors import Fatal, Poison, Retryable
 from streams.engine.device import Device
 from streams.engine.stages import CpuStage, DeviceStage, IoStage
+from streams.wiring import loaded
 from tests.fixtures.engines import World, message, running
 from tests.fixtures.virtual_time import InlineExecutor, run_virtual
 
@@ -353,3 +355,20 @@ def test_what_needs_no_device_does_not_wait_for_it():
         assert sorted(item for batch in batches for item in batch) == [2, 4]
 
     run_virtual(main())
+
+
+async def test_a_model_that_is_never_loaded_ends_the_role():
+    """Its warm-up is a call of the device as well; what it raises comes through."""
+    never = threading.Event()
+    try:
+        with pytest.raises(Fatal, match="not been loaded"):
+            await loaded(never.wait, 0.05)
+    finally:
+        never.set()
+    assert await loaded(lambda: 7) == 7
+    with pytest.raises(Fatal, match="broken weights"):
+        await loaded(broken_weights)
+
+
+def broken_weights():
+    raise Fatal("broken weights")
