@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from infra.store import RESERVED, ETag, NotFound, ObjectStore, Versioned, check_key
 from processors.errors import Code, Poison, Retryable
@@ -51,6 +50,10 @@ class LocalStore(ObjectStore):
     def root(self) -> Path:
         """The folder, resolved."""
         return self._root
+
+    @property
+    def base(self) -> str:
+        return f"{self._root.as_uri()}/"
 
     def put(self, key: str, data: bytes, *, content_type: str = "") -> ETag:  # noqa: ARG002 - of the port
         path = self._path(key)
@@ -123,17 +126,6 @@ class LocalStore(ObjectStore):
 
     def uri(self, key: str) -> str:
         return (self._root / check_key(key)).as_uri()
-
-    def key_of(self, uri: str) -> str | None:
-        try:
-            parts = urlsplit(uri)
-            if parts.scheme != "file" or parts.netloc not in {"", "localhost"} or parts.query or parts.fragment:
-                return None
-            path = unquote(parts.path, errors="strict")
-            root = f"{self._root}/"
-            return check_key(path.removeprefix(root)) if path.startswith(root) else None
-        except (Poison, ValueError):
-            return None
 
     # ------------------------------------------------------------------ files
 

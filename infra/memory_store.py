@@ -18,6 +18,10 @@ class MemoryStore(ObjectStore):
         self._objects: dict[str, bytes] = {}
         self._guard = threading.Lock()
 
+    @property
+    def base(self) -> str:
+        return self._root
+
     def put(self, key: str, data: bytes, *, content_type: str = "") -> ETag:  # noqa: ARG002 - of the port
         check_key(key)
         with self._guard:
@@ -65,14 +69,6 @@ class MemoryStore(ObjectStore):
 
     def uri(self, key: str) -> str:
         return self._root + check_key(key)
-
-    def key_of(self, uri: str) -> str | None:
-        if not uri.startswith(self._root):
-            return None
-        try:
-            return check_key(uri.removeprefix(self._root))
-        except Poison:
-            return None
 
     def _write(self, key: str, data: bytes) -> ETag:
         parts = key.split("/")

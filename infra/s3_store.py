@@ -21,7 +21,7 @@ from urllib3.exceptions import HTTPError
 from infra.s3_credentials import credentials
 from infra.s3_errors import from_code, from_status
 from infra.store import ETag, NotFound, ObjectStore, Versioned, check_key
-from processors.errors import Code, Fatal, Poison, Retryable
+from processors.errors import BadSetting, Code, Fatal, Poison, Retryable
 
 T = TypeVar("T")
 
@@ -81,9 +81,11 @@ class S3Store(ObjectStore):
                 http_client=self._pool,
             )
         except ValueError as error:
-            raise Fatal(
-                f"the address of the object store is wrong: {error}; check WEFT_S3_* and WEFT_STORE_URL"
-            ) from None
+            raise BadSetting(f"WEFT_STORE_URL or WEFT_S3_ENDPOINT: {error}") from None
+
+    @property
+    def base(self) -> str:
+        return f"s3://{self._bucket}/{self._prefix}"
 
     def put(self, key: str, data: bytes, *, content_type: str = "") -> ETag:
         name = self._name(key)
@@ -157,13 +159,6 @@ class S3Store(ObjectStore):
 
     def uri(self, key: str) -> str:
         return f"s3://{self._bucket}/{self._name(key)}"
-
-    def key_of(self, uri: str) -> str | None:
-        root = f"s3://{self._bucket}/{self._prefix}"
-        try:
-            return check_key(uri.removeprefix(root)) if uri.startswith(root) else None
-        except Poison:
-            return None
 
     # ------------------------------------------------------------------ requests
 

@@ -104,6 +104,11 @@ class Settings(BaseSettings):
         gt=0,
         description="Longest time to ask for one image once; an upload's image may take twice as long in all.",
     )
+    query_photo_hours: float = Field(
+        6.0,
+        ge=0,
+        description="How long photos that shoppers asked with are kept; whole hours, counted from the next full one.",
+    )
     credit_bytes: int = Field(256 * 2**20, ge=1, description="Encoded and decoded bytes a role may hold at once.")
     batch_items: int = Field(16, ge=1, description="Largest batch of the device.")
     batch_wait_ms: float = Field(20.0, ge=0, description="Longest wait of the first item of a batch.")

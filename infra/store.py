@@ -6,14 +6,17 @@ All methods block; call them through `asyncio.to_thread` where a loop runs. All 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from typing import NamedTuple, NewType, Protocol
+from urllib.parse import unquote, urlsplit
 
 from processors.errors import Poison
 
 ETag = NewType("ETag", str)
 
 RESERVED = ".weft"  # the local store keeps its locks and unfinished writes under this name
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _LONGEST_KEY = 512
 _LONGEST_SEGMENT = 200  # bytes; file systems allow 255, and writers add an ending
 
@@ -40,7 +43,18 @@ class ObjectStore(Protocol):
 
     Every method raises `Poison` for a key that `check_key` refuses, `Retryable` when the store cannot be reached or is
     out of order, and `Fatal` when it refuses our credentials.
+
+    Events name objects by `address`, which is relative to the store: a bucket, a prefix or a folder can move, and what was
+    published stays true. `key_of` reads such an address, and also the absolute ones of before, or of before a move.
     """
+
+    former: tuple[str, ...] = ()
+    """Roots under which these objects lay before the store moved; `infra.store_identity.settle` sets it."""
+
+    @property
+    def base(self) -> str:
+        """What the absolute addresses of this store begin with: `file:///folder/`, `s3://bucket/prefix/`."""
+        ...
 
     def put(self, key: str, data: bytes, *, content_type: str = "") -> ETag:
         """Write, whatever was there before."""
@@ -87,12 +101,24 @@ class ObjectStore(Protocol):
         ...
 
     def uri(self, key: str) -> str:
-        """The address of the object for records (`file:///…`, `s3://bucket/…`); it holds no credentials."""
+        """The absolute address of the object, for people and their tools (`file:///…`, `s3://bucket/…`); no credentials."""
         ...
 
-    def key_of(self, uri: str) -> str | None:
-        """The key that `uri` gave this address to; None when the address is not in this store."""
-        ...
+    def address(self, key: str) -> str:
+        """The address of the object for events: the key itself, unless that reads like an address of something else."""
+        return self.uri(key) if _SCHEME.match(key) else check_key(key)
+
+    def key_of(self, address: str) -> str | None:
+        """The key that an address names: relative, or under our root or a former one. None: it is not in this store."""
+        if is_relative(address):
+            return _plain(address)
+        found = (key_under(base, address) for base in (self.base, *self.former))
+        return next((key for key in found if key is not None), None)
+
+    def relative(self, address: str) -> str:
+        """An address of ours as events have it; any other as it is."""
+        key = self.key_of(address)
+        return address if key is None else self.address(key)
 
     def put_content(self, data: bytes, suffix: str, *, prefix: str = "images", content_type: str = "") -> str:
         """Write under the SHA-256 of the bytes (`content_key`) and return the key. Twice the same bytes is one object."""
@@ -100,6 +126,38 @@ class ObjectStore(Protocol):
         if not self.exists(key):
             self.put(key, data, content_type=content_type)
         return key
+
+
+def is_relative(address: str) -> bool:
+    """Whether an address is relative to the store: it has no scheme (`https:`) and does not begin with a slash."""
+    return bool(address) and not address.startswith("/") and _SCHEME.match(address) is None
+
+
+def key_under(base: str, address: str) -> str | None:
+    """The key of an absolute address that begins with `base`; None when it does not, or holds no key behind it.
+
+    In a `file:` address the names are percent-encoded; two spellings of one path are one.
+    """
+    if base.startswith("file:"):
+        base, address = _path_of(base) or "/", _path_of(address) or ""
+    return _plain(address.removeprefix(base)) if address.startswith(base) else None
+
+
+def _path_of(uri: str) -> str | None:
+    try:
+        parts = urlsplit(uri)
+        if parts.scheme != "file" or parts.netloc not in {"", "localhost"} or parts.query or parts.fragment:
+            return None
+        return unquote(parts.path, errors="strict")
+    except ValueError:
+        return None
+
+
+def _plain(key: str) -> str | None:
+    try:
+        return check_key(key)
+    except Poison:
+        return None
 
 
 def content_key(data: bytes, suffix: str, *, prefix: str = "images") -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from infra.local_store import LocalStore
 from infra.settings import Settings
-from infra.store import ObjectStore
+from infra.store import ObjectStore, is_relative
 from processors.errors import BadSetting
 
 
@@ -27,6 +27,17 @@ def check_store_url(settings: Settings) -> SplitResult:
     if not local and not (parts.scheme == "s3" and parts.netloc):
         raise BadSetting(f"WEFT_STORE_URL is {url!r}; it must be file:///folder or s3://bucket/prefix")
     return parts
+
+
+def absolute(settings: Settings, address: str) -> str:
+    """An address of an event, for people and their tools: one relative to the store becomes `file:///…` or `s3://…`.
+
+    Nothing is opened. Addresses from before a move stay as they are.
+    """
+    if not is_relative(address):
+        return address
+    base = settings.resolved_store_url.rstrip("/")
+    return f"{base}/{quote(address) if base.startswith('file:') else address}"
 
 
 def open_store(settings: Settings) -> ObjectStore:

@@ -34,6 +34,7 @@ from streams.kafka.dead_letters import dead_letters
 from streams.kafka.faust.app import consume
 from streams.kafka.positions import Positions
 from streams.kafka.producer import Sender, classify_kafka, open_producer
+from streams.kafka.store_claim import hold_patiently
 from streams.ops.dlq_watch import watch_letters
 from streams.roles import reserve
 from streams.roles.caption.neighbours import Neighbourhood
@@ -44,6 +45,7 @@ from streams.roles.enrich import SERVING_SIDE, Enrich, memo_fingerprint
 from streams.roles.index.role import IndexConfig, IndexRole
 from streams.roles.memo import Memo
 from streams.roles.outcome import Outcome, publisher
+from streams.search import query_photos
 from streams.search.pending import PendingQueries
 from streams.wiring_models import Models, calibrations
 
@@ -119,6 +121,7 @@ async def open_parts(
         sender = await stack.enter_async_context(
             open_producer(settings, client=client, patience_s=BROKER_PATIENCE_S, stop=stop)
         )
+        await hold_patiently(settings, store, sender, in_thread, stop, patience_s=BROKER_PATIENCE_S)
         device = await stack.enter_async_context(Device(observer=observer, limit_s=settings.device_seconds))
         engine = Engine(device, cpu, observer=observer, classify=classify_kafka)
         models = Models(settings, observe)
@@ -242,7 +245,17 @@ async def run_compose(parts: Parts, ready: Ready) -> None:
         limits=parts.limits,
         partitions=parts.settings.partitions,
         batch_items=parts.settings.batch_items,
+        relative=parts.store.relative,
     )
+
+    async def keep_house() -> None:
+        await query_photos.keep_house(
+            parts.store,
+            hours=parts.settings.query_photo_hours,
+            now=time.time,
+            sleep=asyncio.sleep,
+            in_thread=parts.in_thread,
+        )
 
     async def nothing_left(_message: Message, _result: object) -> tuple[()]:
         return ()  # the result left from the stage `answer`
@@ -267,7 +280,8 @@ async def run_compose(parts: Parts, ready: Ready) -> None:
                     except Poison:
                         continue  # not one of ours: whoever asked will see a shard missing
 
-        await _beside(deliver(), _consume(parts, "compose", topics.QUERIES, pipeline, ready))
+        consuming = _consume(parts, "compose", topics.QUERIES, pipeline, ready)
+        await _beside(deliver(), _beside(keep_house(), consuming))
 
 
 async def run_index(parts: Parts, ready: Ready) -> None:

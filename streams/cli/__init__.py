@@ -13,12 +13,12 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # a tool says itself what was wrong; roles `configure`
-    from streams.cli import client, dlq, evaluate, manage, serve, train
+    from streams.cli import client, dlq, evaluate, manage, serve, store, train
     from streams.cli.app import app
     from streams.cli.exits import Exit, told
     from streams.cli.output import say
 
-    del client, dlq, evaluate, manage, serve, train  # imported for their commands
+    del client, dlq, evaluate, manage, serve, store, train  # imported for their commands
     try:
         app()
     except KeyboardInterrupt:

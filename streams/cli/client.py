@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
 
-from infra.stores import open_store
+from infra.settings import Settings
+from infra.stores import absolute, open_store
 from processors.errors import Poison
 from streams.cli.app import AsJson, DataDir, app, client_settings, run
 from streams.cli.exits import Exit
@@ -17,7 +19,9 @@ from streams.cli.output import captions_table, err, out, print_json, print_table
 from streams.contract import topics
 from streams.contract.records import Caption, ImageRef, Query, Result, Upload
 from streams.kafka.client import Client, Reader, caption_in, new_query_id
-from streams.ops.ingest import Ingest, Outcome, Photo, Refused, announce
+from streams.kafka.store_claim import check
+from streams.ops.ask import photo_to_ask_with
+from streams.ops.ingest import Ingest, Outcome, Photo, Refused
 from streams.ops.sources import walk
 
 
@@ -72,7 +76,9 @@ async def _ingest(path: Path, *, wait: bool, timeout_s: float, as_json: bool, da
             err.print(f"[green]✓[/] {shown(outcome.product_id)}", highlight=False)
 
     async with Client(settings) as client:
-        job = Ingest(client, open_store(settings), settings, on_sent, on_outcome)
+        store = await asyncio.to_thread(open_store, settings)
+        await check(settings, store)
+        job = Ingest(client, store, settings, on_sent, on_outcome)
         if wait:
             try:
                 await job.send_and_wait(photos, timeout_s)
@@ -148,12 +154,15 @@ def _filters(pairs: list[str]) -> dict[str, tuple[str, ...]]:
 async def _query(asked: Query, image: Path | None, data_dir: Path | None) -> Result:
     settings = client_settings(data_dir)
     if image is not None:
-        photo = Photo(asked.query_id, image, {})
-        limit, keep = settings.max_image_bytes, settings.keep_photo_metadata
-        upload = await asyncio.to_thread(announce, photo, open_store(settings), limit, keep_metadata=keep)
-        asked = msgspec.structs.replace(asked, image=upload.image)
+        asked = msgspec.structs.replace(asked, image=await photo_to_ask_with(image, settings, time.time()))
     async with Client(settings) as client:
-        return await client.query(asked)
+        return _resolved(await client.query(asked), settings)
+
+
+def _resolved(result: Result, settings: Settings) -> Result:
+    """With addresses that a person's tools can open: in events they are relative to the store."""
+    hits = (msgspec.structs.replace(hit, image=absolute(settings, hit.image)) for hit in result.hits)
+    return msgspec.structs.replace(result, hits=tuple(hits))
 
 
 @app.command()

@@ -68,7 +68,7 @@ class Item(Record, frozen=True, omit_defaults=False):
     """An enriched product: what was seen, and its vectors."""
 
     product_id: str
-    image: str  # address of the image in the object store
+    image: str  # address of the image, relative to the object store (before 0.1: absolute)
     width: int
     height: int
     garments: tuple[Garment, ...]

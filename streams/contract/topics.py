@@ -26,6 +26,8 @@ CONTENT_TYPES = {"json": "application/json", "msgpack": "application/msgpack", "
 CLIENT = "client"
 """Whoever sends uploads and queries, and reads captions and results: not one of our roles."""
 HOUR_MS = 3_600_000
+ROLES: tuple[str, ...] = ("enrich", "caption", "index", "compose")
+"""In the order in which a record passes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,11 +162,12 @@ TOPICS: tuple[TopicSpec, ...] = (
         "compact",
         partitions=1,
         record=records.Generation,
-        summary="Which index generation of a collection is live.",
+        summary="Which index generation of a collection is live, and (collection `store/<id>`) which store is the cluster's.",
         event_type="weft.generation.v1",
         key="collection",
-        written_by=(),
-        read_by=("index",),
+        # Which store the cluster has (streams.kafka.store_claim): every worker looks, the first one says.
+        written_by=ROLES,
+        read_by=ROLES,
     ),
     TopicSpec(
         DEAD_LETTERS,
@@ -192,8 +195,6 @@ TOPICS: tuple[TopicSpec, ...] = (
 
 BY_NAME: dict[str, TopicSpec] = {spec.name: spec for spec in TOPICS}
 """Read-only: the table by the topics' names."""
-ROLES: tuple[str, ...] = ("enrich", "caption", "index", "compose")
-"""In the order in which a record passes them."""
 
 
 def read_by(role: str) -> tuple[str, ...]:

@@ -171,8 +171,17 @@ def write(demo: Demo, out: Path) -> None:
     """The events and the report, where `docs/cli.md` says."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "captions.jsonl").write_bytes(b"".join(msgspec.json.encode(c) + b"\n" for c in demo.captions))
-    (out / "results.jsonl").write_bytes(b"".join(msgspec.json.encode(a.result) + b"\n" for a in demo.answers))
+    (out / "results.jsonl").write_bytes(
+        b"".join(msgspec.json.encode(_shown(a.result, demo.photos)) + b"\n" for a in demo.answers)
+    )
     (out / "report.json").write_bytes(msgspec.json.encode(demo.report) + b"\n")
+
+
+def _shown(result: Result, photos: Sequence[Photo]) -> Result:
+    """With the user's own photos for addresses: the demo's store is gone when somebody opens them."""
+    paths = {photo.product_id: photo.path.absolute().as_uri() for photo in photos}
+    hits = (msgspec.structs.replace(hit, image=paths.get(hit.product_id, hit.image)) for hit in result.hits)
+    return msgspec.structs.replace(result, hits=tuple(hits))
 
 
 def draw_sheet(demo: Demo, out: Path) -> Path:

@@ -17,13 +17,13 @@ from infra.settings import Settings
 from infra.store import NotFound
 from infra.stores import open_store
 from models.weights import profiles
-from processors.errors import BadSetting, Missing, WeftError
+from processors.errors import BadSetting, Fatal, Missing, WeftError
 from streams.contract import topics
 from streams.kafka.client import Client
 from streams.kafka.names import names_of
 from streams.kafka.options import uses_tokens
 from streams.kafka.rights import refusal, rights_of
-from streams.ops import admin
+from streams.ops import admin, doctor_photos
 from streams.ops.doctor_store import Untrue, try_out
 
 LEAST_DISK = 5 * 2**30
@@ -46,10 +46,11 @@ async def examine(settings: Settings) -> list[Finding]:
     """Every finding; nothing here raises, because a doctor who faints helps nobody."""
     broker = await _broker(settings)
     on_the_broker = await _cluster(settings) if broker.ok else []
+    photos = [await _photos(settings)] if broker.ok and all(one.ok for one in on_the_broker) else []
     blocking = await asyncio.to_thread(
         lambda: [_store(settings), *_models(settings), _versions(), faiss_found(), packages_found(), _disk(settings)]
     )
-    return [broker, *on_the_broker, *blocking]
+    return [broker, *on_the_broker, *blocking, *photos]
 
 
 async def _broker(settings: Settings) -> Finding:
@@ -152,6 +153,24 @@ def _store(settings: Settings) -> Finding:
         advice = "use a store that shows a write to the next read"
         return Finding("store", ok=False, found=f"{found} has lost what was written a moment ago", advice=advice)
     return Finding("store", ok=True, found=found)
+
+
+async def _photos(settings: Settings) -> Finding:
+    """Whether this is the cluster's store, and holds the photos of some products of now."""
+    try:
+        store = await asyncio.to_thread(open_store, settings)
+        found = await doctor_photos.look(settings, store)
+    except NotFound:
+        return Finding("photos", ok=False, found="the store changes while we look", advice="run `weft doctor` again")
+    except Fatal as error:
+        return Finding("photos", ok=False, found=str(error), advice="see docs/operations.md")
+    except (WeftError, TimeoutError) as error:
+        return Finding("photos", ok=False, found=str(error) or "no answer", advice="run `weft doctor` again")
+    if found.missing:
+        advice = "copy the rest of the store, or set WEFT_STORE_URL to where it lies (docs/operations.md)"
+        told = f"{len(found.missing)} of {found.looked_at} photos of live products are not in the store: {found.missing[0]}"
+        return Finding("photos", ok=False, found=told, advice=advice)
+    return Finding("photos", ok=True, found=f"{found.looked_at} photos of live products are in the store")
 
 
 def _models(settings: Settings) -> list[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from infra.fetch import read_regular
 from infra.settings import Settings
 from infra.store import ObjectStore
 from processors import image_parts
+from processors.decode import DecodeLimits, decode
 from processors.errors import Code, Poison
 from processors.image_header import sniff
 from streams.contract import topics
@@ -25,6 +26,8 @@ from streams.kafka.positions import is_number
 from streams.kafka.producer import MAX_RECORD_BYTES
 
 _ADDRESS_BYTES = 2**13
+CHECK_SIDE = 64
+"""Longest side, in pixels, that a photo is decoded to where only its wholeness matters."""
 BATCH = 32
 """Uploads in flight to the broker at once: bounds the memory of an ingest of any size."""
 
@@ -50,25 +53,41 @@ class Refused:
 Outcome = Caption | Refused
 
 
-def announce(photo: Photo, store: ObjectStore, max_bytes: int, *, keep_metadata: bool = False) -> Upload:
+def announce(
+    photo: Photo, store: ObjectStore, max_bytes: int, *, max_pixels: int | None = None, keep_metadata: bool = False
+) -> Upload:
     """Put one image into the store under its content hash and make its upload record. Blocking.
 
     What is not its picture (place, owner, device) is left out, unless `keep_metadata`.
 
     Raises:
-        Poison: the file cannot be read, is empty, larger than `max_bytes` or no image at all, or what is said of the
-            product can never become a record; nothing was written.
+        Poison: the file cannot be read, is empty, larger than `max_bytes`, no image at all or one that does not decode, or
+            what is said of the product can never become a record; nothing was written.
         Retryable: the disk or the store is in trouble.
     """
     upload = Upload(product_id=photo.product_id, image=ImageRef(uri="file:///"), metadata=photo.metadata)
     _check(upload)
-    data = read_regular(photo.path, max_bytes, field="image")
-    # A folder of a shop holds anything under any name; what is no image has no business in the store.
-    kind = sniff(data)
-    if not keep_metadata:
-        data = image_parts.clean(data)
+    data, kind = read_photo(photo.path, max_bytes, max_pixels=max_pixels, keep_metadata=keep_metadata)
     key = store.put_content(data, suffix=f".{kind}", prefix="images")
-    return msgspec.structs.replace(upload, image=ImageRef(uri=store.uri(key)))
+    return msgspec.structs.replace(upload, image=ImageRef(uri=store.address(key)))
+
+
+def read_photo(
+    path: Path, max_bytes: int, *, max_pixels: int | None = None, keep_metadata: bool = False
+) -> tuple[bytes, str]:
+    """The bytes of a photo that decodes, as they are to be stored, and their format ("jpeg"). Blocking.
+
+    A folder of a shop holds anything under any name. What the engine is going to refuse is refused here, before it is
+    stored: of a refused upload no photo is left behind.
+
+    Raises:
+        Poison: the file cannot be read, is larger than `max_bytes` or `max_pixels`, or holds no whole image.
+    """
+    data = read_regular(path, max_bytes, field="image")
+    kind = sniff(data)
+    limits = DecodeLimits(max_bytes=max_bytes)
+    decode(data, limits if max_pixels is None else replace(limits, max_pixels=max_pixels), max_side=CHECK_SIDE)
+    return data if keep_metadata else image_parts.clean(data), str(kind)
 
 
 def _check(upload: Upload) -> None:
@@ -102,8 +121,10 @@ class Ingest:
         batch: list[Upload] = []
         for photo in photos:
             try:
-                limit, keep = self.settings.max_image_bytes, self.settings.keep_photo_metadata
-                batch.append(await asyncio.to_thread(announce, photo, self.store, limit, keep_metadata=keep))
+                limit, pixels = self.settings.max_image_bytes, self.settings.max_image_pixels
+                keep = self.settings.keep_photo_metadata
+                sending = asyncio.to_thread(announce, photo, self.store, limit, max_pixels=pixels, keep_metadata=keep)
+                batch.append(await sending)
             except Poison as error:
                 self._settle(Refused(photo.product_id, "ingest", str(error)))
             if len(batch) >= BATCH:

@@ -19,8 +19,10 @@ from infra.broker import EmbeddedBroker
 from infra.process import ChildState, Supervisor
 from infra.settings import Settings
 from infra.spawn import Command, python_argv
+from infra.stores import open_store
 from processors.errors import BadSetting, Fatal
 from streams.kafka.names import names_of
+from streams.kafka.store_claim import check
 from streams.ops import admin, stack_file, stack_metrics, stack_watch
 from streams.ops.stack_file import StackFile
 from streams.ops.stack_metrics import RoleState
@@ -162,6 +164,8 @@ class Stack:
             update={"bootstrap_servers": bootstrap, "store_url": self.settings.resolved_store_url}
         )
         await admin.create_topics(self.settings)
+        # Before the roles: each would refuse to start and be started again, and say why only in its log.
+        await check(self.settings, await asyncio.to_thread(open_store, self.settings))
         self._progress(f"starting the roles {', '.join(ROLES)}")
         supervisor = Supervisor(lambda _: None, grace_seconds=GRACE_S)
         self._supervisor = await self._closing.enter_async_context(supervisor)

@@ -12,6 +12,7 @@ import difflib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from infra.fetch import Fetcher
@@ -106,6 +107,8 @@ class Compose:
     limits: decode.DecodeLimits
     partitions: int
     batch_items: int
+    relative: Callable[[str], str] = str
+    """Makes an address in our store relative to it: items of before a move hold absolute ones."""
 
     def stages(self) -> tuple[Stage, ...]:
         """The role's story. Results leave from `answer`: a query that waits for its shards delays no other."""
@@ -262,7 +265,10 @@ class Compose:
         good = [shard for shard in shards if not shard.error]
         return Result(
             query_id=query.query_id,
-            hits=tuple(merge([shard.hits for shard in good], query.top_k)),
+            hits=tuple(
+                msgspec.structs.replace(hit, image=self.relative(hit.image))
+                for hit in merge([shard.hits for shard in good], query.top_k)
+            ),
             partial=len(good) < of or not all(shard.fresh for shard in good),
             generation=min((shard.generation for shard in good), default=""),
             applied_offsets={f"{topics.ITEMS}-{s.partition}": s.applied_offset for s in sorted(good, key=_partition)},

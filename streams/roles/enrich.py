@@ -1,6 +1,6 @@
 """`enrich`: an upload becomes an item. Read it from top to bottom:
 
-read (fetch the photo, or recall what is known of it) → decode → detect → describe (crops, colours) → embed → item
+read (fetch the photo, or recall what is known of it) → decode → keep (in our store) → detect → describe (crops, colours) → embed → item
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import msgspec
@@ -29,6 +29,7 @@ from streams.engine.stages import CpuStage, DeviceStage, Done, IoStage, Stage
 from streams.roles import reserve
 from streams.roles.memo import Memo
 from streams.roles.outcome import Deleted, deleted
+from streams.search import query_photos
 
 SERVING_SIDE = 1024
 """Longest side, in pixels, that is kept of a photo: enough for every model, and it bounds the memory of a batch."""
@@ -48,7 +49,10 @@ async def _anywhere(_message: Message) -> None:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What is known of an upload but its pixels: all that its item needs beside what the models say."""
+    """What is known of an upload but its pixels: all that its item needs beside what the models say.
+
+    `address`: where its photo lies in our store; "" until it was put there.
+    """
 
     product_id: str
     metadata: Metadata
@@ -59,19 +63,21 @@ class About:
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """An upload with the bytes of its photo, which lie in the object store at `about.address`."""
+    """An upload with the bytes of its photo; `suffix` of the key it gets ("" where it lies in our store already)."""
 
     about: About
     data: bytes
+    suffix: str
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A decoded photo, made ready for the detector; its encoded bytes are let go."""
+    """A decoded photo, made ready for the detector; `unkept` holds its encoded bytes until they are stored."""
 
     about: About
     decoded: decode.Decoded
     ready: Ready
+    unkept: Photo | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +146,11 @@ class Enrich:
             CpuStage(
                 "decode",
                 self.decode,
-                size=lambda opened: opened.decoded.pixels.nbytes + reserve.SHOWN_BYTES,
+                size=_size_of_opened,
                 cost=lambda photo: decode.unfolded_pixels(photo.data, SERVING_SIDE),
                 max_cost=self.limits.max_pixels,
             ),
+            IoStage("keep", self.keep, size=_size_of_opened),
             DeviceStage("detect", self.detect, max_items=items, wait_s=wait),
             CpuStage("describe", self.describe, size=_size_of_views),
             DeviceStage(
@@ -166,41 +173,47 @@ class Enrich:
             return Done(deleted(message))
         source = Source(message.topic, message.partition, message.offset)
         metadata = codecs.metadata_of(upload)
-        data, address = await self._photo(upload)
+        data, address, suffix = await self._photo(upload)
         digest = hashlib.sha256(data).hexdigest()
-        about = About(upload.product_id, metadata, source, address, digest)
+        photo = Photo(About(upload.product_id, metadata, source, address, digest), data, suffix)
         known = await self.memo.recall(digest, Sight)
         if known is not None:
-            return Done(self._item(about, known))
-        return Photo(about, data)
+            return Done(self._item(await self._kept(photo), known))
+        return photo
 
-    async def _photo(self, upload: Upload) -> tuple[bytes, str]:
-        """The bytes as they are stored, and where they lie in our own store: an address outside may be gone tomorrow."""
+    async def _photo(self, upload: Upload) -> tuple[bytes, str, str]:
+        """The bytes as they are stored, and where they lie in our own store or ("") the suffix under which they are to."""
         if upload.image.bytes is not None:
             data = upload.image.bytes
         elif upload.image.uri is not None:
-            if self.store.key_of(upload.image.uri) is not None:
-                return await self._in_store(upload.image.uri)
-            data = await self._from_elsewhere(upload.image.uri)
+            key = self.store.key_of(upload.image.uri)
+            if key is None:
+                data = await self._from_elsewhere(upload.image.uri)
+            else:
+                data = await self.fetcher.fetch(upload.image.uri)
+                # A shopper's photo is gone in some hours: a product keeps its own.
+                if not key.startswith(query_photos.PREFIX) and await asyncio.to_thread(self._is_clean, data):
+                    return data, self.store.address(key), ""
         else:
             raise Poison("an upload needs uri or bytes", field="image", code=Code.MISSING_FIELD)
-        return await self._stored(data)
-
-    async def _in_store(self, uri: str) -> tuple[bytes, str]:
-        """A photo that lies in our store: published under its own address, unless it has to lose something first."""
-        data = await self.fetcher.fetch(uri)
-        if self.keep_metadata or not await asyncio.to_thread(_tells_more, data):
-            return data, uri
-        return await self._stored(data)
-
-    async def _stored(self, data: bytes) -> tuple[bytes, str]:
-        """Put a photo under the hash of the bytes that are stored, so that every delivery gives the same address."""
         data, kind = await asyncio.to_thread(self._checked, data)
-        key = await self.in_thread(self.store.put_content, data, suffix=f".{kind}", prefix="images")
-        return data, self.store.uri(key)
+        return data, "", f".{kind}"
+
+    def _is_clean(self, data: bytes) -> bool:
+        """Whether a photo in our store may stay there as it is, or has to lose something first."""
+        return self.keep_metadata or not _tells_more(data)
+
+    async def _kept(self, photo: Photo) -> About:
+        """Put a photo of elsewhere into our store, under the hash of the bytes that are stored, so that every delivery gives
+        the same address: the one outside may be gone tomorrow.
+        """
+        if not photo.suffix:
+            return photo.about
+        key = await self.in_thread(self.store.put_content, photo.data, suffix=photo.suffix, prefix="images")
+        return replace(photo.about, address=self.store.address(key))
 
     def _checked(self, data: bytes) -> tuple[bytes, str]:
-        """The bytes to store, and their format. Only what is an image goes into the store: a poison upload leaves nothing."""
+        """The bytes to store, and their format. Only what looks like an image is decoded."""
         header = decode.check_header(data, self.limits)
         return data if self.keep_metadata else image_parts.clean(data), header.format
 
@@ -223,7 +236,13 @@ class Enrich:
     def decode(self, photo: Photo) -> Opened:
         """Hostile bytes → pixels, within the limits."""
         decoded = decode.decode(photo.data, self.limits, max_side=SERVING_SIDE)
-        return Opened(photo.about, decoded, self.detector.prepare(decoded.pixels))
+        return Opened(photo.about, decoded, self.detector.prepare(decoded.pixels), photo if photo.suffix else None)
+
+    async def keep(self, opened: Opened) -> Opened:
+        """Only a photo whose pixels are there goes into the store: a refused upload leaves nothing behind."""
+        if opened.unkept is None:
+            return opened
+        return replace(opened, about=await self._kept(opened.unkept), unkept=None)
 
     def detect(self, batch: Sequence[Opened]) -> list[Seen]:
         raws = self.detector.forward([opened.ready for opened in batch])
@@ -285,6 +304,11 @@ def _tells_more(data: bytes) -> bool:
         return image_parts.clean(data) != data
     except Poison:
         return False
+
+
+def _size_of_opened(opened: Opened) -> int:
+    unkept = 0 if opened.unkept is None else len(opened.unkept.data)
+    return opened.decoded.pixels.nbytes + reserve.SHOWN_BYTES + unkept
 
 
 def _size_of_views(described: Described) -> int:

@@ -179,6 +179,35 @@ class ObjectStoreContract:
     def test_addresses_of_elsewhere_are_not_ours(self, store: ObjectStore) -> None:
         """key_of knows its own addresses only, and none that climbs out."""
         root = store.uri("k").removesuffix("k")
-        foreign = ["", "k", "https://host/k", "s3://another-bucket/k", "file:///etc/passwd", root, root + "../k"]
+        foreign = [
+            "",
+            "/k",
+            "../k",
+            "a//k",
+            "https://host/k",
+            "s3://another-bucket/k",
+            "file:///etc/passwd",
+            root,
+            root + "../k",
+        ]
         assert [store.key_of(uri) for uri in foreign] == [None] * len(foreign)
         assert store.key_of(root + "a/k") == "a/k"
+        assert store.base == root
+
+    def test_addresses_in_events_are_relative(self, store: ObjectStore) -> None:
+        """What was published stays true wherever the store lies; a key that reads like a link is told from one."""
+        for key in ["images/ab/cd/abcd.jpg", "a b/é.png", "odd:name/x.jpg", "100%25.jpg"]:
+            assert store.key_of(store.address(key)) == key
+            assert store.key_of(store.uri(key)) == key
+            assert store.relative(store.uri(key)) == store.address(key)
+        assert store.address("images/ab/cd/abcd.jpg") == "images/ab/cd/abcd.jpg"
+        assert store.relative("https://host/k") == "https://host/k"
+
+    def test_addresses_of_before_a_move_are_still_ours(self, store: ObjectStore) -> None:
+        """A folder that became a bucket, a bucket that got another name: records of those days are read."""
+        old = ["file:///old/place/a%20b.jpg", "s3://old-bucket/pre/fix/a b.jpg"]
+        assert [store.key_of(address) for address in old] == [None, None]
+        store.former = ("file:///old/place/", "s3://old-bucket/pre/fix/")
+        assert [store.key_of(address) for address in old] == ["a b.jpg", "a b.jpg"]
+        others = ["file:///old/placeless/a.jpg", "s3://old-bucket/a.jpg", "file:///old/place/../../etc/passwd"]
+        assert [store.key_of(address) for address in others] == [None] * 3

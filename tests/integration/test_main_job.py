@@ -10,10 +10,11 @@ import msgspec
 import pytest
 from PIL import Image
 
+from infra.store import content_key
 from infra.stores import open_store
 from processors.drawn import catalogue
 from streams.contract import topics
-from streams.contract.records import Caption, ImageRef, Query, Result
+from streams.contract.records import Caption, ImageRef, Query, Result, Upload
 from streams.engine.message import Message
 from streams.kafka.client import Client, Reader, new_query_id
 from streams.ops.ingest import Ingest, Outcome, Photo, Refused, announce
@@ -108,17 +109,26 @@ async def test_an_updated_photo_replaces_the_old_one(up: Up, tmp_path: Path) -> 
 
 
 async def test_one_bad_photo_harms_only_itself(up: Up, tmp_path: Path) -> None:
-    """The others of its batch come through; the bad one leaves a dead letter that names stage, field and cause."""
+    """The others of its batch come through; the bad one leaves a dead letter that names stage, field and cause, and no
+    photo; a client refuses it before it is sent.
+    """
+    data = b"\xff\xd8\xff\xe0 this is no photo"
     bad = tmp_path / "bad-1.jpg"
-    bad.write_bytes(b"\xff\xd8\xff\xe0 this is no photo")
+    bad.write_bytes(data)
     photos = [photo_of(tmp_path, f"good-{n}", RED) for n in range(5)]
     photos.insert(2, Photo("bad-1", bad, {}))
-    outcomes = await ingest(up, photos)
+    async with Client(up.settings) as client, Reader(up.settings, topics.DEAD_LETTERS, from_end=True) as letters:
+        await client.upload([Upload("bad-2", ImageRef(bytes=data))])
+        outcomes = await ingest(up, photos)
+        letter = await next_of(letters, "bad-2")
     assert sorted(o.product_id for o in outcomes if isinstance(o, Caption)) == [f"good-{n}" for n in range(5)]
     [refused] = [o for o in outcomes if isinstance(o, Refused)]
-    assert refused.product_id == "bad-1"
-    assert refused.stage == "decode"
+    assert (refused.product_id, refused.stage) == ("bad-1", "ingest")
     assert "image" in refused.cause
+    assert letter.header("__connect.errors.stage") == b"decode"
+    assert b"image" in (letter.header("__connect.errors.exception.message") or b"")
+    assert not open_store(up.settings).exists(content_key(data, ".jpg"))
+    assert not open_store(up.settings).exists(content_key(data, ".jpeg"))
 
 
 @pytest.mark.parametrize(

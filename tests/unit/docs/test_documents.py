@@ -35,6 +35,7 @@ def commands() -> dict[str, Any]:
     import streams.cli.evaluate
     import streams.cli.manage
     import streams.cli.serve
+    import streams.cli.store
     import streams.cli.train
 
     found: dict[str, Any] = {}

@@ -45,7 +45,7 @@ async def test_old_code_reads_what_new_code_remembers():
 
 async def through(role, message):
     photo = await role.read(message)
-    [seen] = role.detect([role.decode(photo)])
+    [seen] = role.detect([await role.keep(role.decode(photo))])
     [embedded] = role.embed([role.describe(seen)])
     return await role.remember(embedded)
 

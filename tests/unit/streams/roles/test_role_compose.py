@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from infra.memory_store import MemoryStore
 from models.fakes import FakeImageEncoder, FakeTextEncoder
 from processors.decode import DecodeLimits
 from processors.errors import RESULT_CODES
@@ -33,6 +34,8 @@ class Shards:
         self.unknown: dict[int, tuple[str, ...]] = {}
         self.known: dict[str, Found] = {}
         self.time = NOW
+        self.store = MemoryStore("test")
+        self.images = ["file:///x", "file:///x"]
 
     def now(self) -> float:
         return self.time
@@ -51,7 +54,7 @@ class Shards:
             if known is None or known.partition != partition:
                 return empty
             return msgspec.structs.replace(known, query_id=probe.query_id)
-        hit = Hit(f"sku-{partition}", 0.5 + partition / 10, "file:///x", "dress")
+        hit = Hit(f"sku-{partition}", 0.5 + partition / 10, self.images[partition], "dress")
         return Hits(
             probe.query_id,
             partition,
@@ -78,6 +81,7 @@ def compose(shards: Shards) -> Compose:
         limits=DecodeLimits(),
         partitions=2,
         batch_items=4,
+        relative=shards.store.relative,
     )
 
 
@@ -121,6 +125,15 @@ async def test_a_product_with_an_edit_searches_in_the_direction_of_the_edit() ->
     navy = texts.forward([texts.prepare("navy")])[0]
     reference = np.frombuffer(red_dress().vector or b"", dtype="<f4")
     assert np.frombuffer(probe.vector, dtype="<f4") @ navy > reference @ navy
+
+
+async def test_hits_are_relative_to_the_store() -> None:
+    """Items of before a move hold absolute addresses; what is not in the store stays as it is."""
+    shards = Shards()
+    shards.store = MemoryStore("test")
+    shards.images = ["memory://test/images/a.jpg", "file:///x"]
+    result = await ask(shards, text="a red dress")
+    assert {hit.product_id: hit.image for hit in result.hits} == {"sku-0": "images/a.jpg", "sku-1": "file:///x"}
 
 
 async def test_what_is_not_wanted_becomes_a_filter() -> None:

@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from infra.fetch import Fetcher
 from infra.memory_store import MemoryStore
+from infra.settings import Settings
 from infra.store import content_key
 from models.fakes import FakeDetector, FakeImageEncoder
 from processors.decode import DecodeLimits
@@ -27,6 +29,7 @@ from streams.engine.stages import Done
 from streams.roles.enrich import REMOTE_ATTEMPTS, Enrich, memo_fingerprint
 from streams.roles.memo import Memo
 from streams.roles.outcome import Deleted
+from streams.search import query_photos
 
 
 class Web:
@@ -181,10 +184,10 @@ async def test_what_is_no_photo_in_our_store_is_refused_by_decoding(data: bytes)
 
 
 async def test_a_photo_that_has_nothing_to_lose_keeps_its_address() -> None:
-    """What `weft ingest` put into the store is not copied again; nor is anything where metadata is to be kept."""
+    """What `weft ingest` put into the store is not copied again, by its relative address; nor is anything where metadata is kept."""
     enrich = role(Web(photo()))
     uri = enrich.store.uri(enrich.store.put_content(photo(), ".jpg", prefix="images"))
-    assert (await through(enrich, upload({"uri": uri}))).image == uri
+    assert (await through(enrich, upload({"uri": uri}))).image == enrich.store.relative(uri)
     keeping = replace(role(Web(taken_by_somebody("Jane Q. Owner"))), keep_metadata=True)
     item = await through(keeping, upload({"uri": "https://shop.test/a.png"}))
     assert keeping.store.get(keeping.store.key_of(item.image) or "") == taken_by_somebody("Jane Q. Owner")
@@ -240,6 +243,47 @@ async def test_poison_bytes_leave_nothing_in_the_store() -> None:
     with pytest.raises(Poison):
         await through(enrich, upload({"bytes": base64.b64encode(b"PK\x03\x04 not a photo").decode()}))
     assert list(enrich.store.list()) == []
+
+
+async def test_a_photo_that_does_not_decode_leaves_nothing_in_the_store() -> None:
+    """Its head is that of an image, so it was stored, and stayed there for ever behind its dead letter."""
+    enrich = role(Web())
+    broken = photo()[:60]
+    with pytest.raises(Poison):
+        await through(enrich, upload({"bytes": base64.b64encode(broken).decode()}))
+    assert list(enrich.store.list()) == []
+
+
+async def test_what_is_published_is_relative_to_the_store() -> None:
+    """A bucket, prefix or folder can move: every hit named an absolute address that was gone afterwards."""
+    enrich = role(Web())
+    item = await through(enrich, upload({"bytes": base64.b64encode(photo()).decode()}))
+    assert item.image == content_key(photo(), ".png")
+    again = await through(enrich, upload({"bytes": base64.b64encode(photo()).decode()}, offset=7))
+    assert again.image == item.image, "known by its memo"
+
+
+@pytest.mark.parametrize("form", ["{key}", "memory://test/{key}", "s3://old-bucket/pre/{key}", "file:///old/{key}"])
+async def test_a_photo_in_the_store_is_read_by_any_address_it_ever_had(form: str) -> None:
+    """Relative as of now, absolute as of before, and absolute where the store lay before it moved."""
+    enrich = role(Web())
+    store = enrich.store
+    store.former = ("s3://old-bucket/pre/", "file:///old/")
+    key = store.put_content(photo(), ".png")
+    moved = replace(enrich, fetcher=Fetcher(Settings(), store))
+    item = await through(moved, upload({"uri": form.format(key=key)}))
+    assert item.image == key
+    assert list(store.list("images/")) == [key], "nothing was copied"
+
+
+async def test_a_shoppers_photo_that_becomes_a_product_is_kept_as_one() -> None:
+    """Photos of queries are removed after hours; a product's is not."""
+    enrich = role(Web())
+    key = query_photos.key_for(photo(), ".png", 0.0)
+    enrich.store.put(key, photo())
+    item = await through(replace(enrich, fetcher=Fetcher(Settings(), enrich.store)), upload({"uri": key}))
+    assert item.image == content_key(photo(), ".png")
+    assert enrich.store.exists(item.image)
 
 
 async def test_a_null_is_a_deletion() -> None:
