@@ -178,7 +178,7 @@ async def test_what_is_no_photo_in_our_store_is_refused_by_decoding(data: bytes)
     uri = enrich.store.uri(enrich.store.put_content(data, ".jpg", prefix="images"))
     read = await enrich.read(upload({"uri": uri}))
     assert not isinstance(read, Done)
-    assert read.about.address == uri
+    assert read.about.address == enrich.store.relative(uri)
     with pytest.raises(Poison):
         enrich.decode(read)
 
