@@ -133,6 +133,9 @@ async def _admin(settings: Settings) -> AsyncIterator[Any]:
         await admin.close()
 
 
+_NOT_ALLOWED = frozenset({29, 31})
+
+
 async def _create(admin: Any, there: str, spec: TopicSpec, settings: Settings, timeout_s: float) -> None:
     from aiokafka.admin import NewTopic
 
@@ -148,9 +151,10 @@ async def _create(admin: Any, there: str, spec: TopicSpec, settings: Settings, t
     for name, code, *details in response.topic_errors:
         # 36: another process was faster; what matters is that the topic is there.
         if code not in {0, 36}:
-            raise Fatal(
-                f"the broker does not create {name}: error {code} {' '.join(str(detail) for detail in details)}"
-            )
+            said = f"error {code} {' '.join(str(detail) for detail in details)}".strip()
+            if code in _NOT_ALLOWED:
+                said += "; grant Create on it, or have its operator make it (docs/clusters.md)"
+            raise Fatal(f"the broker does not create {name}: {said}")
 
 
 async def _visible(admin: Any, names: Names, wanted: list[str], timeout_s: float) -> None:

@@ -152,6 +152,8 @@ async def test_the_doctor_names_the_right_that_is_missing(secure_kafka: SecureKa
     await create_topics(owner)
     assert await rights_of(owner) == Rights((), frozenset())
     limited = owner.model_copy(update={"kafka_sasl_username": "limited"})
+    with pytest.raises(Fatal, match=r"does not create elsewhere.*grant Create"):
+        await create_topics(limited.model_copy(update={"topic_prefix": f"elsewhere-{prefix}"}))
     # Nothing yet: every topic and every group of the roles is out of reach; the topics are hidden, not missing.
     none = await rights_of(limited)
     assert none is not None
