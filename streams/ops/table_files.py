@@ -18,7 +18,9 @@ from processors.errors import Code, Poison
 
 MAX_TABLE_BYTES = 256 * 2**20
 """Of a table's file, and of what an Excel workbook unfolds to."""
-SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".xlsx")
+SUFFIXES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".xlsx")
+UNREAD_SUFFIXES = (".xls", ".xlsm", ".xlsb", ".ods", ".numbers", ".xml", ".parquet")
+"""Of tables that are named, and whose photos are left out: nobody knows their ids."""
 # products.csv, Products.csv, products_export_1.csv (Shopify), products (2).csv (a second download)
 _NAME = re.compile(r"products?(?:[ _-]?export)?(?:[ _-]?\(?\d+\)?)?")
 _SEPARATOR = re.compile(r'"?sep=(.)"?\r?\n', re.IGNORECASE)
@@ -39,9 +41,9 @@ class Line:
 
 
 def is_table(name: str) -> bool:
-    """Whether a file of this name is the table of its folder."""
+    """Whether a file of this name is the table of its folder, in a form that is read or not."""
     path = Path(name.casefold())
-    return path.suffix in SUFFIXES and _NAME.fullmatch(path.stem) is not None
+    return path.suffix in (*SUFFIXES, *UNREAD_SUFFIXES) and _NAME.fullmatch(path.stem) is not None
 
 
 def read_lines(file: Path, shown: str, columns: frozenset[str]) -> Iterator[Line]:
@@ -56,13 +58,17 @@ def read_lines(file: Path, shown: str, columns: frozenset[str]) -> Iterator[Line
         Poison: the table as a whole cannot be used.
         Retryable: the disk is in trouble.
     """
-    data = read_regular(file, MAX_TABLE_BYTES, field="")
     suffix = file.suffix.casefold()
+    if suffix in UNREAD_SUFFIXES:
+        raise Poison(f"is a table in a form that is not read: save it as one of {', '.join(SUFFIXES)}")
+    data = read_regular(file, MAX_TABLE_BYTES, field="")
     if suffix == ".xlsx":
         return _by_column(_workbook(data, columns), f"{shown} row", columns)
     text = _text(data)
     if suffix == ".jsonl":
         return _json_lines(text, shown)
+    if suffix == ".json":
+        return _json_list(text, shown)
     return _by_column(_separated(text), f"{shown} line", columns)
 
 
@@ -161,6 +167,26 @@ def _json_lines(text: str, shown: str) -> Iterator[Line]:
             yield Line(where, problem=f"is no JSON: {error}", raw=raw)
             continue
         yield Line(where, cells) if isinstance(cells, dict) else Line(where, problem="is no JSON object", raw=raw)
+
+
+def _json_list(text: str, shown: str) -> Iterator[Line]:
+    """A list of objects, or an object that holds one list."""
+    try:
+        document = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+        raise Poison(f"is no JSON: {error}", code=Code.MALFORMED) from error
+    lists = (
+        [value for value in document.values() if isinstance(value, list)] if isinstance(document, dict) else [document]
+    )
+    if len(lists) != 1 or not isinstance(lists[0], list):
+        raise Poison("is no list of products", code=Code.MALFORMED)
+    for number, cells in enumerate(lists[0], start=1):
+        where = f"{shown} item {number}"
+        yield (
+            Line(where, cells)
+            if isinstance(cells, dict)
+            else Line(where, problem="is no JSON object", raw=(str(cells),))
+        )
 
 
 def _workbook(data: bytes, columns: frozenset[str]) -> Iterator[tuple[int, Sequence[Any] | str]]:

@@ -148,7 +148,7 @@ def test_two_photos_that_may_be_meant_are_none(tmp_path: Path) -> None:
     [
         ("products.csv", True), ("Products.CSV", True), ("PRODUCTS.tsv", True), ("products.xlsx", True), ("product.jsonl", True),
         ("products_export_1.csv", True), ("products (2).csv", True), ("products-export.csv", True), ("products.txt", True),
-        ("my products.csv", False), ("products.xls", False), ("products.md", False), ("stock.csv", False),
+        ("products.json", True), ("products.xls", True), ("my products.csv", False), ("stock.xls", False), ("products.md", False), ("stock.csv", False),
     ],
 )  # fmt: skip
 def test_names_of_tables(name: str, *, table: bool) -> None:
@@ -168,6 +168,32 @@ def test_encodings_of_excel(tmp_path: Path, encoding: str, hint: str) -> None:
     catalogue = walk(tmp_path)
     assert catalogue.rejected == ()
     assert fields(catalogue, "sku") == {"title": "Jäckchen für größere – „schön“", "price": 1299.0}
+
+
+@pytest.mark.parametrize("name", ["products.xls", "Products.ods", "products.xml"])
+def test_a_table_in_a_form_that_is_not_read_holds_its_photos_back(tmp_path: Path, name: str) -> None:
+    """Its ids are the shop's, and we do not know them; the line says in what form to save it."""
+    fill(tmp_path, "a.jpg")
+    fill(tmp_path, name, data=b"whatever")
+    catalogue = walk(tmp_path)
+    assert found(catalogue) == {}
+    (refused,) = catalogue.rejected
+    assert "save it as one of .csv" in refused.cause
+    assert "a.jpg" in refused.cause
+
+
+@pytest.mark.parametrize("around", ["{}", '{{"products": {}, "page": 1}}'])
+def test_a_list_in_json(tmp_path: Path, around: str) -> None:
+    """A list of products, bare or under a name; an item that is none costs its photo only."""
+    fill(tmp_path, "a.jpg", "b.jpg", "c.jpg")
+    rows = '[{"id": "sku", "image": "A.jpg", "price": 1.299}, "b"]'
+    (tmp_path / "products.json").write_text(around.format(rows))
+    catalogue = walk(tmp_path)
+    assert found(catalogue) == {"sku": "a.jpg", "c": "c.jpg"}
+    assert fields(catalogue, "sku") == {"price": 1.299}
+    assert [row.where for row in catalogue.rejected] == ["products.json item 2"]
+    (tmp_path / "products.json").write_text('{"id": "sku"}')
+    assert found(walk(tmp_path)) == {}
 
 
 def test_a_line_is_named_by_its_number_in_the_file(tmp_path: Path) -> None:

@@ -218,7 +218,10 @@ def test_a_single_file_and_nothing(tmp_path: Path) -> None:
     assert walk(tmp_path / "empty") == Catalogue((), ())
 
 
-@given(st.binary(max_size=300), st.sampled_from(["products.csv", "products.jsonl", "products.xlsx", "products.tsv"]))
+@given(
+    st.binary(max_size=300),
+    st.sampled_from(["products.csv", "products.jsonl", "products.xlsx", "products.tsv", "products.json"]),
+)
 def test_any_bytes_as_a_table(tmp_path_factory: pytest.TempPathFactory, content: bytes, name: str) -> None:
     """Whatever a table holds, reading it ends in rows and named rejections."""
     file = tmp_path_factory.getbasetemp() / name
