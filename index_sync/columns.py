@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from index_sync.entry import Facets, Payload, facet_key, posted
+from index_sync.entry import Facets, Payload, postings_of
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Payload)
@@ -107,12 +107,11 @@ class Columns:
         alternative = len(self._alternatives.view())
         self._alternatives.append(row)
         for name, values in facets.items():
-            facet = facet_key(name)
-            for value in {spelling: None for written in values for spelling in posted(facet, written)}:
-                posting = self._postings.get((facet, value))
+            for key in postings_of(name, values):
+                posting = self._postings.get(key)
                 if posting is None:
-                    self.facets.add(facet)
-                    posting = self._postings[facet, value] = GrowingInts()
+                    self.facets.add(key[0])
+                    posting = self._postings[key] = GrowingInts()
                 posting.append(alternative)
 
     def payload(self, ordinal: int) -> Payload:

@@ -98,13 +98,15 @@ class Product:
 
 def shortened(text: str) -> str:
     """As much of a facet's value as is kept: `LONGEST_VALUE` characters, white space as one space, Unicode's NFKC."""
-    return " ".join(unicodedata.normalize("NFKC", text).split())[:LONGEST_VALUE]
+    text = text if text.isascii() else unicodedata.normalize("NFKC", text)  # most are, and a replay spells millions
+    return " ".join(text.split())[:LONGEST_VALUE]
 
 
 @lru_cache(maxsize=65_536)
 def fold(text: str) -> str:
     """The form in which facets are compared, at both ends: "Navy " and "navy" are one, and so is é in NFC and NFD."""
-    return unicodedata.normalize("NFKC", shortened(text).casefold())
+    folded = shortened(text).casefold()
+    return folded if folded.isascii() else unicodedata.normalize("NFKC", folded)
 
 
 @lru_cache(maxsize=65_536)
@@ -114,9 +116,17 @@ def facet_key(name: str) -> str:
 
 
 @lru_cache(maxsize=65_536)
-def posted(facet: str, value: str) -> tuple[str, ...]:
-    """The values under which what a shop or a model wrote is found: "Boots" as "boots", "boot" and "shoe"."""
-    return tuple(dict.fromkeys((*asked(facet, value), canonical(facet, fold(value)))))
+def postings_of(name: str, values: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """(facet, value) of all under which what a shop or a model wrote is found: "Boots" as "boots", "boot" and "shoe"."""
+    facet = facet_key(name)
+    spelt: dict[str, None] = {}
+    for value in values:
+        text = fold(value)
+        spelt[text] = None
+        spelt[canonical(facet, text)] = None
+        if facet == "category":
+            spelt[narrow_category(text)] = None
+    return tuple((facet, spelling) for spelling in spelt)
 
 
 @lru_cache(maxsize=65_536)

@@ -1,5 +1,6 @@
 """`python -m streams.cli`: the same as `weft`."""
 
+import contextlib
 import sys
 from pathlib import Path
 
@@ -9,10 +10,12 @@ def leave_folder() -> None:
 
     A shop's own `models/` or `torch.py` there would be imported instead of ours.
     """
-    here = Path.cwd().resolve()
-    ours = Path(__file__).resolve().parents[2]
-    if not sys.flags.safe_path and sys.path and Path(sys.path[0]).resolve() == here != ours:
-        del sys.path[0]
+    if sys.flags.safe_path or not sys.path:
+        return
+    with contextlib.suppress(OSError):  # the folder was removed: nothing can be imported from it
+        here, ours = Path.cwd().resolve(), Path(__file__).resolve().parents[2]
+        if Path(sys.path[0]).resolve() == here != ours:
+            del sys.path[0]
 
 
 if __name__ == "__main__":
