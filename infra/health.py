@@ -13,6 +13,7 @@ from dataclasses import dataclass
 STALL_SECONDS = 180.0
 _RETRY_SECONDS = 30.0
 """A further attempt comes within a few seconds; after so long without one nothing is being tried again."""
+MOST_TROUBLES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class HealthReport:
 
     `stalled_seconds`: since when work waits without any progress; 0 if none waits. `doing`: what takes so long, as far
     as it is known (a batch on the device, trouble that is waited for); empty where nothing is known to go on: it hangs.
+    `troubles`: what a person must know of although work goes on, such as records that were deleted unread.
     """
 
     healthy: bool
@@ -28,6 +30,7 @@ class HealthReport:
     waiting: bool
     stalled_seconds: float
     doing: str = ""
+    troubles: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -55,6 +58,13 @@ class Health:
         self._in_flight = False
         self._doing: dict[str, str] = {}
         self._retried = ("", -_RETRY_SECONDS)
+        self._troubles: dict[str, None] = {}
+
+    def trouble(self, text: str) -> None:
+        """Show this from now on; the oldest give way to the newest."""
+        self._troubles[text] = None
+        while len(self._troubles) > MOST_TROUBLES:
+            del self._troubles[next(iter(self._troubles))]
 
     def progress(self, work: str = "") -> None:
         """Some message was finished, or a batch left the device."""
@@ -99,7 +109,12 @@ class Health:
         if now - at < _RETRY_SECONDS:
             doing.append(f"tries {what} again")
         return HealthReport(
-            stalled <= self._stall_seconds, self._ready, bool(waiting), stalled, ", ".join(doing) if waiting else ""
+            stalled <= self._stall_seconds,
+            self._ready,
+            bool(waiting),
+            stalled,
+            ", ".join(doing) if waiting else "",
+            tuple(self._troubles),
         )
 
     def _of(self, work: str) -> _Work:
@@ -152,4 +167,5 @@ class ProcessHealth:
             any(report.waiting for report in found.values()),
             max((report.stalled_seconds for report in found.values()), default=0.0),
             "; ".join(told),
+            tuple(f"{role}: {trouble}" for role, report in found.items() for trouble in report.troubles),
         )

@@ -124,6 +124,18 @@ class RoleMetrics:
             self._of("weft_query_errors", error).inc()
         self._of("weft_partial_answers").inc(int(partial))
 
+    def lost(self, topic: str, records: int) -> None:
+        """So many records were deleted before they were read."""
+        self._of("weft_lost_records", topic).inc(records)
+
+    def misplaced(self, topic: str, why: str) -> None:
+        """A record lay on another partition than its key names."""
+        self._of("weft_misplaced_records", topic, why).inc()
+
+    def trouble(self, text: str) -> None:
+        """A person must know of this; `/healthz` shows it."""
+        self._health.trouble(text)
+
     def open_letters(self, count: int) -> None:
         """So many dead letters are open."""
         self._of("weft_open_dead_letters").set(count)

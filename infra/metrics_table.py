@@ -92,6 +92,13 @@ ROLE_METRICS: tuple[Family, ...] = (
     ),
     Family("weft_query_errors", "counter", ("role", "code"), "Queries answered with an error, by its code."),
     Family("weft_partial_answers", "counter", ("role",), "Queries answered without all shards."),
+    Family("weft_lost_records", "counter", ("role", "topic"), "Records that were deleted before they were read."),
+    Family(
+        "weft_misplaced_records",
+        "counter",
+        ("role", "topic", "cause"),
+        "Records on another partition than their key names, passed on to the right one; cause: partitioner or no key.",
+    ),
     Family(
         "weft_open_dead_letters",
         "gauge",

@@ -47,6 +47,16 @@ class Settings(BaseSettings):
         None, description="Folder with the jars of a Kafka 4 for the embedded broker; empty: fetched once, 44 MB."
     )
     kafka_replication_factor: int = Field(-1, description="Replication of new topics; -1: the broker's default.")
+    kafka_min_insync_replicas: int = Field(
+        -1,
+        description="How many replicas must have a record before it counts, of new topics; -1: the broker's default.",
+    )
+    uploads_retention_days: float = Field(
+        -1, description="How long new uploads topics keep records, in days; -1: for ever. Replays reach back as far."
+    )
+    dead_letters_retention_days: float = Field(
+        -1, description="How long new dead-letter topics keep letters, in days; -1: for ever."
+    )
     topic_prefix: str = Field(
         "",
         pattern="^[A-Za-z0-9._-]{0,200}$",

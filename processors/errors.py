@@ -27,6 +27,7 @@ class Code(StrEnum):
     NOT_FOUND = "not_found"  # nothing lies at the address
     UNREACHABLE = "unreachable"  # the address did not answer, or refused us, however often it was asked
     WRONG_ENCODER = "wrong_encoder"  # vectors of other weights than the index holds
+    LOST = "lost"  # records that were deleted before they were read
     SUPERSEDED = "superseded"  # a newer record of the same product has taken its place
     INTERNAL = "internal"  # an error that nobody foresaw, of Weft or of a library
     INVALID = "invalid"  # anything else that is wrong with an input

@@ -30,8 +30,13 @@ from streams.engine.message import Message
 from streams.engine.observer import Observer
 from streams.engine.pipeline import Engine, Pipeline
 from streams.kafka.client import Reader
-from streams.kafka.dead_letters import dead_letters
+from streams.kafka.consumer import PlainConsumer, open_consumer
+from streams.kafka.dead_letters import dead_letters, lost_letters
 from streams.kafka.faust.app import consume
+from streams.kafka.key_log import KafkaLog
+from streams.kafka.key_order import KeyOrder
+from streams.kafka.notices import Notices, NullNotices, telling
+from streams.kafka.pins import PinnedSender, Pins, TopicNow
 from streams.kafka.positions import Positions
 from streams.kafka.producer import Sender, classify_kafka, open_producer
 from streams.kafka.store_claim import hold_patiently
@@ -73,11 +78,18 @@ class Parts:
     stop: asyncio.Event
     in_thread: InThread
     """Runs what waits for the store."""
+    looking: PlainConsumer
+    """Asks for topics, and looks single records up: without a group, assigned elsewhere with each look."""
     observers: Mapping[str, Observer] = field(default_factory=dict)
+    notices: Mapping[str, Notices] = field(default_factory=dict)
 
     def engine_of(self, role: str) -> Engine:
         """The engine, telling the observer of this role where there is one: several roles may share a process."""
         return replace(self.engine, observer=self.observers.get(role, self.engine.observer))
+
+    def notices_of(self, role: str) -> Notices:
+        """Where this role tells what it finds on the broker."""
+        return self.notices.get(role, NullNotices())
 
     @property
     def limits(self) -> DecodeLimits:
@@ -102,6 +114,7 @@ async def open_parts(
     *,
     client: str = "worker",
     observers: Mapping[str, Observer] | None = None,
+    notices: Mapping[str, Notices] | None = None,
 ) -> AsyncIterator[Parts]:
     """Open what the roles of a process share, and close it again.
 
@@ -112,6 +125,7 @@ async def open_parts(
         stop: set it to stop.
         client: the roles, in the producer's client id.
         observers: of single roles.
+        notices: likewise.
     """
     async with AsyncExitStack() as stack:
         store = await asyncio.to_thread(open_store, settings)
@@ -122,10 +136,21 @@ async def open_parts(
             open_producer(settings, client=client, patience_s=BROKER_PATIENCE_S, stop=stop)
         )
         await hold_patiently(settings, store, sender, in_thread, stop, patience_s=BROKER_PATIENCE_S)
+        looking = await stack.enter_async_context(open_consumer(settings, client=client))
+        pinned = PinnedSender(sender, Pins(store, _topic_now(looking), time.monotonic))
         device = await stack.enter_async_context(Device(observer=observer, limit_s=settings.device_seconds))
         engine = Engine(device, cpu, observer=observer, classify=classify_kafka)
         models = Models(settings, observe)
-        yield Parts(settings, store, sender, engine, models, fetcher, stop, in_thread, observers or {})
+        yield Parts(
+            settings, store, pinned, engine, models, fetcher, stop, in_thread, looking, observers or {}, notices or {}
+        )
+
+
+def _topic_now(consumer: PlainConsumer) -> Callable[[str], Awaitable[TopicNow]]:
+    async def look(topic: str) -> TopicNow:
+        return TopicNow(await consumer.topic_id(topic), len(await consumer.partitions(topic)))
+
+    return look
 
 
 async def loaded(load: Callable[[], T], limit_s: float = LOAD_S) -> T:
@@ -142,6 +167,7 @@ async def run_enrich(parts: Parts, ready: Ready) -> None:
     """`catalog.uploads` → `catalog.items`."""
     detector = await loaded(lambda: parts.models.detector)
     encoder = await loaded(lambda: parts.models.image_encoder)
+    order = KeyOrder(KafkaLog(parts.looking, topics.UPLOADS), parts.notices_of("enrich"), now=time.monotonic)
     role = Enrich(
         store=parts.store,
         fetcher=parts.fetcher,
@@ -154,6 +180,7 @@ async def run_enrich(parts: Parts, ready: Ready) -> None:
         remote_s=2 * parts.settings.fetch_seconds,
         keep_metadata=parts.settings.keep_photo_metadata,
         check_place=Positions(parts.settings).check,
+        order=order.place,
         in_thread=parts.in_thread,
     )
     pipeline = Pipeline(
@@ -313,6 +340,8 @@ RUN: dict[str, Callable[[Parts, Ready], Coroutine[Any, Any, None]]] = {
 async def _consume(parts: Parts, role: str, topic: str, pipeline: Pipeline[Any], ready: Ready) -> None:
     """Run the pipeline until `parts.stop`; say when the group was joined."""
     joined = asyncio.Event()
+    # Whoever asked does not wait any more; for everything else somebody may look.
+    letter = None if topic == topics.QUERIES else lost_letters(dead_letters(parts.sender))
 
     async def announce() -> None:
         await joined.wait()
@@ -329,6 +358,7 @@ async def _consume(parts: Parts, role: str, topic: str, pipeline: Pipeline[Any],
             ready=joined,
             observer=parts.engine_of(role).observer,
             drain_s=parts.settings.drain_seconds,
+            told=telling(parts.notices_of(role), letter),
         )
         announcing.cancel()
 

@@ -65,7 +65,9 @@ async def work(
         async with (
             http.serve(metrics, health, host=settings.metrics_host, port=settings.metrics_port) as url,
             _announced(announce, Announcement(os.getpid(), tuple(roles), url)),
-            open_parts(settings, metrics, metrics.model, stop, client=together, observers=observers) as parts,
+            open_parts(
+                settings, metrics, metrics.model, stop, client=together, observers=observers, notices=observers
+            ) as parts,
         ):
 
             def ready(role: str) -> None:

@@ -83,7 +83,7 @@ def ce_headers(
 
 
 def event_context(message: Message) -> EventContext:
-    """What an input says of itself, in either mode. Without an id it is derived from topic, partition and offset."""
+    """What an input says of itself, in either mode. Without an id it is derived from the record's identity."""
     with suppress(Poison):  # whoever decodes the record says what is wrong with it
         message = unwrapped(message)
 
@@ -156,7 +156,7 @@ def output_headers(message: Message, *, stage: str, topic: str, number: int = 0)
 
     The time is the input's own, so that a replay gives the same bytes; `number` tells several outputs apart. An input
     that Weft itself made may lie on its topic twice (its maker died between publishing and committing): its id and
-    time, not its offset, say which event it is. From outside, only the offset is sure to be unique.
+    time, not its offset, say which event it is. From outside, only the record itself is sure to be unique.
     """
     step = f"{stage}/{topic}/{number}" if number else f"{stage}/{topic}"
     given = event_context(message)

@@ -260,3 +260,5 @@ class LetterDone(Record, frozen=True, omit_defaults=False):
     at: str  # RFC 3339, UTC
     redrives: int
     place: str = ""  # where it was put back: "catalog.uploads/3/240"
+    # Timestamp (ms since the epoch) of the record: of a topic that was created again another one may lie at its place.
+    recorded: int = 0

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import uuid
 from dataclasses import dataclass
 
 # Namespace of all event ids: a fixed UUID, so that a re-delivered input gives the same id in every process, for ever.
 _NAMESPACE = uuid.UUID("6f3c0a51-6d1e-5b0e-9a53-0d1f3c8a7e42")
+
+ORIGIN = "weft_origin"
+"""Header of a record that was passed on to the partition of its key: the identity of the record as it first came."""
+_IDENTITY = re.compile(r"[^/]{1,249}/[0-9]{1,18}/[0-9]{1,18}@[0-9]{1,18}/[0-9a-f]{16}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +28,27 @@ class Message:
     timestamp_ms: int = 0
 
     def event_id(self, stage: str) -> str:
-        """The id of what `stage` makes of this record: the same on every delivery (uuid5 of its address and stage)."""
-        return derived_id(f"{self.topic}/{self.partition}/{self.offset}", stage)
+        """The id of what `stage` makes of this record: the same on every delivery (uuid5 of its identity and stage)."""
+        return derived_id(self.identity, stage)
+
+    @property
+    def identity(self) -> str:
+        """What tells this record from every other: `catalog.uploads/3/81@1767225600000/5f2a…`, wherever it is passed on.
+
+        The address alone is none: a topic that is created again gives the same addresses to other records. Timestamp and
+        key lie in the record itself, so that whoever reads it, whenever, finds the same.
+        """
+        passed_on = (self.header(ORIGIN) or b"")[:512].decode(errors="replace")
+        if _IDENTITY.fullmatch(passed_on):
+            return passed_on
+        key = hashlib.sha256(self.key or b"").hexdigest()[:16]
+        return f"{self.topic}/{self.partition}/{self.offset}@{max(self.timestamp_ms, 0)}/{key}"
+
+    @property
+    def first_source(self) -> tuple[str, int, int]:
+        """`source` of the record as it first came, before it was passed on."""
+        topic, partition, rest = self.identity.split("/")[:3]
+        return (topic, int(partition), int(rest.partition("@")[0]))
 
     @property
     def source(self) -> tuple[str, int, int]:

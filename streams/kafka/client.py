@@ -24,12 +24,14 @@ from streams.contract.records import Caption, Query, Result, Upload
 from streams.engine.message import Message
 from streams.kafka.consumer import open_consumer
 from streams.kafka.names import names_of
-from streams.kafka.options import client_options, no_broker, prepare
+from streams.kafka.options import METADATA_MS, client_options, no_broker, prepare
 
 log = structlog.get_logger("weft.client")
 
 POLL_S = 0.5
 _JSON = [(CONTENT_TYPE, topics.CONTENT_TYPES["json"].encode())]
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +174,7 @@ class Reader:
             # Positions are pinned now: what is sent after this returns is not missed.
             self._positions = {partition: high if self._from_end else low for partition, (low, high) in bounds.items()}
             await self._consumer.assign({(self._topic, p): offset for p, offset in self._positions.items()})
+            await self._look_again()
         except (KafkaError, OSError) as error:
             await self._closing.aclose()
             raise no_broker(self._settings, error) from error
@@ -194,14 +197,20 @@ class Reader:
         return await self._consumer.watermarks(self._topic)
 
     async def follow(self) -> AsyncIterator[Message]:
-        """Every record from here on, for ever."""
+        """Every record from here on, for ever; also of partitions that are added, and of a topic that is created again."""
+        loop = asyncio.get_running_loop()
+        looked = loop.time()
         while True:
+            if loop.time() - looked >= METADATA_MS / 1000:
+                await self._look_again()
+                looked = loop.time()
             for message in await self._poll():
                 yield message
 
     async def to_end(self) -> AsyncIterator[Message]:
         """Every record up to the end as it is now, and those that come with them; `follow` goes on from there."""
-        ends = await self.ends()
+        await self._look_again()
+        ends = {partition: end for partition, end in (await self.ends()).items() if partition in self._positions}
         while not await self._past(ends):
             for message in await self._poll():
                 yield message
@@ -210,5 +219,24 @@ class Reader:
         positions = [(await self._consumer.position((self._topic, p)), end) for p, end in ends.items()]
         return all(position >= end for position, end in positions)
 
+    async def _look_again(self) -> None:
+        """The broker may be away for a moment, or the topic: then it is looked for again later."""
+        from aiokafka.errors import KafkaError
+
+        try:
+            if await self._consumer.look_again(self._topic):
+                log.warning("topic.changed", topic=self._topic, what="partitions were added, or it was created again")
+            self._positions |= dict.fromkeys(self._consumer.partitions_read(), 0)
+        except (Retryable, KafkaError, OSError) as error:
+            log.warning("topic.unknown", topic=self._topic, cause=str(error))
+
     async def _poll(self) -> list[Message]:
-        return await self._consumer.poll(POLL_S)
+        from aiokafka.errors import OffsetOutOfRangeError
+
+        try:
+            return await self._consumer.poll(POLL_S)
+        except OffsetOutOfRangeError as error:
+            # Deleted before it was read, or another topic of the same name: what is kept is read, and this is said.
+            log.warning("topic.changed", topic=self._topic, what=f"offsets are not kept any more: {error.args}")
+            await self._consumer.start_over(self._topic)
+            return []

@@ -33,6 +33,7 @@ class PlainConsumer:
         self.names = names
         self.failure: Exception | None = None
         """What a call of `assigned` or `revoked` raised: aiokafka only logs it, and goes on as if it had been done."""
+        self._topic_ids: dict[str, str] = {}
 
     def _address(self, topic: str, partition: int) -> Any:
         from aiokafka import TopicPartition
@@ -67,6 +68,55 @@ class PlainConsumer:
         self._consumer.assign([self._address(*place) for place in positions])
         for place, offset in positions.items():
             self._consumer.seek(self._address(*place), offset)
+
+    async def topic_id(self, topic: str) -> str:
+        """What tells a topic from one of the same name that was created later; "" where the broker does not say.
+
+        Raises:
+            Retryable: the broker is away.
+        """
+        from aiokafka.errors import KafkaError
+
+        from streams.kafka.cluster import topic_ids
+
+        there = self.names.topic(topic)
+        try:
+            return (await topic_ids(self._consumer._client, [there])).get(there, "")  # noqa: SLF001
+        except (KafkaError, OSError) as error:
+            raise Retryable(f"the broker does not say which topic {there} is: {error!r}") from error
+
+    async def look_again(self, topic: str) -> bool:
+        """Read partitions that were added, and a topic that was created again, from their beginnings.
+
+        Of the topic that is assigned; returns whether anything changed.
+
+        Raises:
+            Retryable: there is no such topic now, or the broker is away.
+        """
+        partitions = await self.partitions(topic)
+        before, now = self._topic_ids.get(topic, ""), await self.topic_id(topic)
+        self._topic_ids[topic] = now
+        known = {address.partition for address in self._consumer.assignment()}
+        again = bool(before and now and before != now)
+        if not again and known >= set(partitions):
+            return False
+        kept = {} if again else {(topic, p): await self.position((topic, p)) for p in known}
+        added = [self._address(topic, p) for p in partitions if (topic, p) not in kept]
+        low = await self._consumer.beginning_offsets(added)
+        await self.assign(kept | {(topic, place.partition): offset for place, offset in low.items()})
+        return True
+
+    def partitions_read(self) -> list[int]:
+        """The partitions that are assigned."""
+        return sorted(address.partition for address in self._consumer.assignment())
+
+    async def start_over(self, topic: str) -> None:
+        """Read what is kept of the assigned partitions whose position is not kept any more, or lies behind the end."""
+        positions: dict[Place, int] = {}
+        for partition, (low, end) in (await self.watermarks(topic)).items():
+            at = await self.position((topic, partition)) if partition in self.partitions_read() else low
+            positions[topic, partition] = at if low <= at <= end else low
+        await self.assign(positions)
 
     async def tail(self, topic: str) -> dict[int, int]:
         """Read every partition of `topic` from its end on; returns the offsets. What comes later is not missed."""
@@ -161,6 +211,14 @@ class PlainConsumer:
             return None  # a change of the assignment is under way
         end: int | None = self._consumer.last_stable_offset(address)
         return end
+
+    async def high_watermarks(self, topic: str) -> dict[int, int]:
+        """Per partition: the next offset to be written, transactions that are still open included."""
+        from streams.kafka.cluster import high_watermarks
+
+        places = [self._address(topic, partition) for partition in await self.partitions(topic)]
+        found = await high_watermarks(self._consumer._client, places)  # noqa: SLF001
+        return {place.partition: end for place, end in found.items()}
 
     async def position(self, place: Place) -> int:
         """The next offset that is read of an assigned partition."""

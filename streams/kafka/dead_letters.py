@@ -13,17 +13,21 @@ from collections.abc import Awaitable, Iterable, Sequence
 
 from infra import secrets
 from infra.secrets import names_a_secret
+from processors.errors import Code, Poison
 from streams.contract.topics import DEAD_LETTERS
 from streams.engine.failures import Failure
 from streams.engine.lanes import DeadLetter
 from streams.engine.message import Message
 from streams.kafka.producer import MAX_RECORD_BYTES, Sender
+from streams.kafka.starts import Start, Told
 
 PREFIX = "__connect.errors."
 WITHHELD = "weft_withheld"
 """Header of a letter that is not its original to the byte: "redacted", "cut", or "redacted, cut"."""
 CODE = "weft_code"
 """Header of a letter: the `Code` of what is wrong, for programs."""
+LOST_STAGE = "retention"
+"""Stage of a letter that stands for records which were deleted before they were read."""
 MAX_KEPT_BYTES = MAX_RECORD_BYTES
 """Key, value and headers of a letter; its topic takes 64 KiB more, for our own headers."""
 CUT_VALUE_BYTES = 64 * 2**10
@@ -55,6 +59,7 @@ def failure_headers(failure: Failure) -> Headers:
         "exception.class.name": type(cause).__name__,
         "exception.message": _MEMORY.sub("", redacted(str(failure.error))),
         "attempts": str(failure.attempts),
+        "timestamp": str(failure.message.timestamp_ms),
     }
     headers = {f"{PREFIX}{name}": value for name, value in named.items()} | {CODE: failure.error.code.value}
     # A message that quotes half a character must not make the letter unwritable.
@@ -85,6 +90,19 @@ def letter_of(failure: Failure) -> Message:
 def is_of_letter(name: str) -> bool:
     """Whether a header was added by a dead letter, and is none of the record's own."""
     return name.startswith(PREFIX) or name in {WITHHELD, CODE}
+
+
+def lost_letters(dead_letter: DeadLetter) -> Told:
+    """Writes a letter for records that were deleted unread: who looks for what became of them finds at least that."""
+
+    async def told(start: Start) -> None:
+        if start.lost:
+            first = Message(start.topic, start.partition, start.offset - start.lost)
+            failure = Failure(first, LOST_STAGE, Poison(start.text, code=Code.LOST), 1)
+            for delivery in await dead_letter(failure):
+                await delivery
+
+    return told
 
 
 def dead_letters(sender: Sender) -> DeadLetter:

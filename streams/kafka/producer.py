@@ -15,7 +15,7 @@ from processors.errors import Code, Fatal, Poison, Retryable, WeftError
 from streams.engine.backoff import Backoff
 from streams.engine.failures import Place, classify
 from streams.kafka.names import AS_THEY_ARE, Names, names_of
-from streams.kafka.options import client_options, patient, prepare
+from streams.kafka.options import METADATA_MS, client_options, patient, prepare
 
 log = structlog.get_logger(__name__)
 
@@ -24,7 +24,10 @@ MAX_RECORD_BYTES = 4 * 2**20
 
 
 class Sender(Protocol):
-    """Hands a record to the broker. Awaiting `send` queues it in order; awaiting what it returns is its durability."""
+    """Hands a record to the broker. Awaiting `send` queues it in order; awaiting what it returns is its durability.
+
+    `timestamp_ms`: of the record, milliseconds since the epoch; None: now.
+    """
 
     async def send(
         self,
@@ -34,6 +37,7 @@ class Sender(Protocol):
         value: bytes | None,
         headers: Sequence[tuple[str, bytes]] = (),
         partition: int | None = None,
+        timestamp_ms: int | None = None,
     ) -> Awaitable[object]: ...
 
 
@@ -52,11 +56,28 @@ class KafkaSender:
         value: bytes | None,
         headers: Sequence[tuple[str, bytes]] = (),
         partition: int | None = None,
+        timestamp_ms: int | None = None,
     ) -> Awaitable[object]:
+        there = self._names.topic(topic)
+        if partition is not None:
+            await self._know(there, partition)
         delivery: Awaitable[object] = await self._producer.send(
-            self._names.topic(topic), value=value, key=key, partition=partition, headers=list(headers)
+            there,
+            value=value,
+            key=key,
+            partition=partition,
+            timestamp_ms=timestamp_ms,
+            headers=list(headers),
         )
         return delivery
+
+    async def _know(self, topic: str, partition: int) -> None:
+        """A partition that was added a moment ago is no mistake: ask for it before the producer takes it for one."""
+        if partition in await self._producer.partitions_for(topic):
+            return
+        await self._producer.client.force_metadata_update()
+        if partition not in await self._producer.partitions_for(topic):
+            raise Retryable(f"{topic} has no partition {partition} yet")
 
 
 @asynccontextmanager
@@ -101,6 +122,7 @@ async def _started(settings: Settings, client: str, patience_s: float, stop: asy
                 **client_options(settings, client),
                 acks="all",
                 enable_idempotence=True,
+                metadata_max_age_ms=METADATA_MS,
                 max_request_size=MAX_RECORD_BYTES,
                 max_batch_size=2**18,
             )
@@ -133,7 +155,13 @@ def classify_kafka(error: Exception, place: Place) -> WeftError:
     if not isinstance(error, errors.KafkaError):
         return classify(error, place)
     too_large = (errors.MessageSizeTooLargeError, errors.RecordTooLargeError, errors.RecordListTooLargeError)
-    patience = (errors.KafkaTimeoutError, errors.KafkaConnectionError, errors.KafkaUnavailableError)
+    # An offset that is not kept any more: the next start of a role finds out why (`streams.kafka.starts`).
+    patience = (
+        errors.OffsetOutOfRangeError,
+        errors.KafkaTimeoutError,
+        errors.KafkaConnectionError,
+        errors.KafkaUnavailableError,
+    )
     text = f"{type(error).__name__}: {error}"
     verdict: WeftError
     if isinstance(error, too_large):
@@ -159,6 +187,7 @@ class Sent:
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
     partition: int | None = None
+    timestamp_ms: int | None = None
 
 
 @dataclass(slots=True)
@@ -176,11 +205,12 @@ class MemorySender:
         value: bytes | None,
         headers: Sequence[tuple[str, bytes]] = (),
         partition: int | None = None,
+        timestamp_ms: int | None = None,
     ) -> Awaitable[object]:
         delivery: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         if self.trouble:
             delivery.set_exception(self.trouble.pop(0))
             return delivery
-        self.sent.append(Sent(topic, key, value, tuple(headers), partition))
+        self.sent.append(Sent(topic, key, value, tuple(headers), partition, timestamp_ms))
         delivery.set_result(None)
         return delivery

@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from index_sync.recovery import DELETE_RETENTION_SECONDS
 from infra.settings import Settings
 from processors.errors import Fatal
-from streams.contract.topics import DEAD_LETTERS, TOPICS, TopicSpec
+from streams.contract.topics import DEAD_LETTERS, HOUR_MS, TOPICS, UPLOADS, TopicSpec
 from streams.kafka.consumer import open_consumer
 from streams.kafka.names import Names, names_of
 from streams.kafka.options import client_options, no_broker, prepare
@@ -51,11 +52,25 @@ class TopicState:
         return sum(partition.high - partition.low for partition in self.partitions)
 
 
-def wanted_configs(spec: TopicSpec) -> dict[str, str]:
-    """The configuration a topic must have."""
+DELETES_KEPT_MS = round(DELETE_RETENTION_SECONDS * 1000)
+"""Of compacted topics: a snapshot of the index that is younger has missed no delete."""
+
+
+def wanted_configs(spec: TopicSpec, settings: Settings) -> dict[str, str]:
+    """The configuration a topic must have: chosen, where the broker's defaults would lose or keep what they should not."""
     configs = {"cleanup.policy": spec.cleanup, "max.message.bytes": str(MAX_RECORD_BYTES)}
-    if spec.retention_ms is not None:
+    kept_days = {UPLOADS: settings.uploads_retention_days, DEAD_LETTERS: settings.dead_letters_retention_days}
+    if spec.name in kept_days:
+        # A default Kafka deletes both after seven days, read or not.
+        days = kept_days[spec.name]
+        configs["retention.ms"] = str(-1 if days < 0 else round(days * 24 * HOUR_MS))
+        configs["retention.bytes"] = "-1"
+    elif spec.retention_ms is not None:
         configs["retention.ms"] = str(spec.retention_ms)
+    if spec.cleanup == "compact":
+        configs["delete.retention.ms"] = str(DELETES_KEPT_MS)
+    if settings.kafka_min_insync_replicas > 0:
+        configs["min.insync.replicas"] = str(settings.kafka_min_insync_replicas)
     if spec.name == DEAD_LETTERS:
         # The original bytes and our headers on top: a message just below the limit must still fit.
         configs["max.message.bytes"] = str(MAX_RECORD_BYTES + 2**16)
@@ -73,24 +88,27 @@ async def create_topics(
     specs = tuple(specs)
     names = names_of(settings)
     async with _admin(settings) as admin:
-        existing = await _partitions_of(admin, names, [spec.name for spec in specs])
+        existing = await _shapes_of(admin, names, [spec.name for spec in specs])
         missing = [spec for spec in specs if spec.name not in existing]
         for spec in missing:
             await _create(admin, names.topic(spec.name), spec, settings, timeout_s)
         await _visible(admin, names, [spec.name for spec in missing], timeout_s)
         there = [spec for spec in specs if spec.name in existing]
-        configs = await _configs_of(admin, names, [spec.name for spec in there])
-        return [
-            TopicReport(spec.name, created=True, there=names.topic(spec.name))
-            if spec in missing
-            else TopicReport(
-                spec.name,
-                created=False,
-                differences=_differences(spec, settings, existing[spec.name], configs.get(spec.name, {})),
-                there=names.topic(spec.name),
-            )
-            for spec in specs
-        ]
+        differences = await _all_differences(admin, names, settings, there, existing)
+    return [
+        TopicReport(spec.name, spec in missing, differences.get(spec.name, ()), names.topic(spec.name))
+        for spec in specs
+    ]
+
+
+async def topic_differences(settings: Settings, specs: Iterable[TopicSpec] = TOPICS) -> dict[str, tuple[str, ...]]:
+    """How the topics that exist differ from what is wanted, in sentences; topics that are as wanted are absent."""
+    names = names_of(settings)
+    async with _admin(settings) as admin:
+        existing = await _shapes_of(admin, names, [spec.name for spec in specs])
+        there = [spec for spec in specs if spec.name in existing]
+        found = await _all_differences(admin, names, settings, there, existing)
+    return {name: sentences for name, sentences in found.items() if sentences}
 
 
 async def list_topics(settings: Settings, only: Iterable[str] | None = None) -> list[TopicState]:
@@ -98,7 +116,7 @@ async def list_topics(settings: Settings, only: Iterable[str] | None = None) -> 
     wanted = [spec.name for spec in TOPICS] if only is None else list(only)
     names = names_of(settings)
     async with _admin(settings) as admin:
-        existing = await _partitions_of(admin, names, wanted)
+        existing = await _shapes_of(admin, names, wanted)
         configs = await _configs_of(admin, names, list(existing))
     states: list[TopicState] = []
     async with open_consumer(settings) as consumer:
@@ -110,7 +128,27 @@ async def list_topics(settings: Settings, only: Iterable[str] | None = None) -> 
     return states
 
 
+async def group_offsets(settings: Settings, group: str) -> dict[tuple[str, int], tuple[int, str]]:
+    """What a group has committed: offset and note, by topic and partition."""
+    names = names_of(settings)
+    async with _admin(settings) as admin:
+        found = await admin.list_consumer_group_offsets(names.group(group))
+    return {
+        (names.name_of(place.topic), place.partition): (meta.offset, meta.metadata or "")
+        for place, meta in found.items()
+        if meta.offset >= 0
+    }
+
+
 # ---------------------------------------------------------------- inside
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """Of a topic that exists. `replicas`: of the partition that has the fewest."""
+
+    partitions: int
+    replicas: int
 
 
 @asynccontextmanager
@@ -145,7 +183,7 @@ async def _create(admin: Any, there: str, spec: TopicSpec, settings: Settings, t
         replication_factor=settings.kafka_replication_factor,
         # aiokafka takes -1 (the broker's default) only together with an assignment, of which an empty one means none.
         replica_assignments={} if settings.kafka_replication_factor == -1 else None,
-        topic_configs=wanted_configs(spec),
+        topic_configs=wanted_configs(spec, settings),
     )
     response = await admin.create_topics([topic], timeout_ms=int(timeout_s * 1000))
     for name, code, *details in response.topic_errors:
@@ -160,16 +198,29 @@ async def _create(admin: Any, there: str, spec: TopicSpec, settings: Settings, t
 async def _visible(admin: Any, names: Names, wanted: list[str], timeout_s: float) -> None:
     """Wait until the broker's metadata shows the new topics; until then a consumer would be assigned nothing."""
     async with asyncio.timeout(timeout_s):
-        while len(await _partitions_of(admin, names, wanted)) < len(wanted):  # noqa: ASYNC110  (the broker tells nobody)
+        while len(await _shapes_of(admin, names, wanted)) < len(wanted):  # noqa: ASYNC110  (the broker tells nobody)
             await asyncio.sleep(0.05)
 
 
-async def _partitions_of(admin: Any, names: Names, wanted: list[str]) -> dict[str, int]:
-    """Partitions of those of `wanted` that exist. Asks for all topics: asking for one by name may create it."""
+async def _shapes_of(admin: Any, names: Names, wanted: list[str]) -> dict[str, _Shape]:
+    """Partitions and replicas of those of `wanted` that exist. Asks for all topics: asking for one by name may create it."""
     existing = set(await admin.list_topics())
     asked = [there for there in map(names.topic, wanted) if there in existing]
     described = await admin.describe_topics(asked) if asked else []
-    return {names.name_of(topic["topic"]): len(topic["partitions"]) for topic in described if not topic["error_code"]}
+    return {
+        names.name_of(topic["topic"]): _Shape(
+            len(topic["partitions"]), min((len(part["replicas"]) for part in topic["partitions"]), default=0)
+        )
+        for topic in described
+        if not topic["error_code"]
+    }
+
+
+async def _all_differences(
+    admin: Any, names: Names, settings: Settings, specs: list[TopicSpec], shapes: dict[str, _Shape]
+) -> dict[str, tuple[str, ...]]:
+    configs = await _configs_of(admin, names, [spec.name for spec in specs])
+    return {spec.name: _differences(spec, settings, shapes[spec.name], configs.get(spec.name, {})) for spec in specs}
 
 
 async def _configs_of(admin: Any, names: Names, wanted: list[str]) -> dict[str, dict[str, str]]:
@@ -186,16 +237,18 @@ async def _configs_of(admin: Any, names: Names, wanted: list[str]) -> dict[str, 
     }
 
 
-def _differences(spec: TopicSpec, settings: Settings, partitions: int, configs: dict[str, str]) -> tuple[str, ...]:
+def _differences(spec: TopicSpec, settings: Settings, shape: _Shape, configs: dict[str, str]) -> tuple[str, ...]:
     found: list[str] = []
     wanted = spec.partitions or settings.partitions
-    if partitions != wanted:
-        found.append(f"has {partitions} partitions instead of {wanted}")
-    for name, value in wanted_configs(spec).items():
+    if shape.partitions != wanted:
+        found.append(f"has {shape.partitions} partitions instead of {wanted}")
+    if settings.kafka_replication_factor not in {-1, shape.replicas}:
+        found.append(f"has {shape.replicas} replicas instead of {settings.kafka_replication_factor}")
+    for name, value in wanted_configs(spec, settings).items():
         actual = configs.get(name)
         if actual is None or actual == value:
             continue
-        if name == "max.message.bytes" and actual.isdigit() and int(actual) > int(value):
+        if name in {"max.message.bytes", "delete.retention.ms"} and actual.isdigit() and int(actual) > int(value):
             continue
         found.append(f"{name} is {actual} instead of {value}")
     return tuple(found)

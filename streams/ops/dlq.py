@@ -24,7 +24,7 @@ from streams.contract.records import LetterDone
 from streams.engine.message import Message, derived_id
 from streams.kafka.client import Reader
 from streams.kafka.consumer import PlainConsumer, open_consumer
-from streams.kafka.dead_letters import CUT_KEY_BYTES
+from streams.kafka.dead_letters import CUT_KEY_BYTES, LOST_STAGE
 from streams.kafka.options import no_broker
 from streams.kafka.positions import (
     CHECKED,
@@ -39,7 +39,7 @@ from streams.kafka.positions import (
     records_between,
 )
 from streams.kafka.producer import Sender, classify_kafka, open_producer
-from streams.ops.dlq_letters import REDRIVABLE, Filter, Letter, WholeLetter, read_letter, whole, without_errors
+from streams.ops.dlq_letters import REDRIVABLE, Filter, Letter, WholeLetter, read_letter, settles, whole, without_errors
 
 MAX_REDRIVES = 3
 """A record that failed this often after it was put back is not put back again unasked."""
@@ -108,13 +108,14 @@ class Desk:
     async def letters(self, wanted: Filter, *, limit: int | None = None, with_done: bool = False) -> list[Letter]:
         """The letters that are open (and the settled ones, if asked for), oldest first; copies of one count once."""
         done = await self._done()
-        found: dict[str, Letter] = {}
+        found: dict[tuple[str, int], Letter] = {}
         async for message in self._read(topics.DEAD_LETTERS):
             letter = read_letter(message)
-            if letter.id in done and not with_done:
+            mark = _mark_of(letter, done)
+            if mark is not None and not with_done:
                 continue
             if wanted.matches(letter, self._now() - message.timestamp_ms / 1000):
-                found[letter.id] = msgspec.structs.replace(letter, done=done.get(letter.id))
+                found[letter.id, letter.recorded] = msgspec.structs.replace(letter, done=mark)
         return sorted(found.values(), key=lambda letter: (letter.at, letter.id))[:limit]
 
     async def show(self, letter_id: str) -> WholeLetter:
@@ -165,6 +166,8 @@ class Desk:
             raise _Refused(f"records of {letter.topic or 'no topic'} are not put back: nobody waits for them; drop it")
         if letter.offset < 0 or letter.partition < 0:
             raise _Refused("the letter does not say where its record lay; drop it")
+        if letter.stage == LOST_STAGE:
+            raise _Refused("the records are gone: send the products again, then drop it")
         if letter.redrives >= terms.max_redrives:
             raise _Refused(
                 f"was put back {letter.redrives} times and failed each time: mend the cause, then raise --max-attempts"
@@ -178,7 +181,7 @@ class Desk:
             value, key, headers = message.value, message.key, message.headers
         if key is None and not terms.as_new:
             raise _Refused("it has no key, so its place among the uploads of its product is not known; use --as-new")
-        return Message(letter.topic, letter.partition, letter.offset, key, value, headers, message.timestamp_ms)
+        return Message(letter.topic, letter.partition, letter.offset, key, value, headers, letter.recorded)
 
     async def _from_its_topic(
         self, letter: Letter, message: Message
@@ -273,7 +276,7 @@ class Desk:
         self, letter: Letter, resolution: Literal["redriven", "dropped"], redrives: int, place: str
     ) -> None:
         at = rfc3339(round(self._now() * 1000))
-        done = LetterDone(letter.id, resolution, at, redrives, place)
+        done = LetterDone(letter.id, resolution, at, redrives, place, letter.recorded)
         headers = ce_headers(
             id=derived_id(letter.id, f"{resolution}/{at}"),
             type=topics.BY_NAME[topics.DEAD_LETTERS_DONE].event_type,
@@ -330,6 +333,12 @@ def _headers(letter: Letter, record: Message, checked: int, terms: Terms) -> lis
     if not terms.as_new:
         headers += [(POSITION, str(first).encode()), (CHECKED, str(checked).encode())]
     return headers
+
+
+def _mark_of(letter: Letter, done: dict[str, LetterDone]) -> LetterDone | None:
+    """The mark that settles a letter, if there is one."""
+    mark = done.get(letter.id)
+    return mark if settles(None if mark is None else mark.recorded, letter.recorded) else None
 
 
 def _known_place(text: str) -> Place:

@@ -42,6 +42,7 @@ class Letter(msgspec.Struct, frozen=True):
     bytes: int
     withheld: str  # "", "redacted", "cut": what the letter does not show of the original
     lies: str  # where the letter itself lies: "weft.dead-letters/4/17"
+    recorded: int = 0  # timestamp of the record, ms since the epoch; 0 in letters of older versions
     done: LetterDone | None = None
 
 
@@ -135,7 +136,26 @@ def read_letter(message: Message) -> Letter:
         bytes=message.size,
         withheld=_clean(header_text(message, WITHHELD), _MAX_ID),
         lies=str(lies),
+        recorded=max(number("timestamp"), 0),
     )
+
+
+def settles(mark: int | None, letter: int) -> bool:
+    """Whether a mark settles a letter of the same id: not one of an earlier record at the place, in a topic that is gone.
+
+    Args:
+        mark: timestamp of the record that was marked; 0 in marks of older versions, None for no mark.
+        letter: of the record that the letter is of; 0 in letters of older versions.
+    """
+    return mark is not None and not (mark and letter > mark)
+
+
+def recorded_in(mark: bytes) -> int:
+    """The timestamp in a mark; 0 where there is none, or the mark is not readable."""
+    try:
+        return max(msgspec.json.decode(mark, type=LetterDone).recorded, 0)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return 0
 
 
 def whole(letter: Letter, message: Message) -> WholeLetter:
@@ -165,6 +185,7 @@ _BROKEN_PHOTO = "The photo itself is broken: have a new one sent, then drop it."
 _BROKEN_RECORD = "The record itself is wrong: its sender must mend it and send it again; drop it."
 _ADVICE_ELSE = "Look for the cause in the log of the role; when it is mended, redrive it."
 _ADVICE: dict[str, str] = {
+    Code.LOST: "The records are gone: send these products again, raise the topic's retention, then drop it.",
     Code.SUPERSEDED: "A newer upload of the product has taken its place: drop it.",
     Code.HOST_NOT_ALLOWED: "If the host is yours, add it to WEFT_ALLOWED_HOSTS, restart enrich, then redrive it.",
     Code.FOLDER_NOT_ALLOWED: "If the folder is yours, add it to WEFT_FILE_ROOTS, restart enrich, then redrive it.",

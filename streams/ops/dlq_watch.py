@@ -11,7 +11,7 @@ from infra.settings import Settings
 from streams.contract import topics
 from streams.engine.message import Message
 from streams.kafka.client import Reader
-from streams.ops.dlq_letters import read_letter
+from streams.ops.dlq_letters import read_letter, recorded_in, settles
 
 log = structlog.get_logger(__name__)
 
@@ -24,26 +24,27 @@ class OpenLetters:
     """The letters that are neither put back nor dropped, as far as both topics have been read."""
 
     def __init__(self) -> None:
-        self._lie: dict[str, tuple[int, int]] = {}
-        self._done: set[str] = set()
+        self._lie: dict[str, tuple[int, int, int]] = {}  # partition, offset, timestamp of the record
+        self._done: dict[str, int] = {}
 
     def letter(self, message: Message) -> None:
         """A record of `weft.dead-letters`; copies of one letter count once."""
-        self._lie[read_letter(message).id] = (message.partition, message.offset)
+        letter = read_letter(message)
+        self._lie[letter.id] = (message.partition, message.offset, letter.recorded)
 
     def mark(self, message: Message) -> None:
         """A record of `weft.dead-letters.done`; a null value opens the letter again."""
         letter_id = (message.key or b"").decode(errors="replace")
         if message.value is None:
-            self._done.discard(letter_id)
+            self._done.pop(letter_id, None)
         else:
-            self._done.add(letter_id)
+            self._done[letter_id] = recorded_in(message.value)
 
     def kept(self, bounds: Mapping[int, tuple[int, int]]) -> None:
         """Forget the letters that the topic does not keep any more: nobody can settle them."""
         gone = [
             letter_id
-            for letter_id, (partition, offset) in self._lie.items()
+            for letter_id, (partition, offset, _) in self._lie.items()
             if offset < bounds.get(partition, (0, 0))[0]
         ]
         for letter_id in gone:
@@ -52,7 +53,7 @@ class OpenLetters:
     @property
     def count(self) -> int:
         """So many are open."""
-        return sum(letter_id not in self._done for letter_id in self._lie)
+        return sum(not settles(self._done.get(one), recorded) for one, (_, _, recorded) in self._lie.items())
 
 
 async def watch_letters(settings: Settings, tell: Callable[[int], None], *, client: str = "enrich") -> None:

@@ -24,6 +24,7 @@ from streams.kafka.names import names_of
 from streams.kafka.options import uses_tokens
 from streams.kafka.rights import refusal, rights_of
 from streams.ops import admin, doctor_photos
+from streams.ops.doctor_kafka import LOOKS
 from streams.ops.doctor_store import Untrue, try_out
 
 LEAST_DISK = 5 * 2**30
@@ -135,7 +136,25 @@ async def _topics(settings: Settings, hidden: frozenset[str]) -> list[Finding]:
         return [Finding("topics", ok=False, found=f"missing: {', '.join(missing)}", advice="run `weft topics create`")]
     unseen = len(topics.TOPICS) - len(there)
     found = f"{unseen} cannot be seen" if unseen else f"all {len(topics.TOPICS)} are there"
-    return [Finding("topics", ok=True, found=found)]
+    # What cannot be seen cannot be looked into either.
+    return [Finding("topics", ok=True, found=found), *([] if unseen else await _records(settings))]
+
+
+async def _records(settings: Settings) -> list[Finding]:
+    """What the topics are like, and what is in them."""
+    from aiokafka.errors import KafkaError
+
+    found: list[Finding] = []
+    for look in LOOKS:
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                told = await look(settings)
+        except (WeftError, KafkaError, OSError) as error:  # a TimeoutError is an OSError
+            cause = f"{look.__name__}: {type(error).__name__}: {error}"
+            found.append(Finding("topics", ok=False, found=cause, advice="look at the broker, and ask again"))
+        else:
+            found += [Finding(one.part, one.ok, one.found, one.advice) for one in told]
+    return found
 
 
 def _store(settings: Settings) -> Finding:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import msgspec
+import structlog
 
 from infra.fetch import Fetcher
 from infra.store import ObjectStore
@@ -26,10 +27,14 @@ from streams.contract.records import Item, Source, Upload, View
 from streams.contract.version import VERSION
 from streams.engine.message import Message
 from streams.engine.stages import CpuStage, DeviceStage, Done, IoStage, Stage
+from streams.kafka.key_order import Here, PassOn, Place, Superseded, Verdict
+from streams.kafka.positions import LETTER, POSITION
 from streams.roles import reserve
 from streams.roles.memo import Memo
-from streams.roles.outcome import Deleted, deleted
+from streams.roles.outcome import Deleted, NoEffect, PassedOn, deleted
 from streams.search import query_photos
+
+log = structlog.get_logger("weft.enrich")
 
 SERVING_SIDE = 1024
 """Longest side, in pixels, that is kept of a photo: enough for every model, and it bounds the memory of a batch."""
@@ -40,11 +45,15 @@ REMOTE_ATTEMPTS = 6
 REMOTE_PAUSE_S = 0.5
 
 
-Enriched: TypeAlias = Item | Deleted
+Enriched: TypeAlias = Item | Deleted | PassedOn | NoEffect
 
 
 async def _anywhere(_message: Message) -> None:
     """Every place is good."""
+
+
+async def _here(_message: Message, _product: bytes) -> Verdict:
+    return Here()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +146,8 @@ class Enrich:
     """Runs what waits for the store."""
     check_place: Callable[[Message], Awaitable[None]] = _anywhere
     """Raises `Poison` for an upload that was put back and is older than another of its product (streams.kafka.positions)."""
+    order: Place = _here
+    """Whether this upload is the next of its product (streams.kafka.key_order)."""
 
     def stages(self) -> tuple[Stage, ...]:
         """The role's story."""
@@ -169,9 +180,14 @@ class Enrich:
         """Decode the record and get the photo's bytes; a photo that was seen before needs no model."""
         await self.check_place(message)
         upload = codecs.decode_upload(message)
-        if upload is None:
-            return Done(deleted(message))
-        source = Source(message.topic, message.partition, message.offset)
+        found = deleted(message) if upload is None else upload
+        elsewhere = await self._elsewhere(message, found.product_id)
+        if elsewhere is not None:
+            return Done(elsewhere)
+        if isinstance(found, Deleted):
+            return Done(found)
+        upload = found
+        source = Source(*message.first_source)
         metadata = codecs.metadata_of(upload)
         data, address, suffix = await self._photo(upload)
         digest = hashlib.sha256(data).hexdigest()
@@ -180,6 +196,24 @@ class Enrich:
         if known is not None:
             return Done(self._item(await self._kept(photo), known))
         return photo
+
+    async def _elsewhere(self, message: Message, product_id: str) -> PassedOn | NoEffect | None:
+        """What becomes of an upload that is not the next of its product; None for one that is."""
+        verdict = await self.order(message, product_id.encode())
+        match verdict:
+            case PassOn(partition, key):
+                return PassedOn(partition, key)
+            case Superseded(offset):
+                log.info("upload.superseded", product=product_id, by=offset, offset=message.offset)
+                if message.header(LETTER) is not None:
+                    # Somebody put it back and waits for it: it does not go in silence.
+                    raise Poison(
+                        f"superseded: the same product came again at offset {offset}",
+                        field=POSITION,
+                        code=Code.SUPERSEDED,
+                    )
+                return NoEffect()
+        return None
 
     async def _photo(self, upload: Upload) -> tuple[bytes, str, str]:
         """The bytes as they are stored, and where they lie in our own store or ("") the suffix under which they are to."""

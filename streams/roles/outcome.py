@@ -10,7 +10,8 @@ from processors.errors import Code, Poison
 from streams.contract.cloudevents import output_headers
 from streams.contract.codecs import encode
 from streams.contract.records import Caption, Item
-from streams.engine.message import Message
+from streams.engine.message import ORIGIN, Message
+from streams.kafka.positions import CHECKED, POSITION
 from streams.kafka.producer import Sender
 
 
@@ -21,7 +22,20 @@ class Deleted:
     product_id: str
 
 
-Outcome: TypeAlias = Item | Caption | Deleted
+@dataclass(frozen=True, slots=True)
+class PassedOn:
+    """The record is worked on elsewhere: it goes as it is to this partition of its topic, under this key."""
+
+    partition: int
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NoEffect:
+    """A younger record of the product has been worked on: there is nothing to publish."""
+
+
+Outcome: TypeAlias = Item | Caption | Deleted | PassedOn | NoEffect
 
 
 def deleted(message: Message) -> Deleted:
@@ -44,6 +58,10 @@ def publisher(
     """
 
     async def publish(message: Message, outcome: Outcome) -> Sequence[Awaitable[object]]:
+        if isinstance(outcome, NoEffect):
+            return []
+        if isinstance(outcome, PassedOn):
+            return [await _pass_on(sender, message, outcome)]
         value = None if isinstance(outcome, Deleted) else encode(outcome)
         headers = output_headers(message, stage=stage, topic=topic)
         delivery = await sender.send(topic, key=outcome.product_id.encode(), value=value, headers=headers)
@@ -51,3 +69,16 @@ def publisher(
         return [delivery]
 
     return publish
+
+
+async def _pass_on(sender: Sender, message: Message, to: PassedOn) -> Awaitable[object]:
+    # Its place among the put back was looked at where it lay; where it goes, its time says what it counts for.
+    headers = [header for header in message.headers if header[0] not in {ORIGIN, POSITION, CHECKED}]
+    return await sender.send(
+        message.topic,
+        key=to.key,
+        value=message.value,
+        headers=[*headers, (ORIGIN, message.identity.encode())],
+        partition=to.partition,
+        timestamp_ms=message.timestamp_ms or None,
+    )

@@ -74,6 +74,7 @@ class KafkaLog:
         value: bytes | None,
         headers: Sequence[tuple[str, bytes]] = (),
         partition: int | None = None,
+        timestamp_ms: int | None = None,
     ) -> Awaitable[object]:
         if self.before_send:
             self.before_send.pop(0)()

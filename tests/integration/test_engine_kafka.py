@@ -7,14 +7,14 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from infra.settings import Settings
 from processors.errors import Retryable
@@ -415,3 +415,84 @@ async def test_how_far_behind_a_group_is(role: Role, tmp_path: Path):
     await work
     assert len(lags.ages) == 4
     assert all(0 <= age < 60 for age in lags.ages)
+
+
+@asynccontextmanager
+async def admin_of(role: Role) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(**client_options(role.settings))
+    await admin.start()
+    try:
+        yield admin
+    finally:
+        await admin.close()
+
+
+async def test_records_that_were_deleted_unread_are_told(role: Role):
+    """A worker is frozen while retention takes 5 of 6 records: the sixth is worked off, the others leave one letter."""
+    async with AIOKafkaProducer(bootstrap_servers=role.settings.bootstrap_servers) as producer:
+
+        async def send(*values: str) -> None:
+            for value in values:
+                await producer.send_and_wait(role.input, key=b"k", value=value.encode(), partition=2)
+
+        with role.worker() as frozen:
+            await until_ready(frozen)
+            await send("a", "b")
+            await committed_up_to(role, 2, 2)
+            frozen.send_signal(signal.SIGSTOP)
+            await send("c", "d", "e", "f", "g", "h")
+            async with admin_of(role) as admin:
+                await admin.delete_records({TopicPartition(role.input, 2): RecordsToDelete(7)})
+            frozen.send_signal(signal.SIGCONT)
+            with role.worker() as other:  # whether the frozen one goes on or ends
+                await role.outputs(3)
+                await committed_up_to(role, 2, 8)
+                await until_stopped(other)
+    [letter] = {
+        (m.header("__connect.errors.partition"), m.header("__connect.errors.offset"), m.header("weft_code"))
+        for m in await role.read(DEAD_LETTERS)
+        if m.header("__connect.errors.topic") == role.input.encode()
+    }
+    assert letter == (b"2", b"2", b"lost")
+    causes = [m.header("__connect.errors.exception.message") or b"" for m in await role.read(DEAD_LETTERS)]
+    assert any(b"5 records (offsets 2 to 6)" in cause for cause in causes)
+    assert [m.value for m in await role.read(role.output)] == [b"A", b"B", b"H"]
+
+
+@pytest.mark.parametrize("records", [12, 40])
+async def test_a_topic_that_is_created_again_is_another_topic(role: Role, records: int):
+    """Under a running worker, with fewer and with more records than the first: all are worked off, as other events."""
+
+    async def send(first: int, count: int) -> None:
+        async with AIOKafkaProducer(bootstrap_servers=role.settings.bootstrap_servers) as producer:
+            for number in range(first, first + count):
+                await producer.send_and_wait(role.input, key=b"k", value=b"v%d" % number, partition=1)
+
+    with role.worker() as process:
+        await send(0, 20)
+        await role.outputs(20)
+        await committed_up_to(role, 1, 20)
+        async with admin_of(role) as admin:
+            await admin.delete_topics([role.input])
+        async with asyncio.timeout(30):
+            while await list_topics(role.settings, [role.input]):  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        await role.create()
+        await send(100, records)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.to_thread(process.wait), 20)  # it may go on, or ask to be started again
+    with role.worker() as again:
+        await until_values(role, {b"V%d" % number for number in [*range(20), *range(100, 100 + records)]})
+        await until_stopped(again)
+    events: dict[bytes, set[bytes]] = {}
+    for record in await role.read(role.output):
+        events.setdefault(record.header("ce_id") or b"", set()).add(record.value or b"")
+    assert all(len(values) == 1 for values in events.values()), "two records under one id"
+    assert len(events) == 20 + records
+
+
+async def until_values(role: Role, wanted: set[bytes], *, seconds: float = 60.0) -> None:
+    """Wait until the output topic holds all these values."""
+    async with asyncio.timeout(seconds):
+        while not wanted <= {m.value for m in await role.read(role.output)}:  # noqa: ASYNC110
+            await asyncio.sleep(0.3)

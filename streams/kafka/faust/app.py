@@ -22,10 +22,12 @@ from streams.engine.failures import PipelineClosed, Revoked
 from streams.engine.observer import NullObserver, Observer
 from streams.engine.pipeline import Pipeline
 from streams.kafka.consumer import message_of
+from streams.kafka.faust.changes import created_again, teller
 from streams.kafka.faust.lag import LAG_SECONDS, tell_lag
 from streams.kafka.names import Names, client_id, names_of
 from streams.kafka.options import METADATA_MS, patient, servers, ssl_context, uses_tokens
 from streams.kafka.producer import classify_kafka
+from streams.kafka.starts import Told
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +50,7 @@ async def consume(
     lag_s: float = LAG_SECONDS,
     revoke_s: float = 30.0,
     drain_s: float = 20.0,
+    told: Told | None = None,
 ) -> None:
     """Run a role: from the committed offsets on, until `stop` is set; then drain, commit and leave the group.
 
@@ -65,6 +68,7 @@ async def consume(
         revoke_s: how long a rebalance waits for messages in flight before they are given up to the next owner of
             their partition; well under the minute after which the broker expels a member.
         drain_s: how long a stop waits for messages in flight; the rest is delivered again.
+        told: of records that were deleted unread, and of topics that were created again (see `streams.kafka.starts`).
 
     Raises:
         Fatal, or what ended the pipeline: the process must end; Kafka delivers again to the next one.
@@ -75,6 +79,7 @@ async def consume(
     observer = observer or NullObserver()
     reader = _Reader(app, pipeline, names, observer)
     app.on_revocation_stuck = reader.give_up
+    app.told = teller(group, names, told)
     reader.subscribe(topics)
     graceful = False
     owner = asyncio.create_task(pipeline.run(), name=f"{group}:pipeline")
@@ -84,7 +89,7 @@ async def consume(
         asyncio.create_task(_stay(app, pipeline, settings), name=f"{group}:stay"),
     ]
     try:
-        await _first(stop.wait(), owner, _crash(app), _fails(starting), _group_refused(app))
+        await _first(stop.wait(), owner, _crash(app), _fails(starting), _group_refused(app), created_again(app))
         reader.close()
         graceful = await _drained(pipeline, app, drain_s)
     finally:
@@ -188,6 +193,7 @@ def _build_app(group: str, client: str, settings: Settings, revoke_s: float) -> 
         """One role. Writes nothing to disk, and waits for a bounded time when partitions are revoked."""
 
         on_revocation_stuck: Callable[[], None]
+        told: Told
         _buffers: tuple[EventBuffer, ...] = ()
 
         def _new_transport(self) -> DirectTransport:
@@ -239,7 +245,8 @@ def _build_app(group: str, client: str, settings: Settings, revoke_s: float) -> 
         broker_rebalance_timeout=_REBALANCE_SECONDS,
         broker_max_poll_interval=settings.poll_seconds,
         broker_max_poll_records=MAX_EVENTS,
-        consumer_auto_offset_reset="earliest",
+        # Never elsewhere in silence: `DirectConsumer` seeks every partition itself, and tells what was lost.
+        consumer_auto_offset_reset="none",
         consumer_metadata_max_age_ms=METADATA_MS,
     )
 

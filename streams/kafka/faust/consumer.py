@@ -7,14 +7,22 @@ nothing is suspended, the hand-over cannot wait at all, and is simply awaited.
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from aiokafka.errors import KafkaError, NoOffsetForPartitionError
+from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from mode.services import WaitResults
 
+from processors.errors import Retryable
+from streams.engine.backoff import Backoff
+from streams.kafka.cluster import high_watermarks, topic_ids
 from streams.kafka.options import ISOLATION
+from streams.kafka.producer import classify_kafka
+from streams.kafka.starts import Committed, Start, start_of
 
 
 class DirectConsumer(Consumer):  # type: ignore[misc]
@@ -28,6 +36,7 @@ class DirectConsumer(Consumer):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self._given: defaultdict[Any, deque[int]] = defaultdict(deque)
         self._done: defaultdict[Any, set[int]] = defaultdict(set)
+        self._reached: dict[Any, int] = {}
 
     async def wait_first(self, *coros: Any, timeout: Any = None) -> WaitResults:  # noqa: ASYNC109 - Faust's signature
         """As Faust's; a hand-over (a coroutine first, and a coroutine that waits for suspension) without tasks."""
@@ -51,12 +60,33 @@ class DirectConsumer(Consumer):  # type: ignore[misc]
         for place in places:
             self._given.pop(place, None)
             self._done.pop(place, None)
+            self._reached.pop(place, None)
 
-    def _to_message(self, tp: Any, record: Any) -> Any:
-        given = self._given[tp]
-        if not given or record.offset > given[-1]:  # else it was given out before, and is read again
-            given.append(record.offset)
-        return super()._to_message(tp, record)
+    async def _getmany(self, active_partitions: Any, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's signature
+        """As Faust's; notes what is given out, and how far the partitions were read with it."""
+        generation = self.app.consumer_generation_id
+        records = await super()._getmany(active_partitions, timeout)
+        # What was read for an earlier assignment says nothing of this one.
+        if self.flow_active and generation == self.app.consumer_generation_id:
+            for tp, batch in (records or {}).items():
+                given = self._given[tp]
+                last = given[-1] if given else -1  # what was given out before may be read again
+                given.extend(record.offset for record in batch if record.offset > last)
+            self._reached = dict(self._thread.positions)
+        return records
+
+    async def seek_to_committed(self) -> Mapping[Any, int | None]:
+        """Begin each partition where `start_of` says; what is out of the ordinary is told before anything is read.
+
+        Returns:
+            The offsets that are committed as they should be; None for the others, which are committed again.
+        """
+        offsets: dict[Any, int | None] = {}
+        for tp, (start, settled) in (await self._thread.find_starts()).items():
+            if start.text:
+                await self.app.told(start)
+            offsets[tp] = start.offset if settled else None
+        return offsets
 
     def ack(self, message: Any) -> bool:
         """As Faust's, remembered beside its own lists, which it empties before the last commit of a revocation."""
@@ -65,16 +95,23 @@ class DirectConsumer(Consumer):  # type: ignore[misc]
         return acked
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[Any]:
-        return (tp for tp in list(self._done) if topics is None or tp in topics or tp.topic in topics)
+        places = {*self._done, *self._reached}
+        return (tp for tp in places if topics is None or tp in topics or tp.topic in topics)
 
     def _new_offset(self, tp: Any) -> int | None:
-        """Where the next reader of the partition begins: behind the last of the records that are all acknowledged."""
+        """Where the next reader of the partition begins: behind the last of the records that are all acknowledged.
+
+        With nothing left to acknowledge, that is as far as was read: marks of transactions hold no record, and what
+        lags behind them for ever would look like work that is not done, and later like records that were lost.
+        """
         done, given, last = self._done[tp], self._given[tp], None
         while given and given[0] in done:
             last = given.popleft()
             done.discard(last)
         self._acked[tp].clear()
         self._acked_index[tp].clear()
+        if not given and tp in self._reached:
+            return max(self._reached[tp], 0 if last is None else last + 1)
         return None if last is None else last + 1
 
     async def _add_gap(self, tp: Any, offset_from: int, offset_to: int) -> None:
@@ -85,13 +122,87 @@ class DirectConsumer(Consumer):  # type: ignore[misc]
 
 
 class CommittedThread(AIOKafkaConsumerThread):  # type: ignore[misc]
-    """The thread that reads: Faust reads committed records only where it runs transactions itself."""
+    """The thread that reads: committed records only, and from where `streams.kafka.starts` says.
+
+    `positions`: the next offset of each partition, as of the last `getmany`. `topic_ids`: as of the assignment.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.positions: dict[Any, int] = {}
+        self.topic_ids: dict[str, str] = {}
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        # Read by `start`, which comes after this.
+        # Faust reads committed records only where it runs transactions itself. `start` looks at this, and comes later.
         consumer._isolation_level = ISOLATION  # noqa: SLF001
+        plain = consumer.commit
+
+        async def commit(offsets: Mapping[Any, OffsetAndMetadata]) -> None:
+            ids = self.topic_ids
+            await plain({p: OffsetAndMetadata(meta.offset, ids.get(p.topic, "")) for p, meta in offsets.items()})
+
+        consumer.commit = commit  # with the id of the topic beside each offset
         return consumer
+
+    async def _fetch_records(self, consumer: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            records = await super()._fetch_records(consumer, *args, **kwargs)
+        except NoOffsetForPartitionError:
+            return {}  # fetched before `find_starts` has sought
+        subscription = consumer._subscription.subscription  # noqa: SLF001
+        assignment = None if subscription is None else subscription.assignment
+        states = {} if assignment is None else {tp: assignment.state_value(tp) for tp in assignment.tps}
+        self.positions = {tp: state.position for tp, state in states.items() if state.has_valid_position}
+        return records
+
+    async def find_starts(self) -> dict[Any, tuple[Start, bool]]:
+        """Seek every assigned partition; its start, and whether that is committed for this very topic."""
+        attempt, backoff = 0, Backoff(maximum=2.0)
+        while True:
+            try:
+                found: dict[Any, tuple[Start, bool]] = await self.call_thread(self._find_starts)
+            except (KafkaError, OSError) as error:
+                verdict = classify_kafka(error, "io")
+                if not isinstance(verdict, Retryable):
+                    raise
+                # A broker that comes back deals the group before all its partitions have leaders.
+                attempt += 1
+                await asyncio.sleep(backoff.delay(attempt))
+            else:
+                return found
+
+    async def _find_starts(self) -> dict[Any, tuple[Start, bool]]:
+        consumer = self._ensure_consumer()
+        places = list(consumer.assignment())
+        if not places:
+            return {}
+        client = consumer._client  # noqa: SLF001
+        self.topic_ids = await topic_ids(client, {place.topic for place in places})
+        commits = await consumer._coordinator.fetch_committed_offsets(places)  # noqa: SLF001
+        low = await consumer.beginning_offsets(places)
+        end = await high_watermarks(client, places)
+        found: dict[Any, tuple[Start, bool]] = {}
+        for place in places:
+            commit, topic_id = commits.get(place), self.topic_ids.get(place.topic, "")
+            known = None if commit is None else Committed(commit.offset, commit.metadata or "")
+            start = start_of(place.topic, place.partition, known, low=low[place], end=end[place], topic_id=topic_id)
+            found[place] = (start, known == Committed(start.offset, topic_id))
+            if place in consumer.assignment():  # else the group was dealt anew meanwhile, and this is asked again
+                consumer.seek(place, start.offset)
+        self.positions = {}
+        return found
+
+    async def created_again(self) -> list[str]:
+        """The topics that are not those any more that were assigned."""
+        if not self.topic_ids:
+            return []
+        now: dict[str, str] = await self.call_thread(
+            topic_ids,
+            self._ensure_consumer()._client,  # noqa: SLF001
+            list(self.topic_ids),
+        )
+        return sorted(topic for topic, topic_id in now.items() if self.topic_ids.get(topic, topic_id) != topic_id)
 
 
 class DirectTransport(Transport):  # type: ignore[misc]

@@ -38,6 +38,7 @@ from streams.engine.lanes import DeadLetter
 from streams.engine.message import Message
 from streams.engine.observer import Observer
 from streams.kafka.consumer import Place, PlainConsumer, open_consumer
+from streams.kafka.options import METADATA_MS
 from streams.kafka.producer import Sender, classify_kafka
 from streams.roles.index.probes import ProbeDesk
 from streams.roles.index.shards import Held, IndexConfig, Keeper
@@ -105,6 +106,7 @@ class IndexRole:
         self._assigned: dict[int, object] = {}  # partition -> token of this assignment
         self._dealt = False
         self._stop = asyncio.Event()
+        self._topic_id = ""  # of the items topic, as of the last take-over
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set."""
@@ -139,6 +141,7 @@ class IndexRole:
                 tasks.create_task(self._save_now_and_then(), name="index:snapshots"),
                 tasks.create_task(self._tell_now_and_then(items), name="index:lag"),
                 tasks.create_task(self._tell_health(items), name="index:health"),
+                tasks.create_task(self._watch_topic(work), name="index:topic"),
             ]
             await asyncio.wait(until_stopped)
             asking.cancel()  # it may be waiting for a broker that is away
@@ -203,14 +206,18 @@ class IndexRole:
 
     def _lost(self, work: _Work, error: OffsetOutOfRangeError) -> None:
         """The log does not have our offset any more (truncated, created again): recover, which rebuilds."""
-        for address in error.args[0]:
-            held = self._held.pop(address.partition, None)
-            if held is not None and address.partition in self._assigned:
+        partitions = [address.partition for address in error.args[0]]
+        log.warning("offsets out of range, shards start over", partitions=sorted(partitions))
+        self._start_over(work, partitions)
+
+    def _start_over(self, work: _Work, partitions: Sequence[int]) -> None:
+        for partition in partitions:
+            held = self._held.pop(partition, None)
+            if held is not None and partition in self._assigned:
                 held.released = True
                 held.wake()
-                log.warning("offset out of range, shard starts over", partition=address.partition)
-                work.consumer.hold((topics.ITEMS, address.partition))
-                work.tasks.create_task(self._take_over(work, address.partition, self._assigned[address.partition]))
+                work.consumer.hold((topics.ITEMS, partition))
+                work.tasks.create_task(self._take_over(work, partition, self._assigned[partition]))
 
     async def _take_over(self, work: _Work, partition: int, token: object) -> None:
         def wanted() -> bool:
@@ -233,7 +240,11 @@ class IndexRole:
         while wanted():
             try:
                 low, end = await consumer.bounds(place)
-                return LogBounds(low, end, first_since=_first_since(consumer, place))
+                self._topic_id = await consumer.topic_id(topics.ITEMS)
+                return LogBounds(low, end, self._topic_id, first_since=_first_since(consumer, place))
+            except Retryable as error:
+                attempt += 1
+                await self._wait_or_raise("bounds", error, attempt)
             except KafkaError as error:
                 attempt += 1
                 await self._wait_or_raise("bounds", error, attempt)
@@ -263,7 +274,7 @@ class IndexRole:
         sought = False
         while not self._stop.is_set():
             try:
-                if not sought:
+                if not sought or consumer.known_partitions(topics.PROBES) > len(consumer.partitions_read()):
                     # Probes whose deadline may lie ahead: they may have been sent before this worker was up.
                     since = self._now() - self._config.probe_window_seconds
                     await consumer.read_since(topics.PROBES, round(since * 1000))
@@ -278,6 +289,21 @@ class IndexRole:
                 await desk.take(message, self._held.values())
 
     # ------------------------------------------------------------------ what goes on beside
+
+    async def _watch_topic(self, work: _Work) -> None:
+        """A topic that was created again: where its offsets fit by chance, nothing else says that its records are others."""
+        while not self._stop.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(METADATA_MS / 1000):
+                    await self._stop.wait()
+            try:
+                now = await work.consumer.topic_id(topics.ITEMS)
+            except Retryable:
+                continue
+            if now and self._topic_id and now != self._topic_id:
+                self._topic_id = now
+                log.error("topic created again, its shards start over", topic=topics.ITEMS)
+                self._start_over(work, list(self._held))
 
     async def _save_now_and_then(self) -> None:
         while not self._stop.is_set():

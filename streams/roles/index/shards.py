@@ -69,6 +69,7 @@ class Held:
     shard: Shard
     writer: SnapshotWriter
     target: int  # end of the partition when it was taken over
+    topic_id: str = ""  # of the topic then, where the broker said
     moved: asyncio.Event = field(default_factory=asyncio.Event)
     applying: asyncio.Lock = field(default_factory=asyncio.Lock)
     saving: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -143,9 +144,10 @@ class Keeper:
     async def _recover(self, partition: int, bounds: LogBounds) -> Held:
         parked = self._parked.pop(partition, None)
         usable = parked is not None and bounds.low <= parked.shard.next_offset <= bounds.end
+        usable = usable and parked is not None and parked.topic_id == bounds.topic_id
         if parked is not None and usable and await self._in_thread(parked.writer.mine):
             # Nobody claimed it while the group was dealt anew: what is in memory is as good as ever.
-            return Held(parked.shard, parked.writer, bounds.end)
+            return Held(parked.shard, parked.writer, bounds.end, bounds.topic_id)
         started = self._now()
         config = self._config
         found = await self._in_thread(
@@ -168,7 +170,7 @@ class Keeper:
             behind=bounds.end - found.seek,
             seconds=round(self._now() - started, 3),
         )
-        return Held(found.shard, found.writer, bounds.end)
+        return Held(found.shard, found.writer, bounds.end, bounds.topic_id)
 
     def _blank(self, partition: int) -> Shard:
         config = self._config

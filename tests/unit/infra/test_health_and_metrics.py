@@ -158,6 +158,8 @@ def test_every_metric_tells_what_happened() -> None:
     metrics.answered("unknown_product", partial=False)
     metrics.answered("", partial=True)
     metrics.open_letters(7)
+    metrics.lost("catalog.uploads", 5)
+    metrics.misplaced("catalog.uploads", "partitioner")
     metrics.model("detector")("forward", 8, 0.3)
     value = metrics.registry.get_sample_value
     role = {"role": "enrich"}
@@ -181,6 +183,8 @@ def test_every_metric_tells_what_happened() -> None:
     assert value("weft_query_errors_total", {**role, "code": "unknown_product"}) == 1
     assert value("weft_partial_answers_total", role) == 1
     assert value("weft_open_dead_letters", role) == 7
+    assert value("weft_lost_records_total", uploads) == 5
+    assert value("weft_misplaced_records_total", {**uploads, "cause": "partitioner"}) == 1
     build = {"version": version("weft"), "commit": "", "python": platform.python_version()}
     assert value("weft_build_info", {**role, **build}) == 1
     assert value("weft_model_items_total", {**role, "model": "detector", "part": "forward"}) == 8
@@ -293,6 +297,7 @@ async def test_the_server_tells_metrics_health_and_readiness() -> None:
         assert await status("/readyz") == 200
         health.waiting(True)
         clock.advance(61)
+        metrics.trouble("5 records were deleted unread")
         assert (await status("/healthz"), await status("/readyz")) == (503, 503)
         async with http.get(f"{url}/healthz") as response:
             assert json.loads(await response.text()) == {
@@ -301,6 +306,7 @@ async def test_the_server_tells_metrics_health_and_readiness() -> None:
                 "waiting": True,
                 "stalled_seconds": 61.0,
                 "doing": "",
+                "troubles": ["5 records were deleted unread"],
             }
 
 

@@ -1,6 +1,7 @@
 """CloudEvents headers, dead letters, memo and the producer's errors."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 from aiokafka import errors
@@ -10,20 +11,35 @@ from processors.errors import Code, Fatal, Poison, Retryable
 from streams.contract.cloudevents import ce_headers, event_context, output_headers, rfc3339
 from streams.contract.topics import DEAD_LETTERS, ITEMS
 from streams.engine.failures import Failure
-from streams.engine.message import Message
+from streams.engine.message import ORIGIN, Message
 from streams.kafka.dead_letters import dead_letters, failure_headers, redacted
 from streams.kafka.producer import MemorySender, classify_kafka
 from streams.roles.memo import Memo, content_hash
 
 
 def test_event_ids_are_the_same_on_every_delivery_and_differ_otherwise():
-    """The id depends on topic, partition, offset and stage, and on nothing else."""
+    """The id depends on address, timestamp, key and stage, and on nothing else."""
     one = Message("t", 1, 2, value=b"a", timestamp_ms=5)
-    assert one.event_id("enrich") == Message("t", 1, 2, value=b"b").event_id("enrich")
-    others = {Message("u", 1, 2), Message("t", 2, 2), Message("t", 1, 3), Message("t", 12, 0)}
+    assert one.event_id("enrich") == Message("t", 1, 2, value=b"b", timestamp_ms=5).event_id("enrich")
+    places = {Message("u", 1, 2), Message("t", 2, 2), Message("t", 1, 3), Message("t", 12, 0)}
+    # A topic that was created again has other records at the same addresses.
+    others = {replace(place, timestamp_ms=5) for place in places} | {
+        replace(one, timestamp_ms=6),
+        replace(one, key=b"k"),
+    }
     assert one.event_id("enrich") not in {other.event_id("enrich") for other in others} | {one.event_id("caption")}
     # Fixed for ever: another value would make every past event look new.
-    assert one.event_id("enrich") == "0dc8e1d7-42e6-51c6-b43d-7266cb03edc0"
+    assert one.event_id("enrich") == "b0f91cdc-6de8-5225-a3f5-0ba91e14e6a9"
+
+
+def test_a_record_that_was_passed_on_is_the_same_event():
+    """It has another address and lies there under its key; a header that is no identity is none."""
+    first = Message("t", 1, 2, value=b"a", timestamp_ms=5)
+    again = Message("t", 7, 99, b"k", b"a", ((ORIGIN, first.identity.encode()),), 5)
+    assert again.event_id("enrich") == first.event_id("enrich")
+    for forged in (b"", b"x", b"t/1/2@5/zz", b"\xff" * 40, b"t/1/2@5/" + b"0" * 17):
+        message = replace(again, headers=((ORIGIN, forged),))
+        assert message.event_id("enrich") == replace(again, headers=()).event_id("enrich")
 
 
 def test_headers_are_optional_and_the_last_one_counts():
@@ -67,7 +83,7 @@ async def test_a_dead_letter_is_the_original_and_its_cause():
     sender = MemorySender()
     error = Poison("truncated", field="image", code=Code.BAD_IMAGE)
     error.__cause__ = ValueError("truncated")
-    (delivery,) = await dead_letters(sender)(failed(error, headers=(("ce_id", b"1"),)))
+    (delivery,) = await dead_letters(sender)(failed(error, headers=(("ce_id", b"1"),), timestamp_ms=1_700_000_000_123))
     await delivery
     (letter,) = sender.sent
     assert (letter.topic, letter.key, letter.value) == (DEAD_LETTERS, b"k", b"\x00raw")
@@ -80,6 +96,7 @@ async def test_a_dead_letter_is_the_original_and_its_cause():
         "__connect.errors.exception.class.name": b"ValueError",
         "__connect.errors.exception.message": b"image: truncated",
         "__connect.errors.attempts": b"2",
+        "__connect.errors.timestamp": b"1700000000123",
         "weft_code": b"bad_image",
     }
 

@@ -119,6 +119,20 @@ async def test_copies_of_a_letter_are_one(shop: Shop) -> None:
     assert await shop.open() == []
 
 
+async def test_a_mark_does_not_settle_a_letter_of_another_topic_of_the_name(shop: Shop) -> None:
+    """`catalog.uploads` is created again: another record fails at the very place whose letter was dropped."""
+    letter = shop.fail(shop.upload())
+    assert [h.outcome async for h in shop.desk.drop([letter])] == ["dropped"]
+    shop.log.records.pop(topics.UPLOADS)
+    shop.log.ends.pop(topics.UPLOADS)
+    shop.log.now_ms += 60_000
+    again = shop.fail(shop.upload(key=b"sku-2"))
+    assert again.id == letter.id
+    assert [one.product for one in await shop.desk.letters(Filter())] == ["sku-2"]
+    assert [h.outcome async for h in shop.desk.drop([again])] == ["dropped"]
+    assert await shop.open() == []
+
+
 async def test_an_older_upload_does_not_replace_a_newer(shop: Shop) -> None:
     """Refused while a newer one of its product lies behind it; `--as-new` says that it shall."""
     shop.fail(shop.upload())

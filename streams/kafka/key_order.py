@@ -1,0 +1,238 @@
+"""One order for each product, whoever produced it.
+
+Kafka orders a partition, and nothing else. Java's clients, aiokafka and Weft place a key by murmur2, librdkafka's by
+CRC-32, and a record without a key lies anywhere; after partitions were added, the older records of a key lie elsewhere
+than the newer. So the partition of a product is the one that its id names by murmur2 among the partitions there are now.
+A record on another one is passed on to it as it is, under its key, with its identity in a header and its own timestamp.
+There it counts by its time: it is superseded when a record of its product that is younger lies before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+import structlog
+
+from processors.errors import Code, Poison
+from streams.contract import codecs
+from streams.engine.message import ORIGIN, Message
+from streams.kafka.notices import Notices, NullNotices
+from streams.kafka.options import METADATA_MS
+from streams.kafka.pins import partition_of
+
+log = structlog.get_logger(__name__)
+
+MAX_KEYS = 50_000
+MAX_BEHIND = 100_000
+PARTITIONER, NO_KEY = "partitioner", "no key"
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """The record lies where its product's order is, and nothing younger lies before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PassOn:
+    """It belongs to this partition, under this key."""
+
+    partition: int
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    """A younger record of the product lies before it, at this offset: it has no effect any more."""
+
+    offset: int
+
+
+Verdict: TypeAlias = Here | PassOn | Superseded
+
+
+class Log(Protocol):
+    """The topic as `KeyOrder` reads it (`streams.kafka.key_log`)."""
+
+    async def partitions(self) -> int:
+        """How many there are now."""
+        ...
+
+    async def first_since(self, partition: int, timestamp_ms: int) -> int | None:
+        """The first offset whose record is at least as young; None when there is none."""
+        ...
+
+    def between(self, partition: int, first: int, end: int) -> AsyncIterator[Message]:
+        """The records from `first` up to `end` (exclusive), as far as they are kept."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """When a record was said, and where it first came: what orders it among those of its product."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+
+    def before(self, other: _Told) -> bool:
+        """Within a partition its offsets decide, between partitions the records' times."""
+        if (self.topic, self.partition) == (other.topic, other.partition):
+            return self.offset < other.offset
+        return self.timestamp_ms < other.timestamp_ms
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What is known of one partition: the records of `start` to `next`, the youngest of each product and origin."""
+
+    start: int
+    next: int
+    products: OrderedDict[bytes, dict[int, tuple[_Told, int]]] = field(default_factory=OrderedDict)
+
+    def saw(self, key: bytes, told: _Told, offset: int) -> None:
+        by_origin = self.products.setdefault(key, {})
+        known = by_origin.get(told.partition)
+        if known is None or known[0].before(told):
+            by_origin[told.partition] = (told, offset)
+        self.products.move_to_end(key)
+
+    def younger(self, key: bytes, told: _Told, offset: int) -> int | None:
+        """The offset of a record of the product before `offset` that is younger."""
+        found = self.products.get(key, {}).values()
+        return next((at for other, at in found if at < offset and told.before(other)), None)
+
+    def shrink(self, most: int) -> None:
+        while len(self.products) > most:
+            _, by_origin = self.products.popitem(last=False)
+            self.start = max(self.start, *(at + 1 for _, at in by_origin.values()))
+
+
+async def product_of(message: Message) -> bytes | None:
+    """The product that a record is of: its key, or else the id in its value; None where neither says."""
+    if message.key is not None or message.value is None:
+        return message.key
+    try:
+        upload = await asyncio.to_thread(codecs.decode_upload, message)
+    except Poison:
+        return None
+    return None if upload is None else upload.product_id.encode()
+
+
+class KeyOrder:
+    """Tells a role of each record whether to work on it. Asked in the order of the partition.
+
+    Nothing is remembered of a partition until a record comes that was passed on to it: whose clients agree on the
+    partitioner pays nothing.
+
+    Args:
+        log: the topic.
+        notices: told of records on the wrong partition.
+        now: monotonic seconds.
+        max_keys: products remembered of one partition, at most.
+        max_behind: records that are looked through for one that was passed on, at most: a forged time must not make a
+            role read for days.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        notices: Notices | None = None,
+        *,
+        now: Callable[[], float],
+        max_keys: int = MAX_KEYS,
+        max_behind: int = MAX_BEHIND,
+    ) -> None:
+        self._log, self._now = log, now
+        self._max_keys, self._max_behind = max_keys, max_behind
+        self._notices = notices or NullNotices()
+        self._counted: tuple[float, int] | None = None
+        self._memories: dict[int, _Memory] = {}
+        self._looking = asyncio.Lock()
+        self._warned = False
+
+    async def place(self, message: Message, product: bytes) -> Verdict:
+        """Where a record of this product belongs, and whether it still counts.
+
+        Raises:
+            Poison: it was passed on, and lies too far back to tell.
+            Retryable: the broker is away.
+        """
+        right = partition_of(product, await self._partitions(message.partition))
+        if right != message.partition:
+            self._tell(message)
+            return PassOn(right, product)
+        told = _told(message)
+        passed_on = message.header(ORIGIN) is not None and (told.topic, told.partition) != message.source[:2]
+        if not passed_on and message.partition not in self._memories:
+            return Here()
+        async with self._looking:
+            return await self._among(message, product, told, passed_on=passed_on)
+
+    async def _among(self, message: Message, product: bytes, told: _Told, *, passed_on: bool) -> Verdict:
+        memory = self._memories.get(message.partition)
+        if memory is None or not memory.start <= message.offset <= memory.next:
+            # Records in between were another worker's, or there are holes: what was not seen here is looked up.
+            memory = self._memories[message.partition] = _Memory(message.offset, message.offset)
+        verdict: Verdict = Here()
+        if passed_on:
+            await self._look_back(memory, message.partition, told.timestamp_ms)
+            younger = memory.younger(product, told, message.offset)
+            if younger is not None:
+                verdict = Superseded(younger)
+        memory.saw(product, told, message.offset)
+        memory.next = max(memory.next, message.offset + 1)
+        memory.shrink(self._max_keys)
+        return verdict
+
+    async def _look_back(self, memory: _Memory, partition: int, timestamp_ms: int) -> None:
+        """Look through what lies before the memory, back to that time."""
+        first = await self._log.first_since(partition, timestamp_ms)
+        if first is None or first >= memory.start:
+            return
+        if memory.start - first > self._max_behind:
+            raise Poison(
+                f"lies more than {self._max_behind} records back, on another partition than its key names: send it again",
+                field="key",
+                code=Code.SUPERSEDED,
+            )
+        async for record in self._log.between(partition, first, memory.start):
+            product = await product_of(record)
+            if product is not None:
+                memory.saw(product, _told(record), record.offset)
+        memory.start = first
+
+    async def _partitions(self, at_least: int) -> int:
+        now = self._now()
+        if self._counted is None or now - self._counted[0] > METADATA_MS / 1000 or at_least >= self._counted[1]:
+            self._counted = (now, await self._log.partitions())
+        return self._counted[1]
+
+    def _tell(self, message: Message) -> None:
+        if message.header(ORIGIN) is not None:
+            return  # partitions were added while it was on its way
+        why = PARTITIONER if message.key is not None else NO_KEY
+        self._notices.misplaced(message.topic, why)
+        if why == PARTITIONER and not self._warned:
+            self._warned = True
+            text = (
+                f"{message.topic}: records lie on other partitions than their keys name; they are passed on. Set the"
+                " partitioner of the client that writes them to murmur2 (librdkafka: partitioner=murmur2_random)"
+            )
+            self._notices.trouble(text)
+            log.warning("records.misplaced", what=text, partition=message.partition, offset=message.offset)
+
+
+def _told(message: Message) -> _Told:
+    """Of the record as it first came."""
+    topic, partition, rest = message.identity.rsplit("/", 1)[0].split("/")
+    offset, timestamp_ms = rest.split("@")
+    return _Told(topic, int(partition), int(offset), int(timestamp_ms))
+
+
+Place: TypeAlias = Callable[[Message, bytes], Awaitable[Verdict]]
+"""`KeyOrder.place`, as a role takes it."""

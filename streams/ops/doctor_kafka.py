@@ -1,0 +1,108 @@
+"""What `weft doctor` looks for on the broker beside the topics being there: settings, offsets, keys, records that are gone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from infra.settings import Settings
+from streams.contract import topics
+from streams.kafka.consumer import open_consumer
+from streams.kafka.dead_letters import LOST_STAGE
+from streams.kafka.names import names_of
+from streams.kafka.pins import partition_of
+from streams.kafka.positions import Place, records_between
+from streams.kafka.starts import Committed, start_of
+from streams.ops import admin
+from streams.ops.dlq import open_desk
+from streams.ops.dlq_letters import Filter
+
+GROUPS = {"weft-enrich": topics.UPLOADS, "weft-caption": topics.ITEMS, "weft-compose": topics.QUERIES}
+"""Groups whose offsets say where their role goes on; that of the index says nothing."""
+SAMPLE = 50
+"""Last records of a partition whose keys are looked at."""
+RECENT_S = 24 * 3600.0
+"""A client that was mended a day ago is not held against anybody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One thing that was found; `ok`: nothing has to be done about it."""
+
+    part: str
+    found: str
+    advice: str = ""
+    ok: bool = False
+
+
+async def differences(settings: Settings) -> list[Told]:
+    """How topics that exist differ from what Weft would make: it changes none by itself."""
+    found: list[Told] = []
+    names = names_of(settings)
+    for name, sentences in (await admin.topic_differences(settings)).items():
+        partitions = [text for text in sentences if "partitions" in text]
+        others = [text for text in sentences if text not in partitions]
+        if partitions:
+            # Handled: keys of our own topics stay where they are, those of uploads are brought together.
+            found.append(Told("topics", f"{names.topic(name)} {'; '.join(partitions)}", ok=True))
+        if others:
+            advice = "change it with kafka-configs.sh (kafka-reassign-partitions.sh for replicas), or the setting"
+            found.append(Told("topics", f"{names.topic(name)}: {'; '.join(others)}", advice))
+    return found
+
+
+async def groups(settings: Settings) -> list[Told]:
+    """Records that were deleted before a role read them, and offsets of topics that are gone: as they stand now."""
+    found: list[Told] = []
+    names = names_of(settings)
+    async with open_consumer(settings) as consumer:
+        for group, topic in GROUPS.items():
+            commits = await admin.group_offsets(settings, group)
+            bounds, ends = await consumer.watermarks(topic), await consumer.high_watermarks(topic)
+            topic_id = await consumer.topic_id(topic)
+            for partition, (low, _) in sorted(bounds.items()):
+                committed = commits.get((topic, partition))
+                known = None if committed is None else Committed(*committed)
+                start = start_of(names.topic(topic), partition, known, low=low, end=ends[partition], topic_id=topic_id)
+                if start.text:
+                    advice = "send these products again, and raise the topic's retention" if start.lost else _RESTART
+                    found.append(Told("offsets", f"{names.group(group)}: {start.text}", advice))
+    return found
+
+
+_RESTART = "the role finds this at its next start: restart it if it runs"
+
+
+async def misplaced(settings: Settings, now: Callable[[], float] = time.time) -> list[Told]:
+    """Uploads of the last day on other partitions than their keys name, in a sample of each partition."""
+    looked = wrong = 0
+    async with open_consumer(settings) as consumer:
+        bounds = await consumer.watermarks(topics.UPLOADS)
+        for partition, (low, end) in bounds.items():
+            first = Place(topics.UPLOADS, partition, max(low, end - SAMPLE))
+            async for message in records_between(consumer, first, end):
+                if message.key is None or message.timestamp_ms / 1000 < now() - RECENT_S:
+                    continue
+                looked += 1
+                wrong += partition_of(message.key, len(bounds)) != partition
+    if not wrong:
+        return []
+    return [
+        Told(
+            "keys",
+            f"{wrong} of {looked} recent uploads lie on another partition than their key names; they are passed on",
+            "set the partitioner of the client to murmur2 (kcat -X topic.partitioner=murmur2_random)",
+        )
+    ]
+
+
+async def lost(settings: Settings) -> list[Told]:
+    """Letters that stand for records which were deleted unread, until somebody drops them."""
+    async with open_desk(settings) as desk:
+        letters = await desk.letters(Filter(stage=LOST_STAGE))
+    advice = "send these products again, raise the topic's retention, then `weft dlq drop --stage retention`"
+    return [Told("records", letter.cause, advice) for letter in letters]
+
+
+LOOKS: tuple[Callable[[Settings], Awaitable[list[Told]]], ...] = (differences, groups, misplaced, lost)

@@ -1,0 +1,237 @@
+"""A running stack whose clients disagree on the partitioner, and whose topics change under it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import msgspec
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
+from PIL import Image
+
+from streams.contract import topics
+from streams.contract.records import Query, Result
+from streams.kafka.client import Client, Reader, new_query_id
+from streams.kafka.options import client_options
+from streams.kafka.pins import partition_of
+from tests.fakes.key_topic import crc32_partition
+from tests.fixtures.stack import Up
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+
+RED, NAVY = (200, 20, 30), (20, 30, 80)
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    running = Up(tmp_path_factory.mktemp("order"), arguments=("--single-process",))
+    running.start()
+    yield running
+    assert running.stop() == 0
+
+
+def photo(rgb: tuple[int, int, int]) -> str:
+    pixels = Image.new("RGB", (96, 96), (255, 255, 255))
+    pixels.paste(rgb, (30, 20, 66, 76))
+    buffer = io.BytesIO()
+    pixels.save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def upload(product: str, rgb: tuple[int, int, int] = RED) -> bytes:
+    return msgspec.json.encode({"product_id": product, "image": {"bytes": photo(rgb)}})
+
+
+class Shop:
+    """A client of librdkafka's and one of Java's in one: it says where each record goes."""
+
+    def __init__(self, producer: AIOKafkaProducer, partitions: int) -> None:
+        self._producer = producer
+        self.partitions = partitions
+
+    async def crc32(self, product: str, value: bytes | None) -> None:
+        partition = crc32_partition(product.encode(), self.partitions)
+        await self._producer.send_and_wait(topics.UPLOADS, key=product.encode(), value=value, partition=partition)
+
+    async def murmur2(self, product: str, value: bytes | None) -> None:
+        partition = partition_of(product.encode(), self.partitions)
+        await self._producer.send_and_wait(topics.UPLOADS, key=product.encode(), value=value, partition=partition)
+
+    async def without_key(self, value: bytes, partition: int) -> None:
+        await self._producer.send_and_wait(topics.UPLOADS, value=value, partition=partition)
+
+
+@asynccontextmanager
+async def shop_of(up: Up) -> AsyncIterator[Shop]:
+    async with AIOKafkaProducer(bootstrap_servers=up.settings.bootstrap_servers) as producer:
+        yield Shop(producer, len(await producer.partitions_for(topics.UPLOADS)))
+
+
+@contextmanager
+def frozen(up: Up) -> Iterator[None]:
+    """The roles stand still: what is written meanwhile is a backlog."""
+    pids = set(up.file.pids.values())
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+async def captions_until(up: Up, wanted: dict[str, str | None]) -> None:
+    """Wait until each of these products has a caption whose first colour is this one, or (None) has none."""
+    found: dict[str, str | None] = {}
+    try:
+        async with asyncio.timeout(120):
+            while found != wanted:
+                await asyncio.sleep(0.5)
+                async with Client(up.settings) as client:
+                    captions = await client.captions()
+                found = {
+                    name: captions[name].evidence.garments[0].colours[0].name if name in captions else None
+                    for name in wanted
+                }
+    except TimeoutError:
+        pytest.fail(f"{found} is not {wanted}")
+
+
+async def worked_off(up: Up) -> None:
+    """Wait until every upload was read, passed on or worked off."""
+    async with Client(up.settings) as client:
+        async with asyncio.timeout(120):
+            while True:
+                ends = await client.end_offsets(topics.UPLOADS)
+                admin = AIOKafkaAdminClient(**client_options(up.settings))
+                await admin.start()
+                try:
+                    commits = await admin.list_consumer_group_offsets("weft-enrich")
+                finally:
+                    await admin.close()
+                done = {f"{place.topic}-{place.partition}": meta.offset for place, meta in commits.items()}
+                if all(done.get(name, 0) >= end for name, end in ends.items()):
+                    return
+                await asyncio.sleep(0.3)
+
+
+async def ask(up: Up, **fields: object) -> Result:
+    async with Client(up.settings) as client:
+        offsets = {name: offset for name, offset in (await client.end_offsets(topics.ITEMS)).items() if offset}
+        return await client.query(
+            Query(query_id=new_query_id(), deadline_ms=30_000, min_offsets=offsets, **fields)  # type: ignore[arg-type]
+        )
+
+
+def found(result: Result) -> set[str]:
+    assert result.error is None, result.error
+    assert (result.partial, result.shards.answered) == (False, result.shards.of)
+    return {hit.product_id for hit in result.hits}
+
+
+def metric(up: Up, name: str) -> float:
+    """Sum over all labels."""
+    with urllib.request.urlopen(f"{up.file.metrics['enrich']}/metrics") as answer:
+        lines = answer.read().decode().splitlines()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(f"{name}{{"))
+
+
+def doctor(up: Up) -> str:
+    command = [sys.executable, "-m", "streams.cli", "doctor", "--json", "--data-dir", str(up.data_dir)]
+    return subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "WEFT_PROFILE": "fake"}, check=False, timeout=120
+    ).stdout
+
+
+async def add_partitions(up: Up, wanted: dict[str, int]) -> None:
+    admin = AIOKafkaAdminClient(**client_options(up.settings))
+    await admin.start()
+    try:
+        await admin.create_partitions({name: NewPartitions(total_count=count) for name, count in wanted.items()})
+    finally:
+        await admin.close()
+
+
+def apart(prefix: str, count: int, partitions: int) -> list[str]:
+    """Products that the two partitioners place differently."""
+    names = (f"{prefix}-{number}" for number in range(1000))
+    there = [n for n in names if crc32_partition(n.encode(), partitions) != partition_of(n.encode(), partitions)]
+    return there[:count]
+
+
+async def test_whoever_deletes_a_product_deletes_it(up: Up) -> None:
+    """In a backlog lie uploads placed by CRC-32 or without a key, then deletes placed by murmur2: all stay deleted."""
+    async with shop_of(up) as shop:
+        gone, keyless, kept = (apart(*of, shop.partitions) for of in (("gone", 8), ("keyless", 4), ("kept", 4)))
+        with frozen(up):
+            for name in gone:
+                await shop.crc32(name, upload(name))
+            for number, name in enumerate(keyless):
+                await shop.without_key(upload(name), number)
+            for name in kept:
+                # The other way round: an old delete by kcat, and a newer upload.
+                await shop.crc32(name, None)
+                await shop.murmur2(name, upload(name))
+            for name in (*gone, *keyless):
+                await shop.murmur2(name, None)
+        await worked_off(up)
+        await captions_until(up, {**dict.fromkeys((*gone, *keyless)), **dict.fromkeys(kept, "red")})
+    assert not found(await ask(up, text="a red dress", top_k=1000)) & {*gone, *keyless}
+    assert metric(up, "weft_misplaced_records_total") >= len(gone) + len(kept)
+    assert "another partition than their key names" in doctor(up)
+
+
+async def test_a_shop_that_only_uses_kcat_is_served_in_order(up: Up) -> None:
+    """Each product changes its colour, half of them go: as with any other client, and once each."""
+    async with Reader(up.settings, topics.ITEMS, from_end=True) as items, shop_of(up) as shop:
+        names = apart("kcat", 8, shop.partitions)
+        for name in names:
+            await shop.crc32(name, upload(name, RED))
+        for name in names:
+            await shop.crc32(name, upload(name, NAVY))
+        for name in names[::2]:
+            await shop.crc32(name, None)
+        await captions_until(up, {name: None if name in names[::2] else "navy" for name in names})
+        seen: dict[str, list[bytes | None]] = {}
+        async for message in items.to_end():
+            seen.setdefault((message.key or b"").decode(), []).append(message.value)
+    for name in names:
+        assert len(seen[name]) == (3 if name in names[::2] else 2)
+        assert (seen[name][-1] is None) == (name in names[::2])
+
+
+async def test_partitions_that_are_added_leave_nothing_behind(up: Up) -> None:
+    """Items from 12 to 17, probes and hits from 1 to 3, uploads to 13: products change, go and are found as before."""
+    names = [f"grown-{number}" for number in range(12)]
+    async with shop_of(up) as shop:
+        for name in names:
+            await shop.murmur2(name, upload(name, RED))
+        await captions_until(up, dict.fromkeys(names, "red"))
+    await add_partitions(up, {topics.ITEMS: 17, topics.PROBES: 3, topics.HITS: 3, topics.UPLOADS: 13})
+    async with shop_of(up) as shop:
+        assert shop.partitions == 13
+        for name in names[:6]:
+            await shop.murmur2(name, upload(name, NAVY))
+        for name in names[6:]:
+            await shop.murmur2(name, None)
+        await captions_until(up, {**dict.fromkeys(names[:6], "navy"), **dict.fromkeys(names[6:])})
+    async with asyncio.timeout(60):
+        while (result := await ask(up, text="navy", top_k=1000)).shards.of != 17:  # noqa: ASYNC110
+            await asyncio.sleep(0.5)
+    assert found(result) & set(names) == set(names[:6])
+    async with Reader(up.settings, topics.ITEMS) as items:
+        places: dict[str, set[int]] = {}
+        async for message in items.to_end():
+            places.setdefault((message.key or b"").decode(), set()).add(message.partition)
+    assert all(len(places[name]) == 1 for name in names)
+    assert "has 17 partitions instead of 12" in doctor(up)

@@ -1,0 +1,253 @@
+"""One order for each product, however its records were placed and whichever partition is read first."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from processors.errors import Code, Poison
+from streams.contract.topics import UPLOADS
+from streams.engine.message import Message
+from streams.kafka.key_order import NO_KEY, PARTITIONER, Here, KeyOrder, PassOn, Superseded, product_of
+from streams.kafka.pins import partition_of
+from tests.fakes.key_topic import KeyTopic, crc32_partition
+
+PARTITIONS = 12
+
+
+def upload(product: str, number: int = 0) -> bytes:
+    return b'{"product_id": "%s", "image": {"uri": "file:///%d.jpg"}}' % (product.encode(), number)
+
+
+class Worker:
+    """What `enrich` makes of a topic: the last state of each product, one record at a time from any partition."""
+
+    def __init__(self, topic: KeyTopic, **limits: int) -> None:
+        self.topic = topic
+        self.limits = limits
+        self.at: dict[int, int] = {}
+        self.state: dict[str, bytes | None] = {}
+        self.told: list[str] = []
+        self.troubles: list[str] = []
+        self.order = self.fresh()
+
+    def fresh(self) -> KeyOrder:
+        return KeyOrder(self.topic, self, now=lambda: 0.0, **self.limits)
+
+    def lost(self, topic: str, records: int) -> None: ...
+
+    def misplaced(self, topic: str, why: str) -> None:
+        assert topic == UPLOADS
+        self.told.append(why)
+
+    def trouble(self, text: str) -> None:
+        self.troubles.append(text)
+
+    async def step(self, partition: int) -> bool:
+        """Work off the next record of a partition; False when there is none."""
+        records, at = self.topic.records.get(partition, []), self.at.get(partition, 0)
+        if at >= len(records):
+            return False
+        message = records[at]
+        product = await product_of(message)
+        assert product is not None
+        verdict = await self.order.place(message, product)
+        if isinstance(verdict, PassOn):
+            self.topic.pass_on(message, verdict)
+        elif isinstance(verdict, Here):
+            self.state[product.decode()] = message.value
+        self.at[partition] = at + 1
+        return True
+
+    async def finish(self) -> None:
+        while any([await self.step(partition) for partition in range(self.topic.count)]):
+            pass
+
+
+def apart(partitions: int = PARTITIONS) -> str:
+    """A product that the two partitioners place differently."""
+    names = (f"sku-{number}" for number in range(1000))
+    return next(n for n in names if crc32_partition(n.encode(), partitions) != partition_of(n.encode(), partitions))
+
+
+async def test_a_backlog_of_librdkafka_does_not_undo_a_delete() -> None:
+    """The upload waits on one partition, the delete on another is worked off first: the product stays deleted."""
+    topic, product = KeyTopic(PARTITIONS), apart()
+    waiting = topic.write(product, upload(product), "crc32")
+    gone = topic.write(product, None)
+    worker = Worker(topic)
+    assert await worker.step(gone.partition)
+    assert await worker.step(waiting.partition)
+    await worker.finish()
+    assert worker.state == {product: None}
+    assert worker.told == [PARTITIONER]
+    assert "murmur2_random" in worker.troubles[0]
+
+
+async def test_the_other_way_round() -> None:
+    """A delete by kcat waits while a newer upload by Weft's client is worked off: the product lives."""
+    topic, product = KeyTopic(PARTITIONS), apart()
+    topic.write(product, None, "crc32")
+    newer = topic.write(product, upload(product, 2))
+    worker = Worker(topic)
+    assert await worker.step(newer.partition)
+    await worker.finish()
+    assert worker.state == {product: upload(product, 2)}
+
+
+async def test_a_shop_that_uses_kcat_only_is_served_in_order() -> None:
+    """Every change takes effect, in the order in which it was made; each event keeps its identity."""
+    topic, product = KeyTopic(PARTITIONS), apart()
+    changes = [upload(product, 1), upload(product, 2), None, upload(product, 3)]
+    first = [topic.write(product, value, "crc32") for value in changes]
+    worker, seen = Worker(topic), []
+    while await worker.step(first[0].partition):
+        pass
+    right = partition_of(product.encode(), PARTITIONS)
+    while await worker.step(right):
+        seen.append(worker.state[product])
+    assert seen == changes
+    assert [m.event_id("enrich") for m in topic.records[right]] == [m.event_id("enrich") for m in first]
+
+
+async def test_a_record_without_a_key_goes_by_the_id_in_its_value() -> None:
+    """It is passed on under a key, so that what comes later of its product finds it."""
+    topic, product = KeyTopic(PARTITIONS), "sku-1"
+    right = partition_of(product.encode(), PARTITIONS)
+    topic.write(product, upload(product), right + 1)
+    topic.write(product, None)
+    worker = Worker(topic)
+    await worker.finish()
+    assert worker.state == {product: None}
+    assert worker.told == [NO_KEY]
+    assert not worker.troubles, "no partitioner is at fault"
+    assert topic.records[right][-1].key == product.encode()
+
+
+async def test_records_from_before_partitions_were_added_are_passed_on() -> None:
+    """Raised from 12 to 17 with a backlog: an old upload does not undo a delete on the new partition."""
+    topic = KeyTopic(12)
+    names = [f"sku-{number}" for number in range(40)]
+    for name in names:
+        topic.write(name, upload(name))
+    topic.count = 17
+    for name in names[::2]:
+        topic.write(name, None)
+    worker = Worker(topic)
+    for partition in range(16, -1, -1):
+        while await worker.step(partition):
+            pass
+    await worker.finish()
+    assert {name for name, value in worker.state.items() if value is None} == set(names[::2])
+
+
+async def test_clients_that_agree_pay_nothing() -> None:
+    """Not one record is looked up, and nothing is remembered."""
+    topic = KeyTopic(PARTITIONS)
+    for number in range(200):
+        topic.write(f"sku-{number % 20}", upload(f"sku-{number % 20}", number))
+    worker = Worker(topic)
+    await worker.finish()
+    assert (topic.read, worker.told, worker.order._memories) == (0, [], {})
+
+
+async def test_a_backlog_is_looked_through_once() -> None:
+    """A thousand misplaced records do not cost a thousand times the log."""
+    topic = KeyTopic(3)
+    for number in range(1000):
+        topic.write(f"sku-{number}", upload(f"sku-{number}"), "crc32")
+    worker = Worker(topic)
+    await worker.finish()
+    assert len(worker.state) == 1000
+    assert topic.read <= sum(len(records) for records in topic.records.values())
+
+
+async def test_what_lies_too_far_back_is_refused_and_not_guessed() -> None:
+    """A forged time must not make a role read a topic for days."""
+    topic, product = KeyTopic(PARTITIONS), apart()
+    old = topic.write(product, upload(product), "crc32")
+    for number in range(10):
+        topic.write(product, upload(product, number))
+    worker = Worker(topic, max_behind=5)
+    assert await worker.step(old.partition)
+    worker.at[partition_of(product.encode(), PARTITIONS)] = 10
+    with pytest.raises(Poison, match="more than 5 records back") as refused:
+        await worker.step(partition_of(product.encode(), PARTITIONS))
+    assert refused.value.code == Code.SUPERSEDED
+
+
+async def test_little_memory_is_enough() -> None:
+    """What was forgotten is looked up again."""
+    topic, product = KeyTopic(PARTITIONS), apart()
+    topic.write(product, upload(product), "crc32")
+    topic.write(product, None)
+    for number in range(30):
+        topic.write(f"other-{number}", upload(f"other-{number}"), "crc32")
+    worker = Worker(topic, max_keys=2)
+    for partition in reversed(range(PARTITIONS)):
+        while await worker.step(partition):
+            pass
+    await worker.finish()
+    assert worker.state[product] is None
+
+
+async def test_the_same_record_again_is_no_younger_one() -> None:
+    """A worker that died after passing on does so again: the second copy does not supersede, and is the same event."""
+    topic, product = KeyTopic(PARTITIONS), apart()
+    waiting = topic.write(product, upload(product), "crc32")
+    right = partition_of(product.encode(), PARTITIONS)
+    copies = [topic.pass_on(waiting, PassOn(right, product.encode())) for _ in range(2)]
+    worker = Worker(topic)
+    assert [await worker.order.place(copy, product.encode()) for copy in copies] == [Here(), Here()]
+    gone = topic.write(product, None, "crc32")
+    passed = topic.pass_on(gone, PassOn(right, product.encode()))
+    late = topic.pass_on(waiting, PassOn(right, product.encode()))
+    assert await worker.order.place(passed, product.encode()) == Here()
+    assert await worker.order.place(late, product.encode()) == Superseded(passed.offset)
+
+
+async def test_whose_product_it_is() -> None:
+    """The key says it; without one the value, where it is an upload."""
+    assert await product_of(Message(UPLOADS, 0, 0, b"k", b"{")) == b"k"
+    assert await product_of(Message(UPLOADS, 0, 0, None, upload("sku-1"))) == b"sku-1"
+    assert await product_of(Message(UPLOADS, 0, 0, None, b"{")) is None
+    assert await product_of(Message(UPLOADS, 0, 0, None, None)) is None
+
+
+_PLACED = st.one_of(st.sampled_from(["murmur2", "crc32"]), st.integers(0, 4))
+_WRITE = st.tuples(st.just("write"), st.integers(0, 3), st.booleans(), _PLACED)
+_STEP = st.tuples(st.just("step"), st.integers(0, 6))
+_RESTART = st.tuples(st.just("restart"), st.integers(0, 2))
+_GROW = st.tuples(st.just("grow"))
+
+
+@given(st.lists(st.one_of(_WRITE, _WRITE, _STEP, _STEP, _RESTART, _GROW), max_size=60))
+def test_the_last_word_stands_whatever_happens(story: list[tuple[object, ...]]) -> None:
+    """Any mix of clients, any order of reading, restarts that read again, partitions added: what was said last holds."""
+
+    async def run() -> None:
+        topic = KeyTopic(5)
+        worker = Worker(topic)
+        last: dict[str, bytes | None] = {}
+        for number, (what, *rest) in enumerate(story):
+            if what == "write":
+                product = f"sku-{rest[0]}"
+                keyless = isinstance(rest[2], int)
+                value = None if rest[1] and not keyless else upload(product, number)  # a delete needs its key
+                topic.write(product, value, rest[2])  # type: ignore[arg-type]
+                last[product] = value
+            elif what == "step":
+                await worker.step(int(rest[0]) % topic.count)  # type: ignore[call-overload]
+            elif what == "grow" and topic.count < 7:
+                topic.count += 1
+            elif what == "restart":
+                worker.at = {p: max(0, at - int(rest[0])) for p, at in worker.at.items()}  # type: ignore[call-overload]
+                worker.order = worker.fresh()
+        worker.order = worker.fresh()
+        await worker.finish()
+        assert worker.state == last
+
+    asyncio.run(run())
