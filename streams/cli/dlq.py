@@ -59,8 +59,12 @@ def dlq_list(
         for letter in found:
             print_json(letter)
     elif found:
-        rows = [(x.id, x.product, x.at, x.cause, x.done.resolution if x.done else x.redrives or "") for x in found]
-        print_table(rows_table(("letter", "product", "since", "cause", "redriven"), rows, ids=("letter", "product")))
+        rows = [
+            (x.id, x.product, x.at, x.code, x.cause, x.done.resolution if x.done else x.redrives or "") for x in found
+        ]
+        print_table(
+            rows_table(("letter", "product", "since", "code", "cause", "redriven"), rows, ids=("letter", "product"))
+        )
     say(f"{len(found)} dead letters")
 
 
