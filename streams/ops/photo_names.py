@@ -64,9 +64,13 @@ class PhotoNames:
         return []
 
     def like(self, word: str, folder: Path) -> list[Path]:
-        """The photos that a word of a bad row may be about, whatever their suffix."""
+        """The photos that a word of a bad row may be about, whatever their suffix; with a folder in it, those of a folder of that name."""
         name = name_in(word)
-        return self._some(self._by_stem, without_suffix(name), folder) if name else []
+        found = self._some(self._by_stem, without_suffix(name), folder) if name else []
+        parent = _key(PurePosixPath(word).parent.name) if "://" not in word else ""
+        if not parent or len(found) == 1:
+            return found
+        return [photo for photo in found if _key(photo.parent.name) == parent]
 
     def _some(self, table: Mapping[str, list[Path]], name: str, folder: Path) -> list[Path]:
         return [photo for photo in table.get(_key(name), []) if photo.is_relative_to(folder)]

@@ -93,8 +93,9 @@ class _Walk:
     root: Path
     photos: PhotoNames = field(init=False)
     claimed: set[Path] = field(default_factory=set)
-    held: set[Path] = field(default_factory=set)
-    """Photos whose row is bad: another row may still name them, but they never come in under their own name."""
+    held: dict[Path, str] = field(default_factory=dict)
+    """Photos whose row is bad, and where it stands ("" where they were named already): another row may still name them,
+    but they never come in under their own name."""
     tables: list[Path] = field(default_factory=list)
     ids: set[str] = field(default_factory=set)
     sources: dict[str, SourcePhoto] = field(default_factory=dict)
@@ -150,7 +151,7 @@ class _Walk:
     def _hold_all_beside(self, table: Path, problem: str) -> None:
         """Nobody knows what the shop calls the photos of a table that cannot be read; their files' names it is not."""
         left = [p for p in self.photos.within(table.parent) if p not in self.claimed and p not in self.held]
-        self.held.update(left)
+        self.held.update(dict.fromkeys(left, ""))
         if left:
             problem += (
                 f"; its photos ({len(left)}: {self.shown(left[0])} …) are left out: mend the table, or move it away"
@@ -190,16 +191,16 @@ class _Walk:
         """A product has one photo; its others are not products of their own."""
         for photo in (photo for image in images if image for photo in self.photos.named(image, folder)):
             if photo not in self.claimed:
-                self.held.add(photo)
+                self.held[photo] = ""
                 cause = f"{self.shown(photo)} is a further photo of {row.product_id!r}"
                 self.noted.append(RejectedRow(row.where, cause))
 
     def _refuse(self, row: Row, folder: Path, cause: str, photos: Iterable[Path] = ()) -> None:
         """Name a row that did not join, and hold back the photos that it may have been about."""
         self.rejected.append(RejectedRow(row.where, cause))
-        self.held.update(photos)
-        for word in (row.image, row.product_id, *row.raw):
-            self.held.update(self.photos.like(word, folder))
+        words = (row.image, row.product_id, *row.raw)
+        for photo in (*photos, *(photo for word in words for photo in self.photos.like(word, folder))):
+            self.held.setdefault(photo, row.where)
 
     def _photos_of(self, row: Row, folder: Path) -> list[Path] | str:
         """The photos that may be the row's, or why there is none."""
@@ -215,7 +216,12 @@ class _Walk:
     def name_the_rest(self) -> None:
         """Photos without a row: their relative path is their id."""
         for image in self.photos.all():
-            if image in self.claimed or image in self.held:
+            if image in self.claimed:
+                continue
+            if image in self.held:
+                if self.held[image]:
+                    cause = f"is not used: {self.held[image]} may be about it, and is refused"
+                    self.noted.append(RejectedRow(self.shown(image), cause))
                 continue
             product_id = self._path_id(image)
             if product_id in self.sources:

@@ -121,6 +121,17 @@ def test_a_photo_whose_row_did_not_join_never_enters_under_its_file_name(
     catalogue = walk(tmp_path)
     assert ids(catalogue) == ["good"]
     assert [r.where for r in catalogue.rejected] == ["products.csv line 3"]
+    assert sorted(r.where for r in catalogue.noted) == sorted(names)
+    assert all("products.csv line 3 may be about it" in r.cause for r in catalogue.noted)
+
+
+def test_a_bad_row_holds_back_photos_of_its_own_folder_only(tmp_path: Path) -> None:
+    """Where every product has a folder, its photos have the same names in all of them."""
+    fill(tmp_path, "one/1.jpg", "two/1.jpg", "three/1.jpg")
+    (tmp_path / "products.csv").write_text("id,image\na,one/1.png\nb,two/1.jpg\n")
+    catalogue = walk(tmp_path)
+    assert ids(catalogue) == ["b", "three/1"]
+    assert [r.where for r in catalogue.noted] == ["one/1.jpg"]
 
 
 def test_a_photo_that_a_later_row_names_rightly_comes_in(tmp_path: Path) -> None:
