@@ -23,8 +23,9 @@ from streams.kafka.client import Reader
 from streams.ops import admin
 from streams.ops.ingest import Photo, announce
 from streams.roles.enrich import SERVING_SIDE
-from streams.wiring import open_parts, run_enrich
-from streams.wiring_models import Models
+from streams.wiring.enrich import run_enrich
+from streams.wiring.models import Models
+from streams.wiring.parts import open_parts
 
 PHOTOS = 160
 SEED = 77

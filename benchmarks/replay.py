@@ -31,7 +31,8 @@ from streams.kafka.client import Client, Reader
 from streams.kafka.options import client_options
 from streams.ops import admin
 from streams.ops.ingest import Photo, announce
-from streams.wiring import RUN, open_parts
+from streams.wiring.parts import open_parts
+from streams.wiring.roles import BY_NAME
 
 OUTPUT = {"enrich": topics.ITEMS, "caption": topics.CAPTIONS}
 INPUT = {"enrich": topics.UPLOADS, "caption": topics.ITEMS}
@@ -74,7 +75,7 @@ async def run_role(role: str, settings: Settings) -> Watch:
     stop = asyncio.Event()
     watch = Watch(state.messages, stop)
     async with open_parts(settings, watch, watch.model, stop) as parts:
-        await RUN[role](parts, lambda _: None)
+        await BY_NAME[role].run(parts, lambda _: None)
     return watch
 
 

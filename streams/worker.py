@@ -18,11 +18,12 @@ from infra.health import ProcessHealth
 from infra.metrics import Metrics
 from infra.settings import Settings
 from processors.errors import Fatal
-from streams.wiring import RUN, open_parts
+from streams.wiring.parts import open_parts
+from streams.wiring.roles import BY_NAME
 
 log = structlog.get_logger("weft.worker")
 
-ROLES = tuple(RUN)
+ROLES = tuple(BY_NAME)
 
 
 class Announcement(msgspec.Struct, frozen=True):
@@ -80,7 +81,7 @@ async def work(
             try:
                 async with asyncio.TaskGroup() as tasks:
                     for role in dict.fromkeys(roles):
-                        tasks.create_task(RUN[role](parts, ready), name=role)
+                        tasks.create_task(BY_NAME[role].run(parts, ready), name=role)
             except BaseExceptionGroup as group:
                 # One cause ends a process; the others are its echoes, and stand in the log.
                 first = _leaf(group)

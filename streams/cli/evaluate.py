@@ -54,7 +54,7 @@ def detector(
     scenes = scenes[:limit] if limit else scenes
     for name in others:
         say(f"{coco}: the category {name!r} is none of ours; its boxes are left out")
-    from streams.wiring_yardsticks import models_of, unsure_detector
+    from streams.wiring.yardsticks import models_of, unsure_detector
 
     with _progress("detecting", len(scenes)) as tick:
         judged = detection.detect(unsure_detector(chosen), scenes, photos, batch=chosen.batch_items, tick=tick)
@@ -92,7 +92,7 @@ def encoder(
     asking, asked, lost_too = tables.read_labelled(queries, images, field)
     asked = asked[:limit] if limit else asked
     from models.guard import Guarded
-    from streams.wiring_yardsticks import models_of
+    from streams.wiring.yardsticks import models_of
 
     model = Guarded(models_of(chosen).image_encoder, name="image encoder")
     refused: list[Refused] = []
@@ -132,7 +132,7 @@ def colour(
     tables.require_field(products, listed, "baseColour")
     asked, missing, beyond = yardstick.ask(listed, photos)
     asked = asked[:limit] if limit else asked
-    from streams.wiring_yardsticks import models_of
+    from streams.wiring.yardsticks import models_of
 
     detector = Guarded(models_of(chosen).detector, name="detector")
     refused: list[Refused] = []
@@ -164,7 +164,7 @@ def writer(
     """Captions of unseen packs: how much they cover, what they invent, how varied they are, who had to write them."""
     from models.recipes.writer_data import cases
     from models.yardsticks import writing
-    from streams.wiring_yardsticks import base_writer, models_of
+    from streams.wiring.yardsticks import base_writer, models_of
 
     chosen = _settings(profile)
     unseen = cases(packs, seed=seed)
@@ -217,7 +217,7 @@ def attributes(
     listed, lost = yardstick.products_of(tables.read_products(products), photos)
     listed = listed[:limit] if limit else listed
     from models.guard import Guarded
-    from streams.wiring_yardsticks import calibration_of, models_of
+    from streams.wiring.yardsticks import calibration_of, models_of
 
     models = models_of(chosen)
     detector = Guarded(models.detector, name="detector")

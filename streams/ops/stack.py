@@ -27,7 +27,7 @@ from streams.ops import admin, stack_file, stack_metrics, stack_watch
 from streams.ops.stack_file import StackFile
 from streams.ops.stack_metrics import RoleState
 from streams.ops.stack_watch import Watchdog, Watched
-from streams.wiring_models import require_weights
+from streams.wiring.models import require_weights
 from streams.worker import ROLES, STARTING, Announcement
 
 READY_S = 300.0

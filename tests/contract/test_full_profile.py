@@ -34,7 +34,7 @@ from streams.roles.caption.neighbours import Neighbourhood
 from streams.roles.caption.role import Captioner
 from streams.roles.enrich import Enrich, memo_fingerprint
 from streams.roles.memo import Memo
-from streams.wiring_models import Models
+from streams.wiring.models import Models
 from tests.contract.model_contract import DetectorContract, EncoderContract, ModelContract
 from tests.fixtures import full_profile
 

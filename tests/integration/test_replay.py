@@ -25,7 +25,8 @@ from streams.engine.observer import NullObserver
 from streams.kafka.client import Client, Reader
 from streams.kafka.options import client_options
 from streams.ops import admin
-from streams.wiring import RUN, open_parts
+from streams.wiring.parts import open_parts
+from streams.wiring.roles import BY_NAME
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -51,7 +52,7 @@ class Counted:
 
 @dataclass
 class CountedModels:
-    """In the place of `wiring_models.Models`."""
+    """In the place of `wiring.models.Models`."""
 
     calls: Counter[str] = field(default_factory=Counter)
     detector_fingerprint: str = FakeDetector.fingerprint
@@ -94,7 +95,7 @@ class Catalogue:
         ends = Ends(state.messages - sum(committed.values()), stop)
         async with open_parts(self.settings, ends, lambda _: ignore, stop) as parts, asyncio.timeout(200):
             substituted: Any = models
-            await RUN[role](replace(parts, models=substituted), lambda _: None)
+            await BY_NAME[role].run(replace(parts, models=substituted), lambda _: None)
         return models.calls
 
     async def offsets(self, role: str, *, to_beginning: bool = False) -> dict[int, int]:

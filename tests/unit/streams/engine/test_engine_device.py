@@ -9,7 +9,7 @@ import pytest
 from processors.errors import Fatal, Poison, Retryable
 from streams.engine.device import Device
 from streams.engine.stages import CpuStage, DeviceStage, IoStage
-from streams.wiring import loaded
+from streams.wiring.parts import loaded
 from tests.fixtures.engines import World, message, running
 from tests.fixtures.virtual_time import InlineExecutor, run_virtual
 

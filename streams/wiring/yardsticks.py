@@ -9,7 +9,7 @@ from models.weights.profiles import PROFILES, STARTER, Artefact, resolve, shippe
 from processors.attributes import Calibration, Calibrations
 from processors.errors import Fatal
 from processors.values import Detection, Pixels
-from streams.wiring_models import Models, calibrations
+from streams.wiring.models import Models, calibrations
 
 UNSURE = 0.001
 """The integral of average precision wants every detection, however unsure."""
@@ -42,7 +42,7 @@ def unsure_detector(settings: Settings) -> Guarded[Pixels, tuple[Detection, ...]
 
 
 def calibration_of(settings: Settings, encoder: str) -> Calibration | Calibrations:
-    """How the role `caption` counts votes on vectors of `encoder` (`streams.wiring`)."""
+    """How the role `caption` counts votes on vectors of `encoder` (`streams.wiring.caption`)."""
     found = calibrations(settings)
     return found if found.fits(encoder) else found.default
 

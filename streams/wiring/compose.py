@@ -1,0 +1,93 @@
+"""How the role `compose` is built."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from processors.errors import Poison
+from streams.contract import codecs, topics
+from streams.contract.cloudevents import ce_headers, output_headers, rfc3339
+from streams.contract.records import Probe, Result
+from streams.engine.message import Message
+from streams.engine.pipeline import Pipeline
+from streams.kafka.client import Reader
+from streams.roles import reserve
+from streams.roles.compose import QUERY_SIDE, Compose
+from streams.search import query_photos
+from streams.search.pending import PendingQueries
+from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, loaded
+
+
+async def run_compose(parts: Parts, ready: Ready) -> None:
+    """`search.queries` → `search.probes` → `search.hits` → `search.results`."""
+    images = await loaded(lambda: parts.models.image_encoder)
+    texts = await loaded(lambda: parts.models.text_encoder)
+    observer = parts.engine_of("compose").observer
+
+    async def send(probe: Probe) -> None:
+        spec, key = topics.BY_NAME[topics.PROBES], probe.query_id.encode()
+        now = rfc3339(round(time.time() * 1000))
+        # The id of a probe derives from its query: the answers to both copies of one have the same ids.
+        headers = ce_headers(
+            id=probe.query_id, type=spec.event_type, source="weft/compose", time=now, content_type=spec.content_type
+        )
+        await (await parts.sender.send(topics.PROBES, key=key, value=codecs.encode(probe), headers=headers))
+
+    async def publish(message: Message, result: Result) -> None:
+        headers = output_headers(message, stage="compose", topic=topics.RESULTS)
+        key = result.query_id.encode()
+        await (await parts.sender.send(topics.RESULTS, key=key, value=codecs.encode(result), headers=headers))
+        observer.answered("" if result.error is None else result.error.code, partial=result.partial)
+
+    pending = PendingQueries(send, time.time, observer.worked)
+    role = Compose(
+        fetcher=parts.fetcher,
+        images=images,
+        texts=texts,
+        pending=pending,
+        publish=publish,
+        now=time.time,
+        limits=parts.limits,
+        partitions=parts.settings.partitions,
+        batch_items=parts.settings.batch_items,
+        relative=parts.store.relative,
+    )
+
+    async def keep_house() -> None:
+        await query_photos.keep_house(
+            parts.store,
+            hours=parts.settings.query_photo_hours,
+            now=time.time,
+            sleep=asyncio.sleep,
+            in_thread=parts.in_thread,
+        )
+
+    async def nothing_left(_message: Message, _result: object) -> tuple[()]:
+        return ()  # the result left from the stage `answer`
+
+    pipeline = Pipeline(
+        "compose",
+        role.stages(),
+        publish=nothing_left,
+        dead_letter=role.failed,
+        admission=parts.credits(),
+        engine=parts.engine_of("compose"),
+        priority="query",
+        charge=reserve.charge(parts.settings.max_image_bytes, QUERY_SIDE),
+    )
+    async with Reader(parts.settings, topics.HITS, from_end=True, client="compose") as hits:
+
+        async def deliver() -> None:
+            async for raw in hits.follow():
+                if raw.value is not None:
+                    try:
+                        pending.deliver(codecs.decode_answer(raw.value))
+                    except Poison:
+                        continue  # not one of ours: whoever asked will see a shard missing
+
+        consuming = consume_group(parts, "compose", topics.QUERIES, pipeline, ready)
+        await beside(deliver(), beside(keep_house(), consuming))
+
+
+ROLE = Role("compose", run_compose)

@@ -1,0 +1,54 @@
+"""How the role `enrich` is built."""
+
+from __future__ import annotations
+
+import time
+
+from streams.contract import topics
+from streams.engine.pipeline import Pipeline
+from streams.kafka.dead_letters import dead_letters
+from streams.kafka.key_log import KafkaLog
+from streams.kafka.key_order import KeyOrder
+from streams.kafka.positions import Positions
+from streams.ops.dlq_watch import watch_letters
+from streams.roles import reserve
+from streams.roles.enrich import SERVING_SIDE, Enrich, memo_fingerprint
+from streams.roles.memo import Memo
+from streams.roles.outcome import publisher
+from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, loaded
+
+
+async def run_enrich(parts: Parts, ready: Ready) -> None:
+    """`catalog.uploads` → `catalog.items`."""
+    detector = await loaded(lambda: parts.models.detector)
+    encoder = await loaded(lambda: parts.models.image_encoder)
+    order = KeyOrder(KafkaLog(parts.looking, topics.UPLOADS), parts.notices_of("enrich"), now=time.monotonic)
+    role = Enrich(
+        store=parts.store,
+        fetcher=parts.fetcher,
+        detector=detector,
+        encoder=encoder,
+        memo=Memo(parts.store, "enrich", memo_fingerprint(detector, encoder), in_thread=parts.in_thread),
+        limits=parts.limits,
+        batch_items=parts.settings.batch_items,
+        batch_wait_s=parts.settings.batch_wait_ms / 1000,
+        remote_s=2 * parts.settings.fetch_seconds,
+        keep_metadata=parts.settings.keep_photo_metadata,
+        check_place=Positions(parts.settings).check,
+        order=order.place,
+        in_thread=parts.in_thread,
+    )
+    pipeline = Pipeline(
+        "enrich",
+        role.stages(),
+        publish=publisher(parts.sender, stage="enrich", topic=topics.ITEMS),
+        dead_letter=dead_letters(parts.sender),
+        admission=parts.credits(),
+        engine=parts.engine_of("enrich"),
+        charge=reserve.charge(parts.settings.max_image_bytes, SERVING_SIDE),
+    )
+    letters = watch_letters(parts.settings, parts.engine_of("enrich").observer.open_letters)
+    await beside(letters, consume_group(parts, "enrich", topics.UPLOADS, pipeline, ready))
+
+
+ROLE = Role("enrich", run_enrich)
