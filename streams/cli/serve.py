@@ -55,7 +55,7 @@ def up(
         bool, typer.Option("--single-process", help="All roles in one process: less memory, less overlap.")
     ] = False,
 ) -> None:
-    """Run broker, store and all roles until Ctrl-C or SIGTERM; go on where it was; restart what dies."""
+    """Run broker, store and all roles until Ctrl-C or SIGTERM; go on where it was; restart what dies or hangs."""
     chosen = settings(data_dir)
     configure(chosen.log_level, chosen.log_format)
     run(_up(chosen, single_process=single_process))
