@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 STALL_SECONDS = 180.0
-_RETRY_SECONDS = 30.0
-"""A further attempt comes within a few seconds; after so long without one nothing is being tried again."""
+_RETRY_SECONDS = 60.0
+"""A further attempt comes within half a minute; after so long without one nothing is being tried again."""
 MOST_TROUBLES = 20
 
 

@@ -31,6 +31,8 @@ async def tell_lag(app: Any, names: Names, topics: Sequence[str], observer: Obse
                 found, unread = await _lag(app.consumer, names)
         except Exception as error:  # noqa: BLE001 - whatever it is: a number that is missing must not end a role
             log.warning("lag.unknown", cause=f"{type(error).__name__}: {error}")
+            # A role behind a broker that is away does nothing for a reason: `weft up` need not start it again.
+            observer.retried("lag", type(error).__name__)
             continue
         for topic in topics:
             observer.lag(topic, {number: count for (name, number), count in found.items() if name == topic})

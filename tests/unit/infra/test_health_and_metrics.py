@@ -118,10 +118,10 @@ def test_what_takes_long_is_told() -> None:
     metrics.retried("publish", "KafkaTimeoutError")
     assert health.report().doing == "tries publish (KafkaTimeoutError) again"
     metrics.working("items", waiting=True, doing="recovers 3 shards")
-    clock.advance(31)
+    clock.advance(61)
     assert health.report().doing == "recovers 3 shards"
     metrics.working("items", waiting=False)
-    clock.advance(31)
+    clock.advance(61)
     assert (health.report().healthy, health.report().doing) == (False, "")
 
 
