@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processors.errors import Code, Poison
+from processors.labels import read_label
 from processors.values import Colour, Vector
-from processors.vocabulary import canonical, facet_named, narrow_category
+from processors.vocabulary import facet_named, narrow_category
 
 Half: TypeAlias = NDArray[np.float16]
 Facets: TypeAlias = dict[str, tuple[str, ...]]
@@ -123,18 +124,18 @@ def postings_of(name: str, values: tuple[str, ...]) -> tuple[tuple[str, str], ..
     for value in values:
         text = fold(value)
         spelt[text] = None
-        spelt[canonical(facet, text)] = None
+        spelt[read_label(facet, text)] = None
         if facet == "category":
             spelt[narrow_category(text)] = None
-    return tuple((facet, spelling) for spelling in spelt)
+    return tuple((facet, spelling) for spelling in spelt if spelling)
 
 
 @lru_cache(maxsize=65_536)
 def asked(facet: str, value: str) -> tuple[str, ...]:
     """The values that a filter's value means: "dresses" is "dress"; "boots" is "boot", but not every shoe."""
     text = fold(value)
-    meant = narrow_category(text) if facet == "category" else canonical(facet, text)
-    return tuple(dict.fromkeys((text, meant)))
+    meant = narrow_category(text) if facet == "category" else read_label(facet, text)
+    return tuple(dict.fromkeys(filter(None, (text, meant))))
 
 
 def fold_wanted(wanted: Wanted) -> Facets:

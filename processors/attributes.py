@@ -62,7 +62,7 @@ class Calibration:
     theta: float = 0.55
     k: int = 20
     min_votes: int = 3
-    floor: float = 0.5
+    floor: float = 0.8
 
     def of(self, _facet: str, _encoder: str = "") -> Calibration:
         """One calibration for everything."""

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 
 from processors import caption_phrases as phrases
+from processors.audience import Audience, audience_of, unfit
 from processors.evidence import attribute, colours, worth_stating
 from processors.values import Evidence, Garment
 from processors.vocabulary import CATEGORY_NOUNS, clean
@@ -19,9 +20,12 @@ _OWNERS = {"women": "women's", "men": "men's", "boys": "boys'", "girls": "girls'
 _AUDIENCE = {"unisex": "unisex wear"}
 
 
-def compose(evidence: Evidence, tone: str, seed: int) -> tuple[str, tuple[str, ...]]:
-    """Two or three sentences and 8 to 12 hashtags in `tone` (one of `TONES`), the same for the same arguments."""
-    sentences, tags = _draft(evidence, tone, seed)
+def compose(evidence: Evidence, tone: str, seed: int, audience: Audience | None = None) -> tuple[str, tuple[str, ...]]:
+    """Two or three sentences and 8 to 12 hashtags in `tone` (one of `TONES`), the same for the same arguments.
+
+    `audience` is whose garments they are, where the evidence does not say it any more.
+    """
+    sentences, tags = _draft(evidence, tone, seed, audience or audience_of(evidence))
     return sentences, tuple("#" + tag.replace(" ", "") for tag in tags)
 
 
@@ -31,26 +35,27 @@ def training_text(evidence: Evidence, tone: str, seed: int) -> str:
     In capitals a tag's tokens are its words, which the model can copy from the evidence; "#bluetop" would be
     "blu-et-op". `processors.captions.parse` lowers them.
     """
-    sentences, tags = _draft(evidence, tone, seed)
+    sentences, tags = _draft(evidence, tone, seed, audience_of(evidence))
     return sentences + "\n" + " ".join("#" + "".join(_capital(word) for word in tag.split()) for tag in tags)
 
 
-def _draft(evidence: Evidence, tone: str, seed: int) -> tuple[str, tuple[str, ...]]:
+def _draft(evidence: Evidence, tone: str, seed: int, audience: Audience) -> tuple[str, tuple[str, ...]]:
     rng = random.Random(f"{tone}:{seed}")
     garments = worth_stating(evidence)
     if not garments:
-        lead = _expand(rng.choice(phrases.NEUTRAL_LEADS[tone]), rng)
-        return f"{lead} {_closer(tone, rng)}", _neutral_tags(tone, rng, rng.randint(8, 10))
-    return _Story(garments, tone, rng).text(), _hashtags(garments, tone, rng)
+        lead = _pick(phrases.NEUTRAL_LEADS[tone], rng, audience)
+        return f"{lead} {_closer(tone, rng, audience)}", _neutral_tags(tone, rng, rng.randint(8, 10))
+    return _Story(garments, tone, rng, audience).text(), _hashtags(garments, tone, rng)
 
 
 class _Story:
     """One caption in the making: the first garment leads, its facts follow, the other garments join."""
 
-    def __init__(self, garments: Sequence[Garment], tone: str, rng: random.Random) -> None:
+    def __init__(self, garments: Sequence[Garment], tone: str, rng: random.Random, audience: Audience) -> None:
         self._garments = garments
         self._tone = tone
         self._rng = rng
+        self._audience = audience
         self._first = garments[0]
         self._noun = _noun(self._first, rng)
         self._plural = _is_plural(self._first)
@@ -66,14 +71,14 @@ class _Story:
         inline = bool(rest) and not later_fabric and rng.random() < 0.4
         if inline:
             phrase = f"{phrase} {rng.choice(('worn with', 'alongside', 'next to', 'and'))} {self._others(rest)}"
-        sentences = [self._fill(rng.choice(phrases.LEADS[self._tone]), phrase)]
+        sentences = [self._fill(phrases.LEADS[self._tone], phrase)]
         fact = self._fact(fabric=later_fabric, gender=gender_place == "later")
         if fact:
             sentences.append(fact)
         if rest and not inline:
-            sentences.append(self._fill(rng.choice(phrases.OTHERS[self._tone]), others=rest))
+            sentences.append(self._fill(phrases.OTHERS[self._tone], others=rest))
         if len(sentences) == 1 or (len(sentences) == 2 and rng.random() < 0.7):
-            sentences.append(_closer(self._tone, rng))
+            sentences.append(_closer(self._tone, rng, self._audience))
         return " ".join(sentences)
 
     def _phrase(self, *, fabric: bool, gender: str) -> str:
@@ -94,7 +99,7 @@ class _Story:
             choices = phrases.GENDER_FACTS[tone]
         else:
             return ""
-        return self._fill(self._rng.choice(choices)) + "."
+        return self._fill(choices) + "."
 
     def _others(self, rest: Sequence[Garment]) -> str:
         """The other garments as a list: "black shoes, a brown leather bag and a white hat"."""
@@ -107,9 +112,9 @@ class _Story:
             said.append(_article(text, _is_plural(garment)))
         return said[0] if len(said) == 1 else f"{', '.join(said[:-1])} and {said[-1]}"
 
-    def _fill(self, template: str, phrase: str = "", others: Sequence[Garment] = ()) -> str:
+    def _fill(self, templates: Sequence[str], phrase: str = "", others: Sequence[Garment] = ()) -> str:
         several = len(others) > 1 or any(_is_plural(garment) for garment in others)
-        text = _expand(template, self._rng)
+        text = _pick(templates, self._rng, self._audience)
         text = re.sub(r"<([^|>]*)\|([^>]*)>", r"\2" if self._plural else r"\1", text)
         text = re.sub(r"\(([^|)]*)\|([^)]*)\)", r"\2" if several else r"\1", text)
         rest = self._others(others) if others else ""
@@ -210,8 +215,18 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _closer(tone: str, rng: random.Random) -> str:
-    return _capital(_expand(rng.choice(phrases.CLOSERS[tone]), rng))
+def _closer(tone: str, rng: random.Random, audience: Audience) -> str:
+    return _capital(_pick(phrases.CLOSERS[tone], rng, audience))
+
+
+def _pick(templates: Sequence[str], rng: random.Random, audience: Audience) -> str:
+    """One of the templates with its choices settled, drawn until it suits the audience; each tone has some that do."""
+    text = _expand(rng.choice(templates), rng)
+    for _ in range(50):
+        if not unfit(text, audience):
+            break
+        text = _expand(rng.choice(templates), rng)
+    return text
 
 
 def _expand(text: str, rng: random.Random) -> str:

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 import msgspec
 
 from processors import caption_grammar
+from processors.audience import audience_of
 from processors.caption_phrases import TONES
 from processors.evidence import render
 from processors.values import CaptionText, Evidence, Garment
@@ -143,12 +144,13 @@ def template_caption(evidence: Evidence, tone: str, seed: int) -> CaptionText:
     Evidence may hold odd values; what the verifier would refuse is left out, garment by garment, and last of all
     everything, so that this function has an answer for any pack.
     """
+    audience = audience_of(evidence)
     for pack in _ever_plainer(evidence):
-        caption, hashtags = caption_grammar.compose(pack, tone, seed)
+        caption, hashtags = caption_grammar.compose(pack, tone, seed, audience)
         verdict = verify(ParsedCaption(caption, hashtags), evidence, writer="template")
         if isinstance(verdict, CaptionText):
             return verdict
-    caption, hashtags = caption_grammar.compose(Evidence(garments=()), tone, seed)
+    caption, hashtags = caption_grammar.compose(Evidence(garments=()), tone, seed, audience)
     coverage = 0.0 if evidence.garments else None
     return CaptionText(caption=caption, hashtags=hashtags, spans=(), coverage=coverage, writer="template")
 

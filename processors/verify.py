@@ -2,8 +2,9 @@
 
 Rejected are claims of a garment, colour, fabric, gender, pattern, sleeve, neckline, length or detail that no garment of
 the pack has, and claims bound to the wrong one ("navy dress" where only the shoes are navy). Binding is decided where it
-is plain: a modifier directly before a garment word, or after it with a linking word ("a dress in navy linen"). In looser
-sentences a claim passes when one of the garments it may belong to has it.
+is plain: a modifier directly before a garment word, or after it with a linking word ("a dress in navy linen"). What refers
+back ("and yes, it is black", "made of linen") must be true of every garment that was named before and that it may refer to.
+Rejected is also what denies a fact ("a leather-free bag"), and what does not suit the audience (`processors.audience`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from processors.audience import Audience, audience_of, unfit, unfit_tag
 from processors.claims import Extra, Mention, extra_of, hidden_claims, mentions, split_tag
 from processors.values import CaptionText, Evidence, Garment, Span, WriterKind
 from processors.vocabulary import FACETS, canonical, clean
@@ -31,6 +33,19 @@ _BREAK_WORDS = """a above against alongside an are as at below beneath beside by
 its keeps layered let like meets next of on or our over paired pairs plus she than that the then these they this those
 to under while with without worn you your"""
 _BREAKS = frozenset(_BREAK_WORDS.split())
+
+
+_ALL = re.compile(r"^\s*,\s*(?:and\s+)?all\b", re.IGNORECASE)
+_ONE_THING = re.compile(r"(?<![^\W_])(?:it|it['’]s|its|this|one|each)(?![^\W_])", re.IGNORECASE)
+_SEVERAL_THINGS = re.compile(
+    r"(?<![^\W_])(?:they|they['’]re|them|their|theirs|these|those|both|ones)(?![^\W_])", re.IGNORECASE
+)
+_DENIED_BEFORE = re.compile(
+    r"(?<![^\W_])(?:no|not|non|never|without|neither|nor|(?:is|are|does|do|was)n['’]t|free of|free from|instead of|rather than)"
+    r"(?:\s+(?:a|an|any|the|made of|made from|in|of|real|genuine|for))*[\s\-‐-–]+$",
+    re.IGNORECASE,
+)
+_DENIED_AFTER = re.compile(r"[\s\-‐-–]+free(?![^\W_])", re.IGNORECASE)
 
 
 class ParsedCaption(msgspec.Struct, frozen=True):
@@ -53,6 +68,7 @@ class _Facts(msgspec.Struct, frozen=True):
     values: tuple[dict[str, frozenset[str]], ...]
     words: frozenset[str]
     extra: Extra
+    audience: Audience
 
     def having(self, facet: str, wanted: Iterable[str], among: Iterable[int] | None = None) -> tuple[int, ...]:
         """Indices of the garments whose `facet` is one of `wanted`."""
@@ -73,6 +89,7 @@ def verify(parsed: ParsedCaption, evidence: Evidence, *, writer: WriterKind = "l
     spans, reasons = _check_sentences(parsed.caption, facts)
     hashtags, complaints = _check_hashtags(parsed.hashtags, facts)
     reasons += complaints
+    reasons += [f'"{word}" does not suit {facts.audience}' for word in unfit(parsed.caption, facts.audience)]
     if evidence.garments and not any(span.facet == "category" for span in spans):
         reasons.append("names none of the garments")
     if len(hashtags) < MIN_HASHTAGS:
@@ -106,7 +123,7 @@ def _facts(evidence: Evidence) -> _Facts:
             words.update(clean(f"{facet} {attribute.value}").split())
         words.update(clean(garment.category).split())
         values.append(known)
-    return _Facts(tuple(evidence.garments), tuple(values), frozenset(words), extra_of(evidence))
+    return _Facts(tuple(evidence.garments), tuple(values), frozenset(words), extra_of(evidence), audience_of(evidence))
 
 
 def _free_standing(mention: Mention, facts: _Facts) -> bool:
@@ -121,6 +138,7 @@ def _check_sentences(text: str, facts: _Facts) -> tuple[tuple[Span, ...], list[s
     found = mentions(text, facts.extra)
     nouns = [m for m in found if m.values("category") is not None]
     reasons = [f'"{m.surface}" is not in the evidence' for m in found if not _free_standing(m, facts)]
+    reasons += [f'"{m.surface}" is denied' for m in found if _denies(m, text)]
     spans: list[Span] = []
     said: dict[int, list[Mention]] = {}
     for mention in found:
@@ -151,6 +169,9 @@ def _check_modifier(
     owners, sure = _owners(mention, nouns, found, text)
     if mention.surface in ("long", "short") and not owners:
         return [], []  # "all day long"
+    back = () if sure or facet == "gender" else _antecedents(mention, nouns, owners, text)
+    if back:
+        return _check_antecedents(mention, facet, values, back, facts, said)
     ids = _grounding(facet, values, owners, facts)
     if not ids:
         of = f" of the {owners[0].surface}" if owners else ""
@@ -160,6 +181,54 @@ def _check_modifier(
     if sure:
         said.setdefault(owners[0].start, []).append(mention)
     return _spans(mention, facet, ids if owners else _nearest(mention, nouns, ids, facts), facts), []
+
+
+def _antecedents(
+    mention: Mention, nouns: Sequence[Mention], owners: Sequence[Mention], text: str
+) -> tuple[Mention, ...]:
+    """The garment words that a claim may refer back to: all that were named before, of the pronoun's number.
+
+    Nothing when the claim stands at a garment word of its own. A pronoun before the first garment word may mean any that
+    follows.
+    """
+    before = [noun for noun in nouns if noun.end <= mention.start]
+    gap = text[before[-1].end if before else 0 : mention.start]
+    one, several = bool(_ONE_THING.search(gap)), bool(_SEVERAL_THINGS.search(gap))
+    if owners and (owners[-1] not in before or not (one or several or _ALL.match(gap))):
+        return ()
+    meant = before if before or not (one or several) else list(nouns)
+    if one != several:
+        meant = [noun for noun in meant if _plural(noun) == several] or meant
+    return tuple(meant)
+
+
+def _plural(noun: Mention) -> bool:
+    return noun.surface.endswith("s") and not noun.surface.endswith("ss")
+
+
+def _check_antecedents(
+    mention: Mention,
+    facet: str,
+    values: Sequence[str],
+    nouns: Sequence[Mention],
+    facts: _Facts,
+    said: dict[int, list[Mention]],
+) -> tuple[list[Span], list[str]]:
+    """A claim that refers back must hold of whatever it may refer to: a reader takes the nearest, or the first."""
+    ids: list[int] = []
+    for noun in nouns:
+        own = facts.having(facet, values, _noun_garments(noun, said.get(noun.start, ()), facts))
+        if not own:
+            return [], [f'"{mention.surface}" ({facet}) may be read of the {noun.surface}, which has it not']
+        ids += own
+    return _spans(mention, facet, tuple(dict.fromkeys(ids)), facts), []
+
+
+def _denies(mention: Mention, text: str) -> bool:
+    """Whether a sentence says that a garment is not something: it claims what no evidence holds."""
+    if not any(facet in _BOUND for facet, _ in mention.claims):
+        return False
+    return bool(_DENIED_BEFORE.search(text[: mention.start]) or _DENIED_AFTER.match(text, mention.end))
 
 
 def _check_noun(noun: Mention, said: Sequence[Mention], facts: _Facts) -> tuple[list[Span], list[str]]:
@@ -256,7 +325,9 @@ def _check_hashtags(tags: Sequence[str], facts: _Facts) -> tuple[tuple[str, ...]
     reasons: list[str] = []
     for tag in dict.fromkeys(tags):
         claims = split_tag(tag, facts.extra)
-        if claims is None:
+        if words := unfit_tag(tag, facts.audience):
+            reasons += [f"{tag}: {words[0]!r} does not suit {facts.audience}"]
+        elif claims is None:
             hidden = hidden_claims(tag, facts.extra)
             reasons += [f"{tag}: {r}" for m in hidden for r in _ungrounded((m,), facts)]
         else:

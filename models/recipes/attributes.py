@@ -1,4 +1,4 @@
-"""Recipe: τ, θ and K of the neighbours' votes on fabric and gender → `models/starter/attributes.json`.
+"""Recipe: floor, τ, θ and K of the neighbours' votes on fabric and gender → `models/starter/attributes.json`.
 
     python -m models.recipes.attributes --data DIR [--limit N] [--pictures DIR] [--ship]
 
@@ -7,7 +7,8 @@ of the garment, encoder; the vectors are kept under `runs/attributes`, by the en
 calibrate, each product asking the *other* brands; the fifth reports (`models.yardsticks.attributes.held_out`).
 About six minutes on one core, nearly all of it embedding. Only the numbers are written: no product data is shipped.
 
-τ and K minimise the log loss of the true value's share. θ is the smallest share from which a statement is worth its
+Only products of the same kind are asked. The floor is the inner product that one in twenty pairs of products of the same kind
+and of different brands reaches, 0.9 at most: what is less like is just another product of the kind. Of the votes above it, τ and K minimise the log loss of the true value's share. θ is the smallest share from which a statement is worth its
 risk: a right one counts 1, a wrong one −3, "unknown" 0.
 """
 
@@ -32,6 +33,10 @@ from processors.attributes import Calibration, Calibrations
 TAUS = (0.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 70.0)
 KS = (5, 10, 20, 30, 50)
 THETAS = tuple(np.round(np.arange(0.35, 1.0, 0.025), 3))
+RARE = 0.95
+"""The share of pairs of one kind that are less like than a neighbour that may vote."""
+HIGHEST_FLOOR = 0.9
+"""So like may vote in any catalogue: in one of a few series, most pairs are nearly the same."""
 WRONG = 3.0
 MIN_VOTES = 3
 SMALLEST_SHARE = 0.02
@@ -40,15 +45,17 @@ SMALLEST_SHARE = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Near:
-    """The nearest products of other brands, for each product that knows a facet: similarities and labels (n, most).
+    """The nearest products of other brands and of the same kind, for each product that knows a facet: (n, most).
 
-    `labels` and `truth` are numbers of `values`; −1 is a neighbour that does not know the facet.
+    `labels` and `truth` are numbers of `values`; −1 is a neighbour that does not know the facet. `floor`: the likeness that
+    few of all that might have been asked reach.
     """
 
     similarity: NDArray[np.float32]
     labels: NDArray[np.int64]
     truth: NDArray[np.int64]
     values: tuple[str, ...]
+    floor: float = -1.0
 
 
 def nearest(embedded: yardstick.Embedded, facet: str) -> Near:
@@ -61,9 +68,12 @@ def nearest(embedded: yardstick.Embedded, facet: str) -> Near:
     brands = np.array([hash_of(p.brand) for p in products])
     asks = np.flatnonzero(labels >= 0)
     similarity = vectors[asks] @ vectors.T
-    similarity[brands[asks][:, None] == brands[None]] = -2.0
+    kinds = np.array([p.category for p in products])
+    asked = (brands[asks][:, None] != brands[None]) & (kinds[asks][:, None] == kinds[None])
+    similarity[~asked] = -2.0
+    floor = min(HIGHEST_FLOOR, float(np.quantile(similarity[asked], RARE))) if asked.any() else HIGHEST_FLOOR
     order = np.argsort(-similarity, axis=1, kind="stable")[:, : max(KS)]
-    return Near(np.take_along_axis(similarity, order, axis=1), labels[order], labels[asks], values)
+    return Near(np.take_along_axis(similarity, order, axis=1), labels[order], labels[asks], values, round(floor, 3))
 
 
 def hash_of(brand: str) -> str:
@@ -73,7 +83,7 @@ def hash_of(brand: str) -> str:
 def shares(near: Near, tau: float, k: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """(n, values) share of the votes of each value, and how many voted (n,): `processors.attributes.vote`, for all at once."""
     similarity, labels = near.similarity[:, :k].astype(np.float64), near.labels[:, :k]
-    knows = (labels >= 0) & (similarity > -1.5)
+    knows = (labels >= 0) & (similarity >= max(near.floor, -1.5))
     weight = np.where(knows, np.exp(tau * (similarity - similarity.max(axis=1, keepdims=True))), 0.0)
     score = np.stack([(weight * (labels == value)).sum(axis=1) for value in range(len(near.values))], axis=1)
     return score / np.maximum(score.sum(axis=1, keepdims=True), 1e-12), knows.sum(axis=1)
@@ -94,7 +104,7 @@ def fit(near: Near) -> Calibration:
         (float(np.where(right, 1.0, -WRONG)[(confidence >= theta) & (voters >= MIN_VOTES)].sum()), -theta)
         for theta in THETAS
     ]
-    return Calibration(tau, float(THETAS[int(np.argmax([value for value, _ in worth]))]), k, MIN_VOTES)
+    return Calibration(tau, float(THETAS[int(np.argmax([value for value, _ in worth]))]), k, MIN_VOTES, near.floor)
 
 
 def embedded_products(data: Path, limit: int, keep: Path) -> tuple[yardstick.Embedded, str]:
@@ -139,7 +149,7 @@ def told(found: yardstick.AttributesReport, calibrations: Calibrations | Calibra
         if report is not None:
             c = calibrations.of(facet)
             lines.append(
-                f"| {facet} | τ {c.tau:g}, θ {c.theta:g}, K {c.k} | {report.accuracy:.3f} | {report.unknown:.3f} | "
+                f"| {facet} | floor {c.floor:g}, τ {c.tau:g}, θ {c.theta:g}, K {c.k} | {report.accuracy:.3f} | {report.unknown:.3f} | "
                 f"{report.forced_accuracy:.3f} | {report.majority:.3f} | {report.ece:.3f} | {report.queries} |"
             )
     return lines

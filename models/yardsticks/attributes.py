@@ -170,16 +170,17 @@ def embed(
 
 
 def votes(embedded: Embedded, facet: str, calibration: Calibration) -> list[Vote]:
-    """Let the other brands' products vote on `facet` for each product of a held-out brand that knows it."""
+    """Let the other brands' products of the same kind vote on `facet` for each product of a held-out brand that knows it."""
     asks = np.array([held_out(product.brand) for product in embedded.products])
     gallery = [p for p, ask in zip(embedded.products, asks, strict=True) if not ask]
     shelf = embedded.vectors[~asks]
+    kinds = np.array([product.category for product in gallery])
     anyhow = replace(calibration, theta=0.0)
     found = []
     for product, vector in zip(embedded.products, embedded.vectors, strict=True):
         if not held_out(product.brand) or facet not in product.labels:
             continue
-        cosines = shelf @ vector
+        cosines = np.where(kinds == product.category, shelf @ vector, -2.0)
         top = np.argsort(-cosines, kind="stable")[: calibration.k]
         near = [Neighbour(gallery[n].product_id, float(cosines[n]), gallery[n].labels) for n in top]
         best = vote(near, facet, anyhow)

@@ -1,5 +1,6 @@
 """The calibration of neighbours' votes: what is loaded, for which encoder, and whether the recipe finds what is there."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -55,7 +56,7 @@ def test_a_changed_number_is_refused(tmp_path: Path) -> None:
         calibration.load(path, Calibration())
 
 
-@pytest.mark.parametrize("bad", [Calibration(theta=1.5), Calibration(k=0), Calibration(tau=-1)])
+@pytest.mark.parametrize("bad", [Calibration(theta=1.5), Calibration(k=0), Calibration(tau=-1), Calibration(floor=2)])
 def test_impossible_numbers_are_refused(tmp_path: Path, bad: Calibration) -> None:
     """A share above one would silence every vote for ever."""
     path = shipped(tmp_path, Calibrations("sha256:ours", {"fabric": bad}))
@@ -95,6 +96,25 @@ def test_neighbours_that_disagree_stay_unknown() -> None:
     assert (share.max(axis=1) >= fitted.theta).mean() < 0.3
 
 
+def test_the_floor_is_a_likeness_that_few_reach() -> None:
+    """One in twenty pairs of a kind; pairs of two kinds do not count, and are no neighbours."""
+    one = shop(0.97)
+    assert recipe.nearest(one, "fabric").floor == recipe.HIGHEST_FLOOR, "half of all pairs are of one spot"
+    angles = np.random.default_rng(5).uniform(0, 2 * np.pi, 240)
+    spread = replace(one, vectors=np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32) * 0.9)
+    cosines = spread.vectors @ spread.vectors.T
+    brands = np.array([product.brand for product in spread.products])
+    reached = (cosines >= recipe.nearest(spread, "fabric").floor)[brands[:, None] != brands[None]].mean()
+    assert reached == pytest.approx(1 - recipe.RARE, abs=0.01)
+    mixed = Embedded(
+        tuple(replace(product, category=("shoe", "bag")[n % 2]) for n, product in enumerate(one.products)),
+        one.vectors,
+        0,
+    )
+    apart = recipe.nearest(mixed, "fabric")
+    assert (apart.similarity[apart.similarity > -1.5] > 0.5).all(), "the other spot of the circle is the other kind"
+
+
 def test_nobody_asks_their_own_brand() -> None:
     """Photos of one brand look alike; a product that found its own series would seem to know its fabric."""
     mine = next(name for name in (f"brand {n}" for n in range(60)) if not held_out(name))
@@ -120,7 +140,7 @@ def test_the_recipe_counts_votes_as_serving_does() -> None:
     served = vote(
         [Neighbour("a", 0.9, "linen"), Neighbour("b", 0.8, "silk"), Neighbour("c", 0.7, "linen")],
         "fabric",
-        Calibration(10.0, 0.0, 3),
+        Calibration(10.0, 0.0, 3, floor=-1.0),
     )
     assert served is not None
     assert served.confidence == pytest.approx(float(share[0, 0]), abs=1e-3)

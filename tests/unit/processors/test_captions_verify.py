@@ -2,7 +2,9 @@
 
 import pytest
 
-from processors.captions import judge, parse, verify
+from processors.audience import unfit
+from processors.caption_grammar import compose
+from processors.captions import TONES, judge, parse, template_caption, verify
 from processors.values import Attribute, CaptionText, Colour, Evidence, Garment
 from processors.verify import ParsedCaption, Rejected
 
@@ -206,3 +208,146 @@ def test_judge_is_parse_then_verify() -> None:
     """One call from raw text to verdict."""
     assert isinstance(judge(RAW, PACK), CaptionText)
     assert isinstance(judge(RAW.replace("dress", "skirt"), PACK), Rejected)
+
+
+# ---------------------------------------------------------------- what refers back
+
+
+TWO = Evidence((garment(0, "dress", "grey", fabric="linen"), garment(1, "bag", "black", fabric="leather")))
+PAIR = Evidence((garment(0, "dress", "grey", fabric="linen"), garment(1, "shoe", "black", fabric="leather")))
+TWINS = Evidence((garment(0, "shirt", "white", fabric="silk"), garment(1, "shirt", "red", fabric="cotton")))
+
+
+@pytest.mark.parametrize(
+    ("text", "pack"),
+    [
+        ("A dress in grey. And yes, it is black.", TWO),
+        ("A grey dress with a black bag. And yes, it is black.", TWO),
+        ("A grey dress with a black bag, and it is black.", TWO),
+        ("A grey dress with a black bag. It is made of leather.", TWO),
+        ("A grey dress with a black bag. Made of leather, full of ideas.", TWO),
+        ("A grey dress with a black bag. The fabric is leather.", TWO),
+        ("A grey dress and a black bag. Both are black.", TWO),
+        ("A grey dress and a black bag, all in black.", TWO),
+        ("A grey dress and a black bag: they are black.", TWO),
+        ("A grey dress. This one is black. A bag comes along.", TWO),
+        ("A grey dress. Its black is bold, next to the bag.", TWO),
+        ("It is black: a grey dress with a bag.", TWO),
+        ("A grey dress with black shoes. It is black.", PAIR),
+        ("A grey dress with black shoes. They are grey.", PAIR),
+        ("Black shoes and a grey dress. These come in linen.", PAIR),
+        ("A white shirt. It is made of cotton.", TWINS),
+    ],
+)
+def test_a_pronoun_takes_no_other_garments_fact(text: str, pack: Evidence) -> None:
+    """What refers back must be true of all that it may mean."""
+    verdict = verify(ParsedCaption(text, TAGS), pack)
+    assert isinstance(verdict, Rejected), verdict
+    assert any("may be read of" in reason or "is not said of" in reason for reason in verdict.reasons), verdict.reasons
+
+
+@pytest.mark.parametrize(
+    ("text", "pack"),
+    [
+        ("A grey dress. And yes, it is linen. A black bag joins in.", TWO),
+        ("A grey dress with black shoes. It is made of linen.", PAIR),
+        ("A grey dress with black shoes. They are made of leather.", PAIR),
+        ("A grey dress with a black bag. The dress is cut from linen.", TWO),
+        ("A grey dress, made of linen, with a black bag.", TWO),
+        ("It is a grey dress with a black bag.", TWO),
+        ("A black bag keeps it good company, and it is a grey dress.", TWO),
+        ("A white shirt. It is made of silk.", TWINS),
+    ],
+)
+def test_a_pronoun_that_can_mean_one_garment_only_may_stay(text: str, pack: Evidence) -> None:
+    """Its number tells, or nothing else was named yet, or the fact stands at a noun."""
+    verdict = verify(ParsedCaption(text, TAGS), pack)
+    assert isinstance(verdict, CaptionText), verdict
+
+
+def test_the_rule_based_writer_makes_no_such_pronoun() -> None:
+    """Its own words pass as they are: nothing had to be left out for the verifier."""
+    for pack in (TWO, PAIR, TWINS):
+        for tone in TONES:
+            for seed in range(40):
+                sentences, tags = compose(pack, tone, seed)
+                assert isinstance(verify(ParsedCaption(sentences, tags), pack), CaptionText), sentences
+
+
+# ---------------------------------------------------------------- what is denied, and imitations
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["A bag without leather.", "A leather-free bag.", "A non-leather bag.", "A bag that isn't made of leather.",
+     "A vegan leather bag.", "A faux leather bag.", "A leather-look bag.", "A bag in imitation leather."],
+)  # fmt: skip
+def test_a_denied_or_imitated_fabric_is_not_the_fabric(text: str) -> None:
+    """The pack's bag is of leather: to say that it is not is as wrong as to say that another is."""
+    assert isinstance(verify(ParsedCaption(text, TAGS), TWO), Rejected)
+
+
+def test_an_imitation_is_grounded_by_itself_only() -> None:
+    """A faux leather bag is no leather bag, in sentences and in hashtags."""
+    pack = Evidence((garment(0, "bag", "black", fabric="faux leather"), garment(1, "hat", "red", fabric="faux silk")))
+    for text in (
+        "A black faux leather bag.",
+        "A bag in vegan leather.",
+        "A red faux silk hat.",
+        "A hat in imitation silk.",
+    ):
+        assert isinstance(verify(ParsedCaption(text, (*TAGS, "#fauxleatherbag")), pack), CaptionText), text
+    for text in ("A black leather bag.", "A red silk hat.", "A synthetic hat."):
+        assert isinstance(verify(ParsedCaption(text, TAGS), pack), Rejected), text
+    assert isinstance(verify(ParsedCaption("A black bag.", (*TAGS, "#leatherbag")), pack), Rejected)
+
+
+# ---------------------------------------------------------------- for whom
+
+
+def shorts(gender: str) -> Evidence:
+    return Evidence((garment(0, "shorts", "blue", gender=gender),))
+
+
+UNFIT = ("Ready for the office.", "From desk to dinner.", "Made for a date-night.", "Sexy and bold.", "Good for after work.",
+         "A cocktail or two?", "They flatter: a flattering cut.", "A lover of business.")  # fmt: skip
+
+
+@pytest.mark.parametrize("gender", ["girls", "boys", "kids"])
+@pytest.mark.parametrize("text", UNFIT)
+def test_childrens_clothes_get_no_adult_phrases(gender: str, text: str) -> None:
+    """The verifier refuses them by name; of grown-ups' clothes the same text is fine."""
+    verdict = verify(ParsedCaption(f"Blue shorts. {text}", TAGS), shorts(gender))
+    assert isinstance(verdict, Rejected)
+    assert any("does not suit children" in reason for reason in verdict.reasons)
+    assert isinstance(verify(ParsedCaption(f"Blue shorts. {text}", TAGS), shorts("women")), CaptionText)
+
+
+def test_hashtags_suit_the_audience_too() -> None:
+    """An adult tag is left out of a draft, and what only looks like one stays."""
+    raw = "Blue shorts for play. Easy to wear. " + " ".join((*TAGS, "#officestyle", "#workwear", "#girlsfashion"))
+    verdict = judge(raw, shorts("girls"))
+    assert isinstance(verdict, CaptionText)
+    assert verdict.hashtags == (*TAGS, "#girlsfashion")
+    grown = judge(raw.replace("#girlsfashion", "#womensfashion"), shorts("women"))
+    assert isinstance(grown, CaptionText)
+    assert "#officestyle" in grown.hashtags
+
+
+def test_grown_ups_get_no_childrens_phrases() -> None:
+    """The lexicon has two sides."""
+    text = "Blue shorts. Off to the playground!"
+    assert isinstance(verify(ParsedCaption(text, TAGS), shorts("men")), Rejected)
+    assert isinstance(verify(ParsedCaption(text, TAGS), shorts("boys")), CaptionText)
+
+
+@pytest.mark.parametrize("gender", ["girls", "boys", "kids"])
+def test_the_rule_based_writer_knows_its_audience(gender: str) -> None:
+    """Every tone, by itself; also where nothing of a child's garment can be printed."""
+    for tone in TONES:
+        for seed in range(60):
+            sentences, tags = compose(shorts(gender), tone, seed)
+            assert unfit(sentences, "children") == ()
+            assert isinstance(verify(ParsedCaption(sentences, tags), shorts(gender)), CaptionText), sentences
+            odd = Evidence((garment(0, "7%", gender=gender),))
+            assert unfit(template_caption(odd, tone, seed).caption, "children") == ()

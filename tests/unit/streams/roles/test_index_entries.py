@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from index_sync.entry import fold_wanted, postings_of
 from processors.errors import Poison
 from processors.values import Colour, Garment, Metadata
 from streams.contract import codecs
@@ -65,6 +66,29 @@ def test_an_item_without_garments_is_found_by_what_the_shop_says() -> None:
     (whole,) = entry_of(item).payload.views
     assert whole.facets[0]["category"] == ("dress", "x")
     assert entry_of(item).payload.facets == {"gender": "women", "category": "dress"}
+
+
+@pytest.mark.parametrize(
+    ("facet", "written", "asked", "found"),
+    [
+        ("fabric", "vegan leather", "leather", False),
+        ("fabric", "PU leather", "faux leather", True),
+        ("fabric", "Kunstleder", "leather-look", True),
+        ("fabric", "cotton-free", "cotton", False),
+        ("fabric", "silky", "silk", False),
+        ("fabric", "100% Cotton", "cotton", True),
+        ("gender", "not for men", "men", False),
+        ("gender", "Damen", "women", True),
+        ("neckline", "no collar", "collar", False),
+        ("sleeve", "without sleeves", "sleeveless", True),
+    ],
+)
+def test_a_filter_reads_labels_as_captions_do(facet: str, written: str, asked: str, found: bool) -> None:
+    """Both ends by the one function: what a shop denies is not found under what it denies."""
+    item = msgspec.structs.replace(ITEM, metadata=Metadata(facets={facet: written}))
+    given = entry_of(item).payload.views[0].facets[0].get(facet, ())
+    kept = {value for _, value in postings_of(facet, tuple(given))}
+    assert bool(kept & set(fold_wanted({facet: (asked,)})[facet])) == found
 
 
 def test_a_null_value_is_a_delete_and_a_value_an_upsert() -> None:
