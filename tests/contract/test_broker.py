@@ -8,10 +8,11 @@ from aiokafka import errors
 
 from infra.settings import Settings
 from processors.errors import Fatal, Poison, Retryable
-from streams.contract.topics import TOPICS, TopicSpec
+from streams.contract.topics import DEAD_LETTERS, ITEMS, TOPICS, UPLOADS, TopicSpec
 from streams.kafka.consumer import open_consumer
 from streams.kafka.producer import MAX_RECORD_BYTES, classify_kafka, open_producer
-from streams.ops.admin import create_topics, list_topics
+from streams.ops.admin import create_topics, list_topics, topic_differences
+from streams.ops.doctor_kafka import differences
 
 pytestmark = pytest.mark.integration
 
@@ -256,3 +257,31 @@ async def test_records_survive_a_restart_of_the_broker(kafka_factory):
     found = await read(settings, "durable")
     assert {m.key for m in found} == {str(n).encode() for n in range(50)}
     assert (await list_topics(settings, ["durable"]))[0].configs["cleanup.policy"] == "compact"
+
+
+async def test_retention_and_durability_are_chosen(settings: Settings):
+    """What a broker's defaults would decide is written into each topic; what differs from the settings is said."""
+    chosen = settings.model_copy(
+        update={
+            "topic_prefix": f"contract-{uuid.uuid4().hex[:8]}.",
+            "uploads_retention_days": 30.0,
+            "kafka_min_insync_replicas": 1,
+        }
+    )
+    await create_topics(chosen)
+    assert await topic_differences(chosen) == {}
+    there = {state.name: state.configs for state in await list_topics(chosen)}
+    assert (there[UPLOADS]["retention.ms"], there[UPLOADS]["retention.bytes"]) == (str(30 * 24 * 3_600_000), "-1")
+    assert (there[DEAD_LETTERS]["retention.ms"], there[DEAD_LETTERS]["retention.bytes"]) == ("-1", "-1")
+    assert there[ITEMS]["delete.retention.ms"] == str(24 * 3_600_000)
+    assert all(configs["min.insync.replicas"] == "1" for configs in there.values())
+    wished = chosen.model_copy(
+        update={"uploads_retention_days": -1.0, "kafka_min_insync_replicas": 2, "kafka_replication_factor": 3}
+    )
+    found = await topic_differences(wished)
+    assert found[UPLOADS] == (
+        "has 1 replicas instead of 3",
+        f"retention.ms is {30 * 24 * 3_600_000} instead of -1",
+        "min.insync.replicas is 1 instead of 2",
+    )
+    assert {told.ok for told in await differences(wished)} == {False}

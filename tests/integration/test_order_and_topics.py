@@ -15,8 +15,8 @@ from contextlib import asynccontextmanager, contextmanager
 
 import msgspec
 import pytest
-from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
 from PIL import Image
 
 from streams.contract import topics
@@ -24,6 +24,8 @@ from streams.contract.records import Query, Result
 from streams.kafka.client import Client, Reader, new_query_id
 from streams.kafka.options import client_options
 from streams.kafka.pins import partition_of
+from streams.ops.dlq import open_desk
+from streams.ops.dlq_letters import Filter
 from tests.fakes.key_topic import crc32_partition
 from tests.fixtures.stack import Up
 
@@ -139,10 +141,15 @@ def found(result: Result) -> set[str]:
     return {hit.product_id for hit in result.hits}
 
 
+def page(up: Up, name: str) -> str:
+    with urllib.request.urlopen(f"{up.file.metrics['enrich']}/{name}") as answer:
+        text: str = answer.read().decode()
+    return text
+
+
 def metric(up: Up, name: str) -> float:
     """Sum over all labels."""
-    with urllib.request.urlopen(f"{up.file.metrics['enrich']}/metrics") as answer:
-        lines = answer.read().decode().splitlines()
+    lines = page(up, "metrics").splitlines()
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(f"{name}{{"))
 
 
@@ -235,3 +242,56 @@ async def test_partitions_that_are_added_leave_nothing_behind(up: Up) -> None:
             places.setdefault((message.key or b"").decode(), set()).add(message.partition)
     assert all(len(places[name]) == 1 for name in names)
     assert "has 17 partitions instead of 12" in doctor(up)
+
+
+async def test_what_a_shop_aborts_never_happened(up: Up) -> None:
+    """No item, no letter, no delete of what was aborted; a transaction that is open for long delays and loses nothing."""
+    producer = AIOKafkaProducer(bootstrap_servers=up.settings.bootstrap_servers, transactional_id="shop")
+    async with producer, shop_of(up) as shop, Reader(up.settings, topics.DEAD_LETTERS, from_end=True) as letters:
+        transactional = Shop(producer, shop.partitions)
+        async with producer.transaction():
+            await transactional.murmur2("tx-kept", upload("tx-kept"))
+        await captions_until(up, {"tx-kept": "red"})
+        await producer.begin_transaction()
+        await transactional.murmur2("tx-kept", None)
+        await transactional.murmur2("tx-never", upload("tx-never"))
+        await transactional.murmur2("tx-junk", b"{")
+        await producer.abort_transaction()
+        await producer.begin_transaction()
+        await transactional.murmur2("tx-late", upload("tx-late"))
+        await shop.murmur2("tx-late", upload("tx-late", NAVY))  # behind it, in the same partition
+        await shop.murmur2("tx-other", upload("tx-other"))
+        await producer.commit_transaction()
+        wanted = {"tx-kept": "red", "tx-late": "navy", "tx-other": "red", "tx-never": None, "tx-junk": None}
+        await captions_until(up, wanted)
+        await worked_off(up)
+        assert [message.key async for message in letters.to_end()] == []
+    there = found(await ask(up, text="a dress", top_k=1000))
+    assert {name for name in there if name.startswith("tx-")} == {"tx-kept", "tx-late", "tx-other"}
+
+
+async def test_uploads_that_retention_took_unread_are_told(up: Up) -> None:
+    """Five of six are gone: a letter, a number, `/healthz` and the doctor say so, before and after the role finds out."""
+    async with shop_of(up) as shop:
+        names = [f"taken-{number}" for number in range(500)]
+        names = [name for name in names if partition_of(name.encode(), shop.partitions) == 0][:6]
+        await worked_off(up)
+        with frozen(up):
+            for name in names:
+                await shop.murmur2(name, upload(name))
+            async with Client(up.settings) as client:
+                end = (await client.end_offsets(topics.UPLOADS))[f"{topics.UPLOADS}-0"]
+            admin = AIOKafkaAdminClient(**client_options(up.settings))
+            await admin.start()
+            try:
+                await admin.delete_records({TopicPartition(topics.UPLOADS, 0): RecordsToDelete(end - 1)})
+            finally:
+                await admin.close()
+            assert "were deleted before they were read" in doctor(up)
+        await captions_until(up, {**dict.fromkeys(names[:5]), names[5]: "red"})
+    assert metric(up, "weft_lost_records_total") == 5
+    assert "5 records" in page(up, "healthz")
+    async with open_desk(up.settings) as desk:
+        [letter] = await desk.letters(Filter(stage="retention"))
+    assert (letter.code, letter.partition, letter.offset) == ("lost", 0, end - 6)
+    assert "5 records" in doctor(up)
