@@ -125,7 +125,7 @@ async def test_one_bad_photo_harms_only_itself(up: Up, tmp_path: Path) -> None:
     [refused] = [o for o in outcomes if isinstance(o, Refused)]
     assert (refused.product_id, refused.stage) == ("bad-1", "ingest")
     assert "image" in refused.cause
-    assert letter.header("__connect.errors.stage") == b"decode"
+    assert letter.header("__connect.errors.stage") == b"read"
     assert b"image" in (letter.header("__connect.errors.exception.message") or b"")
     assert not open_store(up.settings).exists(content_key(data, ".jpg"))
     assert not open_store(up.settings).exists(content_key(data, ".jpeg"))
