@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 import pytest
@@ -72,7 +73,8 @@ def test_ingest_without_waiting_prints_what_was_sent(up: Up, shop: Path) -> None
     assert sent.returncode == Exit.OK, sent.stderr
     upload = msgspec.json.decode(sent.stdout, type=Upload)
     assert upload.product_id
-    assert (upload.image.uri or "").startswith(up.file.store)
+    assert (upload.image.uri or "").startswith("images/"), "relative to the store"
+    assert (Path(urlsplit(up.file.store).path) / (upload.image.uri or "")).is_file()
 
 
 def test_a_query_from_a_photo(up: Up, shop: Path) -> None:
