@@ -354,7 +354,7 @@ async def test_what_a_producer_aborted_was_never_said(role: Role):
             assert [m.value for m in await role.read(role.output) if m.key == b"k"] == [b"FIRST", b"KEPT", b"SECOND"]
             await transactional.commit_transaction()
             await role.outputs(6)
-            await committed_up_to(role, 0, 10)  # first, 3 aborted + mark, kept + mark, second, late, behind it
+            await committed_up_to(role, 0, 11)  # first, 3 aborted + mark, kept + mark, second, late, behind it, mark
             await transactional.begin_transaction()
             await send(transactional, "never", "never")
             await transactional.abort_transaction()
@@ -482,6 +482,7 @@ async def test_a_topic_that_is_created_again_is_another_topic(role: Role, record
         with suppress(TimeoutError):
             await asyncio.wait_for(asyncio.to_thread(process.wait), 20)  # it may go on, or ask to be started again
     with role.worker() as again:
+        await until_ready(again)
         await until_values(role, {b"V%d" % number for number in [*range(20), *range(100, 100 + records)]})
         await until_stopped(again)
     events: dict[bytes, set[bytes]] = {}
