@@ -21,7 +21,7 @@ import faiss
 import numpy as np
 
 from index_sync.entry import Change, Entry, Payload, ViewInfo
-from index_sync.manifest import Place
+from index_sync.manifest import SnapshotLocation
 from index_sync.recovery import LogBounds, recover
 from index_sync.shard import Shard
 from infra.local_store import LocalStore
@@ -115,7 +115,7 @@ def snapshots(rows: int) -> None:
     vectors = units(rows)
     with tempfile.TemporaryDirectory() as folder:
         store = LocalStore(Path(folder))
-        place = Place("catalog", "g", "catalog.items", 0)
+        place = SnapshotLocation("catalog", "g", "catalog.items", 0)
 
         def back(owner: str) -> tuple[Shard, float]:
             nonlocal found

@@ -68,7 +68,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedChange:
     """A change that can never be applied, and why. The shard stands as if the record had not been there."""
 
     change: Change

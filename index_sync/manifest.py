@@ -70,7 +70,7 @@ class Current(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SnapshotLocation:
     """Where the snapshots of one shard lie, and of what they are."""
 
     collection: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from index_sync.manifest import Current, Damaged, Manifest, Place, decode_manifest, fetch
+from index_sync.manifest import Current, Damaged, Manifest, SnapshotLocation, decode_manifest, fetch
 from index_sync.part import decode_segment, decode_tombstones
 from index_sync.shard import Shard
 from index_sync.snapshot import SnapshotWriter, claim
@@ -46,7 +46,7 @@ class Recovered:
 
 def recover(
     store: ObjectStore,
-    place: Place,
+    place: SnapshotLocation,
     blank: Callable[[], Shard],
     log: LogBounds,
     *,
@@ -100,7 +100,7 @@ def _read_manifest(store: ObjectStore, current: Current) -> Manifest:
     return decode_manifest(current.manifest.key, fetch(store, current.manifest))
 
 
-def _unfit(manifest: Manifest, place: Place, wanted: Shard, log: LogBounds, oldest: float) -> str:
+def _unfit(manifest: Manifest, place: SnapshotLocation, wanted: Shard, log: LogBounds, oldest: float) -> str:
     """Why this snapshot cannot be continued from, or ""."""
     ours = (place.collection, place.generation, place.topic, place.partition)
     theirs = (manifest.collection, manifest.generation, manifest.topic, manifest.partition)

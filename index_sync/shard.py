@@ -22,7 +22,7 @@ from index_sync.entry import (
     Half,
     Payload,
     Product,
-    Refused,
+    RefusedChange,
     ShardHit,
     Wanted,
     facet_key,
@@ -140,7 +140,7 @@ class Shard:
             self._publish(offset + 1)
         return changed
 
-    def apply_batch(self, changes: Iterable[Change], next_offset: int = 0, newest_ms: int = -1) -> list[Refused]:
+    def apply_batch(self, changes: Iterable[Change], next_offset: int = 0, newest_ms: int = -1) -> list[RefusedChange]:
         """Apply records in order and publish them at once; what can never be applied is returned, not raised.
 
         Args:
@@ -148,13 +148,13 @@ class Shard:
             next_offset: where reading goes on, if beyond the last record (gaps that compaction left).
             newest_ms: the largest timestamp of the records, and of those that were read but could not be decoded.
         """
-        refused: list[Refused] = []
+        refused: list[RefusedChange] = []
         with self._writing:
             for change in changes:
                 try:
                     self._apply(change)
                 except Poison as error:
-                    refused.append(Refused(change, error))
+                    refused.append(RefusedChange(change, error))
                 next_offset = max(next_offset, change.offset + 1)
             self._publish(next_offset, newest_ms)
         return refused

@@ -15,8 +15,8 @@ from index_sync.manifest import (
     Damaged,
     Manifest,
     ObjectRef,
-    Place,
     SegmentRef,
+    SnapshotLocation,
     decode_current,
     encode,
     keys_of,
@@ -46,7 +46,7 @@ class Claim:
     damage: str = ""
 
 
-def claim(store: ObjectStore, place: Place, owner: str, now: float) -> Claim:
+def claim(store: ObjectStore, place: SnapshotLocation, owner: str, now: float) -> Claim:
     """Take a shard over: the next epoch, in the name of `owner`.
 
     Args:
@@ -72,7 +72,7 @@ def claim(store: ObjectStore, place: Place, owner: str, now: float) -> Claim:
     raise Retryable(f"{place.current}: could not be claimed, it changed {_TRIES} times meanwhile")
 
 
-def _read_current(place: Place, data: bytes, now: float) -> tuple[Current, str]:
+def _read_current(place: SnapshotLocation, data: bytes, now: float) -> tuple[Current, str]:
     try:
         return decode_current(place.current, data), ""
     except Damaged as damage:
@@ -86,7 +86,7 @@ class SnapshotWriter:
     def __init__(
         self,
         store: ObjectStore,
-        place: Place,
+        place: SnapshotLocation,
         claim: Claim,
         *,
         topic_id: str = "",

@@ -70,7 +70,7 @@ class Supervisor:
         self._clock = clock
         self._states: dict[str, ChildState] = {}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._keepers: dict[str, asyncio.Task[None]] = {}
+        self._restarts: dict[str, asyncio.Task[None]] = {}
         self._working: set[str] = set()
 
     @property
@@ -89,14 +89,14 @@ class Supervisor:
         Raises:
             Fatal: the name is taken, or the process cannot be started at all.
         """
-        if name in self._keepers:
+        if name in self._restarts:
             raise Fatal(f"a child named {name!r} is running already")
         self._states[name] = ChildState(name)
         try:
             process = self._spawn(name, command)
         except OSError as error:
             raise Fatal(f"cannot start {name}: {error}") from error
-        self._keepers[name] = asyncio.create_task(self._keep(name, command, process), name=f"keeper of {name}")
+        self._restarts[name] = asyncio.create_task(self._keep(name, command, process), name=f"restarts of {name}")
         return process.pid
 
     def works(self, name: str, pid: int) -> None:
@@ -118,16 +118,16 @@ class Supervisor:
 
     async def wait(self) -> None:
         """Wait until the supervision itself fails (`on_change` raised), and raise that; a child's death is no failure."""
-        done, _ = await asyncio.wait(self._keepers.values(), return_when=asyncio.FIRST_EXCEPTION)
-        for keeper in done:
-            keeper.result()
+        done, _ = await asyncio.wait(self._restarts.values(), return_when=asyncio.FIRST_EXCEPTION)
+        for watcher in done:
+            watcher.result()
 
     async def stop(self) -> None:
         """SIGTERM to all at once, SIGKILL to those that remain after the grace. Afterwards nothing of ours runs."""
-        for keeper in self._keepers.values():
-            keeper.cancel()
-        await asyncio.gather(*self._keepers.values(), return_exceptions=True)
-        self._keepers.clear()
+        for watcher in self._restarts.values():
+            watcher.cancel()
+        await asyncio.gather(*self._restarts.values(), return_exceptions=True)
+        self._restarts.clear()
         await asyncio.gather(*(self._end(name, process) for name, process in list(self._processes.items())))
 
     async def __aenter__(self) -> Self:

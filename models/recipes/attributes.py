@@ -113,7 +113,7 @@ def embedded_products(data: Path, limit: int, keep: Path) -> tuple[yardstick.Emb
     from models.guard import Guarded
     from models.weights.profiles import STARTER, resolve
     from models.yardsticks import tables
-    from models.yardsticks.photos import Photos, Refused
+    from models.yardsticks.photos import Photos, UnreadableInput
 
     paths = resolve(STARTER, Settings().model_cache)
     from models.clip_encoder import ClipImageEncoder
@@ -130,7 +130,7 @@ def embedded_products(data: Path, limit: int, keep: Path) -> tuple[yardstick.Emb
         names = json.loads(file.with_suffix(".json").read_text())
         by_name = {product.product_id: product for product in listed}
         return yardstick.Embedded(tuple(by_name[n] for n in names), np.load(file), 0), encoder.fingerprint
-    refused: list[Refused] = []
+    refused: list[UnreadableInput] = []
     done = itertools.count(16, 16)
     embedded = yardstick.embed(
         detector, encoder, photos, listed, refused, tick=lambda _: print(f"{next(done)}/{len(listed)}", end="\r")

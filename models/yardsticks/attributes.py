@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from models.guard import Guarded
 from models.yardsticks.intervals import Interval, of_mean
-from models.yardsticks.photos import Photos, Refused, Tick, in_batches, load_all, quietly
+from models.yardsticks.photos import Photos, Tick, UnreadableInput, in_batches, load_all, quietly
 from models.yardsticks.seen import TYPES, look
 from processors import crops
 from processors.attributes import Calibration, Calibrations, normalised, vote
@@ -65,7 +65,7 @@ class AttributesReport(msgspec.Struct, frozen=True):
     held_out_brands: int
     whole_photos: int
     without_photo: int
-    refused: tuple[Refused, ...]
+    refused: tuple[UnreadableInput, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ def embed(
     encoder: Guarded[Pixels, Vector],
     photos: Photos,
     products: Sequence[Product],
-    refused: list[Refused],
+    refused: list[UnreadableInput],
     *,
     batch: int = 16,
     tick: Tick = quietly,
@@ -229,7 +229,7 @@ def _bins(voted: Sequence[Vote]) -> list[Bin]:
 
 
 def report(
-    embedded: Embedded, calibration: Calibration | Calibrations, without_photo: int, refused: Sequence[Refused]
+    embedded: Embedded, calibration: Calibration | Calibrations, without_photo: int, refused: Sequence[UnreadableInput]
 ) -> AttributesReport:
     """Vote on every facet and count."""
     asks = [held_out(product.brand) for product in embedded.products]

@@ -13,7 +13,7 @@ import numpy as np
 from models.guard import Guarded
 from models.yardsticks.colour_names import right_names
 from models.yardsticks.intervals import Interval, of_mean
-from models.yardsticks.photos import Photos, Refused, Tick, in_batches, load_all, quietly
+from models.yardsticks.photos import Photos, Tick, UnreadableInput, in_batches, load_all, quietly
 from models.yardsticks.seen import TYPES, look
 from processors.errors import Poison
 from processors.values import Box, Colour, Detection, Pixels
@@ -40,7 +40,7 @@ class ColourReport(msgspec.Struct, frozen=True):
     not_comparable: int
     per_colour: dict[str, tuple[float, int]]
     without_photo: int
-    refused: tuple[Refused, ...]
+    refused: tuple[UnreadableInput, ...]
 
 
 class Asked(NamedTuple):
@@ -96,7 +96,7 @@ def name_all(
     detector: Guarded[Pixels, tuple[Detection, ...]],
     photos: Photos,
     asked: Sequence[Asked],
-    refused: list[Refused],
+    refused: list[UnreadableInput],
     *,
     batch: int = 16,
     tick: Tick = quietly,
@@ -114,7 +114,9 @@ def name_all(
     return named
 
 
-def report(named: Sequence[Named], without_photo: int, refused: Sequence[Refused], not_comparable: int) -> ColourReport:
+def report(
+    named: Sequence[Named], without_photo: int, refused: Sequence[UnreadableInput], not_comparable: int
+) -> ColourReport:
     """Count. Raises `Poison` when no product was judged."""
     judged = [one for one in named if one.colours]
     if not judged:

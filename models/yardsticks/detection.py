@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from models.guard import Guarded
 from models.recipes.detection_metrics import RECALLS, THRESHOLDS, match, overlaps
 from models.yardsticks.intervals import Interval, resampled
-from models.yardsticks.photos import Photos, Refused, Tick, in_batches, load_all, quietly
+from models.yardsticks.photos import Photos, Tick, UnreadableInput, in_batches, load_all, quietly
 from models.yardsticks.tables import Coco
 from processors.errors import Poison
 from processors.values import CATEGORIES, Box, Detection, Pixels
@@ -42,7 +42,7 @@ class DetectionReport(msgspec.Struct, frozen=True):
     images: int
     instances: int
     missing: tuple[str, ...]
-    refused: tuple[Refused, ...]
+    refused: tuple[UnreadableInput, ...]
     other_categories: tuple[str, ...]
 
 
@@ -62,7 +62,7 @@ class Judged:
 
     scenes: tuple[Scene, ...]
     found: tuple[tuple[Detection, ...], ...]
-    refused: tuple[Refused, ...]
+    refused: tuple[UnreadableInput, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ def detect(
     tick: Tick = quietly,
 ) -> Judged:
     """Run the detector over the pictures that can be read; boxes come back in pixels of the original."""
-    refused: list[Refused] = []
+    refused: list[UnreadableInput] = []
     kept: list[Scene] = []
     found: list[tuple[Detection, ...]] = []
     for group in in_batches(load_all(photos, [scene.path for scene in scenes], refused), batch):

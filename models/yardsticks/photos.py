@@ -27,7 +27,7 @@ def quietly(_done: int) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class UnreadableInput:
     """An input that could not be measured, and why."""
 
     name: str
@@ -101,13 +101,13 @@ class Photos:
             raise Poison(f"{self.root / path}: {error}") from error
 
 
-def load_all(photos: Photos, paths: Sequence[str], refused: list[Refused]) -> Iterator[tuple[int, Picture]]:
+def load_all(photos: Photos, paths: Sequence[str], refused: list[UnreadableInput]) -> Iterator[tuple[int, Picture]]:
     """(index into `paths`, picture) of every photo that can be read, in order; the others are told in `refused`."""
     for index, path in enumerate(paths):
         try:
             yield index, photos.load(path)
         except Poison as error:
-            refused.append(Refused(path, str(error)))
+            refused.append(UnreadableInput(path, str(error)))
 
 
 def in_batches(items: Iterator[T], size: int) -> Iterator[list[T]]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from models.guard import Guarded
 from models.yardsticks.intervals import Interval, of_mean
-from models.yardsticks.photos import Photos, Refused, Tick, in_batches, load_all, quietly
+from models.yardsticks.photos import Photos, Tick, UnreadableInput, in_batches, load_all, quietly
 from models.yardsticks.tables import Labelled
 from processors import crops
 from processors.errors import Poison
@@ -38,7 +38,7 @@ class RetrievalReport(msgspec.Struct, frozen=True):
     per_class: dict[str, float]
     unanswerable: int
     missing: tuple[str, ...]
-    refused: tuple[Refused, ...]
+    refused: tuple[UnreadableInput, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def embed(
     encoder: Guarded[Pixels, Vector],
     photos: Photos,
     items: Sequence[Labelled],
-    refused: list[Refused],
+    refused: list[UnreadableInput],
     *,
     batch: int = 32,
     tick: Tick = quietly,
@@ -79,7 +79,7 @@ def embed(
             try:
                 views.append(_view(picture.decoded.pixels, item, scale))
             except Poison as error:
-                refused.append(Refused(item.path, str(error)))
+                refused.append(UnreadableInput(item.path, str(error)))
                 continue
             kept.append(item)
             digests.append(picture.digest if item.box is None else f"{picture.digest} {item.box}")
@@ -125,7 +125,7 @@ def answer(queries: Embedded, gallery: Embedded) -> Answers:
 
 
 def report(
-    queries: Embedded, gallery: Embedded, answers: Answers, missing: Sequence[str], refused: Sequence[Refused]
+    queries: Embedded, gallery: Embedded, answers: Answers, missing: Sequence[str], refused: Sequence[UnreadableInput]
 ) -> RetrievalReport:
     """Count. Queries whose class the gallery lacks stay in, as wrong; `unanswerable` says how many."""
     labels = np.array([item.label for item in gallery.items])

@@ -21,7 +21,7 @@ from streams.contract.records import Caption, ImageRef, Query, Result, Upload
 from streams.kafka.client import Client, Reader, caption_in, new_query_id
 from streams.kafka.store_claim import check
 from streams.ops.ask import photo_to_ask_with
-from streams.ops.ingest import Ingest, Outcome, Photo, Refused
+from streams.ops.ingest import Ingest, Outcome, Photo, RefusedProduct
 from streams.ops.sources import walk
 
 
@@ -43,10 +43,10 @@ def ingest(
         raise typer.Exit(Exit.REJECTED)
 
 
-def _photos(path: Path) -> tuple[list[Photo], list[Refused]]:
+def _photos(path: Path) -> tuple[list[Photo], list[RefusedProduct]]:
     """What is to be sent, and what is refused; what is left out beside them is said at once."""
     catalogue = walk(path)
-    refused = [Refused(row.where, "ingest", row.cause) for row in catalogue.rejected]
+    refused = [RefusedProduct(row.where, "ingest", row.cause) for row in catalogue.rejected]
     for row in catalogue.noted:
         say(f"left out: {row.where}: {row.cause}")
     if not catalogue.sources:
@@ -56,7 +56,9 @@ def _photos(path: Path) -> tuple[list[Photo], list[Refused]]:
     return [Photo(s.product_id, s.path, dict(s.metadata)) for s in catalogue.sources], refused
 
 
-async def _ingest(path: Path, *, wait: bool, timeout_s: float, as_json: bool, data_dir: Path | None) -> list[Refused]:
+async def _ingest(
+    path: Path, *, wait: bool, timeout_s: float, as_json: bool, data_dir: Path | None
+) -> list[RefusedProduct]:
     settings = client_settings(data_dir)
     photos, refused = _photos(path)
     sent = 0
@@ -68,7 +70,7 @@ async def _ingest(path: Path, *, wait: bool, timeout_s: float, as_json: bool, da
             print_json(upload)
 
     def on_outcome(outcome: Outcome) -> None:
-        if isinstance(outcome, Refused):
+        if isinstance(outcome, RefusedProduct):
             refused.append(outcome)
         elif as_json:
             print_json(outcome)

@@ -13,7 +13,7 @@ from processors.errors import Poison
 from streams.cli.app import AsJson, DataDir, app, client_settings, run
 from streams.cli.exits import Exit
 from streams.cli.output import print_json, print_table, printable, rows_table, say
-from streams.ops.dlq import MAX_REDRIVES, Desk, Handled, Terms, open_desk
+from streams.ops.dlq import MAX_REDRIVES, DeadLetterAdmin, Handled, Terms, open_dead_letter_admin
 from streams.ops.dlq_letters import Filter, Letter, WholeLetter, seconds_of
 
 dlq_app = typer.Typer(help="Dead letters: what could not be done, and why.", no_args_is_help=True)
@@ -51,8 +51,8 @@ def dlq_list(
     wanted = _filter(letter_id, product, stage, cause, code, older_than, newer_than)
 
     async def work() -> list[Letter]:
-        async with open_desk(client_settings(data_dir)) as desk:
-            return await desk.letters(wanted, limit=limit, with_done=with_done)
+        async with open_dead_letter_admin(client_settings(data_dir)) as admin:
+            return await admin.letters(wanted, limit=limit, with_done=with_done)
 
     found = run(work())
     if as_json:
@@ -77,8 +77,8 @@ def dlq_show(
     """Show one letter whole, decoded, and what to do about it."""
 
     async def work() -> WholeLetter:
-        async with open_desk(client_settings(data_dir)) as desk:
-            return await desk.show(letter_id)
+        async with open_dead_letter_admin(client_settings(data_dir)) as admin:
+            return await admin.show(letter_id)
 
     found = run(work())
     if as_json:
@@ -119,7 +119,7 @@ def dlq_redrive(
     wanted = _filter([*(ids or ()), *(letter_id or ())], product, stage, cause, code, older_than, newer_than)
     terms = Terms(max_redrives=max_attempts, as_new=as_new, dry_run=dry_run)
     question = None if yes or dry_run else "put back"
-    _settle(wanted, limit, lambda desk, found: desk.redrive(found, terms), question, everything, as_json, data_dir)
+    _settle(wanted, limit, lambda admin, found: admin.redrive(found, terms), question, everything, as_json, data_dir)
 
 
 @dlq_app.command("drop")
@@ -142,7 +142,7 @@ def dlq_drop(
     """Let letters go: they are not shown any more."""
     wanted = _filter([*(ids or ()), *(letter_id or ())], product, stage, cause, code, older_than, newer_than)
     question = None if yes or dry_run else "drop"
-    _settle(wanted, limit, lambda desk, x: desk.drop(x, dry_run=dry_run), question, everything, as_json, data_dir)
+    _settle(wanted, limit, lambda admin, x: admin.drop(x, dry_run=dry_run), question, everything, as_json, data_dir)
 
 
 # ---------------------------------------------------------------- inside
@@ -151,7 +151,7 @@ def dlq_drop(
 def _settle(
     wanted: Filter,
     limit: int | None,
-    work: Callable[[Desk, list[Letter]], AsyncIterator[Handled]],
+    work: Callable[[DeadLetterAdmin, list[Letter]], AsyncIterator[Handled]],
     question: str | None,
     everything: bool,
     as_json: bool,
@@ -164,12 +164,12 @@ def _settle(
 
     async def all_of_them() -> tuple[list[Handled], set[str]]:
         handled: list[Handled] = []
-        async with open_desk(client_settings(data_dir)) as desk:
-            found = await desk.letters(wanted, limit=limit)
+        async with open_dead_letter_admin(client_settings(data_dir)) as admin:
+            found = await admin.letters(wanted, limit=limit)
             asks = question is not None and found and sys.stdin.isatty()
             if asks and not typer.confirm(f"{question} {len(found)} dead letters?", err=True):
                 return [], set(wanted.ids)
-            async for one in work(desk, found):
+            async for one in work(admin, found):
                 handled.append(one)
                 if as_json:
                     print_json(one)

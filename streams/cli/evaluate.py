@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from infra.settings import Settings
-from models.yardsticks.photos import Photos, Refused, Tick
+from models.yardsticks.photos import Photos, Tick, UnreadableInput
 from streams.cli.app import app, settings
 from streams.cli.exits import Exit
 from streams.cli.output import err, print_json, print_table, rows_table, say
@@ -95,7 +95,7 @@ def encoder(
     from streams.wiring.yardsticks import models_of
 
     model = Guarded(models_of(chosen).image_encoder, name="image encoder")
-    refused: list[Refused] = []
+    refused: list[UnreadableInput] = []
     with _progress("embedding the gallery", len(shown)) as tick:
         known = retrieval.embed(model, shelf, shown, refused, tick=tick)
     with _progress("embedding the queries", len(asked)) as tick:
@@ -135,7 +135,7 @@ def colour(
     from streams.wiring.yardsticks import models_of
 
     detector = Guarded(models_of(chosen).detector, name="detector")
-    refused: list[Refused] = []
+    refused: list[UnreadableInput] = []
     with _progress("naming colours", len(asked)) as tick:
         named = yardstick.name_all(detector, photos, asked, refused, batch=chosen.batch_items, tick=tick)
     found = yardstick.report(named, len(missing), refused, beyond)
@@ -222,7 +222,7 @@ def attributes(
     models = models_of(chosen)
     detector = Guarded(models.detector, name="detector")
     encoder = Guarded(models.image_encoder, name="image encoder")
-    refused: list[Refused] = []
+    refused: list[UnreadableInput] = []
     with _progress("embedding", len(listed)) as tick:
         embedded = yardstick.embed(detector, encoder, photos, listed, refused, batch=chosen.batch_items, tick=tick)
     calibration = calibration_of(chosen, encoder.fingerprint)
@@ -301,7 +301,7 @@ def _show(found: Any, table: Table, *, as_json: bool) -> None:
         print_table(table)
 
 
-def _finish(missing: Sequence[str], refused: Sequence[Refused], where: Path) -> None:
+def _finish(missing: Sequence[str], refused: Sequence[UnreadableInput], where: Path) -> None:
     """Name what could not be measured, and say by exit code that there was something."""
     lines = [f"missing: {where} has no photo {name}" for name in missing]
     lines += [f"refused: {item.cause}" for item in refused]

@@ -19,8 +19,8 @@ from streams.cli.app import AsJson, DataDir, app, run, settings
 from streams.cli.exits import Exit
 from streams.cli.output import captions_table, err, out, print_json, print_table, result_table, say
 from streams.ops import demo as demos
-from streams.ops.demo import Demo, Watch
-from streams.ops.ingest import Outcome, Refused
+from streams.ops.demo import Demo, DemoProgress
+from streams.ops.ingest import Outcome, RefusedProduct
 from streams.ops.stack import Stack
 from streams.worker import ROLES, work
 
@@ -101,10 +101,10 @@ def demo(
 
         def told(outcome: Outcome, _done: int, _of: int) -> None:
             progress.advance(bar)
-            if isinstance(outcome, Refused):
+            if isinstance(outcome, RefusedProduct):
                 say(f"refused: {outcome.product_id} at {outcome.stage}: {outcome.cause}")
 
-        done = run(demos.run(photos, refused, out_dir.absolute(), chosen, Watch(say, told)))
+        done = run(demos.run(photos, refused, out_dir.absolute(), chosen, DemoProgress(say, told)))
     demos.write(done, out_dir)
     sheet = demos.draw_sheet(done, out_dir)
     if as_json:

@@ -9,8 +9,8 @@ from typing import Literal, TypeAlias
 from processors.errors import Code, Fatal, Poison, Retryable, WeftError
 from streams.engine.message import Message
 
-Place: TypeAlias = Literal["io", "cpu", "device"]
-Classify: TypeAlias = Callable[[Exception, Place], WeftError]
+StageKind: TypeAlias = Literal["io", "cpu", "device"]
+Classify: TypeAlias = Callable[[Exception, StageKind], WeftError]
 """Turns any exception of a stage (or of a delivery: "io") into one of the three kinds."""
 
 
@@ -37,7 +37,7 @@ class Failure:
         return self.error.__cause__ or self.error
 
 
-def classify(error: Exception, place: Place) -> WeftError:
+def classify(error: Exception, place: StageKind) -> WeftError:
     """The default `Classify`. An unknown exception is the item's own fault, except where a machine is to blame.
 
     A store, a broker or a file system in trouble raises `ConnectionError`, `TimeoutError`, or an `OSError` with an
@@ -73,4 +73,4 @@ def _retryable(error: Exception) -> Retryable:
     return retryable
 
 
-__all__ = ["Classify", "Failure", "Fatal", "PipelineClosed", "Place", "Revoked", "classify"]
+__all__ = ["Classify", "Failure", "Fatal", "PipelineClosed", "Revoked", "StageKind", "classify"]

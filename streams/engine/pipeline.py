@@ -14,7 +14,7 @@ from streams.engine.backoff import Backoff
 from streams.engine.clock import Clock, LoopClock
 from streams.engine.credits import Credits, Held
 from streams.engine.device import Batcher, Device
-from streams.engine.failures import Classify, Failure, PipelineClosed, Place, Revoked, classify
+from streams.engine.failures import Classify, Failure, PipelineClosed, Revoked, StageKind, classify
 from streams.engine.lanes import Ack, DeadLetter, Entry, Exit, Lane, Publish
 from streams.engine.message import Message
 from streams.engine.observer import NullObserver, Observer
@@ -64,13 +64,13 @@ class _Abandoned(Exception):
     """The message's partition was revoked while its stage waited for a further attempt."""
 
 
-class _Place:
+class _StageRunner:
     """A stage in its place: its slots, or its batcher."""
 
     def __init__(self, stage: Stage, engine: Engine, priority: Priority) -> None:
         self.stage = stage
         self.batcher: Batcher[Any, Any] | None = None
-        self.kind: Place = "cpu"
+        self.kind: StageKind = "cpu"
         self._cpu = engine.cpu
         if isinstance(stage, DeviceStage):
             self.kind = "device"
@@ -135,7 +135,7 @@ class Pipeline(Generic[R]):
         self._engine = engine
         self._credits = admission
         self._charge = charge
-        self._places = [_Place(stage, engine, priority) for stage in stages]
+        self._places = [_StageRunner(stage, engine, priority) for stage in stages]
         self._exit: Exit[R] = Exit(
             publish, dead_letter, engine.classify, engine.backoff, engine.clock, engine.observer, self._finished
         )
@@ -285,7 +285,7 @@ class Pipeline(Generic[R]):
             for batcher in expected:
                 batcher.arrived()
 
-    async def _attempts(self, place: _Place, item: Any, entry: Entry[R]) -> Any:
+    async def _attempts(self, place: _StageRunner, item: Any, entry: Entry[R]) -> Any:
         """One stage for one item, until it succeeds or turns out to be hopeless."""
         stage, clock, observer = place.stage, self._engine.clock, self._engine.observer
         started, attempt, counted = clock.now(), 0, place.batcher is None

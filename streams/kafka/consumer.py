@@ -16,7 +16,7 @@ from streams.engine.message import Message
 from streams.kafka.names import AS_THEY_ARE, Names, names_of
 from streams.kafka.options import ISOLATION, METADATA_MS, client_options, patient, prepare
 
-Place: TypeAlias = tuple[str, int]
+PartitionId: TypeAlias = tuple[str, int]
 """Topic and partition."""
 
 
@@ -63,7 +63,7 @@ class PlainConsumer:
             await asyncio.sleep(METADATA_PAUSE_S)
         raise Retryable(f"no broker answers for the topic {there}")
 
-    async def assign(self, positions: Mapping[Place, int]) -> None:
+    async def assign(self, positions: Mapping[PartitionId, int]) -> None:
         """Read exactly these partitions, each from its offset on. Without a group."""
         self._consumer.assign([self._address(*place) for place in positions])
         for place, offset in positions.items():
@@ -112,7 +112,7 @@ class PlainConsumer:
 
     async def start_over(self, topic: str) -> None:
         """Read what is kept of the assigned partitions whose position is not kept any more, or lies behind the end."""
-        positions: dict[Place, int] = {}
+        positions: dict[PartitionId, int] = {}
         for partition, (low, end) in (await self.watermarks(topic)).items():
             at = await self.position((topic, partition)) if partition in self.partitions_read() else low
             positions[topic, partition] = at if low <= at <= end else low
@@ -137,8 +137,8 @@ class PlainConsumer:
         self,
         topics: Iterable[str],
         *,
-        assigned: Callable[[Sequence[Place]], None],
-        revoked: Callable[[Sequence[Place]], Awaitable[None]],
+        assigned: Callable[[Sequence[PartitionId]], None],
+        revoked: Callable[[Sequence[PartitionId]], Awaitable[None]],
     ) -> None:
         """Share the partitions of `topics` with the other members of the group.
 
@@ -151,13 +151,13 @@ class PlainConsumer:
         there = [self.names.topic(topic) for topic in topics]
         self._consumer.subscribe(topics=there, listener=_listener(self, assigned, revoked))
 
-    def hold(self, place: Place) -> None:
+    def hold(self, place: PartitionId) -> None:
         """Read nothing of an assigned partition until `read_from`."""
         self._consumer.pause(self._address(*place))
         # Without a position the consumer would look for the group's offset, which is no truth of ours.
         self._consumer.seek(self._address(*place), 0)
 
-    def read_from(self, place: Place, offset: int) -> None:
+    def read_from(self, place: PartitionId, offset: int) -> None:
         """Read an assigned partition from this offset on."""
         self._consumer.seek(self._address(*place), offset)
         self._consumer.resume(self._address(*place))
@@ -185,13 +185,13 @@ class PlainConsumer:
         high = await self._consumer.end_offsets(places)
         return {place.partition: (low[place], high[place]) for place in places}
 
-    async def bounds(self, place: Place) -> tuple[int, int]:
+    async def bounds(self, place: PartitionId) -> tuple[int, int]:
         """Of one partition: the first offset kept, and the next to be written."""
         address = self._address(*place)
         low, high = await self._consumer.beginning_offsets([address]), await self._consumer.end_offsets([address])
         return low[address], high[address]
 
-    async def first_since(self, place: Place, timestamp_ms: int) -> int | None:
+    async def first_since(self, place: PartitionId, timestamp_ms: int) -> int | None:
         """The offset of the first record of that time or later; None when there is none."""
         address = self._address(*place)
         found = (await self._consumer.offsets_for_times({address: timestamp_ms}))[address]
@@ -201,7 +201,7 @@ class PlainConsumer:
         """How many partitions the topic has, as far as this consumer knows; it asks nobody."""
         return len(self._consumer.partitions_for_topic(self.names.topic(topic)) or ())
 
-    def known_end(self, place: Place) -> int | None:
+    def known_end(self, place: PartitionId) -> int | None:
         """The end of an assigned partition as the last fetch told it; None before the first. It asks nobody.
 
         Of committed records, as `watermarks`: behind it may lie those of a transaction that is still open.
@@ -220,12 +220,12 @@ class PlainConsumer:
         found = await high_watermarks(self._consumer._client, places)  # noqa: SLF001
         return {place.partition: end for place, end in found.items()}
 
-    async def position(self, place: Place) -> int:
+    async def position(self, place: PartitionId) -> int:
         """The next offset that is read of an assigned partition."""
         position: int = await self._consumer.position(self._address(*place))
         return position
 
-    async def commit(self, positions: Mapping[Place, int]) -> None:
+    async def commit(self, positions: Mapping[PartitionId, int]) -> None:
         """Tell the group where we are: for lag metrics only."""
         await self._consumer.commit({self._address(*place): offset for place, offset in positions.items()})
 
@@ -315,8 +315,8 @@ def message_of(record: Any, names: Names = AS_THEY_ARE, *, timestamp_ms: float |
 
 def _listener(
     consumer: PlainConsumer,
-    assigned: Callable[[Sequence[Place]], None],
-    revoked: Callable[[Sequence[Place]], Awaitable[None]],
+    assigned: Callable[[Sequence[PartitionId]], None],
+    revoked: Callable[[Sequence[PartitionId]], Awaitable[None]],
 ) -> Any:
     from aiokafka import ConsumerRebalanceListener
 

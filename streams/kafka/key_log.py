@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from processors.errors import Retryable
 from streams.engine.message import Message
 from streams.kafka.consumer import PlainConsumer
-from streams.kafka.positions import Place, records_between
+from streams.kafka.positions import RecordAddress, records_between
 
 
 class KafkaLog:
@@ -39,7 +39,7 @@ class KafkaLog:
         from aiokafka.errors import KafkaError
 
         try:
-            async for message in records_between(self._consumer, Place(self._topic, partition, first), end):
+            async for message in records_between(self._consumer, RecordAddress(self._topic, partition, first), end):
                 yield message
         except (KafkaError, OSError) as error:
             raise Retryable(f"the records before cannot be read: {error!r}") from error

@@ -31,7 +31,7 @@ POLL_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RecordAddress:
     """A record's address."""
 
     topic: str
@@ -42,13 +42,13 @@ class Place:
         return f"{self.topic}/{self.partition}/{self.offset}"
 
 
-def place_of(text: str) -> Place | None:
+def place_of(text: str) -> RecordAddress | None:
     """`catalog.uploads/3/81`; None for anything else."""
     topic, _, rest = text.partition("/")
     partition, _, offset = rest.partition("/")
     if not (topic and is_number(partition) and is_number(offset)):
         return None
-    return Place(topic, int(partition), int(offset))
+    return RecordAddress(topic, int(partition), int(offset))
 
 
 def is_number(text: str) -> bool:
@@ -81,7 +81,7 @@ def newer_of(records: Mapping[bytes | None, Collection[Message]], message: Messa
     return max(later, key=position_of, default=None)
 
 
-async def records_between(consumer: PlainConsumer, first: Place, end: int) -> AsyncIterator[Message]:
+async def records_between(consumer: PlainConsumer, first: RecordAddress, end: int) -> AsyncIterator[Message]:
     """The records of a partition from `first` up to `end` (exclusive), as far as they are kept.
 
     `consumer` is assigned to this one partition meanwhile.
@@ -122,7 +122,7 @@ class Positions:
         start = max(first.offset + 1, int(checked) if is_number(checked) else 0)
         if message.offset - start > MAX_BEHIND:
             raise Poison(f"lies more than {MAX_BEHIND} records back: put it back again", field=POSITION)
-        newer = await self._newer(message, Place(message.topic, message.partition, start))
+        newer = await self._newer(message, RecordAddress(message.topic, message.partition, start))
         if newer is not None:
             raise Poison(
                 f"superseded: the same product came again at offset {newer.offset}",
@@ -130,7 +130,7 @@ class Positions:
                 code=Code.SUPERSEDED,
             )
 
-    async def _newer(self, message: Message, start: Place) -> Message | None:
+    async def _newer(self, message: Message, start: RecordAddress) -> Message | None:
         from aiokafka.errors import KafkaError
 
         try:

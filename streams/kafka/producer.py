@@ -13,7 +13,7 @@ import structlog
 from infra.settings import Settings
 from processors.errors import Code, Fatal, Poison, Retryable, WeftError
 from streams.engine.backoff import Backoff
-from streams.engine.failures import Place, classify
+from streams.engine.failures import StageKind, classify
 from streams.kafka.names import AS_THEY_ARE, Names, names_of
 from streams.kafka.options import METADATA_MS, client_options, patient, prepare
 
@@ -148,7 +148,7 @@ async def _started(settings: Settings, client: str, patience_s: float, stop: asy
             await asyncio.wait_for(stop.wait(), backoff.delay(attempt))
 
 
-def classify_kafka(error: Exception, place: Place) -> WeftError:
+def classify_kafka(error: Exception, place: StageKind) -> WeftError:
     """`engine.failures.classify` that also knows Kafka: too large is the record's fault, fenced is the end."""
     from aiokafka import errors
 

@@ -18,7 +18,7 @@ from streams.contract import topics
 from streams.contract.records import Caption, ImageRef, Query, Result
 from streams.kafka.client import Client, new_query_id
 from streams.ops.demo_queries import Ask, choose
-from streams.ops.ingest import Ingest, Outcome, Photo, Refused
+from streams.ops.ingest import Ingest, Outcome, Photo, RefusedProduct
 from streams.ops.sheet.contact_sheet import Asked, write_sheet
 from streams.ops.sources import walk
 from streams.ops.stack import Stack
@@ -59,20 +59,20 @@ class Demo:
 
     photos: tuple[Photo, ...]
     captions: tuple[Caption, ...]
-    refused: tuple[Refused, ...]
+    refused: tuple[RefusedProduct, ...]
     answers: tuple[Answered, ...]
     report: Report
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class DemoProgress:
     """Who is told of the progress."""
 
     step: Callable[[str], None]
     outcome: Callable[[Outcome, int, int], None]  # outcome, how many so far, of how many
 
 
-def photos_in(images: Path | None, out: Path, count: int) -> tuple[tuple[Photo, ...], tuple[Refused, ...]]:
+def photos_in(images: Path | None, out: Path, count: int) -> tuple[tuple[Photo, ...], tuple[RefusedProduct, ...]]:
     """The user's photos, or a drawn catalogue that is written to `out/catalogue` first.
 
     Raises:
@@ -80,7 +80,7 @@ def photos_in(images: Path | None, out: Path, count: int) -> tuple[tuple[Photo, 
     """
     folder = draw(out / "catalogue", count) if images is None else images
     catalogue = walk(folder)
-    refused = tuple(Refused(row.where, "ingest", row.cause) for row in catalogue.rejected)
+    refused = tuple(RefusedProduct(row.where, "ingest", row.cause) for row in catalogue.rejected)
     photos = tuple(Photo(source.product_id, source.path, dict(source.metadata)) for source in catalogue.sources)
     if not photos:
         raise Poison(f"no JPEG, PNG, WebP or GIF images in {folder}", field="images")
@@ -104,7 +104,9 @@ def draw(folder: Path, count: int) -> Path:
     return folder
 
 
-async def run(photos: Sequence[Photo], refused: Sequence[Refused], out: Path, settings: Settings, watch: Watch) -> Demo:
+async def run(
+    photos: Sequence[Photo], refused: Sequence[RefusedProduct], out: Path, settings: Settings, watch: DemoProgress
+) -> Demo:
     """Start a stack of its own below `out`, send the photos, ask the queries, stop the stack."""
     started = time.monotonic()
     data_dir = out / "stack"
@@ -120,7 +122,7 @@ async def run(photos: Sequence[Photo], refused: Sequence[Refused], out: Path, se
         watch.step("stopping")
     # Left only where something went wrong: its logs say what.
     await asyncio.to_thread(shutil.rmtree, data_dir, ignore_errors=True)
-    lost = tuple(outcome for outcome in outcomes if isinstance(outcome, Refused))
+    lost = tuple(outcome for outcome in outcomes if isinstance(outcome, RefusedProduct))
     report = Report(
         images=len(photos) + len(refused),
         captioned=len(captions),
@@ -136,7 +138,7 @@ async def run(photos: Sequence[Photo], refused: Sequence[Refused], out: Path, se
     return Demo(tuple(photos), captions, lost, answers, report)
 
 
-async def _ingest(photos: Sequence[Photo], settings: Settings, watch: Watch) -> list[Outcome]:
+async def _ingest(photos: Sequence[Photo], settings: Settings, watch: DemoProgress) -> list[Outcome]:
     done = 0
 
     def on_outcome(outcome: Outcome) -> None:

@@ -31,7 +31,7 @@ from streams.kafka.positions import (
     LETTER,
     POSITION,
     REDRIVES,
-    Place,
+    RecordAddress,
     header_text,
     newer_of,
     place_of,
@@ -83,8 +83,8 @@ class _Lane:
     records: dict[bytes | None, list[Message]] | None = None
 
 
-class Desk:
-    """Reads and settles dead letters. Made by `open_desk`.
+class DeadLetterAdmin:
+    """Reads and settles dead letters. Made by `open_dead_letter_admin`.
 
     Args:
         read: the records of a topic, up to its present end.
@@ -187,7 +187,7 @@ class Desk:
         self, letter: Letter, message: Message
     ) -> tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]:
         """What the letter withholds lies where the record first lay, as long as that topic keeps it."""
-        there = await self._at(Place(letter.topic, letter.partition, letter.offset))
+        there = await self._at(RecordAddress(letter.topic, letter.partition, letter.offset))
         blanked = None if there is None or there.key is None else secrets.blanked(there.key)
         if there is None or (blanked != message.key and (blanked or b"")[:CUT_KEY_BYTES] != message.key):
             raise _Refused(
@@ -195,7 +195,7 @@ class Desk:
             )
         return there.value, there.key, there.headers
 
-    async def _at(self, place: Place) -> Message | None:
+    async def _at(self, place: RecordAddress) -> Message | None:
         """The record of that place; None when it is not kept any more."""
         async for message in records_between(self._consumer, place, place.offset + 1):
             return message
@@ -210,7 +210,7 @@ class Desk:
         letter = lane.letters[0][0]
         lane.end = (await self._consumer.watermarks(letter.topic))[letter.partition][1]
         lane.records = {}
-        start = Place(letter.topic, letter.partition, first)
+        start = RecordAddress(letter.topic, letter.partition, first)
         async for message in records_between(self._consumer, start, lane.end):
             if message.key in keys:
                 lane.records.setdefault(message.key, []).append(replace(message, value=None))
@@ -252,7 +252,7 @@ class Desk:
         """No role guards the compacted `catalog.items`: what slipped in before our record is put on top again."""
         end = lying.offset
         for _ in range(_SETTLE_ROUNDS):
-            start = Place(lying.topic, lying.partition, checked)
+            start = RecordAddress(lying.topic, lying.partition, checked)
             between = [r async for r in records_between(self._consumer, start, end) if r.key == lying.key]
             newer = newer_of({lying.key: between}, lying)
             if newer is None:
@@ -299,8 +299,10 @@ class Desk:
 
 
 @asynccontextmanager
-async def open_desk(settings: Settings, now: Callable[[], float] = time.time) -> AsyncIterator[Desk]:
-    """A desk with its connections. Kafka's errors come out as Weft's.
+async def open_dead_letter_admin(
+    settings: Settings, now: Callable[[], float] = time.time
+) -> AsyncIterator[DeadLetterAdmin]:
+    """The tool with its connections. Kafka's errors come out as Weft's.
 
     Raises:
         Retryable: no broker answers, or the topics are not there.
@@ -314,7 +316,7 @@ async def open_desk(settings: Settings, now: Callable[[], float] = time.time) ->
 
     try:
         async with open_consumer(settings) as consumer, open_producer(settings) as sender:
-            yield Desk(read, consumer, sender, now)
+            yield DeadLetterAdmin(read, consumer, sender, now)
     except KafkaConnectionError as error:
         raise no_broker(settings, error) from error
     except KafkaError as error:
@@ -324,7 +326,7 @@ async def open_desk(settings: Settings, now: Callable[[], float] = time.time) ->
 def _headers(letter: Letter, record: Message, checked: int, terms: Terms) -> list[tuple[str, bytes]]:
     """The original's headers, its id spelt out, and ours: how often, of which letter, and where it counts."""
     headers = without_errors(record.headers)
-    first = place_of(header_text(record, POSITION)) or Place(letter.topic, letter.partition, letter.offset)
+    first = place_of(header_text(record, POSITION)) or RecordAddress(letter.topic, letter.partition, letter.offset)
     if not record.header("ce_id"):
         # The id of a record without one derives from its offset, and that changes now.
         context = event_context(replace(record, topic=first.topic, partition=first.partition, offset=first.offset))
@@ -341,7 +343,7 @@ def _mark_of(letter: Letter, done: dict[str, LetterDone]) -> LetterDone | None:
     return mark if settles(None if mark is None else mark.recorded, letter.recorded) else None
 
 
-def _known_place(text: str) -> Place:
+def _known_place(text: str) -> RecordAddress:
     place = place_of(text)
     assert place is not None, text
     return place

@@ -16,7 +16,7 @@ from streams.contract.cloudevents import rfc3339
 from streams.contract.records import LetterDone
 from streams.engine.message import Message
 from streams.kafka.dead_letters import CODE, PREFIX, WITHHELD, is_of_letter, redacted
-from streams.kafka.positions import OURS, Place, header_text, is_number, redrives_of
+from streams.kafka.positions import OURS, RecordAddress, header_text, is_number, redrives_of
 
 _MAX_ID = 200
 _MAX_SHOWN_TEXT = 2_000
@@ -118,7 +118,7 @@ def read_letter(message: Message) -> Letter:
         return int(text) if is_number(text) else -1
 
     topic, partition, offset, stage = error("topic"), number("partition"), number("offset"), error("stage")
-    lies = Place(message.topic, message.partition, message.offset)
+    lies = RecordAddress(message.topic, message.partition, message.offset)
     known = topic and partition >= 0 and offset >= 0
     return Letter(
         id=_clean(f"{topic}/{partition}/{offset}/{stage}" if known else str(lies), _MAX_ID),

@@ -12,10 +12,10 @@ from streams.kafka.consumer import open_consumer
 from streams.kafka.dead_letters import LOST_STAGE
 from streams.kafka.names import names_of
 from streams.kafka.pins import partition_of
-from streams.kafka.positions import Place, records_between
+from streams.kafka.positions import RecordAddress, records_between
 from streams.kafka.starts import Committed, start_of
 from streams.ops import admin
-from streams.ops.dlq import open_desk
+from streams.ops.dlq import open_dead_letter_admin
 from streams.ops.dlq_letters import Filter
 
 GROUPS = {"weft-enrich": topics.UPLOADS, "weft-caption": topics.ITEMS, "weft-compose": topics.QUERIES}
@@ -80,7 +80,7 @@ async def misplaced(settings: Settings, now: Callable[[], float] = time.time) ->
     async with open_consumer(settings) as consumer:
         bounds = await consumer.watermarks(topics.UPLOADS)
         for partition, (low, end) in bounds.items():
-            first = Place(topics.UPLOADS, partition, max(low, end - SAMPLE))
+            first = RecordAddress(topics.UPLOADS, partition, max(low, end - SAMPLE))
             async for message in records_between(consumer, first, end):
                 if message.key is None or message.timestamp_ms / 1000 < now() - RECENT_S:
                     continue
@@ -99,8 +99,8 @@ async def misplaced(settings: Settings, now: Callable[[], float] = time.time) ->
 
 async def lost(settings: Settings) -> list[Told]:
     """Letters that stand for records which were deleted unread, until somebody drops them."""
-    async with open_desk(settings) as desk:
-        letters = await desk.letters(Filter(stage=LOST_STAGE))
+    async with open_dead_letter_admin(settings) as admin:
+        letters = await admin.letters(Filter(stage=LOST_STAGE))
     advice = "send these products again, raise the topic's retention, then `weft dlq drop --stage retention`"
     return [Told("records", letter.cause, advice) for letter in letters]
 

@@ -42,7 +42,7 @@ class Photo:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedProduct:
     """A product that did not make it, at whatever stage."""
 
     product_id: str
@@ -50,7 +50,7 @@ class Refused:
     cause: str
 
 
-Outcome = Caption | Refused
+Outcome = Caption | RefusedProduct
 
 
 def announce(
@@ -126,7 +126,7 @@ class Ingest:
                 sending = asyncio.to_thread(announce, photo, self.store, limit, max_pixels=pixels, keep_metadata=keep)
                 batch.append(await sending)
             except Poison as error:
-                self._settle(Refused(photo.product_id, "ingest", str(error)))
+                self._settle(RefusedProduct(photo.product_id, "ingest", str(error)))
             if len(batch) >= BATCH:
                 await self._flush(batch)
                 batch = []
@@ -184,7 +184,7 @@ class Ingest:
         elif failed != topics.ITEMS:
             return None  # not a letter of ours, whoever wrote it
         stage, cause = _header(raw, "__connect.errors.stage"), _header(raw, "__connect.errors.exception.message")
-        return Refused(product_id, stage, cause)
+        return RefusedProduct(product_id, stage, cause)
 
 
 def _header(message: Message, name: str) -> str:

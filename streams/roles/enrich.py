@@ -106,7 +106,7 @@ class Described:
     views: tuple[tuple[str, str, Ready], ...]
 
 
-class Sight(msgspec.Struct, frozen=True):
+class PhotoContent(msgspec.Struct, frozen=True):
     """All that the models made of one photo: the memoised part of an item."""
 
     width: int
@@ -122,7 +122,7 @@ class Embedded:
     """An item but for its memo being durable."""
 
     about: About
-    sight: Sight
+    content: PhotoContent
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +192,7 @@ class Enrich:
         data, address, suffix = await self._photo(upload)
         digest = hashlib.sha256(data).hexdigest()
         photo = Photo(About(upload.product_id, metadata, source, address, digest), data, suffix)
-        known = await self.memo.recall(digest, Sight)
+        known = await self.memo.recall(digest, PhotoContent)
         if known is not None:
             return Done(self._item(await self._kept(photo), known))
         return photo
@@ -308,27 +308,27 @@ class Enrich:
             View(view_id, category, vector.astype("<f4").tobytes())
             for (view_id, category, _), vector in zip(described.views, vectors, strict=True)
         )
-        sight = Sight(decoded.width, decoded.height, described.garments, views)
-        return Embedded(described.opened.about, sight)
+        content = PhotoContent(decoded.width, decoded.height, described.garments, views)
+        return Embedded(described.opened.about, content)
 
     async def remember(self, embedded: Embedded) -> Enriched:
         """Keep what the models said, so that a re-delivery publishes the same bytes; the first writer wins."""
-        return self._item(embedded.about, await self.memo.keep(embedded.about.digest, embedded.sight, Sight))
+        return self._item(embedded.about, await self.memo.keep(embedded.about.digest, embedded.content, PhotoContent))
 
-    def _item(self, about: About, sight: Sight) -> Item:
+    def _item(self, about: About, content: PhotoContent) -> Item:
         return Item(
             product_id=about.product_id,
             image=about.address,
-            width=sight.width,
-            height=sight.height,
-            garments=sight.garments,
-            views=sight.views,
+            width=content.width,
+            height=content.height,
+            garments=content.garments,
+            views=content.views,
             metadata=about.metadata,
             encoder=self.encoder.fingerprint,
             dimension=self.encoder.dimension,
             detector=self.detector.fingerprint,
             source=about.source,
-            version=sight.version,
+            version=content.version,
         )
 
 
@@ -350,7 +350,7 @@ def _size_of_views(described: Described) -> int:
 
 
 def _size_of_vectors(embedded: Embedded) -> int:
-    return sum(len(view.vector) for view in embedded.sight.views)
+    return sum(len(view.vector) for view in embedded.content.views)
 
 
 def _garment(one: Detection, found: Sequence[Detection], pixels: Pixels, scale: float) -> Garment:

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from index_sync.entry import Payload
-from index_sync.manifest import Damaged, Manifest, Place, decode_current, decode_manifest, fetch
+from index_sync.manifest import Damaged, Manifest, SnapshotLocation, decode_current, decode_manifest, fetch
 from index_sync.part import decode_segment, decode_tombstones
 from infra.settings import Settings
 from infra.store import NotFound, ObjectStore
@@ -113,7 +113,7 @@ def indexed(store: ObjectStore, payload: Payload, vectors: np.ndarray) -> Indexe
 
 def _manifest(store: ObjectStore, partition: int) -> Manifest | None:
     config = IndexConfig("nobody")
-    place = Place(config.collection, config.generation, topics.ITEMS, partition)
+    place = SnapshotLocation(config.collection, config.generation, topics.ITEMS, partition)
     try:
         current = decode_current(place.current, store.get(place.current))
         if current.manifest is None:

@@ -23,7 +23,7 @@ from streams.kafka.dead_letters import dead_letters
 from streams.kafka.positions import Positions
 from streams.kafka.producer import KafkaSender, open_producer
 from streams.ops.admin import create_topics
-from streams.ops.dlq import Handled, Terms, open_desk
+from streams.ops.dlq import Handled, Terms, open_dead_letter_admin
 from streams.ops.dlq_letters import Filter, Letter
 
 pytestmark = [pytest.mark.integration]
@@ -64,27 +64,33 @@ async def test_there_and_back(shop: Shop) -> None:
     """A letter goes back into its own partition and is done; when it fails again, it is another letter, counted."""
     first = await shop.upload()
     await shop.fail(first)
-    async with open_desk(shop.settings) as desk, Reader(shop.settings, topics.UPLOADS, from_end=True) as uploads:
-        [letter] = await desk.letters(shop.mine)
+    async with (
+        open_dead_letter_admin(shop.settings) as admin,
+        Reader(shop.settings, topics.UPLOADS, from_end=True) as uploads,
+    ):
+        [letter] = await admin.letters(shop.mine)
         assert letter.id == f"{topics.UPLOADS}/{first.partition}/{first.offset}/read"
-        [handled] = [one async for one in desk.redrive([letter], Terms())]
+        [handled] = [one async for one in admin.redrive([letter], Terms())]
         back = await anext(uploads.follow())
         assert handled.place == f"{back.topic}/{back.partition}/{back.offset}"
         assert (back.partition, back.key, back.value) == (first.partition, first.key, first.value)
         assert back.header("ce_id") == b"e-1"
-        assert await desk.letters(shop.mine) == []
+        assert await admin.letters(shop.mine) == []
         await Positions(shop.settings).check(back)
         await shop.fail(back)
-        [again] = await desk.letters(shop.mine)
+        [again] = await admin.letters(shop.mine)
         assert (again.redrives, again.offset) == (1, back.offset)
 
 
 async def test_the_newer_upload_stays(shop: Shop) -> None:
     """Refused by the tool that looked after it came; found by the role where it came after the tool had looked."""
     await shop.fail(await shop.upload())
-    async with open_desk(shop.settings) as desk, Reader(shop.settings, topics.UPLOADS, from_end=True) as uploads:
-        letters = await desk.letters(shop.mine)
-        [handled] = [one async for one in desk.redrive(letters, Terms())]
+    async with (
+        open_dead_letter_admin(shop.settings) as admin,
+        Reader(shop.settings, topics.UPLOADS, from_end=True) as uploads,
+    ):
+        letters = await admin.letters(shop.mine)
+        [handled] = [one async for one in admin.redrive(letters, Terms())]
         back = await anext(uploads.follow())
         newer = await shop.upload(b"newer")
         # The same record once more, behind the newer one: as if the newer had slipped in before it.
@@ -95,7 +101,7 @@ async def test_the_newer_upload_stays(shop: Shop) -> None:
         with pytest.raises(Poison, match=f"superseded: the same product came again at offset {newer.offset}"):
             await Positions(shop.settings).check(await anext(records))
         await shop.fail(back)
-        [refused] = [one async for one in desk.redrive(await desk.letters(shop.mine), Terms())]
+        [refused] = [one async for one in admin.redrive(await admin.letters(shop.mine), Terms())]
     assert handled.outcome == "redriven"
     assert refused.outcome == "refused"
 

@@ -31,7 +31,7 @@ from streams.contract.records import Caption, Item, Result, Source, View
 from streams.engine.message import Message
 from streams.kafka.client import Client, Reader
 from streams.kafka.positions import CHECKED, LETTER, POSITION
-from streams.ops.dlq import Handled, Terms, open_desk
+from streams.ops.dlq import Handled, Terms, open_dead_letter_admin
 from streams.ops.dlq_letters import Filter, Letter
 from tests.fixtures import hostile
 from tests.fixtures.hostile import RecordCase
@@ -295,8 +295,11 @@ async def test_nothing_tells_a_secret(up: Besieged) -> None:
     assert "elsewhere.example/a.jpg?size=20" in shown.stdout, "what is no secret can be read"
     assert "WEFT_ALLOWED_HOSTS" in shown.stderr, "what to do is said"
     assert not [secret for secret in SECRETS if any(secret.encode() in part for part in told)]
-    async with open_desk(up.settings) as desk, Reader(up.settings, topics.UPLOADS, from_end=True) as uploads:
-        [handled] = [one async for one in desk.redrive([letter], Terms())]
+    async with (
+        open_dead_letter_admin(up.settings) as admin,
+        Reader(up.settings, topics.UPLOADS, from_end=True) as uploads,
+    ):
+        [handled] = [one async for one in admin.redrive([letter], Terms())]
         assert handled.outcome == "redriven"
         back = await next_of(uploads, b"s-signed")
     assert (back.key, back.value) == (b"s-signed", cases[0].value)
@@ -353,9 +356,9 @@ async def test_an_old_upload_that_comes_back_late_replaces_nothing(up: Besieged)
         await next_of(captions, b"slips")
     async with Client(up.settings) as client:
         assert (await client.captions())["slips"].lineage.source.offset == offset
-    async with open_desk(up.settings) as desk:
-        letters = await desk.letters(Filter(products=frozenset({"slips"})))
-        handled = [one async for one in desk.redrive(letters, Terms())]
+    async with open_dead_letter_admin(up.settings) as admin:
+        letters = await admin.letters(Filter(products=frozenset({"slips"})))
+        handled = [one async for one in admin.redrive(letters, Terms())]
     assert [one.outcome for one in handled] == ["refused", "refused"]
     assert all("superseded" in one.cause for one in handled)
 

@@ -15,7 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
-from index_sync.manifest import Manifest, Place, decode_current, decode_manifest
+from index_sync.manifest import Manifest, SnapshotLocation, decode_current, decode_manifest
 from infra.broker import EmbeddedBroker
 from infra.broker_jars import Classpath
 from infra.settings import Settings
@@ -123,14 +123,14 @@ class Bench:
 
     def epochs(self) -> list[int]:
         """How often each partition was claimed."""
-        places = [Place("catalog", "g-0001", topics.ITEMS, partition) for partition in range(PARTITIONS)]
+        places = [SnapshotLocation("catalog", "g-0001", topics.ITEMS, partition) for partition in range(PARTITIONS)]
         return [decode_current("", self.store.get(place.current)).epoch for place in places]
 
     def manifests(self) -> dict[int, Manifest]:
         """The latest manifest of each partition."""
         found: dict[int, Manifest] = {}
         for partition in range(PARTITIONS):
-            place = Place("catalog", "g-0001", topics.ITEMS, partition)
+            place = SnapshotLocation("catalog", "g-0001", topics.ITEMS, partition)
             try:
                 current = decode_current("", self.store.get(place.current))
             except NotFound:

@@ -17,7 +17,7 @@ from streams.contract import topics
 from streams.contract.records import Caption, ImageRef, Query, Result, Upload
 from streams.engine.message import Message
 from streams.kafka.client import Client, Reader, new_query_id
-from streams.ops.ingest import Ingest, Outcome, Photo, Refused, announce
+from streams.ops.ingest import Ingest, Outcome, Photo, RefusedProduct, announce
 from tests.fixtures.stack import Up, photo_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
@@ -122,7 +122,7 @@ async def test_one_bad_photo_harms_only_itself(up: Up, tmp_path: Path) -> None:
         outcomes = await ingest(up, photos)
         letter = await next_of(letters, "bad-2")
     assert sorted(o.product_id for o in outcomes if isinstance(o, Caption)) == [f"good-{n}" for n in range(5)]
-    [refused] = [o for o in outcomes if isinstance(o, Refused)]
+    [refused] = [o for o in outcomes if isinstance(o, RefusedProduct)]
     assert (refused.product_id, refused.stage) == ("bad-1", "ingest")
     assert "image" in refused.cause
     assert letter.header("__connect.errors.stage") == b"read"

@@ -24,7 +24,7 @@ from streams.contract.records import Query, Result
 from streams.kafka.client import Client, Reader, new_query_id
 from streams.kafka.options import client_options
 from streams.kafka.pins import partition_of
-from streams.ops.dlq import open_desk
+from streams.ops.dlq import open_dead_letter_admin
 from streams.ops.dlq_letters import Filter
 from tests.fakes.key_topic import crc32_partition
 from tests.fixtures.stack import Up
@@ -291,7 +291,7 @@ async def test_uploads_that_retention_took_unread_are_told(up: Up) -> None:
         await captions_until(up, {**dict.fromkeys(names[:5]), names[5]: "red"})
     assert metric(up, "weft_lost_records_total") == 5
     assert "5 records" in page(up, "healthz")
-    async with open_desk(up.settings) as desk:
-        [letter] = await desk.letters(Filter(stage="retention"))
+    async with open_dead_letter_admin(up.settings) as admin:
+        [letter] = await admin.letters(Filter(stage="retention"))
     assert (letter.code, letter.partition, letter.offset) == ("lost", 0, end - 6)
     assert "5 records" in doctor(up)

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from index_sync.entry import Change
-from index_sync.manifest import Place
+from index_sync.manifest import SnapshotLocation
 from index_sync.recovery import LogBounds, recover
 from index_sync.shard import Shard
 from tests.fakes.index_items import DIMENSION, ENCODER, MemoryObjects, ModelShard, entry, unit
 
-PLACE = Place("catalog", "g-0001", "catalog.items", 0)
+PLACE = SnapshotLocation("catalog", "g-0001", "catalog.items", 0)
 PRODUCTS = st.sampled_from([f"p{i}" for i in range(12)])
 # Few different vectors, so that exact ties happen.
 SEEDS = st.lists(st.integers(0, 9), min_size=1, max_size=3)

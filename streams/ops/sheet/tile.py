@@ -53,7 +53,7 @@ _CLASS_COLOURS = (
 )  # fmt: skip
 
 
-Place: TypeAlias = tuple[float, float, float, float]
+Rectangle: TypeAlias = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class TileData:
 
 
 @dataclass(frozen=True, slots=True)
-class Laid:
+class LaidOutTile:
     """A tile whose text is wrapped: its height is known before anything is drawn."""
 
     data: TileData
@@ -91,19 +91,19 @@ def class_colour(category: str) -> str:
     return _CLASS_COLOURS[index % len(_CLASS_COLOURS)]
 
 
-def lay(data: TileData) -> Laid:
+def lay(data: TileData) -> LaidOutTile:
     """Wrap the text of a tile and measure it."""
     if data.caption is None:
         lines = wrap(data.problem or "no caption", CAPTION, TEXT_WIDTH)
-        return Laid(data, lines, [], max(PHOTO_HEIGHT, 2 * PAD + 40 + len(lines) * CAPTION.line))
+        return LaidOutTile(data, lines, [], max(PHOTO_HEIGHT, 2 * PAD + 40 + len(lines) * CAPTION.line))
     caption = wrap(data.caption.caption, CAPTION, TEXT_WIDTH)
     tags = wrap(" ".join(data.caption.hashtags), TAGS, TEXT_WIDTH)
     rows = min(len(data.caption.evidence.garments), GARMENTS_SHOWN)
     text = len(caption) * CAPTION.line + len(tags) * TAGS.line + sum(_row_height(g) for g in _shown(data.caption))
-    return Laid(data, caption, tags, max(PHOTO_HEIGHT, 2 * PAD + 30 + text + (34 if rows else 20)))
+    return LaidOutTile(data, caption, tags, max(PHOTO_HEIGHT, 2 * PAD + 30 + text + (34 if rows else 20)))
 
 
-def paint(sheet: Image.Image, at: tuple[int, int], laid: Laid, height: int) -> None:
+def paint(sheet: Image.Image, at: tuple[int, int], laid: LaidOutTile, height: int) -> None:
     """Draw a tile with its top left corner `at`, stretched to the `height` of its row."""
     card = Image.new("RGB", (TILE_WIDTH, height), CARD)
     draw = ImageDraw.Draw(card)
@@ -173,7 +173,7 @@ def _photo(data: TileData, height: int) -> Image.Image:
         return empty
     image, start, factor = fit(data.pixels, (PHOTO_WIDTH, height))
     if data.caption is not None:
-        draw, taken = ImageDraw.Draw(image), list[Place]()
+        draw, taken = ImageDraw.Draw(image), list[Rectangle]()
         placed = [(garment, _placed(garment, data.scale * factor, start)) for garment in _shown(data.caption)]
         for garment, place in reversed(placed):  # the surest on top
             _outline(draw, place, class_colour(garment.category))
@@ -182,12 +182,12 @@ def _photo(data: TileData, height: int) -> Image.Image:
     return image
 
 
-def _placed(garment: Garment, factor: float, start: tuple[int, int]) -> Place:
+def _placed(garment: Garment, factor: float, start: tuple[int, int]) -> Rectangle:
     x0, y0, x1, y1 = garment.box
     return x0 * factor + start[0], y0 * factor + start[1], x1 * factor + start[0], y1 * factor + start[1]
 
 
-def _outline(draw: ImageDraw.ImageDraw, box: Place, colour: str) -> None:
+def _outline(draw: ImageDraw.ImageDraw, box: Rectangle, colour: str) -> None:
     x0, y0, x1, y1 = (round(value) for value in box)
     if x1 - x0 < 2 or y1 - y0 < 2:
         return
@@ -195,7 +195,9 @@ def _outline(draw: ImageDraw.ImageDraw, box: Place, colour: str) -> None:
     draw.rectangle((x0, y0, x1, y1), outline=colour, width=2)
 
 
-def _label(draw: ImageDraw.ImageDraw, box: Place, garment: Garment, taken: list[Place], size: tuple[int, int]) -> None:
+def _label(
+    draw: ImageDraw.ImageDraw, box: Rectangle, garment: Garment, taken: list[Rectangle], size: tuple[int, int]
+) -> None:
     """Class and confidence at a corner of the box, or else the nearest place below that no other label has."""
     text = f"{garment.category} {garment.confidence:.2f}"
     width, height = width_of(text, LABEL) + 12, 20.0
@@ -209,7 +211,7 @@ def _label(draw: ImageDraw.ImageDraw, box: Place, garment: Garment, taken: list[
     write(draw, (x + 6, y + 15), text, LABEL)
 
 
-def _free(at: tuple[float, float], size: tuple[float, float], taken: Sequence[Place]) -> bool:
+def _free(at: tuple[float, float], size: tuple[float, float], taken: Sequence[Rectangle]) -> bool:
     x, y = at
     return not any(x < t[2] + 2 and t[0] < x + size[0] + 2 and y < t[3] + 1 and t[1] < y + size[1] + 1 for t in taken)
 

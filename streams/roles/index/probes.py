@@ -22,7 +22,7 @@ from streams.engine.message import Message
 from streams.engine.observer import Observer
 from streams.kafka.producer import Sender, classify_kafka
 from streams.roles.index.answers import answer
-from streams.roles.index.shards import STAGE, Held, IndexConfig
+from streams.roles.index.shards import STAGE, IndexConfig, OwnedShard
 
 log = structlog.get_logger("weft.index")
 
@@ -36,7 +36,7 @@ MOST_ANSWERING = 512
 """Probes answered at once; past it reading waits."""
 
 
-class ProbeDesk:
+class ProbeAnswerer:
     """Takes probes and answers them, each shard as soon as it is fresh enough.
 
     Args:
@@ -73,7 +73,7 @@ class ProbeDesk:
         self.partitions = 0
         """Partitions of `catalog.items`, as far as known."""
 
-    async def take(self, message: Message, held: Iterable[Held]) -> None:
+    async def take(self, message: Message, held: Iterable[OwnedShard]) -> None:
         """A probe was read: answer it for the shards held, and keep it for those still to come."""
         shards = list(held)
         try:
@@ -105,19 +105,19 @@ class ProbeDesk:
     def _reported(self, _task: object) -> None:
         self._reporting -= 1
 
-    async def catch_up(self, held: Held) -> None:
+    async def catch_up(self, held: OwnedShard) -> None:
         """A shard has come: answer for it what is still being waited for."""
         for message, probe in list(self._open.values()):
             if probe.deadline > self._now():
                 await self._start([held], message, probe)
 
-    async def _start(self, shards: Sequence[Held], message: Message, probe: Probe) -> None:
+    async def _start(self, shards: Sequence[OwnedShard], message: Message, probe: Probe) -> None:
         if shards:
             await self._answering.acquire()
             task = self._tasks.create_task(self._answer(shards, message, probe))
             task.add_done_callback(lambda _: self._answering.release())
 
-    async def _answer(self, shards: Sequence[Held], message: Message, probe: Probe) -> None:
+    async def _answer(self, shards: Sequence[OwnedShard], message: Message, probe: Probe) -> None:
         """Shards that are fresh enough answer at once, each other one as soon as it is, or in time for the deadline."""
         wanted = {held.partition: probe.min_offsets.get(f"{topics.ITEMS}-{held.partition}", 0) for held in shards}
         fresh = [held for held in shards if held.shard.next_offset >= wanted[held.partition]]
@@ -127,7 +127,9 @@ class ProbeDesk:
             *(self._search_when_fresh(held, message, probe, wanted) for held in stale),
         )
 
-    async def _search_when_fresh(self, held: Held, message: Message, probe: Probe, wanted: Mapping[int, int]) -> None:
+    async def _search_when_fresh(
+        self, held: OwnedShard, message: Message, probe: Probe, wanted: Mapping[int, int]
+    ) -> None:
         with suppress(TimeoutError):
             left = probe.deadline - self._now() - self._config.reserve_seconds
             async with asyncio.timeout(max(left, 0.0)):
@@ -135,7 +137,9 @@ class ProbeDesk:
                     await held.moved.wait()
         await self._search([held], message, probe, wanted)
 
-    async def _search(self, shards: Sequence[Held], message: Message, probe: Probe, wanted: Mapping[int, int]) -> None:
+    async def _search(
+        self, shards: Sequence[OwnedShard], message: Message, probe: Probe, wanted: Mapping[int, int]
+    ) -> None:
         loop = asyncio.get_running_loop()
         deliveries: list[Awaitable[object]] = []
         for held in shards:
@@ -167,7 +171,7 @@ class ProbeDesk:
                 deliveries.append(asyncio.ensure_future(self._publish(message, found)))
         await asyncio.gather(*deliveries)
 
-    def _awaited(self, held: Held, probe: Probe) -> bool:
+    def _awaited(self, held: OwnedShard, probe: Probe) -> bool:
         """Whether this shard's answer is wanted: else the new owner answers (ours may be the staler), or nobody listens."""
         return not held.released and probe.deadline > self._now()
 

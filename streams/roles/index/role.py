@@ -37,11 +37,11 @@ from streams.engine.failures import Failure
 from streams.engine.lanes import DeadLetter
 from streams.engine.message import Message
 from streams.engine.observer import Observer
-from streams.kafka.consumer import Place, PlainConsumer, open_consumer
+from streams.kafka.consumer import PartitionId, PlainConsumer, open_consumer
 from streams.kafka.options import METADATA_MS
 from streams.kafka.producer import Sender, classify_kafka
-from streams.roles.index.probes import ProbeDesk
-from streams.roles.index.shards import Held, IndexConfig, Keeper
+from streams.roles.index.probes import ProbeAnswerer
+from streams.roles.index.shards import IndexConfig, OwnedShard, ShardOwner
 
 __all__ = ["IndexConfig", "IndexRole"]
 
@@ -101,8 +101,8 @@ class IndexRole:
         # One thread each: a shard has one writer, and searches do not compete with each other for the cores.
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="index-write")
         self._searching = ThreadPoolExecutor(1, thread_name_prefix="index-search")
-        self._keeper = Keeper(config, store, self._writing, self._report, observer, now, self._backoff, in_thread)
-        self._held: dict[int, Held] = {}
+        self._keeper = ShardOwner(config, store, self._writing, self._report, observer, now, self._backoff, in_thread)
+        self._held: dict[int, OwnedShard] = {}
         self._assigned: dict[int, object] = {}  # partition -> token of this assignment
         self._dealt = False
         self._stop = asyncio.Event()
@@ -126,16 +126,16 @@ class IndexRole:
 
     async def _serve(self, items: PlainConsumer, probes: PlainConsumer) -> None:
         async with asyncio.TaskGroup() as tasks:
-            desk = ProbeDesk(
+            answerer = ProbeAnswerer(
                 self._config, self._searching, self._sender, self._report, self._observer, self._now, tasks
             )
-            work = _Work(items, desk, tasks)
+            work = _Work(items, answerer, tasks)
 
-            async def revoked(_places: Sequence[Place]) -> None:
+            async def revoked(_places: Sequence[PartitionId]) -> None:
                 await self.revoked()  # eager: always all of them
 
             items.subscribe([topics.ITEMS], assigned=lambda places: self.assigned(work, places), revoked=revoked)
-            asking = tasks.create_task(self._follow_probes(probes, desk), name="index:probes")
+            asking = tasks.create_task(self._follow_probes(probes, answerer), name="index:probes")
             until_stopped = [
                 tasks.create_task(self._follow_items(work), name="index:items"),
                 tasks.create_task(self._save_now_and_then(), name="index:snapshots"),
@@ -183,7 +183,7 @@ class IndexRole:
                     self._observer.worked(ITEMS_WORK)
             self._tell_ready()
 
-    async def _position(self, consumer: PlainConsumer, held: Held) -> int:
+    async def _position(self, consumer: PlainConsumer, held: OwnedShard) -> int:
         """Where the next read begins: past gaps at the end of the log, which hold no records to tell of them."""
         if self._held.get(held.partition) is not held:
             return 0
@@ -194,7 +194,7 @@ class IndexRole:
         # Revoked or sought anew while waiting: then it is no position of this shard.
         return position if self._held.get(held.partition) is held else 0
 
-    def assigned(self, work: _Work, places: Sequence[Place]) -> None:
+    def assigned(self, work: _Work, places: Sequence[PartitionId]) -> None:
         """The group dealt: each partition, which the consumer holds still, is read once its shard is recovered."""
         if self._stop.is_set():
             return
@@ -231,8 +231,8 @@ class IndexRole:
         work.consumer.read_from((topics.ITEMS, partition), held.shard.next_offset)
         self._held[partition] = held
         self._observer.worked(ITEMS_WORK)
-        work.desk.partitions = work.consumer.known_partitions(topics.ITEMS)
-        await work.desk.catch_up(held)
+        work.answerer.partitions = work.consumer.known_partitions(topics.ITEMS)
+        await work.answerer.catch_up(held)
 
     async def _bounds(self, consumer: PlainConsumer, partition: int, wanted: Callable[[], bool]) -> LogBounds | None:
         place = (topics.ITEMS, partition)
@@ -255,7 +255,7 @@ class IndexRole:
         self._assigned = {}
         await asyncio.gather(*(self._release(held) for held in list(self._held.values())))
 
-    async def _release(self, held: Held) -> None:
+    async def _release(self, held: OwnedShard) -> None:
         if self._held.get(held.partition) is held:
             del self._held[held.partition]
         await self._keeper.release(held, patience=LAST_SNAPSHOT_SECONDS)
@@ -269,7 +269,7 @@ class IndexRole:
 
     # ------------------------------------------------------------------ probes
 
-    async def _follow_probes(self, consumer: PlainConsumer, desk: ProbeDesk) -> None:
+    async def _follow_probes(self, consumer: PlainConsumer, answerer: ProbeAnswerer) -> None:
         attempt = 0
         sought = False
         while not self._stop.is_set():
@@ -286,7 +286,7 @@ class IndexRole:
                 await self._wait_or_raise("probes", error, attempt)
                 continue
             for message in messages:
-                await desk.take(message, self._held.values())
+                await answerer.take(message, self._held.values())
 
     # ------------------------------------------------------------------ what goes on beside
 
@@ -339,7 +339,7 @@ class IndexRole:
 
     async def _commit(self, consumer: PlainConsumer) -> None:
         """Group offsets, for lag metrics and nothing else."""
-        offsets: Mapping[Place, int] = {
+        offsets: Mapping[PartitionId, int] = {
             (topics.ITEMS, p): held.shard.next_offset for p, held in self._held.items() if not held.owing
         }
         if not offsets:
@@ -422,17 +422,17 @@ class _Work:
     """What a take-over needs."""
 
     consumer: PlainConsumer
-    desk: ProbeDesk
+    answerer: ProbeAnswerer
     tasks: asyncio.TaskGroup
 
 
-def _behind(consumer: PlainConsumer, held: Held) -> int:
+def _behind(consumer: PlainConsumer, held: OwnedShard) -> int:
     """Records of the partition that are not applied, as far as the last fetch told."""
     end = consumer.known_end((topics.ITEMS, held.partition)) or 0
     return max(0, max(end, held.target) - held.shard.next_offset)
 
 
-def _first_since(consumer: PlainConsumer, place: Place) -> Callable[[int], int | None]:
+def _first_since(consumer: PlainConsumer, place: PartitionId) -> Callable[[int], int | None]:
     """Ask the broker from another thread for the first offset since a timestamp."""
     loop = asyncio.get_running_loop()
 

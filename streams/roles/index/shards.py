@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from index_sync.entry import Change
-from index_sync.manifest import Place
+from index_sync.manifest import SnapshotLocation
 from index_sync.recovery import DELETE_RETENTION_SECONDS, LogBounds, recover
 from index_sync.shard import Shard
 from index_sync.snapshot import Fenced, SnapshotWriter
@@ -63,8 +63,8 @@ class IndexConfig:
 
 
 @dataclass(slots=True, eq=False)
-class Held:
-    """A shard in this worker's hands. `released` is set for good when it goes to another worker."""
+class OwnedShard:
+    """A shard that this worker owns. `released` is set for good when it goes to another worker."""
 
     shard: Shard
     writer: SnapshotWriter
@@ -93,7 +93,7 @@ class Held:
         self.moved = asyncio.Event()
 
 
-class Keeper:
+class ShardOwner:
     """Takes shards over, applies records to them, and saves them. All blocking work runs in threads.
 
     Args:
@@ -126,9 +126,9 @@ class Keeper:
         self._observer = observer
         self._now = now
         self._backoff = backoff
-        self._parked: dict[int, Held] = {}
+        self._parked: dict[int, OwnedShard] = {}
 
-    async def take_over(self, partition: int, bounds: LogBounds, wanted: Callable[[], bool]) -> Held | None:
+    async def take_over(self, partition: int, bounds: LogBounds, wanted: Callable[[], bool]) -> OwnedShard | None:
         """Recover a shard, for as long as the store needs; None when it is not `wanted` any more meanwhile."""
         attempt = 0
         while wanted():
@@ -141,19 +141,19 @@ class Keeper:
                 await asyncio.sleep(self._backoff.delay(attempt))
         return None
 
-    async def _recover(self, partition: int, bounds: LogBounds) -> Held:
+    async def _recover(self, partition: int, bounds: LogBounds) -> OwnedShard:
         parked = self._parked.pop(partition, None)
         usable = parked is not None and bounds.low <= parked.shard.next_offset <= bounds.end
         usable = usable and parked is not None and parked.topic_id == bounds.topic_id
         if parked is not None and usable and await self._in_thread(parked.writer.mine):
             # Nobody claimed it while the group was dealt anew: what is in memory is as good as ever.
-            return Held(parked.shard, parked.writer, bounds.end, bounds.topic_id)
+            return OwnedShard(parked.shard, parked.writer, bounds.end, bounds.topic_id)
         started = self._now()
         config = self._config
         found = await self._in_thread(
             recover,
             self._store,
-            Place(config.collection, config.generation, topics.ITEMS, partition),
+            SnapshotLocation(config.collection, config.generation, topics.ITEMS, partition),
             lambda: self._blank(partition),
             bounds,
             owner=config.owner,
@@ -170,7 +170,7 @@ class Keeper:
             behind=bounds.end - found.seek,
             seconds=round(self._now() - started, 3),
         )
-        return Held(found.shard, found.writer, bounds.end, bounds.topic_id)
+        return OwnedShard(found.shard, found.writer, bounds.end, bounds.topic_id)
 
     def _blank(self, partition: int) -> Shard:
         config = self._config
@@ -182,7 +182,7 @@ class Keeper:
             segment_rows=config.segment_rows,
         )
 
-    async def apply(self, held: Held, messages: Sequence[Message], next_offset: int) -> None:
+    async def apply(self, held: OwnedShard, messages: Sequence[Message], next_offset: int) -> None:
         """Make records searchable; those that can never be go to the dead letters, before any snapshot passes them."""
         async with held.applying:
             if held.released:
@@ -202,7 +202,7 @@ class Keeper:
                 await self._report(failure)
             held.owing = False
 
-    async def save(self, held: Held) -> bool:
+    async def save(self, held: OwnedShard) -> bool:
         """Snapshot a shard that changed and owes no dead letter. Returns whether one was written.
 
         Raises:
@@ -227,7 +227,7 @@ class Keeper:
         log.debug("snapshot stored", partition=held.partition, offset=manifest.next_offset, live=manifest.live)
         return True
 
-    async def release(self, held: Held, *, patience: float) -> None:
+    async def release(self, held: OwnedShard, *, patience: float) -> None:
         """Let a shard go: finish the batch in progress, save, and keep it aside in case it comes back.
 
         Args:

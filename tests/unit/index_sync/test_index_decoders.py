@@ -10,7 +10,7 @@ from pathlib import Path
 SHARDS_IN_THREADS = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from index_sync.manifest import Place
+from index_sync.manifest import SnapshotLocation
 from index_sync.recovery import LogBounds, recover
 from index_sync.shard import Shard
 from infra.memory_store import MemoryStore
@@ -28,7 +28,7 @@ entry = Entry(Payload("i", "dress", {}, (), (ViewInfo("whole", "dress"),)), np.e
 
 def shard(partition):
     sys.setprofile(watch)
-    place = Place("c", "g", "t", partition)
+    place = SnapshotLocation("c", "g", "t", partition)
     for owner in ("a", "b"):
         found = recover(store, place, lambda: Shard(partition, "", 0), LogBounds(0, 1), owner=owner, now=1.0)
         if owner == "a":

@@ -7,14 +7,14 @@ import itertools
 import pytest
 
 from index_sync.entry import Change
-from index_sync.manifest import Current, Manifest, Place, decode_current, decode_manifest
+from index_sync.manifest import Current, Manifest, SnapshotLocation, decode_current, decode_manifest
 from index_sync.recovery import LogBounds, Recovered, recover
 from index_sync.shard import Shard
 from index_sync.snapshot import Fenced, SnapshotWriter
 from processors.errors import Retryable
 from tests.fakes.index_items import DIMENSION, ENCODER, MemoryObjects, entry, unit
 
-PLACE = Place("catalog", "g-0001", "catalog.items", 3)
+PLACE = SnapshotLocation("catalog", "g-0001", "catalog.items", 3)
 NOW = 1_800_000_000.0
 _owners = itertools.count()
 

@@ -8,7 +8,7 @@ import pytest
 from models.yardsticks import attributes, colour, retrieval
 from models.yardsticks.colour_names import RIGHT, right_names
 from models.yardsticks.intervals import of_mean, resampled
-from models.yardsticks.photos import Refused
+from models.yardsticks.photos import UnreadableInput
 from models.yardsticks.tables import Labelled
 from processors.attributes import Calibration
 from processors.errors import Poison
@@ -101,7 +101,7 @@ def shop(confident: int, wrong: int) -> attributes.Embedded:
 
 def test_confidence_that_is_not_borne_out_costs_ece() -> None:
     """Every vote is sure of linen; a fifth of the truth is cotton: right .8, confidence 1, so ECE .2."""
-    found = attributes.report(shop(8, 2), Calibration(), 0, (Refused("a", "b"),))
+    found = attributes.report(shop(8, 2), Calibration(), 0, (UnreadableInput("a", "b"),))
     assert found.fabric is not None
     assert (found.fabric.accuracy, found.fabric.unknown) == (pytest.approx(0.8), 0.0)
     assert found.fabric.ece == pytest.approx(0.2)

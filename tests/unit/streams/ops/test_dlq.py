@@ -15,9 +15,9 @@ from streams.contract.cloudevents import event_context
 from streams.engine.failures import Failure
 from streams.engine.message import Message
 from streams.kafka.dead_letters import CUT_VALUE_BYTES, MAX_KEPT_BYTES, letter_of
-from streams.kafka.positions import CHECKED, POSITION, REDRIVES, Place, place_of, position_of
+from streams.kafka.positions import CHECKED, POSITION, REDRIVES, RecordAddress, place_of, position_of
 from streams.kafka.producer import MAX_RECORD_BYTES
-from streams.ops.dlq import Desk, Handled, Terms
+from streams.ops.dlq import DeadLetterAdmin, Handled, Terms
 from streams.ops.dlq_letters import _ADVICE, Filter, Letter, advice, read_letter, seconds_of
 from tests.fakes.kafka_log import PARTITION, KafkaLog
 
@@ -27,11 +27,11 @@ BROKEN = b'{"product_id": "sku-1", "image": {"uri": "https://cdn.example/late.jp
 
 
 class Shop:
-    """Topics in memory, a desk over them, and hands that do what the roles would."""
+    """Topics in memory, a admin over them, and hands that do what the roles would."""
 
     def __init__(self) -> None:
         self.log = KafkaLog(now_ms=int(NOW * 1000))
-        self.desk = Desk(self.log.read, self.log, self.log, lambda: NOW)  # type: ignore[arg-type]
+        self.admin = DeadLetterAdmin(self.log.read, self.log, self.log, lambda: NOW)  # type: ignore[arg-type]
 
     def upload(self, key: bytes | None = b"sku-1", value: bytes = BROKEN, **headers: bytes) -> Message:
         return self.log.append(topics.UPLOADS, key, value, tuple(headers.items()))
@@ -51,11 +51,11 @@ class Shop:
         return read_letter(lying)
 
     async def open(self, wanted: Filter | None = None, limit: int | None = None) -> list[str]:
-        return [letter.id for letter in await self.desk.letters(wanted or Filter(), limit=limit)]
+        return [letter.id for letter in await self.admin.letters(wanted or Filter(), limit=limit)]
 
     async def redrive(self, terms: Terms | None = None, letters: Iterable[Letter] | None = None) -> list[Handled]:
-        chosen = await self.desk.letters(Filter()) if letters is None else list(letters)
-        return [one async for one in self.desk.redrive(chosen, terms or Terms())]
+        chosen = await self.admin.letters(Filter()) if letters is None else list(letters)
+        return [one async for one in self.admin.redrive(chosen, terms or Terms())]
 
     @property
     def last(self) -> Message:
@@ -96,14 +96,14 @@ async def test_a_letter_that_was_put_back_or_dropped_is_done(shop: Shop) -> None
     """It is not listed, and is shown with what became of it; a null mark opens it again."""
     for _ in range(2):
         shop.fail(shop.upload(key=f"sku-{shop.log.ends.get(topics.UPLOADS, 0)}".encode()))
-    one, two = await shop.desk.letters(Filter())
+    one, two = await shop.admin.letters(Filter())
     await shop.redrive(letters=[one])
-    assert [h.outcome async for h in shop.desk.drop([two])] == ["dropped"]
+    assert [h.outcome async for h in shop.admin.drop([two])] == ["dropped"]
     assert await shop.open() == []
-    told = {x.id: x.done for x in await shop.desk.letters(Filter(), with_done=True)}
+    told = {x.id: x.done for x in await shop.admin.letters(Filter(), with_done=True)}
     assert told[one.id] is not None
     assert (told[one.id].resolution, told[one.id].place) == ("redriven", f"{topics.UPLOADS}/{PARTITION}/2")  # type: ignore[union-attr]
-    assert (await shop.desk.show(two.id)).letter.done is not None
+    assert (await shop.admin.show(two.id)).letter.done is not None
     shop.log.append(topics.DEAD_LETTERS_DONE, two.id.encode(), None)
     assert await shop.open() == [two.id]
 
@@ -122,14 +122,14 @@ async def test_copies_of_a_letter_are_one(shop: Shop) -> None:
 async def test_a_mark_does_not_settle_a_letter_of_another_topic_of_the_name(shop: Shop) -> None:
     """`catalog.uploads` is created again: another record fails at the very place whose letter was dropped."""
     letter = shop.fail(shop.upload())
-    assert [h.outcome async for h in shop.desk.drop([letter])] == ["dropped"]
+    assert [h.outcome async for h in shop.admin.drop([letter])] == ["dropped"]
     shop.log.records.pop(topics.UPLOADS)
     shop.log.ends.pop(topics.UPLOADS)
     shop.log.now_ms += 60_000
     again = shop.fail(shop.upload(key=b"sku-2"))
     assert again.id == letter.id
-    assert [one.product for one in await shop.desk.letters(Filter())] == ["sku-2"]
-    assert [h.outcome async for h in shop.desk.drop([again])] == ["dropped"]
+    assert [one.product for one in await shop.admin.letters(Filter())] == ["sku-2"]
+    assert [h.outcome async for h in shop.admin.drop([again])] == ["dropped"]
     assert await shop.open() == []
 
 
@@ -210,8 +210,8 @@ async def test_a_dry_run_changes_nothing(shop: Shop) -> None:
     shop.fail(shop.upload(key=None))
     before = dict(shop.log.ends)
     assert [one.outcome for one in await shop.redrive(Terms(dry_run=True))] == ["refused", "would be redriven"]
-    letters = await shop.desk.letters(Filter())
-    assert {h.outcome async for h in shop.desk.drop(letters, dry_run=True)} == {"would be dropped"}
+    letters = await shop.admin.letters(Filter())
+    assert {h.outcome async for h in shop.admin.drop(letters, dry_run=True)} == {"would be dropped"}
     assert shop.log.ends == before
 
 
@@ -231,7 +231,7 @@ async def test_probes_are_not_put_back(shop: Shop) -> None:
     assert {one.outcome for one in await shop.redrive()} == {"refused"}
     assert len(await shop.open()) == 3
     for letter_id in await shop.open():
-        assert (await shop.desk.show(letter_id)).advice
+        assert (await shop.admin.show(letter_id)).advice
 
 
 async def test_an_item_that_was_replaced_stays_replaced(shop: Shop) -> None:
@@ -302,7 +302,7 @@ def test_no_ages(text: str) -> None:
 def test_no_places(text: str) -> None:
     """A forged header is no place."""
     assert place_of(text) is None
-    assert place_of("catalog.uploads/3/81") == Place("catalog.uploads", 3, 81)
+    assert place_of("catalog.uploads/3/81") == RecordAddress("catalog.uploads", 3, 81)
 
 
 @pytest.mark.parametrize(
@@ -324,7 +324,7 @@ async def test_a_letter_shows_no_secret_and_goes_back_whole(shop: Shop, value: d
         assert letter.withheld == "redacted"
         assert len(lying.value or b"") == len(text)
         assert json.loads(lying.value or b""), "it is JSON still"
-        told = str(await shop.desk.show(letter.id)) + str(lying)
+        told = str(await shop.admin.show(letter.id)) + str(lying)
         assert SECRET not in told
         [handled] = await shop.redrive(letters=[letter])
         assert handled.outcome == "redriven"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiokafka.structs import ConsumerRecord
 
-from index_sync.manifest import Place
+from index_sync.manifest import SnapshotLocation
 from index_sync.recovery import LogBounds, recover
 from index_sync.shard import Shard, State
 from infra.settings import Settings
@@ -26,9 +26,9 @@ from streams.kafka.consumer import message_of
 from streams.kafka.dead_letters import dead_letters
 from streams.kafka.producer import MemorySender
 from streams.roles.index import probes as probes_module
-from streams.roles.index.probes import ProbeDesk
+from streams.roles.index.probes import ProbeAnswerer
 from streams.roles.index.role import IndexRole
-from streams.roles.index.shards import Held, IndexConfig, Keeper
+from streams.roles.index.shards import IndexConfig, OwnedShard, ShardOwner
 from tests.fakes.index_items import DIMENSION, ENCODER, MemoryObjects, unit
 from tests.fixtures.virtual_time import InlineExecutor, run_virtual
 
@@ -65,11 +65,11 @@ class Letters:
         self.written.append(failure)
 
 
-def keeper(store: MemoryObjects, letters: Letters) -> Keeper:
-    return Keeper(CONFIG, store, InlineExecutor(), letters.report, NullObserver(), lambda: 1e9, Backoff())
+def keeper(store: MemoryObjects, letters: Letters) -> ShardOwner:
+    return ShardOwner(CONFIG, store, InlineExecutor(), letters.report, NullObserver(), lambda: 1e9, Backoff())
 
 
-async def taken(of: Keeper) -> Held:
+async def taken(of: ShardOwner) -> OwnedShard:
     held = await of.take_over(0, BOUNDS, lambda: True)
     assert held is not None
     return held
@@ -77,7 +77,7 @@ async def taken(of: Keeper) -> Held:
 
 def saved_offset(store: MemoryObjects) -> int:
     """Where the next owner of the shard reads on."""
-    place = Place("catalog", "g-0001", topics.ITEMS, 0)
+    place = SnapshotLocation("catalog", "g-0001", topics.ITEMS, 0)
     return recover(store, place, lambda: Shard(0, ENCODER, DIMENSION), BOUNDS, owner="next", now=1e9).seek
 
 
@@ -252,14 +252,14 @@ class Search:
         self.sender = Hits()
         self.clock = 1000.0
         self.executor = ThreadPoolExecutor(1)
-        self.desk = ProbeDesk(
+        self.admin = ProbeAnswerer(
             CONFIG, self.executor, self.sender, letters.report, NullObserver(), lambda: self.clock, tasks
         )
-        self.held = [Held(Shard(n, ENCODER, DIMENSION), None, 0) for n in (0, 1)]  # type: ignore[arg-type]
+        self.held = [OwnedShard(Shard(n, ENCODER, DIMENSION), None, 0) for n in (0, 1)]  # type: ignore[arg-type]
 
     async def ask(self, probe: Any) -> None:
         value = probe if isinstance(probe, bytes) else codecs.encode(probe)
-        await self.desk.take(Message(topics.PROBES, 0, 7, b"q", value), self.held)
+        await self.admin.take(Message(topics.PROBES, 0, 7, b"q", value), self.held)
 
     def answered(self) -> list[int]:
         return sorted(codecs.decode_answer(sent.value or b"").partition for sent in self.sender.sent)
@@ -323,7 +323,7 @@ async def test_a_probe_that_asks_for_ever_holds_its_place_for_the_longest_deadli
     async with asyncio.TaskGroup() as tasks:
         search = Search(tasks, letters)
         await search.ask(search_probe(deadline=deadline, min_offsets={"catalog.items-0": 2**60}))
-        [(_, kept)] = search.desk._open.values()
+        [(_, kept)] = search.admin._open.values()
         assert kept.deadline == 1600.0
         for held in search.held:
             held.released = True

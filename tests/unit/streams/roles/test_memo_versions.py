@@ -5,7 +5,7 @@ import msgspec
 from infra.memory_store import MemoryStore
 from models.fakes import FakeDetector
 from streams.contract.codecs import encode
-from streams.roles.enrich import Sight
+from streams.roles.enrich import PhotoContent
 from streams.roles.memo import Memo
 from tests.unit.streams.roles.test_role_memory import enrich, upload
 
@@ -55,7 +55,7 @@ async def test_a_replay_by_a_later_version_publishes_the_bytes_of_the_first():
     role = enrich()
     first = await through(role, upload(0))
     [key] = role.store.list("memo/")
-    sight = msgspec.msgpack.decode(role.store.get(key), type=Sight)
+    sight = msgspec.msgpack.decode(role.store.get(key), type=PhotoContent)
     role.store.put(key, msgspec.msgpack.encode(msgspec.structs.replace(sight, version="0.0.9")))
     again = (await role.read(upload(0))).result
     assert again.version == "0.0.9", "of the code that thought it"
