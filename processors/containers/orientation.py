@@ -10,7 +10,7 @@ import struct
 
 UPRIGHT = 1
 _TAG = 0x0112
-_XMP = re.compile(rb"tiff:Orientation(?:=[\"']|>)\s*([1-8])\b")
+_XMP = re.compile(rb"tiff:Orientation(?:\s*=\s*[\"']|(?:\s[^<>]{0,200})?>)\s*([1-8])\b")
 _BYTE, _SHORT, _LONG = 1, 3, 4
 
 

@@ -33,7 +33,7 @@ def parts_of(data: bytes) -> Parts:
 
 def bare(data: bytes, parts: Parts) -> bytes:
     """The WebP with what decoders need, its length set right."""
-    return _riff(data, [p for p in parts.parts if p.use is Use.PIXELS], _HAS_PROFILE | _HAS_EXIF | _HAS_XMP, b"")
+    return _riff(data, [p for p in parts.parts if p.use is Use.PIXELS], _HAS_PROFILE | _HAS_EXIF | _HAS_XMP)
 
 
 def clean(data: bytes, parts: Parts) -> bytes:
@@ -43,7 +43,7 @@ def clean(data: bytes, parts: Parts) -> bytes:
     if parts.orientation != orientation.UPRIGHT:
         body = orientation.as_exif(parts.orientation)
         exif = b"EXIF" + struct.pack("<I", len(body)) + body
-    return _riff(data, kept, _HAS_XMP if exif else _HAS_EXIF | _HAS_XMP, exif)
+    return _riff(data, kept, _HAS_EXIF | _HAS_XMP, exif)
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
@@ -65,16 +65,20 @@ def _use(kind: bytes) -> Use:
     return Use.LOOK if kind == b"ICCP" else Use.REST
 
 
-def _riff(data: bytes, parts: list[Part], absent: int, more: bytes) -> bytes:
-    """A RIFF file of `parts` and `more`; the flags `absent` of the extended form are taken away."""
-    pieces, total = [], 4 + len(more)
+def _riff(data: bytes, parts: list[Part], absent: int, exif: bytes = b"") -> bytes:
+    """A RIFF file of `parts` and `exif`; the flags `absent` of the extended form are taken away, that of EXIF is as it is.
+
+    A reader that goes by the flags passes over EXIF that they do not name, and shows the photo on its side.
+    """
+    present = _HAS_EXIF if exif else 0
+    pieces, total = [], 4 + len(exif)
     for part in parts:
         piece = data[part.start : part.end]
         (length,) = struct.unpack_from("<I", piece, 4)
         if len(piece) == 8 + length and length % 2:
             piece += b"\0"  # the last chunk of some writers lacks its padding
         if part.kind == b"VP8X" and len(piece) > 8:
-            piece = piece[:8] + bytes([piece[8] & ~absent]) + piece[9:]
+            piece = piece[:8] + bytes([piece[8] & ~absent | present]) + piece[9:]
         pieces.append(piece)
         total += 8 + length + length % 2
-    return b"".join((b"RIFF", struct.pack("<I", total & 0xFFFFFFFF), b"WEBP", *pieces, more))
+    return b"".join((b"RIFF", struct.pack("<I", total & 0xFFFFFFFF), b"WEBP", *pieces, exif))

@@ -13,26 +13,55 @@ _THOUSANDS = {
 }
 _MOST_DIGITS = 15
 # Before a number: it is one end of a range only.
-_BOUNDS = frozenset({"from", "ab", "bis", "to", "under", "over", "desde", "dès", "från", "fra", "vanaf", "da"})
+_BOUNDS = frozenset(
+    """
+    from ab bis to under over desde dès från fra vanaf da partir starting starts up upto min max minimum maximum mind
+    more less than below above hasta jusqu von til till tot od do fino
+    """.split()  # noqa: SIM905
+)
+# Behind a number: the same, or no price at all.
+_BOUNDS_BEHIND = re.compile(
+    r"\s*(?:\+|%|(?:and|or|&) (?:up|more|less|under|over|above|below)\b|upwards?\b|off\b)", re.IGNORECASE
+)
+_TAX = re.compile(
+    r"[0-9]+(?:[.,][0-9]+)?\s*%\s*(?:mwst|ust|vat|tva|iva|btw|moms|gst|tax)\b|(?:mwst|ust|vat|tva|iva|btw|moms|gst|tax)\.?:?\s*[0-9]+(?:[.,][0-9]+)?\s*%",
+    re.IGNORECASE,
+)
+# Their small coins are thousandths.
+_THREE_DECIMALS = re.compile(r"(?:\b|(?<=[0-9]))(?:KWD|BHD|OMR|JOD|TND|LYD|IQD|KD|BD|JD|DT)(?:\b|(?=[0-9]))")
 
 
 def price_of(text: str) -> float | None:
     """The one price in a text; None where there is none, or more than one (a range, "2 for 30"), or a negative one.
 
-    A single point or comma before exactly three digits parts thousands ("1.299", "1,299"), as prices have two decimals.
+    A single point or comma before exactly three digits parts thousands ("1.299", "1,299"), as prices have two decimals;
+    it does not in a currency that has three ("1.299 KWD").
     """
-    text = unicodedata.normalize("NFKC", text).strip()
+    text = _TAX.sub(" ", _western(text))
     numbers = _NUMBER.findall(text)
     if len(numbers) != 1 or len(text) > 100:
         return None
     (number,) = numbers
-    before = text.partition(number)[0]
-    if re.search(r"[-−–]\s*\D?\s*$", before) or _BOUNDS & set(re.findall(r"\w+", before.casefold())):
+    before, _, behind = text.partition(number)
+    if re.search(r"[-−–]\s*\D?\s*$", before) or _BOUNDS & set(re.findall(r"[^\W\d_]+", before.casefold())):
         return None
-    return _value(number)
+    if re.search(r"[<>≤≥]", text) or _BOUNDS_BEHIND.match(behind) or re.match(r"[kKmM](?![^\W\d_])", behind):
+        return None
+    if re.search(r"\(\s*\D?\s*$", before) and re.match(r"\s*\D?\s*\)", behind):
+        return None  # a bookkeeper's minus
+    if re.search(r"(?:^|[^\w.,])[.,]$", before):
+        number = f"0.{number}" if number.isdigit() else ""  # ".99"
+    return _value(number, thousandths=bool(_THREE_DECIMALS.search(text))) if number else None
 
 
-def _value(number: str) -> float | None:
+def _western(text: str) -> str:
+    """The text with the digits and the separators 0 to 9, "." and ",", whatever alphabet it was written in."""
+    text = unicodedata.normalize("NFKC", text).replace("٫", ".").replace("٬", ",").strip()
+    text = "".join(c for c in text if unicodedata.category(c) != "Cf")  # marks of direction
+    return "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in text)
+
+
+def _value(number: str, *, thousandths: bool = False) -> float | None:
     if " " in number or any(mark in number for mark in "'’‘"):
         if not _GROUPED.fullmatch(number):
             return None
@@ -45,7 +74,8 @@ def _value(number: str) -> float | None:
             return None
         number = f"{whole.replace(thousands, '')}.{fraction}"
     elif mark := next((mark for mark in ".," if mark in number), ""):
-        if _THOUSANDS[mark].fullmatch(number) and not number.startswith("0"):
+        decimals = thousandths and number.count(mark) == 1
+        if _THOUSANDS[mark].fullmatch(number) and not number.startswith("0") and not decimals:
             number = number.replace(mark, "")
         elif number.count(mark) > 1:
             return None

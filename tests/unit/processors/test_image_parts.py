@@ -280,6 +280,36 @@ def test_orientation_outside_of_exif(where: str) -> None:
     assert bare(clean(encoded(picture(), "PNG", pnginfo=text))).orientation == 6
 
 
+@pytest.mark.parametrize("profile", [b"", b"profile"])
+@pytest.mark.parametrize("orientations", [(None, 6), (6, None), (3, 6)])
+def test_the_flags_of_a_clean_webp_name_what_it_holds(
+    orientations: tuple[int | None, int | None], profile: bytes
+) -> None:
+    """A reader that goes by the flags (Pillow, browsers) shows the photo the right way up; the canvas keeps its size."""
+    in_exif, in_xmp = orientations
+    options: dict[str, object] = {"icc_profile": profile} if profile else {}
+    if in_exif:
+        options["exif"] = b"Exif\0\0" + orientation.as_exif(in_exif)
+    if in_xmp:
+        options["xmp"] = XMP
+    before = encoded(picture(), "WEBP", **options)
+    after = clean(before)
+    assert after[20] == (0x20 if profile else 0) | 0x08
+    assert after[24:30] == before[24:30]
+    assert Image.open(io.BytesIO(after)).getexif().get(0x0112) == (in_exif or in_xmp)
+    assert clean(after) == after
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [b"tiff:Orientation='6'", b'tiff:Orientation = "6"', b'<tiff:Orientation rdf:datatype="x"> 6 </tiff:Orientation>'],
+)
+def test_orientation_in_every_form_of_xmp(packet: bytes) -> None:
+    """Attributes with blanks around "=", and elements with attributes of their own."""
+    assert orientation.of_xmp(packet) == 6
+    assert orientation.of_xmp(packet.replace(b"6", b"9")) is None
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize(("kind", "form"), [(1, "Bxxx"), (3, "Hxx"), (4, "I")])
 def test_exif_in_both_byte_orders(order: str, kind: int, form: str) -> None:
