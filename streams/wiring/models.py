@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
-from functools import cached_property
-from typing import Protocol
+from typing import Protocol, TypeVar, cast
 
 from infra.settings import Settings
 from models.guard import Guarded, GuardedImageEncoder, GuardedTextEncoder, GuardedWriter, Observe
@@ -26,6 +26,15 @@ from processors.errors import BadSetting
 
 FAKE = "fake"
 """The profile of `FakeLoader`."""
+
+
+class _Warm(Protocol):
+    """A model that is run once before it takes work."""
+
+    def warm_up(self) -> None: ...
+
+
+M = TypeVar("M", bound=_Warm)
 
 
 class Loader(Protocol):
@@ -148,37 +157,66 @@ def _device(settings: Settings) -> str:
 
 
 class Models:
-    """Each model is loaded when a role first asks for it, so that a process holds only what its roles need."""
+    """Each model is loaded when a role first asks for it, so that a process holds only what its roles need.
 
-    def __init__(self, settings: Settings, observe: Callable[[str], Observe]) -> None:
-        self._settings, self._observe = settings, observe
+    Safe to ask from many threads; one loads at a time, whichever model it is: two roles that ask at once would hold a
+    model twice, and torch and transformers do not bear being imported by two threads at once.
 
-    @cached_property
-    def _loader(self) -> Loader:
-        if self._settings.profile == FAKE:
-            return FakeLoader()
-        return StarterLoader(self._settings) if _profile(self._settings) is STARTER else FullLoader(self._settings)
+    Args:
+        settings: of the process.
+        observe: makes the observer of a model.
+        loader: what loads; None: that of the settings' profile.
+    """
 
-    @cached_property
+    def __init__(
+        self,
+        settings: Settings,
+        observe: Callable[[str], Observe],
+        *,
+        loader: Callable[[], Loader] | None = None,
+    ) -> None:
+        self._observe = observe
+        self._make_loader = loader or (lambda: _loader_of(settings))
+        self._loading = threading.Lock()
+        self._loader: Loader | None = None
+        self._loaded: dict[str, _Warm] = {}
+
+    @property
     def detector(self) -> Detector:
-        model = Guarded(self._loader.detector(), name="detector", observe=self._observe("detector"))
-        model.warm_up()
-        return model
+        return self._once(
+            "detector", lambda one: Guarded(one.detector(), name="detector", observe=self._observe("detector"))
+        )
 
-    @cached_property
+    @property
     def image_encoder(self) -> ImageEncoder:
-        model = GuardedImageEncoder(self._loader.image_encoder(), observe=self._observe("image encoder"))
-        model.warm_up()
-        return model
+        return self._once(
+            "image encoder",
+            lambda one: GuardedImageEncoder(one.image_encoder(), observe=self._observe("image encoder")),
+        )
 
-    @cached_property
+    @property
     def text_encoder(self) -> TextEncoder:
-        model = GuardedTextEncoder(self._loader.text_encoder(), observe=self._observe("text encoder"))
-        model.warm_up()
-        return model
+        return self._once(
+            "text encoder", lambda one: GuardedTextEncoder(one.text_encoder(), observe=self._observe("text encoder"))
+        )
 
-    @cached_property
+    @property
     def writer(self) -> Writer:
-        model = GuardedWriter(self._loader.writer(), observe=self._observe("writer"))
-        model.warm_up()
-        return model
+        return self._once("writer", lambda one: GuardedWriter(one.writer(), observe=self._observe("writer")))
+
+    def _once(self, name: str, load: Callable[[Loader], M]) -> M:
+        with self._loading:
+            if self._loader is None:
+                self._loader = self._make_loader()
+            model = self._loaded.get(name)
+            if model is None:
+                model = load(self._loader)
+                model.warm_up()
+                self._loaded[name] = model
+            return cast("M", model)
+
+
+def _loader_of(settings: Settings) -> Loader:
+    if settings.profile == FAKE:
+        return FakeLoader()
+    return StarterLoader(settings) if _profile(settings) is STARTER else FullLoader(settings)
