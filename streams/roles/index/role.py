@@ -10,38 +10,33 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import Literal
 
 import structlog
-from aiokafka.errors import (
-    CommitFailedError,
-    IllegalStateError,
-    KafkaError,
-    NoOffsetForPartitionError,
-    OffsetOutOfRangeError,
-)
+from aiokafka.errors import IllegalStateError, KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from index_sync.recovery import LogBounds
 from index_sync.snapshot import Fenced
 from infra.settings import Settings
 from infra.store import ObjectStore
 from infra.threads import InThread
-from processors.errors import Fatal, Retryable
+from processors.errors import Retryable
 from streams.contract import topics
 from streams.engine.backoff import Backoff
-from streams.engine.failures import Failure
 from streams.engine.lanes import DeadLetter
 from streams.engine.message import Message
 from streams.engine.observer import Observer
 from streams.kafka.consumer import PartitionId, PlainConsumer, open_consumer
 from streams.kafka.options import METADATA_MS
-from streams.kafka.producer import Sender, classify_kafka
+from streams.kafka.producer import Sender
 from streams.roles.index.probes import ProbeAnswerer
 from streams.roles.index.shards import IndexConfig, OwnedShard, ShardOwner
+from streams.roles.index.standing import ITEMS_WORK, Standing
+from streams.roles.index.trouble import LastingLetters, Patience, first_of
 
 __all__ = ["IndexConfig", "IndexRole"]
 
@@ -50,13 +45,8 @@ log = structlog.get_logger("weft.index")
 POLL_S = 0.2
 BATCH = 1000
 LAST_SNAPSHOT_SECONDS = 15.0
-LAST_LETTER_SECONDS = 5.0
-"""How long a stop waits for a dead letter that is on its way."""
 STUCK_SECONDS = 5.0
 ASK_SECONDS = 60.0
-HEALTH_SECONDS = 1.0
-ITEMS_WORK = "items"
-"""Applied and answered by two threads of their own: the one may hang while the other works."""
 
 
 class IndexRole:
@@ -92,25 +82,25 @@ class IndexRole:
     ) -> None:
         self._config = config
         self._sender = sender
-        self._dead_letter = dead_letter
         self._settings = settings
         self._observer = observer
         self._now = now
         self._ready: Callable[[], None] | None = ready
-        self._backoff = Backoff()
+        backoff = Backoff()
+        self._patience = Patience(observer, backoff)
+        self._letters = LastingLetters(dead_letter, self._patience)
         # One thread each: a shard has one writer, and searches do not compete with each other for the cores.
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="index-write")
         self._searching = ThreadPoolExecutor(1, thread_name_prefix="index-search")
-        self._keeper = ShardOwner(config, store, self._writing, self._report, observer, now, self._backoff, in_thread)
+        self._keeper = ShardOwner(config, store, self._writing, self._letters.report, observer, now, backoff, in_thread)
         self._held: dict[int, OwnedShard] = {}
         self._assigned: dict[int, object] = {}  # partition -> token of this assignment
         self._dealt = False
         self._stop = asyncio.Event()
-        self._topic_id = ""  # of the items topic, as of the last take-over
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set."""
-        self._stop = stop
+        self._stop = self._letters.stop = stop
         try:
             async with AsyncExitStack() as opened:
                 # Never "earliest" for items: a silent jump over lost records would leave dead products alive.
@@ -119,7 +109,7 @@ class IndexRole:
                 if items is not None and probes is not None:
                     await self._serve(items, probes)
         except BaseExceptionGroup as group:
-            raise _first(group) from group
+            raise first_of(group) from group
         finally:
             self._writing.shutdown(wait=False, cancel_futures=True)
             self._searching.shutdown(wait=False, cancel_futures=True)
@@ -127,9 +117,10 @@ class IndexRole:
     async def _serve(self, items: PlainConsumer, probes: PlainConsumer) -> None:
         async with asyncio.TaskGroup() as tasks:
             answerer = ProbeAnswerer(
-                self._config, self._searching, self._sender, self._report, self._observer, self._now, tasks
+                self._config, self._searching, self._sender, self._letters.report, self._observer, self._now, tasks
             )
             work = _Work(items, answerer, tasks)
+            standing = Standing(items, self._held, self._recovering, self._observer, self._stop)
 
             async def revoked(_places: Sequence[PartitionId]) -> None:
                 await self.revoked()  # eager: always all of them
@@ -139,8 +130,8 @@ class IndexRole:
             until_stopped = [
                 tasks.create_task(self._follow_items(work), name="index:items"),
                 tasks.create_task(self._save_now_and_then(), name="index:snapshots"),
-                tasks.create_task(self._tell_now_and_then(items), name="index:lag"),
-                tasks.create_task(self._tell_health(items), name="index:health"),
+                tasks.create_task(standing.tell_lag(self._config.tell_seconds), name="index:lag"),
+                tasks.create_task(standing.tell_health(), name="index:health"),
                 tasks.create_task(self._watch_topic(work), name="index:topic"),
             ]
             await asyncio.wait(until_stopped)
@@ -168,7 +159,7 @@ class IndexRole:
                 continue  # before a take-over has said where to read
             except KafkaError as error:
                 attempt += 1
-                await self._wait_or_raise("items", error, attempt)
+                await self._patience.wait_or_raise("items", error, attempt)
                 continue
             # No pause since the consumer gave the records out: they belong to the shards held now. What was read
             # before a shard's take-over came while it was not held, and is read again.
@@ -234,20 +225,23 @@ class IndexRole:
         work.answerer.partitions = work.consumer.known_partitions(topics.ITEMS)
         await work.answerer.catch_up(held)
 
+    def _recovering(self) -> int:
+        """How many shards are assigned, and not held yet."""
+        return len(self._assigned.keys() - self._held.keys())
+
     async def _bounds(self, consumer: PlainConsumer, partition: int, wanted: Callable[[], bool]) -> LogBounds | None:
         place = (topics.ITEMS, partition)
         attempt = 0
         while wanted():
             try:
+                # The id first: one of a topic that is gone meanwhile is seen by `_watch_topic`. Asked last it would belong
+                # to the new topic, and the bounds to the old one, where the first records of the new are never read.
+                topic_id = await consumer.topic_id(topics.ITEMS)
                 low, end = await consumer.bounds(place)
-                self._topic_id = await consumer.topic_id(topics.ITEMS)
-                return LogBounds(low, end, self._topic_id, first_since=_first_since(consumer, place))
-            except Retryable as error:
+                return LogBounds(low, end, topic_id, first_since=_first_since(consumer, place))
+            except (Retryable, KafkaError) as error:
                 attempt += 1
-                await self._wait_or_raise("bounds", error, attempt)
-            except KafkaError as error:
-                attempt += 1
-                await self._wait_or_raise("bounds", error, attempt)
+                await self._patience.wait_or_raise("bounds", error, attempt)
         return None
 
     async def revoked(self) -> None:
@@ -283,7 +277,7 @@ class IndexRole:
                 attempt = 0
             except (KafkaError, Retryable) as error:
                 attempt += 1
-                await self._wait_or_raise("probes", error, attempt)
+                await self._patience.wait_or_raise("probes", error, attempt)
                 continue
             for message in messages:
                 await answerer.take(message, self._held.values())
@@ -300,10 +294,11 @@ class IndexRole:
                 now = await work.consumer.topic_id(topics.ITEMS)
             except Retryable:
                 continue
-            if now and self._topic_id and now != self._topic_id:
-                self._topic_id = now
-                log.error("topic created again, its shards start over", topic=topics.ITEMS)
-                self._start_over(work, list(self._held))
+            # Each shard by itself: one that was taken over since holds the new topic's records already.
+            others = [p for p, held in self._held.items() if now and held.topic_id and held.topic_id != now]
+            if others:
+                log.error("topic created again, its shards start over", topic=topics.ITEMS, partitions=sorted(others))
+                self._start_over(work, others)
 
     async def _save_now_and_then(self) -> None:
         while not self._stop.is_set():
@@ -316,85 +311,6 @@ class IndexRole:
                 except Fenced:
                     if not held.released:
                         raise
-
-    async def _tell_now_and_then(self, consumer: PlainConsumer) -> None:
-        """Where we are, for our own metrics and for monitors that look at groups: these raise alarms after a minute or so."""
-        while not self._stop.is_set():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._config.tell_seconds):
-                    await self._stop.wait()
-            await self._commit(consumer)
-            self._observer.lag(topics.ITEMS, {p: _behind(consumer, held) for p, held in self._held.items()})
-
-    async def _tell_health(self, consumer: PlainConsumer) -> None:
-        """What waits to be applied, or to be recovered: only that is held against a role that does nothing."""
-        while not self._stop.is_set():
-            recovering = self._assigned.keys() - self._held.keys()
-            behind = any(_behind(consumer, held) for held in list(self._held.values()))
-            doing = f"recovers {len(recovering)} shards" if recovering else ""
-            self._observer.working(ITEMS_WORK, waiting=bool(recovering) or behind, doing=doing)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(HEALTH_SECONDS):
-                    await self._stop.wait()
-
-    async def _commit(self, consumer: PlainConsumer) -> None:
-        """Group offsets, for lag metrics and nothing else."""
-        offsets: Mapping[PartitionId, int] = {
-            (topics.ITEMS, p): held.shard.next_offset for p, held in self._held.items() if not held.owing
-        }
-        if not offsets:
-            return
-        try:
-            await consumer.commit(offsets)
-        except (CommitFailedError, IllegalStateError, KafkaError) as error:
-            self._observer.retried("commit", type(error).__name__)
-
-    async def _report(self, failure: Failure) -> None:
-        """Send to the dead letters, for as long as it takes.
-
-        Raises:
-            Fatal: the role is being stopped, or the letter can never be written.
-        """
-        attempt = 0
-        while True:
-            try:
-                await self._until_stopped(failure)
-            except Fatal:
-                raise
-            except Exception as error:
-                attempt += 1
-                await self._wait_or_raise("dead-letter", error, attempt)
-                if self._stop.is_set():
-                    raise Fatal(_UNSAID) from error
-            else:
-                return
-
-    async def _until_stopped(self, failure: Failure) -> None:
-        """One attempt; the producer, which waits for a broker without end, is not waited for long after a stop."""
-        writing = asyncio.create_task(self._write(failure), name="index:dead-letter")
-        stopping = asyncio.create_task(self._stop.wait(), name="index:stopping")
-        try:
-            await asyncio.wait([writing, stopping], return_when=asyncio.FIRST_COMPLETED)
-            if not writing.done():
-                await asyncio.wait([writing], timeout=LAST_LETTER_SECONDS)
-            if not writing.done():
-                raise Fatal(_UNSAID)
-            writing.result()
-        finally:
-            writing.cancel()
-            stopping.cancel()
-            await asyncio.gather(writing, stopping, return_exceptions=True)
-
-    async def _write(self, failure: Failure) -> None:
-        for delivery in await self._dead_letter(failure):
-            await delivery
-
-    async def _wait_or_raise(self, stage: str, error: Exception, attempt: int) -> None:
-        verdict = classify_kafka(error, "io")
-        if not isinstance(verdict, Retryable):
-            raise Fatal(f"{stage}: {verdict}") from error
-        self._observer.retried(stage, type(error).__name__)
-        await asyncio.sleep(self._backoff.delay(attempt))
 
     # ------------------------------------------------------------------ connecting
 
@@ -410,11 +326,8 @@ class IndexRole:
                 )
             except KafkaError as error:
                 attempt += 1
-                await self._wait_or_raise("connect", error, attempt)
+                await self._patience.wait_or_raise("connect", error, attempt)
         return None
-
-
-_UNSAID = "stopped before a dead letter was durable; no snapshot has passed it, it is written after the next start"
 
 
 @dataclass(frozen=True, slots=True)
@@ -424,12 +337,6 @@ class _Work:
     consumer: PlainConsumer
     answerer: ProbeAnswerer
     tasks: asyncio.TaskGroup
-
-
-def _behind(consumer: PlainConsumer, held: OwnedShard) -> int:
-    """Records of the partition that are not applied, as far as the last fetch told."""
-    end = consumer.known_end((topics.ITEMS, held.partition)) or 0
-    return max(0, max(end, held.target) - held.shard.next_offset)
 
 
 def _first_since(consumer: PlainConsumer, place: PartitionId) -> Callable[[int], int | None]:
@@ -445,17 +352,3 @@ def _first_since(consumer: PlainConsumer, place: PartitionId) -> Callable[[int],
             raise Retryable(f"the broker did not say which record came first since {timestamp_ms}: {error}") from error
 
     return ask
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The exception that ends the process: a `Fatal` before any other."""
-    found = list(_flat(group))
-    return next((error for error in found if isinstance(error, Fatal)), found[0])
-
-
-def _flat(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _flat(error)
-        else:
-            yield error

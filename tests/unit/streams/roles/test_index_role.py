@@ -13,13 +13,13 @@ from aiokafka.structs import ConsumerRecord
 from index_sync.manifest import SnapshotLocation
 from index_sync.recovery import LogBounds, recover
 from index_sync.shard import Shard, State
-from infra.settings import Settings
 from processors.errors import Fatal, Poison, Retryable
 from processors.values import Colour, Garment, Metadata
 from streams.contract import codecs, topics
 from streams.contract.records import Item, LookupProbe, SearchProbe, Source, View
 from streams.engine.backoff import Backoff
 from streams.engine.failures import Failure
+from streams.engine.lanes import DeadLetter
 from streams.engine.message import Message
 from streams.engine.observer import NullObserver
 from streams.kafka.consumer import message_of
@@ -27,8 +27,8 @@ from streams.kafka.dead_letters import dead_letters
 from streams.kafka.producer import MemorySender
 from streams.roles.index import probes as probes_module
 from streams.roles.index.probes import ProbeAnswerer
-from streams.roles.index.role import IndexRole
 from streams.roles.index.shards import IndexConfig, OwnedShard, ShardOwner
+from streams.roles.index.trouble import LastingLetters, Patience
 from tests.fakes.index_items import DIMENSION, ENCODER, MemoryObjects, unit
 from tests.fixtures.virtual_time import InlineExecutor, run_virtual
 
@@ -167,23 +167,16 @@ def test_null_headers_and_no_time_are_one_form_for_all_readers() -> None:
     assert message_of(OfFaust(), timestamp_ms=0.0) == Message(topics.ITEMS, 0, 4, b"p", None, (), 0)
 
 
-def role(dead_letter: Any, **options: Any) -> IndexRole:
-    return IndexRole(
-        CONFIG,
-        store=MemoryObjects(),
-        sender=MemorySender(),
-        dead_letter=dead_letter,
-        settings=Settings(),
-        observer=NullObserver(),
-        **options,
-    )
+def lasting(dead_letter: DeadLetter) -> LastingLetters:
+    """The letters of a role."""
+    return LastingLetters(dead_letter, Patience(NullObserver(), Backoff()))
 
 
 async def test_the_letter_of_a_null_header_can_be_written() -> None:
     """It once ended all indexing: writing its letter raised a TypeError, which was tried again for ever."""
     sender = MemorySender()
     async with asyncio.timeout(5):
-        await role(dead_letters(sender))._report(
+        await lasting(dead_letters(sender)).report(
             Failure(record(1, b"\xc1", headers=(("x", None),)), "index", Poison("bad"), 1)
         )
     [letter] = sender.sent
@@ -198,7 +191,7 @@ async def test_a_fault_of_ours_is_not_tried_again(fault: Exception) -> None:
         raise fault
 
     with pytest.raises(Fatal, match=r"ours|too large") as ended:
-        await role(broken)._report(Failure(record(1, b""), "index", Poison("bad"), 1))
+        await lasting(broken).report(Failure(record(1, b""), "index", Poison("bad"), 1))
     assert ended.value.__cause__ is fault
 
 
@@ -215,12 +208,12 @@ def test_a_broker_that_is_away_is_waited_for_and_after_a_stop_not_for_long() -> 
                 raise Retryable("broker away")
             return [asyncio.get_running_loop().create_future()]
 
-        one = role(away)
-        reporting = asyncio.create_task(one._report(Failure(record(1, b""), "index", Poison("bad"), 1)))
+        one = lasting(away)
+        reporting = asyncio.create_task(one.report(Failure(record(1, b""), "index", Poison("bad"), 1)))
         await asyncio.sleep(600)
         assert attempts == 3
         assert not reporting.done()
-        one._stop.set()
+        one.stop.set()
         with pytest.raises(Fatal, match="written after the next start"):
             await reporting
         assert asyncio.get_running_loop().time() < 610
