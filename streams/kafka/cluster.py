@@ -26,6 +26,7 @@ from aiokafka.protocol.types import (
 )
 
 _LATEST = -1
+_LEADERLESS = 5
 _UNCOMMITTED = 0
 _NONE = UUID(int=0)
 
@@ -111,23 +112,29 @@ class _TopicIds(Request[_Asked]):  # type: ignore[misc]
 
 
 async def topic_ids(client: Any, topics: Iterable[str]) -> dict[str, str]:
-    """The ids of those topics that exist, as hex; empty where the broker is older than Kafka 2.8 and has none.
+    """The ids of topics, as hex; without those that have none: the broker is older than Kafka 2.8.
+
+    A topic that the broker does not know is no topic without an id: a broker that has just come back does not know its
+    topics yet, and who took it for one without would take its next answer for another topic.
 
     Args:
         client: a started `AIOKafkaClient`.
         topics: their names.
 
     Raises:
-        aiokafka's errors, when the broker is away.
+        aiokafka's errors, when the broker is away, or does not know (or show) one of the topics.
     """
     node = client.get_random_node()
     if node is None:
-        raise for_code(5)("no broker is known yet")
+        raise for_code(_LEADERLESS)("no broker is known yet")
     try:
         answer = await client.send(node, _TopicIds(topics))
     except NotImplementedError:
         return {}
-    return {name: topic_id.hex for code, name, topic_id, *_ in answer.topics if not code and topic_id != _NONE}
+    for code, name, *_ in answer.topics:
+        if code and code != _LEADERLESS:
+            raise for_code(code)(name)
+    return {name: topic_id.hex for _, name, topic_id, *_ in answer.topics if topic_id != _NONE}
 
 
 async def high_watermarks(client: Any, places: Iterable[Any]) -> dict[Any, int]:
@@ -145,7 +152,7 @@ async def high_watermarks(client: Any, places: Iterable[Any]) -> dict[Any, int]:
         leader = client.cluster.leader_for_partition(place)
         if leader is None or leader < 0:
             client.force_metadata_update()
-            raise for_code(5)(f"no leader is known of {place.topic}-{place.partition}")
+            raise for_code(_LEADERLESS)(f"no leader is known of {place.topic}-{place.partition}")
         asked[leader][place.topic].append(place)
     found: dict[Any, int] = {}
     for node, by_topic in asked.items():

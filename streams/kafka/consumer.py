@@ -73,16 +73,21 @@ class PlainConsumer:
         """What tells a topic from one of the same name that was created later; "" where the broker does not say.
 
         Raises:
-            Retryable: the broker is away.
+            Retryable: the broker is away, or does not know the topic (yet).
+            Fatal: it does not show it to us.
         """
         from aiokafka.errors import KafkaError
 
         from streams.kafka.cluster import topic_ids
+        from streams.kafka.producer import classify_kafka
 
         there = self.names.topic(topic)
         try:
             return (await topic_ids(self._consumer._client, [there])).get(there, "")  # noqa: SLF001
         except (KafkaError, OSError) as error:
+            verdict = classify_kafka(error, "io")
+            if not isinstance(verdict, Retryable):
+                raise verdict from error
             raise Retryable(f"the broker does not say which topic {there} is: {error!r}") from error
 
     async def look_again(self, topic: str) -> bool:

@@ -149,7 +149,7 @@ async def _started(settings: Settings, client: str, patience_s: float, stop: asy
 
 
 def classify_kafka(error: Exception, place: StageKind) -> WeftError:
-    """`engine.failures.classify` that also knows Kafka: too large is the record's fault, fenced is the end."""
+    """`engine.failures.classify` that also knows Kafka: size and time are the record's fault, fenced is the end."""
     from aiokafka import errors
 
     if not isinstance(error, errors.KafkaError):
@@ -164,7 +164,8 @@ def classify_kafka(error: Exception, place: StageKind) -> WeftError:
     )
     text = f"{type(error).__name__}: {error}"
     verdict: WeftError
-    if isinstance(error, too_large):
+    if isinstance(error, (*too_large, errors.InvalidTimestampError)):
+        # A record keeps its own time when it is passed on; a topic may refuse such times: the next start would meet it too.
         verdict = Poison(text, code=Code.OUT_OF_RANGE)
     elif error.retriable or isinstance(error, patience):
         verdict = Retryable(text)

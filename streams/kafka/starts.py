@@ -6,9 +6,12 @@ unread are never missed, and those of a topic that was created again are skipped
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Self, TypeAlias
+
+_ID = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +20,13 @@ class Committed:
 
     offset: int
     topic_id: str = ""
+
+    @classmethod
+    def of(cls, offset: int, metadata: str | None) -> Self:
+        """A commit as the broker has it. Other programs (older clients, tools that move offsets) leave words of their own
+        there: taken for an id they would say that the topic is another one, and all of it would be read again.
+        """
+        return cls(offset, metadata if metadata and _ID.fullmatch(metadata) else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from streams.contract import codecs, topics
 from streams.contract.records import Generation
 from streams.engine.backoff import Backoff
 from streams.kafka.client import Reader
-from streams.kafka.producer import Sender
+from streams.kafka.producer import Sender, classify_kafka
 
 log = structlog.get_logger("weft.store")
 
@@ -74,17 +74,20 @@ async def hold_patiently(
     """`Claim.hold` before any work of a process; a store or broker that is away is waited for.
 
     Raises:
-        Fatal: the cluster has another store.
+        Fatal: the cluster has another store, or the broker refuses us.
         Retryable: store or broker stay away for `patience_s`, or `stop` was set meanwhile.
     """
+    from aiokafka.errors import KafkaError
+
     claim = Claim(store, sender, lambda: claims(settings), lambda: has_items(settings), in_thread)
     backoff, attempt, until = Backoff(), 0, time.monotonic() + patience_s
     while True:
         try:
             identity = await claim.hold()
-        except Retryable as error:
-            if stop.is_set() or time.monotonic() > until:
-                raise
+        except (Retryable, KafkaError) as error:
+            verdict = classify_kafka(error, "io")
+            if not isinstance(verdict, Retryable) or stop.is_set() or time.monotonic() > until:
+                raise verdict from error
             attempt += 1
             log.warning("store.away", cause=str(error))
             with suppress(TimeoutError):

@@ -63,7 +63,7 @@ async def groups(settings: Settings) -> list[Told]:
             topic_id = await consumer.topic_id(topic)
             for partition, (low, _) in sorted(bounds.items()):
                 committed = commits.get((topic, partition))
-                known = None if committed is None else Committed(*committed)
+                known = None if committed is None else Committed.of(*committed)
                 start = start_of(names.topic(topic), partition, known, low=low, end=ends[partition], topic_id=topic_id)
                 if start.text:
                     advice = "send these products again, and raise the topic's retention" if start.lost else _RESTART

@@ -185,7 +185,7 @@ class CommittedThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         found: dict[Any, tuple[Start, bool]] = {}
         for place in places:
             commit, topic_id = commits.get(place), self.topic_ids.get(place.topic, "")
-            known = None if commit is None else Committed(commit.offset, commit.metadata or "")
+            known = None if commit is None else Committed.of(commit.offset, commit.metadata)
             start = start_of(place.topic, place.partition, known, low=low[place], end=end[place], topic_id=topic_id)
             found[place] = (start, known == Committed(start.offset, topic_id))
             if place in consumer.assignment():  # else the group was dealt anew meanwhile, and this is asked again
