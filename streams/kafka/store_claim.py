@@ -7,7 +7,6 @@ again afterwards, and takes its own back when another was faster.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -77,24 +76,28 @@ async def hold_patiently(
         Fatal: the cluster has another store, or the broker refuses us.
         Retryable: store or broker stay away for `patience_s`, or `stop` was set meanwhile.
     """
+    claim = Claim(store, sender, lambda: claims(settings), lambda: has_items(settings), in_thread)
+    identity = await patiently(claim.hold, stop, patience_s=patience_s)
+    log.info("store.held", store=identity.id, place=store.base)
+
+
+async def patiently(hold: Callable[[], Awaitable[Identity]], stop: asyncio.Event, *, patience_s: float) -> Identity:
+    """What `hold` returns, as soon as store and broker are there. Raises as `hold_patiently` does."""
     from aiokafka.errors import KafkaError
 
-    claim = Claim(store, sender, lambda: claims(settings), lambda: has_items(settings), in_thread)
-    backoff, attempt, until = Backoff(), 0, time.monotonic() + patience_s
+    loop = asyncio.get_running_loop()
+    backoff, attempt, until = Backoff(), 0, loop.time() + patience_s
     while True:
         try:
-            identity = await claim.hold()
+            return await hold()
         except (Retryable, KafkaError) as error:
             verdict = classify_kafka(error, "io")
-            if not isinstance(verdict, Retryable) or stop.is_set() or time.monotonic() > until:
-                raise verdict from error
+            if not isinstance(verdict, Retryable) or stop.is_set() or loop.time() > until:
+                raise verdict from verdict.__cause__
             attempt += 1
             log.warning("store.away", cause=str(error))
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), backoff.delay(attempt))
-        else:
-            log.info("store.held", store=identity.id, place=store.base)
-            return
 
 
 class Claim:

@@ -6,15 +6,18 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 
 import pytest
+from aiokafka.errors import KafkaTimeoutError, TopicAuthorizationFailedError
 from hypothesis import given
 from hypothesis import strategies as st
 
 from infra import store_identity
 from infra.memory_store import MemoryStore
-from processors.errors import Fatal
+from infra.store_identity import Identity
+from processors.errors import Fatal, Retryable
 from streams.contract import topics
 from streams.contract.codecs import decode_generation
-from streams.kafka.store_claim import Claim
+from streams.kafka.store_claim import Claim, patiently
+from tests.fixtures.virtual_time import run_virtual
 
 
 class Cluster:
@@ -142,3 +145,35 @@ def test_of_stores_that_start_at_once_one_wins_for_good(order: list[int]) -> Non
                     await cluster.claim(store).hold()
 
     asyncio.run(race())
+
+
+class Trouble:
+    """A claim that meets these first, and holds then."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = list(errors)
+
+    async def hold(self) -> Identity:
+        if self.errors:
+            raise self.errors.pop(0)
+        return Identity("a")
+
+
+def test_a_broker_that_goes_away_while_a_worker_starts_is_waited_for() -> None:
+    """Its client raises errors of its own, which once ended the worker although it was to wait."""
+
+    async def main() -> None:
+        trouble = Trouble(Retryable("store away"), KafkaTimeoutError(), KafkaTimeoutError())
+        assert await patiently(trouble.hold, asyncio.Event(), patience_s=60) == Identity("a")
+        stopped = asyncio.Event()
+        stopped.set()
+        with pytest.raises(Retryable):
+            await patiently(Trouble(KafkaTimeoutError()).hold, stopped, patience_s=60)
+
+    run_virtual(main())
+
+
+async def test_a_right_that_is_missing_is_said_with_how_to_find_it() -> None:
+    """Every worker publishes the claim on `index.control`, which may not have been granted to it before."""
+    with pytest.raises(Fatal, match="weft doctor"):
+        await patiently(Trouble(TopicAuthorizationFailedError("index.control")).hold, asyncio.Event(), patience_s=60)
