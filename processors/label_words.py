@@ -14,7 +14,7 @@ PLACEHOLDERS = frozenset(
     all|any|anything|everything|something|yes|no|true|false|empty|blank|please select|select|choose|choose an option|
     standard|special|different|divers|diverse|k a|keine angabe|keine|sonstige|sonstiges|andere|unbekannt|autre|autres|
     inconnu|non specifie|aucun|aucune|otro|otros|varios|sin especificar|desconocido|ninguno|altro|altri|vari|sconosciuto|
-    overig|onbekend|outro|outros|desconhecido|xx|xxx|xxxx|not applicable|not available|composition|material|materials|fabric
+    overig|onbekend|nvt|coming soon|outro|outros|desconhecido|xx|xxx|xxxx|not applicable|not available|composition|material|materials|fabric
     """.replace("\n", "")
     .replace("    ", "")
     .split("|")
@@ -27,9 +27,10 @@ NEGATIONS = frozenset(
     """
     no not non never without except excluding excludes excl exclude minus neither nor zero lacks lacking lack nothing
     avoid avoids isnt arent doesnt dont wont cant cannot wasnt hasnt havent didnt shouldnt free-of free-from instead-of
-    rather-than other-than anything-but alternative-to substitute-for hardly barely
+    rather-than other-than anything-but alternative-to substitute-for hardly barely almost nearly none nil false
+    perhaps maybe possibly probably presumably might could
     ohne kein keine keinen keinem keiner keines nicht sans pas aucun aucune sin senza sem nao zonder geen niet utan inte uden
-    ikke bez nie ei
+    ikke bez nie ei nein nee nej inget ingen inga
     """.split()  # noqa: SIM905 (a paragraph reads better than a list of eighty strings)
 )
 """What follows, to the end of its clause, is not so."""
@@ -47,18 +48,26 @@ JOINS = frozenset({"and", "with", "plus", "und", "et", "y", "e"})
 
 IMITATIONS_BEFORE = frozenset(
     """
-    faux fake imitation imitated artificial synthetic simulated mock vegan pu pvc vinyl polyurethane pleather manmade
-    man-made eco bonded reconstituted plant-based bio-based lab-grown mushroom cactus apple pineapple pseudo quasi
+    faux fake imitation imitations imitated imit immitation artificial synthetic simulated mock vegan pleather manmade
+    man-made bonded reconstituted pseudo quasi like resembles resembling mimics mimicking imitates imitating simulates
+    simulating replicates inspired-by alternative kunst konst suni sztuczna sztuczne sztuczny sztucznej umela umele umely
     fausse simili synthetique imitacion sintetico sintetica sinteticos sinteticas imitazione finto finta kunst unechtes
-    unecht veganes veganer vegane vegano vegana vegetal aspect effet effetto efecto aspetto aspecto look microfibre
-    microfiber poly nep imitatie tipo cruelty-free animal-free
+    unecht veganes veganer vegane vegano vegana aspect effet effetto efecto aspetto aspecto look nep imitatie tipo
+    falso falsa cruelty-free animal-free
     """.split()  # noqa: SIM905
 )
 """What follows, up to an "and" or the end of its clause, is an imitation; after a value at the end of a clause, that value is."""
+MATERIALS_BEFORE = frozenset(
+    """
+    pu pvc vinyl polyurethane poly plastic textile microfibre microfiber eco ecologico ecologica ecologique ekologiczna bio plant
+    plant-based bio-based biobased lab-grown mushroom mycelium cactus apple pineapple cork grape hemp corn vegetal
+    """.split()  # noqa: SIM905
+)
+"""As `IMITATIONS_BEFORE`, of what is imitated by such a material only (`IMITABLE`): eco leather is none, eco cotton is cotton."""
 IMITATIONS_AFTER = frozenset(
     """
     look looks lookalike look-alike like effect effects imitation imitat imitatie optik optic alternative alternatives
-    substitute replacement mimic esque ish ersatz aspect alike
+    substitute replacement mimic esque ish ersatz aspect alike ette
     """.split()  # noqa: SIM905
 )
 """What stands directly before is an imitation ("denim-look")."""
@@ -83,6 +92,24 @@ IMITATED_BY_MATERIAL = frozenset({"polyester", "nylon", "acrylic", "synthetic", 
 IMITABLE = frozenset({"leather", "suede", "fur"})
 """"Polyester fur" is no fur, where "polyester cotton" is a mixture."""
 
+IMITATING_PREFIXES = (
+    "imitation",
+    "imitatie",
+    "simili",
+    "pseudo",
+    "kunst",
+    "konst",
+    "vegan",
+    "faux",
+    "fake",
+    "mock",
+    "eco",
+    "non",
+    "pu",
+)
+QUALIFYING_SUFFIXES = ("imitation", "imitat", "optik", "effect", "look", "like", "free", "frei")
+"""Written together with a value ("fauxleather", "leatherfree"), they are words of their own."""
+
 PARTS = frozenset(
     """
     trim trims trimmed trimming lining linings lined liner sole soles outsole outsoles insole insoles detail details
@@ -100,14 +127,18 @@ PATTERN_NOUNS = frozenset("print prints printed pattern patterns patterned desig
 SLEEVES = frozenset({"sleeve", "sleeves", "armel", "manches", "mangas", "maniche"})
 
 LABELS: dict[str, dict[str, str]] = {
+    "length": {"above knee": "short", "above the knee": "short", "below knee": "midi", "below the knee": "midi"},
     "pattern": {"plain": "solid", "unprinted": "solid", "self design": "solid", "polka dot": "dotted"},
-    "sleeve": {"sleeve less": "sleeveless", "full": "long", "full sleeves": "long", "half sleeves": "short"},
+    "sleeve": {"sleeve less": "sleeveless", "full": "long", "half sleeve": "short", "3 4": "three-quarter", "3 4 sleeve": "three-quarter",
+               "3 4 sleeves": "three-quarter", "full sleeves": "long", "half sleeves": "short"},
     "gender": {
         "baby": "kids", "babies": "kids", "infant": "kids", "infants": "kids", "newborn": "kids", "newborns": "kids",
         "junior": "kids", "juniors": "kids", "youth": "kids", "teen": "kids", "teens": "kids", "teenager": "kids",
+        "teenagers": "kids", "tween": "kids", "tweens": "kids", "schoolgirl": "girls", "schoolboy": "boys", "gents": "men", "gent": "men",
+        "maternity": "women", "everyone": "unisex", "all genders": "unisex", "all gender": "unisex", "m f": "unisex", "f m": "unisex",
     },
-    "fabric": {"leatherette": "faux leather", "pleather": "faux leather", "suedette": "faux suede", "ultrasuede": "faux suede",
-               "microsuede": "faux suede", "sherpa fleece": "fleece"},
+    "fabric": {"poly": "polyester", "leatherette": "faux leather", "pleather": "faux leather", "suedette": "faux suede", "ultrasuede": "faux suede",
+               "microsuede": "faux suede", "micro suede": "faux suede", "sherpa fleece": "fleece"},
 }  # fmt: skip
 """English labels beside the words of captions (`processors.vocabulary`), by facet."""
 
@@ -123,6 +154,9 @@ FOREIGN: dict[str, dict[str, str]] = {
         "kunstleder": "faux leather", "similicuir": "faux leather", "polipiel": "faux leather", "skai": "faux leather",
         "ecopelle": "faux leather", "similpelle": "faux leather", "lederimitat": "faux leather", "lederoptik": "faux leather",
         "kunstleer": "faux leather", "imitationsleder": "faux leather", "veganleder": "faux leather",
+        "lader": "leather", "konstlader": "faux leather", "læder": "leather", "kunstlæder": "faux leather", "nahka": "leather",
+        "keinonahka": "faux leather", "tekonahka": "faux leather", "deri": "leather", "nepleer": "faux leather",
+        "imitatieleer": "faux leather", "ekoskora": "faux leather",
         "skorzana": "", "pelle": "", "piel": "",
         "wildleder": "suede", "veloursleder": "suede", "daim": "suede", "kunstwildleder": "faux suede",
         "pelz": "fur", "fourrure": "fur", "pelliccia": "fur", "kunstpelz": "faux fur", "webpelz": "faux fur", "kunstfell": "faux fur",
@@ -146,7 +180,7 @@ FOREIGN: dict[str, dict[str, str]] = {
         "jungen": "boys", "jungs": "boys", "garcon": "boys", "garcons": "boys", "nino": "boys", "bambino": "boys",
         "menino": "boys", "jongens": "boys",
         "kinder": "kids", "enfant": "kids", "enfants": "kids", "ninos": "kids", "bambini": "kids", "kinderen": "kids",
-        "baby": "kids", "bebe": "kids", "mixte": "unisex",
+        "baby": "kids", "bebe": "kids", "mixte": "unisex", "unisexe": "unisex",
     },
     "pattern": {
         "gestreift": "striped", "rayures": "striped", "raye": "striped", "rayas": "striped", "righe": "striped",

@@ -8,12 +8,12 @@ of the garment ("leather trim"). What is left is the value, where it is one.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 from processors import label_words as words
+from processors.label_text import bare, latin, says_nothing, spelt_out, unescaped
 from processors.vocabulary import canonical, clean, known_values
 
 LONGEST_LABEL = 200
@@ -30,6 +30,9 @@ _ZERO = re.compile(r"0+(?:[.,]0+)?\s*%")
 _JOINED = (
     (r"\bw/o\b", "without"),
     (r"n['’`]t\b", "nt"),
+    (r"\b(?:art|poly) (?=silk\b)", "artificial "),
+    (r"\bas \w+ as\b", "like"),
+    (r"\b(inspired) (?=by\b)", r"\1-"),
     (r"\b(free) (?=of\b|from\b)", r"\1-"),
     (r"\b(instead) (?=of\b)", r"\1-"),
     (r"\b(rather|other) (?=than\b)", r"\1-"),
@@ -53,7 +56,7 @@ class _Clause:
     negated: bool = False  # it holds a negation, whether or not a known value follows
     parts: bool = False
     blended: bool = False
-    alone: str = ""  # "imitation", "negation": it holds nothing else
+    alone: str = ""  # "imitation", "material", "negation": it holds nothing else
 
 
 @lru_cache(maxsize=65_536)
@@ -63,24 +66,35 @@ def read_label(facet: str, text: str) -> str:
     A value that no list knows stays as it was written, cleaned ("bouclé"), and so does a mixture ("cotton polyester"),
     unless something in it is denied. Never raises.
     """
-    text = unicodedata.normalize("NFC", text)[:LONGEST_LABEL]
+    text = unescaped(text[: 4 * LONGEST_LABEL])[:LONGEST_LABEL]
+    if says_nothing(clean(text)):
+        return ""
+    if facet in _READ:
+        text = spelt_out(text)
     whole = clean(text)
-    bare = _bare(whole)
-    if bare in words.PLACEHOLDERS or f"{bare} ".startswith(words.REFERRALS) or not any(c.isalpha() for c in whole):
+    if says_nothing(whole):
         return ""
     if facet not in _READ:
         return whole
     if (value := _value(facet, whole)) is not None:
         return value
-    if len(whole) < 2 or whole in words.NO_LABELS or not _latin(whole):
+    if len(whole) < 2 or whole in words.NO_LABELS or not latin(whole):
         return ""
     return _said(
-        facet, whole, [_Reader(facet, tokens, bracketed=bracketed).read() for tokens, bracketed in _clauses(text)]
+        facet,
+        whole,
+        [_Reader(facet, tokens, bracketed=bracketed).read() for tokens, bracketed in _clauses(facet, text)],
     )
 
 
 _READ = frozenset({"fabric", "gender", "pattern", "sleeve", "neckline", "length", "colour", "category"})
 """Facets that have lists. Others (origin, care) stay as they are written."""
+
+
+_SHOWN = frozenset({"colour"})
+"""What cannot be imitated: "black look" is black."""
+_MOST = 50.0
+"""A share in per cent: of less, the fabric is not the garment's."""
 
 
 def _said(facet: str, whole: str, clauses: list[_Clause]) -> str:
@@ -143,17 +157,25 @@ def _apply_lone_qualifiers(facet: str, clauses: list[_Clause]) -> None:
         owner = before or after
         if owner is None:
             continue
-        if clause.alone == "negation" or facet != "fabric":
+        if clause.alone == "material":
+            if set(owner.kept) <= words.IMITABLE:
+                owner.kept, clause.kept = [_imitation(value) for value in owner.kept], []
+            continue
+        if clause.alone == "imitation" and facet in _SHOWN:
+            continue
+        if clause.alone == "negation":
             owner.denied += owner.kept
             owner.kept = []
+        elif facet != "fabric":
+            owner.kept, owner.negated = [], True
         else:
             owner.kept = [_imitation(value) for value in owner.kept]
         clause.kept = []
 
 
-def _clauses(text: str) -> Iterator[tuple[list[str], bool]]:
+def _clauses(facet: str, text: str) -> Iterator[tuple[list[str], bool]]:
     """The words and numbers of each clause in order, and whether it stands in brackets."""
-    lowered = _bare(text.lower())
+    lowered = bare(text.lower())
     for pattern, replacement in _JOINED:
         lowered = re.sub(pattern, replacement, lowered)
     lowered = re.sub(r"\s[-–—]+\s|^\s*[-–—]+\s", " , ", lowered)
@@ -166,9 +188,22 @@ def _clauses(text: str) -> Iterator[tuple[list[str], bool]]:
             clause = []
             depth = max(0, depth + (found in _OPENING) - (found in _CLOSING))
         elif found[0].isalnum():
-            clause.append(re.sub(r"['’`]s?$", "", found))
+            clause += _parted(facet, re.sub(r"['’`]s?$", "", found))
     if clause:
         yield clause, depth > 0
+
+
+def _parted(facet: str, word: str) -> list[str]:
+    """A value that is written together with its qualifier, as two words."""
+    if _value(facet, word) is not None:
+        return [word]
+    for prefix in words.IMITATING_PREFIXES:
+        if word.startswith(prefix) and _value(facet, word.removeprefix(prefix)) is not None:
+            return [prefix, word.removeprefix(prefix)]
+    for suffix in words.QUALIFYING_SUFFIXES:
+        if word.endswith(suffix) and _value(facet, word.removesuffix(suffix)) is not None:
+            return [word.removesuffix(suffix), suffix]
+    return [word]
 
 
 class _Reader:
@@ -179,6 +214,7 @@ class _Reader:
         self._facet = facet
         self._tokens = tokens
         self._negated = self._imitated = self._part = False
+        self._behind_value = -1  # where the value read last ends
 
     def read(self) -> _Clause:
         """The clause; to be called once."""
@@ -202,12 +238,8 @@ class _Reader:
             self._negation(at)
         elif word in words.DENIED_BEFORE and at:
             self._deny()
-        elif word in words.IMITATIONS_BEFORE:
-            if self.clause.kept and all(
-                w in words.IMITATIONS_BEFORE | words.IMITATIONS_AFTER for w in self._tokens[at:]
-            ):
-                self._imitate()  # "leather: vegan"
-            self._imitated = True
+        elif word in words.IMITATIONS_BEFORE | words.MATERIALS_BEFORE:
+            self._imitation_word(at)
         elif word in words.PARTS and self._facet == "fabric":
             self._part = self.clause.parts = True
         elif word in words.BLENDS:
@@ -218,25 +250,52 @@ class _Reader:
         elif self._negated:
             self.clause.denied.append(word)
 
+    def _imitation_word(self, at: int) -> None:
+        word = self._tokens[at]
+        if at == self._behind_value and word in words.IMITATIONS_AFTER:
+            return  # it was said of the value before it
+        if word in words.MATERIALS_BEFORE:
+            self._imitated = self._imitated or (self._facet == "fabric" and _imitable(self._tokens, at + 1))
+            material = self._facet == "fabric" and self.clause.kept[-1:] and self.clause.kept[-1] in words.IMITABLE
+            if material and _only_qualifiers(self._tokens[at:]):
+                self._imitate()
+            return
+        if self.clause.kept and _only_qualifiers(self._tokens[at:]):
+            self._imitate()  # "leather: vegan"
+        self._imitated = True
+
     def _number(self, at: int) -> None:
-        """Of "0 % cotton" and "cotton 0 %" the cotton is denied; any other number begins anew."""
-        self._negated = bool(_ZERO.fullmatch(self._tokens[at]))
+        """Of "0 % cotton" and "cotton 0 %" the cotton is denied, 5 % of it is a blend; any other number begins anew."""
+        number, last = self._tokens[at], at + 1 == len(self._tokens)
+        counted = self._facet in ("fabric", "gender", "pattern") and not number.strip("0")
+        self._negated = counted or bool(_ZERO.fullmatch(number))
         self._imitated = self._part = False
-        if self._negated and at + 1 == len(self._tokens):
+        if self._negated and last:
             self._deny()
+        beside_value = at == self._behind_value if last else _longest(self._facet, self._tokens, at + 1)[0]
+        if number.endswith("%") and beside_value and 0 < float(number[:-1].replace(",", ".")) < _MOST:
+            self.clause.blended = True
 
     def _negation(self, at: int) -> None:
         following = self._tokens[at + 1] if at + 1 < len(self._tokens) else ""
         if following in words.NEUTRAL_AFTER_NEGATION:
             return
         self._negated = self.clause.negated = True
-        if self._tokens[at] != "non" and not any(
-            _value(self._facet, later) is not None for later in self._tokens[at + 1 :]
-        ):
+        later = self._tokens[at + 1 :]
+        if words.PARTS.intersection(later):
+            return  # "cotton with no lining"
+        if self._tokens[at] != "non" and not any(_value(self._facet, word) is not None for word in later):
             self._deny()  # "leather: no", "leather is not used"
 
     def _take(self, at: int, size: int, value: str) -> None:
         """Count a value, as its qualifiers before and directly after it let it count."""
+        behind_value, self._behind_value = self._behind_value, at + size
+        if self._facet == "fabric" and size == 1 and at == behind_value and self.clause.kept:
+            word, before = self._tokens[at], self.clause.kept[-1]
+            named = word in words.IMITATIONS_BEFORE | words.MATERIALS_BEFORE and before in words.IMITABLE
+            if named and _only_qualifiers(self._tokens[at:]):
+                self._imitate()  # "leather PU"
+                return
         following = self._tokens[at + size] if at + size < len(self._tokens) else ""
         manners = words.MANNERS_AFTER if self._facet in ("fabric", "gender") else frozenset()
         if self._negated:
@@ -254,11 +313,13 @@ class _Reader:
 
     def _imitate(self) -> None:
         """The value read last is an imitation of itself; of what cannot be imitated (a gender) it is no value."""
+        if self._facet in _SHOWN:
+            return
         value = self.clause.kept.pop()
         if self._facet == "fabric":
             self.clause.kept.append(_imitation(value))
         else:
-            self.clause.denied.append(value)
+            self.clause.negated = True  # it is not denied either: a faux print is not "solid"
 
     def _deny(self) -> None:
         self.clause.negated = True
@@ -273,7 +334,16 @@ def _imitation(value: str) -> str:
 
 def _qualifies(facet: str, tokens: list[str], at: int, size: int) -> bool:
     """Whether a value ("synthetic", "PU") is said of the value that follows it."""
-    return facet == "fabric" and size == 1 and tokens[at] in words.IMITATIONS_BEFORE and _imitable(tokens, at + 1)
+    qualifier = size == 1 and tokens[at] in words.IMITATIONS_BEFORE | words.MATERIALS_BEFORE
+    return facet == "fabric" and qualifier and _imitable(tokens, at + 1)
+
+
+def _only_qualifiers(tokens: list[str]) -> bool:
+    """Whether nothing but what makes an imitation follows, as in "leather vegan friendly"."""
+    known = (
+        words.IMITATIONS_BEFORE | words.MATERIALS_BEFORE | words.IMITATIONS_AFTER | {"friendly", "based", "material"}
+    )
+    return all(token in known for token in tokens)
 
 
 def _imitable(tokens: list[str], at: int) -> bool:
@@ -286,10 +356,13 @@ def _alone(tokens: list[str], *, bracketed: bool) -> str:
     if all(token in words.NEGATIONS | words.DENIED_BEFORE for token in tokens):
         return "negation"
     filler = {"real", "genuine", "echt", "true", "look", "style", "made", "material", "quality"}
-    qualifiers = words.IMITATIONS_BEFORE | words.IMITATIONS_AFTER
+    materials = words.MATERIALS_BEFORE
+    qualifiers = words.IMITATIONS_BEFORE | words.IMITATIONS_AFTER | materials
     if all(token in qualifiers | filler for token in tokens) and any(token in qualifiers for token in tokens):
         listed = not bracketed and any(_value("fabric", token) is not None for token in tokens)
-        return "" if listed else "imitation"
+        if listed:
+            return ""
+        return "material" if all(token in materials | filler for token in tokens) else "imitation"
     if any(token in words.NEGATIONS for token in tokens) and all(token in words.NEGATIONS | filler for token in tokens):
         return "negation"  # "leather (not real)"
     return ""
@@ -310,7 +383,7 @@ def _value(facet: str, phrase: str) -> str | None:
     if phrase in words.NO_LABELS:
         return None
     for table in (words.LABELS, words.FOREIGN):
-        if (value := table.get(facet, {}).get(_bare(phrase))) is not None:
+        if (value := table.get(facet, {}).get(bare(phrase))) is not None:
             return value
     value = canonical(facet, phrase)
     if value == "blended" and facet == "fabric" and phrase in words.BLENDS:
@@ -320,7 +393,7 @@ def _value(facet: str, phrase: str) -> str | None:
 
 def _foreign(whole: str) -> bool:
     """Whether a label that no list knows is made of words of another language."""
-    for token in _bare(whole).split():
+    for token in bare(whole).split():
         if token in _FOREIGN_TOKENS or any(stem in token for stem in words.FOREIGN_STEMS):
             return True
     return False
@@ -329,13 +402,3 @@ def _foreign(whole: str) -> bool:
 _FOREIGN_TOKENS = frozenset(
     token for table in words.FOREIGN.values() for phrase in table for token in phrase.split() if len(token) > 1
 )
-
-
-def _latin(text: str) -> bool:
-    return all(unicodedata.name(c, "").startswith("LATIN") for c in text if c.isalpha())
-
-
-def _bare(text: str) -> str:
-    """Without accents ("algodón" is written "algodon" as often); "ß" as "ss"."""
-    plain = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
-    return plain.replace("ß", "ss")

@@ -85,6 +85,47 @@ def test_one_imitation_is_one_value_wherever_it_is_read(fabric: str, form: str) 
     assert parse_edit(f"the same in {text}").set["fabric"] == f"faux {fabric}"
 
 
+@pytest.mark.parametrize(
+    "form",
+    ["P.U. {}", "imit. {}", "pseudo{}", "faux{}", "vegan{}", "{}look", "{}like", "alternative {}", "{} vegan-friendly", "looks like {}",
+     "as soft as {}", "inspired by {}", "resembles {}", "{} PU", "sztuczna {}", "fau\u00adx {}", "ｆａｕｘ {}", "<b>faux</b>&nbsp;{}",
+     "cork {}", "eco-{}", "{} (PU)", "falso {}", "konst{}"],
+)  # fmt: skip
+def test_imitations_of_leather_in_many_spellings(form: str) -> None:
+    """Points between letters, words written together, marks of HTML, letters that nobody sees, what it is made of."""
+    assert read_label("fabric", form.format("leather")) == "faux leather"
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["non{}", "{}free", "{}frei", "{}?", "maybe {}", "almost {}", "{}: none", "{}: false", "{}, nein", "❌ {}", "🚫{}", "{} ✗", "!{}",
+     "{}: 0", "&#10060; {}", "no&nbsp;{}", "no\u200b {}"],
+)  # fmt: skip
+def test_denials_and_doubts_in_many_spellings(form: str) -> None:
+    """Signs, words written together, answers behind a colon; who asks whether it is leather does not say so."""
+    assert read_label("fabric", form.format("leather")) == ""
+
+
+@pytest.mark.parametrize(
+    ("facet", "text", "value"),
+    [
+        ("fabric", "eco cotton", "cotton"), ("fabric", "bio cotton (eco)", "cotton"), ("fabric", "cotton poly", "cotton poly"),
+        ("fabric", "60/40 cotton/poly", "60 40 cotton poly"), ("fabric", "5% silk", "silk blend"), ("fabric", "<1% silk", "silk blend"),
+        ("fabric", "95% cotton", "cotton"), ("fabric", "cotton 0%, polyester 100%", "polyester"), ("fabric", "art silk", "faux silk"),
+        ("fabric", "Cotton &amp; Linen", "cotton linen"), ("fabric", "cotton with no lining", "cotton"), ("fabric", "leather™", "leather"),
+        ("fabric", "micro suede", "faux suede"), ("fabric", "konstläder", "faux leather"), ("fabric", "T.B.C.", ""), ("colour", "n.v.t.", ""),
+        ("colour", "eco black", "black"), ("colour", "black look", "black"), ("colour", "almost black", ""),
+        ("colour", "Black 000", "black"), ("pattern", "faux snake print", ""),
+        ("sleeve", "3/4 sleeve", "three-quarter"), ("sleeve", "half sleeve", "short"), ("length", "above knee", "short"),
+        ("length", "below the knee", "midi"), ("gender", "m/f", "unisex"), ("gender", "tween", "kids"), ("gender", "Maternity", "women"),
+        ("gender", "unisexe", "unisex"), ("gender", "men: 0", ""), ("gender", "women; men: none", "women"),
+    ],
+)  # fmt: skip
+def test_labels_as_shops_write_them(facet: str, text: str, value: str) -> None:
+    """Each was read as another value."""
+    assert read_label(facet, text) == value
+
+
 @settings(max_examples=200)
 @given(
     st.sampled_from(WORDS), st.sampled_from(["{}", " {} ", "{}.", "100% {}", "pure {}", "({})", "genuine {}", "{}, {}"])
