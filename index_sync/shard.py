@@ -25,35 +25,14 @@ from index_sync.entry import (
     RefusedChange,
     ShardHit,
     Wanted,
-    facet_key,
-    fold_wanted,
     to_half,
 )
-from index_sync.search import Ask, Candidate, search
 from index_sync.segment import GrowingSegment, Segment, Window, live_rows, seal
+from index_sync.state import State
 from processors.errors import Code, Poison
 from processors.values import Vector
-from processors.vocabulary import FACET_NAMES
 
 _PRUNE_FROM = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """What readers see.
-
-    `next_offset`: every record below it is in `windows`. `digest` as in `Shard.digest`. `newest_ms`: the largest
-    timestamp (ms since the epoch) of all records below `next_offset`, -1 if unknown; a log in which such a record is
-    newer is another log. `encoder` and `dimension`: of all vectors in `windows`; "" and 0 before the first.
-    """
-
-    windows: tuple[Window, ...]
-    next_offset: int
-    live: int
-    digest: int
-    newest_ms: int = -1
-    encoder: str = ""
-    dimension: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,65 +274,12 @@ class Shard:
         exclude: Wanted | None = None,
         exclude_products: Collection[str] = (),
     ) -> list[ShardHit]:
-        """The `k` nearest live products, exactly; one hit a product, by its best view.
-
-        Args:
-            vector: float32 of shape (dimension,).
-            k: how many products at most.
-            filters: facet → allowed values. A view counts if one of its garments has an allowed value in every facet.
-            exclude: facet → refused values. A view that shows any of them does not count.
-            exclude_products: products not to be returned.
-
-        Raises:
-            Poison: the vector has the wrong shape or is not finite.
-        """
-        return self.search_state(self._state, vector, k, filters, exclude, exclude_products)
-
-    def search_state(
-        self,
-        state: State,
-        vector: Vector,
-        k: int,
-        filters: Wanted | None = None,
-        exclude: Wanted | None = None,
-        exclude_products: Collection[str] = (),
-    ) -> list[ShardHit]:
-        """`search` in a state taken before, so that the caller can tell its `next_offset`."""
-        if not state.windows or k <= 0:
-            return []
-        if vector.shape != (state.dimension,) or not bool(np.isfinite(vector).all()):
-            raise Poison(f"a finite vector of shape ({state.dimension},) is needed, got {vector.shape}", field="vector")
-        ask = Ask(
-            np.ascontiguousarray(vector, dtype=np.float32),
-            k,
-            fold_wanted(filters or {}),
-            fold_wanted(exclude or {}),
-            frozenset(exclude_products),
-        )
-        return [_hit(candidate) for candidate in search(state.windows, ask)]
-
-    @staticmethod
-    def unknown_facets(state: State, filters: Wanted) -> tuple[str, ...]:
-        """The names in `filters` that no product of the state has as a facet."""
-        # The writer adds to these sets meanwhile: a union of sets is one step under the interpreter's lock.
-        known = set(FACET_NAMES).union(*(window.segment.columns.facets for window in state.windows))
-        return tuple(name for name in filters if facet_key(name) not in known)
+        """See `State.search`."""
+        return self._state.search(vector, k, filters, exclude, exclude_products)
 
     def lookup(self, product_id: str) -> Product | None:
         """The live product of this id, or None."""
-        return self.lookup_state(self._state, product_id)
-
-    @staticmethod
-    def lookup_state(state: State, product_id: str) -> Product | None:
-        """`lookup` in a state taken before: a product that is being replaced is there, as it was.
-
-        Never in the writer's own `_locations`: a product is absent from them between its old and its new version.
-        """
-        for window in reversed(state.windows):
-            ordinal = window.segment.columns.ordinal_of(product_id, window.products)
-            if ordinal is not None and window.alive[window.segment.columns.first[ordinal]]:
-                return _product(product_id, window, ordinal)
-        return None
+        return self._state.lookup(product_id)
 
     def versions(self) -> dict[str, int]:
         """Every live product and its version, for verification. Waits for the batch in progress."""
@@ -417,26 +343,3 @@ class Shard:
 def _window(slot: _Slot) -> Window:
     columns = slot.segment.columns
     return Window(slot.segment, columns.rows, len(columns.ids), slot.alive)
-
-
-def _hit(candidate: Candidate) -> ShardHit:
-    columns = candidate.window.segment.columns
-    payload = columns.payload(candidate.ordinal)
-    view = payload.views[candidate.row - columns.first[candidate.ordinal]]
-    return ShardHit(
-        candidate.product_id,
-        candidate.score,
-        columns.versions[candidate.ordinal],
-        view.id,
-        view.category or payload.category,
-        payload.image,
-    )
-
-
-def _product(product_id: str, window: Window, ordinal: int) -> Product:
-    columns = window.segment.columns
-    start, stop = columns.first[ordinal], columns.first[ordinal + 1]
-    payload = columns.payload(ordinal)
-    whole = next((i for i, view in enumerate(payload.views) if view.id == "whole"), 0)
-    vector = window.segment.vectors(start, stop)[whole].astype(np.float32)
-    return Product(product_id, columns.versions[ordinal], payload, vector)

@@ -36,15 +36,14 @@ def _search(shard: Shard, probe: SearchProbe, of: int, wanted: int) -> Hits:
                 field="encoder",
                 code=Code.WRONG_ENCODER,
             )
-        found = shard.search_state(
-            state,
+        found = state.search(
             _vector(probe.vector),
             probe.top_k,
             probe.filters,
             probe.exclude,
             probe.exclude_products,
         )
-        unknown = shard.unknown_facets(state, probe.filters)
+        unknown = state.unknown_facets(probe.filters)
         hits = tuple(Hit(hit.product_id, round(hit.score, 6), hit.image, hit.category) for hit in found)
     except Poison as poison:
         error = str(poison)
@@ -64,7 +63,7 @@ def _search(shard: Shard, probe: SearchProbe, of: int, wanted: int) -> Hits:
 def _look_up(shard: Shard, probe: LookupProbe, of: int, wanted: int) -> Found:
     state = shard.state
     applied = state.next_offset
-    product = shard.lookup_state(state, probe.product_id)
+    product = state.lookup(probe.product_id)
     common = Found(probe.query_id, shard.partition, of, shard.generation, applied, applied >= wanted)
     if product is None:
         return common

@@ -257,7 +257,7 @@ def test_a_state_that_was_taken_before_stays_as_it_is() -> None:
     state = shard.state
     for offset in range(2, 200):
         shard.apply(offset, "a", entry(offset) if offset % 3 else None)
-    kept = Shard.lookup_state(state, "a")
+    kept = state.lookup("a")
     assert kept is not None
     assert (kept.version, state.next_offset) == (0, 2)
     assert np.allclose(kept.vector, unit(1), atol=1e-3)

@@ -12,7 +12,8 @@ from aiokafka.structs import ConsumerRecord
 
 from index_sync.manifest import SnapshotLocation
 from index_sync.recovery import LogBounds, recover
-from index_sync.shard import Shard, State
+from index_sync.shard import Shard
+from index_sync.state import State
 from processors.errors import Fatal, Poison, Retryable
 from processors.values import Colour, Garment, Metadata
 from streams.contract import codecs, topics
