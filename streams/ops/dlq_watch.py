@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
 import structlog
@@ -20,17 +21,29 @@ PAUSE_S = 30.0
 """After trouble: a broker that is away, topics that are not there yet, a right that is missing."""
 
 
-class OpenLetters:
-    """The letters that are neither put back nor dropped, as far as both topics have been read."""
+MOST = 100_000
+"""Letters, and marks, that are remembered: letters are kept for ever, and a role's memory is not for them."""
 
-    def __init__(self) -> None:
-        self._lie: dict[str, tuple[int, int, int]] = {}  # partition, offset, timestamp of the record
-        self._done: dict[str, int] = {}
+
+class OpenLetters:
+    """The letters that are neither put back nor dropped, as far as both topics have been read.
+
+    Args:
+        most: letters that are remembered, and marks; those read longest ago give way, and are not counted any more.
+    """
+
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
+        self._lie: OrderedDict[str, tuple[int, int, int]] = OrderedDict()  # partition, offset, timestamp of the record
+        self._done: OrderedDict[str, int] = OrderedDict()
 
     def letter(self, message: Message) -> None:
         """A record of `weft.dead-letters`; copies of one letter count once."""
         letter = read_letter(message)
         self._lie[letter.id] = (message.partition, message.offset, letter.recorded)
+        self._lie.move_to_end(letter.id)
+        if len(self._lie) > self._most:
+            self._lie.popitem(last=False)
 
     def mark(self, message: Message) -> None:
         """A record of `weft.dead-letters.done`; a null value opens the letter again."""
@@ -39,6 +52,9 @@ class OpenLetters:
             self._done.pop(letter_id, None)
         else:
             self._done[letter_id] = recorded_in(message.value)
+            self._done.move_to_end(letter_id)
+            if len(self._done) > self._most:
+                self._done.popitem(last=False)
 
     def kept(self, bounds: Mapping[int, tuple[int, int]]) -> None:
         """Forget the letters that the topic does not keep any more: nobody can settle them."""

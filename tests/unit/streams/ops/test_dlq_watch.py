@@ -43,3 +43,17 @@ def test_what_the_topic_does_not_keep_is_not_open() -> None:
     found.letter(letter(2, 1))
     found.kept({0: (1, 2)})
     assert found.count == 1
+
+
+def test_letters_without_end_take_no_memory_without_end() -> None:
+    """They are kept for ever; of those remembered the newest count, and the marks of the newest."""
+    found = OpenLetters(most=10)
+    for number in range(1000):
+        found.mark(mark(letter(number, number)))
+    for number in range(1000):
+        found.letter(letter(number, number))
+    assert found.count == 0
+    for number in range(1000, 1004):
+        found.letter(letter(number, number))
+    assert found.count == 4
+    assert len(found._lie) == len(found._done) == 10
