@@ -28,6 +28,8 @@ log = structlog.get_logger(__name__)
 
 MAX_KEYS = 50_000
 MAX_BEHIND = 100_000
+MAX_ORIGINS = 256
+"""Partitions from which the records of one product came, at most: the header that names them may be forged."""
 PARTITIONER, NO_KEY = "partitioner", "no key"
 
 
@@ -99,6 +101,8 @@ class _Memory:
         known = by_origin.get(told.partition)
         if known is None or known[0].before(told):
             by_origin[told.partition] = (told, offset)
+            if len(by_origin) > MAX_ORIGINS:
+                del by_origin[min(by_origin, key=lambda origin: by_origin[origin][0].timestamp_ms)]
         self.products.move_to_end(key)
 
     def younger(self, key: bytes, told: _Told, offset: int) -> int | None:

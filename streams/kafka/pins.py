@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from infra.store import ObjectStore
-from processors.errors import Retryable
+from infra.store import NotFound, ObjectStore
+from processors.errors import Fatal, Retryable
 from streams.contract.topics import BY_NAME, CAPTIONS, ITEMS
 from streams.kafka.options import METADATA_MS
 from streams.kafka.producer import Sender
@@ -67,6 +67,7 @@ class Pins:
 
         Raises:
             Retryable: neither broker nor store has said it yet.
+            Fatal: what the store says of it cannot be read.
         """
         if topic not in self._looking:
             return None
@@ -88,7 +89,15 @@ class Pins:
         pin = Pin(topic, seen.topic_id, seen.partitions)
         if await asyncio.to_thread(self._store.create, key, msgspec.json.encode(pin)):
             return pin
-        found = msgspec.json.decode(await asyncio.to_thread(self._store.get, key), type=Pin)
+        try:
+            found = msgspec.json.decode(await asyncio.to_thread(self._store.get, key), type=Pin)
+        except NotFound:
+            raise Retryable(f"{key} has just been deleted") from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            # No product is at fault, and to guess the number would put keys where nobody finds them again.
+            raise Fatal(
+                f"{self._store.base}{key} cannot be read ({error}): restore it from a backup of the store"
+            ) from None
         # Fewer than were pinned: another topic of the same name, on a broker that gives no ids.
         return found if found.partitions <= seen.partitions else pin
 

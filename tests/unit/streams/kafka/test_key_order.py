@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from processors.errors import Code, Poison
 from streams.contract.topics import UPLOADS
-from streams.engine.message import Message
-from streams.kafka.key_order import NO_KEY, PARTITIONER, Here, KeyOrder, PassOn, Superseded, product_of
+from streams.engine.message import ORIGIN, Message
+from streams.kafka.key_order import MAX_ORIGINS, NO_KEY, PARTITIONER, Here, KeyOrder, PassOn, Superseded, product_of
 from streams.kafka.pins import partition_of
 from tests.fakes.key_topic import KeyTopic, crc32_partition
 
@@ -251,3 +251,18 @@ def test_the_last_word_stands_whatever_happens(story: list[tuple[object, ...]]) 
         assert worker.state == last
 
     asyncio.run(run())
+
+
+async def test_forged_origins_take_no_memory_without_end() -> None:
+    """Anybody may write the header; a product remembers the youngest of a bounded number of partitions."""
+    topic = KeyTopic(PARTITIONS)
+    order, right = KeyOrder(topic, now=lambda: 0.0), partition_of(b"sku", PARTITIONS)
+    for number in range(1000):
+        origin = f"{UPLOADS}/{number + PARTITIONS}/{number}@{number}/{0:016x}".encode()
+        message = Message(UPLOADS, right, number, b"sku", upload("sku"), ((ORIGIN, origin),), number)
+        assert isinstance(await order.place(message, b"sku"), Here)
+    [memory] = order._memories.values()
+    assert len(memory.products[b"sku"]) == MAX_ORIGINS
+    late = f"{UPLOADS}/0/7@500/{0:016x}".encode()
+    message = Message(UPLOADS, right, 1000, b"sku", upload("sku"), ((ORIGIN, late),), 500)
+    assert isinstance(await order.place(message, b"sku"), Superseded)

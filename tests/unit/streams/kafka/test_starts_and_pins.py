@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from infra.memory_store import MemoryStore
-from processors.errors import Code, Retryable
+from processors.errors import Code, Fatal, Retryable
 from streams.contract.topics import CAPTIONS, DEAD_LETTERS, HITS, ITEMS, UPLOADS
 from streams.engine.message import Message
 from streams.kafka.dead_letters import dead_letters, lost_letters
 from streams.kafka.notices import telling
-from streams.kafka.pins import PinnedSender, Pins, TopicNow, partition_of
+from streams.kafka.pins import PinnedSender, Pins, TopicNow, key_of, partition_of
 from streams.kafka.producer import MemorySender
 from streams.kafka.starts import Committed, start_of
 from streams.ops.dlq_letters import advice, read_letter
@@ -130,6 +130,15 @@ async def test_nobody_writes_before_the_number_is_known() -> None:
     broker.away = True
     sender = PinnedSender(MemorySender(), Pins(MemoryStore(), broker.look, lambda: 0.0))
     with pytest.raises(Retryable):
+        await sender.send(ITEMS, key=b"k", value=b"")
+
+
+async def test_a_number_that_cannot_be_read_is_no_products_fault() -> None:
+    """Every item would become a dead letter for it, one after the other."""
+    store = MemoryStore()
+    store.put(key_of(ITEMS, "one"), b"{")
+    sender = PinnedSender(MemorySender(), Pins(store, Broker().look, lambda: 0.0))
+    with pytest.raises(Fatal, match="restore it"):
         await sender.send(ITEMS, key=b"k", value=b"")
 
 
