@@ -19,13 +19,29 @@ Values: TypeAlias = dict[str, tuple[str, ...]]
 # Rewritten before reading, so that one word says what several said. NOT opens a refusal, LESS a weaker one.
 _REWRITES: tuple[tuple[str, str], ...] = (
     (r"[’`]", "'"),
-    (r"\bnot (?:only|just)\b", " "),
+    (r"\bnot (?:only|just)\b|\bno problem if\b", " "),
+    (r"\bwhy not\b", " "),
+    (r"\b(?:no longer|not any ?more|no more)\b(?= \w)", " NOT "),
+    (
+        r"\b(?:all|anything|everything|every (?:colou?r|one|fabric|pattern)|any (?:colou?r|one|fabric|pattern)) but\b",
+        " NOT ",
+    ),
+    (r"\b(?:colou?rs?|fabrics?|patterns?) (?:other )?than\b|\bother (?:colou?rs?|fabrics?|patterns?) than\b", " NOT "),
     (r"\b([^\W\d_]+)[- ]free\b(?! (?:size|shipping|delivery))", r" NOT \1 , "),
     (r"\bfree (?:of|from)\b", " NOT "),
     (r"\bnon[- ]([^\W\d_]+)", r" NOT \1 , "),
     (r"\bnot (?:so|too|as|that|very)\b|\bless\b|\bfewer\b", " LESS "),
-    (r"\b(?:does|do|did|should|must|is|are|was)(?: not|n't)(?: (?:have|be|want))?\b", " NOT "),
+    (
+        r"\b(?:does|do|did|should|must|is|are|was|can|could|may|might|wo|would)(?: not|n't)(?: (?:have|be|want|like))?\b",
+        " NOT ",
+    ),
+    (r"\b(?:can't|cant|cannot|wont)(?: (?:have|be))?\b", " NOT "),
     (r"\b(?:i )?(?:dont|don't|do not) want\b", " NOT "),
+    (
+        r"\b(?:i )?(?:hate|dislike|avoid|exclud(?:e|es|ing)|skip|neither|nor|nothing|none of|sick of|tired of|ohne|sans|sin)\b",
+        " NOT ",
+    ),
+    (r"\b(?:barely|hardly)\b", " LESS "),
     (r"\b(?:instead of|rather than|other than|anything but|except(?: for)?|minus|lack(?:s|ing)?|never)\b", " NOT "),
     (r"\b(?:without|with no|with not|(?:has|have) no|but no|but not|no|not|non|remove|drop|lose)\b", " NOT "),
     (r"LESS +(?:bright|light|pale)(?:er)?(?: in)?(?: colou?r(?:ed)?s?)?\b", " DARKER "),
@@ -119,7 +135,23 @@ def parse_edit(text: str) -> ParsedEdit:
     )
 
 
+# One value for another of the same facet.
+_SWAPS = (
+    re.compile(r"\b(?:swap|change|replace|exchange|switch|turn)(?: out)? ([^,;.]+?) (?:for|to|into|with|by) ([^,;.]+)"),
+    re.compile(r"\bfrom ([^,;.]+?) (?:to|into) ([^,;.]+)"),
+    re.compile(r"([^,;.→]+?) ?(?:→|->|=>|➡\ufe0f?) ?([^,;.→]+)"),
+)
+
+
+def _swapped(match: re.Match[str]) -> str:
+    """The first value refused, where the second is of the same kind ("made from cotton to last" swaps nothing)."""
+    old, new = ({facet for mention in mentions(side) for facet, _ in mention.claims} for side in match.groups())
+    return f" NOT {match[1]} , {match[2]}" if old & new else match.group()
+
+
 def _rewritten(text: str) -> str:
+    for swap in _SWAPS:
+        text = swap.sub(_swapped, text)
     for pattern, replacement in _REWRITES:
         text = re.sub(pattern, replacement, text)
     # "darker red" is a colour of its own; "darker" alone is a step from the reference.

@@ -242,7 +242,7 @@ class _Reader:
             self._imitation_word(at)
         elif word in words.PARTS and self._facet == "fabric":
             self._part = self.clause.parts = True
-        elif word in words.BLENDS:
+        elif word in words.BLENDS and not self._negated:
             self.clause.blended = True
         elif word in words.JOINS:
             self._imitated = False

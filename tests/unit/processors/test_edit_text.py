@@ -108,3 +108,48 @@ def test_free_words_are_kept() -> None:
     """Wishes that no facet expresses stay as words, and an empty edit is empty."""
     assert parse_edit("more elegant, with ruffles").rest == "more elegant ruffles"
     assert parse_edit("   ") == ParsedEdit("")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["cannot be black", "can't be black", "won't be black", "could not be black", "no more black", "no longer black", "nothing black",
+     "avoid black", "excluding black", "exclude black", "everything but black", "all but black", "every colour but black",
+     "other colours than black", "hate black", "I dislike black", "nor black", "sick of black"],
+)  # fmt: skip
+def test_a_refusal_in_other_words(text: str) -> None:
+    """Each of these wanted black."""
+    edit = parse_edit(text)
+    assert edit.exclude == {"colour": ("black",)}
+    assert edit.set == {}
+    assert edit.length == ""
+    assert "longer" not in edit.ignored
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["swap black for red", "change black to red", "replace the black with red", "from black to red", "black → red", "black -> red",
+     "turn the black into red"],
+)  # fmt: skip
+def test_one_value_for_another(text: str) -> None:
+    """The first one is refused, and not wanted beside the second."""
+    edit = parse_edit(text)
+    assert edit.set == {"colour": "red"}
+    assert edit.exclude == {"colour": ("black",)}
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("change it to red", {"colour": "red"}),
+        ("change the dress to red", {"colour": "red"}),
+        ("made from cotton to last", {"fabric": "cotton"}),
+        ("nothing but black", {"colour": "black"}),
+        ("why not black", {"colour": "black"}),
+        ("no problem if black", {"colour": "black"}),
+    ],
+)
+def test_what_refuses_nothing(text: str, wanted: dict[str, str]) -> None:
+    """A change without an old value of the same kind, and "not" that is none."""
+    edit = parse_edit(text)
+    assert edit.exclude == {}
+    assert edit.set == wanted
