@@ -28,28 +28,37 @@ _CHILDREN = frozenset(
         "babies",
         "infant",
         "infants",
+        "newborn",
+        "newborns",
+        "teen",
+        "teens",
+        "tween",
+        "tweens",
+        "youth",
+        "junior",
+        "juniors",
     ]
 )
 _ADULTS = frozenset({"women", "men"})
 
-# Phrases; a space stands for one or more spaces or hyphens.
+# Phrases; a space stands for one or more spaces or hyphens, and the apostrophe of a genitive before them.
 REFUSED: dict[Audience, tuple[str, ...]] = {
     "children": (
         # work
         "office", "offices", "workwear", "workplace", "workday", "workdays", "workweek", "work week", "work day", "for work",
         "to work", "at work", "after work", "and work", "or work", "from work", "work to", "desk to", "business", "boardroom",
         "meeting", "meetings", "desk", "desks", "commute", "commutes", "commuter", "corporate", "professional", "career",
-        "careers", "colleague", "colleagues", "boss", "networking", "time off", "nine to five", "9 to 5", "errand", "errands",
+        "careers", "colleague", "colleagues", "coworker", "coworkers", "co worker", "co workers", "boss", "conference", "conferences", "interview", "interviews", "networking", "time off", "nine to five", "9 to 5", "9 5", "errand", "errands",
         # going out
-        "dinner", "dinners", "cocktail", "cocktails", "wine", "champagne", "prosecco", "martini", "beer", "gin", "drinks",
-        "bar", "bars", "pub", "pubs", "nightclub", "clubbing", "nightlife", "night out", "nights out", "date night",
-        "date nights", "first date", "dating", "girls night", "boys night", "happy hour", "after hours", "brunch", "brunches",
+        "dinner", "dinners", "cocktail", "cocktails", "wine", "champagne", "prosecco", "martini", "beer", "gin", "vodka", "whisky", "whiskey", "alcohol", "drinks",
+        "bar", "bars", "pub", "pubs", "nightclub", "clubbing", "nightlife", "night out", "nights out", "on the town", "date night",
+        "date nights", "first date", "dating", "girls night", "boys night", "happy hour", "happy hours", "after hours", "brunch", "brunches",
         "casino", "after dark", "black tie", "soiree", "red carpet",
         # looks
-        "sexy", "sensual", "sensuality", "seductive", "seduction", "sultry", "flirty", "flirt", "flirting", "flirtatious",
+        "sexy", "sexier", "sexiest", "sex", "sensual", "sensually", "sensuality", "seductive", "seductively", "seduction", "seduce", "seduces", "seducing", "sultry", "flirty", "flirt", "flirting", "flirtatious",
         "alluring", "provocative", "steamy", "racy", "naughty", "hot", "femme fatale", "bombshell", "vixen", "romance",
         "romantic", "lover", "lovers", "flattering", "flatters", "figure", "curves", "curvy", "curve", "cleavage", "slimming",
-        "hourglass", "body hugging", "figure hugging", "irresistible", "temptation", "tempting", "lingerie", "boudoir",
+        "hourglass", "bodycon", "plunging", "low cut", "thigh high", "womanly", "manly", "ladylike", "body hugging", "figure hugging", "irresistible", "temptation", "tempting", "lingerie", "boudoir",
     ),
     "adults": (
         "playground", "playgrounds", "playtime", "play time", "playdate", "playdates", "nursery", "kindergarten", "preschool",
@@ -94,5 +103,5 @@ def unfit_tag(tag: str, audience: Audience) -> tuple[str, ...]:
 @cache
 def _phrases(audience: Audience) -> re.Pattern[str]:
     longest_first = sorted(REFUSED[audience], key=len, reverse=True)
-    joined = "|".join(r"[\s\-‐-–]+".join(map(re.escape, phrase.split(" "))) for phrase in longest_first)
+    joined = "|".join(r"(?:['’`]s?)?[\s\-‐-–]+".join(map(re.escape, phrase.split(" "))) for phrase in longest_first)
     return re.compile(rf"(?<![^\W_])(?:{joined})(?![^\W_])", re.IGNORECASE)

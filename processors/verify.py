@@ -40,9 +40,13 @@ _ONE_THING = re.compile(r"(?<![^\W_])(?:it|it['’]s|its|this|one|each)(?![^\W_]
 _SEVERAL_THINGS = re.compile(
     r"(?<![^\W_])(?:they|they['’]re|them|their|theirs|these|those|both|ones)(?![^\W_])", re.IGNORECASE
 )
+# "The dress and the bag are black" says it of both.
+_OF_SEVERAL = re.compile(r"(?<![^\W_])(?:are|were|both|all|come|share)(?![^\W_])", re.IGNORECASE)
+_JOINED = re.compile(r"(?:(?<![^\W_])and(?![^\W_])|&)", re.IGNORECASE)
+_APART = re.compile(r"[.;:!?—–()]|(?<![^\W_])(?:with|over|under|is|has)(?![^\W_])", re.IGNORECASE)
 _DENIED_BEFORE = re.compile(
     r"(?<![^\W_])(?:no|not|non|never|without|neither|nor|(?:is|are|does|do|was)n['’]t|free of|free from|instead of|rather than)"
-    r"(?:\s+(?:a|an|any|the|made of|made from|in|of|real|genuine|for))*[\s\-‐-–]+$",
+    r"(?:\s+(?:a|an|any|the|your|average|usual|another|quite|exactly|really|actually|even|made of|made from|in|of|real|genuine|for))*[\s\-‐-–]+$",
     re.IGNORECASE,
 )
 _DENIED_AFTER = re.compile(r"[\s\-‐-–]+free(?![^\W_])", re.IGNORECASE)
@@ -192,7 +196,10 @@ def _antecedents(
     follows.
     """
     before = [noun for noun in nouns if noun.end <= mention.start]
-    gap = text[before[-1].end if before else 0 : mention.start]
+    gap = text[before[-1].end : mention.start] if before else text[: nouns[0].start if nouns else mention.start]
+    joined = _joined(before, text) if before and _OF_SEVERAL.search(gap) and not re.search(r"[.;:!?]", gap) else ()
+    if len(joined) > 1 and not (owners and owners[-1] not in before):
+        return joined
     one, several = bool(_ONE_THING.search(gap)), bool(_SEVERAL_THINGS.search(gap))
     if owners and (owners[-1] not in before or not (one or several or _ALL.match(gap))):
         return ()
@@ -200,6 +207,18 @@ def _antecedents(
     if one != several:
         meant = [noun for noun in meant if _plural(noun) == several] or meant
     return tuple(meant)
+
+
+def _joined(nouns: Sequence[Mention], text: str) -> tuple[Mention, ...]:
+    """The last garment word and those that an "and" joins to it."""
+    joined = [nouns[-1]]
+    for noun in reversed(nouns[:-1]):
+        between = text[noun.end : joined[0].start]
+        listed = len(joined) > 1 and "," in between
+        if _APART.search(between) or not (listed or _JOINED.search(between)):
+            break
+        joined.insert(0, noun)
+    return tuple(joined)
 
 
 def _plural(noun: Mention) -> bool:

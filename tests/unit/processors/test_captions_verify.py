@@ -2,7 +2,7 @@
 
 import pytest
 
-from processors.audience import unfit
+from processors.audience import audience_of, unfit
 from processors.caption_grammar import compose
 from processors.captions import TONES, judge, parse, template_caption, verify
 from processors.values import Attribute, CaptionText, Colour, Evidence, Garment
@@ -351,3 +351,60 @@ def test_the_rule_based_writer_knows_its_audience(gender: str) -> None:
             assert isinstance(verify(ParsedCaption(sentences, tags), shorts(gender)), CaptionText), sentences
             odd = Evidence((garment(0, "7%", gender=gender),))
             assert unfit(template_caption(odd, tone, seed).caption, "children") == ()
+
+
+LOOK = Evidence((garment(0, "dress", "grey", fabric="linen"), garment(1, "bag", "black", fabric="leather")))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The dress and bag are black.",
+        "The grey dress and the black bag are both leather.",
+        "The dress and the bag come in black.",
+        "Black is its colour: a grey dress and a bag.",
+        "Not your average leather: a grey dress and a bag.",
+    ],
+)
+def test_what_is_said_of_two_garments_must_hold_of_both(text: str) -> None:
+    """A verb with two subjects, a pronoun before its garment, a denial with words between."""
+    assert isinstance(verify(ParsedCaption(text, TAGS), LOOK), Rejected)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A grey dress and a bag in black.",
+        "A grey dress and a black bag. The bag is leather.",
+        "The grey dress is linen and the bag is black.",
+    ],
+)
+def test_what_is_said_of_one_garment_of_two(text: str) -> None:
+    """It is bound to that one, and passes."""
+    assert isinstance(verify(ParsedCaption(text, TAGS), LOOK), CaptionText)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "girls\u2019 night",
+        "happy hours",
+        "a night on the town",
+        "9-5",
+        "seducing",
+        "bodycon",
+        "plunging",
+        "job interviews",
+        "co-workers",
+    ],
+)
+def test_phrases_that_suit_no_child(text: str) -> None:
+    """In the plural, with an apostrophe, in other words."""
+    assert unfit(f"Ready for {text}.", "children")
+    assert unfit(f"Ready for {text}.", "adults") == ()
+
+
+@pytest.mark.parametrize("gender", ["teen", "newborn", "youth", "girls"])
+def test_children_of_every_age_are_children(gender: str) -> None:
+    """Whatever word an older event has for them."""
+    assert audience_of(Evidence((garment(0, "dress", gender=gender),))) == "children"
