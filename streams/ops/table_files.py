@@ -24,9 +24,19 @@ UNREAD_SUFFIXES = (".xls", ".xlsm", ".xlsb", ".ods", ".numbers", ".xml", ".parqu
 # products.csv, Products.csv, products_export_1.csv (Shopify), products (2).csv (a second download)
 _NAME = re.compile(r"products?(?:[ _-]?export)?(?:[ _-]?\(?\d+\)?)?")
 _SEPARATOR = re.compile(r'"?sep=(.)"?\r?\n', re.IGNORECASE)
-_BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+_BOMS = (
+    (b"\xef\xbb\xbf", "utf-8-sig"),
+    (b"\xff\xfe\0\0", "utf-32"),  # before UTF-16's, which it begins with
+    (b"\0\0\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
 
 _MOJIBAKE = re.compile(r"[ÂÃÄÅâ][\x80-\xbf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]")
+# What other encodings look like when they are read as Windows-1252: Cyrillic as words of accented letters only, Polish with
+# signs within words, a Mac's umlauts as capitals within words.
+_MISREAD_WORD = re.compile(r"[À-ÿŠŒŽšœžŸƒˆ¨¸¹³¿]{4,}")
+_MISREAD_LETTER = re.compile(r"[^\W\d_][³¹¿£¥][a-zß-ÿ]|[a-zß-ÿ][ŸŠŽ][a-zß-ÿ]")
 _FOREIGN_LETTER = re.compile(r"[\x80-\uffff]")
 
 
@@ -77,7 +87,12 @@ def encoding_of(data: bytes) -> str:
     for bom, name in _BOMS:
         if data.startswith(bom):
             return name
-    start = data[:1000]
+    start = data[:4096]
+    for name in ("utf-16-le", "utf-16-be") if 0 in start else ():
+        # Of a table in another alphabet only the marks and the column names have zero bytes.
+        header = start.decode(name, "ignore").partition("\n")[0]
+        if set(header) & set(",;\t|") and 4 * sum(map(str.isascii, header)) > len(header):
+            return name
     if start.count(0) > len(start) // 4:
         return "utf-16-le" if start[1::2].count(0) > start[::2].count(0) else "utf-16-be"
     try:
@@ -102,7 +117,16 @@ def _text(data: bytes) -> str:
     # UTF-8 read as Windows-1252 has pairs like "Ã¤": a file that was UTF-8 but for a damaged byte would come in garbled.
     if encoding == "cp1252" and len(_MOJIBAKE.findall(text)) > len(_FOREIGN_LETTER.findall(text)) // 4:
         raise Poison("is UTF-8 with damaged bytes in it", code=Code.MALFORMED)
+    if encoding == "cp1252" and _is_misread(text):
+        raise Poison("is neither UTF-8 nor Windows-1252: save it as UTF-8", code=Code.MALFORMED)
     return text
+
+
+def _is_misread(text: str) -> bool:
+    """Whether a text was written in another encoding than Windows-1252; its titles would come in as other letters."""
+    words = sum(len(word) for word in _MISREAD_WORD.findall(text))
+    foreign = len(_FOREIGN_LETTER.findall(text))
+    return 2 * words > foreign or 10 * len(_MISREAD_LETTER.findall(text)) > foreign
 
 
 def _separated(text: str) -> Iterator[tuple[int, Sequence[Any] | str]]:
@@ -117,11 +141,17 @@ def _separated(text: str) -> Iterator[tuple[int, Sequence[Any] | str]]:
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     # An overlong cell costs itself, not its whole line unnamed.
     longest = csv.field_size_limit(MAX_TABLE_BYTES)
+    begun = 0
     try:
         while True:
+            last, begun = begun, lines.line_num
             try:
                 cells = next(lines)
             except StopIteration:
+                if begun > last + 1 and text.count('"') % 2:
+                    # All lines from there on stand in one cell: which photos they name is not known.
+                    cause = f"a quotation mark that begins in line {last + 1 + before} is not closed"
+                    raise Poison(cause, code=Code.MALFORMED) from None
                 return
             except csv.Error as error:  # this line is none; those after it may be
                 yield lines.line_num + before, f"is no CSV: {error}"
@@ -149,7 +179,19 @@ def _by_column(rows: Iterator[tuple[int, Sequence[Any] | str]], place: str, colu
             problem = f"{len(cells)} cells under {len(names)} columns"
             yield Line(where, problem=problem, raw=tuple(str(cell) for cell in filled))
         else:
-            yield Line(where, dict(zip(names, cells, strict=False)))
+            yield Line(where, _cells(names, cells, columns))
+
+
+def _cells(names: Sequence[str], values: Sequence[Any], columns: frozenset[str]) -> dict[str, Any]:
+    """Cells by column. Of columns with one name the first filled cell counts; those that tell photos are numbered ("image 2")."""
+    cells: dict[str, Any] = {}
+    for name, value in zip(names, values, strict=False):
+        if _is_empty(cells.get(name)):
+            cells[name] = value
+        elif not _is_empty(value) and canonical(name) in columns:
+            number = next(n for n in range(2, len(names) + 2) if f"{name} {n}" not in cells)
+            cells[f"{name} {number}"] = value
+    return cells
 
 
 def _is_empty(cell: object) -> bool:

@@ -17,6 +17,7 @@ from typing import Any
 
 from processors.errors import Poison, Retryable
 from streams.contract.codecs import MAX_FACET_NAME, MAX_FACETS, MAX_TEXT
+from streams.ops.photo_names import without_suffix
 from streams.ops.prices import price_of
 from streams.ops.table_files import Line, canonical, read_lines
 
@@ -36,7 +37,14 @@ _TYPED = {
     "price": "price", "variant_price": "price", "regular_price": "price",
 }  # fmt: skip
 _FURTHER = frozenset({"additional_image_link", "additional_image_links", "variant_image", "gallery", "images"})
+# Photos beside the first one: "image 2", "picture_3".
+_NUMBERED = re.compile(rf"(?:{'|'.join(IMAGE_COLUMNS)})_?\d{{1,2}}")
+_PRICE_IN = re.compile(
+    r"(?:variant_|regular_)?price_(?:aed|aud|brl|cad|chf|cny|czk|dkk|eur|gbp|huf|inr|jpy|kwd|nok|nzd|pln|ron|sar|sek|try|usd)"
+)
 _NOTHING = frozenset({"", "-", "na", "n/a", "#n/a", "null", "none", "nan"})
+_BLANKS = " \t\r\n\v\f\u00a0\u202f\u2009\u3000\u200b\u2060\ufeff"
+"""What is cut off at the ends of a cell; some of them nobody sees."""
 _TAG = re.compile(r"<[^<>]{0,1000}>")
 
 
@@ -90,7 +98,9 @@ def _row(line: Line) -> Row:
     id_column = next((named[name] for name in ID_COLUMNS if name in named), "")
     image_column = next((named[name] for name in IMAGE_COLUMNS if name in named), "")
     product_id, images = str(flat.pop(id_column, "")), images_in(str(flat.pop(image_column, "")))
-    for column in [column for column in flat if canonical(column) in _FURTHER]:
+    for column in [
+        column for column in flat if canonical(column) in _FURTHER or _NUMBERED.fullmatch(canonical(column))
+    ]:
         images += images_in(str(flat.pop(column)))
     metadata, notes = _metadata(flat)
     continues = canonical(id_column) == "handle" and "title" not in metadata
@@ -99,15 +109,24 @@ def _row(line: Line) -> Row:
 
 
 def images_in(text: str) -> list[str]:
-    """The photos that a cell names: one path, or several addresses."""
-    return [one for one in re.split(r"[\s,;|]+(?=https?://)", text.strip().replace("\\", "/")) if one]
+    """The photos that a cell names: paths or addresses."""
+    text = text.strip().replace("\\", "/")
+    listed = re.split(r"\s*[,;|]\s*", text)
+    if "://" not in text and len(listed) > 1 and all(without_suffix(one) != one for one in listed):
+        return listed
+    return [_on_this_disk(one) for one in re.split(r"[\s,;|]+(?=https?://)", text) if one]
+
+
+def _on_this_disk(path: str) -> str:
+    """Of a path with a drive the file's name: the folder is another machine's."""
+    return path.rsplit("/", 1)[-1] if re.match(r"[A-Za-z]:/", path) else path
 
 
 def _metadata(flat: Mapping[str, str | float]) -> tuple[dict[str, str | float], tuple[str, ...]]:
     metadata: dict[str, str | float] = {}
     notes: list[str] = []
     for column, value in flat.items():
-        name = _TYPED.get(canonical(column), column.removeprefix("g:"))
+        name = _typed(column) or column.removeprefix("g:")
         if name in metadata:
             continue
         if name == "price":
@@ -132,6 +151,12 @@ def _metadata(flat: Mapping[str, str | float]) -> tuple[dict[str, str | float], 
     return metadata, tuple(notes)
 
 
+def _typed(column: str) -> str:
+    """The typed field that a column holds, or ""."""
+    name = canonical(column)
+    return "price" if _PRICE_IN.fullmatch(name) else _TYPED.get(name, "")
+
+
 def _flat(cells: Mapping[str, Any], *, nested: bool = False) -> dict[str, str | float]:
     """Cells as text or numbers, empty ones left out. Objects are opened one level deep ("attributes": {"Fabric": …})."""
     flat: dict[str, str | float] = {}
@@ -150,12 +175,14 @@ def _flat(cells: Mapping[str, Any], *, nested: bool = False) -> dict[str, str | 
 def _is_price(name: str, value: object) -> bool:
     """A price that came as a number is one, whatever its digits."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15
-    return is_number and _TYPED.get(canonical(name)) == "price"
+    return is_number and _typed(name) == "price"
 
 
 def _text(value: object) -> str:
     if isinstance(value, str):
-        return value.strip()
+        value = value.replace("\0", "").strip(_BLANKS)
+        as_text = re.fullmatch(r'="([^"]*)"', value)  # how a CSV keeps Excel from making a number of "00012"
+        return as_text[1] if as_text else value
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):

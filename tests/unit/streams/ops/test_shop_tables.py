@@ -332,6 +332,82 @@ def test_more_fields_than_an_upload_may_have(tmp_path: Path) -> None:
     assert [row.cause.split()[0] for row in catalogue.noted] == ["f100", "f101", "f102"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("title", ["Платье красное", "連衣裙紅色"])
+def test_wide_encodings_of_other_alphabets(tmp_path: Path, encoding: str, title: str) -> None:
+    """Without a mark of their own, too: only separators and column names have zero bytes then."""
+    fill(tmp_path, "a.jpg")
+    (tmp_path / "products.csv").write_bytes(f"id,image,title\na,a.jpg,{title * 300}\n".encode(encoding))
+    assert fields(walk(tmp_path), "a") == {"title": title * 300}
+
+
+@pytest.mark.parametrize(
+    ("encoding", "title"),
+    [
+        ("cp1251", "Платье красное"),
+        ("cp1250", "Suknia żółta i łagodna"),
+        ("mac_roman", "Kleid für Jürgen"),
+        ("cp1253", "Φόρεμα κόκκινο"),
+    ],
+)
+def test_other_encodings_of_one_byte_are_named(tmp_path: Path, encoding: str, title: str) -> None:
+    """They came in as other letters; now the table is refused, and its photos wait."""
+    fill(tmp_path, "a.jpg")
+    (tmp_path / "products.csv").write_bytes(f"id,image,title\na,a.jpg,{title}\n".encode(encoding))
+    catalogue = walk(tmp_path)
+    assert catalogue.sources == ()
+    assert "save it as UTF-8" in catalogue.rejected[0].cause
+
+
+def test_windows_1252_is_still_read(tmp_path: Path) -> None:
+    """Words of the West with as many accents as they have."""
+    fill(tmp_path, "a.jpg")
+    title = "Été déjà créée – ¿Qué? Größe: 3 m² “soft”… 12 € œuvre Žena"
+    (tmp_path / "products.csv").write_bytes(f"id,image,title\na,a.jpg,{title}\n".encode("cp1252"))
+    assert fields(walk(tmp_path), "a") == {"title": title}
+
+
+def test_columns_of_one_name(tmp_path: Path) -> None:
+    """The first filled cell counts; further photos are the product's, not products of their own."""
+    fill(tmp_path, "a.jpg", "b.jpg", "c.jpg")
+    (tmp_path / "products.csv").write_text("id,image,image,Image 3,colour,colour\na,a.jpg,b.jpg,c.jpg,,blue\n")
+    catalogue = walk(tmp_path)
+    assert {source.product_id: source.path.name for source in catalogue.sources} == {"a": "a.jpg"}
+    assert fields(catalogue, "a") == {"colour": "blue"}
+    (tmp_path / "products.csv").write_text("id,image,colour,colour\na,a.jpg,red,\n")
+    assert fields(walk(tmp_path), "a") == {"colour": "red"}
+
+
+@pytest.mark.parametrize("cell", ["a.jpg, b.jpg", "a.jpg|b.jpg", "a.jpg ; b.jpg"])
+def test_a_list_of_files_in_one_cell(tmp_path: Path, cell: str) -> None:
+    """The first is the product's photo."""
+    fill(tmp_path, "a.jpg", "b.jpg")
+    (tmp_path / "products.csv").write_text(f'id,image\np,"{cell}"\n')
+    assert {source.product_id: source.path.name for source in walk(tmp_path).sources} == {"p": "a.jpg"}
+
+
+def test_a_quotation_mark_that_is_not_closed(tmp_path: Path) -> None:
+    """All later lines stand in one cell then; their photos do not come in under their files' names."""
+    fill(tmp_path, "a.jpg", "b.jpg")
+    (tmp_path / "products.csv").write_text('id,image,title\nx,a.jpg,"open\ny,b.jpg,t\n')
+    catalogue = walk(tmp_path)
+    assert catalogue.sources == ()
+    assert "line 2 is not closed" in catalogue.rejected[0].cause
+
+
+def test_cells_as_excel_and_browsers_leave_them(tmp_path: Path) -> None:
+    """Text in a formula, blanks of no width, a path with a drive, prices with their currency in the column's name."""
+    fill(tmp_path, "a.jpg", "b.jpg")
+    (tmp_path / "products.csv").write_text(
+        'id,image,Price (EUR)\n"=""00012""",C:\\shop\\a.jpg,"12,50"\n\u200bb,b.jpg\u200b,13\n'
+    )
+    catalogue = walk(tmp_path)
+    assert {source.product_id: source.metadata for source in catalogue.sources} == {
+        "00012": {"price": 12.5},
+        "b": {"price": 13.0},
+    }
+
+
 # ---------------------------------------------------------------- prices
 
 
