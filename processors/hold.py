@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import get_args
 
 import msgspec
 
-from processors.values import CaptionText, Evidence
+from processors.policies import DEFAULTS
+from processors.values import CaptionText, Evidence, WriterKind
 
 EVERY_FACET = "*"
 
@@ -37,6 +39,15 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         conditions = (self.garments_at_most, self.inferred, self.confidence_below, self.coverage_below, self.writer)
         if all(condition is None for condition in conditions):
             return f"{self.reason}: a rule without a condition would hold everything"
+        if self.garments_at_most is not None and self.garments_at_most < 0:
+            return f"{self.reason}: garments_at_most is {self.garments_at_most}, and must be 0 or more"
+        # A name that does not exist would make a rule that never holds anything.
+        for name, said, known in (
+            ("inferred", self.inferred, (*DEFAULTS, EVERY_FACET)),
+            ("writer", self.writer, get_args(WriterKind)),
+        ):
+            if said is not None and (not said or not set(said) <= set(known)):
+                return f"{self.reason}: {name} is {list(said)}, and must name some of {', '.join(known)}"
         for name, share in (("confidence_below", self.confidence_below), ("coverage_below", self.coverage_below)):
             if share is not None and not 0 <= share <= 1:
                 return f"{self.reason}: {name} is {share}, and must be 0 to 1"

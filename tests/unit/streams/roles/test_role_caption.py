@@ -471,3 +471,18 @@ def test_a_policy_that_does_not_exist_is_told() -> None:
     with pytest.raises(Fatal, match="say one of merchant, pixels, never"):
         policies_of({"colour": "neighbours"})
     assert Rule("x", inferred=("fabric",)).problem() == ""
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        (Rule("x", inferred=("colur",)), "inferred is ['colur']"),
+        (Rule("x", inferred=()), "inferred is []"),
+        (Rule("x", writer=("robot",)), "must name some of llm, template"),
+        (Rule("x", garments_at_most=-1), "must be 0 or more"),
+    ],
+)
+def test_a_rule_that_could_never_hold_is_told(rule: Rule, told: str) -> None:
+    """A misspelt name would let every caption out, silently."""
+    assert told in rule.problem()
+    assert Rule("x", inferred=("*",), writer=("template",), garments_at_most=0).problem() == ""
