@@ -169,13 +169,23 @@ class KeyOrder:
         right = partition_of(product, await self._partitions(message.partition))
         if right != message.partition:
             self._tell(message)
+            await self._passes_through(message)
             return PassOn(right, product)
         told = _told(message)
-        passed_on = message.header(ORIGIN) is not None and (told.topic, told.partition) != message.source[:2]
+        # One that comes back to where it first lay, too: who passed it on did not know yet of partitions that were added.
+        passed_on = message.header(ORIGIN) is not None and (told.topic, told.partition, told.offset) != message.source
         if not passed_on and message.partition not in self._memories:
             return Here()
         async with self._looking:
             return await self._among(message, product, told, passed_on=passed_on)
+
+    async def _passes_through(self, message: Message) -> None:
+        """It is of no product whose order is here, and leaves no gap in what is known: one would be looked up anew."""
+        if message.partition in self._memories:
+            async with self._looking:
+                memory = self._memories[message.partition]
+                if memory.next == message.offset:
+                    memory.next += 1
 
     async def _among(self, message: Message, product: bytes, told: _Told, *, passed_on: bool) -> Verdict:
         memory = self._memories.get(message.partition)
