@@ -20,7 +20,7 @@ Values: TypeAlias = dict[str, tuple[str, ...]]
 _REWRITES: tuple[tuple[str, str], ...] = (
     (r"[’`]", "'"),
     (r"\bnot (?:only|just)\b|\bno problem if\b", " "),
-    (r"\bwhy not\b", " "),
+    (r"\bwhy not\b|\b(?:can't|cant|cannot|can not|couldn't|could not) (?:find|see|get)\b", " "),
     (r"\b(?:no longer|not any ?more|no more)\b(?= \w)", " NOT "),
     (
         r"\b(?:all|anything|everything|every (?:colou?r|one|fabric|pattern)|any (?:colou?r|one|fabric|pattern)) but\b",

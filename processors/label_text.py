@@ -19,7 +19,9 @@ def unescaped(text: str) -> str:
 def spelt_out(text: str) -> str:
     """Signs that deny or doubt as words, letters with points as one word ("P.U." is PU), wide letters as plain ones."""
     text = re.sub(r"[❌✗✘✖⛔🚫¬]|(?<!\w)!(?=\w)|≠", " not ", text)
-    text = unicodedata.normalize("NFKC", text.replace("?", " perhaps "))
+    text = unicodedata.normalize(
+        "NFKC", re.sub(r"\blike[ -]new\b", " ", text, flags=re.IGNORECASE).replace("?", " perhaps ")
+    )
     letters = r"(?<![^\W_])[^\W\d_](?:\.[^\W\d_])+(?![^\W_])"
     return re.sub(letters, lambda match: match.group().replace(".", ""), text)
 

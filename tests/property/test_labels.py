@@ -111,7 +111,7 @@ def test_denials_and_doubts_in_many_spellings(form: str) -> None:
     [
         ("fabric", "eco cotton", "cotton"), ("fabric", "bio cotton (eco)", "cotton"), ("fabric", "cotton poly", "cotton poly"),
         ("fabric", "60/40 cotton/poly", "60 40 cotton poly"), ("fabric", "5% silk", "silk blend"), ("fabric", "<1% silk", "silk blend"),
-        ("fabric", "95% cotton", "cotton"), ("fabric", "cotton 0%, polyester 100%", "polyester"), ("fabric", "art silk", "faux silk"),
+        ("fabric", "95% cotton", "cotton"), ("fabric", "Leather, like new", "leather"), ("fabric", "cotton 0%, polyester 100%", "polyester"), ("fabric", "art silk", "faux silk"),
         ("fabric", "Cotton &amp; Linen", "cotton linen"), ("fabric", "cotton with no lining", "cotton"), ("fabric", "leather™", "leather"),
         ("fabric", "micro suede", "faux suede"), ("fabric", "konstläder", "faux leather"), ("fabric", "T.B.C.", ""), ("colour", "n.v.t.", ""),
         ("colour", "eco black", "black"), ("colour", "black look", "black"), ("colour", "almost black", ""),

@@ -145,6 +145,7 @@ def test_one_value_for_another(text: str) -> None:
         ("made from cotton to last", {"fabric": "cotton"}),
         ("nothing but black", {"colour": "black"}),
         ("why not black", {"colour": "black"}),
+        ("I can't find black", {"colour": "black"}),
         ("no problem if black", {"colour": "black"}),
     ],
 )
