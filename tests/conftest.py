@@ -1,14 +1,22 @@
 """Fixtures of the whole suite: a real Kafka (`kafka`, `kafka_factory`), a real S3 server (`s3`), a running stack (`up`)."""
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # A busy machine is no failure: no property is timed.
 settings.register_profile("weft", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("weft")
 
+ROOMS = ("integration", "contract")
 pytest_plugins = [
     "tests.fixtures.kafka",
     "tests.fixtures.s3_servers",
     "tests.fixtures.secure_kafka",
     "tests.fixtures.stack",
 ]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that start servers come first: begun last, one of them would keep one process busy and leave the other idle."""
+    items.sort(key=lambda item: next((n for n, room in enumerate(ROOMS) if room in item.path.parts), len(ROOMS)))
