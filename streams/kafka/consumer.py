@@ -172,10 +172,12 @@ class PlainConsumer:
 
         Raises:
             aiokafka's OffsetOutOfRangeError: an assigned offset is not kept any more (never skipped silently).
-            Fatal: `assigned` or `revoked` raised something.
+            Fatal: `assigned` or `revoked` raised something, or the group is not asked any more.
         """
         if self.failure is not None:
             raise Fatal(f"a change of the assignment failed: {self.failure!r}") from self.failure
+        if (ended := coordination_error(self._consumer)) is not None:
+            raise Fatal(f"the group is not asked any more: {ended}") from ended
         records = await self._consumer.getmany(timeout_ms=int(timeout_s * 1000), max_records=max_records)
         return [message_of(record, self.names) for batch in records.values() for record in batch]
 
@@ -233,6 +235,16 @@ class PlainConsumer:
     async def commit(self, positions: Mapping[PartitionId, int]) -> None:
         """Tell the group where we are: for lag metrics only."""
         await self._consumer.commit({self._address(*place): offset for place, offset in positions.items()})
+
+
+def coordination_error(consumer: Any) -> BaseException | None:
+    """Why an aiokafka consumer asks its group no more, for good; None while it does.
+
+    Its task ends by an assertion when a broker that comes back knows no broker yet, itself included. Every poll after
+    that raises the same, and who polls nothing is never told.
+    """
+    task = getattr(getattr(consumer, "_coordinator", None), "_coordination_task", None)
+    return task.exception() if task is not None and task.done() and not task.cancelled() else None
 
 
 @asynccontextmanager

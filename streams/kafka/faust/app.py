@@ -21,7 +21,7 @@ from streams.contract.cloudevents import origin_ms
 from streams.engine.failures import PipelineClosed, Revoked
 from streams.engine.observer import NullObserver, Observer
 from streams.engine.pipeline import Pipeline
-from streams.kafka.consumer import message_of
+from streams.kafka.consumer import coordination_error, message_of
 from streams.kafka.faust.changes import created_again, teller
 from streams.kafka.faust.lag import LAG_SECONDS, tell_lag
 from streams.kafka.names import Names, client_id, names_of
@@ -35,7 +35,7 @@ _COMMIT_SECONDS = 0.5
 _SESSION_SECONDS = 10.0
 _REBALANCE_SECONDS = 60.0
 _STOP_SECONDS = 15.0
-_REFUSED_SECONDS = 1.0
+_GROUP_LOOK_SECONDS = 1.0
 
 
 async def consume(
@@ -89,7 +89,7 @@ async def consume(
         asyncio.create_task(_stay(app, pipeline, settings), name=f"{group}:stay"),
     ]
     try:
-        await _first(stop.wait(), owner, _crash(app), _fails(starting), _group_refused(app), created_again(app))
+        await _first(stop.wait(), owner, _crash(app), _fails(starting), group_lost(app), created_again(app))
         reader.close()
         graceful = await _drained(pipeline, app, drain_s)
     finally:
@@ -306,19 +306,26 @@ async def _fails(starting: asyncio.Task[None]) -> None:
     await asyncio.Event().wait()
 
 
-async def _group_refused(app: Any) -> None:
-    """Raise when the group does not take us (not authorised). Never ends otherwise.
+async def group_lost(app: Any, seconds: float = _GROUP_LOOK_SECONDS) -> None:
+    """Raise when the group does not take us (not authorised), or when nobody asks it any more. Never ends otherwise.
 
-    aiokafka keeps that error for whoever polls next, and Faust polls nothing before it is assigned something: the role
-    would wait in silence for ever.
+    aiokafka keeps both for whoever polls next, and Faust polls nothing before it is assigned something: the role would
+    wait in silence for ever. The second was met by a role that started while its broker came back: the first answer
+    of a broker that knows no broker yet, itself included, ends aiokafka's coordination with an assertion.
+
+    Raises:
+        Fatal: not authorised.
+        Retryable: aiokafka's coordination has ended; a new process asks anew.
     """
     while True:
-        await asyncio.sleep(_REFUSED_SECONDS)
+        await asyncio.sleep(seconds)
         thread = getattr(app.consumer, "_thread", None) if app.started else None
         coordinator = getattr(getattr(thread, "_consumer", None), "_coordinator", None)
         error = getattr(coordinator, "_pending_exception", None)
         if error is not None:
             raise classify_kafka(error, "io") from error
+        if (ended := coordination_error(thread._consumer if thread is not None else None)) is not None:  # noqa: SLF001
+            raise Retryable(f"the group is not asked any more: {ended}") from ended
 
 
 async def _crash(app: Any) -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from infra.settings import Settings
 from processors.errors import Fatal, Retryable
-from streams.kafka.faust.app import _build_app, _drained, _stay
+from streams.kafka.consumer import PlainConsumer
+from streams.kafka.faust.app import _build_app, _drained, _stay, group_lost
 from tests.fixtures.virtual_time import run_virtual
 
 DAY = 24 * 3600
@@ -30,6 +31,32 @@ def test_a_role_that_reads_nothing_stays_in_its_group_as_long_as_it_moves():
         staying.cancel()
 
     run_virtual(main())
+
+
+def test_a_group_that_nobody_asks_any_more_ends_the_role():
+    """Kafka's client ends its coordination by an assertion when a returning broker knows no broker: nothing else tells."""
+
+    async def main():
+        asking = asyncio.get_running_loop().create_future()
+        coordinator = SimpleNamespace(_pending_exception=None, _coordination_task=asking)
+        consumer = SimpleNamespace(_thread=SimpleNamespace(_consumer=SimpleNamespace(_coordinator=coordinator)))
+        watching = asyncio.create_task(group_lost(SimpleNamespace(started=True, consumer=consumer)))
+        await asyncio.sleep(600)
+        assert not watching.done()
+        asking.set_exception(AssertionError("Did we not perform bootstrap?"))
+        with pytest.raises(Retryable, match="not asked any more: Did we not"):
+            await asyncio.wait_for(watching, 10)
+
+    run_virtual(main())
+
+
+async def test_a_poll_of_a_group_that_nobody_asks_any_more_is_fatal():
+    """Every later poll would raise the same: waiting for it to pass would be waiting for ever."""
+    asking = asyncio.get_running_loop().create_future()
+    asking.set_exception(AssertionError("Did we not perform bootstrap?"))
+    consumer = SimpleNamespace(_coordinator=SimpleNamespace(_coordination_task=asking))
+    with pytest.raises(Fatal, match="not asked any more"):
+        await PlainConsumer(consumer).poll(0.1)
 
 
 class Pipeline:
