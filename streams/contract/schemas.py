@@ -36,7 +36,16 @@ _HEADERS = {
 }
 _ALSO = f", or {STRUCTURED}: then the value is the whole event, its record under `data` or `data_base64`."
 _DEFS, _COMPONENTS = "#/$defs/", "#/components/schemas/"
-_ERROR_HEADERS = ("topic", "partition", "offset", "stage", "exception.class.name", "exception.message", "attempts")
+_ERROR_HEADERS = (
+    "topic",
+    "partition",
+    "offset",
+    "stage",
+    "exception.class.name",
+    "exception.message",
+    "attempts",
+    "timestamp",
+)
 
 
 def with_schema() -> tuple[str, ...]:

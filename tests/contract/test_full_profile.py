@@ -30,6 +30,7 @@ from streams.contract import topics
 from streams.contract.codecs import encode
 from streams.contract.records import Caption, Item
 from streams.engine.message import Message
+from streams.roles.caption.drafts import needs_no_device
 from streams.roles.caption.neighbours import Neighbourhood
 from streams.roles.caption.role import Captioner
 from streams.roles.enrich import Enrich, memo_fingerprint
@@ -169,8 +170,11 @@ async def test_one_photo_becomes_an_item_and_a_caption(models: Models, pictures:
         batch_wait_s=0.0,
     )
     read = await captioner.read(Message(topics.ITEMS, 0, 0, b"sku-1", encode(item)))
-    written = await asyncio.to_thread(captioner.write, [captioner.pack(read)])  # type: ignore[arg-type]
-    caption = await captioner.remember(written[0])
+    [draft] = await asyncio.to_thread(captioner.drafts.write, [captioner.prompt(captioner.pack(read))])  # type: ignore[arg-type]
+    judged = captioner.drafts.judge(draft)
+    if needs_no_device(judged) is None:
+        [judged] = await asyncio.to_thread(captioner.drafts.write, [judged])
+    caption = await captioner.remember(captioner.drafts.settle(judged))
     assert isinstance(caption, Caption)
     assert caption.caption
     assert caption.lineage.writer == models.writer.fingerprint

@@ -419,7 +419,8 @@ async def test_junk_on_every_topic_and_all_goes_on(up: Besieged) -> None:
         assert "Traceback" not in done.stderr, (command, done.stderr)
         if command[0] == "doctor":
             bad = [finding["part"] for finding in json.loads(done.stdout)["findings"] if not finding["ok"]]
-            assert bad == ["models"], "the profile fake is for tests only"
+            # The profile is for tests only, and the junk lies on a partition that its keys do not name.
+            assert sorted(bad) == ["keys", "models"]
             continue
         assert done.returncode == Exit.OK, (command, done.returncode, done.stderr)
         if command[0] in {"ingest", "captions"}:
