@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from models.hf_writer import HfWriter, LoraHeader, save_adapter
+from models.hf_writer import HfWriter, LoraHeader, compute_dtype, save_adapter
 from models.ports import WriterRequest
 from models.weights.hashes import sha256_of
 from processors.captions import PROMPT_FINGERPRINT
@@ -115,8 +115,20 @@ def test_the_adapter_adds_scaled_b_times_a(base: Path, adapter: Path) -> None:
     with safe_open(adapter, framework="pt") as file:
         a, b = file.get_tensor(f"{name}.lora_A").float(), file.get_tensor(f"{name}.lora_B").float()
     x = torch.randn(3, 64)
-    moved = adapted(x.bfloat16()).float() - plain(x.bfloat16()).float()
+    given = x.to(plain.weight.dtype)
+    moved = adapted(given).float() - plain(given).float()
     assert torch.allclose(moved, 2.0 * x @ a.T @ b.T, rtol=0.02, atol=0.5)
+
+
+def test_a_processor_without_bfloat16_products_computes_in_float32(base: Path) -> None:
+    """Emulated bfloat16 is less than half as fast; a GPU has its own. The precision is part of the writer's name."""
+    import torch
+
+    native = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    assert compute_dtype("cpu") is (torch.bfloat16 if native else torch.float32)
+    assert compute_dtype("cuda:0") is torch.bfloat16
+    layer = HfWriter.load(base, None)._model.model.layers[0].mlp.up_proj
+    assert layer.compute_dtype is compute_dtype("cpu")
 
 
 def test_fingerprint_covers_what_changes_the_text(base: Path) -> None:
