@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models import encoder_net
+from models import encoder_net, facet_features
 from models.images import checked, letterbox
 from models.weights.hashes import check_weights, fingerprint
 from processors.errors import Code, Fatal, Poison
@@ -73,16 +73,26 @@ class ClipImageEncoder:
         """Letterbox to (3, 224, 224). Raises `Poison` when `item` is no (height, width, 3) uint8 array."""
         return letterbox(checked(item), encoder_net.SIDE)
 
-    def forward(self, batch: Sequence[NDArray[np.float32]], /) -> list[Vector]:
+    def forward(self, batch: Sequence[NDArray[np.float32]], /) -> list[tuple[Vector, Vector]]:
+        """Of each photo its vector, and what facets are read from: one pass for both."""
         import torch
 
         images = torch.from_numpy(np.stack(batch)).to(self._device).contiguous(memory_format=torch.channels_last)
         with torch.inference_mode():
-            features = torch.nn.functional.normalize(self._tower(images), dim=1)
-        return list(features.float().cpu().numpy())
+            pooled, facets = encoder_net.looked_at(self._tower.trunk, images)
+            vectors = torch.nn.functional.normalize(self._tower.head(pooled), dim=1)
+        return list(zip(vectors.float().cpu().numpy(), facets.float().cpu().numpy(), strict=True))
 
-    def finish(self, _item: Pixels, raw: Vector, /) -> Vector:
-        return raw
+    def finish(self, _item: Pixels, raw: tuple[Vector, Vector], /) -> Vector:
+        return raw[0]
+
+    def features(self, raw: tuple[Vector, Vector], /) -> Vector:
+        return raw[1]
+
+    @property
+    def features_maker(self) -> str:
+        """The facets' heads are fitted for one maker of features: `sha256:…`."""
+        return fingerprint("facet-features", facet_features.VERSION, self._fingerprint)
 
     def example(self) -> Pixels:
         """A red rectangle on white."""

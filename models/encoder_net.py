@@ -15,6 +15,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from models import facet_features
+
 if TYPE_CHECKING:
     import torch
     from torch import nn
@@ -151,6 +153,15 @@ def colour_cells(images: torch.Tensor, anchors: torch.Tensor, softness: float = 
     return F.avg_pool2d(shares, 4)
 
 
+def looked_at(trunk: Any, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of one pass of the trunk: what its `forward` gives, and what facets are read from (`facet_features.blocks`)."""
+    stem = trunk.stem(images)
+    middle = trunk.middle(stem)
+    last = trunk.last(middle)
+    cells = colour_cells(images, trunk.get_buffer("anchors"))
+    return trunk.joined(last.mean((2, 3)), stem, cells), facet_features.blocks(stem, middle, last)
+
+
 def _trunk() -> nn.Module:
     import timm
     import torch
@@ -183,10 +194,14 @@ def _trunk() -> nn.Module:
             """The sixth stage: (n, 192, CELLS / 2, CELLS / 2) from `stem`."""
             return self.net.blocks[5](maps)  # type: ignore[no-any-return]
 
-        def deep(self, middle: torch.Tensor) -> torch.Tensor:
-            """The last stage and head: (n, 1280) from `middle`."""
+        def last(self, middle: torch.Tensor) -> torch.Tensor:
+            """The last stage and head: (n, 1280, CELLS / 2, CELLS / 2) from `middle`."""
             net = self.net
-            return net.bn2(net.conv_head(net.blocks[6](middle))).mean((2, 3))  # type: ignore[no-any-return]
+            return net.bn2(net.conv_head(net.blocks[6](middle)))  # type: ignore[no-any-return]
+
+        def deep(self, middle: torch.Tensor) -> torch.Tensor:
+            """The mean of the last maps: (n, 1280) from `middle`."""
+            return self.last(middle).mean((2, 3))
 
         def joined(self, deep: torch.Tensor, maps: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
             """Both branches: (n, num_features) from `deep`, `stem` and `colour_cells`."""

@@ -62,6 +62,13 @@ class FakeImageEncoder:
     def finish(self, _item: Pixels, raw: Vector, /) -> Vector:
         return raw
 
+    def features(self, raw: Vector, /) -> Vector:
+        return raw
+
+    @property
+    def features_maker(self) -> str:
+        return self.fingerprint
+
     def example(self) -> Pixels:
         return _example()
 

@@ -106,6 +106,14 @@ class OpenClipImageEncoder:
     def finish(self, _item: Pixels, raw: Vector, /) -> Vector:
         return raw
 
+    def features(self, raw: Vector, /) -> Vector:
+        """The vector itself: a linear probe on a large tower's embedding is what zero-shot models are judged by."""
+        return raw
+
+    @property
+    def features_maker(self) -> str:
+        return self.fingerprint
+
     def example(self) -> Pixels:
         """A red rectangle on white."""
         pixels = np.full((96, 64, 3), 245, np.uint8)

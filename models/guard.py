@@ -167,11 +167,18 @@ class GuardedImageEncoder(Guarded[Pixels, Vector]):
 
     def __init__(self, model: ImageEncoder, *, name: str = "image encoder", observe: Observe = ignore) -> None:
         super().__init__(model, name=name, observe=observe)
-        self._dimension = model.dimension
+        self._encoder = model
 
     @property
     def dimension(self) -> int:
-        return self._dimension
+        return self._encoder.dimension
+
+    @property
+    def features_maker(self) -> str:
+        return self._encoder.features_maker
+
+    def features(self, raw: Raw, /) -> Vector:
+        return self._encoder.features(raw)
 
 
 class GuardedTextEncoder(Guarded[str, Vector]):

@@ -53,10 +53,22 @@ class Detector(Model[Pixels, tuple[Detection, ...]], Protocol):
 
 
 class ImageEncoder(Model[Pixels, Vector], Protocol):
-    """Pixels → L2-normalised vector of `dimension` floats, in the same space as the `TextEncoder` of its family."""
+    """Pixels → L2-normalised vector of `dimension` floats, in the same space as the `TextEncoder` of its family.
+
+    The same pass gives what facets are read from (`processors.facets`): no photo goes through a network twice.
+    """
 
     @property
     def dimension(self) -> int: ...
+
+    @property
+    def features_maker(self) -> str:
+        """Fingerprint of what `features` gives: heads that were fitted for another maker are not applied."""
+        ...
+
+    def features(self, raw: Raw, /) -> Vector:
+        """What facets are read from, (n,) float32 of any scale, of one result of `forward`."""
+        ...
 
 
 class TextEncoder(Model[str, Vector], Protocol):

@@ -87,6 +87,22 @@ class EncoderContract(ModelContract):
             assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-4)
 
 
+class ImageEncoderContract(EncoderContract):
+    """Of image encoders: the pass that gives the vector also gives what facets are read from."""
+
+    def test_features_are_floats_of_one_length(self, model: Any, items: Sequence[Any]) -> None:
+        """float32, one length for all photos, the same alone and in a batch, and told apart where photos differ."""
+        together = [model.features(raw) for raw in model.forward([model.prepare(item) for item in items])]
+        alone = [model.features(model.forward([model.prepare(item)])[0]) for item in items]
+        assert {(f.dtype, f.shape) for f in together} == {(np.dtype(np.float32), together[0].shape)}
+        assert all(np.allclose(a, b, atol=2e-3, rtol=1e-3) for a, b in zip(together, alone, strict=True))
+        assert not all(np.allclose(together[0], other, atol=1e-2) for other in together[1:])
+
+    def test_features_say_whose_they_are(self, model: Any) -> None:
+        """Heads are fitted for one maker of features, and refused for others."""
+        assert model.features_maker.startswith("sha256:")
+
+
 class DetectorContract(ModelContract):
     """Of detectors."""
 

@@ -36,7 +36,7 @@ from streams.roles.caption.role import Captioner
 from streams.roles.enrich import Enrich, memo_fingerprint
 from streams.roles.memo import Memo
 from streams.wiring.models import Models
-from tests.contract.model_contract import DetectorContract, EncoderContract, ModelContract
+from tests.contract.model_contract import DetectorContract, EncoderContract, ImageEncoderContract, ModelContract
 from tests.fixtures import full_profile
 
 BAD_PICTURES = [np.zeros((0, 0, 3), np.uint8), np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3), np.float32)]
@@ -81,7 +81,7 @@ class TestDetector(DetectorContract):
         return BAD_PICTURES
 
 
-class TestImageEncoder(EncoderContract):
+class TestImageEncoder(ImageEncoderContract):
     """A SigLIP's image tower."""
 
     @pytest.fixture

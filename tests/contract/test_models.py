@@ -20,7 +20,7 @@ from processors import captions
 from processors.drawn import GarmentSpec, draw_scene
 from processors.errors import Fatal
 from processors.values import CaptionText, Colour, Evidence, Garment, Pixels
-from tests.contract.model_contract import DetectorContract, EncoderContract, ModelContract
+from tests.contract.model_contract import DetectorContract, EncoderContract, ImageEncoderContract, ModelContract
 
 TEXTS = ["a red dress", "blue jeans", "a striped shirt with long sleeves", "shoes"]
 BAD_PICTURES = [
@@ -104,7 +104,7 @@ class TestFakeDetector(DetectorContract):
         assert bare == ()
 
 
-class TestFakeImageEncoder(EncoderContract):
+class TestFakeImageEncoder(ImageEncoderContract):
     """The twin."""
 
     @pytest.fixture
@@ -185,7 +185,7 @@ class TestStarterDetector(DetectorContract):
 
 
 @pytest.mark.slow
-class TestStarterImageEncoder(EncoderContract):
+class TestStarterImageEncoder(ImageEncoderContract):
     """The shipped image tower."""
 
     @pytest.fixture
