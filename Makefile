@@ -70,8 +70,8 @@ fmt: dev ## format and mend what can be mended
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: install dev ## ratios, side by side, into docs/benchmarks.md
-	@$(BIN)/python -m benchmarks
+bench: install dev ## ratios, side by side, into docs/benchmarks.md (AGAINST=COMMIT: beside that commit)
+	@$(BIN)/python -m benchmarks $(if $(AGAINST),--against $(AGAINST))
 
 docs: deps ## schemas, AsyncAPI and the tables of settings and metrics, from the code
 	@$(BIN)/python -m streams.contract.schemas

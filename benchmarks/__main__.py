@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--only NAME]`: run them all, print the table, and write it to docs/benchmarks.md."""
+"""`python -m benchmarks [--only NAME] [--against REF]`: run them, print the table, and write it into docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import images, latency, overhead
+from benchmarks import against, images, latency, overhead
 from benchmarks.report import Row, table
 from infra.broker import EmbeddedBroker
 from infra.settings import Settings
@@ -58,20 +58,52 @@ async def measure(names: list[str]) -> list[Row]:
     return rows
 
 
+def write_section(document: Path, name: str, text: str) -> None:
+    """Replace what an earlier run wrote between the marks of `name`, or add it at the end; the rest stays as it is."""
+    first, last = f"<!-- {name}: written by a run -->", f"<!-- {name}: end -->"
+    old = document.read_text() if document.exists() else "# Benchmarks\n"
+    section = f"{first}\n{text.strip()}\n{last}\n"
+    before, found, rest = old.partition(first)
+    document.write_text(before + section + rest.partition(f"{last}\n")[2] if found else f"{old.rstrip()}\n\n{section}")
+
+
+def heading(command: str) -> str:
+    """Command, commit, day and hardware, as every section begins."""
+    return f"Command: `{command}`. Commit: {commit()}. Date: {datetime.now(UTC):%Y-%m-%d}.\nHardware: {hardware()}.\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=sorted(BENCHMARKS), action="append")
-    chosen = parser.parse_args().only
-    rows = asyncio.run(measure(chosen or list(BENCHMARKS)))
+    parser.add_argument(
+        "--against", metavar="REF", help="measure this commit beside another one, in turn, from outside"
+    )
+    parser.add_argument(
+        "--photos", type=Path, metavar="DIR", help="with --against: photos of the backlog (default: drawn)"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=against.ROUNDS, help="with --against: how often both are measured"
+    )
+    chosen = parser.parse_args()
+    if chosen.against:
+        text = table(asyncio.run(against.run(chosen.against, chosen.photos, chosen.rounds)))
+        command = f"make bench AGAINST={chosen.against}"
+        told = (
+            f"## Against {chosen.against}\n\n{heading(command)}\nEach figure is now ÷ before (before → now).\n\n{text}"
+        )
+        write_section(DOCUMENT, "against", told)
+        print(text)
+        return
+    rows = asyncio.run(measure(chosen.only or list(BENCHMARKS)))
     text = table(rows)
     print(text)
-    if chosen:
+    if chosen.only:
         print("(docs/benchmarks.md is written only by a full run)", file=sys.stderr)
         return
-    DOCUMENT.write_text(
-        f"# Benchmarks\n\nCommand: `make bench`. Commit: {commit()}. Date: {datetime.now(UTC):%Y-%m-%d}.\n"
-        f"Hardware: {hardware()}.\n\nBoth sides of a ratio were measured in the same run, on the same inputs.\n\n{text}"
+    told = (
+        f"{heading('make bench')}\nBoth sides of a ratio were measured in the same run, on the same inputs.\n\n{text}"
     )
+    write_section(DOCUMENT, "ratios", told)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ SEED = 77
 
 async def run(settings: Settings) -> list[Row]:
     folder = settings.data_dir / "photos"
-    photos = _drawn(folder)
+    photos = drawn_photos(folder, PHOTOS)
     await admin.create_topics(settings)
     store = open_store(settings)
     uploads = [announce(photo, store, settings.max_image_bytes) for photo in photos]
@@ -59,13 +59,14 @@ async def run(settings: Settings) -> list[Row]:
     ]
 
 
-def _drawn(folder: Path) -> list[Photo]:
+def drawn_photos(folder: Path, count: int, seed: int = SEED, *, metadata: bool = False) -> list[Photo]:
+    """Photos of drawn products as JPEG files in a new folder; with what the shop says of them, or without."""
     folder.mkdir(parents=True)
     photos = []
-    for product in catalogue(SEED, PHOTOS):
+    for product in catalogue(seed, count):
         path = folder / f"{product.product_id}.jpg"
         Image.fromarray(product.pixels).save(path, quality=90)
-        photos.append(Photo(product.product_id, path, {}))
+        photos.append(Photo(product.product_id, path, dict(product.metadata) if metadata else {}))
     return photos
 
 

@@ -7,17 +7,16 @@ import time
 from pathlib import Path
 
 import psutil
-from PIL import Image
 
+from benchmarks.images import drawn_photos
 from benchmarks.report import Row, percentile
 from infra.settings import Settings
 from infra.stores import open_store
-from processors.drawn import catalogue
 from streams.contract import topics
 from streams.contract.records import ImageRef, Query
 from streams.engine.message import Message
 from streams.kafka.client import Client, Reader, new_query_id
-from streams.ops.ingest import Ingest, Photo, announce
+from streams.ops.ingest import Ingest, announce
 from streams.ops.stack import Stack
 
 PHOTOS = 14
@@ -26,7 +25,7 @@ SEED = 99
 
 
 async def run(settings: Settings) -> list[Row]:
-    photos = _drawn(settings.data_dir / "photos")
+    photos = drawn_photos(settings.data_dir / "photos", PHOTOS, SEED, metadata=True)
     async with Stack(settings.model_copy(update={"data_dir": settings.data_dir / "stack"})) as stack:
         store = open_store(stack.settings)
         async with Client(stack.settings) as client:
@@ -62,16 +61,6 @@ async def run(settings: Settings) -> list[Row]:
         Row("upload → captioned, p50 / p99", _seconds(captioned), "", how),
         *memory,
     ]
-
-
-def _drawn(folder: Path) -> list[Photo]:
-    folder.mkdir(parents=True)
-    photos = []
-    for product in catalogue(SEED, PHOTOS):
-        path = folder / f"{product.product_id}.jpg"
-        Image.fromarray(product.pixels).save(path, quality=90)
-        photos.append(Photo(product.product_id, path, dict(product.metadata)))
-    return photos
 
 
 async def _next(reader: Reader, product_id: str) -> Message:

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import blake2b
 from typing import TypeAlias
 
 import msgspec
@@ -164,3 +165,18 @@ def to_half(vectors: NDArray[np.float32], dimension: int) -> Half:
     if not bool(np.all(np.abs(norms - 1.0) <= _NORM_TOLERANCE)):
         raise Poison(f"vectors must have L2 norm 1, got {norms.round(4).tolist()}", field="views")
     return vectors.astype(np.float16)
+
+
+DIGEST_BITS = 128
+"""The digest of a shard is the sum of the marks of its live products modulo 2 ** DIGEST_BITS: neither order nor history matters."""
+
+
+def product_mark(product_id: str, version: int, payload: Payload, vectors: Half) -> int:
+    """What one live product adds to the digest: BLAKE2b-128 over id, version, and each view's id and vector."""
+    state = blake2b(digest_size=DIGEST_BITS // 8)
+    name = product_id.encode()
+    state.update(len(name).to_bytes(4, "little") + name + version.to_bytes(8, "little"))
+    for view, vector in zip(payload.views, vectors, strict=True):
+        label = view.id.encode()
+        state.update(len(label).to_bytes(4, "little") + label + vector.astype("<f2").tobytes())
+    return int.from_bytes(state.digest(), "little")

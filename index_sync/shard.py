@@ -15,8 +15,8 @@ from itertools import count
 import numpy as np
 from numpy.typing import NDArray
 
-from index_sync.digest import DIGEST_BITS, product_mark
 from index_sync.entry import (
+    DIGEST_BITS,
     Change,
     Entry,
     Half,
@@ -25,6 +25,7 @@ from index_sync.entry import (
     RefusedChange,
     ShardHit,
     Wanted,
+    product_mark,
     to_half,
 )
 from index_sync.segment import GrowingSegment, Segment, Window, live_rows, seal

@@ -211,3 +211,23 @@ FOREIGN_STEMS = (
     "tissu", "tessuto", "cuir", "frei", "imitat",
 )  # fmt: skip
 """A word that holds one of these, and is not mapped, is a word of another language that we do not know."""
+
+JOINED = (
+    (r"\bw/o\b", "without"),
+    (r"n['’`]t\b", "nt"),
+    (r"\b(?:art|poly) (?=silk\b)", "artificial "),
+    (r"\bas \w+ as\b", "like"),
+    (r"\b(inspired) (?=by\b)", r"\1-"),
+    (r"\b(free) (?=of\b|from\b)", r"\1-"),
+    (r"\b(instead) (?=of\b)", r"\1-"),
+    (r"\b(rather|other) (?=than\b)", r"\1-"),
+    (r"\b(anything) (?=but\b)", r"\1-"),
+    (r"\b(alternative) (?=to\b)", r"\1-"),
+    (r"\b(substitute) (?=for\b)", r"\1-"),
+    (r"\b(man)[ -](?=made\b)", r"\1-"),
+    (r"\b(plant|bio) (?=based\b)", r"\1-"),
+    (r"\b(lab) (?=grown\b)", r"\1-"),
+    (r"\b(look) (?=alike\b)", r"\1-"),
+    (r"\b(cruelty|animal) (?=free\b)", r"\1-"),
+)
+"""Spellings that are made one word before a label is cut: what stands in the first column, and what it becomes."""

@@ -27,24 +27,6 @@ _TOKEN = re.compile(rf"\b(?:{'|'.join(_COMPOUNDS)})\b|\d+(?:[.,]\d+)?\s*%?|[^\W\
 _OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
 _BREAKS = frozenset(",;/|.()[]{}&+!?\n–—•·_")
 _ZERO = re.compile(r"0+(?:[.,]0+)?\s*%")
-_JOINED = (
-    (r"\bw/o\b", "without"),
-    (r"n['’`]t\b", "nt"),
-    (r"\b(?:art|poly) (?=silk\b)", "artificial "),
-    (r"\bas \w+ as\b", "like"),
-    (r"\b(inspired) (?=by\b)", r"\1-"),
-    (r"\b(free) (?=of\b|from\b)", r"\1-"),
-    (r"\b(instead) (?=of\b)", r"\1-"),
-    (r"\b(rather|other) (?=than\b)", r"\1-"),
-    (r"\b(anything) (?=but\b)", r"\1-"),
-    (r"\b(alternative) (?=to\b)", r"\1-"),
-    (r"\b(substitute) (?=for\b)", r"\1-"),
-    (r"\b(man)[ -](?=made\b)", r"\1-"),
-    (r"\b(plant|bio) (?=based\b)", r"\1-"),
-    (r"\b(lab) (?=grown\b)", r"\1-"),
-    (r"\b(look) (?=alike\b)", r"\1-"),
-    (r"\b(cruelty|animal) (?=free\b)", r"\1-"),
-)
 
 
 @dataclass(slots=True)
@@ -176,7 +158,7 @@ def _apply_lone_qualifiers(facet: str, clauses: list[_Clause]) -> None:
 def _clauses(facet: str, text: str) -> Iterator[tuple[list[str], bool]]:
     """The words and numbers of each clause in order, and whether it stands in brackets."""
     lowered = bare(text.lower())
-    for pattern, replacement in _JOINED:
+    for pattern, replacement in words.JOINED:
         lowered = re.sub(pattern, replacement, lowered)
     lowered = re.sub(r"\s[-–—]+\s|^\s*[-–—]+\s", " , ", lowered)
     clause: list[str] = []

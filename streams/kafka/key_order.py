@@ -17,12 +17,14 @@ from typing import Protocol, TypeAlias
 
 import structlog
 
-from processors.errors import Code, Poison
+from processors.errors import Code, Poison, Retryable
 from streams.contract import codecs
 from streams.engine.message import ORIGIN, Message
+from streams.kafka.consumer import PlainConsumer
 from streams.kafka.notices import Notices, NullNotices
 from streams.kafka.options import METADATA_MS
 from streams.kafka.pins import partition_of
+from streams.kafka.positions import RecordAddress, records_between
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +59,7 @@ Verdict: TypeAlias = Here | PassOn | Superseded
 
 
 class Log(Protocol):
-    """The topic as `KeyOrder` reads it (`streams.kafka.key_log`)."""
+    """The topic as `KeyOrder` reads it (`KafkaLog`)."""
 
     async def partitions(self) -> int:
         """How many there are now."""
@@ -250,3 +252,38 @@ def _told(message: Message) -> _Told:
 
 Place: TypeAlias = Callable[[Message, bytes], Awaitable[Verdict]]
 """`KeyOrder.place`, as a role takes it."""
+
+
+class KafkaLog:
+    """A `Log` over a consumer of its own: it is assigned elsewhere with each look.
+
+    Args:
+        consumer: without a group.
+        topic: the topic.
+    """
+
+    def __init__(self, consumer: PlainConsumer, topic: str) -> None:
+        self._consumer, self._topic = consumer, topic
+
+    async def partitions(self) -> int:
+        """See `Log`."""
+        return len(await self._consumer.partitions(self._topic))
+
+    async def first_since(self, partition: int, timestamp_ms: int) -> int | None:
+        """See `Log`."""
+        from aiokafka.errors import KafkaError
+
+        try:
+            return await self._consumer.first_since((self._topic, partition), timestamp_ms)
+        except (KafkaError, OSError) as error:
+            raise Retryable(f"the records before cannot be found: {error!r}") from error
+
+    async def between(self, partition: int, first: int, end: int) -> AsyncIterator[Message]:
+        """See `Log`."""
+        from aiokafka.errors import KafkaError
+
+        try:
+            async for message in records_between(self._consumer, RecordAddress(self._topic, partition, first), end):
+                yield message
+        except (KafkaError, OSError) as error:
+            raise Retryable(f"the records before cannot be read: {error!r}") from error

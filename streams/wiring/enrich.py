@@ -7,8 +7,7 @@ import time
 from streams.contract import topics
 from streams.engine.pipeline import Pipeline
 from streams.kafka.dead_letters import dead_letters
-from streams.kafka.key_log import KafkaLog
-from streams.kafka.key_order import KeyOrder
+from streams.kafka.key_order import KafkaLog, KeyOrder
 from streams.kafka.positions import Positions
 from streams.ops.dlq_watch import watch_letters
 from streams.roles import reserve

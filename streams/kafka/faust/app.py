@@ -22,8 +22,7 @@ from streams.engine.failures import PipelineClosed, Revoked
 from streams.engine.observer import NullObserver, Observer
 from streams.engine.pipeline import Pipeline
 from streams.kafka.consumer import coordination_error, message_of
-from streams.kafka.faust.changes import created_again, teller
-from streams.kafka.faust.lag import LAG_SECONDS, tell_lag
+from streams.kafka.faust.reports import LAG_SECONDS, created_again, tell_lag, teller
 from streams.kafka.names import Names, client_id, names_of
 from streams.kafka.options import METADATA_MS, patient, servers, ssl_context, uses_tokens
 from streams.kafka.producer import classify_kafka

@@ -1,15 +1,19 @@
-"""How far a group on Faust is behind: the end of each partition it holds, less what it has finished."""
+"""What a role on Faust tells of its topics: how far it is behind, records that were deleted unread, topics that were created again."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import structlog
 
+from processors.errors import Retryable
 from streams.engine.observer import Observer
 from streams.kafka.names import Names
+from streams.kafka.options import METADATA_MS
+from streams.kafka.starts import Start, Told
 
 log = structlog.get_logger(__name__)
 
@@ -59,3 +63,36 @@ async def _lag(consumer: Any, names: Names) -> tuple[_Counts, _Counts]:
     places = {tp: (names.name_of(tp.topic), tp.partition) for tp in held if tp in ends}
     lag = {place: max(0, ends[tp] - (done[tp] or first.get(tp, 0))) for tp, place in places.items()}
     return lag, {place: max(0, ends[tp] - (at[tp] or 0)) for tp, place in places.items() if at[tp] is not None}
+
+
+def teller(group: str, names: Names, told: Told | None) -> Told:
+    """Say it in the log, and to who wants to know, by the names of EVENTS.md; once (Faust seeks twice a rebalance)."""
+    said: set[Start] = set()
+
+    async def tell(start: Start) -> None:
+        named = replace(start, topic=names.name_of(start.topic))
+        if named not in said:
+            log.error("records.lost" if named.lost else "topic.changed", group=group, what=named.text)
+            if told is not None:
+                await told(named)
+            said.add(named)
+
+    return tell
+
+
+async def created_again(app: Any) -> None:
+    """Never ends, unless a topic that is read is another one than at the assignment.
+
+    Raises:
+        Retryable: so. What was acknowledged meanwhile belongs to the topic that is gone; the next start begins anew.
+    """
+    from aiokafka.errors import KafkaError
+
+    while True:
+        await asyncio.sleep(METADATA_MS / 1000)
+        try:
+            changed = await app.consumer._thread.created_again() if app.started else []  # noqa: SLF001
+        except (KafkaError, OSError, RuntimeError):
+            continue  # the broker is away: others wait for it already
+        if changed:
+            raise Retryable(f"{', '.join(changed)} was created again: starting over")
