@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -85,6 +86,8 @@ def main() -> None:
         "--rounds", type=int, default=against.ROUNDS, help="with --against: how often both are measured"
     )
     chosen = parser.parse_args()
+    # SIGTERM ends it as Ctrl-C does: the stacks that it started are stopped, and the other checkout is removed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if chosen.against:
         text = table(asyncio.run(against.run(chosen.against, chosen.photos, chosen.rounds)))
         command = f"make bench AGAINST={chosen.against}"

@@ -12,6 +12,7 @@ import asyncio
 import itertools
 import os
 import signal
+import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -36,8 +37,8 @@ from streams.kafka.client import Client, Reader, new_query_id, result_in
 from streams.ops.ingest import Ingest, Photo, announce
 
 ROUNDS = 2
-BACKLOG = 96
-CAPTIONED = 64
+BACKLOG = 64
+CAPTIONED = 48
 KNOWN = 24
 RATES = (40, 60, 80, 100, 130, 160, 200, 250, 300, 400, 500, 650)
 RATE_SECONDS = 6.0
@@ -89,7 +90,11 @@ def _row(what: str, before: Sequence[float], now: Sequence[float], how: str) -> 
 
 
 async def _measure(side: Side, folder: Path, backlog: Sequence[Photo]) -> dict[str, float]:
-    return await _backlog(side, folder / "backlog", backlog) | await _whole_stack(side, folder / "stack", backlog)
+    found = await _whole_stack(side, folder / "stack", backlog)
+    print(f"{side.name}: {found}", file=sys.stderr, flush=True)
+    alone = await _backlog(side, folder / "backlog", backlog)
+    print(f"{side.name}: {alone}", file=sys.stderr, flush=True)
+    return found | alone
 
 
 # ---------------------------------------------------------------- one role at a time
