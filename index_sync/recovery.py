@@ -11,12 +11,10 @@ from dataclasses import dataclass
 
 from index_sync.manifest import Current, Damaged, Manifest, SnapshotLocation, decode_manifest, fetch
 from index_sync.part import decode_segment, decode_tombstones
+from index_sync.retention import DELETE_RETENTION_SECONDS
 from index_sync.shard import Shard
 from index_sync.snapshot import SnapshotWriter, claim
 from infra.store import ObjectStore
-
-DELETE_RETENTION_SECONDS = 24 * 3600.0
-"""Kafka's default `delete.retention.ms`: how long a compacted topic surely keeps the record of a delete."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,29 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping, MutableMapping
-from typing import Any, TextIO
-
-import structlog
+from typing import TYPE_CHECKING, Any, TextIO
 
 from infra.secrets import MASK, names_a_secret, redacted
+
+if TYPE_CHECKING:
+    import structlog
+
+
+class _Logger:
+    """structlog's logger of a name, asked for with the first line that is written."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        import structlog
+
+        return getattr(structlog.get_logger(self._name), attribute)
+
+
+def logger(name: str) -> Any:
+    """As `structlog.get_logger`, for modules that tools import too: structlog is not imported before something is written."""
+    return _Logger(name)
 
 
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -41,6 +59,8 @@ def configure(level: str = "info", form: str = "auto", *, stream: TextIO | None 
         form: console, json, or auto: console on a terminal.
         stream: where to; default stderr, so that stdout is left to the command's answer.
     """
+    import structlog
+
     stream = stream or sys.stderr
     as_json = form == "json" or (form == "auto" and not stream.isatty())
     shared: list[structlog.types.Processor] = [

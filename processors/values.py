@@ -6,15 +6,19 @@ with L2 norm 1; boxes are `(x0, y0, x1, y1)` in pixels of the original image, or
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
-Pixels: TypeAlias = NDArray[np.uint8]
-Mask: TypeAlias = NDArray[np.bool_]
-Vector: TypeAlias = NDArray[np.float32]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Pixels: TypeAlias = NDArray[np.uint8]
+    Mask: TypeAlias = NDArray[np.bool_]
+    Vector: TypeAlias = NDArray[np.float32]
+else:  # the records of the topics are read by tools that compute nothing: numpy would be most of their start
+    Pixels = Mask = Vector = Any
 Box: TypeAlias = tuple[float, float, float, float]
 WriterKind: TypeAlias = Literal["llm", "template"]
 

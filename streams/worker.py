@@ -18,20 +18,12 @@ from infra.health import ProcessHealth
 from infra.metrics import Metrics
 from infra.settings import Settings
 from processors.errors import Fatal
+from streams.contract.topics import ROLES
+from streams.ops.announcement import STARTING, Announcement
 from streams.wiring.parts import open_parts
-from streams.wiring.roles import BY_NAME
+from streams.wiring.roles import role_named
 
 log = structlog.get_logger("weft.worker")
-
-ROLES = tuple(BY_NAME)
-
-
-class Announcement(msgspec.Struct, frozen=True):
-    """Written to a file once all roles take work: where this process can be watched."""
-
-    pid: int
-    roles: tuple[str, ...]
-    metrics: str
 
 
 async def work(
@@ -56,6 +48,7 @@ async def work(
     unknown = sorted(set(roles) - set(ROLES))
     if unknown:
         raise Fatal(f"there is no role {', '.join(unknown)}; there are {', '.join(ROLES)}")
+    chosen = {role: role_named(role) for role in roles}
     health = ProcessHealth(roles, stall_seconds=settings.stall_seconds)
     together = "+".join(dict.fromkeys(roles))
     metrics = Metrics(together, roles=health, commit=settings.build_commit)
@@ -80,8 +73,8 @@ async def work(
 
             try:
                 async with asyncio.TaskGroup() as tasks:
-                    for role in dict.fromkeys(roles):
-                        tasks.create_task(BY_NAME[role].run(parts, ready), name=role)
+                    for name, role in chosen.items():
+                        tasks.create_task(role.run(parts, ready), name=name)
             except BaseExceptionGroup as group:
                 # One cause ends a process; the others are its echoes, and stand in the log.
                 first = _leaf(group)
@@ -90,9 +83,6 @@ async def work(
                 raise first from None
             ended(None)
     log.info("stopped", roles=list(roles))
-
-
-STARTING = ".starting"
 
 
 @asynccontextmanager

@@ -13,12 +13,11 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # a tool says itself what was wrong; roles `configure`
-    from streams.cli import client, dlq, evaluate, manage, serve, store, train
+    # Boxes around a help text cost more than all the rest of it: the library that draws them reads Markdown too.
+    os.environ.setdefault("TYPER_USE_RICH", "0")
     from streams.cli.app import app
     from streams.cli.exits import Exit, told
-    from streams.cli.output import say
 
-    del client, dlq, evaluate, manage, serve, store, train  # imported for their commands
     try:
         app()
     except KeyboardInterrupt:
@@ -27,6 +26,8 @@ def main() -> None:
         found = told(error)
         if found is None:
             raise
+        from streams.cli.output import say
+
         code, sentence = found
         say(f"weft: {sentence}")
         sys.exit(code)

@@ -2,37 +2,87 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import os
 import re
 from collections.abc import Coroutine
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 import typer.core
-from pydantic import ValidationError
-from pydantic_settings import SettingsError
+import typer.main
 
-from infra.settings import Settings
-from infra.stores import check_store_url
 from streams.cli.exits import Exit
-from streams.cli.output import out, say
-from streams.contract.version import VERSION
-from streams.kafka.names import names_of
-from streams.kafka.options import servers
-from streams.ops import stack_file
+
+if TYPE_CHECKING:
+    from infra.settings import Settings
 
 T = TypeVar("T")
 
+COMMANDS: dict[str, tuple[str, str]] = {
+    "ingest": (
+        "client",
+        "Send photos. With --json: one Upload a line as they are sent, or with --wait one Caption a line.",
+    ),
+    "delete": ("client", "Delete products: from the items, the captions and the index."),
+    "query": ("client", 'Ask for products: by photo, by product, by words, or by both ("this, but navy").'),
+    "captions": (
+        "client",
+        "Show the captions as they stand; with --follow, every one from the first on, until Ctrl-C.",
+    ),
+    "doctor": ("manage", "Look at broker, topics, store, models, versions and disk, and say what to do about each."),
+    "worker": (
+        "serve",
+        "Run roles against the Kafka and the store of the settings, until SIGTERM (drains; a second one aborts).",
+    ),
+    "up": (
+        "serve",
+        "Run broker, store and all roles until Ctrl-C or SIGTERM; go on where it was; restart what dies or hangs.",
+    ),
+    "demo": ("serve", "Start a stack, send photos, show captions and three composed queries, stop."),
+    "train": (
+        "train",
+        "Train by a recipe; goes on where a run was stopped. Weights, progress.jsonl and loss.png lie in the run's folder.",
+    ),
+    "dlq": ("dlq", "Dead letters: what could not be done, and why."),
+    "eval": ("evaluate", "Measure a profile's models on your own data."),
+    "topics": ("manage", "The topics on the broker."),
+    "models": ("manage", "The weights: what they are, and where from."),
+    "store": ("store", "The object store: its id, and where it lay."),
+}
+"""Every command: the module of this package that has it, and the first line of its help.
+
+A module is imported when its command is called. `weft --help` and completion know the commands from here: the modules
+together import half of what Weft consists of.
+"""
+
 
 class _Group(typer.core.TyperGroup):
-    """Remembers whether help is asked for: a callback does not see the arguments of its commands."""
+    """The commands of `COMMANDS`; remembers whether help is asked for, as a callback does not see the arguments of its commands."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         ctx.meta[_HELP] = bool({"-h", "--help"} & {*args})
         return super().parse_args(ctx, args)
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - typer's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """A command to be listed: its name and its help. What it does comes with `resolve_command`."""
+        if cmd_name in self.commands or cmd_name not in COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        return typer.core.TyperCommand(cmd_name, help=COMMANDS[cmd_name][1])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that is called, its module imported now."""
+        name = args[0] if args else ""
+        if name in COMMANDS:
+            import_module(f"streams.cli.{COMMANDS[name][0]}")
+            self.commands = typer.main.get_group(app).commands
+        else:  # the names among which the one that was meant is looked for
+            self.commands = {known: self.get_command(ctx, known) for known in COMMANDS}
+        return super().resolve_command(ctx, args)
 
 
 _HELP = "weft.help"
@@ -49,7 +99,9 @@ app = typer.Typer(
 
 def _tell_version(wanted: bool) -> None:
     if wanted:
-        out.print(f"weft {VERSION}")
+        from streams.contract.version import VERSION
+
+        typer.echo(f"weft {VERSION}")
         raise typer.Exit
 
 
@@ -74,6 +126,15 @@ def weft(
 
 def settings(data_dir: Path | None = None) -> Settings:
     """The settings of the environment; exits with USAGE and the name of the variable when one is wrong."""
+    from pydantic import ValidationError
+    from pydantic_settings import SettingsError
+
+    from infra.settings import Settings
+    from infra.stores import check_store_url
+    from streams.cli.output import say
+    from streams.kafka.names import names_of
+    from streams.kafka.options import servers
+
     try:
         base = Settings() if data_dir is None else Settings(data_dir=data_dir)
     except ValidationError as error:
@@ -92,6 +153,10 @@ def settings(data_dir: Path | None = None) -> Settings:
 
 def _no_json(problem: str) -> str:
     """The sentence for a list or a table that is no JSON: which variable, what is in it, and how it is written."""
+    import json
+
+    from infra.settings import Settings
+
     found = re.search(r'field "(\w+)"', problem)
     if found is None:
         return problem
@@ -105,9 +170,13 @@ def _no_json(problem: str) -> str:
 
 def client_settings(data_dir: Path | None = None) -> Settings:
     """The settings of a client: those of the environment, or those of the stack that is up in the data dir."""
+    from streams.ops import stack_file
+
     return stack_file.locate(settings(data_dir))
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a command's coroutine to its end."""
+    import asyncio
+
     return asyncio.run(work)

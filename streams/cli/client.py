@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -19,10 +19,9 @@ from streams.cli.output import captions_table, err, out, print_json, print_table
 from streams.contract import topics
 from streams.contract.records import Caption, ImageRef, Query, Result, Upload
 from streams.kafka.client import Client, Reader, caption_in, new_query_id
-from streams.kafka.store_claim import check
-from streams.ops.ask import photo_to_ask_with
-from streams.ops.ingest import Ingest, Outcome, Photo, RefusedProduct
-from streams.ops.sources import walk
+
+if TYPE_CHECKING:
+    from streams.ops.ingest import Outcome, Photo, RefusedProduct
 
 
 @app.command()
@@ -45,6 +44,9 @@ def ingest(
 
 def _photos(path: Path) -> tuple[list[Photo], list[RefusedProduct]]:
     """What is to be sent, and what is refused; what is left out beside them is said at once."""
+    from streams.ops.ingest import Photo, RefusedProduct
+    from streams.ops.sources import walk
+
     catalogue = walk(path)
     refused = [RefusedProduct(row.where, "ingest", row.cause) for row in catalogue.rejected]
     for row in catalogue.noted:
@@ -59,6 +61,9 @@ def _photos(path: Path) -> tuple[list[Photo], list[RefusedProduct]]:
 async def _ingest(
     path: Path, *, wait: bool, timeout_s: float, as_json: bool, data_dir: Path | None
 ) -> list[RefusedProduct]:
+    from streams.kafka.store_claim import check
+    from streams.ops.ingest import Ingest, RefusedProduct
+
     settings = client_settings(data_dir)
     photos, refused = _photos(path)
     sent = 0
@@ -156,6 +161,8 @@ def _filters(pairs: list[str]) -> dict[str, tuple[str, ...]]:
 async def _query(asked: Query, image: Path | None, data_dir: Path | None) -> Result:
     settings = client_settings(data_dir)
     if image is not None:
+        from streams.ops.ask import photo_to_ask_with
+
         asked = msgspec.structs.replace(asked, image=await photo_to_ask_with(image, settings, time.time()))
     async with Client(settings) as client:
         return _resolved(await client.query(asked), settings)

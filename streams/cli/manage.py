@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import typer
 
-from models.weights import profiles
 from processors.errors import Fatal
 from streams.cli.app import AsJson, DataDir, app, client_settings, run, settings
 from streams.cli.exits import Exit
 from streams.cli.output import print_json, print_table, rows_table, say
-from streams.ops import admin
-from streams.ops.doctor import Finding, examine
+
+if TYPE_CHECKING:
+    from models.weights import profiles
 
 topics_app = typer.Typer(help="The topics on the broker.", no_args_is_help=True)
 models_app = typer.Typer(help="The weights: what they are, and where from.", no_args_is_help=True)
@@ -25,6 +24,8 @@ app.add_typer(models_app, name="models")
 @topics_app.command("create")
 def topics_create(as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """Make the topics that are missing; a topic that differs from what Weft needs is named, and left alone."""
+    from streams.ops import admin
+
     reports = run(admin.create_topics(client_settings(data_dir)))
     if as_json:
         print_json(reports)
@@ -37,6 +38,8 @@ def topics_create(as_json: AsJson = False, data_dir: DataDir = None) -> None:
 @topics_app.command("list")
 def topics_list(as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """Show the topics with their partitions and how much is in them."""
+    from streams.ops import admin
+
     found = run(admin.list_topics(client_settings(data_dir)))
     if as_json:
         print_json(found)
@@ -55,6 +58,8 @@ Given = Annotated[
 
 
 def _profile(name: str) -> profiles.Profile:
+    from models.weights import profiles
+
     for profile in (profiles.STARTER, profiles.FULL):
         if profile.name == name:
             return profile
@@ -65,6 +70,8 @@ def _profile(name: str) -> profiles.Profile:
 @models_app.command("list")
 def models_list(as_json: AsJson = False) -> None:
     """Show what the profiles are made of: source, licence, and why it is there."""
+    from models.weights import profiles
+
     found = [profiles.STARTER, profiles.FULL]
     if as_json:
         print_json(found)
@@ -76,6 +83,8 @@ def models_list(as_json: AsJson = False) -> None:
 @models_app.command("pull")
 def models_pull(profile: ProfileName = "starter", given: Given = None) -> None:
     """Fetch, check and convert the weights of a profile. Safe to interrupt and to repeat."""
+    from models.weights import profiles
+
     try:
         profiles.pull(_profile(profile), settings().model_cache, progress=say, given=given)
     except Fatal as error:
@@ -86,6 +95,8 @@ def models_pull(profile: ProfileName = "starter", given: Given = None) -> None:
 @models_app.command("verify")
 def models_verify(profile: ProfileName = "starter", as_json: AsJson = False) -> None:
     """Read every byte of a profile's weights and compare it with the recorded hashes."""
+    from models.weights import profiles
+
     problems = profiles.verify(_profile(profile), settings().model_cache)
     if as_json:
         print_json([{"path": str(problem.path), "problem": problem.message} for problem in problems])
@@ -96,18 +107,15 @@ def models_verify(profile: ProfileName = "starter", as_json: AsJson = False) -> 
     say(f"{profile}: every byte is as recorded")
 
 
-class _Diagnosis(msgspec.Struct, frozen=True):
-    healthy: bool
-    findings: list[Finding]
-
-
 @app.command()
 def doctor(as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """Look at broker, topics, store, models, versions and disk, and say what to do about each."""
+    from streams.ops.doctor import Diagnosis, examine
+
     findings = run(examine(client_settings(data_dir)))
     healthy = all(finding.ok for finding in findings)
     if as_json:
-        print_json(_Diagnosis(healthy, findings))
+        print_json(Diagnosis(healthy, findings))
     else:
         rows = [("ok" if f.ok else "WRONG", f.part, f.found, f.advice) for f in findings]
         print_table(rows_table(("", "part", "found", "what to do"), rows))

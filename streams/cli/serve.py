@@ -5,24 +5,20 @@ from __future__ import annotations
 import asyncio
 import signal
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from infra.ending import leave_for_sure
-from infra.logs import configure
 from infra.settings import Settings
 from processors.errors import Retryable
 from streams.cli.app import AsJson, DataDir, app, run, settings
 from streams.cli.exits import Exit
-from streams.cli.output import captions_table, err, out, print_json, print_table, result_table, say
-from streams.ops import demo as demos
-from streams.ops.demo import Demo, DemoProgress
-from streams.ops.ingest import Outcome, RefusedProduct
-from streams.ops.stack import Stack
-from streams.worker import ROLES, work
+from streams.contract.topics import ROLES
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from streams.ops.demo import Demo
 
 
 @app.command()
@@ -31,11 +27,16 @@ def worker(
     announce: Annotated[Path | None, typer.Option(help="Write pid and metrics address here once ready.")] = None,
 ) -> None:
     """Run roles against the Kafka and the store of the settings, until SIGTERM (drains; a second one aborts)."""
+    from infra.logs import configure
+    from streams.cli.output import say
+
     if unknown := sorted(set(roles) - set(ROLES)):
         say(f"there is no role {', '.join(unknown)}; there are {', '.join(ROLES)}")
         raise typer.Exit(Exit.USAGE)
     chosen = settings()
     configure(chosen.log_level, chosen.log_format)
+    from streams.worker import work
+
     run(work(roles, chosen, announce, _leave_for_sure))
 
 
@@ -44,6 +45,8 @@ LEAVE_S = 20.0
 
 
 def _leave_for_sure(cause: BaseException | None) -> None:
+    from infra.ending import leave_for_sure
+
     code = Exit.OK if cause is None else Exit.UNAVAILABLE if isinstance(cause, Retryable) else Exit.FAILED
     leave_for_sure(code, LEAVE_S)
 
@@ -56,12 +59,17 @@ def up(
     ] = False,
 ) -> None:
     """Run broker, store and all roles until Ctrl-C or SIGTERM; go on where it was; restart what dies or hangs."""
+    from infra.logs import configure
+
     chosen = settings(data_dir)
     configure(chosen.log_level, chosen.log_format)
     run(_up(chosen, single_process=single_process))
 
 
 async def _up(chosen: Settings, *, single_process: bool) -> None:
+    from streams.cli.output import say
+    from streams.ops.stack import Stack
+
     task = asyncio.current_task()
     stopped = False
 
@@ -92,6 +100,12 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """Start a stack, send photos, show captions and three composed queries, stop."""
+    from infra.logs import configure
+    from streams.cli.output import print_json, say
+    from streams.ops import demo as demos
+    from streams.ops.demo import DemoProgress
+    from streams.ops.ingest import Outcome, RefusedProduct
+
     chosen = settings()
     configure(chosen.log_level, chosen.log_format)
     # Early, so that a folder without images is refused before anything is started.
@@ -118,11 +132,19 @@ def demo(
 
 
 def _progress() -> Progress:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from streams.cli.output import err
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, console=err, transient=False)
 
 
 def _show(done: Demo) -> None:
+    import msgspec
+
+    from streams.cli.output import captions_table, out, print_table, result_table
+
     print_table(captions_table(done.captions))
     for answer in done.answers:
         out.print(f"\n[bold]{answer.ask.product_id}[/]: {answer.ask.text}")

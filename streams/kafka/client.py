@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import Any, Self
 
 import msgspec
-import structlog
 
+from infra.logs import logger
 from infra.settings import Settings
 from processors.errors import Poison, Retryable
 from streams.contract import codecs, topics
@@ -26,12 +26,12 @@ from streams.kafka.consumer import open_consumer
 from streams.kafka.names import names_of
 from streams.kafka.options import METADATA_MS, client_options, no_broker, prepare
 
-log = structlog.get_logger("weft.client")
+log = logger("weft.client")
 
 POLL_S = 0.5
 _JSON = [(CONTENT_TYPE, topics.CONTENT_TYPES["json"].encode())]
 
-log = structlog.get_logger(__name__)
+log = logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,16 +14,16 @@ from functools import lru_cache
 
 import certifi
 import msgspec
-import structlog
 import urllib3
 from aiokafka.abc import AbstractTokenProvider
 from aiokafka.errors import KafkaConnectionError
 from pydantic import SecretStr
 
+from infra.logs import logger
 from infra.settings import Settings
 from processors.errors import BadSetting, Fatal, Missing, Retryable, WeftError
 
-log = structlog.get_logger(__name__)
+log = logger(__name__)
 
 SPARE_SECONDS = 60.0
 """A token is asked for anew this long before its end, or in the last fifth of its life, whichever is later."""

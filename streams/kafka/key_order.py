@@ -15,8 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
-import structlog
-
+from infra.logs import logger
 from processors.errors import Code, Poison, Retryable
 from streams.contract import codecs
 from streams.engine.message import ORIGIN, Message
@@ -26,7 +25,7 @@ from streams.kafka.options import METADATA_MS
 from streams.kafka.pins import partition_of
 from streams.kafka.positions import RecordAddress, records_between
 
-log = structlog.get_logger(__name__)
+log = logger(__name__)
 
 MAX_KEYS = 50_000
 MAX_BEHIND = 100_000

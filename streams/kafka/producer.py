@@ -8,8 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import structlog
-
+from infra.logs import logger
 from infra.settings import Settings
 from processors.errors import Code, Fatal, Poison, Retryable, WeftError
 from streams.engine.backoff import Backoff
@@ -17,7 +16,7 @@ from streams.engine.failures import StageKind, classify
 from streams.kafka.names import AS_THEY_ARE, Names, names_of
 from streams.kafka.options import METADATA_MS, client_options, patient, prepare
 
-log = structlog.get_logger(__name__)
+log = logger(__name__)
 
 # Inline images are up to 1 MiB and grow by a third in base64; topics are created with the same limit (streams.ops.admin).
 MAX_RECORD_BYTES = 4 * 2**20

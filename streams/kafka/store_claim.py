@@ -10,9 +10,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-import structlog
-
 from infra import store_identity
+from infra.logs import logger
 from infra.settings import Settings
 from infra.store import ObjectStore
 from infra.store_identity import Identity
@@ -24,7 +23,7 @@ from streams.engine.backoff import Backoff
 from streams.kafka.client import Reader
 from streams.kafka.producer import Sender, classify_kafka
 
-log = structlog.get_logger("weft.store")
+log = logger("weft.store")
 
 _PREFIX = "store/"
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from index_sync.recovery import DELETE_RETENTION_SECONDS
+from index_sync.retention import DELETE_RETENTION_SECONDS
 from infra.settings import Settings
 from processors.errors import Fatal
 from streams.contract.topics import DEAD_LETTERS, HOUR_MS, TOPICS, UPLOADS, TopicSpec

@@ -6,7 +6,8 @@ import asyncio
 import os
 import platform
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,6 +42,13 @@ class Finding(msgspec.Struct, frozen=True):
     ok: bool
     found: str
     advice: str = ""
+
+
+class Diagnosis(msgspec.Struct, frozen=True):
+    """What `weft doctor --json` prints."""
+
+    healthy: bool
+    findings: list[Finding]
 
 
 async def examine(settings: Settings) -> list[Finding]:
@@ -225,7 +233,7 @@ def faiss_found(builds: Sequence[str] | None = None) -> Finding:
     Args:
         builds: distributions that provide the module `faiss`; None: those that are installed.
     """
-    found = sorted(set(packages_distributions().get("faiss", ()) if builds is None else builds))
+    found = sorted(set(_providers().get("faiss", ()) if builds is None else builds))
     shown = ", ".join(f"{name} {version(name)}" if builds is None else name for name in found) or "none"
     if len(found) == 1:
         return Finding("faiss", ok=True, found=shown)
@@ -247,11 +255,17 @@ def packages_found(where: Callable[[str], Path | None] | None = None) -> Finding
             f"they must lie in {root}: start weft from another folder, unset PYTHONPATH, or make an environment for it"
         )
         return Finding("packages", ok=False, found=f"not Weft's: {', '.join(foreign)}", advice=advice)
-    owners = {name: {*packages_distributions().get(name, ())} - {"weft"} for name in PACKAGES}
+    owners = {name: {*_providers().get(name, ())} - {"weft"} for name in PACKAGES}
     if others := sorted({other for name in PACKAGES for other in owners[name]}):
         advice = "their files lie among Weft's: install Weft in an environment of its own"
         return Finding("packages", ok=False, found=f"also provided by {', '.join(others)}", advice=advice)
     return Finding("packages", ok=True, found=f"{', '.join(PACKAGES)} in {root}")
+
+
+@cache
+def _providers() -> Mapping[str, Sequence[str]]:
+    """Which distributions provide each module. It reads the list of files of everything that is installed: most of a second."""
+    return packages_distributions()
 
 
 def _place_of(name: str) -> Path | None:

@@ -21,14 +21,15 @@ from infra.settings import Settings
 from infra.spawn import Command, python_argv
 from infra.stores import open_store
 from processors.errors import BadSetting, Fatal
+from streams.contract.topics import ROLES
 from streams.kafka.names import names_of
 from streams.kafka.store_claim import check
 from streams.ops import admin, stack_file, stack_metrics, stack_watch
+from streams.ops.announcement import STARTING, Announcement
 from streams.ops.stack_file import StackFile
 from streams.ops.stack_metrics import RoleState
 from streams.ops.stack_watch import Watchdog, Watched
-from streams.wiring.models import require_weights
-from streams.worker import ROLES, STARTING, Announcement
+from streams.wiring.weights import require_weights
 
 READY_S = 300.0
 POLL_S = 0.1

@@ -10,13 +10,12 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
-import structlog
-
+from infra.logs import logger
 from infra.store import ObjectStore
 from infra.threads import InThread
 from processors.errors import WeftError
 
-log = structlog.get_logger("weft.compose")
+log = logger("weft.compose")
 
 PREFIX = "queries/"
 SWEEP_S = 600.0

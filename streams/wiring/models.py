@@ -11,21 +11,15 @@ from infra.settings import Settings
 from models.guard import Guarded, GuardedImageEncoder, GuardedTextEncoder, GuardedWriter, Observe
 from models.ports import Detector, ImageEncoder, TextEncoder, Writer
 from models.weights.profiles import (
-    FULL,
     STARTER,
     FullPaths,
-    Profile,
     StarterPaths,
-    require,
     resolve,
     resolve_full,
     shipped_path,
 )
 from processors.attributes import Calibration, Calibrations
-from processors.errors import BadSetting
-
-FAKE = "fake"
-"""The profile of `FakeLoader`."""
+from streams.wiring.weights import FAKE, profile_of
 
 
 class _Warm(Protocol):
@@ -133,19 +127,6 @@ def calibrations(settings: Settings) -> Calibrations:
     return load(shipped_path(FILE), Calibration(k=settings.neighbours))
 
 
-def require_weights(settings: Settings) -> None:
-    """Before anything is started: the weights of the profile are there. Raises `Missing`, which says how to get them."""
-    if settings.profile != FAKE:
-        require(_profile(settings), settings.model_cache)
-
-
-def _profile(settings: Settings) -> Profile:
-    found = {profile.name: profile for profile in (STARTER, FULL)}.get(settings.profile)
-    if found is None:
-        raise BadSetting(f"WEFT_PROFILE is {settings.profile!r}: say starter or full")
-    return found
-
-
 def _device(settings: Settings) -> str:
     """Choose the device; and forbid every library, before its import, to fetch anything behind the user's back."""
     from models.device import choose, use_threads
@@ -219,4 +200,4 @@ class Models:
 def _loader_of(settings: Settings) -> Loader:
     if settings.profile == FAKE:
         return FakeLoader()
-    return StarterLoader(settings) if _profile(settings) is STARTER else FullLoader(settings)
+    return StarterLoader(settings) if profile_of(settings) is STARTER else FullLoader(settings)

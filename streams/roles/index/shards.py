@@ -11,7 +11,8 @@ import structlog
 
 from index_sync.entry import Change
 from index_sync.manifest import SnapshotLocation
-from index_sync.recovery import DELETE_RETENTION_SECONDS, LogBounds, recover
+from index_sync.recovery import LogBounds, recover
+from index_sync.retention import DELETE_RETENTION_SECONDS
 from index_sync.shard import Shard
 from index_sync.snapshot import Fenced, SnapshotWriter
 from infra.store import ObjectStore
