@@ -1,4 +1,4 @@
-"""The in-memory twin of the object stores, for tests."""
+"""The in-memory twin of the object stores, for tests and for tools that keep nothing."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ def _check_sentences(text: str, facts: _Facts) -> tuple[tuple[Span, ...], list[s
     found = mentions(text, facts.extra)
     nouns = [m for m in found if m.values("category") is not None]
     reasons = [f'"{m.surface}" is not in the evidence' for m in found if not _free_standing(m, facts)]
-    reasons += [f'"{m.surface}" is denied' for m in found if _denies(m, text)]
+    reasons += [f'"{m.surface}" is denied' for m in found if denies(m, text)]
     spans: list[Span] = []
     said: dict[int, list[Mention]] = {}
     for mention in found:
@@ -170,7 +170,7 @@ def _check_modifier(
     said: dict[int, list[Mention]],
 ) -> tuple[list[Span], list[str]]:
     """One claim about a garment; `said` collects, by the start of a noun, what stands directly before that noun."""
-    owners, sure = _owners(mention, nouns, found, text)
+    owners, sure = owners_of(mention, nouns, found, text)
     if mention.surface in ("long", "short") and not owners:
         return [], []  # "all day long"
     back = () if sure or facet == "gender" else _antecedents(mention, nouns, owners, text)
@@ -243,7 +243,7 @@ def _check_antecedents(
     return _spans(mention, facet, tuple(dict.fromkeys(ids)), facts), []
 
 
-def _denies(mention: Mention, text: str) -> bool:
+def denies(mention: Mention, text: str) -> bool:
     """Whether a sentence says that a garment is not something: it claims what no evidence holds."""
     if not any(facet in _BOUND for facet, _ in mention.claims):
         return False
@@ -291,7 +291,7 @@ def _nearest(mention: Mention, nouns: Sequence[Mention], ids: tuple[int, ...], f
     return ids[:1]
 
 
-def _owners(
+def owners_of(
     mention: Mention, nouns: Sequence[Mention], found: Sequence[Mention], text: str
 ) -> tuple[tuple[Mention, ...], bool]:
     """The garment words that a modifier may belong to, and whether it is the noun directly after it for sure."""

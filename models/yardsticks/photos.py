@@ -92,6 +92,13 @@ class Photos:
             raise Poison(f"{self.root}: {name!r} is the name of {len(paths)} photos ({', '.join(paths[:3])})")
         return paths[0] if paths else None
 
+    def bytes_of(self, path: str) -> bytes:
+        """The bytes of one photo's file. Raises `Poison` naming it when it cannot be read."""
+        try:
+            return self._read(path)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise Poison(f"{self.root / path}: {error}") from error
+
     def load(self, path: str) -> Picture:
         """Decode one photo, as the engine does. Raises `Poison` naming it when it cannot be read."""
         try:

@@ -48,7 +48,7 @@ def detector(
     """Mean average precision by the rules of COCO, overall and for each class."""
     from models.yardsticks import detection, tables
 
-    chosen = _settings(profile)
+    chosen = chosen_settings(profile)
     photos = Photos.open(images)
     scenes, missing, others = detection.scenes_of(tables.read_coco(coco), photos)
     scenes = scenes[:limit] if limit else scenes
@@ -56,7 +56,7 @@ def detector(
         say(f"{coco}: the category {name!r} is none of ours; its boxes are left out")
     from streams.wiring.yardsticks import models_of, unsure_detector
 
-    with _progress("detecting", len(scenes)) as tick:
+    with progress("detecting", len(scenes)) as tick:
         judged = detection.detect(unsure_detector(chosen), scenes, photos, batch=chosen.batch_items, tick=tick)
     found = detection.report(judged, missing, others)
     if out_dir is not None:
@@ -64,13 +64,13 @@ def detector(
         from models.yardsticks import charts_detection
 
         served = Guarded(models_of(chosen).detector, name="detector")
-        with _progress("detecting as served", len(judged.scenes)) as tick:
+        with progress("detecting as served", len(judged.scenes)) as tick:
             serving = detection.detect(served, judged.scenes, photos, batch=chosen.batch_items, tick=tick)
         _drawn(charts_detection.draw(judged, serving, found, photos, _folder(out_dir)))
     rows = [(n, s.instances, _percent(s.map50), _percent(s.map50_95)) for n, s in found.per_class.items()]
     total = ("all", found.instances, _percent(found.map50, found.map50_ci), _percent(found.map50_95, found.map50_95_ci))
     _show(found, rows_table(("class", "instances", "mAP@.5", "mAP@.5:.95"), [*rows, total]), as_json=as_json)
-    _finish(found.missing, found.refused, images)
+    finish(found.missing, found.refused, images)
 
 
 @eval_app.command("encoder")
@@ -87,7 +87,7 @@ def encoder(
     """R@1 and 10-NN: is the nearest photo, are the ten nearest, of the query's class? No photo finds itself."""
     from models.yardsticks import retrieval, tables
 
-    chosen = _settings(profile)
+    chosen = chosen_settings(profile)
     shelf, shown, lost = tables.read_labelled(gallery, images, field)
     asking, asked, lost_too = tables.read_labelled(queries, images, field)
     asked = asked[:limit] if limit else asked
@@ -96,9 +96,9 @@ def encoder(
 
     model = Guarded(models_of(chosen).image_encoder, name="image encoder")
     refused: list[UnreadableInput] = []
-    with _progress("embedding the gallery", len(shown)) as tick:
+    with progress("embedding the gallery", len(shown)) as tick:
         known = retrieval.embed(model, shelf, shown, refused, tick=tick)
-    with _progress("embedding the queries", len(asked)) as tick:
+    with progress("embedding the queries", len(asked)) as tick:
         wanted = retrieval.embed(model, asking, asked, refused, tick=tick)
     answers = retrieval.answer(wanted, known)
     found = retrieval.report(wanted, known, answers, tuple(dict.fromkeys([*lost, *lost_too])), refused)
@@ -109,7 +109,7 @@ def encoder(
     rows: list[Sequence[object]] = [(name, "", _percent(share)) for name, share in found.per_class.items()]
     rows.append(("all", _percent(found.r1, found.r1_ci), _percent(found.knn10, found.knn10_ci)))
     _show(found, rows_table((f"{found.queries} queries", "R@1", "10-NN"), rows), as_json=as_json)
-    _finish(found.missing, found.refused, queries)
+    finish(found.missing, found.refused, queries)
 
 
 @eval_app.command("colour")
@@ -126,7 +126,7 @@ def colour(
     from models.yardsticks import colour as yardstick
     from models.yardsticks import tables
 
-    chosen = _settings(profile)
+    chosen = chosen_settings(profile)
     photos = Photos.open(images)
     listed = tables.read_products(products)
     tables.require_field(products, listed, "baseColour")
@@ -136,7 +136,7 @@ def colour(
 
     detector = Guarded(models_of(chosen).detector, name="detector")
     refused: list[UnreadableInput] = []
-    with _progress("naming colours", len(asked)) as tick:
+    with progress("naming colours", len(asked)) as tick:
         named = yardstick.name_all(detector, photos, asked, refused, batch=chosen.batch_items, tick=tick)
     found = yardstick.report(named, len(missing), refused, beyond)
     if missing:
@@ -148,7 +148,7 @@ def colour(
     rows: list[Sequence[object]] = [(name, n, _percent(share), "") for name, (share, n) in found.per_colour.items()]
     rows.append(("all", found.items, _percent(found.top1, found.top1_ci), _percent(found.top2, found.top2_ci)))
     _show(found, rows_table(("the shop's colour", "items", "first", "either"), rows), as_json=as_json)
-    _finish((), found.refused, images)
+    finish((), found.refused, images)
 
 
 @eval_app.command("writer")
@@ -166,16 +166,16 @@ def writer(
     from models.yardsticks import writing
     from streams.wiring.yardsticks import base_writer, models_of
 
-    chosen = _settings(profile)
+    chosen = chosen_settings(profile)
     unseen = cases(packs, seed=seed)
     plain = None
     if base:
-        with _progress("writing without the adapter", packs) as tick:
+        with progress("writing without the adapter", packs) as tick:
             without = writing.write(base_writer(chosen), unseen, batch=batch, tick=tick)
         plain = writing.report(without)
     from models.guard import GuardedWriter
 
-    with _progress("writing", packs) as tick:
+    with progress("writing", packs) as tick:
         written = writing.write(GuardedWriter(models_of(chosen).writer), unseen, batch=batch, tick=tick)
     found = writing.report(written, plain)
     if out_dir is not None:
@@ -212,7 +212,7 @@ def attributes(
     from models.yardsticks import attributes as yardstick
     from models.yardsticks import tables
 
-    chosen = _settings(profile)
+    chosen = chosen_settings(profile)
     photos = Photos.open(images)
     listed, lost = yardstick.products_of(tables.read_products(products), photos)
     listed = listed[:limit] if limit else listed
@@ -223,7 +223,7 @@ def attributes(
     detector = Guarded(models.detector, name="detector")
     encoder = Guarded(models.image_encoder, name="image encoder")
     refused: list[UnreadableInput] = []
-    with _progress("embedding", len(listed)) as tick:
+    with progress("embedding", len(listed)) as tick:
         embedded = yardstick.embed(detector, encoder, photos, listed, refused, batch=chosen.batch_items, tick=tick)
     calibration = calibration_of(chosen, encoder.fingerprint)
     found = yardstick.report(embedded, calibration, lost, refused)
@@ -237,10 +237,10 @@ def attributes(
     both = [(facet, getattr(found, facet)) for facet in yardstick.FACETS if getattr(found, facet) is not None]
     rows = [(name, *(f"{getattr(report, name):.3f}" for _, report in both)) for name in names]
     _show(found, rows_table((f"{found.queries} products", *(facet for facet, _ in both)), rows), as_json=as_json)
-    _finish((), found.refused, images)
+    finish((), found.refused, images)
 
 
-def _settings(profile: str | None) -> Settings:
+def chosen_settings(profile: str | None) -> Settings:
     """The settings of the environment, with the profile of the command line."""
     from models.weights.profiles import PROFILES
 
@@ -253,7 +253,7 @@ def _settings(profile: str | None) -> Settings:
 
 
 @contextmanager
-def _progress(what: str, total: int) -> Iterator[Tick]:
+def progress(what: str, total: int) -> Iterator[Tick]:
     """A bar on stderr where a person watches; in a log file a line now and then."""
     if not err.is_terminal:
         yield _lines(what, total)
@@ -301,7 +301,7 @@ def _show(found: Any, table: Table, *, as_json: bool) -> None:
         print_table(table)
 
 
-def _finish(missing: Sequence[str], refused: Sequence[UnreadableInput], where: Path) -> None:
+def finish(missing: Sequence[str], refused: Sequence[UnreadableInput], where: Path) -> None:
     """Name what could not be measured, and say by exit code that there was something."""
     lines = [f"missing: {where} has no photo {name}" for name in missing]
     lines += [f"refused: {item.cause}" for item in refused]
@@ -311,3 +311,6 @@ def _finish(missing: Sequence[str], refused: Sequence[UnreadableInput], where: P
         say(f"… and {len(lines) - MOST_NAMED} more; --json names them all")
     if missing or refused:
         raise typer.Exit(Exit.REJECTED)
+
+
+from streams.cli import evaluate_captions  # noqa: E402, F401 - its command belongs to `eval_app`, and it imports this

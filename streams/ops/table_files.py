@@ -6,6 +6,7 @@ import csv
 import io
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,10 +69,12 @@ def read_lines(file: Path, shown: str, columns: frozenset[str]) -> Iterator[Line
         Poison: the table as a whole cannot be used.
         Retryable: the disk is in trouble.
     """
-    suffix = file.suffix.casefold()
+    packed = file.suffix.casefold() == ".gz"
+    suffix = Path(file.stem if packed else file.name).suffix.casefold()
     if suffix in UNREAD_SUFFIXES:
         raise Poison(f"is a table in a form that is not read: save it as one of {', '.join(SUFFIXES)}")
     data = read_regular(file, MAX_TABLE_BYTES, field="")
+    data = _unpacked(data) if packed else data
     if suffix == ".xlsx":
         return _by_column(_workbook(data, columns), f"{shown} row", columns)
     text = _text(data)
@@ -80,6 +83,20 @@ def read_lines(file: Path, shown: str, columns: frozenset[str]) -> Iterator[Line
     if suffix == ".json":
         return _json_list(text, shown)
     return _by_column(_separated(text), f"{shown} line", columns)
+
+
+def _unpacked(data: bytes) -> bytes:
+    """What a gzip file holds; no more of it than a table may have."""
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        unfolded = unpacker.decompress(data, MAX_TABLE_BYTES + 1)
+    except zlib.error as error:
+        raise Poison(f"is no gzip file: {error}", code=Code.MALFORMED) from None
+    if len(unfolded) > MAX_TABLE_BYTES:
+        raise Poison(f"unfolds to more than {MAX_TABLE_BYTES:,} bytes", code=Code.OUT_OF_RANGE)
+    if not unpacker.eof:
+        raise Poison("is a gzip file that ends too early", code=Code.MALFORMED)
+    return unfolded
 
 
 def encoding_of(data: bytes) -> str:

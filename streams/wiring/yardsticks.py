@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from infra.fetch import Fetcher
+from infra.memory_store import MemoryStore
 from infra.settings import Settings
 from models.guard import Guarded, GuardedWriter, ignore
 from models.ports import Detector
 from models.weights.profiles import PROFILES, STARTER, Artefact, resolve, shipped_path
 from processors.attributes import Calibration, Calibrations
+from processors.decode import DecodeLimits
 from processors.errors import Fatal
+from processors.policies import policies_of
 from processors.values import Detection, Pixels
+from streams.ops.caption_trial import Trial
+from streams.roles.caption.neighbours import Neighbourhood
+from streams.roles.caption.role import Captioner
+from streams.roles.caption.rules import load as hold_rules
+from streams.roles.enrich import Enrich, memo_fingerprint
+from streams.roles.memo import Memo
 from streams.wiring.models import Models, calibrations
 
 UNSURE = 0.001
@@ -45,6 +58,35 @@ def calibration_of(settings: Settings, encoder: str) -> Calibration | Calibratio
     """How the role `caption` counts votes on vectors of `encoder` (`streams.wiring.caption`)."""
     found = calibrations(settings)
     return found if found.fits(encoder) else found.default
+
+
+@asynccontextmanager
+async def caption_trial(settings: Settings) -> AsyncIterator[Trial]:
+    """The roles `enrich` and `caption` with the profile's models, over a store in memory and no broker."""
+    models, store = models_of(settings), MemoryStore("eval")
+    policies, votes = policies_of(settings.facet_policy), calibrations(settings)
+    async with Fetcher(settings, store) as fetcher:
+        enrich = Enrich(
+            store=store,
+            fetcher=fetcher,
+            detector=models.detector,
+            encoder=models.image_encoder,
+            memo=Memo(store, "enrich", memo_fingerprint(models.detector, models.image_encoder)),
+            limits=DecodeLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels),
+            batch_items=settings.batch_items,
+            batch_wait_s=0.0,
+        )
+        captioner = Captioner(
+            writer=models.writer,
+            neighbourhood=Neighbourhood(policies.voted()),
+            memo=Memo(store, "caption", models.writer.fingerprint),
+            calibration=votes,
+            batch_items=settings.batch_items,
+            batch_wait_s=0.0,
+            policies=policies,
+            rules=hold_rules(settings.hold_rules),
+        )
+        yield Trial(store, enrich, captioner)
 
 
 def base_writer(settings: Settings) -> GuardedWriter:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import structlog
 
 from streams.cli import main
 from streams.cli.exits import Exit
@@ -20,6 +23,7 @@ from tests.fixtures import tiny_llama
 def weft(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     """Runs one command in this process on the fake models; gives (exit code, stdout, stderr)."""
     monkeypatch.setenv("WEFT_PROFILE", "fake")
+    handlers, level = logging.getLogger().handlers, logging.getLogger().level
 
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["weft", *map(str, arguments)])
@@ -28,7 +32,10 @@ def weft(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
         printed = capsys.readouterr()
         return int(ended.value.code or 0), printed.out, printed.err
 
-    return run
+    yield run
+    # A command that sets logging up does it for its whole process, which here is the tests'.
+    logging.getLogger().handlers, logging.getLogger().level = handlers, level
+    structlog.reset_defaults()
 
 
 COLOURS = {"red": (47, 32, 200), "blue": (176, 92, 42)}
@@ -102,6 +109,50 @@ def test_eval_colour_and_attributes(weft: Any, shop: Path) -> None:
     assert {"accuracy", "unknown", "ece"} <= set(found["gender"])
     names = {path.name for path in (shop / "out").iterdir()}
     assert {"colour-confusion.png", "attributes-reliability.png", "attributes-confusion.png"} <= names
+
+
+def test_eval_captions(weft: Any, shop: Path) -> None:
+    """Through the stages of both roles: rows that weft would take in as they are, and the shop's words told beside."""
+    ask = ("eval", "captions", "--products", shop / "products.jsonl", "--images", shop / "photos", "--json")
+    code, out, err = weft(*ask, "--metadata", "--html", shop / "page.html")
+    assert code == Exit.OK, err
+    found = json.loads(out)
+    keys = {
+        "coverage",
+        "wrong_per_caption",
+        "nothing_found",
+        "category_found",
+        "words",
+        "distinct2",
+        "facets",
+        "brands",
+    }
+    assert keys <= set(found)
+    assert (found["captions"], found["nothing_found"], found["refused"]) == (8, 0.0, [])
+    assert set(found["facets"]["colour"]) == {"right", "stated", "of", "wrong"}
+    assert (found["facets"]["colour"]["right"], found["facets"]["colour"]["of"]) == (8, 8)
+    assert (found["facets"]["audience"]["stated"], found["facets"]["audience"]["of"]) == (0, 8)
+    assert found["with_metadata"]["facets"]["audience"]["right"] == 8
+    page = (shop / "page.html").read_text()
+    assert page.count("data:image/jpeg;base64,") == 8
+    code, out, err = weft(*ask, "--limit", 3)
+    assert (code, json.loads(out)["captions"], "3 products of 3 brands" in err) == (Exit.OK, 3, True)
+
+
+def test_eval_captions_of_other_tables_and_broken_photos(weft: Any, shop: Path) -> None:
+    """A feed as CSV with its own photo names, packed; a photo that cannot be read is named, by exit code too."""
+    lines = ["id,image,title,color,product type", "sku-1,0.png,Red dress,Red,Dress", "sku-2,1.png,A dress,Blue,Dress"]
+    (shop / "feed.csv.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
+    (shop / "photos" / "1.png").write_bytes(b"no picture")
+    ask = ("eval", "captions", "--images", shop / "photos", "--json", "--products")
+    code, out, err = weft(*ask, shop / "feed.csv.gz")
+    found = json.loads(out)
+    assert (code, found["captions"]) == (Exit.REJECTED, 1)
+    assert [item["name"] for item in found["refused"]] == ["1.png"]
+    assert "1.png" in err
+    (shop / "broken.csv.gz").write_bytes(gzip.compress(b"id,image")[:-4])
+    code, out, err = weft(*ask, shop / "broken.csv.gz")
+    assert (code, out, "broken.csv.gz" in err, "gzip" in err) == (Exit.REJECTED, "", True, True)
 
 
 def test_eval_writer(weft: Any, tmp_path: Path) -> None:

@@ -1,0 +1,118 @@
+"""`weft eval captions`: what captions state of real photos, against the shop's own words."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from infra.logs import configure
+from infra.settings import Settings
+from models.yardsticks import captions as yardstick
+from models.yardsticks.photos import Photos, UnreadableInput
+from processors.errors import Poison
+from streams.cli.evaluate import (
+    MOST_NAMED,
+    JsonOption,
+    LimitOption,
+    ProfileOption,
+    chosen_settings,
+    eval_app,
+    finish,
+    progress,
+)
+from streams.cli.output import print_json, print_table, rows_table, say
+from streams.ops.tables import read_table
+
+
+@eval_app.command("captions")
+def captions(
+    products: Annotated[
+        Path, typer.Option(help="Table of the products, in a form that `weft ingest` reads, or .jsonl.gz.")
+    ],
+    images: Annotated[Path, typer.Option(help="Folder, or zip, of the photos: named by `image`, or by the ids.")],
+    limit: LimitOption = 0,
+    metadata: Annotated[
+        bool, typer.Option("--metadata", help="Caption a second time with the shop's words; figures beside the first.")
+    ] = False,
+    page: Annotated[Path | None, typer.Option("--html", help="A page of photos and captions, the worst first.")] = None,
+    profile: ProfileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What captions state of the shop's own words: photos alone, through the stages of enrich and caption as served."""
+    chosen = chosen_settings(profile)
+    configure(chosen.log_level, chosen.log_format)  # what roles log must not stand in the JSON document
+    photos = Photos.open(images)
+    listed, missing, beyond = yardstick.products_of(_rows(products), photos)
+    asked = yardstick.spread(listed, limit)
+    brands = sorted({one.brand or "none" for one in asked})
+    say(f"{len(asked)} products of {len(brands)} brands: {', '.join(brands)}")
+    if missing:
+        say(f"{images} has no photo of {len(missing)} of the products, such as {missing[0]}")
+    refused: list[UnreadableInput] = []
+    alone, told = asyncio.run(_run(chosen, asked, photos, refused, metadata=metadata))
+    found = yardstick.report(alone, told if metadata else None, len(missing), beyond, refused)
+    if page is not None:
+        from models.yardsticks import captions_page
+
+        captions_page.write(page, found, alone, told, photos)
+        say(f"written: {page}")
+    if as_json:
+        print_json(found)
+    else:
+        _print(found)
+    finish((), found.refused, images)
+
+
+def _rows(products: Path) -> list[tuple[str, str, dict[str, str | float]]]:
+    """(id, image, fields) of every product; rows that cannot be used are named. Raises `Poison` for the table as a whole."""
+    table, problem = read_table(products, products.name)
+    if problem:
+        raise Poison(f"{products}: {problem}")
+    bad = [row for row in table if row.problem]
+    for row in bad[:MOST_NAMED]:
+        say(f"{row.where}: {row.problem}")
+    rows = [(row.product_id or row.image, row.image, dict(row.metadata)) for row in table if not row.problem]
+    return [row for row in rows if row[0]]
+
+
+async def _run(
+    settings: Settings,
+    asked: Sequence[yardstick.Product],
+    photos: Photos,
+    refused: list[UnreadableInput],
+    *,
+    metadata: bool,
+) -> tuple[list[yardstick.Judged], list[yardstick.Judged]]:
+    """The captions of the photos alone, and (with `metadata`) of the same with what the shop says."""
+    from streams.wiring.yardsticks import caption_trial
+
+    judged: list[list[yardstick.Judged]] = []
+    async with caption_trial(settings) as trial:
+        for told in (False, True) if metadata else (False,):
+            what = " with metadata" if told else ""
+            complaints: list[UnreadableInput] = []
+            with progress(f"enriching{what}", len(asked)) as tick:
+                items = await trial.enriched(asked, photos, complaints, tick, metadata=told)
+            if not told:
+                refused += complaints
+            with progress(f"captioning{what}", len(items)) as tick:
+                judged.append([yardstick.judge(one) for one in await trial.captioned(items, tick)])
+    return judged[0], judged[1] if metadata else []
+
+
+def _print(found: yardstick.CaptionsReport) -> None:
+    columns: list[tuple[str, yardstick.CaptionsReport | yardstick.CaptionScores]] = [("photo alone", found)]
+    if found.with_metadata is not None:
+        columns.append(("with metadata", found.with_metadata))
+    names = ("coverage", "wrong_per_caption", "nothing_found", "category_found", "words", "distinct2", "template_share")
+    rows: list[Sequence[object]] = [(name, *(f"{getattr(c, name):.3f}" for _, c in columns)) for name in names]
+    rows += [(f"{f}: right / stated / of", *(_counts(c.facets[f]) for _, c in columns)) for f in found.facets]
+    print_table(rows_table((f"{found.captions} captions", *(name for name, _ in columns)), rows))
+
+
+def _counts(score: yardstick.FacetScore) -> str:
+    return f"{score.right} / {score.stated} / {score.of}" + (f", {score.wrong} wrong" if score.wrong else "")

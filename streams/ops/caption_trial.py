@@ -1,0 +1,120 @@
+"""Photos of a catalogue through the stages of the roles `enrich` and `caption`, without a broker: for `weft eval captions`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, TypeAlias
+
+from infra.store import ObjectStore
+from models.yardsticks.captions import Captioned, Product
+from models.yardsticks.photos import Photos, UnreadableInput
+from processors.errors import Poison
+from streams.contract import topics
+from streams.contract.codecs import encode
+from streams.contract.records import Caption, ImageRef, Item, Upload
+from streams.engine.inline import run_inline
+from streams.engine.message import Message
+from streams.roles.caption.role import Captioner
+from streams.roles.enrich import Enrich
+
+Ticking: TypeAlias = Callable[[int], None]
+BATCH = 32
+"""Products at once: some tens of decoded photos fit any machine."""
+_PREFIX = "eval/"
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Both roles, and the store that the photos lie in while they are enriched (and the memos, for a second run).
+
+    Args:
+        store: of the roles; its own and of nobody else.
+        enrich: the role.
+        captioner: the role.
+    """
+
+    store: ObjectStore
+    enrich: Enrich
+    captioner: Captioner
+
+    async def enriched(
+        self,
+        products: Sequence[Product],
+        photos: Photos,
+        refused: list[UnreadableInput],
+        tick: Ticking,
+        *,
+        metadata: bool = False,
+    ) -> list[tuple[Product, Item]]:
+        """The item of every product whose photo can be used; the others are told in `refused`."""
+        found: list[tuple[Product, Item]] = []
+        rest = iter(enumerate(products))
+        while batch := list(islice(rest, BATCH)):
+            messages = [(self._upload(offset, one, photos, refused, metadata=metadata), one) for offset, one in batch]
+            sent = [(message, one) for message, one in messages if message is not None]
+            items = await run_inline(self.enrich.stages(), [message for message, _ in sent], _quietly)
+            for (_, one), item in zip(sent, items, strict=True):
+                if isinstance(item, Item):
+                    found.append((one, item))
+                else:
+                    refused.append(UnreadableInput(one.path, f"{one.path}: {item}"))
+            self._clear()
+            tick(len(batch))
+        return found
+
+    async def captioned(self, items: Sequence[tuple[Product, Item]], tick: Ticking) -> list[Captioned]:
+        """The caption of every item. All items are neighbours of all, as once a catalogue has been read."""
+        messages = [
+            Message(topics.ITEMS, 0, offset, item.product_id.encode(), encode(item))
+            for offset, (_, item) in enumerate(items)
+        ]
+        for message in messages:
+            self.captioner.neighbourhood.apply(message)
+        found: list[Captioned] = []
+        rest = iter(zip(messages, items, strict=True))
+        while batch := list(islice(rest, BATCH)):
+            texts = await run_inline(self.captioner.stages(), [message for message, _ in batch], _quietly)
+            for (_, (product, item)), text in zip(batch, texts, strict=True):
+                found.append(_captioned(product, item, text))
+            tick(len(batch))
+        return found
+
+    def _upload(
+        self, offset: int, product: Product, photos: Photos, refused: list[UnreadableInput], *, metadata: bool
+    ) -> Message | None:
+        try:
+            data = photos.bytes_of(product.path)
+        except Poison as error:
+            refused.append(UnreadableInput(product.path, str(error)))
+            return None
+        key = f"{_PREFIX}{offset}"
+        self.store.put(key, data)
+        told: dict[str, Any] = dict(product.fields) if metadata else {}
+        upload = Upload(product.product_id, ImageRef(uri=self.store.address(key)), told)
+        return Message(topics.UPLOADS, 0, offset, product.product_id.encode(), encode(upload))
+
+    def _clear(self) -> None:
+        """The photos are done with; a catalogue of them would not fit the memory. The memos stay."""
+        for prefix in (_PREFIX, "images/"):
+            for key in list(self.store.list(prefix)):
+                self.store.delete(key)
+
+
+def _quietly(_done: int) -> None:
+    """Stages tell nobody; batches do."""
+
+
+def _captioned(product: Product, item: Item, text: object) -> Captioned:
+    if not isinstance(text, Caption):
+        raise text if isinstance(text, Exception) else TypeError(f"no caption: {text!r}")
+    return Captioned(
+        product=product,
+        garments=text.evidence.garments,
+        width=item.width,
+        height=item.height,
+        caption=text.caption,
+        hashtags=text.hashtags,
+        writer=text.writer,
+    )
