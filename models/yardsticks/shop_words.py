@@ -139,7 +139,7 @@ def _category(given: Mapping[str, str]) -> tuple[str, frozenset[str]]:
         stated = clean(re.split(r"[>/|]", given.get(name, ""))[-1])
         if not stated:
             continue
-        category = TYPES.get(stated) or kind_of(stated)
+        category = TYPES.get(stated) or ("" if name == "articletype" else kind_of(stated))
         if category:
             return category, KINDS.get(stated, KINDS.get(f"{stated}s", frozenset()))
         if name == "articletype":
