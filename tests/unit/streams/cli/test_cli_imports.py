@@ -111,6 +111,32 @@ def test_a_role_imports_what_it_is_made_of_and_no_other(role):
     assert sorted(found & others) == []
 
 
+@pytest.mark.parametrize(
+    ("models", "free_of"),
+    [
+        (
+            "detector image_encoder",
+            {"torchvision", "timm", "open_clip", "transformers", "torch._dynamo", "sympy", "faiss"},
+        ),
+        (
+            "image_encoder text_encoder",
+            {"torchvision", "timm", "open_clip", "transformers", "ultralytics", "sympy", "faiss"},
+        ),
+    ],
+    ids=["enrich", "compose"],
+)
+def test_models_that_serve_import_no_library_that_only_trains(models, free_of):
+    """Loaded and run once, as a role does: torch is all that the encoder needs, and the detector ultralytics' layers."""
+    code = (
+        "from infra.settings import Settings\nfrom models.guard import ignore\n"
+        "from streams.wiring.models import Models\n"
+        f"models = Models(Settings(threads=1), lambda _: ignore)\nfor name in {models.split()!r}: getattr(models, name)"
+    )
+    found = loaded(code)
+    assert "torch" in found
+    assert sorted(found & free_of) == []
+
+
 def test_the_list_of_commands_is_what_the_modules_have():
     """Help and completion go by a table: it names each command, its module, and the first line of its help."""
     assert {words.split()[0] for words in COMMANDS} == set(cli.COMMANDS)

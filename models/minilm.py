@@ -1,0 +1,145 @@
+"""MiniLM (a small BERT; Wang et al., arXiv 2002.10957) with a projection behind its mean, as it is served.
+
+The network of `transformers`' `BertModel` inside open_clip's `HFTextEncoder`, under the same names and with the same
+outputs up to rounding (tests/unit/models/test_served_towers.py). Recipes build theirs; for a role that only serves, the two
+libraries are 2,000 modules and four to five seconds of every start.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own name for it
+from torch import Tensor, nn
+
+from processors.errors import Fatal
+
+PADDING = 0
+
+
+class MiniLm(nn.Module):
+    """Token ids (n, length), 0 is padding → the mean of the last hidden states, (n, width).
+
+    Args:
+        config: the fields of BERT's `config.json`.
+    """
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__()
+        self.width: int = config["hidden_size"]
+        self.embeddings = _Embeddings(config)
+        self.encoder = nn.Module()
+        self.encoder.layer = nn.ModuleList(_Layer(config) for _ in range(config["num_hidden_layers"]))
+
+    def forward(self, ids: Tensor) -> Tensor:
+        real = ids != PADDING
+        mask = None if bool(real.all()) else real[:, None, None, :]
+        states: Tensor = self.embeddings(ids)
+        for layer in self.encoder.get_submodule("layer").children():
+            states = layer(states, mask)
+        weights = real.unsqueeze(-1).to(states.dtype)
+        return (states * weights).sum(1) / weights.sum(1)
+
+
+class ProjectedText(nn.Module):
+    """MiniLM and the two layers behind it, under the names of open_clip's `HFTextEncoder`: token ids → (n, dimension)."""
+
+    def __init__(self, transformer: MiniLm, dimension: int) -> None:
+        super().__init__()
+        between = (transformer.width + dimension) // 2
+        self.transformer = transformer
+        self.proj = nn.Sequential(
+            nn.Linear(transformer.width, between, bias=False), nn.GELU(), nn.Linear(between, dimension, bias=False)
+        )
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.proj(self.transformer(ids))  # type: ignore[no-any-return]
+
+
+def load_text_tower(folder: Path, dimension: int) -> ProjectedText:
+    """MiniLM from its folder (`config.json`, `model.safetensors`); the projection is not filled yet.
+
+    Raises:
+        Fatal: the folder holds another network.
+    """
+    from safetensors.torch import load_file
+
+    config = json.loads((folder / "config.json").read_bytes())
+    kind = (config.get("model_type"), config.get("hidden_act"), config.get("position_embedding_type", "absolute"))
+    if kind != ("bert", "gelu", "absolute"):
+        raise Fatal(f"{folder / 'config.json'}: the text tower is a BERT with GELU and absolute positions, not {kind}")
+    tensors = load_file(folder / "model.safetensors")
+    # The file's own words for what a mean does not need: BERT's pooler, and the numbers 0 to 511.
+    wanted = {n: t for n, t in tensors.items() if not n.startswith("pooler.") and not n.endswith("position_ids")}
+    transformer = MiniLm(config)
+    try:
+        transformer.load_state_dict(wanted, strict=True, assign=True)
+    except RuntimeError as error:
+        raise Fatal(f"{folder / 'model.safetensors'} does not fit its config.json: {error}") from error
+    return ProjectedText(transformer, dimension)
+
+
+class _Embeddings(nn.Module):
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__()
+        width = config["hidden_size"]
+        # Half of all weights: nothing is drawn by chance that is overwritten at once.
+        words = torch.empty(config["vocab_size"], width)
+        self.word_embeddings = nn.Embedding.from_pretrained(words, freeze=False, padding_idx=PADDING)
+        self.position_embeddings = nn.Embedding(config["max_position_embeddings"], width)
+        self.token_type_embeddings = nn.Embedding(config["type_vocab_size"], width)
+        self.LayerNorm = nn.LayerNorm(width, eps=config["layer_norm_eps"])
+
+    def forward(self, ids: Tensor) -> Tensor:
+        places = torch.arange(ids.shape[1], device=ids.device)
+        kinds = torch.zeros_like(ids)
+        states = self.word_embeddings(ids) + self.token_type_embeddings(kinds) + self.position_embeddings(places)
+        return self.LayerNorm(states)  # type: ignore[no-any-return]
+
+
+class _Layer(nn.Module):
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__()
+        width, between = config["hidden_size"], config["intermediate_size"]
+        self.attention = nn.Module()
+        self.attention.self = _Attention(width, config["num_attention_heads"])
+        self.attention.output = _Added(width, width, config["layer_norm_eps"])
+        self.intermediate = nn.Module()
+        self.intermediate.dense = nn.Linear(width, between)
+        self.output = _Added(between, width, config["layer_norm_eps"])
+
+    def forward(self, states: Tensor, mask: Tensor | None) -> Tensor:
+        attention, intermediate = self.attention, self.intermediate
+        states = attention.get_submodule("output")(attention.get_submodule("self")(states, mask), states)
+        return self.output(F.gelu(intermediate.get_submodule("dense")(states)), states)  # type: ignore[no-any-return]
+
+
+class _Attention(nn.Module):
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
+
+    def forward(self, states: Tensor, mask: Tensor | None) -> Tensor:
+        count, length, width = states.shape
+        query, key, value = (
+            layer(states).view(count, length, self.heads, -1).transpose(1, 2)
+            for layer in (self.query, self.key, self.value)
+        )
+        found = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        return found.transpose(1, 2).reshape(count, length, width)
+
+
+class _Added(nn.Module):
+    """A linear layer whose result is added to what came before, and normed."""
+
+    def __init__(self, before: int, after: int, eps: float) -> None:
+        super().__init__()
+        self.dense = nn.Linear(before, after)
+        self.LayerNorm = nn.LayerNorm(after, eps=eps)
+
+    def forward(self, states: Tensor, residual: Tensor) -> Tensor:
+        return self.LayerNorm(self.dense(states) + residual)  # type: ignore[no-any-return]
