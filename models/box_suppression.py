@@ -53,7 +53,7 @@ def _operator() -> Any:
     if not _registered():
         for path in _paths():
             try:
-                torch.ops.load_library(str(path))
+                torch.ops.load_library(str(path))  # type: ignore[no-untyped-call]
             except OSError:  # built for another torch: the import below says what is wrong
                 continue
             break

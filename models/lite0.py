@@ -83,7 +83,8 @@ class _SameConv(nn.Conv2d):
         for side in (input.shape[3], input.shape[2]):
             pad = max((-(-side // stride) - 1) * stride + kernel - side, 0)
             pads += [pad // 2, pad - pad // 2]
-        return self._conv_forward(F.pad(input, pads) if any(pads) else input, self.weight, None)
+        padded = F.pad(input, pads) if any(pads) else input
+        return self._conv_forward(padded, self.weight, None)  # type: ignore[no-any-return]
 
 
 def _depthwise(channels: int, kernel: int, stride: int) -> nn.Conv2d:
