@@ -88,7 +88,7 @@ class _Embeddings(nn.Module):
         width = config["hidden_size"]
         # Half of all weights: nothing is drawn by chance that is overwritten at once.
         words = torch.empty(config["vocab_size"], width)
-        self.word_embeddings = nn.Embedding(*words.shape, padding_idx=PADDING, _weight=words)
+        self.word_embeddings = nn.Embedding(len(words), width, padding_idx=PADDING, _weight=words)
         self.position_embeddings = nn.Embedding(config["max_position_embeddings"], width)
         self.token_type_embeddings = nn.Embedding(config["type_vocab_size"], width)
         self.LayerNorm = nn.LayerNorm(width, eps=config["layer_norm_eps"])
