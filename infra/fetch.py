@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import stat
+import time
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Self
@@ -21,6 +22,7 @@ from infra.addresses import (
     literal_address,
     url_as_written,
 )
+from infra.host_answers import NO_VALIDATORS, Fetched, HostPauses, Unchanged, Validators, validators_of
 from infra.settings import Settings
 from infra.store import NotFound, ObjectStore
 from infra.threads import InThread
@@ -31,6 +33,7 @@ _FIELD = "image.uri"
 _REDIRECTS = 3
 _CHUNK = 64 * 1024
 _MOVED = frozenset({301, 302, 303, 307, 308})
+_NOT_MODIFIED = 304
 _LATER = frozenset({408, 425, 429})
 _GONE = frozenset({404, 410})
 # What a path itself is at fault for; any other trouble with a file is the disk's, and passes.
@@ -55,6 +58,7 @@ class Fetcher:
         schemes: of remote addresses.
         resolver: DNS, before the check of its answers; None: the system's.
         in_thread: runs what waits for the store or a disk.
+        now: seconds, monotonic: how long a host is left alone that asked for it.
     """
 
     def __init__(
@@ -66,9 +70,11 @@ class Fetcher:
         schemes: Collection[str] = ("https",),
         resolver: aiohttp.abc.AbstractResolver | None = None,
         in_thread: InThread = asyncio.to_thread,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._in_thread = in_thread
+        self._pauses = HostPauses(now)
         self._hosts = tuple(host.lower().rstrip(".") for host in settings.allowed_hosts)
         self._roots = settings.file_roots
         self._limit = settings.max_image_bytes
@@ -96,18 +102,25 @@ class Fetcher:
         Raises:
             Poison: not an allowed address, nothing there, or too large; `field` is `image.uri`.
             Retryable: the store, the disk or the remote host is in trouble, or it took longer than `fetch_seconds`.
+            HostBusy: a `Retryable`; nothing was asked, or the host said when to ask again.
         """
+        answer = await self.ask(uri, NO_VALIDATORS)
+        assert isinstance(answer, Fetched)  # `_request` gives no other where nothing was known
+        return answer.data
+
+    async def ask(self, uri: str, known: Validators) -> Fetched | Unchanged:
+        """As `fetch`; of a host, only if its body is another one than that of which `known` is known."""
         key = self._store.key_of(uri)
         if key is not None:
-            return await self._in_thread(self._from_store, key)
+            return Fetched(await self._in_thread(self._from_store, key))
         try:
             scheme = urlsplit(uri).scheme.lower()
         except ValueError:
             raise Poison("is not a valid address", field=_FIELD, code=Code.ADDRESS_REFUSED) from None
         if scheme == "file":
-            return await self._in_thread(read_file, uri, self._roots, self._limit)
+            return Fetched(await self._in_thread(read_file, uri, self._roots, self._limit))
         if scheme in self._schemes:
-            return await self._from_host(uri)
+            return await self._from_host(uri, known)
         if scheme == "s3":
             raise Poison("is not in the object store of this stack", field=_FIELD, code=Code.NOT_FOUND)
         raise Poison(
@@ -126,14 +139,15 @@ class Fetcher:
 
     # ------------------------------------------------------------------ remote hosts
 
-    async def _from_host(self, uri: str) -> bytes:
+    async def _from_host(self, uri: str, known: Validators) -> Fetched | Unchanged:
         url = _parsed(uri)
         try:
             async with asyncio.timeout(self._seconds):
                 for _ in range(_REDIRECTS + 1):
                     self._check(url)
-                    answer = await self._request(url)
-                    if isinstance(answer, bytes):
+                    self._pauses.check(url)
+                    answer = await self._request(url, known)
+                    if not isinstance(answer, URL):
                         return answer
                     url = answer
         except TimeoutError:
@@ -166,12 +180,17 @@ class Fetcher:
         if address is not None and not self._is_allowed(address):
             raise ForbiddenAddress(host)
 
-    async def _request(self, url: URL) -> bytes | URL:
+    async def _request(self, url: URL, known: Validators) -> Fetched | Unchanged | URL:
         """One request: the body, or where it was redirected to."""
-        async with self._client().get(url, allow_redirects=False) as response:
+        asking = {"If-None-Match": known.etag, "If-Modified-Since": known.last_modified}
+        headers = {name: value for name, value in asking.items() if value}
+        async with self._client().get(url, allow_redirects=False, headers=headers) as response:
             if response.status in _MOVED:
                 return _redirected(url, response.headers.get("Location", ""))
+            if response.status == _NOT_MODIFIED and known:
+                return Unchanged()
             if response.status in _LATER or response.status >= 500:
+                self._pauses.heed(url, response.headers.get("Retry-After", ""))
                 raise Retryable(f"{_shown(url)} answers HTTP {response.status}")
             if response.status != 200:
                 gone = Code.NOT_FOUND if response.status in _GONE else Code.UNREACHABLE
@@ -189,7 +208,7 @@ class Fetcher:
                     field=_FIELD,
                     code=Code.BAD_IMAGE,
                 )
-            return body
+            return Fetched(body, validators_of(response.headers))
 
     async def _body(self, response: aiohttp.ClientResponse, url: URL) -> bytes:
         too_large = Poison(f"{_shown(url)} is larger than {self._limit} bytes", field=_FIELD, code=Code.OUT_OF_RANGE)

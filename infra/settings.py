@@ -114,6 +114,12 @@ class Settings(BaseSettings):
         gt=0,
         description="Longest time to ask for one image once; an upload's image may take twice as long in all.",
     )
+    busy_host_seconds: float = Field(
+        120.0,
+        ge=0,
+        description="Longest time that an upload waits beside it because the host of its image asks for it (`Retry-After`); "
+        "less than `WEFT_STALL_SECONDS`, or waiting passes for a stall.",
+    )
     query_photo_hours: float = Field(
         6.0,
         ge=0,

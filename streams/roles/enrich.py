@@ -15,12 +15,13 @@ import msgspec
 import structlog
 
 from infra.fetch import Fetcher
+from infra.host_answers import NO_VALIDATORS, Validators
 from infra.store import ObjectStore
 from infra.threads import InThread
 from models.ports import Detector, ImageEncoder, Raw, Ready
 from processors import crops, decode, evidence, image_parts
 from processors.colours import dominant_colours
-from processors.errors import Code, Poison, Retryable
+from processors.errors import Code, Poison
 from processors.values import Detection, Garment, Metadata, Pixels
 from streams.contract import codecs
 from streams.contract.records import Item, Source, Upload, View
@@ -32,6 +33,7 @@ from streams.kafka.positions import LETTER, POSITION
 from streams.roles import reserve
 from streams.roles.memo import Memo
 from streams.roles.outcome import Deleted, NoEffect, PassedOn, deleted
+from streams.roles.remote import Kept, RemotePhotos
 from streams.search import query_photos
 
 log = structlog.get_logger("weft.enrich")
@@ -41,8 +43,6 @@ SERVING_SIDE = 1024
 WHOLE = "whole"
 RULES = "4"
 """Raise it when the rules beside the models change what is seen (colours, crops, limits): memos of old rules are not used."""
-REMOTE_ATTEMPTS = 6
-REMOTE_PAUSE_S = 0.5
 
 
 Enriched: TypeAlias = Item | Deleted | PassedOn | NoEffect
@@ -77,6 +77,9 @@ class Photo:
     about: About
     data: bytes
     suffix: str
+    uri: str = ""
+    validators: Validators = NO_VALIDATORS
+    """Of the host of `uri`: what it is asked with when the photo comes again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,17 +134,15 @@ class Enrich:
 
     store: ObjectStore
     fetcher: Fetcher
+    remote: RemotePhotos
     detector: Detector
     encoder: ImageEncoder
     memo: Memo
     limits: decode.DecodeLimits
     batch_items: int
     batch_wait_s: float
-    remote_s: float = 40.0
-    """Longest time for a photo of somebody else's host, all attempts and the pauses between them together."""
     keep_metadata: bool = False
     """Whether photos are stored with what is not their picture: place, owner, device (`WEFT_KEEP_PHOTO_METADATA`)."""
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     in_thread: InThread = asyncio.to_thread
     """Runs what waits for the store."""
     check_place: Callable[[Message], Awaitable[None]] = _anywhere
@@ -189,13 +190,14 @@ class Enrich:
         upload = found
         source = Source(*message.first_source)
         metadata = codecs.metadata_of(upload)
-        data, address, suffix = await self._photo(upload)
-        digest = hashlib.sha256(data).hexdigest()
-        photo = Photo(About(upload.product_id, metadata, source, address, digest), data, suffix)
-        known = await self.memo.recall(digest, PhotoContent)
-        if known is not None:
-            return Done(self._item(await self._kept(photo), known))
-        return photo
+        about = About(upload.product_id, metadata, source, "", "")
+        photo = await self._photo(upload, about)
+        if isinstance(photo, Photo):
+            known = await self.memo.recall(photo.about.digest, PhotoContent)
+            return photo if known is None else Done(self._item(await self._kept(photo), known))
+        about = replace(about, address=self.store.address(photo.key), digest=photo.digest)
+        known = await self.memo.recall(photo.digest, PhotoContent)
+        return Photo(about, await self.remote.load(photo), "") if known is None else Done(self._item(about, known))
 
     async def _elsewhere(self, message: Message, product_id: str) -> PassedOn | NoEffect | None:
         """What becomes of an upload that is not the next of its product; None for one that is."""
@@ -215,23 +217,29 @@ class Enrich:
                 return NoEffect()
         return None
 
-    async def _photo(self, upload: Upload) -> tuple[bytes, str, str]:
-        """The bytes as they are stored, and where they lie in our own store or ("") the suffix under which they are to."""
-        if upload.image.bytes is not None:
-            data = upload.image.bytes
-        elif upload.image.uri is not None:
-            key = self.store.key_of(upload.image.uri)
-            if key is None:
-                data = await self._from_elsewhere(upload.image.uri)
-            else:
-                data = await self.fetcher.fetch(upload.image.uri)
-                # A shopper's photo is gone in some hours: a product keeps its own.
-                if not key.startswith(query_photos.PREFIX) and await asyncio.to_thread(self._is_clean, data):
-                    return data, self.store.address(key), ""
-        else:
+    async def _photo(self, upload: Upload, about: About) -> Photo | Kept:
+        """The bytes as they are stored, with what is known of them; or, where its host says that it is unchanged, where it lies."""
+        uri, data, validators = upload.image.uri, upload.image.bytes or b"", NO_VALIDATORS
+        if upload.image.bytes is None and uri is None:
             raise Poison("an upload needs uri or bytes", field="image", code=Code.MISSING_FIELD)
-        data, kind = await asyncio.to_thread(self._checked, data)
-        return data, "", f".{kind}"
+        key = None
+        if upload.image.bytes is None and uri is not None:
+            key = self.store.key_of(uri)
+            if key is None:
+                answer = await self.remote.get(uri)
+                if isinstance(answer, Kept):
+                    return answer
+                data, validators = answer.data, answer.validators
+            else:
+                data = await self.fetcher.fetch(uri)
+        # A shopper's photo is gone in some hours: a product keeps its own.
+        if key and not key.startswith(query_photos.PREFIX) and await asyncio.to_thread(self._is_clean, data):
+            address, suffix = self.store.address(key), ""
+        else:
+            data, kind = await asyncio.to_thread(self._checked, data)
+            address, suffix = "", f".{kind}"
+        about = replace(about, address=address, digest=hashlib.sha256(data).hexdigest())
+        return Photo(about, data, suffix, uri or "", validators)
 
     def _is_clean(self, data: bytes) -> bool:
         """Whether a photo in our store may stay there as it is, or has to lose something first."""
@@ -244,28 +252,13 @@ class Enrich:
         if not photo.suffix:
             return photo.about
         key = await self.in_thread(self.store.put_content, photo.data, suffix=photo.suffix, prefix="images")
+        await self.remote.remember(photo.uri, key, photo.about.digest, photo.validators)
         return replace(photo.about, address=self.store.address(key))
 
     def _checked(self, data: bytes) -> tuple[bytes, str]:
         """The bytes to store, and their format. Only what looks like an image is decoded."""
         header = decode.check_header(data, self.limits)
         return data if self.keep_metadata else image_parts.clean(data), header.format
-
-    async def _from_elsewhere(self, uri: str) -> bytes:
-        """Our own store is waited for; a host of somebody else's that stays away must not hold a partition for ever."""
-        attempt, cause = 0, "no answer"
-        try:
-            # One bound for all attempts: a host that trickles would use up the time of each of them.
-            async with asyncio.timeout(self.remote_s):
-                for attempt in range(1, REMOTE_ATTEMPTS + 1):
-                    try:
-                        return await self.fetcher.fetch(uri)
-                    except Retryable as error:
-                        cause = str(error)
-                    await self.sleep(REMOTE_PAUSE_S * 2 ** (attempt - 1))
-        except TimeoutError:
-            cause += f"; {self.remote_s:g} s are over"
-        raise Poison(f"gave up after {attempt} attempts: {cause}", field="image.uri", code=Code.UNREACHABLE)
 
     def decode(self, photo: Photo) -> Opened:
         """Hostile bytes → pixels, within the limits."""

@@ -14,6 +14,7 @@ from streams.roles import reserve
 from streams.roles.enrich import SERVING_SIDE, Enrich, memo_fingerprint
 from streams.roles.memo import Memo
 from streams.roles.outcome import publisher
+from streams.roles.remote import RemotePhotos
 from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, loaded
 
 
@@ -25,13 +26,20 @@ async def run_enrich(parts: Parts, ready: Ready) -> None:
     role = Enrich(
         store=parts.store,
         fetcher=parts.fetcher,
+        remote=RemotePhotos(
+            parts.fetcher,
+            parts.store,
+            rules="as it is" if parts.settings.keep_photo_metadata else "",
+            seconds=2 * parts.settings.fetch_seconds,
+            busy_seconds=parts.settings.busy_host_seconds,
+            in_thread=parts.in_thread,
+        ),
         detector=detector,
         encoder=encoder,
         memo=Memo(parts.store, "enrich", memo_fingerprint(detector, encoder), in_thread=parts.in_thread),
         limits=parts.limits,
         batch_items=parts.settings.batch_items,
         batch_wait_s=parts.settings.batch_wait_ms / 1000,
-        remote_s=2 * parts.settings.fetch_seconds,
         keep_metadata=parts.settings.keep_photo_metadata,
         check_place=Positions(parts.settings).check,
         order=order.place,

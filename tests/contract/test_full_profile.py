@@ -35,6 +35,7 @@ from streams.roles.caption.neighbours import Neighbourhood
 from streams.roles.caption.role import Captioner
 from streams.roles.enrich import Enrich, memo_fingerprint
 from streams.roles.memo import Memo
+from streams.roles.remote import RemotePhotos
 from streams.wiring.models import Models
 from tests.contract.model_contract import DetectorContract, EncoderContract, ImageEncoderContract, ModelContract
 from tests.fixtures import full_profile
@@ -146,6 +147,7 @@ async def test_one_photo_becomes_an_item_and_a_caption(models: Models, pictures:
     enrich = Enrich(
         store=store,
         fetcher=_Own(store, key),  # type: ignore[arg-type]
+        remote=RemotePhotos(_Own(store, key), store),  # type: ignore[arg-type]
         detector=detector,
         encoder=encoder,
         memo=Memo(store, "enrich", memo_fingerprint(detector, encoder)),

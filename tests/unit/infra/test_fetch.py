@@ -16,6 +16,7 @@ from yarl import URL
 
 from infra.addresses import is_public_address, url_as_written
 from infra.fetch import Fetcher
+from infra.host_answers import NO_VALIDATORS, Fetched, HostBusy, Unchanged
 from infra.local_store import LocalStore
 from infra.memory_store import MemoryStore
 from infra.settings import Settings
@@ -430,3 +431,54 @@ async def test_without_allowed_folders_no_file_is_read() -> None:
     async with Fetcher(Settings(), MemoryStore()) as fetcher:
         with pytest.raises(Poison, match="none of the allowed folders"):
             await fetcher.fetch(Path("/etc/hostname").as_uri())
+
+
+# ---------------------------------------------------------------- asked again
+
+
+def _versioned(remote: Remote, path: str, body: list[bytes]) -> None:
+    """A photo with validators, as a content network serves it: 304 to whoever has it."""
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        etag = f'"{hash(body[0])}"'
+        if request.headers.get("If-None-Match") == etag:
+            return web.Response(status=304, headers={"ETag": etag})
+        return web.Response(body=body[0], headers={"ETag": etag, "Last-Modified": "Wed, 25 Nov 2026 12:00:30 GMT"})
+
+    remote.routes[path] = answer
+
+
+async def test_what_has_not_changed_is_not_sent_again(remote: Remote, fetcher: Fetcher) -> None:
+    """Both validators go back as they came; a changed body comes whole, with new ones."""
+    body = [PHOTO]
+    _versioned(remote, "/a.jpg", body)
+    first = await fetcher.ask(remote.url("/a.jpg"), NO_VALIDATORS)
+    assert isinstance(first, Fetched)
+    assert first.data == PHOTO
+    assert await fetcher.ask(remote.url("/a.jpg"), first.validators) == Unchanged()
+    assert remote.seen[-1].headers["If-Modified-Since"] == "Wed, 25 Nov 2026 12:00:30 GMT"
+    body[0] = PHOTO * 2
+    again = await fetcher.ask(remote.url("/a.jpg"), first.validators)
+    assert isinstance(again, Fetched)
+    assert again.data == PHOTO * 2
+    assert again.validators != first.validators
+
+
+async def test_unchanged_without_having_been_asked_is_no_answer(remote: Remote, fetcher: Fetcher) -> None:
+    """A host that always says 304 has no photo for somebody who has none."""
+
+    remote.routes["/a.jpg"] = _answers(status=304)
+    with pytest.raises(Poison, match="HTTP 304"):
+        await fetcher.fetch(remote.url("/a.jpg"))
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_host_that_asks_for_a_pause_is_not_asked_in_it(remote: Remote, fetcher: Fetcher, status: int) -> None:
+    """Neither for this photo nor for another of it; an answer without `Retry-After` is trouble as before."""
+
+    remote.routes["/a.jpg"] = _answers(status=status, headers={"Retry-After": "20"})
+    with pytest.raises(HostBusy, match="20 s"):
+        await fetcher.fetch(remote.url("/a.jpg"))
+    with pytest.raises(HostBusy, match="left alone"):
+        await fetcher.fetch(remote.url("/b.jpg"))
+    assert len(remote.seen) == 1

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from infra.fetch import Fetcher
+from infra.host_answers import Fetched, Unchanged, Validators
 from infra.memory_store import MemoryStore
 from infra.settings import Settings
 from infra.store import content_key
@@ -26,9 +27,10 @@ from streams.contract.codecs import encode
 from streams.contract.records import Item
 from streams.engine.message import Message
 from streams.engine.stages import Done
-from streams.roles.enrich import REMOTE_ATTEMPTS, Enrich, memo_fingerprint
+from streams.roles.enrich import Enrich, memo_fingerprint
 from streams.roles.memo import Memo
 from streams.roles.outcome import Deleted
+from streams.roles.remote import ATTEMPTS, RemotePhotos
 from streams.search import query_photos
 
 
@@ -43,6 +45,9 @@ class Web:
         if self.asked <= self.failures:
             raise Retryable(f"{uri} is away")
         return self.data
+
+    async def ask(self, uri: str, _known: Validators) -> Fetched | Unchanged:
+        return Fetched(await self.fetch(uri))
 
 
 class CountingDetector(FakeDetector):
@@ -63,7 +68,7 @@ def photo(width: int = 96, height: int = 96) -> bytes:
     return buffer.getvalue()
 
 
-def role(web: Web, detector: FakeDetector | None = None) -> Enrich:
+def role(web: Web, detector: FakeDetector | None = None, seconds: float = 40.0) -> Enrich:
     store = MemoryStore("test")
     detector, encoder = detector or FakeDetector(), FakeImageEncoder()
 
@@ -73,13 +78,13 @@ def role(web: Web, detector: FakeDetector | None = None) -> Enrich:
     return Enrich(
         store=store,
         fetcher=web,  # type: ignore[arg-type]
+        remote=RemotePhotos(web, store, seconds=seconds, sleep=no_pause),
         detector=detector,
         encoder=encoder,
         memo=Memo(store, "enrich", memo_fingerprint(detector, encoder)),
         limits=DecodeLimits(),
         batch_items=4,
         batch_wait_s=0.0,
-        sleep=no_pause,
     )
 
 
@@ -133,7 +138,7 @@ class SlowWeb(Web):
 
 async def test_a_slow_host_is_bounded_by_the_whole_fetch() -> None:
     """All attempts share one time: a host that trickles must not hold a place for the sum of them."""
-    enrich = replace(role(SlowWeb()), remote_s=0.05)
+    enrich = role(SlowWeb(), seconds=0.05)
     with pytest.raises(Poison, match=r"gave up after 1 attempts: no answer; 0\.05 s are over") as refused:
         await through(enrich, upload({"uri": "https://slow.test/a.jpg"}))
     assert refused.value.field == "image.uri"
@@ -223,7 +228,7 @@ async def test_other_models_think_again() -> None:
 
 async def test_a_host_that_comes_back_is_waited_for_and_its_photo_kept() -> None:
     """An address outside may be gone tomorrow: the item points into our own store."""
-    web = Web(photo(), failures=REMOTE_ATTEMPTS - 1)
+    web = Web(photo(), failures=ATTEMPTS - 1)
     enrich = role(web)
     item = await through(enrich, upload({"uri": "https://cdn.example/a.png"}))
     assert enrich.store.key_of(item.image) is not None
@@ -234,7 +239,7 @@ async def test_a_host_that_stays_away_does_not_hold_its_partition_for_ever() -> 
     web = Web(failures=1000)
     with pytest.raises(Poison, match=r"image.uri.*6 attempts"):
         await through(role(web), upload({"uri": "https://cdn.example/a.png"}))
-    assert web.asked == REMOTE_ATTEMPTS
+    assert web.asked == ATTEMPTS
 
 
 async def test_poison_bytes_leave_nothing_in_the_store() -> None:

@@ -19,6 +19,7 @@ from streams.kafka.producer import MemorySender
 from streams.roles.enrich import Enrich
 from streams.roles.memo import Memo
 from streams.roles.outcome import Deleted, NoEffect, PassedOn, publisher
+from streams.roles.remote import RemotePhotos
 
 VALUE = b'{"product_id": "sku-1", "image": {"uri": "https://cdn.example/a.jpg"}}'
 
@@ -47,6 +48,7 @@ def role(order: Order) -> Enrich:
     return Enrich(
         store=store,
         fetcher=Nobody(),  # type: ignore[arg-type]
+        remote=RemotePhotos(Nobody(), store),  # type: ignore[arg-type]
         detector=FakeDetector(),
         encoder=FakeImageEncoder(),
         memo=Memo(store, "enrich", "m"),

@@ -21,6 +21,7 @@ from streams.engine.stages import CpuStage, Done, IoStage
 from streams.roles import reserve
 from streams.roles.enrich import SERVING_SIDE, Enrich, memo_fingerprint
 from streams.roles.memo import Memo
+from streams.roles.remote import RemotePhotos
 from tests.fixtures.engines import World, message, running
 from tests.fixtures.virtual_time import InlineExecutor, run_virtual
 
@@ -71,6 +72,7 @@ def enrich() -> Enrich:
     return Enrich(
         store=store,
         fetcher=Photos(),  # type: ignore[arg-type]
+        remote=RemotePhotos(Photos(), store),  # type: ignore[arg-type]
         detector=detector,
         encoder=encoder,
         memo=Memo(store, "enrich", memo_fingerprint(detector, encoder)),
