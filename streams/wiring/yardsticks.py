@@ -22,6 +22,7 @@ from streams.roles.caption.role import Captioner
 from streams.roles.caption.rules import load as hold_rules
 from streams.roles.enrich import Enrich, memo_fingerprint
 from streams.roles.memo import Memo
+from streams.roles.remote import RemotePhotos
 from streams.wiring.models import Models, calibrations
 
 UNSURE = 0.001
@@ -69,6 +70,7 @@ async def caption_trial(settings: Settings) -> AsyncIterator[Trial]:
         enrich = Enrich(
             store=store,
             fetcher=fetcher,
+            remote=RemotePhotos(fetcher, store),
             detector=models.detector,
             encoder=models.image_encoder,
             memo=Memo(store, "enrich", memo_fingerprint(models.detector, models.image_encoder)),
