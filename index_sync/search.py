@@ -1,20 +1,22 @@
-"""Exact top-k over the windows of a shard, with filters applied after the distances.
+"""Exact top-k over the windows of one shard or of many, with filters applied after the distances.
 
 A selector inside FAISS is not trusted (`bounded_queue=False` ignores it, HNSW loses recall under it): every mask is
 applied here. Scores of what is returned are summed in double from half-precision vectors, so that an answer is a
-function of the topic alone, whichever segments hold the rows.
+function of the topics alone, whichever segments hold the rows, and however many of them are searched at once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from index_sync.entry import Facets
-from index_sync.segment import Rows, Segment, Window
+from index_sync import scan
+from index_sync.entry import Facets, Half
+from index_sync.segment import Rows, Window
 from processors.values import Vector
 
 _SCAN_BELOW = 0.08  # share of kept rows under which scanning just those is faster than over-fetching
@@ -32,110 +34,195 @@ class Ask:
     refused: Facets
     exclude_products: AbstractSet[str]
 
+    @property
+    def need(self) -> int:
+        """Products that must be found for `k` to be left."""
+        return self.k + len(self.exclude_products)
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """The best row of a product in one window."""
+    """The best row of a product in one window. `number`: of the window, as it was given."""
 
     score: float
     product_id: str
+    number: int
     window: Window
     ordinal: int
     row: int
 
 
-def search(windows: tuple[Window, ...], ask: Ask) -> list[Candidate]:
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A window of which rows are kept: all of them where `mask` is None."""
+
+    number: int
+    window: Window
+    mask: NDArray[np.bool_] | None
+    kept: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Rough:
+    """Rows that may be among the best: float32 scores, descending, and for each its part (an index) and its row."""
+
+    scores: Vector
+    parts: Rows
+    rows: Rows
+
+
+def search(windows: Sequence[Window], ask: Ask) -> list[Candidate]:
     """The `k` best products of all windows, by score descending, then product id."""
-    found = [candidate for window in windows for candidate in _search_window(window, ask)]
-    found.sort(key=lambda candidate: (-candidate.score, candidate.product_id))
-    return found[: ask.k]
+    parts = [part for number, window in enumerate(windows) if (part := _part(number, window, ask)) is not None]
+    dense = [part for part in parts if part.kept >= _SCAN_BELOW * part.window.rows]
+    found = _by_distance(dense, ask)
+    if found is None:  # too many of the nearest do not count
+        return _best(parts, _by_scan(parts, ask), ask)
+    few = [part for part in parts if part.kept < _SCAN_BELOW * part.window.rows]
+    if few:
+        found = _near([*dense, *few], _joined(found, _by_scan(few, ask), len(dense)), ask)
+    return _best([*dense, *few], found, ask)
 
 
-def _search_window(window: Window, ask: Ask) -> list[Candidate]:
-    mask = _kept(window, ask)
-    kept = int(np.count_nonzero(mask))
-    if kept == 0:
-        return []
-    need = ask.k + len(ask.exclude_products)
-    rows = None
-    if kept >= _SCAN_BELOW * window.rows:
-        # As many rows as `need` products have on average, the share that the mask takes, and a little more.
-        likely = need * (window.rows / window.products) * (window.rows / kept)
-        rows = _by_distance(window, ask.query, need, mask, int(1.25 * likely) + 16)
-    if rows is None:
-        rows = _by_scan(window, ask.query, need, mask)
-    return _best(window, rows, ask)
-
-
-def _kept(window: Window, ask: Ask) -> NDArray[np.bool_]:
+def _part(number: int, window: Window, ask: Ask) -> _Part | None:
     mask = window.alive[: window.rows]
     columns = window.segment.columns
     if ask.wanted:
         mask = mask & columns.matching(window.rows, ask.wanted)
     if ask.refused:
         mask = mask & ~columns.showing(window.rows, ask.refused)
-    return mask
+    kept = int(np.count_nonzero(mask))
+    if kept == 0:
+        return None
+    return _Part(number, window, None if kept == window.rows else mask, kept)
 
 
-def _by_distance(window: Window, query: Vector, need: int, mask: NDArray[np.bool_], fetch: int) -> Rows | None:
-    """Over-fetch nearest rows until `need` kept products are certain; None where a scan is the better way."""
-    slack = _slack(query)
+def _by_distance(parts: Sequence[_Part], ask: Ask) -> _Rough | None:
+    """Over-fetch the nearest rows until `need` kept products are certain; None where a scan is the better way."""
+    if not parts:
+        return _NOTHING
+    rows = sum(part.window.rows for part in parts)
+    products = sum(part.window.products for part in parts)
+    kept = sum(part.kept for part in parts)
+    # As many rows as `need` products have on average, the share that the masks take, and a little more.
+    fetch = int(1.25 * ask.need * (rows / products) * (rows / kept)) + 16
+    codes = [part.window.segment.vectors(0, part.window.rows) for part in parts]
     while True:
-        fetch = min(fetch, window.rows)
-        scores, ids = window.segment.nearest(query, fetch, window.rows)
-        keep = mask[ids]
-        if fetch == window.rows:
-            return ids[keep]
-        _, first = np.unique(window.segment.columns.owner[ids[keep]], return_index=True)
-        if len(first) >= need:
-            # Rows that were not fetched score at most scores[-1]: the need-th product must beat that clearly.
-            last = scores[keep][np.sort(first)[need - 1]]
-            if last > scores[-1] + slack:
-                return ids[keep]
+        fetch = min(fetch, rows)
+        scores, numbers, ids = scan.nearest(codes, ask.query, fetch)
+        keep = _keep(parts, numbers, ids)
+        found = _Rough(scores[keep], numbers[keep], ids[keep])
+        if fetch == rows:
+            return found
+        # Rows that were not fetched score at most scores[-1]: the need-th product must beat that clearly.
+        last = _least(parts, found, ask.need)
+        if last is not None and last > scores[-1] + _slack(ask.query):
+            return _above(found, last - _slack(ask.query))
         fetch *= 4
-        if fetch > window.rows // 2:
+        if fetch > rows // 2:
             return None
 
 
-def _by_scan(window: Window, query: Vector, need: int, mask: NDArray[np.bool_]) -> Rows:
+def _keep(parts: Sequence[_Part], numbers: Rows, rows: Rows) -> NDArray[np.bool_]:
+    keep = np.ones(len(rows), dtype=np.bool_)
+    for number, part in enumerate(parts):
+        if part.mask is not None:
+            here = numbers == number
+            keep[here] = part.mask[rows[here]]
+    return keep
+
+
+def _least(parts: Sequence[_Part], found: _Rough, need: int) -> float | None:
+    """The rough score of the `need`-th product; None where there are fewer."""
+    seen: set[str] = set()
+    for score, number, row in zip(found.scores.tolist(), found.parts.tolist(), found.rows.tolist(), strict=True):
+        columns = parts[number].window.segment.columns
+        # By id: a product whose key moved to another partition may lie in two shards.
+        seen.add(columns.ids[columns.owner[row]])
+        if len(seen) == need:
+            return float(score)
+    return None
+
+
+def _near(parts: Sequence[_Part], found: _Rough, ask: Ask) -> _Rough:
+    """Less what is certainly not among the `need` best products."""
+    last = _least(parts, found, ask.need)
+    return found if last is None else _above(found, last - _slack(ask.query))
+
+
+def _above(found: _Rough, least: float) -> _Rough:
+    count = int(np.searchsorted(-found.scores, -least, side="right"))
+    return _Rough(found.scores[:count], found.parts[:count], found.rows[:count])
+
+
+def _by_scan(parts: Sequence[_Part], ask: Ask) -> _Rough:
     """Score every kept row and keep those that can be among the `need` best products."""
-    rows = np.flatnonzero(mask)
-    rough = _rough(window.segment, rows, query)
-    order = np.argsort(-rough, kind="stable")
-    _, first = np.unique(window.segment.columns.owner[rows[order]], return_index=True)
-    if len(first) <= need:
-        return rows
-    last = rough[order[np.sort(first)[need - 1]]]
-    near: Rows = rows[rough >= last - _slack(query)]
-    return near
+    rows = [np.arange(p.window.rows) if p.mask is None else np.flatnonzero(p.mask) for p in parts]
+    if not rows:
+        return _NOTHING
+    scores = np.concatenate([_scores(p, kept, ask.query) for p, kept in zip(parts, rows, strict=True)])
+    numbers = np.repeat(np.arange(len(parts)), [len(kept) for kept in rows])
+    return _near(parts, _sorted(scores, numbers, np.concatenate(rows)), ask)
 
 
-def _rough(segment: Segment, rows: Rows, query: Vector) -> NDArray[np.float32]:
-    blocks = [segment.gather(rows[i : i + _BLOCK]) @ query for i in range(0, len(rows), _BLOCK)]
+def _scores(part: _Part, rows: Rows, query: Vector) -> NDArray[np.float32]:
+    segment = part.window.segment
+    blocks = [segment.gather(rows[i : i + _BLOCK]).astype(np.float32) @ query for i in range(0, len(rows), _BLOCK)]
     return np.concatenate(blocks)
 
 
-def _best(window: Window, rows: Rows, ask: Ask) -> list[Candidate]:
+def _joined(one: _Rough, other: _Rough, shift: int) -> _Rough:
+    """Both, where the parts of `other` come after the `shift` parts of `one`."""
+    return _sorted(
+        np.concatenate([one.scores, other.scores]),
+        np.concatenate([one.parts, other.parts + shift]),
+        np.concatenate([one.rows, other.rows]),
+    )
+
+
+def _sorted(scores: Vector, parts: Rows, rows: Rows) -> _Rough:
+    order = np.argsort(-scores, kind="stable")
+    return _Rough(scores[order], parts[order], rows[order])
+
+
+def _best(parts: Sequence[_Part], found: _Rough, ask: Ask) -> list[Candidate]:
     """Score rows exactly and keep the best row a product; of equal rows, the first."""
-    columns = window.segment.columns
     query = ask.query.astype(np.float64)
-    best: dict[int, tuple[float, int]] = {}
-    for start in range(0, len(rows), _BLOCK):
-        block = np.sort(rows[start : start + _BLOCK])
+    best: dict[str, tuple[float, int, int, int]] = {}
+    order = np.lexsort((found.rows, found.parts))
+    for start in range(0, len(order), _BLOCK):
+        block = order[start : start + _BLOCK]
+        numbers, rows = found.parts[block], found.rows[block]
         # In double: BLAS sums in an order that depends on where a row stands in its block.
-        scores = np.einsum("ij,j->i", window.segment.gather(block).astype(np.float64), query).astype(np.float32)
-        for score, row, owner in zip(scores.tolist(), block.tolist(), columns.owner[block].tolist(), strict=True):
-            seen = best.get(owner)
-            if seen is None or (-score, row) < (-seen[0], seen[1]):
-                best[owner] = (score, row)
-    found = [
-        Candidate(score, columns.ids[owner], window, owner, row)
-        for owner, (score, row) in best.items()
-        if columns.ids[owner] not in ask.exclude_products
+        scores = np.einsum("ij,j->i", _gathered(parts, numbers, rows).astype(np.float64), query).astype(np.float32)
+        for score, number, row in zip(scores.tolist(), numbers.tolist(), rows.tolist(), strict=True):
+            columns = parts[number].window.segment.columns
+            owner = int(columns.owner[row])
+            product_id = columns.ids[owner]
+            seen = best.get(product_id)
+            if seen is None or score > seen[0]:
+                best[product_id] = (score, number, owner, row)
+    ranked = sorted((-score, product_id) for product_id, (score, *_) in best.items())
+    chosen = [product_id for _, product_id in ranked if product_id not in ask.exclude_products][: ask.k]
+    return [_candidate(parts, product_id, *best[product_id]) for product_id in chosen]
+
+
+def _gathered(parts: Sequence[_Part], numbers: Rows, rows: Rows) -> Half:
+    """The rows of all parts, one below the other; `numbers` ascending."""
+    starts = np.flatnonzero(np.diff(numbers, prepend=-1)).tolist()
+    stops = [*starts[1:], len(rows)]
+    blocks = [
+        parts[numbers[start]].window.segment.gather(rows[start:stop]) for start, stop in zip(starts, stops, strict=True)
     ]
-    found.sort(key=lambda candidate: (-candidate.score, candidate.product_id))
-    return found[: ask.k]
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+
+
+def _candidate(parts: Sequence[_Part], product_id: str, score: float, number: int, owner: int, row: int) -> Candidate:
+    return Candidate(score, product_id, parts[number].number, parts[number].window, owner, row)
 
 
 def _slack(query: Vector) -> float:
     return _EPSILON * max(1.0, float(np.linalg.norm(query)))
+
+
+_NOTHING = _Rough(np.empty(0, dtype=np.float32), np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))

@@ -1,38 +1,22 @@
 """Segments: a growing one that takes writes, and sealed ones that never change.
 
-`Segment` is the door for further sealed kinds (IVF, RaBitQ, HNSW chosen by measured recall): whatever `nearest` says
-is scored again from `gather`, exactly, and a search that finds too little scans all kept rows (`index_sync.search`).
+Both hold their vectors as half-precision rows in memory of their own, which `index_sync.scan` reads as they lie.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from index_sync.columns import Columns
 from index_sync.entry import Half, Payload
-from processors.values import Vector
 
 Kind: TypeAlias = Literal["growing", "sealed"]
 Rows: TypeAlias = NDArray[np.int64]
-
-_thread = threading.local()
-
-
-def one_thread() -> None:
-    """Keep FAISS on the calling thread: two builder threads raised query p99 from 0.6 to 12.8 ms (INDEX.md).
-
-    OpenMP keeps this setting per calling thread, so every thread that searches has to say it.
-    """
-    if not getattr(_thread, "single", False):
-        faiss.omp_set_num_threads(1)
-        _thread.single = True
 
 
 class Segment(Protocol):
@@ -49,24 +33,17 @@ class Segment(Protocol):
     @property
     def columns(self) -> Columns: ...
 
-    def nearest(self, query: Vector, k: int, rows: int) -> tuple[Vector, Rows]:
-        """The (about) `k` ≤ `rows` best of the first `rows` rows: float32 inner products, descending, and row ids."""
-        ...
-
-    def gather(self, rows: Rows) -> NDArray[np.float32]:
-        """These rows, float32 of shape (len(rows), dimension), a copy."""
+    def gather(self, rows: Rows) -> Half:
+        """These rows, float16 of shape (len(rows), dimension), a copy."""
         ...
 
     def vectors(self, start: int, stop: int) -> Half:
-        """Rows `start` to `stop`, float16 of shape (rows, dimension). Do not write into it."""
+        """Rows `start` to `stop`, float16 of shape (rows, dimension), as they lie. Do not write into it."""
         ...
 
 
-_BLOCK = 4096
-
-
 class GrowingSegment:
-    """A preallocated float32 buffer with one writer. Readers never see past the row count published to them."""
+    """A preallocated half-precision buffer with one writer. Readers never see past the row count published to them."""
 
     kind: Kind = "growing"
     __slots__ = ("_buffer", "columns", "uid")
@@ -74,7 +51,7 @@ class GrowingSegment:
     def __init__(self, uid: int, dimension: int, capacity: int) -> None:
         self.uid = uid
         self.columns = Columns(capacity)
-        self._buffer = np.zeros((capacity, dimension), dtype=np.float32)
+        self._buffer = np.zeros((capacity, dimension), dtype=np.float16)
 
     @property
     def rows(self) -> int:
@@ -101,50 +78,32 @@ class GrowingSegment:
         for product_id, version, blob in zip(ids, versions, payloads, strict=True):
             self.columns.append_encoded(product_id, version, blob)
 
-    def nearest(self, query: Vector, k: int, rows: int) -> tuple[Vector, Rows]:
-        one_thread()
-        # Adding to a FAISS index while searching it crashes (9 of 12 runs); a plain buffer does not.
-        scores, ids = faiss.knn(query[None], self._buffer[:rows], k, metric=faiss.METRIC_INNER_PRODUCT)
-        return scores[0], ids[0]
-
-    def gather(self, rows: Rows) -> NDArray[np.float32]:
-        taken: NDArray[np.float32] = self._buffer[rows]
+    def gather(self, rows: Rows) -> Half:
+        taken: Half = self._buffer[rows]
         return taken
 
     def vectors(self, start: int, stop: int) -> Half:
-        return self._buffer[start:stop].astype(np.float16)
+        return self._buffer[start:stop]
 
 
 class SealedSegment:
-    """An immutable exact segment: half-precision codes in FAISS, half the memory of the growing one."""
+    """An immutable exact segment: no larger than its rows."""
 
     kind: Kind = "sealed"
-    __slots__ = ("_codes", "_index", "columns", "uid")
+    __slots__ = ("_rows", "columns", "uid")
 
     def __init__(self, uid: int, columns: Columns, vectors: Half) -> None:
-        """Args: uid; columns, complete and never written again; vectors, float16 of shape (rows, dimension)."""
-        one_thread()
-        rows, dimension = vectors.shape
+        """Args: uid; columns, complete and never written again; vectors, float16 of shape (rows, dimension), kept."""
         self.uid = uid
         self.columns = columns
-        self._index = faiss.IndexScalarQuantizer(dimension, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
-        self._index.train(np.zeros((1, dimension), dtype=np.float32))
-        for start in range(0, rows, _BLOCK):
-            self._index.add(vectors[start : start + _BLOCK].astype(np.float32))
-        # The codes are the vectors: look at FAISS's own memory (kept alive by self._index) instead of a copy.
-        raw = faiss.rev_swig_ptr(self._index.codes.data(), rows * dimension * 2)
-        self._codes: Half = raw.view(np.float16).reshape(rows, dimension)
+        self._rows: Half = np.ascontiguousarray(vectors)
 
-    def nearest(self, query: Vector, k: int, rows: int) -> tuple[Vector, Rows]:
-        one_thread()
-        scores, ids = self._index.search(query[None], min(k, rows))
-        return scores[0], ids[0]
-
-    def gather(self, rows: Rows) -> NDArray[np.float32]:
-        return self._codes[rows].astype(np.float32)
+    def gather(self, rows: Rows) -> Half:
+        taken: Half = self._rows[rows]
+        return taken
 
     def vectors(self, start: int, stop: int) -> Half:
-        return self._codes[start:stop]
+        return self._rows[start:stop]
 
 
 @dataclass(frozen=True, slots=True)

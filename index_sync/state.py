@@ -5,7 +5,7 @@ Nothing here looks at the writer's own tables: a product is absent from those be
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,21 +55,12 @@ class State:
         Raises:
             Poison: the vector has the wrong shape or is not finite.
         """
-        if not self.windows or k <= 0:
-            return []
-        if vector.shape != (self.dimension,) or not bool(np.isfinite(vector).all()):
-            raise Poison(f"a finite vector of shape ({self.dimension},) is needed, got {vector.shape}", field="vector")
-        ask = Ask(
-            np.ascontiguousarray(vector, dtype=np.float32),
-            k,
-            fold_wanted(filters or {}),
-            fold_wanted(exclude or {}),
-            frozenset(exclude_products),
-        )
-        return [_hit(candidate) for candidate in search(self.windows, ask)]
+        return [hit for _, hit in search_states([self], vector, k, filters, exclude, exclude_products)]
 
     def unknown_facets(self, filters: Wanted) -> tuple[str, ...]:
         """The names in `filters` that no product has as a facet."""
+        if not filters:
+            return ()
         # The writer adds to these sets meanwhile: a union of sets is one step under the interpreter's lock.
         known = set(FACET_NAMES).union(*(window.segment.columns.facets for window in self.windows))
         return tuple(name for name in filters if facet_key(name) not in known)
@@ -81,6 +72,40 @@ class State:
             if ordinal is not None and window.alive[window.segment.columns.first[ordinal]]:
                 return _product(product_id, window, ordinal)
         return None
+
+
+def search_states(
+    states: Sequence[State],
+    vector: Vector,
+    k: int,
+    filters: Wanted | None = None,
+    exclude: Wanted | None = None,
+    exclude_products: Collection[str] = (),
+) -> list[tuple[int, ShardHit]]:
+    """The `k` best products of all `states` together, exactly: each with the number of the state that holds it.
+
+    The answer is that of searching each by itself and merging (`processors.merge`), in one scan instead of many.
+
+    Args: as `State.search`, and `states`, whose vectors have one maker and dimension.
+
+    Raises:
+        Poison: the vector has the wrong shape or is not finite.
+    """
+    numbers = [number for number, state in enumerate(states) for _ in state.windows]
+    if not numbers or k <= 0:
+        return []
+    for dimension in {state.dimension for state in states if state.windows}:
+        if vector.shape != (dimension,) or not bool(np.isfinite(vector).all()):
+            raise Poison(f"a finite vector of shape ({dimension},) is needed, got {vector.shape}", field="vector")
+    ask = Ask(
+        np.ascontiguousarray(vector, dtype=np.float32),
+        k,
+        fold_wanted(filters or {}),
+        fold_wanted(exclude or {}),
+        frozenset(exclude_products),
+    )
+    windows = [window for state in states for window in state.windows]
+    return [(numbers[candidate.number], _hit(candidate)) for candidate in search(windows, ask)]
 
 
 def _hit(candidate: Candidate) -> ShardHit:

@@ -186,6 +186,7 @@ class LookupProbe(Record, frozen=True, omit_defaults=False, tag="lookup"):
     product_id: str
     deadline: float  # seconds since the epoch
     min_offsets: dict[str, int] = {}
+    joined: bool = False  # as in `SearchProbe`
 
 
 class SearchProbe(Record, frozen=True, omit_defaults=False, tag="search"):
@@ -200,13 +201,29 @@ class SearchProbe(Record, frozen=True, omit_defaults=False, tag="search"):
     exclude: dict[str, tuple[str, ...]] = {}  # facet -> refused values ("without …")
     exclude_products: tuple[str, ...] = ()
     min_offsets: dict[str, int] = {}
+    # Whoever asks understands one answer for many shards. A worker of an earlier version gives one a shard.
+    joined: bool = False
 
 
 Probe: TypeAlias = LookupProbe | SearchProbe
 
 
+class Standing(Record, frozen=True, omit_defaults=False):
+    """What an answer says of one more shard that it is for; the fields mean what they mean in `Hits`."""
+
+    partition: int
+    applied_offset: int
+    fresh: bool
+    error: str = ""
+    unknown_facets: tuple[str, ...] = ()
+
+
 class Hits(Record, frozen=True, omit_defaults=False, tag="hits"):
-    """One partition's answer to a `SearchProbe`. `waited` is False when `min_offsets` was not reached in time."""
+    """One partition's answer to a `SearchProbe`. `waited` is False when `min_offsets` was not reached in time.
+
+    To a probe that is `joined`, the answer of all shards of a worker that need not be waited for: `hits` are the best of
+    all of them, `others` says which they are beside `partition`, and `partitions` holds the partition of each hit.
+    """
 
     query_id: str
     partition: int
@@ -217,10 +234,15 @@ class Hits(Record, frozen=True, omit_defaults=False, tag="hits"):
     hits: tuple[Hit, ...]
     error: str = ""
     unknown_facets: tuple[str, ...] = ()  # names in the probe's filters that no product of the shard has
+    others: tuple[Standing, ...] = ()
+    partitions: tuple[int, ...] = ()
 
 
 class Found(Record, frozen=True, omit_defaults=False, tag="found"):
-    """One partition's answer to a `LookupProbe`; `item` is None when this partition does not hold the product."""
+    """One partition's answer to a `LookupProbe`; `vector` is None when this partition does not hold the product.
+
+    To a probe that is `joined`, also for `others`, none of which holds it.
+    """
 
     query_id: str
     partition: int
@@ -233,6 +255,7 @@ class Found(Record, frozen=True, omit_defaults=False, tag="found"):
     facets: dict[str, str] = {}  # category, colour, fabric, gender … of the reference, as far as known
     colours: tuple[Colour, ...] = ()
     vector: bytes | None = None
+    others: tuple[Standing, ...] = ()
 
 
 Answer: TypeAlias = Hits | Found

@@ -169,6 +169,7 @@ class Compose:
             product_id=product_id,
             deadline=asked.deadline - MARGIN_S,
             min_offsets=asked.query.min_offsets,
+            joined=True,
         )
         answers = await self.pending.ask(probe, lambda got: all_answered(got) or _found(got) is not None)
         found = _found(answers)
@@ -238,6 +239,7 @@ class Compose:
             exclude=embedded.prepared.edit.exclude,
             exclude_products=(asked.reference.product_id,) if asked.reference.product_id else (),
             min_offsets=query.min_offsets,
+            joined=True,
         )
         answers = await self.pending.ask(probe, all_answered)
         result = self.result(query, answers, asked.started)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from processors.errors import Retryable
-from streams.contract.records import Answer, Probe
+from streams.contract.records import Answer, Found, Hit, Hits, Probe, SearchProbe, Standing
 
 ALIVE_S = 15.0
 MAX_OPEN = 1000
@@ -17,10 +20,36 @@ MAX_OPEN = 1000
 
 @dataclass(slots=True)
 class _Open:
-    """One question and the answers so far, by partition."""
+    """One question and the answers so far, by partition; and as what each came, which may be for many partitions."""
 
+    most: int  # hits that an answer may hold
     answers: dict[int, Answer] = field(default_factory=dict)
+    came: dict[int, Answer] = field(default_factory=dict)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def take(self, answer: Answer) -> None:
+        for one in apart(answer):
+            known = self.answers.get(one.partition)
+            # A shard that moved between two workers may be answered for twice, and the staler come last.
+            if known is None or known.applied_offset < one.applied_offset:
+                self.answers[one.partition] = one
+                self.came[one.partition] = answer
+
+    def settled(self) -> dict[int, Answer]:
+        """The answers by partition. Those whose hits may be too few are not `fresh`.
+
+        The best hits of many shards are cut at the number that was asked for. When one of those shards is answered for by
+        another worker (it moved meanwhile), the hits of the others that its own had displaced are nowhere.
+        """
+        counts = Counter(map(id, self.came.values()))
+        return {
+            partition: replace(answer, fresh=False) if self._cut(self.came[partition], counts) else answer
+            for partition, answer in self.answers.items()
+        }
+
+    def _cut(self, came: Answer, counts: Mapping[int, int]) -> bool:
+        whole = counts[id(came)] == 1 + len(came.others)
+        return not whole and isinstance(came, Hits) and len(came.hits) >= self.most
 
 
 class PendingQueries:
@@ -45,15 +74,12 @@ class PendingQueries:
         """Called by the tail of `search.hits`; answers to questions of others, or too late, are dropped."""
         question = self._open.get(answer.query_id)
         if question is not None:
-            known = question.answers.get(answer.partition)
-            if known is not None and known.applied_offset > answer.applied_offset:
-                return  # a shard that moved between two workers may be answered for twice, and the staler come last
-            question.answers[answer.partition] = answer
+            question.take(answer)
             question.changed.set()
 
     async def ask(self, probe: Probe, enough: Callable[[dict[int, Answer]], bool]) -> dict[int, Answer]:
         """Send `probe` and gather answers by partition until `enough`, or until the probe's deadline."""
-        async with self._question(probe.query_id) as question:
+        async with self._question(probe) as question:
             await self._send(probe)
             while not enough(question.answers):
                 left = probe.deadline - self._now()
@@ -64,19 +90,52 @@ class PendingQueries:
                     async with asyncio.timeout(min(left, ALIVE_S)):
                         await question.changed.wait()
                 self._alive()
-            return dict(question.answers)
+            return question.settled()
 
     @asynccontextmanager
-    async def _question(self, query_id: str) -> AsyncIterator[_Open]:
+    async def _question(self, probe: Probe) -> AsyncIterator[_Open]:
         if len(self._open) >= MAX_OPEN:
             raise Retryable(f"{MAX_OPEN} queries are open already")
-        question = self._open[query_id] = _Open()
+        query_id = probe.query_id
+        question = self._open[query_id] = _Open(probe.top_k if isinstance(probe, SearchProbe) else 0)
         try:
             yield question
         finally:
             # The same id asked twice at once: the later question has taken the place of this one.
             if self._open.get(query_id) is question:
                 del self._open[query_id]
+
+
+def apart(answer: Answer) -> Sequence[Answer]:
+    """An answer for many shards as the answer of each."""
+    if not answer.others:
+        return (answer,)
+    own = Standing(answer.partition, answer.applied_offset, answer.fresh)
+    if isinstance(answer, Found):
+        empty = Found(answer.query_id, own.partition, answer.of, answer.generation, own.applied_offset, own.fresh)
+        others = [
+            replace(empty, partition=one.partition, applied_offset=one.applied_offset, fresh=one.fresh)
+            for one in answer.others
+        ]
+        return (replace(answer, others=()), *others)
+    hits: dict[int, list[Hit]] = {}
+    for partition, hit in zip(answer.partitions, answer.hits, strict=False):
+        hits.setdefault(partition, []).append(hit)
+    own = Standing(own.partition, own.applied_offset, own.fresh, answer.error, answer.unknown_facets)
+    return [
+        Hits(
+            query_id=answer.query_id,
+            partition=one.partition,
+            of=answer.of,
+            generation=answer.generation,
+            applied_offset=one.applied_offset,
+            fresh=one.fresh,
+            hits=tuple(hits.get(one.partition, ())),
+            error=one.error,
+            unknown_facets=one.unknown_facets,
+        )
+        for one in (own, *answer.others)
+    ]
 
 
 def all_answered(answers: dict[int, Answer]) -> bool:

@@ -1,70 +1,112 @@
-"""One shard's answer to one probe."""
+"""The answer of one shard, or of many together, to one probe."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from index_sync.shard import Shard
+from index_sync.state import State, search_states
 from processors.errors import Code, Poison
-from streams.contract.records import Answer, Found, Hit, Hits, LookupProbe, Probe, SearchProbe
+from streams.contract.records import Answer, Found, Hit, Hits, LookupProbe, Probe, SearchProbe, Standing
 
 
 def answer(shard: Shard, probe: Probe, of: int, wanted: int) -> Answer:
-    """Search or look up; runs in a thread.
+    """The answer of one shard; see `answer_of`."""
+    return answer_of([shard], probe, of, {shard.partition: wanted})
+
+
+def answer_of(shards: Sequence[Shard], probe: Probe, of: int, wanted: Mapping[int, int]) -> Answer:
+    """Search or look up in all `shards`; runs in a thread.
 
     Args:
-        shard: of one partition.
+        shards: each of one partition, one generation; at least one.
         probe: the question.
         of: partitions of `catalog.items`.
-        wanted: the offset that must be applied for the answer to be `fresh` (0: any is).
+        wanted: per partition, the offset that must be applied for the answer to be `fresh` (0: any is).
     """
-    if isinstance(probe, LookupProbe):
-        return _look_up(shard, probe, of, wanted)
-    return _search(shard, probe, of, wanted)
-
-
-def _search(shard: Shard, probe: SearchProbe, of: int, wanted: int) -> Hits:
     # One state for hits and offset: what the answer says of itself is true of exactly these rows.
-    state = shard.state
-    hits: tuple[Hit, ...] = ()
-    unknown: tuple[str, ...] = ()
-    error = ""
+    states = [shard.state for shard in shards]
+    if isinstance(probe, LookupProbe):
+        return _look_up(shards, states, probe, of, wanted)
+    return _search(shards, states, probe, of, wanted)
+
+
+def _search(
+    shards: Sequence[Shard], states: Sequence[State], probe: SearchProbe, of: int, wanted: Mapping[int, int]
+) -> Hits:
+    errors = [_other_maker(state, probe) for state in states]
+    searched = [number for number, error in enumerate(errors) if not error]
+    found: list[tuple[int, Hit]] = []
     try:
-        if state.encoder and probe.encoder != state.encoder:
-            raise Poison(
-                f"the query's vector is of {probe.encoder}, the index holds {state.encoder}",
-                field="encoder",
-                code=Code.WRONG_ENCODER,
+        vector = _vector(probe.vector)
+        found = [
+            (searched[number], Hit(hit.product_id, round(hit.score, 6), hit.image, hit.category))
+            for number, hit in search_states(
+                [states[number] for number in searched],
+                vector,
+                probe.top_k,
+                probe.filters,
+                probe.exclude,
+                probe.exclude_products,
             )
-        found = state.search(
-            _vector(probe.vector),
-            probe.top_k,
-            probe.filters,
-            probe.exclude,
-            probe.exclude_products,
-        )
-        unknown = state.unknown_facets(probe.filters)
-        hits = tuple(Hit(hit.product_id, round(hit.score, 6), hit.image, hit.category) for hit in found)
+        ]
     except Poison as poison:
-        error = str(poison)
+        errors = [error or str(poison) for error in errors]
+    unknown = [
+        () if error else state.unknown_facets(probe.filters) for state, error in zip(states, errors, strict=True)
+    ]
+    first, *others = (
+        _standing(shard, state, wanted, error, facets)
+        for shard, state, error, facets in zip(shards, states, errors, unknown, strict=True)
+    )
     return Hits(
         query_id=probe.query_id,
-        partition=shard.partition,
+        partition=first.partition,
         of=of,
-        generation=shard.generation,
-        applied_offset=state.next_offset,
-        fresh=state.next_offset >= wanted,
-        hits=hits,
-        error=error,
-        unknown_facets=unknown,
+        generation=shards[0].generation,
+        applied_offset=first.applied_offset,
+        fresh=first.fresh,
+        hits=tuple(hit for _, hit in found),
+        error=first.error,
+        unknown_facets=first.unknown_facets,
+        others=tuple(others),
+        partitions=tuple(shards[number].partition for number, _ in found) if others else (),
     )
 
 
-def _look_up(shard: Shard, probe: LookupProbe, of: int, wanted: int) -> Found:
-    state = shard.state
-    applied = state.next_offset
-    product = state.lookup(probe.product_id)
-    common = Found(probe.query_id, shard.partition, of, shard.generation, applied, applied >= wanted)
+def _other_maker(state: State, probe: SearchProbe) -> str:
+    """Why this shard cannot be searched with the probe's vector, or ""."""
+    if not state.encoder or probe.encoder == state.encoder:
+        return ""
+    return str(
+        Poison(
+            f"the query's vector is of {probe.encoder}, the index holds {state.encoder}",
+            field="encoder",
+            code=Code.WRONG_ENCODER,
+        )
+    )
+
+
+def _look_up(
+    shards: Sequence[Shard], states: Sequence[State], probe: LookupProbe, of: int, wanted: Mapping[int, int]
+) -> Found:
+    products = [state.lookup(probe.product_id) for state in states]
+    # Of several (its key moved to another partition) any is as good as another: the askers took whichever came first.
+    here = next((number for number, product in enumerate(products) if product is not None), 0)
+    standings = [_standing(shard, state, wanted) for shard, state in zip(shards, states, strict=True)]
+    own, others = standings[here], tuple(standings[:here] + standings[here + 1 :])
+    common = Found(
+        query_id=probe.query_id,
+        partition=own.partition,
+        of=of,
+        generation=shards[here].generation,
+        applied_offset=own.applied_offset,
+        fresh=own.fresh,
+        others=others,
+    )
+    product = products[here]
     if product is None:
         return common
     return Found(
@@ -72,17 +114,25 @@ def _look_up(shard: Shard, probe: LookupProbe, of: int, wanted: int) -> Found:
         partition=common.partition,
         of=of,
         generation=common.generation,
-        applied_offset=applied,
+        applied_offset=common.applied_offset,
         fresh=common.fresh,
         image=product.payload.image,
         category=product.payload.category,
         facets=product.payload.facets,
         colours=product.payload.colours,
         vector=product.vector.astype("<f4").tobytes(),
+        others=others,
     )
+
+
+def _standing(
+    shard: Shard, state: State, wanted: Mapping[int, int], error: str = "", unknown_facets: tuple[str, ...] = ()
+) -> Standing:
+    fresh = state.next_offset >= wanted.get(shard.partition, 0)
+    return Standing(shard.partition, state.next_offset, fresh, error, unknown_facets)
 
 
 def _vector(data: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     if len(data) % 4:
         raise Poison("is not a whole number of float32 values", field="vector")
-    return np.frombuffer(data, dtype="<f4").astype(np.float32)
+    return np.frombuffer(data, dtype="<f4").astype(np.float32, copy=False)

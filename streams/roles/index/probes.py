@@ -21,7 +21,8 @@ from streams.engine.failures import Failure, classify
 from streams.engine.message import Message
 from streams.engine.observer import Observer
 from streams.kafka.producer import Sender, classify_kafka
-from streams.roles.index.answers import answer
+from streams.roles.index.answers import answer_of
+from streams.roles.index.searches import Searches
 from streams.roles.index.shards import STAGE, IndexConfig, OwnedShard
 
 log = structlog.get_logger("weft.index")
@@ -34,6 +35,8 @@ MOST_REPORTS = 64
 WORK = "probes"
 MOST_ANSWERING = 512
 """Probes answered at once; past it reading waits."""
+ROWS_TOGETHER = 262_144
+"""Rows of the shards that are searched at once, and answered for in one message: some milliseconds."""
 
 
 class ProbeAnswerer:
@@ -60,7 +63,7 @@ class ProbeAnswerer:
         tasks: asyncio.TaskGroup,
     ) -> None:
         self._config = config
-        self._searching = searching
+        self._searching = Searches(searching, tasks)
         self._sender = sender
         self._report = report
         self._observer = observer
@@ -140,36 +143,46 @@ class ProbeAnswerer:
     async def _search(
         self, shards: Sequence[OwnedShard], message: Message, probe: Probe, wanted: Mapping[int, int]
     ) -> None:
-        loop = asyncio.get_running_loop()
         deliveries: list[Awaitable[object]] = []
-        for held in shards:
-            # A shard at a time, so that a query over many shards does not hold up the short ones behind it.
-            if not self._awaited(held, probe):
-                continue
-            started = loop.time()
-            self._searches += 1
-            self._observer.working(WORK, waiting=True)
-            try:
-                found = await loop.run_in_executor(
-                    self._searching, answer, held.shard, probe, self.partitions, wanted[held.partition]
-                )
-            except Exception as error:
-                verdict = classify(error, "cpu")
-                if not isinstance(verdict, Poison):
-                    raise
-                # Whatever a probe makes our own code raise ends that probe only; a search changes nothing.
-                log.exception("a probe cannot be answered", offset=message.offset, partition=held.partition)
-                self._observer.failed("search", type(error).__name__)
-                self._report_beside(Failure(message, STAGE, verdict, 1))
-                continue
-            finally:
-                self._searches -= 1
-                self._observer.worked(WORK)
-                self._observer.working(WORK, waiting=self._searches > 0)
-            self._observer.stage_done("search", loop.time() - started)
-            if self._awaited(held, probe):
-                deliveries.append(asyncio.ensure_future(self._publish(message, found)))
+        for together in _groups(shards) if probe.joined else [[held] for held in shards]:
+            # A group at a time, so that a query over many rows does not hold up the short ones behind it.
+            group = [held for held in together if self._awaited(held, probe)]
+            while group:
+                found = await self._found(group, message, probe, wanted)
+                still = [held for held in group if self._awaited(held, probe)]
+                if found is None:
+                    break
+                if len(still) == len(group):
+                    deliveries.append(asyncio.ensure_future(self._publish(message, found)))
+                    break
+                group = still  # one went to another worker meanwhile: the others answer without it
         await asyncio.gather(*deliveries)
+
+    async def _found(
+        self, group: Sequence[OwnedShard], message: Message, probe: Probe, wanted: Mapping[int, int]
+    ) -> Answer | None:
+        """What these shards answer; None where the probe makes our own code raise."""
+        started = asyncio.get_running_loop().time()
+        self._searches += 1
+        self._observer.working(WORK, waiting=True)
+        shards = [held.shard for held in group]
+        try:
+            found = await self._searching.run(lambda: answer_of(shards, probe, self.partitions, wanted))
+        except Exception as error:
+            verdict = classify(error, "cpu")
+            if not isinstance(verdict, Poison):
+                raise
+            # Whatever a probe makes our own code raise ends that probe only; a search changes nothing.
+            log.exception("a probe cannot be answered", offset=message.offset, partition=shards[0].partition)
+            self._observer.failed("search", type(error).__name__)
+            self._report_beside(Failure(message, STAGE, verdict, 1))
+            return None
+        finally:
+            self._searches -= 1
+            self._observer.worked(WORK)
+            self._observer.working(WORK, waiting=self._searches > 0)
+        self._observer.stage_done("search", asyncio.get_running_loop().time() - started)
+        return found
 
     def _awaited(self, held: OwnedShard, probe: Probe) -> bool:
         """Whether this shard's answer is wanted: else the new owner answers (ours may be the staler), or nobody listens."""
@@ -186,3 +199,17 @@ class ProbeAnswerer:
                 raise verdict from error
             # Not repeated: the asker has a deadline, and takes the missing shard for a partial answer.
             self._observer.failed("hits", type(error).__name__)
+
+
+def _groups(shards: Sequence[OwnedShard]) -> list[list[OwnedShard]]:
+    """Shards that are searched together."""
+    groups: list[list[OwnedShard]] = []
+    rows = ROWS_TOGETHER
+    for held in shards:
+        more = sum(window.rows for window in held.shard.state.windows)
+        if rows + more > ROWS_TOGETHER:
+            groups.append([])
+            rows = 0
+        groups[-1].append(held)
+        rows += more
+    return groups

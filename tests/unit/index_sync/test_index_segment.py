@@ -7,6 +7,7 @@ import unicodedata
 import numpy as np
 import pytest
 
+from index_sync import scan
 from index_sync.columns import Columns, GrowingInts
 from index_sync.entry import Payload, ViewInfo, fold_wanted, to_half
 from index_sync.segment import GrowingSegment, Window, seal
@@ -64,8 +65,8 @@ def test_sealing_drops_the_dead_and_keeps_the_scores() -> None:
     assert sealed.columns.first == [0, 2, 4, 6]
     kept = np.array([0, 1, 4, 5, 6, 7])
     assert np.array_equal(sealed.gather(np.arange(6)), growing.gather(kept))
-    scores, rows = sealed.nearest(unit(2), 1, 6)
-    assert rows.tolist() == [2]
+    scores, parts, rows = scan.nearest([sealed.vectors(0, 6)], unit(2), 1)
+    assert (parts.tolist(), rows.tolist()) == ([0], [2])
     assert scores[0] == pytest.approx(1.0, abs=1e-3)
 
 

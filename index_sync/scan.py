@@ -1,0 +1,65 @@
+"""Inner products of one query with half-precision rows, wherever they lie: FAISS's own scan over memory that is ours.
+
+An index object of FAISS owns its rows, and adding while it is searched crashes. Its scanner only reads the memory that
+it is given: the buffer of a growing segment up to the published row, many segments one after the other into one heap.
+Half precision in all segments: half the memory traffic of float32 on every processor, and half the memory.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from index_sync.entry import Half
+from processors.values import Vector
+
+Rows: TypeAlias = NDArray[np.int64]
+
+_thread = threading.local()
+_LOW = (1 << 32) - 1
+
+
+def nearest(parts: Sequence[Half], query: Vector, k: int) -> tuple[Vector, Rows, Rows]:
+    """The `k` best rows of all `parts` together.
+
+    Args:
+        parts: each float16 of shape (rows, dimension), contiguous, fewer than 2³² rows. Rows behind those given may be
+            written meanwhile.
+        query: float32 of shape (dimension,), contiguous.
+        k: at most the number of all rows.
+
+    Returns:
+        Inner products (float32, descending), and for each the number of its part and its row there. The sums are
+        FAISS's, in float32: they tell candidates, and their exact scores are for the caller.
+    """
+    scores = np.full(k, -np.inf, dtype=np.float32)
+    found = np.full(k, -1, dtype=np.int64)
+    heap, labels = faiss.swig_ptr(scores), faiss.swig_ptr(found)
+    scanner = _scanner(len(query))
+    scanner.set_query(faiss.swig_ptr(query))
+    for number, rows in enumerate(parts):
+        scanner.set_list(number, 0.0)
+        scanner.scan_codes(len(rows), faiss.swig_ptr(rows.reshape(-1).view(np.uint8)), None, heap, labels, k)
+    order = np.argsort(-scores, kind="stable")
+    if len(order) and found[order[-1]] < 0:  # fewer than k rows compare with anything (a query that is not finite)
+        order = order[found[order] >= 0]
+    labels_found = found[order]
+    return scores[order], labels_found >> 32, labels_found & _LOW
+
+
+def _scanner(dimension: int) -> Any:
+    """This thread's scanner. Kept: FAISS gives it away without a destructor, so that each new one would stay for ever."""
+    known: dict[int, Any] | None = getattr(_thread, "scanners", None)
+    if known is None:
+        known = _thread.scanners = {}
+    if dimension not in known:
+        quantizer: Any = faiss.ScalarQuantizer(dimension, faiss.ScalarQuantizer.QT_fp16)
+        # With store_pairs the label of a row is (part, row) in the two halves of an int64.
+        scanner = quantizer.select_InvertedListScanner(faiss.METRIC_INNER_PRODUCT, None, True, None)
+        known[dimension] = scanner, quantizer
+    return known[dimension][0]
