@@ -204,10 +204,10 @@ class ProbeAnswerer:
 def _groups(shards: Sequence[OwnedShard]) -> list[list[OwnedShard]]:
     """Shards that are searched together."""
     groups: list[list[OwnedShard]] = []
-    rows = ROWS_TOGETHER
+    rows = 0
     for held in shards:
         more = sum(window.rows for window in held.shard.state.windows)
-        if rows + more > ROWS_TOGETHER:
+        if not groups or rows + more > ROWS_TOGETHER:
             groups.append([])
             rows = 0
         groups[-1].append(held)

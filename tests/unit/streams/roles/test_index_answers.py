@@ -6,7 +6,7 @@ import numpy as np
 
 from index_sync.shard import Shard
 from streams.contract.records import Found, Hits, LookupProbe, SearchProbe
-from streams.roles.index.answers import answer
+from streams.roles.index.answers import answer, answer_of
 from tests.fakes.index_items import DIMENSION, ENCODER, entry, unit
 
 
@@ -71,3 +71,33 @@ def test_a_facet_that_no_product_has_is_named() -> None:
     found = answer(_shard(), _probe(unit(1).tobytes(), filters=filters), of=7, wanted=0)  # type: ignore[arg-type]
     assert isinstance(found, Hits)
     assert found.unknown_facets == ("season",)
+
+
+def test_many_shards_in_one_answer() -> None:
+    """The best of all, each with its partition; what each shard says of itself; one of another maker with its error."""
+    other = Shard(5, "sha256:other", DIMENSION)
+    other.apply(0, "x", entry(3, encoder="sha256:other"))
+    more = Shard(4, ENCODER, DIMENSION)
+    more.apply(0, "q", entry(3))
+    found = answer_of([_shard(), other, more], _probe(unit(3).tobytes()), of=7, wanted={4: 2})
+    assert isinstance(found, Hits)
+    assert [(hit.product_id, p) for hit, p in zip(found.hits, found.partitions, strict=True)][:2] == [
+        ("p3", 2),
+        ("q", 4),
+    ]
+    assert len(found.hits) == 3
+    assert (found.partition, found.applied_offset, found.fresh, found.error) == (2, 5, True, "")
+    assert [(o.partition, o.applied_offset, o.fresh, bool(o.error)) for o in found.others] == [
+        (5, 1, True, True),
+        (4, 1, False, False),
+    ]
+
+
+def test_a_lookup_in_many_shards_is_of_the_one_that_holds_the_product() -> None:
+    """Whichever it is; the others are named as looked through."""
+    empty = Shard(1, ENCODER, DIMENSION)
+    found = answer_of([empty, _shard()], LookupProbe("q", "p1", 0.0), of=2, wanted={})
+    assert isinstance(found, Found)
+    assert found.partition == 2
+    assert found.vector is not None
+    assert [o.partition for o in found.others] == [1]

@@ -30,7 +30,7 @@ from streams.roles.index import probes as probes_module
 from streams.roles.index.probes import ProbeAnswerer
 from streams.roles.index.shards import IndexConfig, OwnedShard, ShardOwner
 from streams.roles.index.trouble import LastingLetters, Patience
-from tests.fakes.index_items import DIMENSION, ENCODER, MemoryObjects, unit
+from tests.fakes.index_items import DIMENSION, ENCODER, MemoryObjects, entry, unit
 from tests.fixtures.virtual_time import InlineExecutor, run_virtual
 
 CONFIG = IndexConfig("worker", ENCODER, DIMENSION)
@@ -335,3 +335,47 @@ async def test_a_shard_that_was_given_away_while_it_was_searched_does_not_answer
         search.held[0].shard = WatchedShard(0, revoked_meanwhile)
         await search.ask(search_probe())
     assert search.answered() == [1]
+
+
+def _answers(search: Search) -> list[Any]:
+    return [codecs.decode_answer(sent.value or b"") for sent in search.sender.sent]
+
+
+async def test_who_understands_it_gets_one_answer_for_all_shards_that_are_fresh() -> None:
+    """The one that is behind answers by itself, when it is there; and an asker of an earlier version is told each by each."""
+    for joined, told in ((True, [[0, 1]]), (False, [[0], [1]])):
+        async with asyncio.TaskGroup() as tasks:
+            search = Search(tasks, Letters())
+            for held, name in zip(search.held, "ab", strict=True):
+                held.shard.apply(0, name, entry(1))
+            await search.ask(search_probe(joined=joined))
+        answers = _answers(search)
+        assert sorted([one.partition, *(o.partition for o in one.others)] for one in answers) == told
+        assert sorted(hit.product_id for one in answers for hit in one.hits) == ["a", "b"]
+    async with asyncio.TaskGroup() as tasks:
+        search = Search(tasks, Letters())
+        await search.ask(search_probe(joined=True, min_offsets={"catalog.items-1": 1}))
+        await asyncio.sleep(0)  # it looks which of them are fresh
+        search.held[1].shard.apply(0, "b", entry(1))
+        search.held[1].wake()
+    assert [(one.partition, one.others) for one in _answers(search)] == [(0, ()), (1, ())]
+
+
+async def test_many_rows_are_not_searched_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shards above the limit are searched, and answered for, one after the other: short queries get between them."""
+    monkeypatch.setattr(probes_module, "ROWS_TOGETHER", 1)
+    async with asyncio.TaskGroup() as tasks:
+        search = Search(tasks, Letters())
+        for held, name in zip(search.held, "ab", strict=True):
+            held.shard.apply(0, name, entry(1))
+        await search.ask(search_probe(joined=True))
+    assert search.answered() == [0, 1]
+
+
+async def test_a_shard_given_away_meanwhile_is_no_part_of_the_joined_answer() -> None:
+    """The others answer without it."""
+    async with asyncio.TaskGroup() as tasks:
+        search = Search(tasks, Letters())
+        search.held[1].shard = WatchedShard(1, lambda: setattr(search.held[0], "released", True))
+        await search.ask(search_probe(joined=True))
+    assert [(one.partition, one.others) for one in _answers(search)] == [(1, ())]
