@@ -29,9 +29,11 @@ import psutil
 from aiokafka import AIOKafkaProducer
 
 from benchmarks.report import percentile
+from infra import spawn
 from infra.broker import EmbeddedBroker
 from infra.settings import Settings
 from models.clip_encoder import space_fingerprint
+from models.fakes import FakeTextEncoder
 from models.weights.hashes import check_weights
 from processors.palette import PALETTE
 from processors.values import Colour, Garment, Metadata
@@ -89,17 +91,14 @@ class Side:
             "WEFT_TOPIC_PREFIX": self.settings.topic_prefix,
             "WEFT_PARTITIONS": str(self.settings.partitions),
             "WEFT_SNAPSHOT_SECONDS": "3600",
+            "WEFT_PROFILE": self.settings.profile,
         }
         for role in ROLES:
             announced = folder / f"{self.name}-{role}.json"
-            with (folder / f"{self.name}-{role}.log").open("w") as output:
-                self.processes[role] = subprocess.Popen(
-                    [sys.executable, "-m", "streams.cli", "worker", role, "--announce", str(announced)],
-                    cwd=self.tree,
-                    env=environment,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                )
+            command = (sys.executable, "-m", "streams.cli", "worker", role, "--announce", str(announced))
+            log = folder / f"{self.name}-{role}.log"
+            # Ends with this process, whatever ends that.
+            self.processes[role] = spawn.spawn(spawn.Command(command, log, environment, self.tree))
 
     async def ready(self, folder: Path) -> None:
         """Wait until both take work."""
@@ -143,10 +142,10 @@ def texts() -> list[str]:
     return [every[i] for i in order]
 
 
-def items(count: int, encoder: str) -> list[tuple[bytes, bytes]]:
+def items(count: int, encoder: str, dimension: int = DIMENSION) -> list[tuple[bytes, bytes]]:
     """Key and value of `count` records of `catalog.items`, at random."""
     rng = np.random.default_rng(11)
-    vectors = rng.standard_normal((count, VIEWS, DIMENSION)).astype(np.float32)
+    vectors = rng.standard_normal((count, VIEWS, dimension)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=2, keepdims=True)
     made = []
     for number in range(count):
@@ -163,7 +162,7 @@ def items(count: int, encoder: str) -> list[tuple[bytes, bytes]]:
             views=views,
             metadata=Metadata(title=f"{name} {fabric} {noun}", brand=f"brand {number % 40}", fabric=fabric),
             encoder=encoder,
-            dimension=DIMENSION,
+            dimension=dimension,
             detector="sha256:d",
             source=Source(topics.UPLOADS, 0, number),
             version="1.0.0",
@@ -249,8 +248,11 @@ async def load(side: Side, rate: float, asked: Sequence[str], *, counts: bool = 
 
 async def measure(sides: Sequence[Side], folder: Path, asked: argparse.Namespace) -> None:
     """Fill, start, warm up, and then the trees in turn at each rate."""
-    encoder = space_fingerprint(check_weights(ROOT / "models/starter/encoder.safetensors"))
-    records = items(asked.items, encoder)
+    if asked.fake:
+        records = items(asked.items, FakeTextEncoder().fingerprint, FakeTextEncoder.dimension)
+    else:
+        encoder = space_fingerprint(check_weights(ROOT / "models/starter/encoder.safetensors"))
+        records = items(asked.items, encoder)
     async with AsyncExitStack() as stack:
         for side in sides:
             await admin.create_topics(side.settings)
@@ -260,7 +262,9 @@ async def measure(sides: Sequence[Side], folder: Path, asked: argparse.Namespace
             await side.ready(folder)
             await fill(side, records)
         if asked.hold:
-            print({side.name: {role: p.pid for role, p in side.processes.items()} for side in sides}, flush=True)
+            print(
+                "pids", {side.name: {role: p.pid for role, p in side.processes.items()} for side in sides}, flush=True
+            )
         source = iter(texts() * 50)
         for side in sides:
             await load(side, 40, list(islice(source, 120)), counts=False)
@@ -299,6 +303,7 @@ def main() -> None:
     parser.add_argument("--rates", type=float, nargs="+", default=[60, 120, 180, 240, 300])
     parser.add_argument("--seconds", type=float, default=8.0, help="of each rate and round")
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--fake", action="store_true", help="models that only look like models: all but the encoder")
     parser.add_argument("--hold", action="store_true", help="print the workers' process ids, for a profiler")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="weft-queries-") as name:
@@ -313,6 +318,7 @@ def main() -> None:
                     bootstrap_servers=address,
                     topic_prefix=f"{label}.",
                     partitions=asked.partitions,
+                    profile="fake" if asked.fake else "starter",
                 )
                 return Side(label, tree, settings)
 
