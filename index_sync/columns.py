@@ -25,12 +25,16 @@ class GrowingInts:
         self._count = 0
 
     def append(self, value: int) -> None:
-        if self._count == len(self._buffer):
-            grown = np.empty(2 * self._count, dtype=np.int32)
-            grown[: self._count] = self._buffer
+        count = self._count
+        if count == len(self._buffer):
+            grown = np.empty(2 * count, dtype=np.int32)
+            grown[:count] = self._buffer
             self._buffer = grown
-        self._buffer[self._count] = value
-        self._count += 1
+        self._buffer[count] = value
+        self._count = count + 1
+
+    def __len__(self) -> int:
+        return self._count
 
     def view(self) -> NDArray[np.int32]:
         # Count first: a buffer read later can only be larger.
@@ -80,9 +84,16 @@ class Columns:
         ordinal, start = len(self.ids), self.rows
         stop = start + len(payload.views)
         self.owner[start:stop] = ordinal
+        known: dict[int, list[GrowingInts]] = {}  # the whole view shows the same garments as the others
         for row, view in enumerate(payload.views, start):
             for facets in view.facets:
-                self._post(row, facets)
+                postings = known.get(id(facets))
+                if postings is None:
+                    postings = known[id(facets)] = self._postings_for(facets)
+                alternative = len(self._alternatives)
+                self._alternatives.append(row)
+                for posting in postings:
+                    posting.append(alternative)
         self.versions.append(version)
         self.payloads.append(blob)
         self.first.append(stop)
@@ -103,16 +114,16 @@ class Columns:
             ordinal = int(before[ordinal])
         return None if ordinal < 0 else ordinal
 
-    def _post(self, row: int, facets: Facets) -> None:
-        alternative = len(self._alternatives.view())
-        self._alternatives.append(row)
+    def _postings_for(self, facets: Facets) -> list[GrowingInts]:
+        found: list[GrowingInts] = []
         for name, values in facets.items():
             for key in postings_of(name, values):
                 posting = self._postings.get(key)
                 if posting is None:
                     self.facets.add(key[0])
                     posting = self._postings[key] = GrowingInts()
-                posting.append(alternative)
+                found.append(posting)
+        return found
 
     def payload(self, ordinal: int) -> Payload:
         return _DECODER.decode(self.payloads[ordinal])

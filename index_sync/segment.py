@@ -130,7 +130,10 @@ def live_rows(window: Window) -> tuple[list[str], list[int], list[bytes], Half]:
 
 
 def seal(uid: int, window: Window) -> SealedSegment:
-    """The live rows of a window as an immutable segment."""
+    """The live rows of a window as an immutable segment. Nothing is written to the window's segment any more."""
+    segment = window.segment
+    if window.alive[: window.rows].all():
+        return SealedSegment(uid, segment.columns, segment.vectors(0, window.rows))  # as it stands
     ids, versions, payloads, vectors = live_rows(window)
     columns = Columns(len(vectors))
     for product_id, version, blob in zip(ids, versions, payloads, strict=True):

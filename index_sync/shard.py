@@ -27,6 +27,7 @@ from index_sync.entry import (
     Wanted,
     product_mark,
     to_half,
+    to_halves,
 )
 from index_sync.segment import GrowingSegment, Segment, Window, live_rows, seal
 from index_sync.state import State
@@ -129,17 +130,20 @@ class Shard:
             newest_ms: the largest timestamp of the records, and of those that were read but could not be decoded.
         """
         refused: list[RefusedChange] = []
+        changes = list(changes)
+        halves = iter(to_halves([change.entry.vectors for change in changes if change.entry is not None]))
         with self._writing:
             for change in changes:
+                half = None if change.entry is None else next(halves)
                 try:
-                    self._apply(change)
+                    self._apply(change, half)
                 except Poison as error:
                     refused.append(RefusedChange(change, error))
                 next_offset = max(next_offset, change.offset + 1)
             self._publish(next_offset, newest_ms)
         return refused
 
-    def _apply(self, change: Change) -> bool:
+    def _apply(self, change: Change, half: Half | None = None) -> bool:
         here = self._locations.get(change.product_id)
         known = here.version if here is not None else self._deletes.get(change.product_id, self._floor())
         if change.offset <= known:
@@ -149,7 +153,7 @@ class Shard:
                 self._forget(change.product_id, here)
             self._deletes[change.product_id] = change.offset
             return True
-        half = self._checked(change.entry)
+        half = self._checked(change.entry, half)
         if here is not None:
             self._forget(change.product_id, here)
         self._deletes.pop(change.product_id, None)
@@ -160,14 +164,15 @@ class Shard:
         """Offsets up to this one are long applied; a delete as old as that may have been forgotten."""
         return self._state.next_offset - self._delete_horizon - 1
 
-    def _checked(self, entry: Entry) -> Half:
+    def _checked(self, entry: Entry, half: Half | None) -> Half:
         if self._encoder and entry.encoder != self._encoder:
             raise Poison(
                 f"vectors of {entry.encoder}, the index holds {self._encoder}",
                 field="encoder",
                 code=Code.WRONG_ENCODER,
             )
-        half = to_half(entry.vectors, self._dimension or entry.vectors.shape[-1])
+        if half is None or half.shape[1] != (self._dimension or half.shape[1]):
+            half = to_half(entry.vectors, self._dimension or entry.vectors.shape[-1])
         if len(half) != len(entry.payload.views):
             raise Poison(f"{len(half)} vectors for {len(entry.payload.views)} views", field="views")
         if len(half) > self._segment_rows:

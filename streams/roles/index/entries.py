@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -53,11 +54,12 @@ def entry_of(item: Item) -> Entry:
         raise Poison("an item needs at least one view", field="views")
     if any(len(view.vector) != 4 * item.dimension for view in item.views):
         raise Poison(f"vectors are not {item.dimension} float32 values", field="views.vector", code=Code.OUT_OF_RANGE)
-    vectors = np.frombuffer(b"".join(view.vector for view in item.views), dtype="<f4")
-    stated = stated_facets(item.metadata)
-    shared = shop_facets(item.metadata, stated)
-    main = main_garment(item.garments, item.metadata.category)
-    garments = {g.id: _garment_facets(g, shared, item.metadata if g is main else None) for g in item.garments}
+    vectors = np.frombuffer(b"".join([view.vector for view in item.views]), dtype="<f4")
+    metadata = item.metadata
+    shop = _Shop(metadata.fabric, metadata.gender, metadata.brand, tuple(metadata.facets.items()))
+    stated, shared = _stated(shop.fabric, shop.gender, shop.facets), _shared(shop)
+    main = main_garment(item.garments, metadata.category)
+    garments = {g.id: _facets_of(g, shop, metadata.category if g is main else "") for g in item.garments}
     views = tuple(
         ViewInfo(view.id, view.category, (garments[view.id],) if view.id in garments else _all(garments, shared, item))
         for view in item.views
@@ -94,14 +96,37 @@ def shop_facets(metadata: Metadata, stated: Mapping[str, str]) -> Facets:
     }
 
 
-def _garment_facets(garment: Garment, shared: Facets, metadata: Metadata | None) -> Facets:
-    stated = metadata.category if metadata is not None else ""
-    own = {facet: (attribute.value,) for facet, attribute in garment.attributes.items()}
+class _Shop(NamedTuple):
+    """What the facets of a product's garments have in common, as the shop wrote it."""
+
+    fabric: str
+    gender: str
+    brand: str
+    facets: tuple[tuple[str, str], ...]
+
+
+@lru_cache(maxsize=2048)
+def _shared(shop: _Shop) -> Facets:
+    metadata = Metadata(fabric=shop.fabric, gender=shop.gender, brand=shop.brand, facets=dict(shop.facets))
+    return shop_facets(metadata, _stated(shop.fabric, shop.gender, shop.facets))
+
+
+def _facets_of(garment: Garment, shop: _Shop, stated: str) -> Facets:
+    own = tuple([(facet, attribute.value) for facet, attribute in garment.attributes.items()])
+    return _garment_facets(shop, garment.category, stated, tuple([colour.name for colour in garment.colours]), own)
+
+
+# A catalogue says the same of many products: to say it anew was a third of a replay.
+@lru_cache(maxsize=4096)
+def _garment_facets(
+    shop: _Shop, category: str, stated: str, colours: tuple[str, ...], own: tuple[tuple[str, str], ...]
+) -> Facets:
+    shared = _shared(shop)
     return {
         **shared,
-        **own,
-        CATEGORY: _distinct((garment.category, stated)),
-        COLOUR: _distinct((*shared.get(COLOUR, ()), *(colour.name for colour in garment.colours))),
+        **{facet: (value,) for facet, value in own},
+        CATEGORY: _distinct((category, stated)),
+        COLOUR: _distinct((*shared.get(COLOUR, ()), *colours)),
     }
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from index_sync import scan
 from index_sync.columns import Columns, GrowingInts
-from index_sync.entry import Payload, ViewInfo, fold_wanted, to_half
+from index_sync.entry import Payload, ViewInfo, fold_wanted, product_mark, to_half, to_halves
 from index_sync.segment import GrowingSegment, Window, seal
 from processors.errors import Poison
 from tests.fakes.index_items import entry, unit
@@ -85,6 +85,40 @@ def test_vectors_that_are_no_unit_vectors_are_poison(vectors: np.ndarray, field:
     with pytest.raises(Poison) as caught:
         to_half(vectors, 8)
     assert caught.value.field == field
+
+
+def test_many_items_at_once_become_what_each_becomes_by_itself() -> None:
+    """Bit for bit; whatever is wrong with one is left to `to_half`, which says what, and harms no other."""
+    wide = unit(3, 16)[None]
+    batch = [unit(1)[None], np.ones((1, 8), np.float32), np.stack([unit(2), unit(4)]), wide, np.full((1, 8), 1e6, "f4")]
+    batch += [np.full((1, 8), np.nan, np.float32), np.zeros((0, 8), np.float32), unit(5)]
+    halves = to_halves(batch)
+    assert [half is not None for half in halves] == [True, False, True, False, False, False, False, False]
+    for half, vectors in zip(halves, batch, strict=True):
+        if half is not None:
+            assert np.array_equal(half, to_half(vectors, 8))
+    assert to_halves([]) == []
+
+
+def test_a_segment_of_which_all_lives_is_sealed_as_it_stands() -> None:
+    """No row is copied and no payload read again: a replay of bulk would do both for everything."""
+    growing = GrowingSegment(0, 8, 4)
+    for ordinal in range(3):
+        item = entry(ordinal)
+        growing.append(f"p{ordinal}", ordinal, item.payload, to_half(item.vectors, 8))
+    sealed = seal(1, Window(growing, 3, 3, np.ones(4, dtype=np.bool_)))
+    assert sealed.columns is growing.columns
+    assert np.shares_memory(sealed.vectors(0, 3), growing.vectors(0, 3))
+    assert len(sealed.gather(np.arange(3))) == 3
+
+
+def test_the_mark_of_a_product_is_what_it_always_was() -> None:
+    """Digests stand in snapshots: another way to count them would rebuild every index."""
+    item = entry(1, 2, 3, facets={"a": "b"})
+    mark = product_mark("sku-é", 12345, item.payload, to_half(item.vectors, 8))
+    assert f"{mark:032x}" == "88dded261da1ad8bdfbc0da2cbf6255e"
+    with pytest.raises(ValueError, match="2 vectors for 3 views"):
+        product_mark("sku", 1, item.payload, to_half(item.vectors, 8)[:2])
 
 
 NFC, NFD = unicodedata.normalize("NFC", "Céline"), unicodedata.normalize("NFD", "Céline")

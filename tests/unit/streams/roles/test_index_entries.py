@@ -116,3 +116,17 @@ def test_what_can_never_be_indexed_is_poison(value: bytes, key: bytes | None, fi
     with pytest.raises(Poison) as caught:
         change_of(_message(value, key))
     assert caught.value.field == field
+
+
+def test_products_of_which_the_shop_says_the_same_keep_what_was_seen_apart() -> None:
+    """What is remembered of one is not told of another: colours, attributes, and the stated category of its main garment."""
+    other = msgspec.structs.replace(
+        ITEM,
+        garments=(_garment("g0", "bag", "teal", 9), _garment("g1", "dress", "navy", 2)),
+        metadata=msgspec.structs.replace(ITEM.metadata, category="bag"),
+    )
+    first, second, again = (entry_of(item).payload for item in (ITEM, other, ITEM))
+    assert first == again
+    assert [view.facets[0]["colour"] for view in second.views[1:]] == [("teal",), ("navy",)]
+    assert [view.facets[0]["category"] for view in second.views[1:]] == [("bag",), ("dress",)]
+    assert (first.category, second.category) == ("dress", "bag")
