@@ -1,68 +1,85 @@
-"""A causal language model of `transformers` as a `Writer`: bitsandbytes NF4, LoRA, seeded sampling row by row.
+"""A causal language model as a `Writer`: NF4 weights, LoRA merged, seeded sampling row by row.
 
-QLoRA, arXiv 2305.14314; sampling by the Gumbel-max trick (arXiv 1611.01144, section 2).
+QLoRA, arXiv 2305.14314; sampling by the Gumbel-max trick (arXiv 1611.01144, section 2). On a processor a model of a known
+architecture is computed by `models.decoder_net`, everything else by `transformers` (`models.generating`).
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-import msgspec
-
+from models.attention import ATTENTIONS
+from models.chat_tokens import CONFIG, TEMPLATE, ChatTokens
+from models.decoder_net import Linear, Shape, shape_of
+from models.decoder_weights import Weights, decoder_of, layer_of
+from models.decoding import Decoding, Prompt
+from models.linears import LINEARS, available
+from models.measured import Choice, Kept, fastest, processor
 from models.ports import WriterRequest
-from models.seeded_sampling import SeededSampling
-from models.weights.hashes import check_weights, fingerprint
+from models.seeded_sampling import Sampler
+from models.steadiness import Steady, is_steady, steady_rows
+from models.weights import four_bits
+from models.weights.hashes import check_weights, fingerprint, listed_hash
 from processors.captions import PROMPT_FINGERPRINT, TONES, prompt
 from processors.errors import Fatal
 from processors.evidence import build
-from processors.values import Attribute, Colour, Garment
+from processors.values import Attribute, Colour, Evidence, Garment
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
-END_OF_TURN = "<|im_end|>"
 REPEATED_RUN = 10
 """No run of so many tokens is written twice: the guard against loops that small models fall into."""
-ADAPTER_FORMAT = "weft-lora-1"
+MOST_UNPACKED = 2**30
+"""Bytes that linear layers may take unpacked: as much as merging and rounding them took at each start before they were
+kept. Larger models stay packed, and are unpacked layer by layer in every step."""
+WARM_TOKENS = 6
+"""A warm-up writes so many tokens: after them every kernel has run, and a whole caption teaches nothing more."""
+TRIAL_WIDTH, TRIAL_HEAD = 128, 8192
+"""Positions that a row has in the middle of a caption; and words of the head that a trial computes."""
 
 
-class LoraHeader(msgspec.Struct, frozen=True):
-    """What the adapter's file says of itself, in its safetensors metadata."""
+class Engine(Protocol):
+    """What writes answers."""
 
-    rank: int
-    alpha: int
-    modules: tuple[str, ...]
-    licence: str
-    provenance: str
-    steps: int
+    def answers(self, prompts: Sequence[Prompt], /) -> list[tuple[int, ...]]:
+        """The answers' ids, in order, each up to and with the end of turn, or `longest` of them."""
+        ...
 
 
-class Prepared(NamedTuple):
-    """A prompt as token ids, and the seed of its sampling."""
+class Built(NamedTuple):
+    """An engine, and what its fingerprint says of how it computes."""
 
-    ids: tuple[int, ...]
-    seed: int
+    engine: Engine
+    how: str
 
 
 class HfWriter:
     """Evidence → raw text, in batches; implements `models.ports.Writer`.
 
-    The text of a request depends on its own seed and not on its neighbours in the batch. Two batches may still differ
-    in the last bits of their logits (other shapes, other kernels), which rarely, but now and then, tips a choice.
+    Args:
+        engine: writes the answers.
+        tokens: of the same base.
+        identity: everything about the two that changes a text.
+        max_new_tokens: longest answer.
+        temperature: of the engine's sampling; part of the fingerprint.
     """
 
     def __init__(
-        self, model: Any, tokenizer: Any, *, identity: str, max_new_tokens: int = 160, temperature: float = 0.7
+        self, engine: Engine, tokens: ChatTokens, *, identity: str, max_new_tokens: int = 160, temperature: float = 0.7
     ) -> None:
-        self._model = model
-        self._tokenizer = tokenizer
+        self.engine = engine
+        self._tokens = tokens
         self._max_new_tokens = max_new_tokens
-        self._temperature = temperature
-        self._end = _end_of_turn(tokenizer)
-        self._system_role = _takes_system_role(tokenizer)
-        settings = f"{max_new_tokens} {temperature} {REPEATED_RUN} {SeededSampling.VERSION}"
+        self._system_role = tokens.takes_system_role()
+        self._shared: dict[str, tuple[int, ...]] = {}
+        settings = f"{max_new_tokens} {temperature} {REPEATED_RUN} {Sampler.VERSION}"
         self._fingerprint = fingerprint("hf-writer", identity, settings, PROMPT_FINGERPRINT)
 
     @classmethod
@@ -75,138 +92,197 @@ class HfWriter:
         quantised: bool = True,
         max_new_tokens: int = 160,
         temperature: float = 0.7,
+        batch: int = 16,
+        choices: Path | None = None,
+        most_unpacked: int = MOST_UNPACKED,
+        make: four_bits.Make | None = None,
     ) -> HfWriter:
-        """Load a checked base, merge the adapter, and quantise the linear layers to NF4 (computing as `compute_dtype` says).
+        """Load a checked base with its adapter, its linear layers in NF4 (computing as `compute_dtype` says).
 
         Args:
             base: folder of safetensors, config and tokenizer with its `weft-artefact.json`.
             adapter: LoRA weights written by `save_adapter`, listed in a manifest; None: the base as it is.
             device: "cpu" or "cuda:<n>".
-            quantised: False keeps the compute precision.
+            quantised: False keeps the weights of the base.
             max_new_tokens: longest answer.
             temperature: 0 takes the likeliest token each time.
+            batch: how many captions are usually written at once: the ways of computing are compared at it.
+            choices: folder where what was measured on this machine is kept; None: nothing is measured, and the usual
+                ways are taken.
+            most_unpacked: bytes that the linear layers may take unpacked in memory.
+            make: rounds the weights, as for `four_bits.served`.
 
         Raises:
             Fatal: weights missing, damaged, or not of this shape.
         """
-        import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-
-        identity = [check_weights(path) for path in sorted(base.glob("*.safetensors"))]
-        if not identity:
-            raise Fatal(f"{base} holds no safetensors")
-        identity += [check_weights(base / name) for name in ("config.json", "tokenizer.json")]
-        dtype = compute_dtype(device)
-        model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, local_files_only=True)
-        if adapter is not None:
-            identity.append(check_weights(adapter))
-            merge_adapter(model, adapter)
-        if quantised:
-            quantise(model, device)  # layer by layer, so that a GPU never holds the whole model unquantised
-        model.to(device)
-        model.eval()
-        tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True)
-        identity += ["nf4" if quantised else "bf16", *(["float32"] if dtype == torch.float32 else [])]
-        return cls(
-            model, tokenizer, identity=" ".join(identity), max_new_tokens=max_new_tokens, temperature=temperature
-        )
+        tokens = ChatTokens(base)
+        plan = _Plan(base, adapter, device, quantised, compute_dtype(device), batch, temperature, tokens.end, make)
+        files = [base / name for name in ("config.json", "tokenizer.json")]
+        files += [path for path in (base / TEMPLATE, base / CONFIG) if path.is_file()]
+        identity = [check_weights(path) for path in files]
+        weights = [listed_hash(path) for path in sorted(base.glob("*.safetensors"))]
+        weights += [check_weights(adapter)] if adapter is not None else []
+        about = {"processor": processor(), "torch": _torch_version(), "weights": " ".join(weights)}
+        kept = Kept(choices, about | {"dtype": str(plan.dtype), "device": device, "batch": str(batch)})
+        shape = _known_shape(plan, most_unpacked)
+        built = _generating(plan, kept) if shape is None else _decoding(plan, shape, kept)
+        form = "nf4" if quantised else "as in the base"
+        how = f"{' '.join([*identity, *weights])} {form} {plan.dtype} {built.how}"
+        return cls(built.engine, tokens, identity=how, max_new_tokens=max_new_tokens, temperature=temperature)
 
     @property
     def fingerprint(self) -> str:
-        """Over the hashes of base, tokenizer and adapter, the quantisation, the sampling and the prompt."""
+        """Over the hashes of base, tokenizer and adapter, the way of computing, the sampling and the prompt."""
         return self._fingerprint
 
     @property
     def prompt_fingerprint(self) -> str:
         return PROMPT_FINGERPRINT
 
-    def prepare(self, item: WriterRequest, /) -> Prepared:
+    def prepare(self, item: WriterRequest, /) -> Prompt:
         """The prompt as ids, about 40 to 100 of them."""
-        messages = prompt(item.evidence, item.tone)
-        if not self._system_role:
-            messages = [{"role": "user", "content": "\n\n".join(message["content"] for message in messages)}]
-        text = self._tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-        return Prepared(tuple(self._tokenizer(text, add_special_tokens=False).input_ids), item.seed)
+        ids = self._encoded(item.evidence, item.tone)
+        longest = min(WARM_TOKENS, self._max_new_tokens) if item is _EXAMPLE else self._max_new_tokens
+        return Prompt(ids, item.seed, _common(ids, self._beginning(item.tone)), longest)
 
-    def forward(self, batch: Sequence[Prepared], /) -> list[tuple[int, ...]]:
+    def forward(self, batch: Sequence[Prompt], /) -> list[tuple[int, ...]]:
         """The answers' token ids, up to and with the end of turn."""
-        import torch
-        from transformers import GenerationConfig, LogitsProcessorList
-
-        longest = max(len(item.ids) for item in batch)
-        ids = torch.full((len(batch), longest), self._end, dtype=torch.long)
-        mask = torch.zeros_like(ids)
-        for row, item in enumerate(batch):  # padded on the left: generation goes on at the right
-            ids[row, longest - len(item.ids) :] = torch.tensor(item.ids)
-            mask[row, longest - len(item.ids) :] = 1
-        device = self._model.device
-        sampling = SeededSampling([item.seed for item in batch], prompt_length=longest, temperature=self._temperature)
-        settings = GenerationConfig(
-            max_new_tokens=self._max_new_tokens,
-            do_sample=False,  # the processor has already thrown the dice
-            no_repeat_ngram_size=REPEATED_RUN,
-            eos_token_id=self._end,
-            pad_token_id=self._end,
-            use_cache=True,
-        )
-        with torch.inference_mode():
-            out = self._model.generate(
-                input_ids=ids.to(device),
-                attention_mask=mask.to(device),
-                generation_config=settings,
-                logits_processor=LogitsProcessorList([sampling]),
-            )
-        return [self._until_end(row) for row in out[:, longest:].tolist()]
+        return self.engine.answers(batch)
 
     def finish(self, _item: WriterRequest, raw: tuple[int, ...], /) -> str:
         """The text. An answer cut off by `max_new_tokens` loses its last word, which may be half a hashtag."""
-        ended = bool(raw) and raw[-1] == self._end
-        text = str(self._tokenizer.decode(raw[:-1] if ended else raw, skip_special_tokens=True)).strip()
+        ended = bool(raw) and raw[-1] == self._tokens.end
+        text = self._tokens.decode(raw[:-1] if ended else raw).strip()
         return text if ended else text.rpartition(" ")[0]
 
     def example(self) -> WriterRequest:
+        """Drives warm-up: `WARM_TOKENS` of its caption."""
         return _EXAMPLE
 
-    def _until_end(self, row: list[int]) -> tuple[int, ...]:
-        return tuple(row[: row.index(self._end) + 1] if self._end in row else row)
+    def _encoded(self, evidence: Evidence, tone: str) -> tuple[int, ...]:
+        messages = prompt(evidence, tone)
+        if not self._system_role:
+            messages = [{"role": "user", "content": "\n\n".join(message["content"] for message in messages)}]
+        return self._tokens.encode(messages)
+
+    def _beginning(self, tone: str) -> tuple[int, ...]:
+        """The ids that all prompts of a tone begin with: what two of them have in common that say different things."""
+        if tone not in self._shared:
+            one, other = self._encoded(_EXAMPLE.evidence, tone), self._encoded(Evidence(garments=()), tone)
+            self._shared[tone] = one[: _common(one, other)]
+        return self._shared[tone]
 
 
-def save_adapter(path: Path, tensors: Mapping[str, torch.Tensor], header: Mapping[str, Any]) -> None:
-    """Write LoRA factors ("model.layers.0.mlp.up_proj.lora_A" (rank, in), "….lora_B" (out, rank)) with their header."""
-    from safetensors.torch import save_file
+class _Plan(NamedTuple):
+    """What is to be loaded, and how."""
 
-    checked = msgspec.convert(dict(header), LoraHeader)
-    metadata = {"format": ADAPTER_FORMAT, "header": msgspec.json.encode(checked).decode()}
-    save_file(dict(tensors), path, metadata=metadata)
+    base: Path
+    adapter: Path | None
+    device: str
+    quantised: bool
+    dtype: torch.dtype
+    batch: int
+    temperature: float
+    end: int
+    make: four_bits.Make | None
 
 
-def merge_adapter(model: Any, path: Path) -> None:
-    """Add (alpha / rank) · B·A to every linear weight that the adapter was trained for.
+def _common(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many ids two prompts begin with alike; at most all but one of the first, which must be read for itself."""
+    same = next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    return min(same, len(one) - 1)
 
-    Merged rather than attached: 210 small products more a token cost a third of the speed on a CPU (docs/models/LOG.md).
 
-    Raises:
-        Fatal: the file is no adapter of ours, or was trained for another architecture.
-    """
+def _known_shape(plan: _Plan, most_unpacked: int) -> Shape | None:
+    """The shape of a base that `models.decoder_net` is to compute; None: `transformers` is."""
+    shape = shape_of(_config(plan.base))
+    fits = shape is not None and shape.linear_weights * plan.dtype.itemsize <= most_unpacked
+    return shape if fits and plan.device == "cpu" and (plan.base / four_bits.SOURCE).is_file() else None
+
+
+def _decoding(plan: _Plan, shape: Shape, kept: Kept) -> Built:
+    """The engine of `models.decoder_net`, with the linear layers and the attention that are fastest here."""
     import torch
-    from safetensors import safe_open
 
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
-        tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 - no mapping
-    if metadata.get("format") != ADAPTER_FORMAT:
-        raise Fatal(f"{path} is no adapter of this version ({ADAPTER_FORMAT})")
-    header = msgspec.json.decode(metadata["header"], type=LoraHeader)
-    layers = {name: layer for name, layer in _linear_layers(model).items() if name.split(".")[-1] in header.modules}
-    odd = {f"{name}.{factor}" for name in layers for factor in ("lora_A", "lora_B")} ^ set(tensors)
-    if odd:
-        raise Fatal(f"{path} does not fit this base: {len(odd)} factors differ")
-    with torch.no_grad():
-        for name, layer in layers.items():
-            change = tensors[f"{name}.lora_B"] @ tensors[f"{name}.lora_A"] * (header.alpha / header.rank)
-            if change.shape != layer.weight.shape:
-                raise Fatal(f"{path} does not fit this base: {name} is {tuple(layer.weight.shape)}")
-            layer.weight.copy_(layer.weight.float() + change)
+    with contextlib.ExitStack() as stack, torch.inference_mode():
+        if plan.quantised:
+            tensors = stack.enter_context(four_bits.served(plan.base, plan.adapter, make=plan.make))
+        else:
+            check_weights(plan.base / four_bits.SOURCE)
+            tensors = dict(four_bits.merged(plan.base / four_bits.SOURCE, plan.adapter))
+        weights = Weights(tensors, shape, plan.dtype)
+        linear = kept.recall("linear", Choice, lambda: _linear_trial(weights, shape, plan.batch, kept)).chosen
+        attend = kept.recall("attention", Choice, lambda: _attention_trial(shape, plan, kept), engine="decoder").chosen
+        decoder = decoder_of(weights, shape, LINEARS[linear], ATTENTIONS[attend])
+        how = f"{linear} {attend}"
+        threads = str(torch.get_num_threads())
+        rows = kept.recall("rows", Steady, lambda: steady_rows(decoder), how=how, threads=threads).rows
+    sampler = Sampler(plan.temperature)
+    return Built(Decoding(decoder, sampler, end=plan.end, repeated_run=REPEATED_RUN, rows=rows), f"decoder/1 {how}")
+
+
+def _linear_trial(weights: Weights, shape: Shape, batch: int, kept: Kept) -> Choice:
+    """Gate and up of one block and a part of the head: the widest products of a step."""
+    import torch
+
+    forms = available(weights.dtype)
+    if len(forms) == 1 or not kept.lasting:
+        return Choice(next(iter(forms)), {})
+    x = torch.randn(batch, shape.hidden).to(weights.dtype)
+    head = weights.head()[:TRIAL_HEAD]
+    pairs = {name: (layer_of(weights, 0, form).gate, form(head, None)) for name, form in forms.items()}
+    return fastest({name: partial(_apply, pair, x) for name, pair in pairs.items()})
+
+
+def _apply(linears: Sequence[Linear], x: Tensor) -> None:
+    for linear in linears:
+        linear(x)
+
+
+def _attention_trial(shape: Shape, plan: _Plan, kept: Kept) -> Choice:
+    """A step in the middle of a caption, by each way that gives a row the same bits in any company."""
+    import torch
+
+    steady = {name: way for name, way in ATTENTIONS.items() if is_steady(way, shape, plan.dtype)} or ATTENTIONS
+    if not kept.lasting:
+        return Choice(next(iter(steady)), {})
+    heads = shape.heads // shape.groups
+    queries = torch.randn(plan.batch, shape.groups, heads, shape.dimension).to(plan.dtype)
+    keys, values = torch.randn(2, plan.batch, shape.groups, TRIAL_WIDTH, shape.dimension).to(plan.dtype)
+    mask = torch.zeros(plan.batch, TRIAL_WIDTH, dtype=plan.dtype)
+    return fastest({name: partial(way, queries, keys, values, mask) for name, way in steady.items()})
+
+
+def _generating(plan: _Plan, kept: Kept) -> Built:
+    """The engine of `transformers`, with the attention that is faster here."""
+    from models import generating
+
+    paths = sorted(plan.base.glob("*.safetensors"))
+    if not paths:
+        raise Fatal(f"{plan.base} holds no safetensors")
+    for path in paths:
+        check_weights(path)
+    model = generating.load(plan.base, plan.adapter, plan.device, plan.dtype, quantised=plan.quantised)
+    how = generating.choose_attention(model, kept, plan.batch)
+    engine = generating.Generating(model, temperature=plan.temperature, end=plan.end, repeated_run=REPEATED_RUN)
+    return Built(engine, f"transformers {how}")
+
+
+def _config(base: Path) -> Mapping[str, Any]:
+    path = base / "config.json"
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise Fatal(f"{path} is no configuration of a model: {error}") from error
+    if not isinstance(found, dict):
+        raise Fatal(f"{path} is no configuration of a model")
+    return found
+
+
+def _torch_version() -> str:
+    import torch
+
+    return str(torch.__version__)
 
 
 def compute_dtype(device: str) -> torch.dtype:
@@ -218,58 +294,6 @@ def compute_dtype(device: str) -> torch.dtype:
 
     emulated = device == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported()  # noqa: SLF001
     return torch.float32 if emulated else torch.bfloat16
-
-
-def quantise(model: Any, device: str = "cpu") -> None:
-    """Replace every linear layer but the head by bitsandbytes NF4 (blocks of 64, double quantisation, the model's precision).
-
-    Done here and not by `from_pretrained`, because the adapter is merged first.
-    """
-    from bitsandbytes.nn import Linear4bit, Params4bit
-
-    for name, layer in _linear_layers(model).items():
-        four = Linear4bit(
-            layer.in_features, layer.out_features, bias=layer.bias is not None, compute_dtype=layer.weight.dtype,
-            compress_statistics=True, quant_type="nf4", device="meta",
-        )  # fmt: skip
-        four.weight = Params4bit(
-            layer.weight.data, requires_grad=False, compress_statistics=True, quant_type="nf4", module=four
-        )
-        four.bias = layer.bias
-        parent, _, last = name.rpartition(".")
-        setattr(model.get_submodule(parent), last, four.to(device))
-
-
-def _linear_layers(model: Any) -> dict[str, Any]:
-    from torch import nn
-
-    return {n: m for n, m in model.named_modules() if isinstance(m, nn.Linear) and n.split(".")[-1] != "lm_head"}
-
-
-def _end_of_turn(tokenizer: Any) -> int:
-    """ChatML's end of turn where the vocabulary has it; else what the tokenizer ends with, as other templates do."""
-    if END_OF_TURN in tokenizer.get_vocab():
-        return int(tokenizer.convert_tokens_to_ids(END_OF_TURN))
-    if tokenizer.eos_token_id is None:
-        raise Fatal(f"{tokenizer.name_or_path}: its tokenizer knows no end of a turn")
-    return int(tokenizer.eos_token_id)
-
-
-def _takes_system_role(tokenizer: Any) -> bool:
-    """Some templates (Gemma's) refuse a system message: there it goes before the user's.
-
-    Raises:
-        Fatal: there is no chat template at all, so this is no instruct model.
-    """
-    if not tokenizer.chat_template:
-        raise Fatal(f"{tokenizer.name_or_path}: its tokenizer has no chat template; the writer needs an instruct model")
-    from jinja2.exceptions import TemplateError
-
-    try:
-        tokenizer.apply_chat_template(prompt(_EXAMPLE.evidence, _EXAMPLE.tone), tokenize=False)
-    except TemplateError:
-        return False
-    return True
 
 
 _EXAMPLE = WriterRequest(

@@ -26,8 +26,8 @@ import torch
 import yaml
 from torch import Tensor, distributed, nn
 
+from models.adapters import save_adapter
 from models.device import choose
-from models.hf_writer import save_adapter
 from models.recipes import ship
 from models.recipes.writer_data import Example, examples
 from models.weights.profiles import SMOLLM2

@@ -71,8 +71,16 @@ def hub(source: Path, target: Path) -> None:
     shutil.rmtree(target / ".cache", ignore_errors=True)
 
 
+def nf4(source: Path, target: Path) -> None:
+    """`source` is "base file" or "base file:adapter" → the writer's weights as they are served (`weights.four_bits`)."""
+    from models.weights.four_bits import write_rounded
+
+    base, _, adapter = str(source).partition(":")
+    write_rounded(Path(base), Path(adapter) if adapter else None, target)
+
+
 def main(kind: str, source: str, target: str) -> None:
-    conversions = {"gguf-llama": gguf_llama, "efficientnet-lite0": efficientnet_lite0, "hub": hub}
+    conversions = {"gguf-llama": gguf_llama, "efficientnet-lite0": efficientnet_lite0, "hub": hub, "nf4": nf4}
     Path(target).mkdir(parents=True, exist_ok=True)
     conversions[kind](Path(source), Path(target))
 

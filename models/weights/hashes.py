@@ -131,6 +131,20 @@ def check_weights(path: Path) -> str:
     raise Fatal(f"{path}: no {MANIFEST} or {MARKER} lists this file, so it is not loaded")
 
 
+def listed_hash(path: Path) -> str:
+    """What the marker beside a file of a base says of it, without reading the file: for what was made from it before.
+
+    Raises:
+        Fatal: the file or the marker is missing, or the marker does not name it.
+    """
+    if not path.is_file() or not (path.parent / MARKER).is_file():
+        raise Fatal(f"{path} is missing: {RESTORE_BASE}")
+    found = read_marker(path.parent).files.get(path.name)
+    if found is None:
+        raise Fatal(f"{path} is in no list of known weights, so it is not loaded")
+    return f"sha256:{found}"
+
+
 def check_folder(folder: Path) -> None:
     """`check_weights` for each listed file of an unpacked base, or of an adapter kept as a folder.
 

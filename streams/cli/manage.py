@@ -87,6 +87,7 @@ def models_pull(profile: ProfileName = "starter", given: Given = None) -> None:
 
     try:
         profiles.pull(_profile(profile), settings().model_cache, progress=say, given=given)
+        profiles.round_writer(_profile(profile), settings().model_cache, progress=say)
     except Fatal as error:
         say(f"weft: {error}")
         raise typer.Exit(Exit.UNAVAILABLE) from None

@@ -24,6 +24,9 @@ from models.weights.profiles import (
 from processors.attributes import Calibration, Calibrations
 from streams.wiring.weights import FAKE, profile_of
 
+MEASURED = "measured"
+"""Folder of the model cache that keeps what was measured on a machine."""
+
 
 class _Warm(Protocol):
     """A model that is run once before it takes work."""
@@ -74,6 +77,7 @@ class StarterLoader:
         self._paths: StarterPaths = resolve(STARTER, settings.model_cache, only=())
         self._cache = settings.model_cache
         self._device = _device(settings)
+        self._settings = settings
 
     def _check(self, *artefacts: str) -> None:
         """Every byte of what is loaded now; what other roles load is theirs to read."""
@@ -100,8 +104,14 @@ class StarterLoader:
     def writer(self) -> Writer:
         from models.hf_writer import HfWriter
 
-        self._check("writer", SMOLLM2.name)
-        return HfWriter.load(self._paths.writer_base, self._paths.writer_adapter, device=self._device)
+        self._check("writer")  # its base is read, and checked, only when it is rounded
+        return HfWriter.load(
+            self._paths.writer_base,
+            self._paths.writer_adapter,
+            device=self._device,
+            batch=self._settings.batch_items,
+            choices=self._settings.model_cache / MEASURED,
+        )
 
 
 class FullLoader:
@@ -110,6 +120,7 @@ class FullLoader:
     def __init__(self, settings: Settings) -> None:
         self._paths: FullPaths = resolve_full(settings.model_cache)
         self._device = _device(settings)
+        self._settings = settings
 
     def detector(self) -> Detector:
         from models.yolo_detector import YoloDetector
@@ -129,7 +140,13 @@ class FullLoader:
     def writer(self) -> Writer:
         from models.hf_writer import HfWriter
 
-        return HfWriter.load(self._paths.writer, None, device=self._device)
+        return HfWriter.load(
+            self._paths.writer,
+            None,
+            device=self._device,
+            batch=self._settings.batch_items,
+            choices=self._settings.model_cache / MEASURED,
+        )
 
 
 def calibrations(settings: Settings) -> Calibrations:

@@ -23,7 +23,7 @@ from streams.roles.caption.rules import load as hold_rules
 from streams.roles.enrich import Enrich, memo_fingerprint
 from streams.roles.memo import Memo
 from streams.roles.remote import RemotePhotos
-from streams.wiring.models import Models, calibrations
+from streams.wiring.models import MEASURED, Models, calibrations
 
 UNSURE = 0.001
 """The integral of average precision wants every detection, however unsure."""
@@ -100,7 +100,9 @@ def base_writer(settings: Settings) -> GuardedWriter:
 
     use_threads(settings.threads)
     base = resolve(STARTER, settings.model_cache).writer_base
-    return GuardedWriter(HfWriter.load(base, None, device=choose(settings.device)))
+    choices = settings.model_cache / MEASURED
+    writer = HfWriter.load(base, None, device=choose(settings.device), batch=settings.batch_items, choices=choices)
+    return GuardedWriter(writer)
 
 
 def _artefact(profile: str, name: str) -> Artefact:

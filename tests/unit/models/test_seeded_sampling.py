@@ -10,7 +10,7 @@ from models.seeded_sampling import SeededSampling, gumbel
 def test_noise_is_gumbel() -> None:
     """Mean γ and variance π²/6 over many tokens, positions and seeds."""
     tokens = torch.arange(5000)[None].repeat(8, 1)
-    noise = torch.cat([gumbel(range(8), position, tokens) for position in range(4)])
+    noise = torch.cat([gumbel(range(8), [position] * 8, tokens) for position in range(4)])
     assert abs(float(noise.mean()) - 0.5772) < 0.02
     assert abs(float(noise.var()) - math.pi**2 / 6) < 0.05
     assert len(torch.unique(noise)) > 0.99 * noise.numel()

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from infra.settings import Settings
+from models.decoding import Decoding
 from models.hf_writer import HfWriter
 from models.ports import WriterRequest
 from models.recipes.writer_data import unseen
@@ -42,3 +43,15 @@ def test_the_same_request_gives_the_same_text(writer: HfWriter) -> None:
     first, second = (writer.forward([writer.prepare(request)])[0] for _ in range(2))
     assert first == second
     assert writer.finish(request, first)
+
+
+@pytest.mark.slow
+def test_a_caption_has_the_same_bytes_whatever_its_batch(writer: HfWriter) -> None:
+    """Alone, among three, among many in another order: the shipped weights, to the letter."""
+    requests = [WriterRequest(example.evidence, example.tone, seed) for seed, example in enumerate(unseen(9))]
+    assert isinstance(writer.engine, Decoding)
+    ready = [writer.prepare(request) for request in requests]
+    together = writer.forward(ready)
+    assert writer.forward(ready[::-1])[::-1] == together
+    assert writer.forward(ready[2:5]) == together[2:5]
+    assert writer.forward(ready[7:8]) == together[7:8]

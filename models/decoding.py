@@ -1,0 +1,170 @@
+"""Writing many answers at once with a `Decoder`: each row on its own positions, and gone from the batch once it ends.
+
+What a row gets does not depend on the others: prompts are read one by one, the sums of a step do not depend on the number
+of rows (`Steady`), and sampling is seeded for each row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from models.decoder_net import Cache, Decoder
+from models.seeded_sampling import Sampler
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MOST_ROWS = 32
+"""Rows that are written at once; more wait for one to end. Bounds the keys and values of any batch."""
+BEGINNINGS = 16
+"""Shared beginnings that are remembered: one for each tone, and a few."""
+
+
+class Prompt(NamedTuple):
+    """A prompt as token ids.
+
+    Args:
+        ids: all of them.
+        seed: of its sampling.
+        shared: how many of the first ids other prompts begin with, too.
+        longest: most tokens of the answer.
+    """
+
+    ids: tuple[int, ...]
+    seed: int
+    shared: int = 0
+    longest: int = 0
+
+
+class Repeats:
+    """Which tokens would write a run of `run` tokens for the second time: small models fall into loops."""
+
+    def __init__(self, ids: Sequence[int], run: int) -> None:
+        self._run = run
+        self._last: list[int] = []
+        self._after: dict[tuple[int, ...], set[int]] = {}
+        for token in ids:
+            self.add(token)
+
+    def add(self, token: int) -> None:
+        """Take in the next token of the text."""
+        if len(self._last) == self._run - 1:
+            self._after.setdefault(tuple(self._last), set()).add(token)
+            self._last.pop(0)
+        self._last.append(token)
+
+    def banned(self) -> Sequence[int]:
+        """What may not come next."""
+        return sorted(self._after.get(tuple(self._last), ())) if len(self._last) == self._run - 1 else ()
+
+
+@dataclass(slots=True)
+class _Row:
+    number: int
+    prompt: Prompt
+    repeats: Repeats
+    length: int
+    hidden: Tensor
+    answer: list[int] = field(default_factory=list)
+
+
+class Decoding:
+    """Answers prompts in batches.
+
+    Args:
+        decoder: the network.
+        sampler: draws the next token.
+        end: the token that ends an answer.
+        repeated_run: no run of so many tokens is written twice.
+        rows: numbers of rows, ascending, in which the decoder's sums are the same; others are filled up to the next.
+    """
+
+    def __init__(
+        self, decoder: Decoder, sampler: Sampler, *, end: int, repeated_run: int, rows: Sequence[int] = (MOST_ROWS,)
+    ) -> None:
+        self._decoder = decoder
+        self._sampler = sampler
+        self._end = end
+        self._repeated_run = repeated_run
+        self._rows = tuple(rows)
+        self._beginnings: dict[tuple[int, ...], list[Tensor]] = {}
+
+    def answers(self, prompts: Sequence[Prompt]) -> list[tuple[int, ...]]:
+        """The answers' ids, in order, each up to and with the end, or `longest` of them."""
+        import torch
+
+        with torch.inference_mode():
+            return self._answers(prompts)
+
+    def _answers(self, prompts: Sequence[Prompt]) -> list[tuple[int, ...]]:
+        waiting = list(enumerate(prompts))[::-1]
+        slots = self._filled_up(min(len(prompts), MOST_ROWS))
+        cache = self._decoder.cache(slots, max(len(prompt.ids) + prompt.longest for prompt in prompts))
+        done: dict[int, tuple[int, ...]] = {}
+        rows: list[_Row] = []
+        while waiting or rows:
+            while waiting and len(rows) < min(slots, MOST_ROWS):
+                rows.append(self._begun(*waiting.pop(), cache, len(rows)))
+            self._draw(rows)
+            for place in reversed(range(len(rows))):
+                row = rows[place]
+                if row.answer[-1] == self._end or len(row.answer) >= row.prompt.longest:
+                    done[row.number] = tuple(row.answer)
+                    self._leave(rows, place, cache)
+            if rows:
+                self._step(rows, cache)
+        return [done[number] for number in range(len(prompts))]
+
+    def _begun(self, number: int, prompt: Prompt, cache: Cache, place: int) -> _Row:
+        hidden, known = self._decoder.begin(prompt.ids[prompt.shared :], self._beginning(prompt.ids[: prompt.shared]))
+        cache.put(place, known)
+        return _Row(number, prompt, Repeats(prompt.ids, self._repeated_run), len(prompt.ids), hidden[0])
+
+    def _beginning(self, ids: tuple[int, ...]) -> Sequence[Tensor]:
+        if not ids:
+            return ()
+        if ids not in self._beginnings:
+            if len(self._beginnings) >= BEGINNINGS:
+                self._beginnings.pop(next(iter(self._beginnings)))
+            self._beginnings[ids] = self._decoder.begin(ids)[1]
+        return self._beginnings[ids]
+
+    def _draw(self, rows: Sequence[_Row]) -> None:
+        """The next token of each row."""
+        import torch
+
+        hidden = torch.stack([row.hidden for row in rows])
+        missing = self._filled_up(len(rows)) - len(rows)
+        scores = self._decoder.logits(torch.nn.functional.pad(hidden, (0, 0, 0, missing)))[: len(rows)]
+        for place, row in enumerate(rows):
+            banned = row.repeats.banned()
+            if banned:
+                scores[place, list(banned)] = float("-inf")
+        seeds, positions = [row.prompt.seed for row in rows], [len(row.answer) for row in rows]
+        for row, token in zip(rows, self._sampler.draw(scores, seeds, positions).tolist(), strict=True):
+            row.answer.append(token)
+            row.repeats.add(token)
+
+    def _step(self, rows: Sequence[_Row], cache: Cache) -> None:
+        """Read the token that each row has just drawn."""
+        import torch
+
+        missing = [0] * (self._filled_up(len(rows)) - len(rows))
+        tokens = torch.tensor([*(row.answer[-1] for row in rows), *missing])
+        lengths = torch.tensor([*(row.length for row in rows), *missing])
+        hidden = self._decoder.step(tokens, lengths, cache)
+        for place, row in enumerate(rows):
+            row.length += 1
+            row.hidden = hidden[place]
+
+    def _leave(self, rows: list[_Row], place: int, cache: Cache) -> None:
+        """The last row takes the place of one that has ended."""
+        last = rows.pop()
+        if place < len(rows):
+            rows[place] = last
+            cache.move(len(rows), place, last.length)
+
+    def _filled_up(self, count: int) -> int:
+        return next((rows for rows in self._rows if rows >= count), count)
