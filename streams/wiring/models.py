@@ -13,7 +13,6 @@ from models.ports import Detector, ImageEncoder, TextEncoder, Writer
 from models.weights.profiles import (
     EFFICIENTNET,
     MINILM,
-    SMOLLM2,
     STARTER,
     FullPaths,
     StarterPaths,
