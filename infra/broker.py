@@ -109,6 +109,15 @@ class EmbeddedBroker:
         """
         return probe(self.bootstrap)
 
+    def prepare(self) -> None:
+        """What tells a mistake at once, before `start`: jars and Java are there, and the data dir is ours alone.
+
+        Raises:
+            Fatal: they are not.
+        """
+        self._classpath = self._classpath or fetch_jars(self._progress, folder=self._jars)
+        self._take_lock()
+
     def start(self) -> str:
         """Start the broker and return its bootstrap address once it answers.
 
@@ -119,11 +128,11 @@ class EmbeddedBroker:
         """
         if self.pid is not None:
             return self.bootstrap
-        classpath = self._classpath or fetch_jars(self._progress, folder=self._jars)
-        self._take_lock()
+        self.prepare()
+        assert self._classpath is not None
         try:
             self._end_orphan()
-            return self._start(classpath)
+            return self._start(self._classpath)
         except BaseException:
             self.stop()
             raise

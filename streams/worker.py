@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-import msgspec
 import structlog
 
 from infra import http
@@ -19,7 +18,8 @@ from infra.metrics import Metrics
 from infra.settings import Settings
 from processors.errors import Fatal
 from streams.contract.topics import ROLES
-from streams.ops.announcement import STARTING, Announcement
+from streams.ops.announcement import STARTING, Announcement, broker_announced, write
+from streams.wiring.models import Models
 from streams.wiring.parts import open_parts
 from streams.wiring.roles import role_named
 
@@ -30,6 +30,7 @@ async def work(
     roles: Sequence[str],
     settings: Settings,
     announce: Path | None = None,
+    broker: Path | None = None,
     ended: Callable[[BaseException | None], None] = lambda _: None,
 ) -> None:
     """Run `roles` until SIGTERM or SIGINT: the first drains, the second aborts.
@@ -39,6 +40,8 @@ async def work(
         settings: of the process.
         announce: where to write the `Announcement`; before that, at the same path with the suffix `.starting`, where the
             process can be watched while it is not ready.
+        broker: a file that will say where the broker is (`streams.ops.announcement.BrokerAt`); until it is there nothing
+            is asked of broker or store. None: the settings say so.
         ended: called when the roles have ended, with what ended them, before anything is closed: a thread that hangs
             may keep the rest from ever being reached.
 
@@ -55,12 +58,21 @@ async def work(
     observers = {role: metrics.of(role) for role in roles}
     stop = asyncio.Event()
     waiting = set(roles)
+    # Beside everything else until a role asks for them: a broker that is waited for costs no second more.
+    models = Models(settings, metrics.model)
+    models.begin([model for role in chosen.values() for model in role.models])
     with _signals(stop), loop_watched(settings.poll_seconds):
         async with (
             http.serve(metrics, health, host=settings.metrics_host, port=settings.metrics_port) as url,
             _announced(announce, Announcement(os.getpid(), tuple(roles), url)),
             open_parts(
-                settings, metrics, metrics.model, stop, client=together, observers=observers, notices=observers
+                await _reaching(broker, settings, stop),
+                metrics,
+                models,
+                stop,
+                client=together,
+                observers=observers,
+                notices=observers,
             ) as parts,
         ):
 
@@ -69,7 +81,7 @@ async def work(
                 waiting.discard(role)
                 health.of(role).ready(True)
                 if not waiting and announce is not None:
-                    _write(announce, Announcement(os.getpid(), tuple(roles), url))
+                    write(announce, Announcement(os.getpid(), tuple(roles), url))
 
             try:
                 async with asyncio.TaskGroup() as tasks:
@@ -85,11 +97,22 @@ async def work(
     log.info("stopped", roles=list(roles))
 
 
+async def _reaching(broker: Path | None, settings: Settings, stop: asyncio.Event) -> Settings:
+    """The settings with the broker's address, once it is announced. A signal ends the process instead."""
+    if broker is None:
+        return settings
+    bootstrap = await broker_announced(broker, stop)
+    if bootstrap is None:
+        log.info("stopped", cause="before a broker was announced")
+        os._exit(0)  # nothing was begun, and a model that is being loaded need not be waited for
+    return settings.model_copy(update={"bootstrap_servers": bootstrap})
+
+
 @asynccontextmanager
 async def _announced(announce: Path | None, announcement: Announcement) -> AsyncIterator[None]:
     """Tell where a process can be watched that is not ready yet."""
     if announce is not None:
-        _write(announce.with_suffix(STARTING), announcement)
+        write(announce.with_suffix(STARTING), announcement)
     yield
 
 
@@ -97,12 +120,6 @@ def _leaf(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
-
-
-def _write(path: Path, announcement: Announcement) -> None:
-    aside = path.with_suffix(".new")
-    aside.write_bytes(msgspec.json.encode(announcement))
-    aside.replace(path)
 
 
 @contextmanager

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 def worker(
     roles: Annotated[list[str], typer.Argument(help=f"Any of: {', '.join(ROLES)}.")],
     announce: Annotated[Path | None, typer.Option(help="Write pid and metrics address here once ready.")] = None,
+    broker: Annotated[
+        Path | None, typer.Option(hidden=True, help="Wait for this file of `weft up`: it says where the broker is.")
+    ] = None,
 ) -> None:
     """Run roles against the Kafka and the store of the settings, until SIGTERM (drains; a second one aborts)."""
     from infra.logs import configure
@@ -37,7 +40,7 @@ def worker(
     configure(chosen.log_level, chosen.log_format)
     from streams.worker import work
 
-    run(work(roles, chosen, announce, _leave_for_sure))
+    run(work(roles, chosen, announce, broker, _leave_for_sure))
 
 
 LEAVE_S = 20.0

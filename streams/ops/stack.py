@@ -6,8 +6,8 @@ import asyncio
 import json
 import os
 import shutil
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,7 +16,7 @@ import aiohttp
 import msgspec
 
 from infra.broker import EmbeddedBroker
-from infra.process import ChildState, Supervisor
+from infra.process import Backoff, ChildState, Supervisor
 from infra.settings import Settings
 from infra.spawn import Command, python_argv
 from infra.stores import open_store
@@ -24,8 +24,8 @@ from processors.errors import BadSetting, Fatal
 from streams.contract.topics import ROLES
 from streams.kafka.names import names_of
 from streams.kafka.store_claim import check
-from streams.ops import admin, stack_file, stack_metrics, stack_watch
-from streams.ops.announcement import STARTING, Announcement
+from streams.ops import admin, announcement, stack_file, stack_metrics, stack_watch
+from streams.ops.announcement import STARTING, Announcement, BrokerAt
 from streams.ops.stack_file import StackFile
 from streams.ops.stack_metrics import RoleState
 from streams.ops.stack_watch import Watchdog, Watched
@@ -35,6 +35,8 @@ READY_S = 300.0
 POLL_S = 0.1
 GRACE_S = 60.0
 BROKER_ATTEMPTS = 5
+FIRST_WAIT_S = 0.1
+"""Before a role that took work and died is started again; twice as long with each death that follows without any."""
 MOST_DEATHS = 3
 """Deaths of one child before the stack was ready: then it will not come up, and its log says why."""
 
@@ -94,7 +96,7 @@ class Stack:
                     await self._revive(self._broker)
                 if watching.done():
                     watching.result()
-                await asyncio.sleep(POLL_S * 5)
+                await asyncio.sleep(POLL_S * 2)
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
@@ -155,38 +157,53 @@ class Stack:
     async def _start(self) -> None:
         # Before the broker: a role that misses its weights dies again and again, and says so only in its log.
         await asyncio.to_thread(require_weights, self.settings)
-        await asyncio.to_thread(self._prepare_folders)
+        broker = self._embedded()
+        await asyncio.to_thread(self._prepare_folders, broker)
         # Before the broker too: a port that is taken is told at once.
         host, port = self.settings.metrics_host, self.settings.metrics_port
         serving = stack_metrics.serve(self._role_states, host=host, port=port)
         self._scrape = await self._closing.enter_async_context(serving)
-        bootstrap = await self._start_broker() if self._own_broker else self.settings.bootstrap_servers
-        self.settings = self.settings.model_copy(
-            update={"bootstrap_servers": bootstrap, "store_url": self.settings.resolved_store_url}
-        )
+        self.settings = self.settings.model_copy(update={"store_url": self.settings.resolved_store_url})
+        # Beside the broker: they import and load while it starts, and ask it nothing before it is announced.
+        supervisor = await self._start_roles()
+        if broker is not None:
+            await self._start_broker(broker)
         await admin.create_topics(self.settings)
-        # Before the roles: each would refuse to start and be started again, and say why only in its log.
+        # Before it is announced: each role would refuse to start and be started again, and say why only in its log.
         await check(self.settings, await asyncio.to_thread(open_store, self.settings))
-        self._progress(f"starting the roles {', '.join(ROLES)}")
-        supervisor = Supervisor(lambda _: None, grace_seconds=GRACE_S)
-        self._supervisor = await self._closing.enter_async_context(supervisor)
-        for name, roles in self._groups.items():
-            supervisor.start(name, self._command(name, roles))
+        await asyncio.to_thread(announcement.write, self._broker_file, BrokerAt(self.settings.bootstrap_servers))
         await self._until_ready(supervisor)
         self._write()
         self._progress(f"ready: {stack_file.path_of(self._data_dir)}")
 
-    def _prepare_folders(self) -> None:
-        try:
+    def _prepare_folders(self, broker: EmbeddedBroker | None) -> None:
+        with self._usable():
+            (self._data_dir / "store").mkdir(parents=True, exist_ok=True)
+        if broker is not None:
+            broker.prepare()  # another `weft up` may be at work in this folder: nothing of it is touched then
+        with self._usable():
             shutil.rmtree(self._data_dir / "run", ignore_errors=True)
-            (self._data_dir / "run").mkdir(parents=True)
-            (self._data_dir / "store").mkdir(exist_ok=True)
-        except OSError as error:
-            raise BadSetting(f"WEFT_DATA_DIR: {self._data_dir} cannot be used: {error.strerror}") from error
+            (self._data_dir / "run").mkdir()
         stack_file.remove(self._data_dir)
 
-    async def _start_broker(self) -> str:
-        self._progress("starting Apache Kafka")
+    @contextmanager
+    def _usable(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise BadSetting(f"WEFT_DATA_DIR: {self._data_dir} cannot be used: {error.strerror}") from error
+
+    async def _start_roles(self) -> Supervisor:
+        self._progress(f"starting the roles {', '.join(ROLES)}")
+        supervisor = Supervisor(lambda _: None, grace_seconds=GRACE_S, backoff=Backoff(first=FIRST_WAIT_S))
+        self._supervisor = await self._closing.enter_async_context(supervisor)
+        for name, roles in self._groups.items():
+            supervisor.start(name, self._command(name, roles))
+        return supervisor
+
+    def _embedded(self) -> EmbeddedBroker | None:
+        if not self._own_broker:
+            return None
         broker = EmbeddedBroker(
             self._data_dir,
             partitions=self.settings.partitions,
@@ -195,14 +212,17 @@ class Stack:
             progress=self._progress,
         )
         self._closing.push_async_callback(asyncio.to_thread, broker.stop)
+        return broker
+
+    async def _start_broker(self, broker: EmbeddedBroker) -> None:
+        self._progress("starting Apache Kafka")
         bootstrap = await asyncio.to_thread(broker.start)
         self._broker = broker
-        return bootstrap
+        self.settings = self.settings.model_copy(update={"bootstrap_servers": bootstrap})
 
     def _command(self, name: str, roles: tuple[str, ...]) -> Command:
         environment = dict(os.environ)
         environment |= {
-            "WEFT_BOOTSTRAP_SERVERS": self.settings.bootstrap_servers,
             "WEFT_STORE_URL": self.settings.store_url,
             "WEFT_DATA_DIR": str(self._data_dir),
             "WEFT_PROFILE": self.settings.profile,
@@ -215,11 +235,15 @@ class Stack:
             "OMP_WAIT_POLICY": "PASSIVE",
         }
         announce = str(self._announcement(name))
-        argv = python_argv("streams.cli", "worker", *roles, "--announce", announce)
+        argv = python_argv("streams.cli", "worker", *roles, "--announce", announce, "--broker", str(self._broker_file))
         return Command(argv, log=self._log(name), env=environment)
 
     def _announcement(self, name: str) -> Path:
         return self._data_dir / "run" / f"{name}.json"
+
+    @property
+    def _broker_file(self) -> Path:
+        return self._data_dir / "run" / "broker.json"
 
     def _log(self, name: str) -> Path:
         return self._data_dir / "logs" / f"{name}.log"

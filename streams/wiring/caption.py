@@ -66,4 +66,4 @@ async def run_caption(parts: Parts, ready: Ready) -> None:
         await beside(feed(), consume_group(parts, "caption", topics.ITEMS, pipeline, ready))
 
 
-ROLE = Role("caption", run_caption)
+ROLE = Role("caption", run_caption, ("writer",))

@@ -90,4 +90,4 @@ async def run_compose(parts: Parts, ready: Ready) -> None:
         await beside(deliver(), beside(keep_house(), consuming))
 
 
-ROLE = Role("compose", run_compose)
+ROLE = Role("compose", run_compose, ("image_encoder", "text_encoder"))

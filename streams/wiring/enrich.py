@@ -58,4 +58,4 @@ async def run_enrich(parts: Parts, ready: Ready) -> None:
     await beside(letters, consume_group(parts, "enrich", topics.UPLOADS, pipeline, ready))
 
 
-ROLE = Role("enrich", run_enrich)
+ROLE = Role("enrich", run_enrich, ("detector", "image_encoder"))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Protocol, TypeVar, cast
 
 from infra.settings import Settings
@@ -189,6 +190,21 @@ class Models:
         self._loading = threading.Lock()
         self._loader: Loader | None = None
         self._loaded: dict[str, _Warm] = {}
+
+    def begin(self, names: Sequence[str]) -> None:
+        """Load these in a thread of their own, one after the other. What fails is met by whoever asks for it then.
+
+        Args:
+            names: of properties of this class.
+        """
+
+        def load() -> None:
+            for name in names:
+                with suppress(Exception):
+                    getattr(self, name)
+
+        if names:
+            threading.Thread(target=load, name="loads models").start()
 
     @property
     def detector(self) -> Detector:

@@ -15,7 +15,6 @@ from infra.settings import Settings
 from infra.store import ObjectStore
 from infra.stores import open_store
 from infra.threads import STORE_THREADS, InThread, threads
-from models.guard import Observe
 from processors.decode import DecodeLimits
 from processors.errors import Fatal
 from streams.contract import topics
@@ -81,7 +80,7 @@ class Parts:
 async def open_parts(
     settings: Settings,
     observer: Observer,
-    observe: Callable[[str], Observe],
+    models: Models,
     stop: asyncio.Event,
     *,
     client: str = "worker",
@@ -93,7 +92,7 @@ async def open_parts(
     Args:
         settings: of the process.
         observer: of what the roles share: the device.
-        observe: makes the observer of a model.
+        models: of the process.
         stop: set it to stop.
         client: the roles, in the producer's client id.
         observers: of single roles.
@@ -112,7 +111,6 @@ async def open_parts(
         pinned = PinnedSender(sender, Pins(store, _topic_now(looking), time.monotonic))
         device = await stack.enter_async_context(Device(observer=observer, limit_s=settings.device_seconds))
         engine = Engine(device, cpu, observer=observer, classify=classify_kafka)
-        models = Models(settings, observe)
         yield Parts(
             settings, store, pinned, engine, models, fetcher, stop, in_thread, looking, observers or {}, notices or {}
         )
@@ -136,10 +134,12 @@ class Role:
     Args:
         name: as in `weft worker NAME`, in metrics, and in the table of topics.
         run: builds the role of what the process shares, and runs it until `Parts.stop`; calls `Ready` once it takes work.
+        models: what it asks of `Models`, in this order: they are loaded while the rest of the process begins.
     """
 
     name: str
     run: Callable[[Parts, Ready], Coroutine[Any, Any, None]]
+    models: tuple[str, ...] = ()
 
     @property
     def reads(self) -> tuple[str, ...]:

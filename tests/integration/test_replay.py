@@ -25,6 +25,7 @@ from streams.engine.observer import NullObserver
 from streams.kafka.client import Client, Reader
 from streams.kafka.options import client_options
 from streams.ops import admin
+from streams.wiring.models import Models
 from streams.wiring.parts import open_parts
 from streams.wiring.roles import BY_NAME
 
@@ -93,7 +94,10 @@ class Catalogue:
         committed = await self.offsets(role)
         stop = asyncio.Event()
         ends = Ends(state.messages - sum(committed.values()), stop)
-        async with open_parts(self.settings, ends, lambda _: ignore, stop) as parts, asyncio.timeout(200):
+        async with (
+            open_parts(self.settings, ends, Models(self.settings, lambda _: ignore), stop) as parts,
+            asyncio.timeout(200),
+        ):
             substituted: Any = models
             await BY_NAME[role].run(replace(parts, models=substituted), lambda _: None)
         return models.calls
