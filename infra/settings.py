@@ -163,6 +163,11 @@ class Settings(BaseSettings):
         description="Whether a caption's evidence names other products: ids of neighbours that voted, and their sentences as "
         "style examples.",
     )
+    caption_tone: str = Field(
+        "plain",
+        pattern="^(plain|warm|editorial|playful|varied)$",
+        description="Tone of captions: plain is product copy; varied gives each product one of the others or this, by its id.",
+    )
     hold_rules: Path | None = Field(
         None,
         description="Rules (JSON) by which a caption is put on hold; empty: those that are shipped (docs/events.md).",

@@ -18,10 +18,14 @@ from processors.vocabulary import CATEGORY_NOUNS, clean
 _PLURAL = frozenset(("sunglass", "pants", "shorts", "shoe"))
 _OWNERS = {"women": "women's", "men": "men's", "boys": "boys'", "girls": "girls'", "kids": "kids'", "unisex": "unisex"}
 _AUDIENCE = {"unisex": "unisex wear"}
+PRODUCT_COPY = "plain"
+"""The tone that is nothing but facts, in the order in which a shop writes them."""
+_LENGTHS = frozenset({"knee", "hip", "ankle", "calf", "floor", "waist"})
+"""Lengths that are named by a part of the body: a "knee-length" skirt."""
 
 
 def compose(evidence: Evidence, tone: str, seed: int, audience: Audience | None = None) -> tuple[str, tuple[str, ...]]:
-    """Two or three sentences and 8 to 12 hashtags in `tone` (one of `TONES`), the same for the same arguments.
+    """One to three sentences and 8 to 12 hashtags in `tone` (one of `TONES`), the same for the same arguments.
 
     `audience` is whose garments they are, where the evidence does not say it any more.
     """
@@ -43,8 +47,7 @@ def _draft(evidence: Evidence, tone: str, seed: int, audience: Audience) -> tupl
     rng = random.Random(f"{tone}:{seed}")
     garments = worth_stating(evidence)
     if not garments:
-        lead = _pick(phrases.NEUTRAL_LEADS[tone], rng, audience)
-        return f"{lead} {_closer(tone, rng, audience)}", _neutral_tags(tone, rng, rng.randint(8, 10))
+        return _pick(phrases.NEUTRAL_LEADS[tone], rng, audience), _neutral_tags(tone, rng, rng.randint(8, 10))
     return _Story(garments, tone, rng, audience).text(), _hashtags(garments, tone, rng)
 
 
@@ -57,42 +60,51 @@ class _Story:
         self._rng = rng
         self._audience = audience
         self._first = garments[0]
-        self._noun = _noun(self._first, rng)
+        self._noun = _noun(self._first, rng, tone)
         self._plural = _is_plural(self._first)
         self._fabric = attribute(self._first, "fabric")
         self._gender = attribute(self._first, "gender")
 
     def text(self) -> str:
-        rng = self._rng
         rest = self._garments[1:]
-        later_fabric = bool(self._fabric) and rng.random() < 0.35
-        gender_place = rng.choice(("before", "before", "after", "later")) if self._gender else "none"
-        phrase = self._phrase(fabric=not later_fabric, gender=gender_place)
-        inline = bool(rest) and not later_fabric and rng.random() < 0.4
+        fabric, gender, inline = self._places(bool(rest))
+        phrase = self._phrase(fabric=fabric == "before", gender=gender)
         if inline:
-            phrase = f"{phrase} {rng.choice(('worn with', 'alongside', 'next to', 'and'))} {self._others(rest)}"
+            joint = self._rng.choice(("worn with", "alongside", "next to", "and"))
+            phrase = f"{phrase} {joint} {self._others(rest)}"
         sentences = [self._fill(phrases.LEADS[self._tone], phrase)]
-        fact = self._fact(fabric=later_fabric, gender=gender_place == "later")
+        fact = self._fact(fabric=fabric == "later", gender=gender == "later")
         if fact:
             sentences.append(fact)
         if rest and not inline:
             sentences.append(self._fill(phrases.OTHERS[self._tone], others=rest))
-        if len(sentences) == 1 or (len(sentences) == 2 and rng.random() < 0.7):
-            sentences.append(_closer(self._tone, rng, self._audience))
         return " ".join(sentences)
+
+    def _places(self, several: bool) -> tuple[str, str, bool]:
+        """Where fabric and gender are said, and whether the other garments stand in the first sentence."""
+        rng = self._rng
+        if self._tone == PRODUCT_COPY:
+            return "later", "later" if self._gender else "none", False
+        later_fabric = bool(self._fabric) and rng.random() < 0.35
+        gender = rng.choice(("before", "before", "after", "later")) if self._gender else "none"
+        inline = several and not later_fabric and rng.random() < 0.4
+        return "later" if later_fabric else "before", gender, inline
 
     def _phrase(self, *, fabric: bool, gender: str) -> str:
         """The first garment as a noun phrase with its article."""
         stated = self._fabric if fabric else ""
         owner = _OWNERS[self._gender] if gender == "before" else ""
-        text = _noun_phrase(self._first, self._noun, stated, owner, self._rng)
-        text = f"a pair of {text}" if self._plural and self._rng.random() < 0.3 else _article(text, self._plural)
+        copy = self._tone == PRODUCT_COPY
+        text = _noun_phrase(self._first, self._noun, stated, owner, None if copy else self._rng)
+        pair = self._plural and not copy and self._rng.random() < 0.3
+        text = f"a pair of {text}" if pair else _article(text, self._plural)
         return f"{text} for {_audience(self._gender)}" if gender == "after" else text
 
     def _fact(self, *, fabric: bool, gender: bool) -> str:
         tone = self._tone
+        fabric = fabric and bool(self._fabric)
         if fabric and gender:
-            choices = phrases.BOTH_FACTS
+            choices = phrases.BOTH_FACTS[tone]
         elif fabric:
             choices = phrases.FABRIC_FACTS[tone]
         elif gender:
@@ -107,7 +119,7 @@ class _Story:
         for garment in rest:
             gender = attribute(garment, "gender")
             owner = _OWNERS.get(gender, "") if gender != self._gender else ""
-            noun = _noun(garment, self._rng)
+            noun = _noun(garment, self._rng, self._tone)
             text = _noun_phrase(garment, noun, attribute(garment, "fabric"), owner, None)
             said.append(_article(text, _is_plural(garment)))
         return said[0] if len(said) == 1 else f"{', '.join(said[:-1])} and {said[-1]}"
@@ -135,6 +147,7 @@ def _noun_phrase(garment: Garment, noun: str, fabric: str, owner: str, rng: rand
     pattern = attribute(garment, "pattern")
     sleeve, neckline, length = (attribute(garment, facet) for facet in ("sleeve", "neckline", "length"))
     bare = sleeve if sleeve == "sleeveless" else ""
+    length = f"{length}-length" if length in _LENGTHS else length
     draw = rng.random() if rng else 0.0
     before, after = [owner, bare, length, colour, pattern, fabric], ""
     if colour and draw > 0.85:
@@ -155,13 +168,13 @@ def _neck(neckline: str) -> str:
 
 
 def _hashtags(garments: Sequence[Garment], tone: str, rng: random.Random) -> tuple[str, ...]:
-    """Four to seven tags that state facts, surest garment first, then neutral ones: 8 to 12 in all."""
+    """Four to seven tags that state facts, the product's own first, then neutral ones: 8 to 12 in all."""
     total = rng.randint(8, 12)
     facts: list[str] = []
     for n, garment in enumerate(garments):
-        options = _fact_tags(garment, rng)
-        rng.shuffle(options)
-        facts += options[: 4 if n == 0 else 2]
+        noun, *more = _fact_tags(garment, rng)
+        rng.shuffle(more)
+        facts += [noun, *more][: 4 if n == 0 else 2]
     facts = list(dict.fromkeys(facts))[: total - 3]
     neutral = [tag for tag in _neutral_tags(tone, rng, total) if tag not in facts]
     return (*facts, *neutral[: total - len(facts)])
@@ -188,8 +201,10 @@ def _neutral_tags(tone: str, rng: random.Random, count: int) -> tuple[str, ...]:
     return (*own, *common)
 
 
-def _noun(garment: Garment, rng: random.Random) -> str:
-    nouns = {"shirt": ("shirt", "shirt", "top"), "pants": ("trousers", "pants")}
+def _noun(garment: Garment, rng: random.Random, tone: str = "") -> str:
+    # The widest word is the one that is true of every garment of its class: a sweater is no shirt to a shop.
+    wide = {"shirt": ("top",), "pants": ("trousers",)}
+    nouns = wide if tone == PRODUCT_COPY else {"shirt": ("shirt", "shirt", "top"), "pants": ("trousers", "pants")}
     fallback = CATEGORY_NOUNS.get(garment.category, (clean(garment.category),))[:1]
     return rng.choice(nouns.get(garment.category, fallback))
 
@@ -213,10 +228,6 @@ def _article(text: str, plural: bool) -> str:
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _closer(tone: str, rng: random.Random, audience: Audience) -> str:
-    return _capital(_pick(phrases.CLOSERS[tone], rng, audience))
 
 
 def _pick(templates: Sequence[str], rng: random.Random, audience: Audience) -> str:

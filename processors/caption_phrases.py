@@ -3,7 +3,8 @@
 Slots: `{a}` the first garment as a phrase ("a navy linen dress"), `{A}` the same at the start of a sentence, `{n}` its
 plain noun, `{It}` "It" or "They", `{fabric}`, `{gender}` ("women"), `{owner}` ("women's"), `{others}` the other
 garments, `{Others}` at the start of a sentence; `(s|)` agrees with `{others}`. No phrase may hold a word that claims
-anything (`processors.vocabulary`); a test holds them to it.
+anything (`processors.vocabulary`); a test holds them to it. Every sentence has a slot: one that states nothing of the product
+is not written. "plain" is product copy, with nothing in it but facts; the other tones say the same facts in brighter frames.
 """
 
 from __future__ import annotations
@@ -11,16 +12,7 @@ from __future__ import annotations
 TONES: tuple[str, ...] = ("plain", "warm", "editorial", "playful")
 
 LEADS: dict[str, tuple[str, ...]] = {
-    "plain": (
-        "{A}[, ready to wear| for everyday wear||, simple and neat].",
-        "<This is|These are> {a}[||, shown as worn|, easy to place].",
-        "Here <is|are> {a}[| to wear often| for regular use].",
-        "The look starts with {a}.",
-        "{A} <makes|make> up the [main part|centre|heart] of this look.",
-        "The main piece: {a}.",
-        "[Shown here|Pictured|On view|In this photo]: {a}.",
-        "{A} <leads|lead> this [outfit|look].",
-    ),
+    "plain": ("{A}.",),
     "warm": (
         "{A} you will [reach for|come back to|want close by] [again and again|all week|every time].",
         "Meet {a}[, made to be loved|, an instant friend|, gentle and easy|].",
@@ -55,9 +47,9 @@ LEADS: dict[str, tuple[str, ...]] = {
 
 # A fact of the first garment that its own phrase left out.
 FABRIC_FACTS: dict[str, tuple[str, ...]] = {
-    "plain": ("{It} <is|are> made of {fabric}", "The {n} <is|are> [in|cut from] {fabric}", "The fabric is {fabric}"),
+    "plain": ("Made of {fabric}",),
     "warm": (
-        "{It} <is|are> made of {fabric}[| you will want to touch]",
+        "{It} <is|are> made of {fabric}",
         "The {fabric} feels [just right|good to be in]",
     ),
     "editorial": (
@@ -72,7 +64,7 @@ FABRIC_FACTS: dict[str, tuple[str, ...]] = {
     ),
 }
 GENDER_FACTS: dict[str, tuple[str, ...]] = {
-    "plain": ("Made for {gender}", "From the {owner} [range|line|section]", "A {owner} piece"),
+    "plain": ("For {gender}",),
     "warm": ("Made for {gender} [with care|and made to last]", "From our {owner} [edit|family|favourites]"),
     "editorial": ("From the {owner} [edit|chapter|collection]", "A note in the {owner} [story|wardrobe]"),
     "playful": (
@@ -82,21 +74,21 @@ GENDER_FACTS: dict[str, tuple[str, ...]] = {
     ),
 }
 # Both at once; joined to one sentence.
-BOTH_FACTS: tuple[str, ...] = (
-    "{It} <is|are> made of {fabric}, for {gender}",
-    "{It} <is|are> cut from {fabric} and made for {gender}",
-    "Made of {fabric}, from the {owner} [edit|line|range]",
-    "The fabric is {fabric}, from the {owner} [edit|line|range]",
-)
+BOTH_FACTS: dict[str, tuple[str, ...]] = {
+    "plain": ("Made of {fabric}, for {gender}",),
+    **dict.fromkeys(
+        ("warm", "editorial", "playful"),
+        (
+            "{It} <is|are> made of {fabric}, for {gender}",
+            "{It} <is|are> cut from {fabric} and made for {gender}",
+            "Made of {fabric}, from the {owner} [edit|line|range]",
+            "The fabric is {fabric}, from the {owner} [edit|line|range]",
+        ),
+    ),
+}
 
 OTHERS: dict[str, tuple[str, ...]] = {
-    "plain": (
-        "Worn with {others}.",
-        "{Others} complete(s|) the [look|outfit].",
-        "The outfit also has {others}.",
-        "Also in the photo: {others}.",
-        "It is shown with {others}.",
-    ),
+    "plain": ("Worn with {others}.",),
     "warm": (
         "{Others} keep(s|) it good company.",
         "With {others}, the whole look comes [together|home].",
@@ -116,41 +108,6 @@ OTHERS: dict[str, tuple[str, ...]] = {
         "Plus {others}, because [why not|more is more|we can]!",
         "Best supporting act: {others}.",
         "{Others} said [me too|yes|count me in].",
-    ),
-}
-
-CLOSERS: dict[str, tuple[str, ...]] = {
-    "plain": (
-        "[Easy to wear|Simple to style|Works with most things], [day or night|at home or out|all week].",
-        "It [works for|suits|is ready for] [the office|weekends|travel|a walk in town|everyday errands] and [dinner|home|work|time off].",
-        "A [useful|practical|dependable|sensible] [choice|addition|basis] for [any wardrobe|the week ahead|busy days].",
-        "Keep the rest [simple|quiet|minimal].",
-        "Nothing more is needed.",
-        "Wear it [as it is|your own way|as often as you like].",
-    ),
-    "warm": (
-        "Perfect for [slow mornings|good talks|lunch with friends|walks without a plan|evenings at home].",
-        "[Wear|Take|Keep] it [wherever the day goes|on your favourite days|when you want to feel like yourself].",
-        "It will [see you through|stay with you for|brighten] [many seasons|busy weeks|the small moments].",
-        "Some things simply [make you smile|feel right|belong together].",
-        "Made for [moments|days] worth [keeping|remembering|sharing].",
-        "You deserve [an easy day|something this good|a little joy].",
-    ),
-    "editorial": (
-        "[Worn|Seen] [close|in motion|at dusk|on the move], it [holds its line|keeps its secrets|needs no caption].",
-        "The effect is [calm|exact|modern|effortless], [never loud|and lasting|and entirely its own].",
-        "[Less|Restraint], [said well|done properly|held with nerve].",
-        "[City|Gallery|Boulevard|Terrace] [hours|light], [unhurried steps|quiet confidence|a clear mind].",
-        "An argument for [dressing slowly|looking twice|fewer, better things].",
-        "The rest is [attitude|silence|posture|timing].",
-    ),
-    "playful": (
-        "[Tag|Text|Call] the friend who [needs this|would borrow it|will copy you by Friday].",
-        "[Dance|Strut|Skip|Twirl] [encouraged|recommended|permitted].",
-        "Side effects include [smiling|good photos|sudden brunch plans].",
-        "Your [mirror|camera roll|calendar] will [thank you|be busy|approve].",
-        "[Zero|No] effort, [full|maximum] [fun|credit|sparkle].",
-        "Catch it [before your sister does|while you can|if you can]!",
     ),
 }
 

@@ -19,16 +19,20 @@ import msgspec
 from processors import caption_grammar
 from processors.audience import audience_of
 from processors.caption_phrases import TONES
+from processors.caption_upkeep import factual, left_out, mended
 from processors.evidence import render
 from processors.values import CaptionText, Evidence, Garment
 from processors.verify import MAX_HASHTAGS, MIN_HASHTAGS, ParsedCaption, Rejected, grounded_hashtags, verify
 
 __all__ = [
+    "DEFAULT_TONE",
     "MAX_HASHTAGS",
     "MIN_HASHTAGS",
     "PROMPT_FINGERPRINT",
     "PROMPT_VERSION",
+    "RULES",
     "TONES",
+    "VARIED",
     "ParsedCaption",
     "Rejected",
     "Settled",
@@ -48,7 +52,13 @@ _USER = "{evidence}"
 PROMPT_FINGERPRINT = "sha256:" + hashlib.sha256(f"{PROMPT_VERSION}\n{_SYSTEM}\n{_USER}".encode()).hexdigest()
 """Changes whenever the words of the prompt do; goes into the lineage of every caption."""
 
-MIN_CHARACTERS, MAX_CHARACTERS = 20, 700
+DEFAULT_TONE = "plain"
+VARIED = "varied"
+"""Each product in one of the tones, by its id."""
+RULES = "2"
+"""Raise it when the rules beside the language model change what goes out: memos of old rules are not used."""
+
+MIN_CHARACTERS, MAX_CHARACTERS = 8, 700
 _ROLE_PREFIX = re.compile(r"^\W*(?:caption|assistant|answer|output|text)\s*:\s*", re.IGNORECASE)
 _TAG = re.compile(r"#[^\W_]+")
 _SENTENCE = re.compile(r"[^.!?]*[.!?]+[\"'”’)]*")
@@ -61,8 +71,10 @@ class Settled(msgspec.Struct, frozen=True):
     rejections: tuple[Rejected, ...]
 
 
-def tone_of(key: str) -> str:
-    """The tone of a product, the same whenever it is captioned: a shop that asks for none gets variety."""
+def tone_of(key: str, wanted: str = DEFAULT_TONE) -> str:
+    """The tone of a product, the same whenever it is captioned: the wanted one, or (`VARIED`) one for each product."""
+    if wanted != VARIED:
+        return wanted
     return TONES[hashlib.sha256(key.encode()).digest()[0] % len(TONES)]
 
 
@@ -105,8 +117,8 @@ def _problem(caption: str) -> str:
     if caption[-1] not in ".!?…\"'”’)":
         return "the last sentence has no end"
     sentences = [sentence.strip() for sentence in _SENTENCE.findall(caption)]
-    if not 2 <= len(sentences) <= 3:
-        return f"{len(sentences)} sentences, 2 or 3 wanted"
+    if not 1 <= len(sentences) <= 3:
+        return f"{len(sentences)} sentences, 1 to 3 wanted"
     words = re.findall(r"[^\W_]+", caption.lower())
     runs = [tuple(words[n : n + 6]) for n in range(len(words) - 5)]
     if len(set(runs)) < len(runs):
@@ -115,16 +127,20 @@ def _problem(caption: str) -> str:
 
 
 def judge(raw: str, evidence: Evidence) -> CaptionText | Rejected:
-    """Parse and verify one draft of a language model.
+    """Parse, mend and verify one draft of a language model.
 
-    A wrong hashtag is left out, as a word in a list can be; a wrong claim in a sentence costs the whole draft, for what
-    is left of a sentence would be nobody's. Too few hashtags left over cost it as well.
+    A wrong hashtag is left out, as a word in a list can be, and so is a sentence that states nothing; a wrong claim in a
+    sentence costs the whole draft, for what is left of a sentence would be nobody's. Too few hashtags left over cost it as
+    well, and so does a fact of the product that is left out, or another garment before it.
     """
     parsed = parse(raw)
     if isinstance(parsed, Rejected):
         return parsed
     grounded = grounded_hashtags(parsed.hashtags, evidence)
-    return verify(ParsedCaption(parsed.caption, grounded), evidence)
+    verdict = verify(ParsedCaption(factual(mended(parsed.caption), evidence), grounded), evidence)
+    if isinstance(verdict, CaptionText) and (reasons := left_out(verdict.caption, evidence)):
+        return Rejected(reasons)
+    return verdict
 
 
 def settle(raws: Sequence[str], evidence: Evidence, tone: str, seed: int) -> Settled:

@@ -91,15 +91,20 @@ def attribute(garment: Garment, facet: str) -> str:
 
 
 def worth_stating(evidence: Evidence) -> tuple[Garment, ...]:
-    """Up to four garments with a printable name, one of a kind: two shoes of one colour are one pair in a sentence."""
+    """Up to four garments with a printable name, one of a kind: two shoes are one pair, and two boxes of a shirt one shirt."""
     kept: list[Garment] = []
-    seen: set[tuple[str, tuple[str, ...]]] = set()
+    seen: set[str] = set()
     for garment in evidence.garments:
-        key = (garment.category, colours(garment))
-        if key not in seen and stateable("category", garment.category):
-            seen.add(key)
+        if garment.category not in seen and stateable("category", garment.category):
+            seen.add(garment.category)
             kept.append(garment)
     return tuple(kept[:RENDERED_GARMENTS])
+
+
+def led_by(evidence: Evidence, category: str, box: Box) -> Evidence:
+    """The pack with the garment of this category and box first: the product before what it is worn with. Ids stay."""
+    ranked = sorted(evidence.garments, key=lambda garment: (garment.category, garment.box) != (category, box))
+    return Evidence(garments=tuple(ranked), style_examples=evidence.style_examples)
 
 
 def render(evidence: Evidence) -> str:

@@ -43,6 +43,11 @@ STUDIO_BORDER = 0.5
 STUDIO_LEAST = 0.08
 """Share of the box that must be left without the wall."""
 STUDIO_PRIOR = 0.003
+ALONE = 0.04
+"""Of what is not wall, the share outside the box below which there is nothing beside the garment: no head, arms or legs."""
+ALONE_PRIOR = 0.95
+OPENWORK = frozenset({"shoe", "bag", "sunglass"})
+"""Classes with holes in which the wall shows: straps, handles, rims."""
 SKIN_LOW, SKIN_HIGH = (61, 139, 81), (255, 174, 124)
 """Y, Cr and Cb of skin: the ranges of Chai and Ngan (1999), a little narrower, and not in deep shadow."""
 
@@ -85,7 +90,10 @@ def garment_pixels(pixels: Pixels, box: Box, category: str = "", others: Sequenc
     cells = cells_of(lab)
     prior = _spread(_without(_prior(category), box, others), inner, lab.shape[:2])
     inside = prior > OUTSIDE
-    seen = _not_studio(lab, inside)
+    seen = _not_studio(lab, inside, fill=category not in OPENWORK)
+    if np.count_nonzero(seen & ~inside) < ALONE * np.count_nonzero(seen & inside):
+        # Whatever is not wall is the garment; by its usual place the print in the middle would count more than the cloth.
+        prior = np.where(inside, np.maximum(prior, ALONE_PRIOR), prior)
     weights = _posterior(cells, np.where(seen, prior, STUDIO_PRIOR), seen) * (inside & seen)
     skin = _skin(small)
     # A skin-coloured *majority* is a beige or tan garment; a minority is arms, legs and faces.
@@ -94,12 +102,14 @@ def garment_pixels(pixels: Pixels, box: Box, category: str = "", others: Sequenc
     return GarmentPixels(lab, cells, weights, inside)
 
 
-def _not_studio(lab: Lab, inside: Mask) -> Mask:
+def _not_studio(lab: Lab, inside: Mask, *, fill: bool = True) -> Mask:
     """False where the plain wall of a studio shows: what is of the border's colour, and joined to the border.
 
     Joined, because a white shirt before a white wall is of its colour too; and it is left out of both histograms, or
-    that shirt's white would be taken for wall wherever it lies. All True where the border is not plain, or where
-    hardly anything would be left.
+    that shirt's white would be taken for wall wherever it lies. Where its outline is lost in the light, the wall flows into
+    it: with `fill`, what has something else than wall on all four sides is the garment's all the same, or only the print
+    and the shadows of a white shirt would be left. All True where the border is not plain, or where hardly anything
+    would be left.
     """
     everything = np.ones(inside.shape, np.bool_)
     if min(inside.shape) < 8:
@@ -113,7 +123,16 @@ def _not_studio(lab: Lab, inside: Mask) -> Mask:
     cv2.floodFill(alike, None, (0, 0), 2)
     # The rim of a garment is half wall.
     seen = np.asarray(cv2.dilate((alike == 2).astype(np.uint8), np.ones((3, 3), np.uint8)))[1:-1, 1:-1] == 0
+    if fill:
+        seen |= _enclosed((alike != 2)[1:-1, 1:-1] & inside)
     return seen if (inside & seen).sum() >= STUDIO_LEAST * inside.sum() else everything
+
+
+def _enclosed(garment: Mask) -> Mask:
+    """Where there is garment to the left and to the right, above and below."""
+    across = np.logical_or.accumulate(garment, axis=1) & np.logical_or.accumulate(garment[:, ::-1], axis=1)[:, ::-1]
+    along = np.logical_or.accumulate(garment, axis=0) & np.logical_or.accumulate(garment[::-1], axis=0)[::-1]
+    return np.asarray(across & along)
 
 
 def background_of(pixels: Pixels, box: Box) -> Lab | None:

@@ -43,6 +43,7 @@ def _confusion(figure: Any, judged: Sequence[Named], found: ColourReport) -> Non
     shops = [name for name, _ in Counter(one.asked.shops for one in judged).most_common(MOST_COLOURS)]
     said = {one.colours[0].name for one in judged}
     ours = [name for name, _ in PALETTE if name in said]
+    ours += sorted(said.difference(ours))  # "multicoloured" has no swatch
     table = np.zeros((len(shops), len(ours)), np.int64)
     for one in judged:
         if one.asked.shops in shops:
@@ -51,8 +52,9 @@ def _confusion(figure: Any, judged: Sequence[Named], found: ColourReport) -> Non
     axes = figure.subplots()
     charts.matrix(axes, table, [f"{shop} ({table[n].sum()})" for n, shop in enumerate(shops)], ours, right=right)
     for label, name in zip(axes.get_xticklabels(), ours, strict=True):
-        label.set_bbox({"facecolor": dict(PALETTE)[name], "edgecolor": charts.PALE, "pad": 1.5, "alpha": 0.9})
-        dark = float(lab_of_hex(dict(PALETTE)[name])[0]) < 60
+        code = dict(PALETTE).get(name, "#ffffff")
+        label.set_bbox({"facecolor": code, "edgecolor": charts.PALE, "pad": 1.5, "alpha": 0.9})
+        dark = float(lab_of_hex(code)[0]) < 60
         label.set_color("white" if dark else charts.INK)
     axes.set(xlabel="first colour named (framed: counted as right)", ylabel="the shop's colour")
     axes.set_title(f"Right first {found.top1:.3f}, first or second {found.top2:.3f}; {found.items} products")

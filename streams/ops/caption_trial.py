@@ -74,7 +74,7 @@ class Trial:
             self.captioner.neighbourhood.apply(message)
         found: list[Captioned] = []
         rest = iter(zip(messages, items, strict=True))
-        while batch := list(islice(rest, BATCH)):
+        while batch := list(islice(rest, self.captioner.batch_items)):
             texts = await run_inline(self.captioner.stages(), [message for message, _ in batch], _quietly)
             for (_, (product, item)), text in zip(batch, texts, strict=True):
                 found.append(_captioned(product, item, text))

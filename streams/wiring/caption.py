@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from processors.captions import RULES
 from processors.policies import policies_of
 from streams.contract import topics
 from streams.contract.records import Caption
@@ -28,17 +29,21 @@ async def run_caption(parts: Parts, ready: Ready) -> None:
     policies = policies_of(parts.settings.facet_policy)
     neighbourhood = Neighbourhood(policies.voted())
     votes = await asyncio.to_thread(calibrations, parts.settings)
+    tone = parts.settings.caption_tone
     role = Captioner(
         writer=writer,
         neighbourhood=neighbourhood,
-        # Other votes and policies make other evidence, and other captions.
-        memo=Memo(parts.store, "caption", f"{writer.fingerprint} {votes} {policies}", in_thread=parts.in_thread),
+        # Other votes and policies make other evidence, and other captions; so do another tone and other rules.
+        memo=Memo(
+            parts.store, "caption", f"{writer.fingerprint} {votes} {policies} {tone} {RULES}", in_thread=parts.in_thread
+        ),
         calibration=votes,
         batch_items=parts.settings.batch_items,
         batch_wait_s=CAPTION_WAIT_S,
         policies=policies,
         rules=await asyncio.to_thread(hold_rules, parts.settings.hold_rules),
         publish_neighbours=parts.settings.publish_neighbours,
+        tone=tone,
     )
     observer = parts.engine_of("caption").observer
 

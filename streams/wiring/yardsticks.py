@@ -87,6 +87,7 @@ async def caption_trial(settings: Settings) -> AsyncIterator[Trial]:
             batch_wait_s=0.0,
             policies=policies,
             rules=hold_rules(settings.hold_rules),
+            tone=settings.caption_tone,
         )
         yield Trial(store, enrich, captioner)
 

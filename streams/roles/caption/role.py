@@ -75,6 +75,8 @@ class Captioner:
     policies: Policies = field(default_factory=Policies)
     rules: Sequence[hold.Rule] = ()
     publish_neighbours: bool = True
+    tone: str = captions.DEFAULT_TONE
+    """One of `captions.TONES`, or `captions.VARIED`."""
     uncalibrated: set[str] = field(default_factory=set)
     """Encoders whose votes are counted by defaults: each is named once in the log."""
 
@@ -122,7 +124,9 @@ class Captioner:
         main = main_garment(item.garments, item.metadata.category)
         garments = [self._with_attributes(item, garment, stated=garment is main) for garment in item.garments]
         pack = evidence.build(garments, self._style_examples(item))
-        request = WriterRequest(pack, captions.tone_of(item.product_id), read.seed)
+        if main is not None:
+            pack = evidence.led_by(pack, main.category, main.box)
+        request = WriterRequest(pack, captions.tone_of(item.product_id, self.tone), read.seed)
         return Packed(read, request)
 
     def _with_attributes(self, item: Item, garment: Garment, *, stated: bool) -> Garment:

@@ -3,6 +3,7 @@
 import pytest
 
 from processors import caption_grammar, caption_phrases
+from processors.caption_upkeep import factual, left_out, mended
 from processors.captions import (
     PROMPT_FINGERPRINT,
     TONES,
@@ -87,9 +88,10 @@ def test_nothing_known_makes_a_neutral_caption() -> None:
 
 
 def test_the_rule_based_writer_repeats_itself_only_on_request() -> None:
-    """The same seed gives the same caption; twenty seeds give nearly twenty."""
-    assert template_caption(PACK, "plain", 5) == template_caption(PACK, "plain", 5)
-    assert len({template_caption(PACK, "plain", seed).caption for seed in range(20)}) >= 15
+    """The same seed gives the same caption; twenty seeds give nearly twenty, but for product copy, which says it in one way."""
+    assert template_caption(PACK, "warm", 5) == template_caption(PACK, "warm", 5)
+    assert len({template_caption(PACK, "warm", seed).caption for seed in range(20)}) >= 15
+    assert len({template_caption(PACK, "plain", seed).caption for seed in range(20)}) == 1
 
 
 def test_tones_differ() -> None:
@@ -99,10 +101,10 @@ def test_tones_differ() -> None:
 
 
 def test_the_grammar_is_varied() -> None:
-    """Distinct-2 over 200 captions of one single pack; the worst case for variety."""
-    texts = [caption_grammar.compose(PACK, TONES[n % len(TONES)], n)[0] for n in range(200)]
+    """Distinct-2 over 200 captions of one single pack in the three bright tones; the worst case for variety."""
+    texts = [caption_grammar.compose(PACK, TONES[1 + n % 3], n)[0] for n in range(200)]
     pairs = [pair for text in texts for pair in zip(text.split(), text.split()[1:], strict=False)]
-    assert len(set(pairs)) / len(pairs) > 0.2
+    assert len(set(pairs)) / len(pairs) > 0.15
 
 
 def test_training_text_reads_back_as_the_same_caption() -> None:
@@ -122,11 +124,112 @@ def test_prompt_carries_facts_and_tone_and_no_style_example() -> None:
 
 
 def test_seeds_and_tones_of_the_role() -> None:
-    """A second draft has another seed; a product keeps its tone, products share the tones out."""
+    """A second draft has another seed; all products have the wanted tone, or share the tones out and keep theirs."""
     assert second_seed(7) != 7
     assert 0 <= second_seed(-(2**40)) < 2**31
-    assert tone_of("sku-1") == tone_of("sku-1")
-    assert {tone_of(f"sku-{n}") for n in range(50)} == set(TONES)
+    assert {tone_of(f"sku-{n}") for n in range(50)} == {"plain"}
+    assert tone_of("sku-1", "warm") == "warm"
+    assert tone_of("sku-1", "varied") == tone_of("sku-1", "varied")
+    assert {tone_of(f"sku-{n}", "varied") for n in range(50)} == set(TONES)
+
+
+def garment(n: int, category: str, colour: str = "", **facets: str) -> Garment:
+    colours = (Colour(colour, "#1c2747", 0.9),) if colour else ()
+    attributes = {facet: Attribute(value, 0.9) for facet, value in facets.items()}
+    return Garment(f"g{n}", category, (0, 0, 9, 9), 0.9 - n / 10, colours, attributes)
+
+
+@pytest.mark.parametrize(
+    ("garments", "copy"),
+    [
+        ([garment(0, "bag", "olive")], "An olive bag."),
+        ([garment(0, "skirt", "red", length="knee")], "A knee-length red skirt."),
+        (
+            [garment(0, "dress", "navy", pattern="striped", sleeve="long", neckline="v", fabric="cotton", gender="girls")],
+            "A navy striped dress with long sleeves and a v neckline. Made of cotton, for girls.",
+        ),
+        ([garment(0, "pants", "black", fabric="wool")], "Black trousers. Made of wool."),
+        ([garment(0, "dress", "red", gender="women"), garment(1, "shoe", "black")], "A red dress. For women. Worn with black shoes."),
+        ([garment(0, "dress", "red"), garment(1, "dress", "pink"), garment(2, "bag")], "A red dress. Worn with a bag."),
+        ([garment(0, "sunglass", "black")], "Black sunglasses."),
+    ],
+)  # fmt: skip
+def test_the_default_tone_is_product_copy(garments: list[Garment], copy: str) -> None:
+    """Kind, colour, pattern, sleeve, neckline, fabric, audience, then what it is worn with; nothing that states nothing."""
+    assert template_caption(Evidence(tuple(garments)), "plain", 4).caption == copy
+
+
+def test_every_sentence_of_every_tone_states_something() -> None:
+    """No tone writes a sentence without a fact of the pack, and each says all that product copy says."""
+    pack = Evidence(
+        (garment(0, "dress", "navy", pattern="striped", fabric="linen", gender="women"), garment(1, "shoe", "white"))
+    )
+    for tone in TONES:
+        for seed in range(60):
+            text = template_caption(pack, tone, seed).caption
+            assert factual(text, pack) == text
+            assert left_out(text, pack) == ()
+
+
+def test_the_products_own_hashtags_come_first() -> None:
+    pack = Evidence((garment(0, "dress", "navy", fabric="linen"), garment(1, "shoe", "white")))
+    for seed in range(30):
+        tags = template_caption(pack, "plain", seed).hashtags
+        assert tags[0] == "#dress"
+        shoes = [n for n, tag in enumerate(tags) if "shoe" in tag]
+        assert all(n > max(k for k, tag in enumerate(tags) if "dress" in tag) for n in shoes)
+
+
+TAGS = "#NavyDress #LinenDress #WhiteShoes #WomensFashion #NewIn #Ootd #StyleInspo #OutfitIdeas #Lookbook"
+
+
+@pytest.mark.parametrize(
+    ("sentences", "caption"),
+    [
+        ("A navy linen dress for women. Nothing more is needed.", "A navy linen dress for women."),
+        ("Restraint, said well. An navy linen dress for women.", "A navy linen dress for women."),
+        ("A navy linen dress for women, with a white shoes.", "A navy linen dress for women, with white shoes."),
+        ("Navy linen dress for women. the rest is posture.", "Navy linen dress for women."),
+    ],
+)
+def test_a_draft_is_mended_and_its_empty_sentences_dropped(sentences: str, caption: str) -> None:
+    verdict = judge(f"{sentences} {TAGS}", PACK)
+    assert isinstance(verdict, CaptionText), verdict
+    assert verdict.caption == caption
+
+
+@pytest.mark.parametrize(
+    ("sentences", "reason"),
+    [
+        ("A navy dress for women. White shoes complete the look.", "leaves out the fabric"),
+        ("A linen dress for women.", 'leaves out the colour "navy"'),
+        ("White shoes below a navy linen dress for women.", 'another garment is named before the "dress"'),
+        ("Restraint, said well.", "names none of the garments"),
+    ],
+)
+def test_a_draft_that_leaves_out_what_is_known_of_the_product_is_refused(sentences: str, reason: str) -> None:
+    verdict = judge(f"{sentences} {TAGS}", PACK)
+    assert isinstance(verdict, Rejected)
+    assert reason in verdict.reasons
+
+
+@pytest.mark.parametrize(
+    ("text", "mended_text"),
+    [
+        ("A olive bag and an white hat", "An olive bag and a white hat"),
+        ("A unisex jacket, an used look, a hour", "A unisex jacket, a used look, an hour"),
+        ("A knee skirt below an ankle coat", "A knee-length skirt below an ankle-length coat"),
+        ("A kids' navy shoes", "Kids' navy shoes"),
+        ("A pair of black shoes", "A pair of black shoes"),
+        ("A bag with black shoes", "A bag with black shoes"),
+        ("A dress and black shorts", "A dress and black shorts"),
+        ("It is fine. made of wool.", "It is fine. Made of wool."),
+        ("A V neckline", "A V neckline"),
+        ("A knee-length skirt", "A knee-length skirt"),
+    ],
+)
+def test_articles_and_lengths(text: str, mended_text: str) -> None:
+    assert mended(text) == mended_text
 
 
 def test_odd_values_never_reach_the_text() -> None:
@@ -138,7 +241,7 @@ def test_odd_values_never_reach_the_text() -> None:
     assert caption.coverage == 0.5  # the category is said, the unprintable fabric is not
 
 
-@pytest.mark.parametrize("table", ["LEADS", "FABRIC_FACTS", "GENDER_FACTS", "OTHERS", "CLOSERS", "NEUTRAL_LEADS"])
+@pytest.mark.parametrize("table", ["LEADS", "FABRIC_FACTS", "GENDER_FACTS", "BOTH_FACTS", "OTHERS", "NEUTRAL_LEADS"])
 def test_no_phrase_claims_anything(table: str) -> None:
     """Every word between the slots is neutral, or the rule-based writer would be rejected now and then."""
     import re

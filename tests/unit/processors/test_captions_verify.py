@@ -1,5 +1,6 @@
 """What the verifier lets through and what it does not."""
 
+import msgspec
 import pytest
 
 from processors.audience import audience_of, unfit
@@ -189,7 +190,6 @@ def test_parse_reads_what_models_write(raw: str) -> None:
         ("A red dress. Nice and simple.", "no hashtags"),
         ("#a #b #c", "characters"),
         ("A red dress without an end #ootd", "no end"),
-        ("A single sentence is not enough here. #ootd", "1 sentences"),
         ("One is here. Two is here. Three is here. Four is here. #ootd", "4 sentences"),
         ("A <b>red</b> dress. Wear it often. #ootd", "markup"),
         ("See https://a.example today. Wear it often. #ootd", "markup"),
@@ -206,8 +206,9 @@ def test_parse_refuses_rubbish_with_a_reason(raw: str, reason: str) -> None:
 
 def test_judge_is_parse_then_verify() -> None:
     """One call from raw text to verdict."""
-    assert isinstance(judge(RAW, PACK), CaptionText)
-    assert isinstance(judge(RAW.replace("dress", "skirt"), PACK), Rejected)
+    bare = Evidence((msgspec.structs.replace(PACK.garments[0], attributes={}),))
+    assert isinstance(judge(RAW, bare), CaptionText)
+    assert isinstance(judge(RAW.replace("dress", "skirt"), bare), Rejected)
 
 
 # ---------------------------------------------------------------- what refers back
@@ -325,11 +326,13 @@ def test_childrens_clothes_get_no_adult_phrases(gender: str, text: str) -> None:
 
 def test_hashtags_suit_the_audience_too() -> None:
     """An adult tag is left out of a draft, and what only looks like one stays."""
-    raw = "Blue shorts for play. Easy to wear. " + " ".join((*TAGS, "#officestyle", "#workwear", "#girlsfashion"))
+    raw = "Blue girls' shorts for play. Easy to wear. " + " ".join(
+        (*TAGS, "#officestyle", "#workwear", "#girlsfashion")
+    )
     verdict = judge(raw, shorts("girls"))
     assert isinstance(verdict, CaptionText)
     assert verdict.hashtags == (*TAGS, "#girlsfashion")
-    grown = judge(raw.replace("#girlsfashion", "#womensfashion"), shorts("women"))
+    grown = judge(raw.replace("#girlsfashion", "#womensfashion").replace("girls'", "women's"), shorts("women"))
     assert isinstance(grown, CaptionText)
     assert "#officestyle" in grown.hashtags
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from processors.colours import colours_of_mask, dominant_colours, name_of
+from processors.colours import colours_of_mask, dominant_colours, name_of, names_of_labs
 from processors.garment_mask import background_of, garment_pixels
 from processors.lab import ciede2000, hex_of, lab_of_hex
 from processors.palette import PALETTE
@@ -207,3 +207,60 @@ def test_a_white_garment_before_a_white_wall_keeps_its_white() -> None:
         picture[top : top + 14, 60:140] = 255
     found = dominant_colours(picture, BOX, "shirt")
     assert {colour.name for colour in found} == {"navy", "white"}
+
+
+def cloth(*parts: tuple[tuple[int, int, int], int], ground: tuple[int, int, int] = (120, 140, 90)) -> np.ndarray:
+    """The garment of `scene` in stripes of several colours, each as many rows high as it says."""
+    picture = scene(ground, parts[0][0])
+    rows, heights = np.arange(220), np.array([height for _, height in parts])
+    number = np.searchsorted(np.cumsum(heights), rows % heights.sum(), side="right")
+    for n, (colour, _) in enumerate(parts):
+        picture[number == n] = scene(ground, colour)[number == n]
+    return picture
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [((150, 151, 154), 10), ((196, 198, 200), 10)],  # "light grey and grey"
+        [((24, 24, 26), 10), ((52, 50, 49), 8)],  # "black, black and brown"
+        [((200, 32, 47), 12), ((150, 24, 36), 8)],
+        [((163, 196, 227), 10), ((130, 160, 195), 10)],
+    ],
+)
+def test_shades_of_one_cloth_are_one_colour(parts: list[tuple[tuple[int, int, int], int]]) -> None:
+    """Light and dark threads of one colour have two names in the palette, and one to a shop."""
+    assert len(dominant_colours(cloth(*parts), BOX, "dress")) == 1
+
+
+def test_checks_are_called_by_their_colour() -> None:
+    """A shirt of white and red checks is a red shirt; where red is a tenth of it, a white one."""
+    red, white = rgb("red"), rgb("white")
+    assert dominant_colours(cloth((white, 11), (red, 9)), BOX, "shirt")[0].name == "red"
+    found = dominant_colours(cloth((white, 16), (red, 3)), BOX, "shirt")
+    assert found[0].name == "white"
+
+
+def test_nothing_leads() -> None:
+    """Four colours of a quarter each: multicoloured, and not two of them by chance."""
+    parts = [(rgb(name), 6) for name in ("red", "yellow", "green", "blue")]
+    assert [colour.name for colour in dominant_colours(cloth(*parts), BOX, "dress")] == ["multicoloured"]
+    three = [(rgb("red"), 14), (rgb("yellow"), 4), (rgb("green"), 4)]
+    assert dominant_colours(cloth(*three), BOX, "dress")[0].name == "red"
+
+
+@pytest.mark.parametrize(("lab", "name"), [((25, 0, -8), "navy"), ((32, 16, -9), "purple"), ((12, 0, -1), "black")])
+def test_dull_cloth_keeps_its_name(lab: tuple[int, int, int], name: str) -> None:
+    """What a camera makes of navy and of plum; black stays black."""
+    assert names_of_labs(np.array([lab], np.float32)) == [name]
+
+
+def test_a_white_shirt_before_a_white_wall_is_not_its_print() -> None:
+    """Its outline is lost in the light, and the wall flows into it: the cloth within counts all the same."""
+    picture = np.full((220, 200, 3), 255, np.uint8)
+    picture[30:190, 40:160] = (228, 228, 230)  # the shadow at the seams
+    picture[36:184, 46:154] = 255
+    picture[30:190, 98:102] = 255  # where wall and cloth are one
+    picture[90:120, 80:120] = rgb("red")
+    found = dominant_colours(picture, (38.0, 28.0, 162.0, 192.0), "shirt")
+    assert found[0].name == "white"

@@ -402,13 +402,34 @@ async def test_other_products_stay_out_of_the_event_where_a_setting_says_so() ->
     assert (caption.status, caption.reasons) == ("hold", ("inferred_facts",))
 
 
+async def test_the_product_comes_before_what_it_is_worn_with() -> None:
+    """The surest garment is not always the one that is sold: the largest is, or the one of the shop's category."""
+    dress = item("sku-1").garments[0]
+    shoes = Garment("g0", "shoe", (0, 90, 50, 99), 0.95, (Colour("black", "#000000", 1.0),))
+    seen = (shoes, msgspec.structs.replace(dress, id="g1"))
+    for metadata, copy in (
+        ({}, "A red dress. Worn with black shoes."),
+        ({"category": "shoes"}, "Black shoes. Worn with a red dress."),
+    ):
+        both = msgspec.structs.replace(item("sku-1", **metadata), garments=seen)
+        caption = await through(captioner(Scripted("", "")), message(both))
+        assert caption.caption == copy
+        assert {garment.id: garment.category for garment in caption.evidence.garments} == {"g0": "shoe", "g1": "dress"}
+
+
+async def test_a_shop_chooses_the_tone() -> None:
+    role = replace(captioner(Scripted("", "")), tone="playful")
+    assert (await through(role, message(item("sku-1")))).caption != "A red dress."
+    assert (await through(captioner(Scripted("", "")), message(item("sku-1")))).caption == "A red dress."
+
+
 # ---------------------------------------------------------------- ready, or on hold
 
 
 async def test_a_grounded_caption_is_ready() -> None:
     """Seen surely, stated by the shop, written by the model: nothing to wait for."""
-    caption = await through(captioner(Scripted(GOOD)), message(item("sku-1", fabric="wool")))
-    assert (caption.status, caption.reasons) == ("ready", ())
+    caption = await through(captioner(Scripted(GOOD.replace("red", "red wool"))), message(item("sku-1", fabric="wool")))
+    assert (caption.status, caption.reasons, caption.caption) == ("ready", (), "A red wool dress for every day.")
     assert caption.provenance.machine_made
     assert (caption.provenance.model, caption.provenance.reviewed_by) == (caption.lineage.writer, None)
 
@@ -436,7 +457,10 @@ async def test_another_rule_file_decides_otherwise(tmp_path: Path) -> None:
     path = tmp_path / "rules.json"
     path.write_text('{"rules": [{"reason": "every_llm_text", "writer": ["llm"], "coverage_below": 1}]}')
     role = replace(captioner(Scripted(GOOD, LIE, LIE)), rules=load(path))
-    assert (await through(role, message(item("sku-1", fabric="wool")))).reasons == ("every_llm_text",)
+    dress = item("sku-1")
+    shoes = Garment("g1", "shoe", (0, 90, 50, 99), 0.8)
+    with_shoes = msgspec.structs.replace(dress, garments=(*dress.garments, shoes))
+    assert (await through(role, message(with_shoes))).reasons == ("every_llm_text",)
     assert (await through(role, message(item("sku-2", kind="hat")))).status == "ready"
 
 

@@ -1,0 +1,79 @@
+"""What is done about a draft beside checking its claims: its grammar mended, its empty sentences dropped, its gaps named."""
+
+from __future__ import annotations
+
+import re
+
+from processors.claims import extra_of, mentions
+from processors.evidence import attribute, colours, worth_stating
+from processors.values import Evidence, Garment
+from processors.vocabulary import EXTRA_FACETS, FACETS, canonical, clean
+
+_SENTENCE = re.compile(r"[^.!?…]*[.!?…]+[\"'”’)]*\s*|[^.!?…]+$")
+_STATING = frozenset((*FACETS, *EXTRA_FACETS))
+_PAIRS = "shoes|trousers|pants|jeans|shorts|sunglasses|leggings|joggers|boots|sneakers|sandals|heels|flats"
+_ARTICLE = re.compile(r"(?<![^\W_])(an?)(\s+)(?=([^\W\d_]+))", re.IGNORECASE)
+# "A kids' navy shoes"; but "a pair of shoes", "a white and navy shoe rack".
+_ARTICLE_OF_PAIRS = re.compile(
+    rf"(?<![^\W_])an?\s+(?=(?:(?!(?:of|with|and|in|for|on)(?![^\W_]))[\w’'-]+\s+){{0,5}}(?:{_PAIRS})(?![^\W_]))",
+    re.IGNORECASE,
+)
+_BARE_LENGTH = re.compile(r"(?<![^\W_])(knee|hip|ankle|calf|floor)(?=\s+(?!length|high|socks)[^\W\d_])", re.IGNORECASE)
+# Vowels that are spoken as "you" or "one", and an h that is not spoken.
+_LIKE_A = re.compile(r"(?:uni(?!n|m)|use|eu|one(?![^\W_])|once|ufo)", re.IGNORECASE)
+_LIKE_AN = re.compile(r"(?:hour|heir|honest|honou?r)", re.IGNORECASE)
+# The facets in the order in which a shop writes them.
+_ORDER = ("pattern", "sleeve", "neckline", "length", "fabric", "gender")
+
+
+def mended(text: str) -> str:
+    """The text with the articles and lengths that its words want: "an olive bag", "navy shoes", "a knee-length skirt"."""
+    text = _BARE_LENGTH.sub(r"\1-length", text)
+    text = _ARTICLE_OF_PAIRS.sub("", text)
+    text = _ARTICLE.sub(_article, text)
+    return re.sub(r"(^|[.!?…][\"'”’)]*\s+)([^\W\d_])", lambda match: match.group(1) + match.group(2).upper(), text)
+
+
+def _article(match: re.Match[str]) -> str:
+    word = match.group(3)
+    vowel = word[0].lower() in "aeiou" and not _LIKE_A.match(word)
+    right = "an" if vowel or _LIKE_AN.match(word) else "a"
+    # A capital stands at the start of a sentence; of "V" and other letters' names nothing is known here.
+    return (
+        (right.capitalize() if match.group(1)[0].isupper() else right) + match.group(2)
+        if len(word) > 1
+        else match.group()
+    )
+
+
+def factual(text: str, evidence: Evidence) -> str:
+    """The sentences that state something of a garment; all of them where none does, or where nothing is known."""
+    extra = extra_of(evidence)
+    sentences = [sentence.strip() for sentence in _SENTENCE.findall(text) if sentence.strip()]
+    kept = [s for s in sentences if any(facet in _STATING for m in mentions(s, extra) for facet, _ in m.claims)]
+    return " ".join(kept) if kept and evidence.garments else text
+
+
+def left_out(text: str, evidence: Evidence) -> tuple[str, ...]:
+    """What a caption does not say of the product, the first garment of the pack, though it is known; () for a complete one."""
+    stating = worth_stating(evidence)
+    if not stating:
+        return ()
+    found = mentions(text, extra_of(evidence))
+    product = stating[0]
+
+    def says(facet: str, value: str) -> bool:
+        known = any(canonical(facet, value) in (mention.values(facet) or ()) for mention in found)
+        # A value that no list knows ("hip") counts as said where its words stand.
+        return not value or known or f" {clean(value)} " in f" {clean(text)} "
+
+    reasons = [f"leaves out the {facet}" for facet in _ORDER if not says(facet, attribute(product, facet))]
+    reasons += [f'leaves out the colour "{name}"' for name in colours(product) if not says("colour", name)]
+    named = [values for mention in found if (values := mention.values("category")) is not None]
+    if named and not set(named[0]) & _names(product):
+        reasons.append(f'another garment is named before the "{clean(product.category)}"')
+    return tuple(reasons)
+
+
+def _names(garment: Garment) -> set[str]:
+    return {clean(garment.category), canonical("category", garment.category)}
