@@ -93,7 +93,7 @@ async def _pipeline(settings: Settings) -> float:
     stop, joined = asyncio.Event(), asyncio.Event()
     async with (
         Reader(settings, topics.ITEMS) as items,
-        open_parts(settings, NullObserver(), lambda _: ignore, stop) as parts,
+        open_parts(settings, NullObserver(), Models(settings, lambda _: ignore), stop) as parts,
         asyncio.TaskGroup() as tasks,
     ):
         tasks.create_task(run_enrich(parts, lambda _: joined.set()))

@@ -31,8 +31,9 @@ from streams.kafka.client import Client, Reader
 from streams.kafka.options import client_options
 from streams.ops import admin
 from streams.ops.ingest import Photo, announce
+from streams.wiring.models import Models
 from streams.wiring.parts import open_parts
-from streams.wiring.roles import BY_NAME
+from streams.wiring.roles import role_named
 
 OUTPUT = {"enrich": topics.ITEMS, "caption": topics.CAPTIONS}
 INPUT = {"enrich": topics.UPLOADS, "caption": topics.ITEMS}
@@ -74,8 +75,8 @@ async def run_role(role: str, settings: Settings) -> Watch:
     [state] = await admin.list_topics(settings, [INPUT[role]])
     stop = asyncio.Event()
     watch = Watch(state.messages, stop)
-    async with open_parts(settings, watch, watch.model, stop) as parts:
-        await BY_NAME[role].run(parts, lambda _: None)
+    async with open_parts(settings, watch, Models(settings, watch.model), stop) as parts:
+        await role_named(role).run(parts, lambda _: None)
     return watch
 
 

@@ -76,6 +76,14 @@ class Settings(BaseSettings):
         {}, description="Consumer groups that are called otherwise (JSON object: weft-enrich, weft-caption, …)."
     )
 
+    instance: str = Field(
+        "",
+        pattern="^[A-Za-z0-9._-]{0,100}$",
+        description="Name of this process that no other has at the same time (the pod of a StatefulSet): at its start it takes"
+        " its predecessor of that name, which was killed, out of its consumer groups, and does not wait for its session to"
+        " end. Empty: it waits. `weft up` names its own; `none`: not even there.",
+    )
+
     data_dir: Path = Field(Path(".weft/data"), description="Where the embedded stack keeps everything.")
     store_url: str = Field(
         "", description="file:///folder, or s3://bucket/prefix; empty: the folder `store` in the data dir."
@@ -184,6 +192,11 @@ class Settings(BaseSettings):
     build_commit: str = Field("", description="Commit that an image was built from, for `weft_build_info`.")
     log_format: str = Field("auto", pattern="^(auto|console|json)$", description="auto, console or json.")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error.")
+
+    @property
+    def instance_name(self) -> str:
+        """`instance`, or "" where it is turned off."""
+        return "" if self.instance == "none" else self.instance
 
     @property
     def resolved_store_url(self) -> str:

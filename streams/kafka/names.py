@@ -97,7 +97,12 @@ def _check(variable: str, kind: str, table: Mapping[str, str], all_of_them: Mapp
         taken[given] = name
 
 
-def client_id(client: str) -> str:
-    """What a connection calls itself, for the broker's logs, quotas and group lists: `weft-enrich-0.1.0-host`."""
+def client_id(client: str, instance: str = "") -> str:
+    """What a connection calls itself, for the broker's logs, quotas and group lists: `weft-enrich-0.1.0-host`.
+
+    Args:
+        client: a role, or "tool".
+        instance: what tells a process from others of its role on the host; behind the rest where it is given.
+    """
     host = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())
-    return f"weft-{client}-{VERSION}-{host}"
+    return f"weft-{client}-{VERSION}-{host}{f'-{instance}' if instance else ''}"

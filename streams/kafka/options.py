@@ -26,7 +26,7 @@ def client_options(settings: Settings, client: str = "tool") -> dict[str, Any]:
         client: a role, or "tool": part of the client id.
     """
     options: dict[str, Any] = {
-        "client_id": client_id(client),
+        "client_id": client_id(client, settings.instance_name),
         "bootstrap_servers": servers(settings),
         "security_protocol": settings.kafka_security_protocol,
         "ssl_context": ssl_context(settings),

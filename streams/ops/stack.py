@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
+from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -227,6 +228,8 @@ class Stack:
             "WEFT_DATA_DIR": str(self._data_dir),
             "WEFT_PROFILE": self.settings.profile,
             "WEFT_METRICS_PORT": "0",
+            # Nobody else works in this folder, so nobody else has this name.
+            "WEFT_INSTANCE": self.settings.instance or f"up-{sha256(bytes(self._data_dir)).hexdigest()[:12]}",
             "WEFT_TOPIC_NAMES": json.dumps(self._names.all_topics()),
             "WEFT_GROUP_NAMES": json.dumps(self._names.all_groups()),
             # Two processes that each use every core stop each other at every barrier: the language model wrote

@@ -27,6 +27,7 @@ from streams.engine.pipeline import Engine, Pipeline
 from streams.kafka.client import Reader
 from streams.kafka.faust.app import consume
 from streams.kafka.options import client_options
+from streams.kafka.predecessor import take_out_predecessor
 from streams.kafka.producer import open_producer
 from streams.ops.admin import create_topics, list_topics
 from tests.fixtures import engine_worker
@@ -229,6 +230,92 @@ async def test_workers_join_leave_and_die(role: Role):
             await settled(role)
             await until_stopped(first)
     await role.check()
+
+
+async def members(role: Role) -> dict[str, str]:
+    """The group's members: id on the broker → client id."""
+    admin = AIOKafkaAdminClient(**client_options(role.settings))
+    await admin.start()
+    try:
+        described = (await admin.describe_consumer_groups([role.group]))[0].groups[0]
+    finally:
+        await admin.close()
+    return {member[0]: member[1] for member in described[5]}
+
+
+async def test_a_killed_worker_is_taken_out_by_the_next_of_its_name(role: Role):
+    """Until its session ends, ten seconds after its last heartbeat, nobody else would be dealt its partitions."""
+    await role.produce(300)
+    with role.worker(WEFT_INSTANCE="enrich-0") as first:
+        await until_ready(first)
+        await role.outputs(100)
+        (killed,) = await members(role)
+        first.kill()
+        first.wait()
+        await role.produce(300, first=300)
+        with role.worker(WEFT_INSTANCE="enrich-0") as second:
+            await until_ready(second)
+            now = await members(role)
+            await settled(role)
+            await until_stopped(second)
+    assert killed not in now
+    assert [client.endswith("-enrich-0") for client in now.values()] == [True]
+    await role.check()
+
+
+async def test_a_killed_worker_of_another_name_keeps_its_session(role: Role):
+    """It may only be cut off for a moment. Who has no name of its own takes nobody out, nor does one of another name."""
+    with role.worker() as nameless, role.worker(WEFT_INSTANCE="enrich-1") as other:
+        await until_ready(nameless)
+        await until_ready(other)
+        before = await until_members(role, 2)
+        assert (
+            await take_out_predecessor(
+                Settings(bootstrap_servers=role.settings.bootstrap_servers), role.group, role.group
+            )
+            == 0
+        )
+        named = Settings(bootstrap_servers=role.settings.bootstrap_servers, instance="enrich-2")
+        assert await take_out_predecessor(named, role.group, role.group) == 0
+        off = Settings(bootstrap_servers=role.settings.bootstrap_servers, instance="none")
+        assert await take_out_predecessor(off, role.group, role.group) == 0
+        assert await members(role) == before
+
+
+async def test_two_workers_of_one_name_lose_nothing(role: Role):
+    """A mistake of an operator: the second takes the first out, which joins again; both go on and share the work."""
+    await role.produce(600)
+    with role.worker(WEFT_INSTANCE="enrich-0") as first:
+        await until_ready(first)
+        await role.outputs(100)
+        (taken,) = await members(role)
+        with role.worker(WEFT_INSTANCE="enrich-0") as second:
+            await until_ready(second)
+            await role.produce(600, first=600)
+            both = await until_members(role, 2)
+            assert taken not in both
+            assert (first.poll(), second.poll()) == (None, None)
+            await settled(role)
+            await until_stopped(second)
+        await role.produce(100, first=1200)
+        await settled(role)
+        await until_stopped(first)
+    await role.check()
+
+
+async def until_members(role: Role, count: int, *, seconds: float = 60.0) -> dict[str, str]:
+    """The group's members once they are so many."""
+    deadline = time.monotonic() + seconds
+    while len(found := await members(role)) != count:
+        assert time.monotonic() < deadline, f"{found} after {seconds} s"
+        await asyncio.sleep(0.1)
+    return found
+
+
+async def test_taking_out_is_no_condition_of_a_start():
+    """No broker, no right, no coordinator yet: the session of the dead one ends by itself."""
+    nowhere = Settings(bootstrap_servers="127.0.0.1:9", instance="enrich-0")
+    assert await take_out_predecessor(nowhere, "weft-enrich", "enrich") == 0
 
 
 async def test_a_rebalance_does_not_wait_for_ever(role: Role, tmp_path: Path):

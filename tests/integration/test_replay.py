@@ -27,7 +27,7 @@ from streams.kafka.options import client_options
 from streams.ops import admin
 from streams.wiring.models import Models
 from streams.wiring.parts import open_parts
-from streams.wiring.roles import BY_NAME
+from streams.wiring.roles import role_named
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -99,7 +99,7 @@ class Catalogue:
             asyncio.timeout(200),
         ):
             substituted: Any = models
-            await BY_NAME[role].run(replace(parts, models=substituted), lambda _: None)
+            await role_named(role).run(replace(parts, models=substituted), lambda _: None)
         return models.calls
 
     async def offsets(self, role: str, *, to_beginning: bool = False) -> dict[int, int]:

@@ -25,6 +25,7 @@ from streams.kafka.consumer import coordination_error, message_of
 from streams.kafka.faust.reports import LAG_SECONDS, created_again, tell_lag, teller
 from streams.kafka.names import Names, client_id, names_of
 from streams.kafka.options import METADATA_MS, patient, servers, ssl_context, uses_tokens
+from streams.kafka.predecessor import take_out_predecessor
 from streams.kafka.producer import classify_kafka
 from streams.kafka.starts import Told
 
@@ -82,7 +83,8 @@ async def consume(
     reader.subscribe(topics)
     graceful = False
     owner = asyncio.create_task(pipeline.run(), name=f"{group}:pipeline")
-    starting = asyncio.create_task(_start(app, ready), name=f"{group}:start")
+    taking_out = take_out_predecessor(settings, names.group(group), pipeline.name)
+    starting = asyncio.create_task(_start(app, ready, taking_out), name=f"{group}:start")
     beside = [
         asyncio.create_task(tell_lag(app, names, topics, observer, lag_s), name=f"{group}:lag"),
         asyncio.create_task(_stay(app, pipeline, settings), name=f"{group}:stay"),
@@ -228,7 +230,7 @@ def _build_app(group: str, client: str, settings: Settings, revoke_s: float) -> 
         group,
         broker=[f"kafka://{server}" for server in servers(settings)],
         broker_credentials=_credentials(settings),
-        broker_client_id=client_id(client),
+        broker_client_id=client_id(client, settings.instance_name),
         autodiscover=False,
         set_as_current=False,
         web_enabled=False,
@@ -271,9 +273,10 @@ def _credentials(settings: Settings) -> Any:
 # ---------------------------------------------------------------- life cycle
 
 
-async def _start(app: Any, ready: asyncio.Event | None) -> None:
+async def _start(app: Any, ready: asyncio.Event | None, before: Coroutine[Any, Any, object]) -> None:
     from aiokafka.errors import KafkaError
 
+    await before
     try:
         await app.start()  # returns when the group has been joined
     except KafkaError as error:

@@ -31,7 +31,9 @@ from streams.engine.lanes import DeadLetter
 from streams.engine.message import Message
 from streams.engine.observer import Observer
 from streams.kafka.consumer import PartitionId, PlainConsumer, open_consumer
+from streams.kafka.names import names_of
 from streams.kafka.options import METADATA_MS
+from streams.kafka.predecessor import take_out_predecessor
 from streams.kafka.producer import Sender
 from streams.roles.index.probes import ProbeAnswerer
 from streams.roles.index.shards import IndexConfig, OwnedShard, ShardOwner
@@ -319,6 +321,8 @@ class IndexRole:
     ) -> PlainConsumer | None:
         """A started consumer, stopped with `opened`; None when the end came first."""
         attempt = 0
+        if group is not None:
+            await take_out_predecessor(self._settings, names_of(self._settings).group(group), "index")
         while not self._stop.is_set():
             try:
                 return await opened.enter_async_context(
