@@ -1,12 +1,13 @@
-"""Text queries a second: latency and processor time of compose and index, at one rate after the other.
+"""Text queries a second: latency and processor time of compose and index, at one pace after the other.
 
-    python -m benchmarks.queries [--against TREE] [--items 20000] [--partitions 12] [--rates 60 120 240] [--rounds 2]
+    python -m benchmarks.queries [--against TREE] [--items 20000] [--partitions 12] [--in-flight 16 64] [--rates 60 120 240]
 
 One embedded Kafka; for each tree of code (this one, and with `--against` the checkout of another commit, run by the same
 interpreter) a stack of its own on it: topics with a prefix, an index worker and a compose worker with the starter's
 encoder, the same drawn-at-random items. Queries are sent on a fixed schedule whether or not earlier ones have been
-answered, all with different texts, so that no memo answers. At each rate the trees take turns. Latency counts from the
-moment at which a query was due, to its result being read.
+answered (`--rates`), or the next one as soon as one is answered (`--in-flight`: for processor time on a machine that does
+other work as well); all with different texts, so that no memo answers. At each pace the trees take turns. Latency counts
+from the moment at which a query was due, to its result being read.
 """
 
 from __future__ import annotations
@@ -70,17 +71,30 @@ DEADLINE_MS = 5000
 LIMIT_MS = 300.0
 
 
+@dataclass(frozen=True)
+class Pace:
+    """So many queries a second, or (`in_flight`) always so many that wait for their answers."""
+
+    rate: float = 0.0
+    in_flight: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.in_flight} in flight" if self.in_flight else f"{self.rate:g} a second"
+
+
 @dataclass
 class Side:
-    """One tree of code, its stack, and what was measured of it: rate → latencies in ms."""
+    """One tree of code, its stack, and what was measured of it at each pace; of several rounds the best."""
 
     name: str
     tree: Path
     settings: Settings
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-    took: dict[float, list[float]] = field(default_factory=dict)
-    wrong: dict[float, int] = field(default_factory=dict)
-    cpu: dict[float, dict[str, float]] = field(default_factory=dict)
+    p50: dict[Pace, float] = field(default_factory=dict)
+    p99: dict[Pace, float] = field(default_factory=dict)
+    a_second: dict[Pace, float] = field(default_factory=dict)
+    wrong: dict[Pace, int] = field(default_factory=dict)
+    cpu: dict[Pace, dict[str, float]] = field(default_factory=dict)
 
     def start(self, folder: Path) -> None:
         """The workers, each a process."""
@@ -185,15 +199,16 @@ async def fill(side: Side, records: Sequence[tuple[bytes, bytes]]) -> None:
         assert not result.partial, result
 
 
-async def load(side: Side, rate: float, asked: Sequence[str], *, counts: bool = True) -> None:
-    """Send `asked` at `rate` a second, and note how long each took; one without an answer took its deadline."""
+async def load(side: Side, pace: Pace, asked: Sequence[str], *, counts: bool = True) -> None:
+    """Send `asked` at that pace, and note how long each took; one without an answer took its deadline."""
     due: dict[str, float] = {}
     took: list[float] = []
     wrong = 0
     loop = asyncio.get_running_loop()
-    prefix = f"{side.name}-{rate:g}-{time.time_ns()}"
+    prefix = f"{side.name}-{time.time_ns()}"
     ready, everything = asyncio.Event(), asyncio.Event()
-    count = len(asked)
+    places = asyncio.Semaphore(pace.in_flight or len(asked))
+    deadline_ms = 60_000 if pace.in_flight else DEADLINE_MS
 
     async def read() -> None:
         nonlocal wrong
@@ -204,9 +219,10 @@ async def load(side: Side, rate: float, asked: Sequence[str], *, counts: bool = 
                 if sent is None:
                     continue
                 took.append((loop.time() - sent) * 1000)
+                places.release()
                 result = decode_result(message.value or b"")
                 wrong += result.partial or result.error is not None or len(result.hits) != 10
-                if len(took) == count:
+                if len(took) == len(asked):
                     everything.set()
 
     reading = asyncio.create_task(read())
@@ -216,31 +232,34 @@ async def load(side: Side, rate: float, asked: Sequence[str], *, counts: bool = 
         await asyncio.wait([asyncio.create_task(ready.wait()), reading], return_when=asyncio.FIRST_COMPLETED)
         before, started = side.used(), loop.time()
         for number, text in enumerate(asked):
-            at = started + number / rate
+            await places.acquire()
+            at = started + number / pace.rate if pace.rate else loop.time()
             if (wait := at - loop.time()) > 0:
                 await asyncio.sleep(wait)
-            query = Query(f"{prefix}-{number}", text=text, deadline_ms=DEADLINE_MS)
+            query = Query(f"{prefix}-{number}", text=text, deadline_ms=deadline_ms)
             due[query.query_id] = at
             await producer.send(there, key=query.query_id.encode(), value=encode(query))
         try:
-            async with asyncio.timeout(DEADLINE_MS / 1000 + 2):
+            async with asyncio.timeout(deadline_ms / 1000 + 2):
                 await everything.wait()
         except TimeoutError:
-            took += [float(DEADLINE_MS)] * (count - len(took))
+            took += [float(deadline_ms)] * (len(asked) - len(took))
             wrong += len(due)
+        after, seconds = side.used(), loop.time() - started
     reading.cancel()
     await asyncio.gather(reading, return_exceptions=True)
     if not counts:
         return
-    after = side.used()
-    side.took.setdefault(rate, []).append(percentile(took, 0.99))
-    side.took.setdefault(-rate, []).append(percentile(took, 0.5))
-    side.wrong[rate] = side.wrong.get(rate, 0) + wrong
-    spent = {role: (after[role] - before[role]) * 1000 / count for role in ROLES}
-    kept = side.cpu.setdefault(rate, spent)
-    side.cpu[rate] = {role: min(kept[role], spent[role]) for role in ROLES}
+    spent = {role: (after[role] - before[role]) * 1000 / len(asked) for role in ROLES}
+    p50, p99, a_second = percentile(took, 0.5), percentile(took, 0.99), len(asked) / seconds
+    side.p50[pace] = min(p50, side.p50.get(pace, p50))
+    side.p99[pace] = min(p99, side.p99.get(pace, p99))
+    side.a_second[pace] = max(a_second, side.a_second.get(pace, a_second))
+    side.wrong[pace] = side.wrong.get(pace, 0) + wrong
+    kept = side.cpu.setdefault(pace, spent)
+    side.cpu[pace] = {role: min(kept[role], spent[role]) for role in ROLES}
     print(
-        f"  {side.name} {rate:g}/s: p50 {percentile(took, 0.5):.0f} p99 {percentile(took, 0.99):.0f} ms, "
+        f"  {side.name} {pace}: {a_second:.0f} a second, p50 {p50:.0f} p99 {p99:.0f} ms, "
         f"compose {spent['compose']:.1f} index {spent['index']:.1f} ms CPU a query, wrong {wrong}",
         flush=True,
     )
@@ -267,29 +286,31 @@ async def measure(sides: Sequence[Side], folder: Path, asked: argparse.Namespace
             )
         source = iter(texts() * 50)
         for side in sides:
-            await load(side, 40, list(islice(source, 120)), counts=False)
-        for rate in asked.rates:
+            await load(side, Pace(in_flight=4), list(islice(source, 120)), counts=False)
+        paces = [*(Pace(in_flight=n) for n in asked.in_flight), *(Pace(rate) for rate in asked.rates)]
+        for pace in paces:
+            count = asked.count if pace.in_flight else round(pace.rate * asked.seconds)
             for turn in range(asked.rounds):
                 for side in sides if turn % 2 == 0 else reversed(sides):
-                    await load(side, rate, list(islice(source, round(rate * asked.seconds))))
-        report(sides, asked.rates)
+                    await load(side, pace, list(islice(source, count)))
+        report(sides, paces)
 
 
-def report(sides: Sequence[Side], rates: Sequence[float]) -> None:
+def report(sides: Sequence[Side], paces: Sequence[Pace]) -> None:
     """The table, and the highest rate of each tree that is within the limit."""
     print()
-    print("| tree | queries/s | p50 / p99 ms, best round | compose / index, ms CPU a query | not answered in full |")
-    print("|---|---|---|---|---|")
-    for rate in rates:
+    print("| tree | queries | a second | p50 / p99 ms | compose / index, ms CPU a query | not answered in full |")
+    print("|---|---|---|---|---|---|")
+    for pace in paces:
         for side in sides:
-            p50, p99, spent = min(side.took[-rate]), min(side.took[rate]), side.cpu[rate]
+            spent = side.cpu[pace]
             print(
-                f"| {side.name} | {rate:g} | {p50:.0f} / {p99:.0f} "
-                f"| {spent['compose']:.1f} / {spent['index']:.1f} | {side.wrong[rate]} |"
+                f"| {side.name} | {pace} | {side.a_second[pace]:.0f} | {side.p50[pace]:.0f} / {side.p99[pace]:.0f} "
+                f"| {spent['compose']:.1f} / {spent['index']:.1f} | {side.wrong[pace]} |"
             )
     print()
     for side in sides:
-        within = [rate for rate in rates if min(side.took[rate]) <= LIMIT_MS]
+        within = [pace.rate for pace in paces if pace.rate and side.p99[pace] <= LIMIT_MS]
         peaks = ", ".join(f"{role} {peak:.0f} MiB" for role, peak in side.peaks().items())
         print(f"{side.name}: p99 ≤ {LIMIT_MS:g} ms up to {max(within, default=0):g} queries/s; peak memory {peaks}")
 
@@ -300,7 +321,9 @@ def main() -> None:
     parser.add_argument("--only-against", action="store_true", help="measure that checkout alone")
     parser.add_argument("--items", type=int, default=20_000)
     parser.add_argument("--partitions", type=int, default=12)
-    parser.add_argument("--rates", type=float, nargs="+", default=[60, 120, 180, 240, 300])
+    parser.add_argument("--rates", type=float, nargs="*", default=[60, 120, 180, 240, 300])
+    parser.add_argument("--in-flight", type=int, nargs="*", default=[16, 64])
+    parser.add_argument("--count", type=int, default=600, help="queries of each round with --in-flight")
     parser.add_argument("--seconds", type=float, default=8.0, help="of each rate and round")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--fake", action="store_true", help="models that only look like models: all but the encoder")
