@@ -135,6 +135,21 @@ class Side:
             found[role] = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
         return found
 
+    def note(self, pace: Pace, took: Sequence[float], wrong: int, seconds: float, spent: dict[str, float]) -> None:
+        """One round: latencies in ms, results that are not whole, seconds in all, ms of processor time a query."""
+        p50, p99, a_second = percentile(took, 0.5), percentile(took, 0.99), len(took) / seconds
+        self.p50[pace] = min(p50, self.p50.get(pace, p50))
+        self.p99[pace] = min(p99, self.p99.get(pace, p99))
+        self.a_second[pace] = max(a_second, self.a_second.get(pace, a_second))
+        self.wrong[pace] = self.wrong.get(pace, 0) + wrong
+        kept = self.cpu.setdefault(pace, spent)
+        self.cpu[pace] = {role: min(kept[role], spent[role]) for role in ROLES}
+        print(
+            f"  {self.name} {pace}: {a_second:.0f} a second, p50 {p50:.0f} p99 {p99:.0f} ms, "
+            f"compose {spent['compose']:.1f} index {spent['index']:.1f} ms CPU a query, wrong {wrong}",
+            flush=True,
+        )
+
     def stop(self) -> None:
         for process in self.processes.values():
             process.terminate()
@@ -248,21 +263,10 @@ async def load(side: Side, pace: Pace, asked: Sequence[str], *, counts: bool = T
         after, seconds = side.used(), loop.time() - started
     reading.cancel()
     await asyncio.gather(reading, return_exceptions=True)
-    if not counts:
-        return
-    spent = {role: (after[role] - before[role]) * 1000 / len(asked) for role in ROLES}
-    p50, p99, a_second = percentile(took, 0.5), percentile(took, 0.99), len(asked) / seconds
-    side.p50[pace] = min(p50, side.p50.get(pace, p50))
-    side.p99[pace] = min(p99, side.p99.get(pace, p99))
-    side.a_second[pace] = max(a_second, side.a_second.get(pace, a_second))
-    side.wrong[pace] = side.wrong.get(pace, 0) + wrong
-    kept = side.cpu.setdefault(pace, spent)
-    side.cpu[pace] = {role: min(kept[role], spent[role]) for role in ROLES}
-    print(
-        f"  {side.name} {pace}: {a_second:.0f} a second, p50 {p50:.0f} p99 {p99:.0f} ms, "
-        f"compose {spent['compose']:.1f} index {spent['index']:.1f} ms CPU a query, wrong {wrong}",
-        flush=True,
-    )
+    if counts:
+        side.note(
+            pace, took, wrong, seconds, {role: (after[role] - before[role]) * 1000 / len(asked) for role in ROLES}
+        )
 
 
 async def measure(sides: Sequence[Side], folder: Path, asked: argparse.Namespace) -> None:

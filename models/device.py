@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
+from models.ports import Raw, Ready, TextEncoder
 from processors.errors import BadSetting
+from processors.values import Vector
 
 
 def choose(setting: str) -> str:
@@ -41,3 +45,49 @@ def use_threads(count: int) -> int:
 
     torch.set_num_threads(count if count > 0 else len(os.sched_getaffinity(0)))
     return torch.get_num_threads()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep what torch computes inside on the calling thread; only from the device's thread, which nobody computes beside."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class OneThread:
+    """A text encoder that computes on one thread; otherwise it is the one inside.
+
+    A shopper's words take a small network a few milliseconds of one core. Shared between two, each of its many small
+    products ends with a wait for the slower half, and a wait burns its core: with other processes on the same two cores
+    one text took 250 ms of processor time instead of 16, and 980 ms instead of 65.
+    """
+
+    def __init__(self, inside: TextEncoder) -> None:
+        self._inside = inside
+
+    @property
+    def fingerprint(self) -> str:
+        return self._inside.fingerprint
+
+    @property
+    def dimension(self) -> int:
+        return self._inside.dimension
+
+    def prepare(self, item: str, /) -> Ready:
+        return self._inside.prepare(item)
+
+    def forward(self, batch: Sequence[Ready], /) -> list[Raw]:
+        with one_thread():
+            return self._inside.forward(batch)
+
+    def finish(self, item: str, raw: Raw, /) -> Vector:
+        return self._inside.finish(item, raw)
+
+    def example(self) -> str:
+        return self._inside.example()

@@ -35,13 +35,35 @@ class MiniLm(nn.Module):
         self.encoder.layer = nn.ModuleList(_Layer(config) for _ in range(config["num_hidden_layers"]))
 
     def forward(self, ids: Tensor) -> Tensor:
-        real = ids != PADDING
-        mask = None if bool(real.all()) else real[:, None, None, :]
-        states: Tensor = self.embeddings(ids)
+        # Rows of padding go through no layer: of texts of 5 to 15 words they were a fifth of the work.
+        rows = _Rows(ids != PADDING)
+        states = rows.packed(self.embeddings(ids).flatten(0, 1))
         for layer in self.encoder.get_submodule("layer").children():
-            states = layer(states, mask)
-        weights = real.unsqueeze(-1).to(states.dtype)
-        return (states * weights).sum(1) / weights.sum(1)
+            states = layer(states, rows)
+        sums = rows.padded(states).view(*ids.shape, -1).sum(1)
+        return sums / rows.real.sum(1, keepdim=True).to(sums.dtype)
+
+
+class _Rows:
+    """Where the tokens of a batch lie among padding. `real`: (n, length), whether a place holds a token."""
+
+    def __init__(self, real: Tensor) -> None:
+        self.real = real
+        full = bool(real.all())
+        self.mask = None if full else real[:, None, None, :]
+        self._places = None if full else real.flatten().nonzero().squeeze(1)
+
+    def packed(self, rows: Tensor) -> Tensor:
+        """(n × length, width) → (tokens, width)."""
+        return rows if self._places is None else rows[self._places]
+
+    def padded(self, rows: Tensor) -> Tensor:
+        """(tokens, width) → (n × length, width), zero where there is no token."""
+        if self._places is None:
+            return rows
+        spread = rows.new_zeros(self.real.numel(), rows.shape[1])
+        spread[self._places] = rows
+        return spread
 
 
 class ProjectedText(nn.Module):
@@ -111,9 +133,9 @@ class _Layer(nn.Module):
         self.intermediate.dense = nn.Linear(width, between)
         self.output = _Added(between, width, config["layer_norm_eps"])
 
-    def forward(self, states: Tensor, mask: Tensor | None) -> Tensor:
+    def forward(self, states: Tensor, rows: _Rows) -> Tensor:
         attention, intermediate = self.attention, self.intermediate
-        states = attention.get_submodule("output")(attention.get_submodule("self")(states, mask), states)
+        states = attention.get_submodule("output")(attention.get_submodule("self")(states, rows), states)
         return self.output(F.gelu(intermediate.get_submodule("dense")(states)), states)  # type: ignore[no-any-return]
 
 
@@ -123,14 +145,13 @@ class _Attention(nn.Module):
         self.heads = heads
         self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
 
-    def forward(self, states: Tensor, mask: Tensor | None) -> Tensor:
-        count, length, width = states.shape
+    def forward(self, states: Tensor, rows: _Rows) -> Tensor:
         query, key, value = (
-            layer(states).view(count, length, self.heads, -1).transpose(1, 2)
+            rows.padded(layer(states)).view(*rows.real.shape, self.heads, -1).transpose(1, 2)
             for layer in (self.query, self.key, self.value)
         )
-        found = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        return found.transpose(1, 2).reshape(count, length, width)
+        found = F.scaled_dot_product_attention(query, key, value, attn_mask=rows.mask)
+        return rows.packed(found.transpose(1, 2).reshape(rows.real.numel(), -1))
 
 
 class _Added(nn.Module):

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 
+from models.device import OneThread
+from models.ports import TextEncoder
+from models.weights.profiles import STARTER
 from processors.errors import Poison
 from streams.contract import codecs, topics
 from streams.contract.cloudevents import ce_headers, output_headers, rfc3339
@@ -22,7 +25,9 @@ from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, load
 async def run_compose(parts: Parts, ready: Ready) -> None:
     """`search.queries` → `search.probes` → `search.hits` → `search.results`."""
     images = await loaded(lambda: parts.models.image_encoder)
-    texts = await loaded(lambda: parts.models.text_encoder)
+    texts: TextEncoder = await loaded(lambda: parts.models.text_encoder)
+    if parts.settings.profile == STARTER.name:
+        texts = OneThread(texts)
     observer = parts.engine_of("compose").observer
 
     async def send(probe: Probe) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models.device import choose, use_threads
+from models.device import OneThread, choose, use_threads
+from models.fakes import FakeTextEncoder
 from processors.errors import Fatal
 
 
@@ -40,3 +41,33 @@ def test_threads_are_set() -> None:
         assert use_threads(0) >= 1
     finally:
         torch.set_num_threads(before)
+
+
+class CountingTexts(FakeTextEncoder):
+    """Notes how many threads torch may use."""
+
+    def forward(self, batch, /):
+        self.threads = torch.get_num_threads()
+        if not batch:
+            raise RuntimeError("empty")
+        return super().forward(batch)
+
+
+def test_words_are_embedded_on_one_thread() -> None:
+    """Also after a failure everything else computes on as many as before; and the vectors are those of the encoder inside."""
+    inside = CountingTexts()
+    one, before = OneThread(inside), torch.get_num_threads()
+    try:
+        use_threads(2)
+        [raw] = one.forward([one.prepare(one.example())])
+        assert inside.threads == 1
+        assert torch.get_num_threads() == 2
+        with pytest.raises(RuntimeError):
+            one.forward([])
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    plain = FakeTextEncoder()
+    [alone] = plain.forward([plain.prepare(plain.example())])
+    assert (one.finish("", raw) == plain.finish("", alone)).all()
+    assert (one.fingerprint, one.dimension) == (plain.fingerprint, plain.dimension)
