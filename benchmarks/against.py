@@ -43,6 +43,7 @@ KNOWN = 24
 RATES = (40, 60, 80, 100, 130, 160, 200, 250, 300, 400, 500, 650)
 RATE_SECONDS = 6.0
 GRACE_SECONDS = 3.0
+PATIENCE_S = 900.0
 LIMIT_MS = 300.0
 TARGETS = {
     "enrich, images/s": "≥ 2.2",
@@ -136,7 +137,7 @@ async def _send(settings: Settings, photos: Sequence[Photo]) -> None:
 async def _rate(settings: Settings, topic: str, count: int) -> float:
     """Records a second of the last three quarters of `count`, by their own timestamps: the start-up is not in it."""
     times: list[int] = []
-    async with Reader(settings, topic) as reader, asyncio.timeout(600):
+    async with Reader(settings, topic) as reader, asyncio.timeout(PATIENCE_S):
         async for message in reader.follow():
             times.append(message.timestamp_ms)
             if len(times) == count:
@@ -157,7 +158,7 @@ async def _whole_stack(side: Side, folder: Path, photos: Sequence[Photo]) -> dic
         stack = Stack(folder, ready - started)
         async with Client(stack.settings) as client:
             ingest = Ingest(client, open_store(stack.settings), stack.settings)
-            await ingest.send_and_wait(photos[:KNOWN], 300)
+            await ingest.send_and_wait(photos[:KNOWN], PATIENCE_S)
             found = {"`weft up` to ready, s": stack.ready_s}
             found["text queries/s at p99 ≤ 300 ms"] = await _query_rate(stack.settings)
             for role in ("enrich", "caption", "index"):
@@ -180,7 +181,7 @@ async def _kill_to_work(stack: Stack, client: Client, role: str, photos: Sequenc
     topic = topics.ITEMS if role == "enrich" else topics.CAPTIONS
     photo = photos[KNOWN + (role == "caption")]
     store = open_store(stack.settings)
-    async with Reader(stack.settings, topic, from_end=True) as reader, asyncio.timeout(180):
+    async with Reader(stack.settings, topic, from_end=True) as reader, asyncio.timeout(PATIENCE_S):
         os.kill(stack.file.pids[role], signal.SIGKILL)
         started = time.perf_counter()
         await client.upload([announce(photo, store, stack.settings.max_image_bytes)])

@@ -22,8 +22,8 @@ T = TypeVar("T")
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "ingest": (
-        "client",
-        "Send photos. With --json: one Upload a line as they are sent, or with --wait one Caption a line.",
+        "ingest",
+        "Send photos. With --json: one Upload a line as they are sent, or with --wait one Caption a line; with --full the counts.",
     ),
     "delete": ("client", "Delete products: from the items, the captions and the index."),
     "query": ("client", 'Ask for products: by photo, by product, by words, or by both ("this, but navy").'),

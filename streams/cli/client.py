@@ -1,102 +1,22 @@
-"""`weft ingest`, `delete`, `query`, `captions`: what a user of a running Weft does."""
+"""`weft delete`, `query`, `captions`: what a user of a running Weft does."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import msgspec
 import typer
 
 from infra.settings import Settings
-from infra.stores import absolute, open_store
-from processors.errors import Poison
+from infra.stores import absolute
 from streams.cli.app import AsJson, DataDir, app, client_settings, run
 from streams.cli.exits import Exit
-from streams.cli.output import captions_table, err, out, print_json, print_table, result_table, say, show, shown
+from streams.cli.output import captions_table, out, print_json, print_table, result_table, say, show, shown
 from streams.contract import topics
-from streams.contract.records import Caption, ImageRef, Query, Result, Upload
+from streams.contract.records import ImageRef, Query, Result
 from streams.kafka.client import Client, Reader, caption_in, new_query_id
-
-if TYPE_CHECKING:
-    from streams.ops.ingest import Outcome, Photo, RefusedProduct
-
-
-@app.command()
-def ingest(
-    path: Annotated[
-        Path, typer.Argument(help="An image, or a folder of images with products.csv, .tsv, .jsonl or .xlsx.")
-    ],
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for every caption.")] = False,
-    timeout: Annotated[float, typer.Option(help="Longest wait for all captions, in seconds.")] = 600.0,
-    as_json: AsJson = False,
-    data_dir: DataDir = None,
-) -> None:
-    """Send photos. With --json: one Upload a line as they are sent, or with --wait one Caption a line."""
-    refused = run(_ingest(path, wait=wait, timeout_s=timeout, as_json=as_json, data_dir=data_dir))
-    for item in refused:
-        say(f"refused: {item.product_id} at {item.stage}: {item.cause}")
-    if refused:
-        raise typer.Exit(Exit.REJECTED)
-
-
-def _photos(path: Path) -> tuple[list[Photo], list[RefusedProduct]]:
-    """What is to be sent, and what is refused; what is left out beside them is said at once."""
-    from streams.ops.ingest import Photo, RefusedProduct
-    from streams.ops.sources import walk
-
-    catalogue = walk(path)
-    refused = [RefusedProduct(row.where, "ingest", row.cause) for row in catalogue.rejected]
-    for row in catalogue.noted:
-        say(f"left out: {row.where}: {row.cause}")
-    if not catalogue.sources:
-        for item in refused:  # why there are none
-            say(f"refused: {item.product_id} at {item.stage}: {item.cause}")
-        raise Poison(f"no JPEG, PNG, WebP or GIF images in {path}", field="path")
-    return [Photo(s.product_id, s.path, dict(s.metadata)) for s in catalogue.sources], refused
-
-
-async def _ingest(
-    path: Path, *, wait: bool, timeout_s: float, as_json: bool, data_dir: Path | None
-) -> list[RefusedProduct]:
-    from streams.kafka.store_claim import check
-    from streams.ops.ingest import Ingest, RefusedProduct
-
-    settings = client_settings(data_dir)
-    photos, refused = _photos(path)
-    sent = 0
-
-    def on_sent(upload: Upload) -> None:
-        nonlocal sent
-        sent += 1
-        if as_json and not wait:
-            print_json(upload)
-
-    def on_outcome(outcome: Outcome) -> None:
-        if isinstance(outcome, RefusedProduct):
-            refused.append(outcome)
-        elif as_json:
-            print_json(outcome)
-        else:
-            err.print(f"[green]✓[/] {shown(outcome.product_id)}", highlight=False)
-
-    async with Client(settings) as client:
-        store = await asyncio.to_thread(open_store, settings)
-        await check(settings, store)
-        job = Ingest(client, store, settings, on_sent, on_outcome)
-        if wait:
-            try:
-                await job.send_and_wait(photos, timeout_s)
-            except TimeoutError:
-                raise TimeoutError(f"{len(job.waiting)} of {sent} products have no caption yet") from None
-            if not as_json:
-                print_table(captions_table(o for o in job.outcomes if isinstance(o, Caption)))
-        else:
-            await job.send(photos)
-    say(f"sent {sent} of {len(photos)} photos")
-    return refused
 
 
 @app.command()

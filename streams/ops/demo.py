@@ -181,7 +181,7 @@ def write(demo: Demo, out: Path) -> None:
 
 def _shown(result: Result, photos: Sequence[Photo]) -> Result:
     """With the user's own photos for addresses: the demo's store is gone when somebody opens them."""
-    paths = {photo.product_id: photo.path.absolute().as_uri() for photo in photos}
+    paths = {photo.product_id: photo.path.absolute().as_uri() for photo in photos if photo.path is not None}
     hits = (msgspec.structs.replace(hit, image=paths.get(hit.product_id, hit.image)) for hit in result.hits)
     return msgspec.structs.replace(result, hits=tuple(hits))
 
@@ -191,7 +191,7 @@ def draw_sheet(demo: Demo, out: Path) -> Path:
     sheet = out / "contact-sheet.png"
     write_sheet(
         sheet,
-        {photo.product_id: photo.path for photo in demo.photos},
+        {photo.product_id: photo.path for photo in demo.photos if photo.path is not None},
         demo.captions,
         {refused.product_id: f"{refused.stage}: {refused.cause}" for refused in demo.refused},
         [Asked(answer.ask.product_id, answer.ask.text, answer.result) for answer in demo.answers],

@@ -34,11 +34,12 @@ BATCH = 32
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """One product to ingest: its image on this machine, and what the shop says of it."""
+    """One product to ingest: its image on this machine or (`path` is None) at an address, and what the shop says of it."""
 
     product_id: str
-    path: Path
+    path: Path | None
     metadata: dict[str, Any]
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +66,11 @@ def announce(
             what is said of the product can never become a record; nothing was written.
         Retryable: the disk or the store is in trouble.
     """
-    upload = Upload(product_id=photo.product_id, image=ImageRef(uri="file:///"), metadata=photo.metadata)
+    uri = photo.address if photo.path is None else "file:///"
+    upload = Upload(product_id=photo.product_id, image=ImageRef(uri=uri), metadata=photo.metadata)
     _check(upload)
+    if photo.path is None:
+        return upload  # the engine fetches it
     data, kind = read_photo(photo.path, max_bytes, max_pixels=max_pixels, keep_metadata=keep_metadata)
     key = store.put_content(data, suffix=f".{kind}", prefix="images")
     return msgspec.structs.replace(upload, image=ImageRef(uri=store.address(key)))

@@ -23,7 +23,7 @@ from typing import TypeAlias
 from processors.errors import Poison
 from processors.image_header import sniff
 from streams.ops.photo_names import PhotoNames, name_in, without_suffix
-from streams.ops.table_files import is_table
+from streams.ops.table_files import is_feed, is_table
 from streams.ops.tables import RejectedRow, Row, read_table
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif"})
@@ -41,11 +41,15 @@ Metadata: TypeAlias = Mapping[str, str | float]
 
 @dataclass(frozen=True, slots=True)
 class SourcePhoto:
-    """One product to ingest. `metadata` holds strings, and `price` as a number."""
+    """One product to ingest. `metadata` holds strings, and `price` as a number.
+
+    Its photo is a file, or (of a feed) lies at an `address` of somebody's host: then `path` is None.
+    """
 
     product_id: str
-    path: Path
+    path: Path | None
     metadata: Metadata = field(default_factory=dict)
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,10 @@ class Catalogue:
 
 
 def walk(path: Path) -> Catalogue:
-    """Find the products of a folder (sub-folders included), or of a single image file. Formats go by the files' bytes.
+    """Find the products of a folder (sub-folders included), of a feed (a table of any name), or of a single image file.
+
+    Formats go by the files' bytes. The photos of a feed lie beside it, or at the `https://` addresses that it names; photos
+    of which it does not speak are no products.
 
     Hidden files and folders, and the previews of NAS systems, are left out; links to folders are not followed (a link to a
     parent would never end).
@@ -74,6 +81,8 @@ def walk(path: Path) -> Catalogue:
             try:
                 sniff(head)
             except Poison as error:
+                if is_feed(path.name):
+                    return _feed(path)
                 raise Poison(f"{path}: {error.message}", field="path") from None
         return Catalogue((SourcePhoto(without_suffix(path.name), path),), ())
     if not path.is_dir():
@@ -86,11 +95,32 @@ def walk(path: Path) -> Catalogue:
     return Catalogue(tuple(sources), tuple(found.rejected), tuple(found.noted))
 
 
+def _feed(path: Path) -> Catalogue:
+    """The products of a table of any name.
+
+    Raises:
+        Poison: the table as a whole cannot be used.
+    """
+    rows, problem = read_table(path, path.name)
+    if problem or not rows:
+        raise Poison(f"{path}: {problem or 'holds no products'}", field="path")
+    found = _Walk(path.parent, addresses=True)
+    if any("://" not in row.image for row in rows if not row.problem):
+        found.collect()
+        found.tables.clear()
+    # What else lies in the folder is not what was asked about.
+    found.rejected, found.noted = [], []
+    found.join(rows, path.parent)
+    sources = sorted(found.sources.values(), key=lambda source: source.product_id)
+    return Catalogue(tuple(sources), tuple(found.rejected), tuple(found.noted))
+
+
 @dataclass(slots=True)
 class _Walk:
-    """One walk under way."""
+    """One walk under way. `addresses`: whether a photo may lie at an address of another host."""
 
     root: Path
+    addresses: bool = False
     photos: PhotoNames = field(init=False)
     claimed: set[Path] = field(default_factory=set)
     held: dict[Path, str] = field(default_factory=dict)
@@ -143,10 +173,14 @@ class _Walk:
             rows, problem = read_table(table, self.shown(table))
             if problem:
                 unusable.append((table, problem))
-            for row in rows:
-                self._join(row, table.parent)
+            self.join(rows, table.parent)
         for table, problem in unusable:
             self._hold_all_beside(table, problem)
+
+    def join(self, rows: Iterable[Row], folder: Path) -> None:
+        """Give the rows of a table in `folder` their photos."""
+        for row in rows:
+            self._join(row, folder)
 
     def _hold_all_beside(self, table: Path, problem: str) -> None:
         """Nobody knows what the shop calls the photos of a table that cannot be read; their files' names it is not."""
@@ -168,6 +202,9 @@ class _Walk:
             self._hold_further(row, folder, (row.image, *row.further))
             return
         self.ids.add(row.product_id)
+        if self.addresses and row.product_id and row.image.startswith("https://") and isinstance(found, str):
+            self._at_address(row, folder)
+            return
         if isinstance(found, str):
             self._refuse(row, folder, found)
             return
@@ -187,6 +224,14 @@ class _Walk:
             self.noted.extend(RejectedRow(row.where, note) for note in row.notes)
             self._hold_further(row, folder, row.further)
 
+    def _at_address(self, row: Row, folder: Path) -> None:
+        """A product whose photo the engine fetches."""
+        if row.product_id in self.sources:
+            self._refuse(row, folder, f"product {row.product_id!r} is in the table twice")
+            return
+        self.sources[row.product_id] = SourcePhoto(row.product_id, None, row.metadata, row.image)
+        self.noted.extend(RejectedRow(row.where, note) for note in row.notes)
+
     def _hold_further(self, row: Row, folder: Path, images: Iterable[str]) -> None:
         """A product has one photo; its others are not products of their own."""
         for photo in (photo for image in images if image for photo in self.photos.named(image, folder)):
@@ -197,8 +242,8 @@ class _Walk:
 
     def _refuse(self, row: Row, folder: Path, cause: str, photos: Iterable[Path] = ()) -> None:
         """Name a row that did not join, and hold back the photos that it may have been about."""
-        self.rejected.append(RejectedRow(row.where, cause))
         words = (row.image, row.product_id, *row.raw)
+        self.rejected.append(RejectedRow(row.where, cause, words))
         for photo in (*photos, *(photo for word in words for photo in self.photos.like(word, folder))):
             self.held.setdefault(photo, row.where)
 
@@ -243,9 +288,10 @@ class _Walk:
 
 
 def iterate(catalogue: Catalogue) -> Iterator[tuple[str, Path, Metadata]]:
-    """(product id, path, metadata) of every product, by id."""
+    """(product id, path, metadata) of every product whose photo is a file, by id."""
     for source in catalogue.sources:
-        yield source.product_id, source.path, source.metadata
+        if source.path is not None:
+            yield source.product_id, source.path, source.metadata
 
 
 def _head(file: Path) -> bytes | str:

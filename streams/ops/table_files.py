@@ -1,4 +1,4 @@
-"""The files of a shop's tables: CSV, TSV, JSON lines and Excel, in the encodings that shops' programs write → cells by column."""
+"""The files of a shop's tables: CSV, TSV, JSON lines, Excel and XML, in the encodings that shops' programs write → cells by column."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ import msgspec
 
 from infra.fetch import read_regular
 from processors.errors import Code, Poison
+from streams.ops.table_xml import read_items
 
 MAX_TABLE_BYTES = 256 * 2**20
 """Of a table's file, and of what an Excel workbook unfolds to."""
-SUFFIXES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".xlsx")
-UNREAD_SUFFIXES = (".xls", ".xlsm", ".xlsb", ".ods", ".numbers", ".xml", ".parquet")
+SUFFIXES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".xlsx", ".xml")
+UNREAD_SUFFIXES = (".xls", ".xlsm", ".xlsb", ".ods", ".numbers", ".parquet")
 """Of tables that are named, and whose photos are left out: nobody knows their ids."""
 # products.csv, Products.csv, products_export_1.csv (Shopify), products (2).csv (a second download)
 _NAME = re.compile(r"products?(?:[ _-]?export)?(?:[ _-]?\(?\d+\)?)?")
@@ -57,6 +58,11 @@ def is_table(name: str) -> bool:
     return path.suffix in (*SUFFIXES, *UNREAD_SUFFIXES) and _NAME.fullmatch(path.stem) is not None
 
 
+def is_feed(name: str) -> bool:
+    """Whether a file that was named outright may be a table, whatever it is called."""
+    return Path(name.casefold().removesuffix(".gz")).suffix in (*SUFFIXES, *UNREAD_SUFFIXES)
+
+
 def read_lines(file: Path, shown: str, columns: frozenset[str]) -> Iterator[Line]:
     """The lines of a table, in order.
 
@@ -77,6 +83,8 @@ def read_lines(file: Path, shown: str, columns: frozenset[str]) -> Iterator[Line
     data = _unpacked(data) if packed else data
     if suffix == ".xlsx":
         return _by_column(_workbook(data, columns), f"{shown} row", columns)
+    if suffix == ".xml":
+        return (Line(f"{shown} item {number}", cells) for number, cells in read_items(data))
     text = _text(data)
     if suffix == ".jsonl":
         return _json_lines(text, shown)

@@ -38,7 +38,7 @@ _TYPED = {
 }  # fmt: skip
 _FURTHER = frozenset({"additional_image_link", "additional_image_links", "variant_image", "gallery", "images"})
 # Photos beside the first one: "image 2", "picture_3".
-_NUMBERED = re.compile(rf"(?:{'|'.join(IMAGE_COLUMNS)})_?\d{{1,2}}")
+_NUMBERED = re.compile(rf"(?:{'|'.join((*IMAGE_COLUMNS, *sorted(_FURTHER)))})_?\d{{1,2}}")
 _PRICE_IN = re.compile(
     r"(?:variant_|regular_)?price_(?:aed|aud|brl|cad|chf|cny|czk|dkk|eur|gbp|huf|inr|jpy|kwd|nok|nzd|pln|ron|sar|sek|try|usd)"
 )
@@ -50,10 +50,14 @@ _TAG = re.compile(r"<[^<>]{0,1000}>")
 
 @dataclass(frozen=True, slots=True)
 class RejectedRow:
-    """Something in the folder that is not used: where it stands ("products.csv line 3"), and why."""
+    """Something in the folder that is not used: where it stands ("products.csv line 3"), and why.
+
+    `words`: among them the id of the product that it may be about, if anything names it.
+    """
 
     where: str
     cause: str
+    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

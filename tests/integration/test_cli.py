@@ -182,3 +182,47 @@ def test_a_wrong_setting_is_named() -> None:
     answer = weft("doctor", WEFT_PARTITIONS="many")
     assert answer.returncode == Exit.USAGE
     assert "WEFT_PARTITIONS" in answer.stderr
+
+
+def test_a_nightly_feed(up: Up, tmp_path: Path) -> None:
+    """What is unchanged is not sent, what is gone is deleted, and a feed that was cut off deletes nothing. The last test: it
+    takes the products of all others for gone."""
+    where = ("--full", "--json", "--data-dir", str(up.data_dir))
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    for number in range(4):
+        photo_of(folder, f"feed-{number}", (200, 20 * number, 30))
+    feed = folder / "tonight.csv"
+    rows = [f"feed-{number},feed-{number}.png,Dress {number},79" for number in range(4)]
+    head = "id,image,title,price\n"
+    feed.write_text(head + "\n".join(rows))
+
+    dry = weft("ingest", str(feed), "--dry-run", *where)
+    counts = json.loads(dry.stdout)
+    assert counts["new"] == 4
+    assert counts["gone"] > 0
+    assert counts["model_seconds"] > 0
+    assert dry.returncode == Exit.REJECTED, "too much is gone"
+    assert "feed-0" not in weft("captions", "--json", *where[2:]).stdout
+
+    cut_off = weft("ingest", str(feed), *where)
+    assert cut_off.returncode == Exit.REJECTED
+    assert "--force" in cut_off.stderr
+    assert weft("ingest", str(feed), "--force", "--wait", *where[:1], *where[2:]).returncode == Exit.OK
+    again = weft("ingest", str(feed), *where)
+    assert json.loads(again.stdout) == {
+        "new": 0, "photo": 0, "facts": 0, "columns": 0, "unchanged": 4, "gone": 0, "refused": 0
+    }  # fmt: skip
+    assert "sent 0" in again.stderr
+
+    photo_of(folder, "feed-1", (10, 200, 30))
+    changed = [rows[0].replace("79", "59"), rows[1], rows[2].replace("Dress 2", "Linen dress")]
+    feed.write_text(head + "\n".join([*changed, "feed-4,none.png,No photo,1"]))
+    night = weft("ingest", str(feed), "--force", *where)
+    assert json.loads(night.stdout) == {
+        "new": 0, "photo": 1, "facts": 1, "columns": 1, "unchanged": 0, "gone": 1, "refused": 1
+    }  # fmt: skip
+    assert night.returncode == Exit.REJECTED
+    assert "feed-4" in night.stderr
+    left = json.loads(weft("ingest", str(feed), "--dry-run", *where).stdout)
+    assert (left["unchanged"], left["gone"]) == (3, 0), "a run that was ended goes on where it was"

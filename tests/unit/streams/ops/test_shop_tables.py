@@ -170,7 +170,7 @@ def test_encodings_of_excel(tmp_path: Path, encoding: str, hint: str) -> None:
     assert fields(catalogue, "sku") == {"title": "Jäckchen für größere – „schön“", "price": 1299.0}
 
 
-@pytest.mark.parametrize("name", ["products.xls", "Products.ods", "products.xml"])
+@pytest.mark.parametrize("name", ["products.xls", "Products.ods", "products.parquet"])
 def test_a_table_in_a_form_that_is_not_read_holds_its_photos_back(tmp_path: Path, name: str) -> None:
     """Its ids are the shop's, and we do not know them; the line says in what form to save it."""
     fill(tmp_path, "a.jpg")

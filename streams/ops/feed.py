@@ -1,0 +1,204 @@
+"""A shop's whole feed against the catalogue: what is new, what changed and how, what is unchanged, and what is gone.
+
+Compared is with the last upload of each product on `catalog.uploads`: so a run that was ended goes on where it was, and
+what is unchanged is not sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from infra.fetch import read_regular
+from infra.settings import Settings
+from infra.store import ObjectStore, content_key
+from processors import image_parts
+from processors.errors import Poison
+from processors.image_header import sniff
+from streams.contract import codecs, topics
+from streams.engine.message import Message
+from streams.kafka.client import Reader
+from streams.ops.ingest import Photo, RefusedProduct
+
+COLUMNS = frozenset({"price"})
+"""What changes a thousand times as often as a photo, and no caption states."""
+MAX_GONE = 0.2
+"""Share of the catalogue that a feed may lack; one that was cut off on its way must not empty a shop."""
+
+
+class Change(StrEnum):
+    """Of a product of the feed, against what is there."""
+
+    NEW = "new"
+    PHOTO = "photo"
+    FACTS = "facts"
+    COLUMNS = "columns"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The last upload of a product: where its photo lies ("" where it came inside the record), and what the shop said."""
+
+    image: str
+    metadata: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a feed is going to change."""
+
+    changes: tuple[tuple[Photo, Change], ...]
+    gone: tuple[str, ...]
+    refused: tuple[RefusedProduct, ...]
+    known: int
+    """Products that are there."""
+
+    @property
+    def to_send(self) -> list[Photo]:
+        """All but what is unchanged."""
+        return [photo for photo, change in self.changes if change is not Change.UNCHANGED]
+
+    @property
+    def too_many_gone(self) -> bool:
+        """Whether the feed lacks more of the catalogue than a feed may."""
+        return len(self.gone) > MAX_GONE * self.known
+
+    def counts(self) -> dict[str, int]:
+        """Products by what becomes of them."""
+        found = dict.fromkeys((str(change) for change in Change), 0)
+        for _, change in self.changes:
+            found[change] += 1
+        return found | {"gone": len(self.gone), "refused": len(self.refused)}
+
+
+async def known_products(settings: Settings) -> dict[str, Known]:
+    """The products that are there, by id. What cannot be read is left out: it was refused.
+
+    Raises:
+        Retryable: no broker answers.
+    """
+    last: dict[str, tuple[int, Known | None]] = {}
+    async with Reader(settings, topics.UPLOADS) as reader:
+        async for message in reader.to_end():
+            found = _upload(message)
+            if found is None:
+                continue
+            product_id, known = found
+            # A record that lay on a wrong partition was passed on with its own time: of one product the youngest counts.
+            if product_id not in last or message.timestamp_ms >= last[product_id][0]:
+                last[product_id] = (message.timestamp_ms, known)
+    return {product_id: known for product_id, (_, known) in last.items() if known is not None}
+
+
+def _upload(message: Message) -> tuple[str, Known | None] | None:
+    """(product, what is known of it; None after a delete); None for what is no upload."""
+    try:
+        upload = codecs.decode_upload(message)
+    except Poison:
+        return None
+    if upload is None:
+        return (message.key or b"").decode("utf-8", "replace"), None
+    return upload.product_id, Known(upload.image.uri or "", upload.metadata or {})
+
+
+def plan(
+    photos: Sequence[Photo],
+    refused: Sequence[RefusedProduct],
+    mentioned: Iterable[str],
+    known: Mapping[str, Known],
+    image_of: Callable[[Photo], str],
+) -> Plan:
+    """Compare a feed with what is there. Blocking: `image_of` reads photos.
+
+    Args:
+        photos: the products of the feed.
+        refused: those that cannot be used.
+        mentioned: words of rows that cannot be used: a product that one of them names is not gone.
+        known: see `known_products`.
+        image_of: the address that a photo has, or would have, in the store; raises `Poison` for one that cannot be used.
+    """
+    changes, further = [], list(refused)
+    for photo in photos:
+        try:
+            changes.append((photo, _change(photo, known.get(photo.product_id), image_of)))
+        except Poison as error:
+            further.append(RefusedProduct(photo.product_id, "ingest", str(error)))
+    there = {photo.product_id for photo in photos} | set(mentioned)
+    return Plan(tuple(changes), tuple(sorted(known.keys() - there)), tuple(further), len(known))
+
+
+def _change(photo: Photo, known: Known | None, image_of: Callable[[Photo], str]) -> Change:
+    image = image_of(photo)
+    if known is None:
+        return Change.NEW
+    if image != known.image:
+        return Change.PHOTO
+    said = msgspec.json.decode(msgspec.json.encode(photo.metadata))
+    differs = {name for name in said.keys() | known.metadata.keys() if said.get(name) != known.metadata.get(name)}
+    return Change.UNCHANGED if not differs else Change.COLUMNS if differs <= COLUMNS else Change.FACTS
+
+
+def image_in(store: ObjectStore, settings: Settings) -> Callable[[Photo], str]:
+    """`image_of` for `plan`: by the bytes that would be stored. Nothing is decoded or written: most have not changed."""
+
+    def address(photo: Photo) -> str:
+        if photo.path is None:
+            return photo.address
+        return store.address(_key(photo.path, settings))
+
+    return address
+
+
+def _key(path: Path, settings: Settings) -> str:
+    data = read_regular(path, settings.max_image_bytes, field="image")
+    kind = sniff(data)
+    return content_key(data if settings.keep_photo_metadata else image_parts.clean(data), f".{kind}")
+
+
+async def model_seconds(scrape: str, plan: Plan) -> float | None:
+    """What the plan is going to cost on the models, by what the running roles have taken for each photo and caption so far.
+
+    None where nothing can be asked, or nothing was worked on yet.
+
+    Args:
+        scrape: address of the stack's metrics; "" for none.
+        plan: the plan.
+    """
+    import aiohttp
+    from prometheus_client.parser import text_string_to_metric_families
+
+    if not scrape:
+        return None
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session,
+            session.get(f"{scrape}/metrics") as answer,
+        ):
+            text = await answer.text()
+    except (aiohttp.ClientError, TimeoutError):
+        return None
+    families = await asyncio.to_thread(lambda: list(text_string_to_metric_families(text)))
+    samples = [sample for family in families for sample in family.samples]
+
+    def total(name: str, role: str, **labels: str) -> float:
+        wanted = labels.items()
+        return sum(
+            s.value for s in samples if s.name == name and role in s.labels["role"] and wanted <= s.labels.items()
+        )
+
+    photos = total("weft_stage_items_total", "enrich", stage="remember")
+    captions = total("weft_captions_total", "caption")
+    writing = total("weft_model_seconds_sum", "caption", model="writer")
+    if not photos or not captions:
+        return None
+    seeing = sum(total("weft_model_seconds_sum", "enrich", model=model) for model in ("detector", "image encoder"))
+    counts = plan.counts()
+    seen = counts[Change.NEW] + counts[Change.PHOTO]
+    return seen * seeing / photos + (seen + counts[Change.FACTS]) * writing / captions
