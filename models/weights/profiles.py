@@ -9,7 +9,6 @@ from typing import Literal
 import msgspec
 
 from models.weights.bases import adopt, fetch_hub, fetch_wheel
-from models.weights.four_bits import keep
 from models.weights.hashes import Problem, base_problems, check_folder, check_weights, full_problems, shipped_problems
 from processors.errors import Fatal, Missing
 
@@ -267,6 +266,9 @@ def round_writer(profile: Profile, cache: Path, *, progress: Callable[[str], Non
         Fatal: base or adapter are missing or damaged.
     """
     if profile.name == STARTER.name:
+        # Listing weights needs neither what rounds them nor what it logs with.
+        from models.weights.four_bits import keep
+
         progress("writer: rounding to four bits (once)")
         keep(cache / SMOLLM2.name, shipped_path("writer.safetensors"))
 
