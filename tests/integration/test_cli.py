@@ -223,6 +223,6 @@ def test_a_nightly_feed(up: Up, tmp_path: Path) -> None:
         "new": 0, "photo": 1, "facts": 1, "columns": 1, "unchanged": 0, "gone": 1, "refused": 1
     }  # fmt: skip
     assert night.returncode == Exit.REJECTED
-    assert "feed-4" in night.stderr
+    assert "tonight.csv line 5" in night.stderr
     left = json.loads(weft("ingest", str(feed), "--dry-run", *where).stdout)
     assert (left["unchanged"], left["gone"]) == (3, 0), "a run that was ended goes on where it was"
