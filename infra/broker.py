@@ -12,10 +12,11 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Self
 
@@ -33,6 +34,10 @@ _JVM = (
     "-XX:+ExitOnOutOfMemoryError",
     "--sun-misc-unsafe-memory-access=allow",
 )
+
+
+LEARN_SECONDS = 120.0
+"""Java writes what it learned when it ends, in a process of its own: seconds on an idle machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,7 @@ class EmbeddedBroker:
         start_seconds: longest time until the broker answers a request.
         stop_seconds: how long a stop may take before the process is killed (the log survives a kill).
         progress: called with a sentence before something slow.
+        learn: file that Java writes, when the broker is stopped, what it has loaded and linked into (`Classpath.classes`).
     """
 
     def __init__(
@@ -69,7 +75,9 @@ class EmbeddedBroker:
         start_seconds: float = 90.0,
         stop_seconds: float = 20.0,
         progress: Callable[[str], None] | None = None,
+        learn: Path | None = None,
     ) -> None:
+        self._learn = learn
         self._folder = data_dir.absolute() / "kafka"
         if "," in str(self._folder):
             raise Fatal(f"Kafka cannot keep its log under a path with a comma: {data_dir}")
@@ -168,7 +176,8 @@ class EmbeddedBroker:
             self._write_configuration(identity)
             self._identity = identity
             self._format(classpath, identity)
-            self._process = spawn.spawn(self._java(classpath, "kafka.Kafka", str(self._properties)))
+            learning = () if self._learn is None else (f"-XX:AOTCacheOutput={self._learn}",)
+            self._process = spawn.spawn(self._java(classpath, "kafka.Kafka", str(self._properties), options=learning))
             self._pid_file.write_text(str(self._process.pid), "utf-8")
             if self._wait_until_ready(self._process):
                 return self.bootstrap
@@ -219,8 +228,11 @@ class EmbeddedBroker:
         if status != 0:
             raise Fatal(f"cannot prepare {data} for the embedded Kafka: {self._last_words()}")
 
-    def _java(self, classpath: Classpath, main: str, *arguments: str) -> spawn.Command:
-        options = (f"-Dlog4j2.configurationFile={self._folder / 'log4j2.properties'}", "-Djava.awt.headless=true")
+    def _java(self, classpath: Classpath, main: str, *arguments: str, options: tuple[str, ...] = ()) -> spawn.Command:
+        if classpath.classes is not None and classpath.classes.exists():
+            # A file that does not fit (another Java, other jars) is not used, and costs nothing but these warnings.
+            options += (f"-XX:AOTCache={classpath.classes}", "-Xlog:disable", "-Xlog:all=error:stderr")
+        options += (f"-Dlog4j2.configurationFile={self._folder / 'log4j2.properties'}", "-Djava.awt.headless=true")
         # A CLASSPATH or JAVA_TOOL_OPTIONS of the user's must not leak into the broker.
         foreign = {"CLASSPATH", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS"}
         environment = {name: value for name, value in os.environ.items() if name not in foreign}
@@ -344,6 +356,28 @@ def _write_aside(path: Path, text: str) -> None:
     aside.replace(path)
 
 
+def learn_classes(classpath: Classpath, progress: Callable[[str], None]) -> bool:
+    """Start a broker once on an empty folder, so that Java keeps its classes loaded and linked: half of every later start.
+
+    Returns:
+        Whether the file is there now. Without it a broker starts all the same.
+    """
+    if classpath.classes is None or classpath.classes.exists():
+        return classpath.classes is not None
+    progress("preparing Kafka's classes (once)")
+    with tempfile.TemporaryDirectory(prefix="weft-kafka-", dir=classpath.classes.parent) as folder:
+        aside = Path(folder) / "classes"
+        plain = replace(classpath, classes=None)
+        try:
+            with EmbeddedBroker(Path(folder), classpath=plain, learn=aside, stop_seconds=LEARN_SECONDS):
+                pass
+            aside.replace(classpath.classes)
+        except (Fatal, OSError) as error:
+            progress(f"Kafka's classes were not prepared, and each start takes some seconds longer: {error}")
+            return False
+    return True
+
+
 def main(arguments: list[str]) -> int:
     """`fetch`: fetch the jars and say where they are."""
     if arguments != ["fetch"]:
@@ -355,6 +389,7 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"{error}\n")
         return 1
     sys.stdout.write(f"{len(classpath.jars)} jars in {classpath.jars[0].parent.parent}\n")
+    learn_classes(classpath, lambda sentence: print(sentence, file=sys.stderr))  # noqa: T201 - a command line
     return 0
 
 

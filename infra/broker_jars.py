@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -30,6 +31,8 @@ class Classpath:
 
     jars: tuple[Path, ...]
     java: Path
+    classes: Path | None = None
+    """Where Java finds these jars' classes loaded and linked (JEP 483, 514), should the file be there; None: nowhere."""
 
     def __str__(self) -> str:
         return os.pathsep.join(str(jar) for jar in self.jars)
@@ -76,7 +79,17 @@ def fetch_jars(
                     progress(f"fetching Apache Kafka {KAFKA.rpartition(':')[2]} (44 MB, once)")
                 kept = _fetch(cache, resolve or _with_jgo)
                 _write_sentinel(sentinel, kept)
-    return Classpath(kept, java)
+    return Classpath(kept, java, cache / f"{KAFKA.rpartition(':')[2]}-{_version_of(java)}.aot")
+
+
+def _version_of(java: Path) -> str:
+    """Of the Java in whose folder the program lies: its classes fit no other. From its file `release`, or "unknown"."""
+    try:
+        release = (java.parents[1] / "release").read_text("utf-8")
+    except OSError:
+        return "unknown"
+    found = re.search(r'^JAVA_VERSION="([A-Za-z0-9._-]+)"', release, re.MULTILINE)
+    return "unknown" if found is None else found[1]
 
 
 def java_program() -> Path:

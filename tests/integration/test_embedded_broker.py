@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -13,7 +14,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from infra.broker import EmbeddedBroker
+from infra.broker import EmbeddedBroker, learn_classes
 from infra.broker_jars import Classpath
 from processors.errors import Fatal
 from tests.fixtures.kafka import KafkaFactory
@@ -108,8 +109,9 @@ def test_a_taken_port_is_named(tmp_path: Path, kafka_factory: KafkaFactory, kafk
 
 _OWNER = """
 import sys
+from dataclasses import replace
 from pathlib import Path
-from infra.broker import EmbeddedBroker
+from infra.broker import EmbeddedBroker, learn_classes
 broker = EmbeddedBroker(Path(sys.argv[1]))
 broker.start()
 print(broker.pid, flush=True)
@@ -129,3 +131,38 @@ def test_a_killed_owner_leaves_no_orphan_and_its_folder_can_be_used(tmp_path: Pa
     with EmbeddedBroker(tmp_path, classpath=kafka_classpath) as broker:
         assert broker.health().brokers == (broker.bootstrap,)
         java.wait(20)  # raises if the old one still runs
+
+
+def test_classes_are_prepared_once_and_used(tmp_path: Path, kafka_classpath: Classpath) -> None:
+    """Half of a start is reading classes. The file is made by one start and stop; the next brokers map it."""
+    classes, said = tmp_path / "kafka.aot", []
+    classpath = replace(kafka_classpath, classes=classes)
+    assert learn_classes(classpath, said.append)
+    assert len(said) == 1
+    made = classes.stat()
+    assert made.st_size > 2**20
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kafka.aot"]
+    assert learn_classes(classpath, said.append)
+    assert len(said) == 1
+    assert classes.stat().st_mtime_ns == made.st_mtime_ns
+    with EmbeddedBroker(tmp_path / "data", classpath=classpath) as broker:
+        assert broker.pid is not None
+        assert str(classes) in {mapped.path for mapped in psutil.Process(broker.pid).memory_maps()}
+        assert broker.health().brokers
+
+
+def test_classes_that_do_not_fit_are_not_used(tmp_path: Path, kafka_classpath: Classpath) -> None:
+    """Half a file, or one of another Java: the broker starts as it did before there was any."""
+    classes = tmp_path / "kafka.aot"
+    classes.write_bytes(b"no classes" * 1000)
+    with EmbeddedBroker(tmp_path / "data", classpath=replace(kafka_classpath, classes=classes)) as broker:
+        assert broker.health().brokers
+
+
+def test_an_install_goes_on_without_prepared_classes(tmp_path: Path, kafka_classpath: Classpath) -> None:
+    """Where no broker starts, `make install` says so and is done."""
+    said: list[str] = []
+    broken = Classpath(kafka_classpath.jars[:1], kafka_classpath.java, tmp_path / "kafka.aot")
+    assert not learn_classes(broken, said.append)
+    assert "each start takes some seconds longer" in said[-1]
+    assert not list(tmp_path.iterdir())
