@@ -22,8 +22,27 @@ _BARE_LENGTH = re.compile(r"(?<![^\W_])(knee|hip|ankle|calf|floor)(?=\s+(?!lengt
 # Vowels that are spoken as "you" or "one", and an h that is not spoken.
 _LIKE_A = re.compile(r"(?:uni(?!n|m)|use|eu|one(?![^\W_])|once|ufo)", re.IGNORECASE)
 _LIKE_AN = re.compile(r"(?:hour|heir|honest|honou?r)", re.IGNORECASE)
+# The frames of the tone "plain" that the shipped adapter learnt before product copy: they say nothing of the product.
+_BEFORE = re.compile(
+    r"(?:This is|These are|Here (?:is|are)|Shown here:|Pictured:|On view:|In this photo:|The main piece:|The look starts with)"
+    r"\s+(?=\w)"
+)
+_BEHIND = re.compile(
+    r"(?:,? (?:ready to wear|for everyday wear|simple and neat|shown as worn|easy to place|to wear often|for regular use)"
+    r"| makes? up the (?:main part|centre|heart) of this look| leads? this (?:outfit|look))(?=[.!]$)"
+)
 # The facets in the order in which a shop writes them.
 _ORDER = ("pattern", "sleeve", "neckline", "length", "fabric", "gender")
+
+
+def bared(text: str) -> str:
+    """The text without the empty frames around its facts: "Pictured: a navy shirt, ready to wear." is "A navy shirt."."""
+    sentences = [_BEHIND.sub("", _BEFORE.sub("", sentence, count=1)) for sentence in _sentences(text)]
+    return " ".join(sentence[:1].upper() + sentence[1:] for sentence in sentences)
+
+
+def _sentences(text: str) -> list[str]:
+    return [sentence.strip() for sentence in _SENTENCE.findall(text) if sentence.strip()]
 
 
 def mended(text: str) -> str:
@@ -49,8 +68,7 @@ def _article(match: re.Match[str]) -> str:
 def factual(text: str, evidence: Evidence) -> str:
     """The sentences that state something of a garment; all of them where none does, or where nothing is known."""
     extra = extra_of(evidence)
-    sentences = [sentence.strip() for sentence in _SENTENCE.findall(text) if sentence.strip()]
-    kept = [s for s in sentences if any(facet in _STATING for m in mentions(s, extra) for facet, _ in m.claims)]
+    kept = [s for s in _sentences(text) if any(facet in _STATING for m in mentions(s, extra) for facet, _ in m.claims)]
     return " ".join(kept) if kept and evidence.garments else text
 
 

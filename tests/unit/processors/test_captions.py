@@ -190,6 +190,12 @@ TAGS = "#NavyDress #LinenDress #WhiteShoes #WomensFashion #NewIn #Ootd #StyleIns
         ("Restraint, said well. An navy linen dress for women.", "A navy linen dress for women."),
         ("A navy linen dress for women, with a white shoes.", "A navy linen dress for women, with white shoes."),
         ("Navy linen dress for women. the rest is posture.", "Navy linen dress for women."),
+        ("Pictured: a navy linen dress for women, ready to wear.", "A navy linen dress for women."),
+        ("A women's navy linen dress makes up the heart of this look.", "A women's navy linen dress."),
+        (
+            "The look starts with a women's navy linen dress. Worn with white shoes.",
+            "A women's navy linen dress. Worn with white shoes.",
+        ),
     ],
 )
 def test_a_draft_is_mended_and_its_empty_sentences_dropped(sentences: str, caption: str) -> None:
