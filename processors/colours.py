@@ -130,15 +130,24 @@ def _voters(found: GarmentPixels) -> tuple[Lab, Cells, NDArray[np.float64]]:
 
 def _named(lab: Lab, cells: Cells, weights: NDArray[np.float64]) -> tuple[Colour, ...]:
     first, *rest = _groups(*_histogram(lab, cells, weights))
-    if first.share < LEADS and sum(group.share >= PART for group in (first, *rest)) >= SEVERAL:
-        return (Colour(MULTICOLOURED, _code(first), 1.0),)
     shades = sum(group.share for group in rest if _are_shades(first, group))
-    others = (group for group in rest if not _are_shades(first, group))
-    further = max(others, key=lambda group: group.share, default=None)
+    others = sorted((group for group in rest if not _are_shades(first, group)), key=lambda group: -group.share)
+    if first.share + shades < LEADS and _distinct((first, *others)) >= SEVERAL:
+        return (Colour(MULTICOLOURED, _code(first), 1.0),)
+    further = others[0] if others else None
     shown = [first._replace(share=first.share + shades)]
     if further is not None and further.share >= MIN_SHARE:
         shown.append(further)
     return tuple(Colour(name=group.name, hex=_code(group), share=round(group.share, 3)) for group in shown[:MOST])
+
+
+def _distinct(groups: Sequence[Group]) -> int:
+    """How many of the groups have `PART` of the garment and are no shades of another that has."""
+    found: list[Group] = []
+    for group in groups:
+        if group.share >= PART and not any(_are_shades(group, other) for other in found):
+            found.append(group)
+    return len(found)
 
 
 def _code(group: Group) -> str:

@@ -42,8 +42,9 @@ PALETTE: tuple[tuple[str, str], ...] = (
 FURTHER: tuple[tuple[str, str], ...] = (
     ("navy", "#383b47"),
     ("purple", "#5b4359"),
+    ("green", "#96a952"),
 )
-"""Second swatches of names whose cloth looks much duller in photographs than its name says."""
+"""Second swatches of names: navy and plum look much duller in photographs than their names say, and lime is a green."""
 
 FAMILY: dict[str, str] = {
     "black": "black", "charcoal": "grey", "grey": "grey", "light grey": "grey", "white": "white",

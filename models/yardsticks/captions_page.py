@@ -92,12 +92,18 @@ def _article(one: Judged, beside: Judged | None, photos: Photos) -> Iterator[str
     for facet in FACETS:
         if facet in product.truth:
             state = "right" if facet in one.right else "missing"
-            yield f'<span class="facet {state}"><b>{facet}</b> {html.escape(" / ".join(sorted(product.truth[facet])))}</span>'
+            yield f'<span class="facet {state}"><b>{facet}</b> {html.escape(_listed(product.truth[facet]))}</span>'
     title = str(product.fields.get("title", ""))
     yield (
         f'</p><p class="meta">{html.escape(title)} · {html.escape(product.brand)} · {html.escape(product.product_id)} · '
         f"{len(one.wrong)} wrong, coverage {one.coverage:.2f}, written by {captioned.writer}</p></div></article>"
     )
+
+
+def _listed(values: frozenset[str]) -> str:
+    """Some of the values that the shop's word allows; "Printed" allows a dozen."""
+    shown = sorted(values)
+    return " / ".join(shown[:4]) + (" …" if len(shown) > 4 else "")
 
 
 def _marked(one: Judged) -> str:
