@@ -118,6 +118,10 @@ class RoleMetrics:
         """A caption was published."""
         self._of("weft_captions", writer).inc()
 
+    def unchanged(self) -> None:
+        """A product came again as it was."""
+        self._of("weft_unchanged").inc()
+
     def answered(self, error: str, *, partial: bool) -> None:
         """A query was answered; `error` is the code of its error, or empty."""
         if error:

@@ -32,7 +32,7 @@ from streams.kafka.key_order import Here, PassOn, Place, Superseded, Verdict
 from streams.kafka.positions import LETTER, POSITION
 from streams.roles import reserve
 from streams.roles.memo import Memo
-from streams.roles.outcome import Deleted, NoEffect, PassedOn, deleted
+from streams.roles.outcome import Deleted, NoEffect, PassedOn, Unchanged, deleted
 from streams.roles.remote import Kept, RemotePhotos
 from streams.search import query_photos
 
@@ -45,7 +45,7 @@ RULES = "5"
 """Raise it when the rules beside the models change what is seen (colours, crops, limits): memos of old rules are not used."""
 
 
-Enriched: TypeAlias = Item | Deleted | PassedOn | NoEffect
+Enriched: TypeAlias = Item | Unchanged | Deleted | PassedOn | NoEffect
 
 
 async def _anywhere(_message: Message) -> None:
@@ -194,10 +194,12 @@ class Enrich:
         photo = await self._photo(upload, about)
         if isinstance(photo, Photo):
             known = await self.memo.recall(photo.about.digest, PhotoContent)
-            return photo if known is None else Done(self._item(await self._kept(photo), known))
+            return photo if known is None else Done(await self._first(await self._kept(photo), known))
         about = replace(about, address=self.store.address(photo.key), digest=photo.digest)
         known = await self.memo.recall(photo.digest, PhotoContent)
-        return Photo(about, await self.remote.load(photo), "") if known is None else Done(self._item(about, known))
+        return (
+            Photo(about, await self.remote.load(photo), "") if known is None else Done(await self._first(about, known))
+        )
 
     async def _elsewhere(self, message: Message, product_id: str) -> PassedOn | NoEffect | None:
         """What becomes of an upload that is not the next of its product; None for one that is."""
@@ -306,7 +308,15 @@ class Enrich:
 
     async def remember(self, embedded: Embedded) -> Enriched:
         """Keep what the models said, so that a re-delivery publishes the same bytes; the first writer wins."""
-        return self._item(embedded.about, await self.memo.keep(embedded.about.digest, embedded.content, PhotoContent))
+        content = await self.memo.keep(embedded.about.digest, embedded.content, PhotoContent)
+        return await self._first(embedded.about, content)
+
+    async def _first(self, about: About, content: PhotoContent) -> Item | Unchanged:
+        """The item; where the same product came with the same photo and the same words before, that one, with its source."""
+        said = msgspec.msgpack.encode([about.product_id, about.address, about.digest, about.metadata])
+        source = await self.memo.keep(f"item-{hashlib.sha256(said).hexdigest()}", about.source, Source)
+        item = self._item(replace(about, source=source), content)
+        return item if source == about.source else Unchanged(item)
 
     def _item(self, about: About, content: PhotoContent) -> Item:
         return Item(

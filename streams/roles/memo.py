@@ -74,6 +74,10 @@ class Memo:
         await self._in_thread(self._store.put, self._key(content), encoded)
         return answer
 
+    async def replace(self, content: str, answer: object) -> None:
+        """Remember another answer than the first (MessagePack). Raises `Retryable`."""
+        await self._in_thread(self._store.put, self._key(content), msgspec.msgpack.encode(answer))
+
     def _decoded(self, content: str, known: bytes, kind: type[T]) -> T | None:
         try:
             return msgspec.msgpack.decode(known, type=kind)

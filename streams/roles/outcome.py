@@ -35,7 +35,14 @@ class NoEffect:
     """A younger record of the product has been worked on: there is nothing to publish."""
 
 
-Outcome: TypeAlias = Item | Caption | Deleted | PassedOn | NoEffect
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """What was published for an earlier upload of the product, and is true of this one as well: the same bytes."""
+
+    record: Item | Caption
+
+
+Outcome: TypeAlias = Item | Caption | Unchanged | Deleted | PassedOn | NoEffect
 
 
 def deleted(message: Message) -> Deleted:
@@ -62,9 +69,10 @@ def publisher(
             return []
         if isinstance(outcome, PassedOn):
             return [await _pass_on(sender, message, outcome)]
-        value = None if isinstance(outcome, Deleted) else encode(outcome)
+        record = outcome.record if isinstance(outcome, Unchanged) else outcome
+        value = None if isinstance(record, Deleted) else encode(record)
         headers = output_headers(message, stage=stage, topic=topic)
-        delivery = await sender.send(topic, key=outcome.product_id.encode(), value=value, headers=headers)
+        delivery = await sender.send(topic, key=record.product_id.encode(), value=value, headers=headers)
         published(outcome)
         return [delivery]
 

@@ -15,7 +15,7 @@ from streams.roles.caption.neighbours import Neighbourhood
 from streams.roles.caption.role import Captioner
 from streams.roles.caption.rules import load as hold_rules
 from streams.roles.memo import Memo
-from streams.roles.outcome import Outcome, publisher
+from streams.roles.outcome import Outcome, Unchanged, publisher
 from streams.wiring.models import calibrations
 from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, loaded
 
@@ -48,7 +48,9 @@ async def run_caption(parts: Parts, ready: Ready) -> None:
     observer = parts.engine_of("caption").observer
 
     def published(outcome: Outcome) -> None:
-        if isinstance(outcome, Caption):
+        if isinstance(outcome, Unchanged):
+            observer.unchanged()
+        elif isinstance(outcome, Caption):
             observer.captioned(outcome.writer)
 
     pipeline = Pipeline(

@@ -13,7 +13,7 @@ from streams.ops.dlq_watch import watch_letters
 from streams.roles import reserve
 from streams.roles.enrich import SERVING_SIDE, Enrich, memo_fingerprint
 from streams.roles.memo import Memo
-from streams.roles.outcome import publisher
+from streams.roles.outcome import Outcome, Unchanged, publisher
 from streams.roles.remote import RemotePhotos
 from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, loaded
 
@@ -45,16 +45,22 @@ async def run_enrich(parts: Parts, ready: Ready) -> None:
         order=order.place,
         in_thread=parts.in_thread,
     )
+    observer = parts.engine_of("enrich").observer
+
+    def published(outcome: Outcome) -> None:
+        if isinstance(outcome, Unchanged):
+            observer.unchanged()
+
     pipeline = Pipeline(
         "enrich",
         role.stages(),
-        publish=publisher(parts.sender, stage="enrich", topic=topics.ITEMS),
+        publish=publisher(parts.sender, stage="enrich", topic=topics.ITEMS, published=published),
         dead_letter=dead_letters(parts.sender),
         admission=parts.credits(),
         engine=parts.engine_of("enrich"),
         charge=reserve.charge(parts.settings.max_image_bytes, SERVING_SIDE),
     )
-    letters = watch_letters(parts.settings, parts.engine_of("enrich").observer.open_letters)
+    letters = watch_letters(parts.settings, observer.open_letters)
     await beside(letters, consume_group(parts, "enrich", topics.UPLOADS, pipeline, ready))
 
 

@@ -171,7 +171,7 @@ async def test_one_photo_becomes_an_item_and_a_caption(models: Models, pictures:
         batch_items=2,
         batch_wait_s=0.0,
     )
-    read = await captioner.read(Message(topics.ITEMS, 0, 0, b"sku-1", encode(item)))
+    read = captioner.read(Message(topics.ITEMS, 0, 0, b"sku-1", encode(item)))
     [draft] = await asyncio.to_thread(captioner.drafts.write, [captioner.prompt(captioner.pack(read))])  # type: ignore[arg-type]
     judged = captioner.drafts.judge(draft)
     if needs_no_device(judged) is None:

@@ -1,12 +1,14 @@
 """`caption`: an item becomes a caption. Read it from top to bottom:
 
-read (or recall what was written before) → neighbours vote where they may → evidence → write, judge → caption
+read → recall (what was written of these facts before) → neighbours vote where they may → evidence → write, judge → caption
+
+A caption is a function of the facts that it states (`facts`): a product that comes again unchanged, with another price, or
+while its neighbours have moved on, is published as it was.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -17,33 +19,49 @@ from models.ports import Writer, WriterRequest
 from processors import attributes, captions, evidence, hold
 from processors.garments import is_of_kind, main_garment
 from processors.policies import Policies
-from processors.values import CaptionText, Evidence, Garment, StyleExample
+from processors.values import Attribute, CaptionText, Evidence, Garment, StyleExample
 from streams.contract import codecs
-from streams.contract.records import Caption, Item, Lineage, Provenance
+from streams.contract.cloudevents import event_context
+from streams.contract.records import Caption, Item, Lineage, Provenance, Source
 from streams.contract.version import VERSION
 from streams.engine.message import Message
 from streams.engine.stages import CpuStage, DeviceStage, Done, IoStage, Stage
 from streams.roles.caption.drafts import Draft, Drafts, Settled, needs_no_device
+from streams.roles.caption.facts import facts_key, seed_of, sight_key
 from streams.roles.caption.neighbours import Neighbourhood, kind_of_item, vector_of
 from streams.roles.caption.pack import told_of
 from streams.roles.memo import Memo
-from streams.roles.outcome import Deleted, deleted
+from streams.roles.outcome import Deleted, Unchanged, deleted
 
 log = structlog.get_logger("weft.caption")
 
 STYLE_EXAMPLES = 2
 
 
-Captioned: TypeAlias = Caption | Deleted
+EDITION = "weft_edition"
+"""Header of an item whose caption is wanted anew (`weft captions rewrite`): any value that was not used for it before."""
+
+Captioned: TypeAlias = Caption | Unchanged | Deleted
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Where a product's caption is remembered. `facts`: its text. `sight`: the caption with all that it shows."""
+
+    facts: str
+    sight: str
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """An item, and the hash of the very bytes it came as: the key of its memo."""
+    """An item with what it says by itself, and the keys of its memos; `plain`: those of the texts that nobody asked for anew."""
 
     item: Item
-    digest: str
-    seed: int
+    event: str
+    own: Evidence
+    tone: str
+    keys: Keys
+    plain: Keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +72,27 @@ class Packed:
     request: WriterRequest
 
 
-class Remembered(msgspec.Struct, frozen=True):
-    """The memoised part of a caption."""
+class Written(msgspec.Struct, frozen=True):
+    """What was written of some facts, and what neighbours had said to it: remembered under `Keys.facts`.
 
-    evidence: Evidence
+    `attributes`: of each garment, in order.
+    """
+
     text: CaptionText
+    attributes: tuple[dict[str, Attribute], ...]
+    style_examples: tuple[StyleExample, ...]
     version: str = VERSION
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """A caption as it was first published: remembered under `Keys.sight`.
+
+    `source`: of the upload that it was first made for; `event`: the id of the item that it was first made for.
+    """
+
+    source: Source
+    event: str
+    written: Written
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +116,8 @@ class Captioner:
     def stages(self) -> tuple[Stage, ...]:
         """The role's story."""
         return (
-            IoStage("read", self.read, concurrency=32),
+            CpuStage("read", self.read),
+            IoStage("recall", self.recall, concurrency=32),
             CpuStage("evidence", self.pack),
             CpuStage("prompt", self.prompt),
             DeviceStage(
@@ -105,48 +139,61 @@ class Captioner:
             IoStage("remember", self.remember),
         )
 
-    async def read(self, message: Message) -> Read | Done[Captioned]:
-        """Decode the item; what was written about these very bytes before is published again as it was."""
+    def read(self, message: Message) -> Read | Done[Captioned]:
+        """Decode the item, and find what may be said of it before any neighbour is asked."""
         if message.value is None:
             return Done(deleted(message))
         item = codecs.decode_item(message.value)
-        digest = hashlib.sha256(message.value).hexdigest()
-        seed = int.from_bytes(bytes.fromhex(digest)[:4], "big") & 0x7FFFFFFF
-        read = Read(item, digest, seed)
-        known = await self.memo.recall(digest, Remembered)
-        if known is not None:
-            return Done(self._caption(read, known))
-        return read
-
-    def pack(self, read: Read) -> Packed:
-        """Build the evidence pack: what was seen, what the shop said, and what the neighbours agree on."""
-        item = read.item
         main = main_garment(item.garments, item.metadata.category)
-        garments = [self._with_attributes(item, garment, stated=garment is main) for garment in item.garments]
-        pack = evidence.build(garments, self._style_examples(item))
+        own = evidence.build([self._told(item, garment, stated=garment is main) for garment in item.garments])
         if main is not None:
-            pack = evidence.led_by(pack, main.category, main.box)
-        request = WriterRequest(pack, captions.tone_of(item.product_id, self.tone), read.seed)
-        return Packed(read, request)
+            own = evidence.led_by(own, main.category, main.box)
+        tone = captions.tone_of(item.product_id, self.tone)
 
-    def _with_attributes(self, item: Item, garment: Garment, *, stated: bool) -> Garment:
-        """Each facet by its policy: the shop's own word for the garment it sells, then the votes for what it left open."""
+        def keys(edition: bytes) -> Keys:
+            facts = facts_key(item.product_id, tone, own, edition)
+            return Keys(facts, sight_key(facts, item, own))
+
+        return Read(item, event_context(message).id, own, tone, keys(message.header(EDITION) or b""), keys(b""))
+
+    async def recall(self, read: Read) -> Read | Done[Captioned]:
+        """What was written of these very facts before is published again, with the boxes of the photo of now."""
+        shown = await self.memo.recall(read.keys.sight, Shown)
+        if shown is None:
+            written = await self.memo.recall(read.keys.facts, Written)
+            return read if written is None else Done(await self._show(read, written))
+        if read.keys != read.plain:
+            await self._replace(read.plain, shown)  # a process died before it did
+        caption = self._caption(read, shown)
+        return Done(caption if shown.event == read.event else Unchanged(caption))
+
+    def _told(self, item: Item, garment: Garment, *, stated: bool) -> Garment:
+        """The garment with the shop's own word, where it is the one that the shop sells, and with what was seen of it."""
         told = attributes.attributes_of(item.metadata) if stated else {}
         if not is_of_kind(garment, item.metadata.category):
             told = {facet: attribute for facet, attribute in told.items() if facet == "gender"}
-        garment = told_of(garment, told, self.policies)
+        return told_of(garment, told, self.policies)
+
+    def pack(self, read: Read) -> Packed:
+        """Build the evidence pack: what the product says by itself, and what the neighbours agree on."""
+        decided = [self._decided(read.item, garment) for garment in read.own.garments]
+        pack = _with(read.own, decided, self._style_examples(read.item))
+        return Packed(read, WriterRequest(pack, read.tone, seed_of(read.keys.facts)))
+
+    def _decided(self, item: Item, garment: Garment) -> Mapping[str, Attribute]:
+        """Each facet by its policy: the votes for what shop and photo left open."""
         decided = dict(garment.attributes)
         vector = vector_of(item, garment.id)
         open_facets = [facet for facet in self.policies.voted() if facet not in decided]
         if vector is None or not open_facets:
-            return garment
+            return decided
         self._warn_of(item.encoder)
         found = self.neighbourhood.find(item.encoder, garment.category, vector, self.calibration.k, item.product_id)
         for facet in open_facets:
             vote = attributes.vote(found, facet, self.calibration.of(facet, item.encoder))
             if vote is not None:
                 decided[facet] = vote
-        return msgspec.structs.replace(garment, attributes=decided)
+        return decided
 
     def _warn_of(self, encoder: str) -> None:
         """Say once that an encoder was never calibrated: its "unknown" and its confidences are only guesses."""
@@ -176,41 +223,66 @@ class Captioner:
         return Drafts(self.writer)
 
     async def remember(self, settled: Settled[Read]) -> Captioned:
-        """Keep what was written, so that a re-delivery publishes the same bytes; the first writer wins.
+        """Keep what was written, so that the same facts publish the same bytes; the first writer wins.
 
         What stands in for a model that failed is not kept: the next delivery asks the model again.
         """
-        read = settled.item
-        remembered = Remembered(settled.request.evidence, settled.text)
-        if settled.lasting:
-            remembered = await self.memo.keep(read.digest, remembered, Remembered)
-        return self._caption(read, remembered)
+        read, pack = settled.item, settled.request.evidence
+        decided = tuple(dict(garment.attributes) for garment in pack.garments)
+        written = Written(settled.text, decided, pack.style_examples)
+        if not settled.lasting:
+            return self._caption(read, Shown(read.item.source, read.event, written))
+        return await self._show(read, await self.memo.keep(read.keys.facts, written, Written))
 
-    def _caption(self, read: Read, remembered: Remembered) -> Caption:
-        item, text = read.item, remembered.text
-        reasons = hold.reasons(self.rules, remembered.evidence, text)
+    async def _show(self, read: Read, written: Written) -> Caption:
+        """Keep a caption as it is published for the first time."""
+        shown = await self.memo.keep(read.keys.sight, Shown(read.item.source, read.event, written), Shown)
+        if read.keys != read.plain:
+            await self._replace(read.plain, shown)
+        return self._caption(read, shown)
+
+    async def _replace(self, keys: Keys, shown: Shown) -> None:
+        """From now on this is what is said of these facts."""
+        await self.memo.replace(keys.facts, shown.written)
+        await self.memo.replace(keys.sight, shown)
+
+    def _caption(self, read: Read, shown: Shown) -> Caption:
+        item, written, text = read.item, shown.written, shown.written.text
+        pack = _with(read.own, written.attributes, written.style_examples)
+        reasons = hold.reasons(self.rules, pack, text)
         return Caption(
             product_id=item.product_id,
             caption=text.caption,
             hashtags=text.hashtags,
-            evidence=remembered.evidence if self.publish_neighbours else evidence.anonymous(remembered.evidence),
+            evidence=pack if self.publish_neighbours else evidence.anonymous(pack),
             spans=text.spans,
             coverage=text.coverage,
             writer=text.writer,
             lineage=Lineage(
-                source=item.source,
+                source=shown.source,
                 detector=item.detector,
                 encoder=item.encoder,
                 writer=self.writer.fingerprint,
                 prompt=self.writer.prompt_fingerprint,
-                version=remembered.version,
+                version=written.version,
             ),
             status="hold" if reasons else "ready",
             reasons=reasons,
             provenance=Provenance(
                 machine_made=True,
                 model=self.writer.fingerprint if text.writer == "llm" else text.writer,
-                version=remembered.version,
-                inferred=hold.inferred(remembered.evidence),
+                version=written.version,
+                inferred=hold.inferred(pack),
             ),
         )
+
+
+def _with(
+    own: Evidence, decided: Sequence[Mapping[str, Attribute]], style_examples: Sequence[StyleExample]
+) -> Evidence:
+    """The pack with what was decided of each garment, in the order of the garments."""
+    garments = tuple(
+        msgspec.structs.replace(garment, attributes=dict(attributes))
+        for garment, attributes in zip(own.garments, decided, strict=True)
+    )
+    return Evidence(garments, tuple(style_examples[: evidence.MAX_STYLE_EXAMPLES]))

@@ -155,6 +155,7 @@ def test_every_metric_tells_what_happened() -> None:
     metrics.lag("catalog.uploads", {3: 12, 4: 0})
     metrics.aged("catalog.uploads", 240.0)
     metrics.captioned("template")
+    metrics.unchanged()
     metrics.answered("unknown_product", partial=False)
     metrics.answered("", partial=True)
     metrics.open_letters(7)

@@ -54,7 +54,7 @@ async def test_a_replay_by_a_later_version_publishes_the_bytes_of_the_first():
     """A worker dies between publishing and committing, and its successor runs newer code: one event, one content."""
     role = enrich()
     first = await through(role, upload(0))
-    [key] = role.store.list("memo/")
+    [key] = [key for key in role.store.list("memo/") if "/item-" not in key]
     sight = msgspec.msgpack.decode(role.store.get(key), type=PhotoContent)
     role.store.put(key, msgspec.msgpack.encode(msgspec.structs.replace(sight, version="0.0.9")))
     again = (await role.read(upload(0))).result

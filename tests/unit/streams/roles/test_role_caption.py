@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import threading
 from collections.abc import Sequence
@@ -29,11 +28,12 @@ from streams.contract.records import Caption, Item, Source, View
 from streams.engine.message import Message
 from streams.engine.stages import Done
 from streams.roles.caption.drafts import needs_no_device
+from streams.roles.caption.facts import seed_of
 from streams.roles.caption.neighbours import Neighbourhood
-from streams.roles.caption.role import Captioner
+from streams.roles.caption.role import EDITION, Captioner
 from streams.roles.caption.rules import load
 from streams.roles.memo import Memo
-from streams.roles.outcome import Deleted
+from streams.roles.outcome import Deleted, Unchanged
 from tests.fixtures.engines import World, running
 
 
@@ -97,9 +97,11 @@ def captioner(writer: FakeWriter, neighbourhood: Neighbourhood | None = None) ->
 
 
 async def through(role: Captioner, of: Message) -> Any:
-    read = await role.read(of)
+    read = role.read(of)
+    if not isinstance(read, Done):
+        read = await role.recall(read)
     if isinstance(read, Done):
-        return read.result
+        return read.result.record if isinstance(read.result, Unchanged) else read.result
     [draft] = role.drafts.write([role.prompt(role.pack(read))])
     judged = role.drafts.judge(draft)
     if needs_no_device(judged) is None:
@@ -189,9 +191,10 @@ class Choosy(FakeWriter):
 async def test_one_bad_product_costs_itself_only(where: str) -> None:
     """The others of its batch get the model's captions, and only theirs are remembered."""
     messages = [message(item(f"sku-{n}"), n) for n in range(7)]
-    bad = await captioner(FakeWriter()).read(messages[3])
+    reads = [captioner(FakeWriter()).read(one) for one in messages]
+    bad = reads[3]
     assert not isinstance(bad, Done)
-    writer = Choosy(bad.seed, where)
+    writer = Choosy(seed_of(bad.keys.facts), where)
     role = replace(captioner(writer), batch_items=8, batch_wait_s=0.2)
     world = World()
     with ThreadPoolExecutor(1, "device") as thread, ThreadPoolExecutor(2, "cpu") as cpu:
@@ -204,7 +207,7 @@ async def test_one_bad_product_costs_itself_only(where: str) -> None:
     assert not world.dead
     assert max(writer.runs) > 1, "they shared a batch"
     assert all(name.startswith("cpu") for name in writer.judged_on), "the device thread only runs the model"
-    kept = [await role.memo.get(hashlib.sha256(m.value or b"").hexdigest()) for m in messages]
+    kept = [await role.memo.get(read.keys.facts) for read in reads if not isinstance(read, Done)]
     assert [n for n, one in enumerate(kept) if one is None] == [3]
 
 
@@ -233,6 +236,117 @@ async def test_what_was_written_once_is_published_again_as_it_was() -> None:
     first = await through(role, message(item("sku-1"), offset=3))
     again = await through(role, message(item("sku-1"), offset=9))
     assert encode(again) == encode(first)
+
+
+async def outcome(role: Captioner, of: Message) -> Any:
+    """What the role makes of a record, without asking the model; None where it would ask."""
+    read = role.read(of)
+    found = read if isinstance(read, Done) else await role.recall(read)
+    return found.result if isinstance(found, Done) else None
+
+
+def later(of: Item, offset: int, **metadata: Any) -> Item:
+    """The same product from a later upload, with some metadata changed."""
+    changed = msgspec.structs.replace(of.metadata, **metadata)
+    return msgspec.structs.replace(of, source=Source(topics.UPLOADS, 0, offset), metadata=changed)
+
+
+async def test_a_caption_is_a_function_of_what_it_states() -> None:
+    """Another price, another stock, another place on the topic, other neighbours: the same bytes, and no model."""
+    near = Neighbourhood(VOTED.voted())
+    role = captioner(Scripted(GOOD), near)
+    first = item("sku-1", fabric="", title="A dress")
+    caption = await through(role, message(first, 3))
+    near.apply(message(item("linen-1", fabric="linen"), 4))
+    near.apply(message(item("linen-2", fabric="linen", angle=0.01), 5))
+    near.apply(message(item("linen-3", fabric="linen", angle=0.02), 6))
+    for offset, changed in ((7, {}), (8, {"price": 49.5}), (9, {"facets": {"stock": "3", "sku": "x"}})):
+        again = await outcome(role, message(later(first, offset, **changed), offset))
+        assert isinstance(again, Unchanged)
+        assert encode(again.record) == encode(caption)
+
+
+async def test_the_same_record_again_is_a_second_delivery() -> None:
+    """It is published as it was, and does not count as a product that came again."""
+    role = captioner(Scripted(GOOD))
+    once = message(item("sku-1"), 3)
+    caption = await through(role, once)
+    assert encode(await outcome(role, once)) == encode(caption)
+
+
+async def test_a_changed_fact_writes_that_product_anew() -> None:
+    """Another fabric, another colour: the model is asked; back to the first one, it is not."""
+    role = captioner(Scripted(GOOD, GOOD))
+    first = item("sku-1", fabric="wool")
+    caption = await through(role, message(first, 1))
+    changed = later(first, 2, fabric="silk")
+    assert await outcome(role, message(changed, 2)) is None
+    navy = msgspec.structs.replace(first.garments[0], colours=(Colour("navy", "#1c2747", 1.0),))
+    assert await outcome(role, message(msgspec.structs.replace(first, garments=(navy,)), 3)) is None
+    await through(role, message(changed, 2))
+    back = await outcome(role, message(later(first, 4), 4))
+    assert isinstance(back, Unchanged)
+    assert encode(back.record) == encode(caption)
+
+
+async def test_another_product_with_the_same_facts_has_a_text_of_its_own() -> None:
+    """Its seed is its own; so is its memo."""
+    role = captioner(Scripted(GOOD))
+    await through(role, message(item("sku-1")))
+    assert await outcome(role, message(item("sku-2"))) is None
+    seeds = {
+        seed_of(read.keys.facts) for n in (1, 2) if not isinstance(read := role.read(message(item(f"sku-{n}"))), Done)
+    }
+    assert len(seeds) == 2
+
+
+async def test_another_photo_with_the_same_facts_keeps_its_text_and_shows_its_own_boxes() -> None:
+    """No model is asked; the evidence points at the pixels of now, and the caption says which upload it is of."""
+    role = captioner(Scripted(GOOD))
+    first = item("sku-1")
+    caption = await through(role, message(first, 1))
+    moved = msgspec.structs.replace(first.garments[0], box=(5, 5, 40, 80), confidence=0.8)
+    other = msgspec.structs.replace(later(first, 9), image="file:///y", garments=(moved,))
+    shown = await outcome(role, message(other, 9))
+    assert isinstance(shown, Caption)
+    assert (shown.caption, shown.hashtags, shown.spans) == (caption.caption, caption.hashtags, caption.spans)
+    assert shown.evidence.garments[0].box == (5, 5, 40, 80)
+    assert shown.lineage.source.offset == 9
+    again = await outcome(role, message(msgspec.structs.replace(other, source=Source(topics.UPLOADS, 0, 12)), 12))
+    assert isinstance(again, Unchanged)
+    assert encode(again.record) == encode(shown)
+
+
+async def test_a_text_that_is_asked_for_anew_is_the_text_from_then_on() -> None:
+    """With another seed, once for each edition, whoever dies in between; what comes later unchanged keeps it."""
+    other = GOOD.replace("easy to wear", "simple to style")
+    role = captioner(Scripted(GOOD, other))
+    once = message(item("sku-1"), 1)
+    first = await through(role, once)
+    wanted = replace(once, offset=2, headers=((EDITION, b"1"),))
+    second = await through(role, wanted)
+    assert second.caption != first.caption
+    assert encode(await through(role, wanted)) == encode(second), "a second delivery"
+    later_on = await outcome(role, message(later(item("sku-1"), 9), 3))
+    assert encode(later_on.record) == encode(second)
+
+
+async def test_an_edition_whose_process_died_is_the_text_all_the_same() -> None:
+    """Written and remembered, but not yet in the place of the first: the second delivery puts it there."""
+    other = GOOD.replace("easy to wear", "simple to style")
+    role = captioner(Scripted(GOOD, other))
+    once = message(item("sku-1"), 1)
+    first = await through(role, once)
+    read = role.read(once)
+    assert not isinstance(read, Done)
+    before = await role.memo.get(read.plain.facts), await role.memo.get(read.plain.sight)
+    wanted = replace(once, offset=2, headers=((EDITION, b"1"),))
+    second = await through(role, wanted)
+    for key, value in zip((read.plain.facts, read.plain.sight), before, strict=True):
+        await role.memo.replace(key, msgspec.msgpack.decode(value or b""))
+    assert encode((await outcome(role, message(later(item("sku-1"), 5), 3))).record) == encode(first)
+    await through(role, wanted)
+    assert encode((await outcome(role, message(later(item("sku-1"), 6), 4))).record) == encode(second)
 
 
 def neighbourhood() -> Neighbourhood:
@@ -289,11 +403,11 @@ async def test_votes_of_an_encoder_that_was_not_calibrated_follow_the_defaults()
     strict = Calibrations("sha256:other", {"fabric": Calibration(theta=1.0, min_votes=9)})
     used = replace(ours, calibration=strict, uncalibrated=set())
     for name in ("sku-1", "sku-2"):
-        read = await used.read(message(item(name)))
+        read = used.read(message(item(name)))
         assert used.pack(read).request.evidence.garments[0].attributes["fabric"].value == "linen"  # type: ignore[arg-type]
     assert used.uncalibrated == {"sha256:e"}
     fitted = replace(ours, calibration=replace(strict, encoder="sha256:e"), uncalibrated=set())
-    read = await fitted.read(message(item("sku-1")))
+    read = fitted.read(message(item("sku-1")))
     assert "fabric" not in fitted.pack(read).request.evidence.garments[0].attributes  # type: ignore[arg-type]
     assert fitted.uncalibrated == set()
 
@@ -315,7 +429,7 @@ def silk_tops() -> Neighbourhood:
 
 
 async def evidence_of(role: Captioner, of: Item) -> dict[str, Any]:
-    read = await role.read(message(of))
+    read = role.read(message(of))
     assert not isinstance(read, Done)
     return role.pack(read).request.evidence.garments[0].attributes
 
@@ -369,7 +483,7 @@ async def test_the_fabric_is_the_merchants_by_default() -> None:
 async def test_never_is_never() -> None:
     """Not even the shop's own word, and not even what is seen."""
     role = replace(captioner(FakeWriter()), policies=policies_of({"fabric": "never", "colour": "never"}))
-    read = await role.read(message(item("sku-1", fabric="wool")))
+    read = role.read(message(item("sku-1", fabric="wool")))
     assert not isinstance(read, Done)
     [garment] = role.pack(read).request.evidence.garments
     assert (garment.attributes, garment.colours) == ({}, ())
@@ -380,7 +494,7 @@ async def test_the_merchants_colour_instead_of_the_pixels() -> None:
     role = replace(captioner(FakeWriter()), policies=policies_of({"colour": "merchant"}))
     for given, expected in (("Navy Blue", ["navy"]), ("Sundown", []), ("not black", [])):
         of = msgspec.structs.replace(item("sku-1"), metadata=Metadata(facets={"Color": given}))
-        read = await role.read(message(of))
+        read = role.read(message(of))
         assert not isinstance(read, Done)
         assert [colour.name for colour in role.pack(read).request.evidence.garments[0].colours] == expected
 
