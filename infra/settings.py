@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -136,6 +137,10 @@ class Settings(BaseSettings):
     credit_bytes: int = Field(256 * 2**20, ge=1, description="Encoded and decoded bytes a role may hold at once.")
     batch_items: int = Field(16, ge=1, description="Largest batch of the device.")
     batch_wait_ms: float = Field(20.0, ge=0, description="Longest wait of the first item of a batch.")
+    unchanged: Literal["skip", "publish"] = Field(
+        "skip",
+        description="What becomes of a product that comes again as it was: skip publishes nothing, publish the same bytes again.",
+    )
     drain_seconds: float = Field(
         20.0, gt=0, description="After SIGTERM, longest wait for what is in flight; the rest is delivered again."
     )

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 # Namespace of all event ids: a fixed UUID, so that a re-delivered input gives the same id in every process, for ever.
 _NAMESPACE = uuid.UUID("6f3c0a51-6d1e-5b0e-9a53-0d1f3c8a7e42")
 
+ANSWER = "weft_answer"
+"""Header of an upload whose sender waits for what comes of it: that is published even where it stands already."""
 ORIGIN = "weft_origin"
 """Header of a record that was passed on to the partition of its key: the identity of the record as it first came."""
 _IDENTITY = re.compile(r"[^/]{1,249}/[0-9]{1,18}/[0-9]{1,18}@[0-9]{1,18}/[0-9a-f]{16}")

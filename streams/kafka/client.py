@@ -21,7 +21,7 @@ from processors.errors import Poison, Retryable
 from streams.contract import codecs, topics
 from streams.contract.cloudevents import CONTENT_TYPE
 from streams.contract.records import Caption, Query, Result, Upload
-from streams.engine.message import Message
+from streams.engine.message import ANSWER, Message
 from streams.kafka.consumer import open_consumer
 from streams.kafka.names import names_of
 from streams.kafka.options import METADATA_MS, client_options, no_broker, prepare
@@ -41,6 +41,7 @@ class Sent:
     product_id: str
     partition: int
     offset: int
+    timestamp_ms: int = 2**62
 
 
 class Client:
@@ -72,21 +73,31 @@ class Client:
     def _args(self) -> dict[str, Any]:
         return client_options(self._settings)
 
-    async def upload(self, uploads: Sequence[Upload]) -> list[Sent]:
-        """Send uploads in order; returns when the broker has all of them."""
-        return await self._send([(u.product_id, msgspec.json.encode(u)) for u in uploads])
+    async def upload(self, uploads: Sequence[Upload], *, answer: bool = False) -> list[Sent]:
+        """Send uploads in order; returns when the broker has all of them.
+
+        `answer`: a caption is to come of each, also where it stands already: somebody waits for it.
+        """
+        headers = ((ANSWER, b"1"),) if answer else ()
+        return await self._send([(u.product_id, msgspec.json.encode(u)) for u in uploads], headers)
 
     async def delete(self, product_ids: Sequence[str]) -> list[Sent]:
         """Ask for products to be forgotten everywhere."""
         return await self._send([(product_id, None) for product_id in product_ids])
 
-    async def _send(self, records: Sequence[tuple[str, bytes | None]]) -> list[Sent]:
+    async def _send(
+        self, records: Sequence[tuple[str, bytes | None]], headers: Sequence[tuple[str, bytes]] = ()
+    ) -> list[Sent]:
         there = self._names.topic(topics.UPLOADS)
         waiting = [
-            await self._producer.send(there, key=key.encode(), value=value, headers=_JSON) for key, value in records
+            await self._producer.send(there, key=key.encode(), value=value, headers=[*_JSON, *headers])
+            for key, value in records
         ]
         places = await asyncio.gather(*waiting)
-        return [Sent(key, place.partition, place.offset) for (key, _), place in zip(records, places, strict=True)]
+        return [
+            Sent(key, place.partition, place.offset, place.timestamp)
+            for (key, _), place in zip(records, places, strict=True)
+        ]
 
     async def query(self, query: Query, *, patience_s: float | None = None) -> Result:
         """Send a query and wait for its result.

@@ -18,6 +18,7 @@ from processors.decode import DecodeLimits, decode
 from processors.errors import Code, Poison
 from processors.image_header import sniff
 from streams.contract import topics
+from streams.contract.cloudevents import origin_ms
 from streams.contract.codecs import decode_upload, metadata_of
 from streams.contract.records import Caption, ImageRef, Upload
 from streams.engine.message import Message
@@ -119,6 +120,8 @@ class Ingest:
     on_outcome: Callable[[Outcome], None] = lambda _: None
     outcomes: list[Outcome] = field(default_factory=list)
     waiting: dict[str, Sent] = field(default_factory=dict)
+    answer: bool = False
+    """Whether a caption is to come of each upload, also where it stands already."""
 
     async def send(self, photos: Iterable[Photo]) -> None:
         """Send every photo; a photo refused on this side is an outcome already."""
@@ -142,6 +145,7 @@ class Ingest:
         Raises:
             TimeoutError: not all outcomes came in time; `waiting` names those that did not.
         """
+        self.answer = True
         async with (
             Reader(self.settings, topics.CAPTIONS, from_end=True) as captions,
             Reader(self.settings, topics.DEAD_LETTERS, from_end=True) as dead,
@@ -161,7 +165,7 @@ class Ingest:
         return self.outcomes
 
     async def _flush(self, batch: Sequence[Upload]) -> None:
-        for upload, sent in zip(batch, await self.client.upload(batch), strict=True):
+        for upload, sent in zip(batch, await self.client.upload(batch, answer=self.answer), strict=True):
             self.waiting[sent.product_id] = sent
             self.on_sent(upload)
 
@@ -177,9 +181,11 @@ class Ingest:
             return None
         if raw.topic == topics.CAPTIONS:
             caption = caption_in(raw)
-            if caption is None or caption.product_id != product_id or caption.lineage.source.offset < sent.offset:
+            if caption is None or caption.product_id != product_id:
                 return None
-            return caption
+            # Of a product that came as it was before, the caption names the upload that it was made for.
+            newer = caption.lineage.source.offset >= sent.offset or origin_ms(raw) >= sent.timestamp_ms
+            return caption if newer else None
         failed = _header(raw, "__connect.errors.topic")
         if failed == topics.UPLOADS:
             offset = _header(raw, "__connect.errors.offset")

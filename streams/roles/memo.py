@@ -76,7 +76,11 @@ class Memo:
 
     async def replace(self, content: str, answer: object) -> None:
         """Remember another answer than the first (MessagePack). Raises `Retryable`."""
-        await self._in_thread(self._store.put, self._key(content), msgspec.msgpack.encode(answer))
+        await self.overwrite(content, msgspec.msgpack.encode(answer))
+
+    async def overwrite(self, content: str, answer: bytes) -> None:
+        """The same, of bytes as they are."""
+        await self._in_thread(self._store.put, self._key(content), answer)
 
     def _decoded(self, content: str, known: bytes, kind: type[T]) -> T | None:
         try:

@@ -10,9 +10,10 @@ from processors.errors import Code, Poison
 from streams.contract.cloudevents import output_headers
 from streams.contract.codecs import encode
 from streams.contract.records import Caption, Item
-from streams.engine.message import ORIGIN, Message
+from streams.engine.message import ANSWER, ORIGIN, Message
 from streams.kafka.positions import CHECKED, POSITION
 from streams.kafka.producer import Sender
+from streams.roles.standing import Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +58,22 @@ def deleted(message: Message) -> Deleted:
 
 
 def publisher(
-    sender: Sender, *, stage: str, topic: str, published: Callable[[Outcome], None] = lambda _: None
+    sender: Sender,
+    *,
+    stage: str,
+    topic: str,
+    published: Callable[[Outcome], None] = lambda _: None,
+    standing: Standing | None = None,
 ) -> Callable[[Message, Outcome], Awaitable[Sequence[Awaitable[object]]]]:
     """The `publish` of a pipeline: one record under the product's id, with the same bytes and id on every delivery.
 
-    `published` is told of every record that was handed to the broker's client.
+    Args:
+        sender: to the broker.
+        stage: who publishes.
+        topic: where.
+        published: told of every outcome once its record was handed to the broker's client, or was found to stand already.
+        standing: what stands on the topic: what is unchanged and stands is not published again, unless its record asks
+            for an answer (`ANSWER`). None: everything is published.
     """
 
     async def publish(message: Message, outcome: Outcome) -> Sequence[Awaitable[object]]:
@@ -71,10 +83,16 @@ def publisher(
             return [await _pass_on(sender, message, outcome)]
         record = outcome.record if isinstance(outcome, Unchanged) else outcome
         value = None if isinstance(record, Deleted) else encode(record)
+        answer = message.header(ANSWER)
+        known = standing is not None and isinstance(outcome, Unchanged) and answer is None
+        if known and standing is not None and await standing.holds(record.product_id, value or b""):
+            published(outcome)
+            return []
         headers = output_headers(message, stage=stage, topic=topic)
+        headers = headers if answer is None else (*headers, (ANSWER, answer))
         delivery = await sender.send(topic, key=record.product_id.encode(), value=value, headers=headers)
         published(outcome)
-        return [delivery]
+        return [delivery if standing is None else standing.stands(record.product_id, value, delivery)]
 
     return publish
 

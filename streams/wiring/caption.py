@@ -17,7 +17,7 @@ from streams.roles.caption.rules import load as hold_rules
 from streams.roles.memo import Memo
 from streams.roles.outcome import Outcome, Unchanged, publisher
 from streams.wiring.models import calibrations
-from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, loaded
+from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, loaded, standing_of
 
 CAPTION_WAIT_S = 0.25
 """A language model's batch takes seconds: a quarter of one more for a fuller batch is well spent."""
@@ -56,7 +56,13 @@ async def run_caption(parts: Parts, ready: Ready) -> None:
     pipeline = Pipeline(
         "caption",
         role.stages(),
-        publish=publisher(parts.sender, stage="caption", topic=topics.CAPTIONS, published=published),
+        publish=publisher(
+            parts.sender,
+            stage="caption",
+            topic=topics.CAPTIONS,
+            published=published,
+            standing=standing_of(parts, "caption", topics.CAPTIONS),
+        ),
         dead_letter=dead_letters(parts.sender),
         admission=parts.credits(),
         engine=parts.engine_of("caption"),

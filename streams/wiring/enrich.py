@@ -15,7 +15,7 @@ from streams.roles.enrich import SERVING_SIDE, Enrich, memo_fingerprint
 from streams.roles.memo import Memo
 from streams.roles.outcome import Outcome, Unchanged, publisher
 from streams.roles.remote import RemotePhotos
-from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, loaded
+from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, loaded, standing_of
 
 
 async def run_enrich(parts: Parts, ready: Ready) -> None:
@@ -54,7 +54,13 @@ async def run_enrich(parts: Parts, ready: Ready) -> None:
     pipeline = Pipeline(
         "enrich",
         role.stages(),
-        publish=publisher(parts.sender, stage="enrich", topic=topics.ITEMS, published=published),
+        publish=publisher(
+            parts.sender,
+            stage="enrich",
+            topic=topics.ITEMS,
+            published=published,
+            standing=standing_of(parts, "enrich", topics.ITEMS),
+        ),
         dead_letter=dead_letters(parts.sender),
         admission=parts.credits(),
         engine=parts.engine_of("enrich"),

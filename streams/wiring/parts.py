@@ -29,6 +29,7 @@ from streams.kafka.notices import Notices, NullNotices, telling
 from streams.kafka.pins import PinnedSender, Pins, TopicNow
 from streams.kafka.producer import Sender, classify_kafka, open_producer
 from streams.kafka.store_claim import hold_patiently
+from streams.roles.standing import Standing
 from streams.wiring.models import Models
 
 T = TypeVar("T")
@@ -121,6 +122,17 @@ def _topic_now(consumer: PlainConsumer) -> Callable[[str], Awaitable[TopicNow]]:
         return TopicNow(await consumer.topic_id(topic), len(await consumer.partitions(topic)))
 
     return look
+
+
+def standing_of(parts: Parts, stage: str, topic: str) -> Standing | None:
+    """What stands on a topic of this stage; None where what is unchanged is to be published again."""
+    if parts.settings.unchanged == "publish":
+        return None
+
+    async def generation() -> str:
+        return await parts.looking.topic_id(topic)
+
+    return Standing(parts.store, stage, generation, parts.in_thread)
 
 
 Ready = Callable[[str], None]

@@ -82,11 +82,12 @@ class Catalogue:
 
     settings: Settings
 
-    async def upload(self) -> None:
+    async def upload(self, *, only: int = PRODUCTS, answer: bool = False, **metadata: Any) -> None:
         store = open_store(self.settings)
-        uris = [store.uri(store.put_content(picture(n), ".png")) for n in range(PRODUCTS)]
+        uris = [store.uri(store.put_content(picture(n), ".png")) for n in range(only)]
         async with Client(self.settings) as client:
-            await client.upload([Upload(f"p{n}", ImageRef(uri=uri)) for n, uri in enumerate(uris)])
+            uploads = [Upload(f"p{n}", ImageRef(uri=uri), metadata) for n, uri in enumerate(uris)]
+            await client.upload(uploads, answer=answer)
 
     async def run(self, role: str, models: CountedModels) -> Counter[str]:
         """The role as `weft worker` runs it, from where its group is to the end; what the models were asked."""
@@ -118,6 +119,9 @@ class Catalogue:
     async def published(self, role: str) -> list[Message]:
         async with Reader(self.settings, OUTPUT[role]) as reader:
             return [message async for message in reader.to_end()]
+
+    async def newest(self, role: str) -> dict[bytes | None, bytes | None]:
+        return {message.key: message.value for message in await self.published(role)}
 
 
 def picture(number: int) -> bytes:
@@ -156,13 +160,29 @@ async def test_a_replay_publishes_the_same_bytes_and_asks_no_model(catalogue: Ca
         assert len(after) >= len(before) + PRODUCTS
         assert by_event(after) == by_event(before)
 
-    # The same photos once more, at new offsets: new events, the same views, and still no model.
-    await catalogue.upload()
+    # The same photos once more, at new offsets: no model is asked, and what stands is not published again.
+    standing = {role: len(await catalogue.published(role)) for role in ("enrich", "caption")}
+    for _ in range(2):
+        await catalogue.upload()
+        assert await catalogue.run("enrich", CountedModels()) == Counter()
+    assert len(await catalogue.published("enrich")) == standing["enrich"]
+
+    # At another price: other items, the same captions.
+    before = await catalogue.newest("caption")
+    await catalogue.upload(price=49.5)
     assert await catalogue.run("enrich", CountedModels()) == Counter()
-    items = [decode_item(m.value or b"") for m in await catalogue.published("enrich")]
-    views = {}
-    for item in items:
-        assert views.setdefault(item.product_id, (item.garments, item.views)) == (item.garments, item.views)
+    assert len(await catalogue.published("enrich")) == standing["enrich"] + PRODUCTS
+    assert await catalogue.run("caption", CountedModels()) == Counter()
+    assert len(await catalogue.published("caption")) == standing["caption"]
+
+    # For whoever waits, the same bytes again; a fact that was changed writes that product's caption anew.
+    await catalogue.upload(answer=True, price=49.5)
+    await catalogue.upload(only=1, pattern="striped", price=49.5)
+    await catalogue.run("enrich", CountedModels())
+    assert (await catalogue.run("caption", CountedModels()))["writer"] == 1
+    after = await catalogue.newest("caption")
+    assert [key for key in after if after[key] != before[key]] == [b"p0"]
+    assert len(await catalogue.published("caption")) == standing["caption"] + PRODUCTS + 1
 
     # Another detector: everything is thought about anew, and says so.
     await catalogue.offsets("enrich", to_beginning=True)
