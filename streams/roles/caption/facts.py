@@ -41,6 +41,7 @@ def seed_of(facts: str) -> int:
 def _facts(garment: Garment) -> list[Any]:
     named = [colour.name for colour in garment.colours]
     return [
+        garment.id,
         garment.category,
         named,
         colours(garment),
