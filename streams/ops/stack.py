@@ -11,26 +11,27 @@ from contextlib import AsyncExitStack, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-import aiohttp
 import msgspec
 
 from infra.broker import EmbeddedBroker
 from infra.process import Backoff, ChildState, Supervisor
 from infra.settings import Settings
 from infra.spawn import Command, python_argv
-from infra.stores import open_store
 from processors.errors import BadSetting, Fatal
 from streams.contract.topics import ROLES
 from streams.kafka.names import names_of
-from streams.kafka.store_claim import check
-from streams.ops import admin, announcement, stack_file, stack_metrics, stack_watch
+from streams.ops import announcement, stack_file
 from streams.ops.announcement import STARTING, Announcement, BrokerAt
 from streams.ops.stack_file import StackFile
-from streams.ops.stack_metrics import RoleState
-from streams.ops.stack_watch import Watchdog, Watched
 from streams.wiring.weights import require_weights
+
+if TYPE_CHECKING:
+    from streams.ops.stack_metrics import RoleState
+    from streams.ops.stack_watch import Watched
+
+# What is imported in functions here is imported while the roles begin: they are half a second earlier for it.
 
 READY_S = 300.0
 POLL_S = 0.1
@@ -104,8 +105,12 @@ class Stack:
 
     async def _restart_what_hangs(self) -> None:
         """Kill, for the supervisor to start again, every process that does not answer or does nothing; for ever."""
+        import aiohttp
+
+        from streams.ops import stack_watch
+
         assert self._supervisor is not None
-        watchdog = Watchdog(self.settings.silent_seconds, asyncio.get_running_loop().time)
+        watchdog = stack_watch.Watchdog(self.settings.silent_seconds, asyncio.get_running_loop().time)
         async with aiohttp.ClientSession() as session:
             while True:
                 watched = self._watched()
@@ -122,6 +127,8 @@ class Stack:
 
     def _watched(self) -> dict[str, Watched]:
         """Every process that runs, and where it can be asked."""
+        from streams.ops.stack_watch import Watched
+
         assert self._supervisor is not None
         ready, starting = self._announced(), self._announced(STARTING)
         found = {}
@@ -160,22 +167,34 @@ class Stack:
         await asyncio.to_thread(require_weights, self.settings)
         broker = self._embedded()
         await asyncio.to_thread(self._prepare_folders, broker)
-        # Before the broker too: a port that is taken is told at once.
-        host, port = self.settings.metrics_host, self.settings.metrics_port
-        serving = stack_metrics.serve(self._role_states, host=host, port=port)
-        self._scrape = await self._closing.enter_async_context(serving)
         self.settings = self.settings.model_copy(update={"store_url": self.settings.resolved_store_url})
         # Beside the broker: they import and load while it starts, and ask it nothing before it is announced.
         supervisor = await self._start_roles()
+        await self._serve_metrics()
         if broker is not None:
             await self._start_broker(broker)
-        await admin.create_topics(self.settings)
-        # Before it is announced: each role would refuse to start and be started again, and say why only in its log.
-        await check(self.settings, await asyncio.to_thread(open_store, self.settings))
+        await self._make_ready()
         await asyncio.to_thread(announcement.write, self._broker_file, BrokerAt(self.settings.bootstrap_servers))
         await self._until_ready(supervisor)
         self._write()
         self._progress(f"ready: {stack_file.path_of(self._data_dir)}")
+
+    async def _serve_metrics(self) -> None:
+        """Before the broker: a port that is taken is told at once."""
+        from streams.ops import stack_metrics
+
+        host, port = self.settings.metrics_host, self.settings.metrics_port
+        serving = stack_metrics.serve(self._role_states, host=host, port=port)
+        self._scrape = await self._closing.enter_async_context(serving)
+
+    async def _make_ready(self) -> None:
+        """The topics are there, and the store is the cluster's: each role would refuse to start, and say why only in its log."""
+        from infra.stores import open_store
+        from streams.kafka.store_claim import check
+        from streams.ops import admin
+
+        await admin.create_topics(self.settings)
+        await check(self.settings, await asyncio.to_thread(open_store, self.settings))
 
     def _prepare_folders(self, broker: EmbeddedBroker | None) -> None:
         with self._usable():
@@ -273,6 +292,8 @@ class Stack:
 
     def _role_states(self) -> dict[str, RoleState]:
         """Every role: where its process tells its metrics, and how often it was started again."""
+        from streams.ops.stack_metrics import RoleState
+
         if self._supervisor is None:
             return {role: RoleState(None) for role in ROLES}
         states, announced = self._supervisor.states, self._announced()

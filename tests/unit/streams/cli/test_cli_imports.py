@@ -98,7 +98,9 @@ def test_a_tool_imports_neither_models_nor_the_engine(words):
 def test_up_imports_nothing_that_only_its_roles_need():
     """It waits for a broker and for children, which need the processor meanwhile."""
     found = loaded("import streams.ops.stack, streams.cli.serve")
-    assert sorted(found & (COMPUTING | {"faust", "mode"})) == []
+    assert (
+        sorted(found & (COMPUTING | {"faust", "mode", "aiohttp", "aiokafka", "prometheus_client", "structlog"})) == []
+    )
 
 
 @pytest.mark.parametrize("role", ROLES)
