@@ -11,6 +11,7 @@ import os
 import statistics
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from index_sync.entry import Change, Entry, Payload, ViewInfo
 from index_sync.manifest import SnapshotLocation
 from index_sync.recovery import LogBounds, recover
 from index_sync.shard import Shard
+from index_sync.state import search_states
 from infra.local_store import LocalStore
 from processors.values import Colour, Garment, Metadata
 from streams.contract import codecs
@@ -111,6 +113,38 @@ def searches(rows: int) -> None:
     print(f"  search top 100: p50, p99 ms {milliseconds(lambda i: shard.search(queries[i], 100))}")
 
 
+def against_faiss(rows: int, shards: int) -> None:
+    """R13: queries a second ÷ those of one bare FAISS index of the same type (half precision, flat) over the same rows.
+
+    Answers of ours are products with their payloads, scored in double; FAISS's are row numbers. In turn, query by query.
+    """
+    vectors, queries = units(rows, 1), units(100, 2)
+    index = faiss.IndexScalarQuantizer(DIMENSION, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+    index.add(vectors)
+    held = [Shard(partition, ENCODER, DIMENSION) for partition in range(shards)]
+    for partition, shard in enumerate(held):
+        shard.apply_batch(change(i, vectors[i : i + 1]) for i in range(partition, rows, shards))
+    kinds = Counter(window.segment.kind for shard in held for window in shard.state.windows)
+    ours: list[float] = []
+    theirs: list[float] = []
+    for _ in range(5):
+        spent = [0.0, 0.0]
+        for query in queries:
+            started = time.process_time()
+            index.search(query[None], 10)
+            between = time.process_time()
+            search_states([shard.state for shard in held], query, 10)
+            spent[0] += between - started
+            spent[1] += time.process_time() - between
+        theirs.append(spent[0] / len(queries))
+        ours.append(spent[1] / len(queries))
+    told = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+    print(
+        f"R13, {rows} rows in {shards} shard(s) ({told} segments), top 10: {min(theirs) / min(ours):.2f} of bare FAISS "
+        f"({min(theirs) * 1000:.2f} ÷ {min(ours) * 1000:.2f} ms, best of 5 rounds)"
+    )
+
+
 def snapshots(rows: int) -> None:
     vectors = units(rows)
     with tempfile.TemporaryDirectory() as folder:
@@ -147,4 +181,8 @@ if __name__ == "__main__":
     writes()
     searches(10_000)
     searches(50_000)
+    against_faiss(16_000, 1)
+    against_faiss(50_000, 1)
+    against_faiss(50_000, 12)
+    against_faiss(150_000, 12)
     snapshots(50_000)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Literal, TypeAlias
 
 from processors.claims import Mention, mentions
@@ -152,13 +153,29 @@ def _swapped(match: re.Match[str]) -> str:
 def _rewritten(text: str) -> str:
     for swap in _SWAPS:
         text = swap.sub(_swapped, text)
-    for pattern, replacement in _REWRITES:
-        text = re.sub(pattern, replacement, text)
-    # "darker red" is a colour of its own; "darker" alone is a step from the reference.
+    for pattern, replacement in _rewrites():
+        text = pattern.sub(replacement, text)
+    text = _coloured_step().sub(lambda m: _ADJECTIVES[m.group(1)], text)
+    return _STEP.sub(lambda m: m.group().lower(), text)
+
+
+_STEP = re.compile(r"\b(?:LIGHTER|DARKER)\b")
+
+
+@cache
+def _rewrites() -> tuple[tuple[re.Pattern[str], str], ...]:
+    return tuple((re.compile(pattern), replacement) for pattern, replacement in _REWRITES)
+
+
+@cache
+def _coloured_step() -> re.Pattern[str]:
+    """A step before a colour: "darker red" is a colour of its own, "darker" alone is a step from the reference.
+
+    Made once: to spell five hundred names of colours anew was nine tenths of reading a query.
+    """
     words = "|".join(_ADJECTIVES)
     colours = "|".join(re.escape(name) for name in sorted(known_values("colour"), key=len, reverse=True))
-    text = re.sub(rf"\b({words})(?= (?:{colours})\b)", lambda m: _ADJECTIVES[m.group(1)], text)
-    return re.sub(r"\b(?:LIGHTER|DARKER)\b", lambda m: m.group().lower(), text)
+    return re.compile(rf"\b({words})(?= (?:{colours})\b)")
 
 
 def _units(text: str) -> list[_Unit]:
