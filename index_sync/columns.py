@@ -15,6 +15,24 @@ _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Payload)
 
 
+class ShownView(msgspec.Struct, frozen=True):
+    """Of a `ViewInfo`, what a hit shows."""
+
+    id: str
+    category: str
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """Of a `Payload`, what a hit shows: ten payloads with all their facets took longer to read than ten hits to find."""
+
+    image: str
+    category: str
+    views: tuple[ShownView, ...]
+
+
+_SHOWN = msgspec.msgpack.Decoder(Shown)
+
+
 class GrowingInts:
     """An append-only array of int32. Readers take `view()`; the count is published after the value is there."""
 
@@ -127,6 +145,9 @@ class Columns:
 
     def payload(self, ordinal: int) -> Payload:
         return _DECODER.decode(self.payloads[ordinal])
+
+    def shown(self, ordinal: int) -> Shown:
+        return _SHOWN.decode(self.payloads[ordinal])
 
     def matching(self, rows: int, wanted: Facets) -> NDArray[np.bool_]:
         """Which of the first `rows` rows show a garment with an allowed value in every facet of `wanted`."""

@@ -209,12 +209,14 @@ def _best(parts: Sequence[_Part], found: _Rough, ask: Ask) -> list[Candidate]:
 
 def _gathered(parts: Sequence[_Part], numbers: Rows, rows: Rows) -> Half:
     """The rows of all parts, one below the other; `numbers` ascending."""
-    starts = np.flatnonzero(np.diff(numbers, prepend=-1)).tolist()
-    stops = [*starts[1:], len(rows)]
+    if numbers[0] == numbers[-1]:
+        return parts[numbers[0]].window.segment.gather(rows)
+    stops = [*(np.flatnonzero(numbers[1:] != numbers[:-1]) + 1).tolist(), len(rows)]
+    starts = [0, *stops[:-1]]
     blocks = [
         parts[numbers[start]].window.segment.gather(rows[start:stop]) for start, stop in zip(starts, stops, strict=True)
     ]
-    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+    return np.concatenate(blocks)
 
 
 def _candidate(parts: Sequence[_Part], product_id: str, score: float, number: int, owner: int, row: int) -> Candidate:
@@ -222,7 +224,7 @@ def _candidate(parts: Sequence[_Part], product_id: str, score: float, number: in
 
 
 def _slack(query: Vector) -> float:
-    return _EPSILON * max(1.0, float(np.linalg.norm(query)))
+    return _EPSILON * max(1.0, float(np.dot(query, query)) ** 0.5)
 
 
 _NOTHING = _Rough(np.empty(0, dtype=np.float32), np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))

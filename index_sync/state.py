@@ -110,7 +110,7 @@ def search_states(
 
 def _hit(candidate: Candidate) -> ShardHit:
     columns = candidate.window.segment.columns
-    payload = columns.payload(candidate.ordinal)
+    payload = columns.shown(candidate.ordinal)
     view = payload.views[candidate.row - columns.first[candidate.ordinal]]
     return ShardHit(
         candidate.product_id,
