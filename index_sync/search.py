@@ -7,6 +7,7 @@ function of the topics alone, whichever segments hold the rows, and however many
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -210,7 +211,7 @@ def _best(parts: Sequence[_Part], found: _Rough, ask: Ask) -> list[Candidate]:
 def _gathered(parts: Sequence[_Part], numbers: Rows, rows: Rows) -> Half:
     """The rows of all parts, one below the other; `numbers` ascending."""
     if numbers[0] == numbers[-1]:
-        return parts[numbers[0]].window.segment.gather(rows)
+        return parts[int(numbers[0])].window.segment.gather(rows)
     stops = [*(np.flatnonzero(numbers[1:] != numbers[:-1]) + 1).tolist(), len(rows)]
     starts = [0, *stops[:-1]]
     blocks = [
@@ -224,7 +225,7 @@ def _candidate(parts: Sequence[_Part], product_id: str, score: float, number: in
 
 
 def _slack(query: Vector) -> float:
-    return _EPSILON * max(1.0, float(np.dot(query, query)) ** 0.5)
+    return _EPSILON * max(1.0, math.sqrt(float(np.dot(query, query))))
 
 
 _NOTHING = _Rough(np.empty(0, dtype=np.float32), np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
