@@ -13,6 +13,15 @@ DUPLICATE_IOU = 0.7
 MAX_STYLE_EXAMPLES = 3
 SECOND_COLOUR_SHARE = 0.2
 RENDERED_GARMENTS = 4
+SURELY_BESIDE = 0.5
+"""Confidence of a garment beside the product from which it is named: an eye taken for sunglasses must not be sold along."""
+_ONE_OF = (
+    frozenset({"pants", "shorts", "skirt"}),
+    frozenset({"dress", "shirt"}),
+    frozenset({"dress", "skirt"}),
+    frozenset({"dress", "shorts"}),
+)
+"""Categories of which a person wears one: two boxes of the same cloth, of which the detector is not sure what it is."""
 
 
 def build(garments: Iterable[Garment], style_examples: Sequence[StyleExample] = ()) -> Evidence:
@@ -91,14 +100,20 @@ def attribute(garment: Garment, facet: str) -> str:
 
 
 def worth_stating(evidence: Evidence) -> tuple[Garment, ...]:
-    """Up to four garments with a printable name, one of a kind: two shoes are one pair, and two boxes of a shirt one shirt."""
+    """The product, and up to three garments that it is worn with: those with a printable name, surely seen, one of a kind.
+
+    Two shoes are one pair, and two boxes of a shirt one shirt; nobody wears trousers and shorts, or a dress over a skirt.
+    """
     kept: list[Garment] = []
-    seen: set[str] = set()
     for garment in evidence.garments:
-        if garment.category not in seen and stateable("category", garment.category):
-            seen.add(garment.category)
+        beside = not kept or (garment.confidence >= SURELY_BESIDE and not any(_clash(garment, one) for one in kept))
+        if beside and stateable("category", garment.category):
             kept.append(garment)
     return tuple(kept[:RENDERED_GARMENTS])
+
+
+def _clash(one: Garment, other: Garment) -> bool:
+    return one.category == other.category or any({one.category, other.category} <= kinds for kinds in _ONE_OF)
 
 
 def led_by(evidence: Evidence, category: str, box: Box) -> Evidence:

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from processors.evidence import build, colours, iou, render, stateable
+from processors.evidence import build, colours, iou, render, stateable, worth_stating
 from processors.values import Attribute, Box, Colour, Evidence, Garment, StyleExample
 
 
@@ -74,13 +74,13 @@ def test_render_shows_what_is_known_and_nothing_else() -> None:
             garment(
                 "dress", 0.9, (0, 0, 9, 9), colour="navy,white", fabric="Linen", gender="Womens", pattern="stripes"
             ),
-            garment("shirt", 0.8, (0, 20, 9, 29), sleeve="Long sleeves", neckline="v", length="cropped"),
+            garment("jacket", 0.8, (0, 20, 9, 29), sleeve="Long sleeves", neckline="v", length="cropped"),
             garment("hat", 0.7, (0, 40, 9, 49)),
         ]
     )
     assert render(pack).splitlines() == [
         "dress: navy and white, striped, linen, for women",
-        "shirt: long sleeves, v neck, cropped length",
+        "jacket: long sleeves, v neck, cropped length",
         "hat",
     ]
     assert render(Evidence(())) == "nothing certain"
@@ -122,3 +122,16 @@ def test_a_faint_second_colour_is_not_stated() -> None:
 def test_stateable_keeps_odd_values_out_of_sentences(facet: str, value: str, printed: str) -> None:
     """A shop's metadata is data: what is no plain value is never written, nor shown to the model."""
     assert stateable(facet, value) == printed
+
+
+def test_what_the_product_is_worn_with_is_surely_seen_and_one_of_a_kind() -> None:
+    """An unsure hat is left out, an unsure product is not; of two boxes of one cloth the first is stated."""
+
+    def seen(*garments: tuple[str, float]) -> list[str]:
+        pack = Evidence(tuple(Garment(f"g{n}", name, (0, 0, 9, 9), sure) for n, (name, sure) in enumerate(garments)))
+        return [garment.category for garment in worth_stating(pack)]
+
+    assert seen(("shirt", 0.3), ("pants", 0.9), ("hat", 0.4)) == ["shirt", "pants"]
+    assert seen(("shirt", 0.9), ("shirt", 0.8), ("shoe", 0.7), ("shoe", 0.6)) == ["shirt", "shoe"]
+    assert seen(("dress", 0.9), ("shirt", 0.8), ("jacket", 0.7)) == ["dress", "jacket"]
+    assert seen(("shirt", 0.9), ("pants", 0.8), ("shorts", 0.7)) == ["shirt", "pants"]
