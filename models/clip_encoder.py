@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 
 from models import encoder_net, facet_features
 from models.images import checked, letterbox
+from models.parts import fastest_part, parts_of
 from models.weights.hashes import check_weights, fingerprint
 from processors.errors import Code, Fatal, Poison
 from processors.values import MAX_QUERY_TEXT, Pixels, Vector
 
 VERSION = "1"
 """Part of the space's fingerprint: raise it when preprocessing or the network's code changes what comes out."""
+GPU_PART = 64
+"""Views at once on a GPU, where larger parts are only faster."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
 
@@ -25,21 +28,22 @@ class ClipImageEncoder:
     """Pixels → a unit vector of 256 dimensions; see `models.ports.ImageEncoder`. Make one with `load`.
 
     Args:
-        tower: open_clip's `TimmModel` in eval mode on `device`.
-        device: see `models.device.choose`.
+        tower: (n, 3, side, side) → (n, 256) unit vectors and (n, `facet_features.LENGTH`): `models.encoder_forward.ServedTower`.
+        part: how many views go through it at once (`models.parts`).
         maker: the fingerprint of the space.
     """
 
     dimension = encoder_net.DIMENSION
 
-    def __init__(self, tower: Any, *, device: str, maker: str) -> None:
+    def __init__(self, tower: Any, *, part: int, maker: str) -> None:
         self._tower = tower
-        self._device = device
+        self._part = part
         self._fingerprint = maker
 
     @classmethod
     def load(cls, weights: Path, trunk: Path, *, device: str = "cpu") -> ClipImageEncoder:
-        """Build the tower; fill it from `encoder.safetensors`, and what that leaves out (the frozen first blocks) from the base.
+        """Build the tower; fill it from `encoder.safetensors`, and what that leaves out (the frozen first blocks) from the
+        base; on a CPU, find out how many views at once are fastest.
 
         Args:
             weights: `encoder.safetensors`.
@@ -49,7 +53,7 @@ class ClipImageEncoder:
         Raises:
             Fatal: the file is missing, damaged, or does not fit the network.
         """
-        import torch
+        from models.encoder_forward import ServedTower
 
         digest = check_weights(weights)
         check_weights(trunk)
@@ -58,11 +62,10 @@ class ClipImageEncoder:
         ours = _tensors(weights, "visual.")
         _fill(tower, {f"trunk.net.{name}": tensor for name, tensor in base.items()} | ours, weights)
         tower = tower.float().eval().requires_grad_(requires_grad=False)
-        return cls(
-            tower.to(torch.device(device)).to(memory_format=torch.channels_last),
-            device=device,
-            maker=space_fingerprint(digest),
-        )
+        made = cls(ServedTower(tower, device=device), part=GPU_PART, maker=space_fingerprint(digest))
+        if device == "cpu":
+            made._part = fastest_part(made._tried, _views)
+        return made
 
     @property
     def fingerprint(self) -> str:
@@ -74,14 +77,20 @@ class ClipImageEncoder:
         return letterbox(checked(item), encoder_net.SIDE)
 
     def forward(self, batch: Sequence[NDArray[np.float32]], /) -> list[tuple[Vector, Vector]]:
-        """Of each photo its vector, and what facets are read from: one pass for both."""
+        """Of each photo its vector, and what facets are read from: one pass for both, in parts that suit the processor's
+        caches. A view gets the same bytes whatever it shares a batch with.
+        """
+        return [found for part in parts_of(batch, self._part) for found in self._at_once(part)]
+
+    def _at_once(self, views: Sequence[NDArray[np.float32]]) -> list[tuple[Vector, Vector]]:
         import torch
 
-        images = torch.from_numpy(np.stack(batch)).to(self._device).contiguous(memory_format=torch.channels_last)
         with torch.inference_mode():
-            pooled, facets = encoder_net.looked_at(self._tower.trunk, images)
-            vectors = torch.nn.functional.normalize(self._tower.head(pooled), dim=1)
-        return list(zip(vectors.float().cpu().numpy(), facets.float().cpu().numpy(), strict=True))
+            vectors, facets = self._tower(torch.from_numpy(np.stack(views)))
+        return list(zip(vectors.cpu().numpy(), facets.cpu().numpy(), strict=True))
+
+    def _tried(self, views: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        return [np.concatenate(both) for both in self._at_once(views)]
 
     def finish(self, _item: Pixels, raw: tuple[Vector, Vector], /) -> Vector:
         return raw[0]
@@ -180,9 +189,16 @@ class ClipTextEncoder:
 def space_fingerprint(weights_digest: str) -> str:
     """Of the space: our weights, and everything else that changes where a thing lies in it.
 
-    The two bases are pinned by the profile, and their bytes are checked when they are loaded.
+    The two bases are pinned by the profile, and their bytes are checked when they are loaded. A network that is computed
+    another way in float32 makes the same space: vectors differ by 1e-6, as between two processors.
     """
     return fingerprint("clip-encoder", VERSION, weights_digest, str(encoder_net.SIDE), str(encoder_net.CONTEXT))
+
+
+def _views(count: int) -> list[NDArray[np.float32]]:
+    """Views that differ, to try the tower on."""
+    rng = np.random.default_rng(7)
+    return [rng.uniform(-1, 1, (3, encoder_net.SIDE, encoder_net.SIDE)).astype(np.float32) for _ in range(count)]
 
 
 def _tensors(weights: Path, prefix: str) -> dict[str, Any]:

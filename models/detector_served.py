@@ -1,0 +1,126 @@
+"""A fused ultralytics network as it is served: convolutions packed with their activations (`models.packed`), boxes decoded alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.detector_net import TAKEN, Block, WeftLite0
+from models.packed import Activation, Packed, packs
+
+
+class ServedBlock(nn.Module):
+    """`detector_net.Block`, packed. Overwrites what goes in where there is a shortcut."""
+
+    def __init__(self, block: Block, device: str) -> None:
+        super().__init__()
+        expand = block.expand
+        self.expand = _packed(expand, "relu6", device) if isinstance(expand, nn.Conv2d) else None
+        self.filter = _packed(block.filter, "relu6", device)
+        self.project = _packed(block.project, "none", device)
+        self.shortcut = block.shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, channels, h, w) → (n, out, h / stride, w / stride)."""
+        wide = x if self.expand is None else self.expand(x)
+        made: Tensor = self.project(self.filter(wide), x if self.shortcut else None)
+        return made
+
+
+class ServedTrunk(nn.Module):
+    """`detector_net.WeftLite0`, packed."""
+
+    def __init__(self, trunk: WeftLite0, device: str) -> None:
+        super().__init__()
+        self.stem = _packed(trunk.stem, "relu6", device)
+        self.stages = nn.ModuleList(
+            nn.Sequential(*(ServedBlock(block, device) for block in stage))  # type: ignore[union-attr]
+            for stage in trunk.stages
+        )
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """(n, 3, h, w) → three maps of 40, 112 and 320 channels."""
+        x = self.stem(images * 2 - 1)
+        taken = []
+        for number, stage in enumerate(self.stages):
+            x = stage(x)
+            if number in TAKEN:
+                taken.append(x)
+        return taken
+
+
+class DecodedAlone(nn.Module):
+    """Ultralytics' `Detect`, its convolutions over all pictures at once, and what follows for each alone.
+
+    Torch computes the last few numbers of a map by another routine than the others, which may round otherwise: a picture's
+    last boxes would depend on what lies behind them.
+    """
+
+    def __init__(self, head: Any) -> None:
+        super().__init__()
+        self.head = head
+        self.f, self.i, self.type = head.f, head.i, head.type  # its place in the network, as ultralytics keeps it
+
+    def forward(self, maps: list[Tensor]) -> tuple[Tensor, None]:
+        """(n, 4 + classes, anchors)."""
+        found = self.head.forward_head(maps, **self.head.one2many)
+        alone = [
+            self.head._inference(  # noqa: SLF001 - the part of its forward behind the convolutions
+                {
+                    "boxes": found["boxes"][i : i + 1],
+                    "scores": found["scores"][i : i + 1],
+                    "feats": [one[i : i + 1] for one in maps],
+                }
+            )
+            for i in range(len(maps[0]))
+        ]
+        return torch.cat(alone), None
+
+
+def served(network: Any, device: str) -> Any:
+    """Pack a fused `DetectionModel` in eval mode, in place.
+
+    Args:
+        network: its weights float32, on the CPU.
+        device: see `models.device.choose`.
+    """
+    from ultralytics.nn.modules import Conv, Detect
+
+    network = network.to(device, memory_format=torch.channels_last)
+    if packs(device):
+        for parent in list(network.modules()):
+            for name, child in list(parent.named_children()):
+                if isinstance(child, WeftLite0):
+                    # parse_model's marks of a layer's place go on to what stands there.
+                    trunk: Any = ServedTrunk(child, device)
+                    trunk.f, trunk.i, trunk.type = child.f, child.i, child.type
+                    parent[int(name)] = trunk
+                elif isinstance(child, nn.Conv2d) and _can_be_packed(child):
+                    silu = isinstance(parent, Conv) and name == "conv" and isinstance(parent.act, nn.SiLU)
+                    setattr(parent, name, _packed(child, "silu" if silu else "none", device))
+                    if silu:
+                        parent.act = nn.Identity()
+    head = network.model[-1]
+    if type(head) is Detect and getattr(head, "one2one_cv2", None) is None:
+        network.model[-1] = DecodedAlone(head)
+    return network
+
+
+def _can_be_packed(conv: nn.Conv2d) -> bool:
+    square = all(len(set(pair)) == 1 for pair in (conv.stride, conv.padding, conv.dilation))
+    return square and conv.dilation == (1, 1) and conv.bias is not None and conv.padding_mode == "zeros"
+
+
+def _packed(conv: nn.Conv2d, activation: Activation, device: str) -> Packed:
+    assert conv.bias is not None
+    return Packed(
+        conv.weight,
+        conv.bias,
+        stride=conv.stride[0],
+        padding=int(conv.padding[0]),
+        groups=conv.groups,
+        activation=activation,
+        device=device,
+    )

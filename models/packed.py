@@ -1,0 +1,98 @@
+"""Convolutions as serving needs them: the activation inside, weights laid out once.
+
+A convolution of torch with an activation behind it reads and writes its map twice; some of torch's choices copy the map for
+a matrix product besides. `Packed` always asks oneDNN for both in one. Where oneDNN does not run (a GPU, or a processor that is no x86) it is an ordinary
+convolution of torch with the activation in place: the same numbers up to rounding.
+"""
+
+from __future__ import annotations
+
+import platform
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own name for it
+from torch import Tensor, nn
+
+Activation = Literal["none", "relu6", "silu"]
+
+_FUSED: dict[Activation, tuple[str, list[float]]] = {
+    "none": ("none", []),
+    "relu6": ("hardtanh", [0.0, 6.0]),
+    "silu": ("swish", []),
+}
+
+
+def packs(device: str) -> bool:
+    """Whether `Packed` uses oneDNN's own layouts on this device."""
+    x86 = platform.machine().lower() in {"x86_64", "amd64"}
+    return device == "cpu" and x86 and torch.backends.mkldnn.is_available()
+
+
+class Packed(nn.Module):
+    """One convolution with a bias, and what is behind it.
+
+    Args:
+        weight: (out, in / groups, k, k) float32.
+        bias: (out,) float32.
+        shape: height and width of all maps that it will see, where they are known: oneDNN then lays the weights out once.
+            For maps of other sizes it may want another layout, and changing from one to the other takes ten times as long
+            as the convolution; so without a shape the weights stay as they are, and are laid out at each call.
+        stride: both ways.
+        padding: pixels of zeros on each side.
+        groups: see `torch.nn.Conv2d`.
+        activation: behind it.
+        device: "cpu" or "cuda:<number>".
+    """
+
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor,
+        *,
+        shape: tuple[int, int] | None = None,
+        stride: int = 1,
+        padding: int = 0,
+        groups: int = 1,
+        activation: Activation = "none",
+        device: str = "cpu",
+    ) -> None:
+        super().__init__()
+        self._sizes = ([padding] * 2, [stride] * 2, [1, 1], groups)
+        self._activation = activation
+        self._packs = packs(device)
+        # Attributes, not buffers: a packed weight has no storage that `to` or `state_dict` could handle.
+        self._bias = bias.detach().to(device).contiguous()
+        # The order of the weights' own memory tells oneDNN that maps come with their channels last.
+        kept = weight.detach().to(device).contiguous(memory_format=torch.channels_last)
+        if self._packs and shape is not None:
+            size = [1, weight.shape[1] * groups, *shape]
+            kept = torch.ops.mkldnn._reorder_convolution_weight(kept, *self._sizes, size)  # noqa: SLF001
+        self._weight = kept
+
+    def forward(self, pixels: Tensor, add: Tensor | None = None) -> Tensor:
+        """(n, in, h, w) → (n, out, h', w'), channels last; `add` is added to it, and overwritten."""
+        padding, stride, dilation, groups = self._sizes
+        if not self._packs:
+            made = _activated(F.conv2d(pixels, self._weight, self._bias, stride, padding, dilation, groups), self._activation)
+            return made if add is None else made.add_(add)
+        if add is None:
+            name, bounds = _FUSED[self._activation]
+            return _convolution(pixels, self._weight, self._bias, *self._sizes, name, bounds, "")
+        return _convolution_into(add, pixels, self._weight, self._bias, *self._sizes, "add", 1.0, None, [], None)
+
+
+def _convolution(*arguments: Any) -> Tensor:
+    """OneDNN's convolution with an activation inside, as torch's own compiler calls it; torch's version is pinned."""
+    return torch.ops.mkldnn._convolution_pointwise(*arguments)  # type: ignore[no-any-return]  # noqa: SLF001
+
+
+def _convolution_into(*arguments: Any) -> Tensor:
+    """The same, added to a map that is there: its memory is the result's."""
+    return torch.ops.mkldnn._convolution_pointwise_.binary(*arguments)  # type: ignore[no-any-return]  # noqa: SLF001
+
+
+def _activated(maps: Tensor, activation: Activation) -> Tensor:
+    if activation == "relu6":
+        return maps.clamp_(0, 6)
+    return F.silu(maps, inplace=True) if activation == "silu" else maps
