@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from models import encoder_net, facet_features
 from models.images import checked, letterbox
-from models.parts import fastest_part, parts_of
+from models.parts import Parts
 from models.weights.hashes import check_weights, fingerprint
 from processors.errors import Code, Fatal, Poison
 from processors.values import MAX_QUERY_TEXT, Pixels, Vector
@@ -29,16 +29,18 @@ class ClipImageEncoder:
 
     Args:
         tower: (n, 3, side, side) → (n, 256) unit vectors and (n, `facet_features.LENGTH`): `models.encoder_forward.ServedTower`.
-        part: how many views go through it at once (`models.parts`).
+        device: see `models.device.choose`.
         maker: the fingerprint of the space.
     """
 
     dimension = encoder_net.DIMENSION
 
-    def __init__(self, tower: Any, *, part: int, maker: str) -> None:
+    def __init__(self, tower: Any, *, device: str, maker: str) -> None:
         self._tower = tower
-        self._part = part
         self._fingerprint = maker
+        self._parts: Parts[NDArray[np.float32], tuple[Vector, Vector]] = (
+            Parts.tried(self._at_once, _views, _numbers) if device == "cpu" else Parts(self._at_once, part=GPU_PART)
+        )
 
     @classmethod
     def load(cls, weights: Path, trunk: Path, *, device: str = "cpu") -> ClipImageEncoder:
@@ -62,10 +64,7 @@ class ClipImageEncoder:
         ours = _tensors(weights, "visual.")
         _fill(tower, {f"trunk.net.{name}": tensor for name, tensor in base.items()} | ours, weights)
         tower = tower.float().eval().requires_grad_(requires_grad=False)
-        made = cls(ServedTower(tower, device=device), part=GPU_PART, maker=space_fingerprint(digest))
-        if device == "cpu":
-            made._part = fastest_part(made._tried, _views)
-        return made
+        return cls(ServedTower(tower, device=device), device=device, maker=space_fingerprint(digest))
 
     @property
     def fingerprint(self) -> str:
@@ -80,7 +79,7 @@ class ClipImageEncoder:
         """Of each photo its vector, and what facets are read from: one pass for both, in parts that suit the processor's
         caches. A view gets the same bytes whatever it shares a batch with.
         """
-        return [found for part in parts_of(batch, self._part) for found in self._at_once(part)]
+        return self._parts(batch)
 
     def _at_once(self, views: Sequence[NDArray[np.float32]]) -> list[tuple[Vector, Vector]]:
         import torch
@@ -88,9 +87,6 @@ class ClipImageEncoder:
         with torch.inference_mode():
             vectors, facets = self._tower(torch.from_numpy(np.stack(views)))
         return list(zip(vectors.cpu().numpy(), facets.cpu().numpy(), strict=True))
-
-    def _tried(self, views: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-        return [np.concatenate(both) for both in self._at_once(views)]
 
     def finish(self, _item: Pixels, raw: tuple[Vector, Vector], /) -> Vector:
         return raw[0]
@@ -199,6 +195,10 @@ def _views(count: int) -> list[NDArray[np.float32]]:
     """Views that differ, to try the tower on."""
     rng = np.random.default_rng(7)
     return [rng.uniform(-1, 1, (3, encoder_net.SIDE, encoder_net.SIDE)).astype(np.float32) for _ in range(count)]
+
+
+def _numbers(found: tuple[Vector, Vector]) -> NDArray[np.float32]:
+    return np.concatenate(found)
 
 
 def _tensors(weights: Path, prefix: str) -> dict[str, Any]:

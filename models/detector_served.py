@@ -36,8 +36,8 @@ class ServedTrunk(nn.Module):
         super().__init__()
         self.stem = _packed(trunk.stem, "relu6", device)
         self.stages = nn.ModuleList(
-            nn.Sequential(*(ServedBlock(block, device) for block in stage))  # type: ignore[union-attr]
-            for stage in trunk.stages
+            nn.Sequential(*(ServedBlock(block, device) for number, block in trunk.blocks() if number == stage))
+            for stage in range(len(trunk.stages))
         )
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -61,7 +61,7 @@ class DecodedAlone(nn.Module):
     def __init__(self, head: Any) -> None:
         super().__init__()
         self.head = head
-        self.f, self.i, self.type = head.f, head.i, head.type  # its place in the network, as ultralytics keeps it
+        self.f, self.i, self.type = head.f, head.i, head.type  # type: ignore[method-assign]  # its place in the network, as ultralytics keeps it
 
     def forward(self, maps: list[Tensor]) -> tuple[Tensor, None]:
         """(n, 4 + classes, anchors)."""
@@ -96,12 +96,12 @@ def served(network: Any, device: str) -> Any:
                     # parse_model's marks of a layer's place go on to what stands there.
                     trunk: Any = ServedTrunk(child, device)
                     trunk.f, trunk.i, trunk.type = child.f, child.i, child.type
-                    parent[int(name)] = trunk
+                    parent.add_module(name, trunk)
                 elif isinstance(child, nn.Conv2d) and _can_be_packed(child):
                     silu = isinstance(parent, Conv) and name == "conv" and isinstance(parent.act, nn.SiLU)
-                    setattr(parent, name, _packed(child, "silu" if silu else "none", device))
+                    parent.add_module(name, _packed(child, "silu" if silu else "none", device))
                     if silu:
-                        parent.act = nn.Identity()
+                        parent.add_module("act", nn.Identity())
     head = network.model[-1]
     if type(head) is Detect and getattr(head, "one2one_cv2", None) is None:
         network.model[-1] = DecodedAlone(head)

@@ -93,7 +93,8 @@ class ServedTower:
         images = images.to(self._device)
         stem, middle, last = (maps.flip(2, 3) for maps in self._maps(images))
         alone = [
-            self._alone(*(one[i : i + 1].contiguous() for one in (images, stem, middle, last))) for i in range(len(images))
+            self._alone(*(one[i : i + 1].contiguous() for one in (images, stem, middle, last)))
+            for i in range(len(images))
         ]
         return torch.cat([vector for vector, _ in alone]), torch.cat([facets for _, facets in alone])
 

@@ -26,7 +26,7 @@ _FUSED: dict[Activation, tuple[str, list[float]]] = {
 def packs(device: str) -> bool:
     """Whether `Packed` uses oneDNN's own layouts on this device."""
     x86 = platform.machine().lower() in {"x86_64", "amd64"}
-    return device == "cpu" and x86 and torch.backends.mkldnn.is_available()
+    return device == "cpu" and x86 and bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
 
 
 class Packed(nn.Module):
@@ -74,7 +74,9 @@ class Packed(nn.Module):
         """(n, in, h, w) → (n, out, h', w'), channels last; `add` is added to it, and overwritten."""
         padding, stride, dilation, groups = self._sizes
         if not self._packs:
-            made = _activated(F.conv2d(pixels, self._weight, self._bias, stride, padding, dilation, groups), self._activation)
+            made = _activated(
+                F.conv2d(pixels, self._weight, self._bias, stride, padding, dilation, groups), self._activation
+            )
             return made if add is None else made.add_(add)
         if add is None:
             name, bounds = _FUSED[self._activation]
@@ -89,7 +91,7 @@ def _convolution(*arguments: Any) -> Tensor:
 
 def _convolution_into(*arguments: Any) -> Tensor:
     """The same, added to a map that is there: its memory is the result's."""
-    return torch.ops.mkldnn._convolution_pointwise_.binary(*arguments)  # type: ignore[no-any-return]  # noqa: SLF001
+    return torch.ops.mkldnn._convolution_pointwise_.binary(*arguments)  # type: ignore[no-any-return]
 
 
 def _activated(maps: Tensor, activation: Activation) -> Tensor:

@@ -1,25 +1,130 @@
-"""In how many items at once a network runs fastest, found by a short trial; whatever is found, the results are the same.
+"""A network over a batch on a CPU: in parts, one part a core; how large a part is, a short trial finds out.
 
-The maps of a whole batch fall out of a processor's caches, and are fetched from memory again by each layer; single items
-leave a processor of many cores idle. Where the best lies, only the machine at hand can tell.
+The maps of a whole batch fall out of a processor's caches, and are fetched from memory again by each layer; of single items
+every layer costs its call. Where the best lies, only the machine at hand can tell. Each part runs on one thread: threads that
+share a layer wait for each other at its end, some hundred times a batch, and for as long as another process holds one of
+their cores. Whatever the parts, the results are the same to the bit.
 """
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 T = TypeVar("T")
+U = TypeVar("U")
 Arrays = list[NDArray[np.float32]]
 
-LARGEST = 32
-"""No trial goes beyond it: its maps would take gigabytes."""
+LARGEST = 8
+"""No trial goes beyond it: the maps of larger parts fill no cache of today, and each core holds those of a part."""
 GAIN = 0.97
 """Twice as many at once must take at most this share of the time of an item, to be worth their memory."""
+
+
+class Parts(Generic[T, U]):
+    """Runs items through a network, part by part; results in the order of the items.
+
+    Args:
+        run: the network over some items at once; thread-safe.
+        part: how many; see `fastest_part`.
+        alike: only items for which it gives the same share a part.
+        cores: threads on which parts run beside each other, each computing alone. 1: the caller's.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Sequence[T]], list[U]],
+        *,
+        part: int,
+        alike: Callable[[T], Hashable] = lambda _: None,
+        cores: int = 1,
+    ) -> None:
+        self._run = run
+        self._part = part
+        self._alike = alike
+        self._cores = cores
+        self._pool = _single_threads(cores) if cores > 1 else None
+
+    @classmethod
+    def tried(
+        cls,
+        run: Callable[[Sequence[T]], list[U]],
+        items: Callable[[int], Sequence[T]],
+        arrays: Callable[[U], NDArray[np.float32]],
+        *,
+        alike: Callable[[T], Hashable] = lambda _: None,
+    ) -> Parts[T, U]:
+        """With the part that is fastest on this machine, on as many cores as torch has been given.
+
+        Args:
+            run: as above.
+            items: see `fastest_part`.
+            arrays: all numbers of a result, to be compared.
+            alike: as above.
+        """
+        import torch
+
+        made = cls(run, part=1, alike=alike, cores=torch.get_num_threads())
+
+        def flat(some: Sequence[T]) -> Arrays:
+            return [arrays(one) for one in run(some)]
+
+        # Where it is going to run: alone on its thread.
+        made._part = (
+            fastest_part(flat, items) if made._pool is None else made._pool.submit(fastest_part, flat, items).result()
+        )
+        return made
+
+    @property
+    def part(self) -> int:
+        return self._part
+
+    def __call__(self, items: Sequence[T]) -> list[U]:
+        groups: dict[Hashable, list[int]] = defaultdict(list)
+        for place, item in enumerate(items):
+            groups[self._alike(item)].append(place)
+        part = min(self._part, _power_of_two(len(items) // self._cores))
+        parts = [places for group in groups.values() for places in parts_of(group, part)]
+        work = [[items[place] for place in places] for places in parts]
+        done = map(self._run, work) if self._pool is None or len(work) < 2 else self._pool.map(self._run, work)
+        found = {
+            place: result
+            for places, some in zip(parts, done, strict=True)
+            for place, result in zip(places, some, strict=True)
+        }
+        return [found[place] for place in range(len(items))]
+
+
+def _single_threads(count: int) -> ThreadPoolExecutor:
+    """Threads on each of which torch computes alone."""
+    import torch
+
+    before = torch.get_num_threads()
+    all_there = threading.Barrier(count)
+
+    def alone() -> None:
+        torch.get_num_threads()  # a thread's first question sets its number to that of all; later it would undo the next line
+        torch.set_num_threads(1)
+        all_there.wait()
+
+    pool = ThreadPoolExecutor(count, thread_name_prefix="parts")
+    for started in [pool.submit(alone) for _ in range(count)]:
+        started.result()
+    # Torch keeps the number for each thread, and hands the last that was set to threads that are new.
+    torch.set_num_threads(before)
+    return pool
+
+
+def _power_of_two(most: int) -> int:
+    """The largest that is no larger than `most`, and 1 at least."""
+    return 1 << (max(1, most).bit_length() - 1)
 
 
 def parts_of(items: Sequence[T], part: int) -> list[Sequence[T]]:
@@ -77,7 +182,9 @@ def fastest_part(
     return part
 
 
-def _timed(run: Callable[[Sequence[T]], Arrays], items: Sequence[T], clock: Callable[[], float]) -> tuple[Arrays, float]:
+def _timed(
+    run: Callable[[Sequence[T]], Arrays], items: Sequence[T], clock: Callable[[], float]
+) -> tuple[Arrays, float]:
     """Results, and seconds for each item."""
     started = clock()
     results = run(items)

@@ -12,7 +12,6 @@ import logging
 import os
 import re
 import tempfile
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.parts import fastest_part, parts_of
+from models.parts import Parts
 from models.weights.hashes import fingerprint
 from processors.errors import Fatal, Poison
 from processors.values import CATEGORIES, Box, Detection, Pixels
@@ -87,7 +86,7 @@ class YoloDetector:
         thresholds: see `Thresholds`.
         device: "cpu" or "cuda:<number>".
         weights_sha256: hex digest of the weights, for the fingerprint.
-        part: how many pictures of one shape go through it at once (`models.parts`).
+        shown: height and width of what a CPU is to be tried on (`models.parts`); None: no trial.
     """
 
     def __init__(
@@ -99,14 +98,17 @@ class YoloDetector:
         thresholds: Thresholds,
         device: str,
         weights_sha256: str,
-        part: int = GPU_PART,
+        shown: tuple[int, int] | None = None,
     ) -> None:
         self._network = network
-        self._part = part
         self._header = header
         self._size = size
         self._thresholds = thresholds
         self._device = device
+        if shown is None or device != "cpu":
+            self._parts = Parts(self._at_once, part=GPU_PART, alike=_shape)
+        else:
+            self._parts = Parts.tried(self._at_once, lambda count: _noise(count, shown), np.asarray, alike=_shape)
         self._fingerprint = fingerprint("yolo-detector 1", weights_sha256, f"{size}", repr(thresholds))
 
     @classmethod
@@ -147,18 +149,15 @@ class YoloDetector:
         _fill(network, weights, data)
         network = network.eval().requires_grad_(requires_grad=False).fuse(verbose=False)
         size = _checked_size(header.size if size is None else size, weights)
-        shape = (_padded(size), _padded(round(size * PORTRAIT)))
-        made = cls(
+        return cls(
             served(network, device),
             header,
             size=size,
             thresholds=Thresholds(confidence, iou, duplicate_iou),
             device=device,
             weights_sha256=hashlib.sha256(data).hexdigest(),
+            shown=(_padded(size), _padded(round(size * PORTRAIT))),
         )
-        if device == "cpu":
-            made._part = fastest_part(made._arrays, lambda count: _noise(count, shape))
-        return made
 
     @property
     def fingerprint(self) -> str:
@@ -195,30 +194,17 @@ class YoloDetector:
         """
         import torch
 
-        by_shape: dict[tuple[int, ...], list[int]] = defaultdict(list)
-        for index, item in enumerate(batch):
-            by_shape[tuple(item.image.shape)].append(index)
-        rows: list[NDArray[np.float32]] = [np.zeros((0, 6), np.float32)] * len(batch)
         with torch.inference_mode():
-            for indices in (part for alike in by_shape.values() for part in parts_of(alike, self._part)):
-                for index, prediction in zip(indices, self._predict([batch[i] for i in indices]), strict=True):
-                    rows[index] = suppress(prediction, self._thresholds).cpu().numpy()
-        return rows
+            return [suppress(one, self._thresholds).cpu().numpy() for one in self._parts(batch)]
 
-    def _predict(self, pictures: Sequence[Letterboxed]) -> Tensor:
-        """(n, 4 + classes, anchors) of pictures of one shape."""
-        import torch
-
-        images = torch.stack([one.image.permute(1, 2, 0) for one in pictures]).permute(0, 3, 1, 2).to(self._device)
-        output = self._network(images.float().div_(255))
-        predictions: Tensor = output[0] if isinstance(output, tuple) else output
-        return predictions
-
-    def _arrays(self, pictures: Sequence[Letterboxed]) -> list[NDArray[np.float32]]:
+    def _at_once(self, pictures: Sequence[Letterboxed]) -> list[Tensor]:
+        """(4 + classes, anchors) of each picture; all of one shape."""
         import torch
 
         with torch.inference_mode():
-            return list(self._predict(pictures).numpy())
+            images = torch.stack([one.image.permute(1, 2, 0) for one in pictures]).permute(0, 3, 1, 2).to(self._device)
+            output = self._network(images.float().div_(255))
+            return list(output[0] if isinstance(output, tuple) else output)
 
     def finish(self, item: Pixels, raw: NDArray[np.float32], /) -> tuple[Detection, ...]:
         """Boxes back in pixels of `item`, cut at its borders, in descending confidence."""
@@ -240,6 +226,10 @@ class YoloDetector:
         """A portrait of gradients, in the shape most catalogue photos have."""
         rows, columns = np.mgrid[0:640, 0:448]
         return np.stack([rows * 255 // 640, columns * 255 // 448, (rows + columns) % 256], axis=2).astype(np.uint8)
+
+
+def _shape(picture: Letterboxed) -> tuple[int, ...]:
+    return tuple(picture.image.shape)
 
 
 def _noise(count: int, shape: tuple[int, int]) -> list[Letterboxed]:

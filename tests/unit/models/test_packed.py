@@ -1,0 +1,125 @@
+"""Packed networks are the networks that were trained; and give a photo the same bytes in every company."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own name for it
+from torch import nn
+
+from models import encoder_net, packed
+from models.detector_served import DecodedAlone, served
+from models.encoder_forward import ServedTower
+from models.packed import Packed
+from models.yolo_detector import OWN, build_network
+
+
+@pytest.fixture(params=["oneDNN", "torch"])
+def anywhere(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a processor for which oneDNN's operations are used, and on one for which they are not."""
+    if request.param == "torch":
+        monkeypatch.setattr("platform.machine", lambda: "riscv64")
+        assert not packed.packs("cpu")
+
+
+@pytest.mark.usefixtures("anywhere")
+@pytest.mark.parametrize("activation", ["none", "relu6", "silu"])
+@pytest.mark.parametrize(("side", "stride", "groups"), [(1, 1, 1), (3, 2, 1), (5, 1, 24)])
+@pytest.mark.parametrize("shaped", [True, False])
+def test_a_packed_convolution_is_a_convolution(
+    activation: Any, side: int, stride: int, groups: int, shaped: bool
+) -> None:
+    """With its activation, with weights laid out for a shape or not, and added to a map."""
+    torch.manual_seed(1)
+    conv = nn.Conv2d(24, 24, side, stride, side // 2, groups=groups).requires_grad_(requires_grad=False)
+    bias = conv.bias
+    assert bias is not None
+    pixels = (3 * torch.randn(2, 24, 16, 12)).contiguous(memory_format=torch.channels_last)
+    made = Packed(
+        conv.weight,
+        bias,
+        shape=(16, 12) if shaped else None,
+        stride=stride,
+        padding=side // 2,
+        groups=groups,
+        activation=activation,
+    )
+    behind: Any = {"none": nn.Identity(), "relu6": F.relu6, "silu": F.silu}[activation]
+    with torch.inference_mode():
+        plain = behind(conv(pixels))
+        torch.testing.assert_close(made(pixels), plain, rtol=1e-5, atol=1e-5)
+        if activation == "none":
+            there = torch.randn_like(plain)
+            torch.testing.assert_close(made(pixels, there.clone()), plain + there, rtol=1e-5, atol=1e-5)
+
+
+@pytest.fixture
+def tower() -> nn.Module:
+    """Statistics and weights as training leaves them."""
+    torch.manual_seed(2)
+    made = encoder_net.served_image_tower().eval().requires_grad_(requires_grad=False)
+    for name, tensor in made.state_dict().items():
+        if name.endswith("running_var"):
+            tensor.uniform_(0.5, 1.5)
+        elif name.endswith("running_mean"):
+            tensor.normal_(0, 0.1)
+    return made
+
+
+@pytest.mark.usefixtures("anywhere")
+def test_the_served_tower_is_the_trained_one(tower: nn.Module) -> None:
+    """Turned by half a turn and folded: the same vectors and the same blocks for facets, up to rounding."""
+    images = torch.rand(3, 3, encoder_net.SIDE, encoder_net.SIDE) * 2 - 1
+    images[:, :, :, :40] = 0
+    images[:, :, 60:90, 50:] = 0.7
+    with torch.inference_mode():
+        pooled, facets = encoder_net.looked_at(tower.trunk, images)
+        vectors = F.normalize(tower.head(pooled), dim=1)  # type: ignore[operator]
+        served_vectors, served_facets = ServedTower(copy.deepcopy(tower), device="cpu")(images)
+    torch.testing.assert_close(served_vectors, vectors, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(served_facets, facets, rtol=1e-3, atol=1e-4)
+
+
+def test_a_view_gets_the_same_bytes_in_every_company(tower: nn.Module) -> None:
+    """Alone, and as each of a part: what `models.parts` takes no size without."""
+    torch.set_num_threads(1)
+    images = torch.rand(4, 3, encoder_net.SIDE, encoder_net.SIDE) * 2 - 1
+    run = ServedTower(tower, device="cpu")
+    with torch.inference_mode():
+        together = run(images)
+        alone = [run(images[i : i + 1]) for i in range(4)]
+        twos = [run(images[i : i + 2]) for i in (0, 2)]
+    for kind in (0, 1):
+        assert torch.equal(together[kind], torch.cat([one[kind] for one in alone]))
+        assert torch.equal(together[kind], torch.cat([two[kind] for two in twos]))
+
+
+@pytest.mark.usefixtures("anywhere")
+@pytest.mark.parametrize("architecture", [OWN, "yolo11n.yaml"])
+def test_the_served_detector_is_the_trained_one(architecture: str) -> None:
+    """The same predictions up to rounding, for two shapes; every convolution with a bias was packed."""
+    torch.manual_seed(4)
+    network = build_network(architecture, 10).eval().requires_grad_(requires_grad=False).fuse(verbose=False)
+    plain = copy.deepcopy(network)
+    fast = served(network, "cpu")
+    assert isinstance(fast.model[-1], DecodedAlone)
+    if packed.packs("cpu"):
+        assert not [m for m in fast.modules() if isinstance(m, nn.Conv2d) and m.bias is not None]
+    with torch.inference_mode():
+        for height, width in ((128, 96), (64, 128)):
+            images = torch.rand(3, 3, height, width).contiguous(memory_format=torch.channels_last)
+            torch.testing.assert_close(fast(images)[0], plain(images)[0], rtol=1e-3, atol=1e-3)
+
+
+def test_a_photo_gets_the_same_boxes_in_every_company() -> None:
+    """To the bit; 64 × 96 pixels leave a number of anchors that no vector of the processor divides."""
+    torch.set_num_threads(1)
+    torch.manual_seed(4)
+    fast = served(build_network(OWN, 10).eval().requires_grad_(requires_grad=False).fuse(verbose=False), "cpu")
+    images = torch.rand(4, 3, 64, 96).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        together = fast(images)[0]
+        assert torch.equal(together, torch.cat([fast(images[i : i + 1])[0] for i in range(4)]))
