@@ -59,6 +59,19 @@ def test_the_dockerfile_copies_every_room() -> None:
     assert {"cpu", "cuda"} <= set(re.findall(r"^FROM \S+ AS (\w+)$", text, flags=re.MULTILINE))
 
 
+def test_what_is_installed_is_compiled() -> None:
+    """uv compiles nothing by itself, and who runs the image may not write: every start would compile it all again."""
+    text = (ROOT / "infra/docker/Dockerfile").read_text()
+    assert "UV_COMPILE_BYTECODE=1" in text[: text.index("uv pip install")]
+    makefile = (ROOT / "Makefile").read_text()
+    runtime = [line for line in makefile.splitlines() if "uv pip install" in line and "-r requirements.lock" in line]
+    assert [("--compile-bytecode" in line) for line in runtime] == [True]
+    packages = re.search(r"^PACKAGES := (.*)$", makefile, re.MULTILINE)
+    assert packages is not None
+    assert set(packages[1].split()) == {"streams", "processors", "models", "index_sync", "infra"}
+    assert "compileall -q $(PACKAGES)" in makefile
+
+
 def test_images_can_be_pulled_and_are_pinned(compose: dict) -> None:
     """MinIO's images are gone from their hub; `latest` is another server every month."""
     images = {name: service["image"] for name, service in compose["services"].items() if service["image"] != "weft:cpu"}
