@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processors.errors import Code, Poison
+from processors.kinds import kind_label
 from processors.labels import read_label
 from processors.values import Colour, Vector
 from processors.vocabulary import facet_named, narrow_category
@@ -128,14 +129,19 @@ def postings_of(name: str, values: tuple[str, ...]) -> tuple[tuple[str, str], ..
         spelt[read_label(facet, text)] = None
         if facet == "category":
             spelt[narrow_category(text)] = None
+        if facet == "kind":
+            spelt[kind_label(text)] = None
     return tuple((facet, spelling) for spelling in spelt if spelling)
 
 
 @lru_cache(maxsize=65_536)
 def asked(facet: str, value: str) -> tuple[str, ...]:
-    """The values that a filter's value means: "dresses" is "dress"; "boots" is "boot", but not every shoe."""
+    """The values that a filter's value means: "dresses" is "dress"; "boots" is "boot", but not every shoe; "tee" is "t-shirt"."""
     text = fold(value)
-    meant = narrow_category(text) if facet == "category" else read_label(facet, text)
+    if facet == "kind":
+        meant = kind_label(text)
+    else:
+        meant = narrow_category(text) if facet == "category" else read_label(facet, text)
     return tuple(dict.fromkeys(filter(None, (text, meant))))
 
 

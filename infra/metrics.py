@@ -122,6 +122,10 @@ class RoleMetrics:
         """A product came again as it was."""
         self._of("weft_unchanged").inc()
 
+    def conflicted(self, facet: str) -> None:
+        """A photo shows another value of a facet than the shop says."""
+        self._of("weft_facet_conflicts", facet).inc()
+
     def answered(self, error: str, *, partial: bool) -> None:
         """A query was answered; `error` is the code of its error, or empty."""
         if error:

@@ -91,6 +91,12 @@ ROLE_METRICS: tuple[Family, ...] = (
         "weft_captions", "counter", ("role", "writer"), "Captions published, by writer: llm, or template (the rules)."
     ),
     Family("weft_unchanged", "counter", ("role",), "Products that came again as they were: no model was asked."),
+    Family(
+        "weft_facet_conflicts",
+        "counter",
+        ("role", "facet"),
+        "Garments of which the photo shows another value than the shop says, by facet; the shop's word counts.",
+    ),
     Family("weft_query_errors", "counter", ("role", "code"), "Queries answered with an error, by its code."),
     Family("weft_partial_answers", "counter", ("role",), "Queries answered without all shards."),
     Family("weft_lost_records", "counter", ("role", "topic"), "Records that were deleted before they were read."),

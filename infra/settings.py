@@ -171,6 +171,9 @@ class Settings(BaseSettings):
         description="Who decides a facet of a garment: merchant, pixels, neighbours or never, by facet (JSON object, e.g. "
         '`{"fabric": "neighbours"}`); facets left out keep their defaults (docs/events.md).',
     )
+    facet_seconds: float = Field(
+        5.0, gt=0, description="How often enrich looks which version of facet heads is live (`weft facets`)."
+    )
     publish_neighbours: bool = Field(
         True,
         description="Whether a caption's evidence names other products: ids of neighbours that voted, and their sentences as "

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from processors import caption_phrases as phrases
 from processors.audience import Audience, audience_of, unfit
-from processors.evidence import attribute, colours, worth_stating
+from processors.evidence import attribute, colours, kind_noun, worth_stating
 from processors.values import Evidence, Garment
 from processors.vocabulary import CATEGORY_NOUNS, clean
 
@@ -202,6 +202,8 @@ def _neutral_tags(tone: str, rng: random.Random, count: int) -> tuple[str, ...]:
 
 
 def _noun(garment: Garment, rng: random.Random, tone: str = "") -> str:
+    if kind := kind_noun(garment):
+        return kind
     # The widest word is the one that is true of every garment of its class: a sweater is no shirt to a shop.
     wide = {"shirt": ("top",), "pants": ("trousers",)}
     nouns = wide if tone == PRODUCT_COPY else {"shirt": ("shirt", "shirt", "top"), "pants": ("trousers", "pants")}
@@ -210,6 +212,8 @@ def _noun(garment: Garment, rng: random.Random, tone: str = "") -> str:
 
 
 def _is_plural(garment: Garment) -> bool:
+    if kind := kind_noun(garment):
+        return kind.endswith("s") and not kind.endswith("ss")
     return garment.category in _PLURAL or (
         garment.category not in CATEGORY_NOUNS and clean(garment.category).endswith("s")
     )

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from processors.values import Box, Evidence, Garment, StyleExample
+from processors.kinds import claims_of, noun_of
+from processors.values import CATEGORIES, Box, Evidence, Garment, StyleExample
 from processors.vocabulary import EXTRA_FACETS, base_forms, canonical, clean, known_values
 
 DUPLICATE_IOU = 0.7
@@ -99,6 +100,17 @@ def attribute(garment: Garment, facet: str) -> str:
     return stateable(facet, found.value)
 
 
+def kind_noun(garment: Garment) -> str:
+    """The garment's kind as a noun ("polo", "jeans") where it is decided and a sentence may name it, else ""."""
+    found = garment.attributes.get("kind")
+    if found is None:
+        return ""
+    noun = noun_of(found.value)
+    # A kind of another category than was found ("jeans" of a shirt) would contradict the rest of the pack.
+    named = {value for facet, values in claims_of(found.value) if facet == "category" for value in values}
+    return noun if clean(garment.category) in named or not named & set(CATEGORIES) else ""
+
+
 def worth_stating(evidence: Evidence) -> tuple[Garment, ...]:
     """The product, and up to three garments that it is worn with: those with a printable name, surely seen, one of a kind.
 
@@ -141,4 +153,5 @@ def _line(garment: Garment) -> str:
         value = attribute(garment, facet)
         parts.append(f"{value} {noun}" if value and value != "sleeveless" else value)
     known = ", ".join(part for part in parts if part)
-    return f"{clean(garment.category)}: {known}" if known else clean(garment.category)
+    noun = kind_noun(garment) or clean(garment.category)
+    return f"{noun}: {known}" if known else noun

@@ -8,21 +8,26 @@ from typing import Literal, TypeAlias, get_args
 
 from processors.errors import Fatal
 
-Policy: TypeAlias = Literal["merchant", "pixels", "neighbours", "never"]
-"""`merchant`: the shop's own word only. `pixels`: what models saw in the photo only. `neighbours`: the shop's word, else the
-vote of similar labelled products. `never`: it is stated of no garment, whoever says so."""
+Policy: TypeAlias = Literal["merchant", "seen", "pixels", "neighbours", "never"]
+"""`merchant`: the shop's own word only. `seen`: the shop's word, else what models saw in the photo. `pixels`: what models saw
+only. `neighbours`: the shop's word, else the vote of similar labelled products. `never`: it is stated of no garment, whoever says so."""
 
 DEFAULTS: Mapping[str, Policy] = {
     "colour": "pixels",
     "fabric": "merchant",
     "gender": "neighbours",
-    "pattern": "merchant",
-    "sleeve": "merchant",
-    "neckline": "merchant",
-    "length": "merchant",
+    "kind": "seen",
+    "pattern": "seen",
+    "sleeve": "seen",
+    "neckline": "seen",
+    "length": "seen",
     "origin": "merchant",
     "care": "merchant",
 }
+
+
+_NOT_OF_COLOUR: tuple[Policy, ...] = ("neighbours", "seen")
+"""Every photo tells its colour by itself: `pixels` or `merchant` say who names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +56,9 @@ def policies_of(chosen: Mapping[str, str]) -> Policies:
         if facet not in DEFAULTS:
             raise Fatal(f"WEFT_FACET_POLICY: there is no facet {facet!r}: say one of {', '.join(DEFAULTS)}")
         policy = next((known for known in get_args(Policy) if known == name), None)
-        if policy is None or (facet == "colour" and policy == "neighbours"):
-            allowed = [known for known in get_args(Policy) if facet != "colour" or known != "neighbours"]
+        refused = _NOT_OF_COLOUR if facet == "colour" else ()
+        if policy is None or policy in refused:
+            allowed = [known for known in get_args(Policy) if known not in refused]
             raise Fatal(f"WEFT_FACET_POLICY: {facet} is {name!r}: say one of {', '.join(allowed)}")
         found[facet] = policy
     return Policies(found)

@@ -49,11 +49,17 @@ class Colour(msgspec.Struct, frozen=True):
 
 
 class Attribute(msgspec.Struct, frozen=True):
-    """A decided facet ("fabric": "linen"): the neighbours that voted for it, or none when the shop itself said so."""
+    """A decided facet ("fabric": "linen"): the neighbours that voted for it, or none when the shop itself said so.
+
+    `source`: "pixels", "merchant" or "neighbours"; "" in records of before there was one. `second`: of what was read from the
+    pixels, the value that was next likely.
+    """
 
     value: str
     confidence: float
     neighbours: tuple[str, ...] = ()
+    source: str = ""
+    second: str = ""
 
 
 class Detection(msgspec.Struct, frozen=True):

@@ -16,6 +16,8 @@ import msgspec
 
 from processors.audience import Audience, audience_of, unfit, unfit_tag
 from processors.claims import Extra, Mention, extra_of, hidden_claims, mentions, split_tag
+from processors.evidence import kind_noun
+from processors.kinds import claims_of
 from processors.values import CaptionText, Evidence, Garment, Span, WriterKind
 from processors.vocabulary import FACETS, canonical, clean
 
@@ -122,12 +124,24 @@ def _facts(evidence: Evidence) -> _Facts:
         known = {"category": category}
         if garment.colours:
             known["colour"] = frozenset(canonical("colour", colour.name) for colour in garment.colours)
+        for facet, values_of_kind in _of_kind(garment):
+            known[facet] = known.get(facet, frozenset()) | values_of_kind
         for facet, attribute in garment.attributes.items():
-            known[facet] = frozenset((canonical(facet, attribute.value), clean(attribute.value)))
+            known[facet] = known.get(facet, frozenset()) | frozenset(
+                (canonical(facet, attribute.value), clean(attribute.value))
+            )
             words.update(clean(f"{facet} {attribute.value}").split())
         words.update(clean(garment.category).split())
         values.append(known)
     return _Facts(tuple(evidence.garments), tuple(values), frozenset(words), extra_of(evidence), audience_of(evidence))
+
+
+def _of_kind(garment: Garment) -> list[tuple[str, frozenset[str]]]:
+    """What the garment's kind says of it: a cardigan is one, and jeans are denim."""
+    kind = garment.attributes.get("kind")
+    if kind is None or not kind_noun(garment):
+        return []
+    return [(facet, frozenset(values)) for facet, values in claims_of(kind.value)]
 
 
 def _free_standing(mention: Mention, facts: _Facts) -> bool:

@@ -334,6 +334,7 @@ def known_values(facet: str) -> frozenset[str]:
 # The facets that Weft itself knows, and the other names under which shops and shoppers call them, cleaned.
 FACET_NAMES: dict[str, tuple[str, ...]] = {
     "category": ("categories",),
+    "kind": ("kinds", "article type", "articletype"),
     "colour": ("color", "colours", "colors", "colour name", "color name"),
     "brand": ("brands", "brand name"),
     "fabric": ("fabrics", "material", "materials", "fabric type"),

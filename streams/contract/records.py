@@ -64,8 +64,21 @@ class View(Record, frozen=True, omit_defaults=False):
     vector: bytes
 
 
+class Conflict(Record, frozen=True, omit_defaults=False):
+    """What the shop says of a garment and the photo shows otherwise; the shop's word counts."""
+
+    garment: str
+    facet: str
+    merchant: str
+    pixels: str
+    confidence: float
+
+
 class Item(Record, frozen=True, omit_defaults=False):
-    """An enriched product: what was seen, and its vectors."""
+    """An enriched product: what was seen, and its vectors.
+
+    A garment's `attributes` are what the photo shows ("source": "pixels"); what the shop says is in `metadata`, and wins.
+    """
 
     product_id: str
     image: str  # address of the image, relative to the object store (before 0.1: absolute)
@@ -79,6 +92,8 @@ class Item(Record, frozen=True, omit_defaults=False):
     detector: str
     source: Source
     version: str
+    facets: str = ""  # the version of facet heads that was applied; "" where there was none
+    conflicts: tuple[Conflict, ...] = ()
 
 
 # ---------------------------------------------------------------- catalog.captions (JSON, compacted)
@@ -93,6 +108,7 @@ class Lineage(Record, frozen=True, omit_defaults=False):
     writer: str
     prompt: str
     version: str
+    facets: str = ""  # the version of facet heads; "" where there was none
 
 
 class Provenance(Record, frozen=True, omit_defaults=False):

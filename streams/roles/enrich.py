@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -19,19 +19,23 @@ from infra.host_answers import NO_VALIDATORS, Validators
 from infra.store import ObjectStore
 from infra.threads import InThread
 from models.ports import Detector, ImageEncoder, Raw, Ready
-from processors import crops, decode, evidence, image_parts
+from processors import crops, decode, evidence, facets, image_parts, merchant
+from processors.colour_shares import colour_shares
 from processors.colours import dominant_colours
 from processors.errors import Code, Poison
-from processors.values import Detection, Garment, Metadata, Pixels
+from processors.facets import Heads
+from processors.garment_mask import garment_pixels
+from processors.garments import main_garment
+from processors.values import Box, Detection, Garment, Metadata, Pixels, Vector
 from streams.contract import codecs
-from streams.contract.records import Item, Source, Upload, View
+from streams.contract.records import Conflict, Item, Source, Upload, View
 from streams.contract.version import VERSION
 from streams.engine.message import Message
 from streams.engine.stages import CpuStage, DeviceStage, Done, IoStage, Stage
 from streams.kafka.key_order import Here, PassOn, Place, Superseded, Verdict
 from streams.kafka.positions import LETTER, POSITION
 from streams.roles import reserve
-from streams.roles.memo import Memo
+from streams.roles.memo import Memo, content_hash
 from streams.roles.outcome import Deleted, NoEffect, PassedOn, Unchanged, deleted
 from streams.roles.remote import Kept, RemotePhotos
 from streams.search import query_photos
@@ -50,6 +54,14 @@ Enriched: TypeAlias = Item | Unchanged | Deleted | PassedOn | NoEffect
 
 async def _anywhere(_message: Message) -> None:
     """Every place is good."""
+
+
+def _no_heads() -> Heads | None:
+    return None
+
+
+def _unheard(_facet: str) -> None:
+    """Tell nobody."""
 
 
 async def _here(_message: Message, _product: bytes) -> Verdict:
@@ -107,6 +119,8 @@ class Described:
     opened: Opened
     garments: tuple[Garment, ...]
     views: tuple[tuple[str, str, Ready], ...]
+    shares: Mapping[str, Vector]
+    """Garment → what its colour word is read from; empty while no heads are live that read it."""
 
 
 class PhotoContent(msgspec.Struct, frozen=True):
@@ -116,6 +130,7 @@ class PhotoContent(msgspec.Struct, frozen=True):
     height: int
     garments: tuple[Garment, ...]
     views: tuple[View, ...]
+    facets: str = ""
     # Who thought it: a replay by a later version publishes the bytes of the first.
     version: str = VERSION
 
@@ -149,6 +164,10 @@ class Enrich:
     """Raises `Poison` for an upload that was put back and is older than another of its product (streams.kafka.positions)."""
     order: Place = _here
     """Whether this upload is the next of its product (streams.kafka.key_order)."""
+    heads: Callable[[], Heads | None] = _no_heads
+    """The facet heads that are live (streams.facets.live)."""
+    conflicted: Callable[[str], None] = _unheard
+    """Told the facet of each conflict between a shop's word and its photo."""
 
     def stages(self) -> tuple[Stage, ...]:
         """The role's story."""
@@ -193,10 +212,10 @@ class Enrich:
         about = About(upload.product_id, metadata, source, "", "")
         photo = await self._photo(upload, about)
         if isinstance(photo, Photo):
-            known = await self.memo.recall(photo.about.digest, PhotoContent)
+            known = await self.memo.recall(_memo_key(photo.about.digest, self._live()), PhotoContent)
             return photo if known is None else Done(await self._first(await self._kept(photo), known))
         about = replace(about, address=self.store.address(photo.key), digest=photo.digest)
-        known = await self.memo.recall(photo.digest, PhotoContent)
+        known = await self.memo.recall(_memo_key(photo.digest, self._live()), PhotoContent)
         return (
             Photo(about, await self.remote.load(photo), "") if known is None else Done(await self._first(about, known))
         )
@@ -285,10 +304,22 @@ class Enrich:
         garments = evidence.build(_garment(one, found, pixels, scale) for one in found).garments
         views = [(WHOLE, garments[0].category if garments else "", self.encoder.prepare(pixels))]
         for garment in garments:
-            x0, y0, x1, y1 = garment.box
-            crop = crops.cut(pixels, (x0 * scale, y0 * scale, x1 * scale, y1 * scale))
+            crop = crops.cut(pixels, _scaled(garment.box, scale))
             views.append((garment.id, garment.category, self.encoder.prepare(crop)))
-        return Described(seen.opened, garments, tuple(views))
+        return Described(seen.opened, garments, tuple(views), self._shares(garments, pixels, scale))
+
+    def _shares(self, garments: Sequence[Garment], pixels: Pixels, scale: float) -> dict[str, Vector]:
+        heads = self.heads()
+        if heads is None or facets.COLOUR not in heads.heads:
+            return {}
+        boxes = {garment.id: _scaled(garment.box, scale) for garment in garments}
+        found: dict[str, Vector] = {}
+        for garment in garments:
+            others = [box for name, box in boxes.items() if name != garment.id]
+            own = garment_pixels(pixels, boxes[garment.id], garment.category, others)
+            if own is not None:
+                found[garment.id] = colour_shares(own)
+        return found
 
     def embed(self, batch: Sequence[Described]) -> list[Embedded]:
         """One pass over all views of all photos; the vectors are dealt back to their photos."""
@@ -303,22 +334,49 @@ class Enrich:
             View(view_id, category, vector.astype("<f4").tobytes())
             for (view_id, category, _), vector in zip(described.views, vectors, strict=True)
         )
-        content = PhotoContent(decoded.width, decoded.height, described.garments, views)
+        heads = self.heads()
+        garments = described.garments if heads is None else self._faceted(described, raws, heads)
+        content = PhotoContent(decoded.width, decoded.height, garments, views, "" if heads is None else heads.version)
         return Embedded(described.opened.about, content)
+
+    def _faceted(self, described: Described, raws: Sequence[Raw], heads: Heads) -> tuple[Garment, ...]:
+        """The garments with what the heads read from the pass that gave their vectors."""
+        if heads.maker != self.encoder.features_maker:
+            return described.garments
+        seen = {name: self.encoder.features(raw) for (name, _, _), raw in zip(described.views, raws, strict=True)}
+        main = main_garment(described.garments)
+        found = []
+        for garment in described.garments:
+            features = facets.of_garment(seen[garment.id], seen[WHOLE], main=garment is main)
+            read = heads.read(features, described.shares.get(garment.id), garment.category)
+            found.append(msgspec.structs.replace(garment, attributes={**garment.attributes, **read}))
+        return tuple(found)
+
+    def _live(self) -> str:
+        heads = self.heads()
+        return "" if heads is None else heads.version
 
     async def remember(self, embedded: Embedded) -> Enriched:
         """Keep what the models said, so that a re-delivery publishes the same bytes; the first writer wins."""
-        content = await self.memo.keep(embedded.about.digest, embedded.content, PhotoContent)
+        key = _memo_key(embedded.about.digest, embedded.content.facets)
+        content = await self.memo.keep(key, embedded.content, PhotoContent)
         return await self._first(embedded.about, content)
 
     async def _first(self, about: About, content: PhotoContent) -> Item | Unchanged:
-        """The item; where the same product came with the same photo and the same words before, that one, with its source."""
+        """The item; where the same product came with the same photo and the same words before, that one, with its source.
+
+        Other heads see other facets: under another version it is another item.
+        """
         said = msgspec.msgpack.encode([about.product_id, about.address, about.digest, about.metadata])
-        source = await self.memo.keep(f"item-{hashlib.sha256(said).hexdigest()}", about.source, Source)
+        digest = _memo_key(hashlib.sha256(said).hexdigest(), content.facets)
+        source = await self.memo.keep(f"item-{digest}", about.source, Source)
         item = self._item(replace(about, source=source), content)
         return item if source == about.source else Unchanged(item)
 
     def _item(self, about: About, content: PhotoContent) -> Item:
+        conflicts = merchant.conflicts(content.garments, about.metadata)
+        for conflict in conflicts:
+            self.conflicted(conflict.facet)
         return Item(
             product_id=about.product_id,
             image=about.address,
@@ -332,7 +390,18 @@ class Enrich:
             detector=self.detector.fingerprint,
             source=about.source,
             version=content.version,
+            facets=content.facets,
+            conflicts=tuple(Conflict(c.garment, c.facet, c.merchant, c.pixels, c.confidence) for c in conflicts),
         )
+
+
+def _memo_key(digest: str, version: str) -> str:
+    """What is known of a photo under one version of facet heads; other heads say other things of it."""
+    return content_hash(digest.encode(), version.encode()) if version else digest
+
+
+def _scaled(box: Box, scale: float) -> Box:
+    return (box[0] * scale, box[1] * scale, box[2] * scale, box[3] * scale)
 
 
 def _tells_more(data: bytes) -> bool:

@@ -6,6 +6,7 @@ import time
 
 from streams.contract import topics
 from streams.engine.pipeline import Pipeline
+from streams.facets.live import LiveHeads
 from streams.kafka.dead_letters import dead_letters
 from streams.kafka.key_order import KafkaLog, KeyOrder
 from streams.kafka.positions import Positions
@@ -23,6 +24,9 @@ async def run_enrich(parts: Parts, ready: Ready) -> None:
     detector = await loaded(lambda: parts.models.detector)
     encoder = await loaded(lambda: parts.models.image_encoder)
     order = KeyOrder(KafkaLog(parts.looking, topics.UPLOADS), parts.notices_of("enrich"), now=time.monotonic)
+    observer = parts.engine_of("enrich").observer
+    heads = LiveHeads(parts.store, encoder.features_maker, in_thread=parts.in_thread)
+    await heads.look()
     role = Enrich(
         store=parts.store,
         fetcher=parts.fetcher,
@@ -44,8 +48,9 @@ async def run_enrich(parts: Parts, ready: Ready) -> None:
         check_place=Positions(parts.settings).check,
         order=order.place,
         in_thread=parts.in_thread,
+        heads=heads.now,
+        conflicted=observer.conflicted,
     )
-    observer = parts.engine_of("enrich").observer
 
     def published(outcome: Outcome) -> None:
         if isinstance(outcome, Unchanged):
@@ -67,7 +72,8 @@ async def run_enrich(parts: Parts, ready: Ready) -> None:
         charge=reserve.charge(parts.settings.max_image_bytes, SERVING_SIDE),
     )
     letters = watch_letters(parts.settings, observer.open_letters)
-    await beside(letters, consume_group(parts, "enrich", topics.UPLOADS, pipeline, ready))
+    consuming = consume_group(parts, "enrich", topics.UPLOADS, pipeline, ready)
+    await beside(letters, beside(heads.follow(parts.settings.facet_seconds), consuming))
 
 
 ROLE = Role("enrich", run_enrich, ("detector", "image_encoder"))

@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -182,6 +183,77 @@ def test_a_wrong_setting_is_named() -> None:
     answer = weft("doctor", WEFT_PARTITIONS="many")
     assert answer.returncode == Exit.USAGE
     assert "WEFT_PARTITIONS" in answer.stderr
+
+
+def _labelled_shop(folder: Path) -> tuple[Path, Path]:
+    """A table of red "striped" and navy "dotted" shirts of ten brands, and their photos."""
+    photos = folder / "labelled"
+    photos.mkdir()
+    rows = ["id,brand,articleType,pattern,color"]
+    for n in range(60):
+        red = n % 2 == 0
+        photo_of(photos, f"taught-{n}", (200 - n, 20, 30) if red else (20, 30, 80 - n // 2))
+        rows.append(
+            f"taught-{n},brand {n // 6},{'Shirts' if red else 'Tshirts'},{'Stripes' if red else 'Polka Dots'},"
+            f"{'Brick' if red else 'Midnight'}"
+        )
+    table = folder / "labelled.csv"
+    table.write_text("\n".join(rows) + "\n")
+    return table, photos
+
+
+def _facets_of(up: Up, photo: Path) -> Caption:
+    sent = weft("ingest", str(photo), "--wait", "--json", "--data-dir", str(up.data_dir))
+    assert sent.returncode == Exit.OK, sent.stderr
+    return msgspec.json.decode(sent.stdout.splitlines()[-1], type=Caption)
+
+
+def test_facets_fit_on_a_running_stack(up: Up, tmp_path: Path) -> None:
+    """A shop's own labels are learnt while the roles run; the next upload has its facets, under the version's name, is found
+    by them, and has none any more once the version is rolled back.
+    """
+    where = ("--data-dir", str(up.data_dir))
+    table, photos = _labelled_shop(tmp_path)
+    out = tmp_path / "drawn"
+    fitted = weft(
+        "facets", "fit", "--products", str(table), "--images", str(photos), "--out", str(out), "--json", *where
+    )
+    assert fitted.returncode == Exit.OK, fitted.stderr
+    found = json.loads(fitted.stdout)
+    worth = {facet["facet"]: facet for facet in found["card"]["facets"]}
+    assert set(worth) == {"kind", "pattern", "colour"}
+    assert worth["pattern"]["right"] == worth["pattern"]["stated"] > 40
+    assert sorted(path.name for path in out.iterdir()) == ["facets-reliability.png", "facets-values.png"]
+    listed = json.loads(weft("facets", "list", "--json", *where).stdout)
+    assert [(one["version"], one["live"]) for one in listed] == [(found["version"], True)]
+    assert json.loads(weft("facets", "show", "--json", *where).stdout)["card"] == found["card"]
+
+    deadline = time.monotonic() + 60
+    for attempt in range(100):
+        # The roles look every few seconds: another photo each time, as a known one is not looked at again.
+        photo_of(tmp_path, f"seen-{attempt}", (180, 21 + attempt, 33))
+        caption = _facets_of(up, tmp_path / f"seen-{attempt}.png")
+        if caption.lineage.facets or time.monotonic() > deadline:
+            break
+    assert caption.lineage.facets == found["version"]
+    decided = caption.evidence.garments[0].attributes
+    assert (decided["pattern"].value, decided["pattern"].source) == ("striped", "pixels")
+    assert decided["kind"].value == "shirt"
+    asked = weft("query", "--text", "something red", "--filter", "pattern=Stripes", "--json", *where)
+    assert asked.returncode == Exit.OK, asked.stderr
+    assert caption.product_id in {hit.product_id for hit in msgspec.json.decode(asked.stdout, type=Result).hits}
+
+    back = weft("facets", "rollback", "--json", *where)
+    assert json.loads(back.stdout) == {"live": "", "before": []}
+    for attempt in range(100):
+        photo_of(tmp_path, f"later-{attempt}", (180, 21 + attempt, 34))
+        later = _facets_of(up, tmp_path / f"later-{attempt}.png")
+        if not later.lineage.facets:
+            break
+    assert later.evidence.garments[0].attributes == {}
+    used = weft("facets", "use", found["version"][7:19], "--json", *where)
+    assert json.loads(used.stdout)["live"] == found["version"]
+    weft("facets", "rollback", *where)
 
 
 def test_a_nightly_feed(up: Up, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def facts_key(product_id: str, tone: str, own: Evidence, edition: bytes = b"") -
 
 def sight_key(facts: str, item: Item, own: Evidence) -> str:
     """SHA-256 (hex) of all that a caption shows beside its text: boxes, confidences, photo, models."""
-    return _hash([facts, item.image, item.detector, item.encoder, own])
+    return _hash([facts, item.image, item.detector, item.encoder, own, *([item.facets] if item.facets else [])])
 
 
 def seed_of(facts: str) -> int:

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 
 import msgspec
 
+from processors.evidence import stateable
+from processors.facets import MERCHANT
 from processors.palette import PALETTE
 from processors.policies import Policies
 from processors.values import Attribute, Colour, Garment
+from processors.vocabulary import canonical
 
 
 def told_of(garment: Garment, told: Mapping[str, Attribute], policies: Policies) -> Garment:
@@ -22,17 +25,36 @@ def told_of(garment: Garment, told: Mapping[str, Attribute], policies: Policies)
     attributes: dict[str, Attribute] = {}
     for facet in (*told, *garment.attributes):
         policy = policies.of(facet)
-        source = garment.attributes if policy == "pixels" else told if policy in ("merchant", "neighbours") else {}
-        if facet in source and facet != "colour":
-            attributes[facet] = source[facet]
+        shop = told.get(facet) if policy in ("merchant", "seen", "neighbours") else None
+        seen = garment.attributes.get(facet) if policy in ("pixels", "seen") else None
+        if shop is not None and facet != "colour":
+            attributes[facet] = msgspec.structs.replace(shop, source=MERCHANT)
+        elif seen is not None and facet != "colour":
+            attributes[facet] = seen
     return msgspec.structs.replace(garment, colours=_colours(garment, told, policies), attributes=attributes)
 
 
 def _colours(garment: Garment, told: Mapping[str, Attribute], policies: Policies) -> tuple[Colour, ...]:
     policy = policies.of("colour")
-    if policy == "pixels":
-        return garment.colours
     hexes = dict(PALETTE)
+    if policy == "pixels":
+        return _renamed(garment, hexes)
     name = told["colour"].value if policy == "merchant" and "colour" in told else ""
     # A name that the palette does not know has no swatch to show, and nothing is shown instead of a guess.
     return (Colour(name, hexes[name], 1.0),) if name in hexes else ()
+
+
+def _renamed(garment: Garment, hexes: Mapping[str, str]) -> tuple[Colour, ...]:
+    """What was seen, the first colour under the shop's own word where heads read one: "maroon" for a burgundy."""
+    word = garment.attributes.get("colour")
+    name = stateable("colour", word.value) if word is not None else ""
+    if not name or not garment.colours:
+        return garment.colours
+    first, *others = garment.colours
+    meant = canonical("colour", name)
+    if meant == canonical("colour", first.name):
+        return garment.colours
+    if any(meant == canonical("colour", other.name) for other in others):
+        first, *others = sorted(garment.colours, key=lambda c: canonical("colour", c.name) != meant)
+        return (first, *others)
+    return (Colour(name, hexes.get(meant, first.hex), first.share), *others)

@@ -17,7 +17,9 @@ import structlog
 
 from models.ports import Writer, WriterRequest
 from processors import attributes, captions, evidence, hold
+from processors.facets import NEIGHBOURS
 from processors.garments import is_of_kind, main_garment
+from processors.merchant import told_facets
 from processors.policies import Policies
 from processors.values import Attribute, CaptionText, Evidence, Garment, StyleExample
 from streams.contract import codecs
@@ -169,7 +171,7 @@ class Captioner:
 
     def _told(self, item: Item, garment: Garment, *, stated: bool) -> Garment:
         """The garment with the shop's own word, where it is the one that the shop sells, and with what was seen of it."""
-        told = attributes.attributes_of(item.metadata) if stated else {}
+        told = told_facets(item.metadata) if stated else {}
         if not is_of_kind(garment, item.metadata.category):
             told = {facet: attribute for facet, attribute in told.items() if facet == "gender"}
         return told_of(garment, told, self.policies)
@@ -192,7 +194,7 @@ class Captioner:
         for facet in open_facets:
             vote = attributes.vote(found, facet, self.calibration.of(facet, item.encoder))
             if vote is not None:
-                decided[facet] = vote
+                decided[facet] = msgspec.structs.replace(vote, source=NEIGHBOURS)
         return decided
 
     def _warn_of(self, encoder: str) -> None:
@@ -265,6 +267,7 @@ class Captioner:
                 writer=self.writer.fingerprint,
                 prompt=self.writer.prompt_fingerprint,
                 version=written.version,
+                facets=item.facets,
             ),
             status="hold" if reasons else "ready",
             reasons=reasons,

@@ -11,7 +11,8 @@ import numpy as np
 from index_sync.entry import Change, Entry, Facets, Payload, ViewInfo, shortened
 from processors.attributes import attributes_of
 from processors.errors import Code, Poison
-from processors.garments import main_garment
+from processors.garments import is_of_kind, main_garment
+from processors.merchant import told_kind
 from processors.values import Garment, Metadata
 from streams.contract import codecs
 from streams.contract.records import Item
@@ -59,7 +60,7 @@ def entry_of(item: Item) -> Entry:
     shop = _Shop(metadata.fabric, metadata.gender, metadata.brand, tuple(metadata.facets.items()))
     stated, shared = _stated(shop.fabric, shop.gender, shop.facets), _shared(shop)
     main = main_garment(item.garments, metadata.category)
-    garments = {g.id: _facets_of(g, shop, metadata.category if g is main else "") for g in item.garments}
+    garments = {g.id: _facets_of(g, shop, metadata.category if g is main else None) for g in item.garments}
     views = tuple(
         ViewInfo(view.id, view.category, (garments[view.id],) if view.id in garments else _all(garments, shared, item))
         for view in item.views
@@ -111,22 +112,32 @@ def _shared(shop: _Shop) -> Facets:
     return shop_facets(metadata, _stated(shop.fabric, shop.gender, shop.facets))
 
 
-def _facets_of(garment: Garment, shop: _Shop, stated: str) -> Facets:
+def _facets_of(garment: Garment, shop: _Shop, stated: str | None) -> Facets:
+    """Of one garment; `stated`: the category that the shop says, of the garment that it sells; None of the others."""
     own = tuple([(facet, attribute.value) for facet, attribute in garment.attributes.items()])
-    return _garment_facets(shop, garment.category, stated, tuple([colour.name for colour in garment.colours]), own)
+    names = tuple([colour.name for colour in garment.colours])
+    sold = stated is not None and is_of_kind(garment, stated)
+    return _garment_facets(shop, garment.category, stated or "", sold, names, own)
 
 
 # A catalogue says the same of many products: to say it anew was a third of a replay.
 @lru_cache(maxsize=4096)
 def _garment_facets(
-    shop: _Shop, category: str, stated: str, colours: tuple[str, ...], own: tuple[tuple[str, str], ...]
+    shop: _Shop, category: str, stated: str, sold: bool, colours: tuple[str, ...], own: tuple[tuple[str, str], ...]
 ) -> Facets:
-    shared = _shared(shop)
+    shared, seen = _shared(shop), {facet: (value,) for facet, value in own}
+    # The shop's own colour word, where heads read one from the pixels, stands beside the palette's names.
+    word = seen.pop(COLOUR, ())
+    if sold:
+        # The shop's word wins for what it sells; what is worn beside it is only seen.
+        seen = {facet: values for facet, values in seen.items() if facet not in shared}
+        if kind := told_kind(Metadata(category=stated, facets=dict(shop.facets))):
+            seen["kind"] = (kind,)
     return {
         **shared,
-        **{facet: (value,) for facet, value in own},
+        **seen,
         CATEGORY: _distinct((category, stated)),
-        COLOUR: _distinct((*shared.get(COLOUR, ()), *colours)),
+        COLOUR: _distinct((*shared.get(COLOUR, ()), *word, *colours)),
     }
 
 
@@ -141,7 +152,7 @@ def _reference_facets(metadata: Metadata, stated: Mapping[str, str], main: Garme
     """One value a facet, for the caption of a composed query's reference."""
     found = dict(stated)
     if main is not None:
-        found |= {facet: attribute.value for facet, attribute in main.attributes.items()}
+        found = {facet: attribute.value for facet, attribute in main.attributes.items()} | found
         found[CATEGORY] = main.category
         if main.colours:
             found[COLOUR] = main.colours[0].name

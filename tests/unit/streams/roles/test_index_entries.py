@@ -7,7 +7,7 @@ import pytest
 
 from index_sync.entry import fold_wanted, postings_of
 from processors.errors import Poison
-from processors.values import Colour, Garment, Metadata
+from processors.values import Attribute, Colour, Garment, Metadata
 from streams.contract import codecs
 from streams.contract.records import Item, Source, View
 from streams.engine.message import Message
@@ -130,3 +130,51 @@ def test_products_of_which_the_shop_says_the_same_keep_what_was_seen_apart() -> 
     assert [view.facets[0]["colour"] for view in second.views[1:]] == [("teal",), ("navy",)]
     assert [view.facets[0]["category"] for view in second.views[1:]] == [("bag",), ("dress",)]
     assert (first.category, second.category) == ("dress", "bag")
+
+
+def _seen(garment: Garment, **facets: str) -> Garment:
+    attributes = {facet: Attribute(value, 0.9, source="pixels") for facet, value in facets.items()}
+    return msgspec.structs.replace(garment, attributes=attributes)
+
+
+def test_what_the_photo_shows_is_filtered_by_and_the_shops_word_wins() -> None:
+    """Of the garment that is sold the shop's pattern counts; the bag beside it is what it was seen to be."""
+    bag, dress = ITEM.garments
+    item = msgspec.structs.replace(
+        ITEM,
+        garments=(_seen(bag, pattern="dotted"), _seen(dress, pattern="striped", sleeve="long", kind="jumpsuit")),
+        metadata=Metadata(category="dress", facets={"Pattern": "Checks"}),
+    )
+    entry = entry_of(item)
+    _, of_bag, of_dress = entry.payload.views
+    assert of_dress.facets[0]["pattern"] == ("checked",)
+    assert of_dress.facets[0]["sleeve"] == ("long",)
+    assert of_dress.facets[0]["kind"] == ("dress",)
+    assert of_bag.facets[0]["pattern"] == ("dotted",)
+    assert entry.payload.facets["pattern"] == "checked"
+    assert entry.payload.facets["sleeve"] == "long"
+
+
+@pytest.mark.parametrize(
+    ("facet", "seen", "asked"),
+    [
+        ("pattern", "striped", "Stripes"),
+        ("pattern", "solid", "plain"),
+        ("kind", "t-shirt", "Tees"),
+        ("articleType", "Tshirts", "t-shirt"),
+        ("neckline", "polo collar", "Polo Collar"),
+        ("colour", "navy blue", "navy"),
+    ],
+)
+def test_a_filter_finds_what_was_seen_by_any_spelling(facet: str, seen: str, asked: str) -> None:
+    """`weft query --filter pattern=plain` finds what a shop calls solid."""
+    wanted = fold_wanted({facet: (asked,)})
+    [(name, values)] = wanted.items()
+    assert {(name, value) for value in values} & set(postings_of(facet, (seen,)))
+
+
+def test_a_shops_own_colour_word_stands_beside_the_palettes() -> None:
+    """The filter finds the garment by either."""
+    bag, dress = ITEM.garments
+    item = msgspec.structs.replace(ITEM, garments=(bag, _seen(dress, colour="midnight")))
+    assert entry_of(item).payload.views[2].facets[0]["colour"] == ("midnight", "navy")

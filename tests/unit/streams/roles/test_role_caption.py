@@ -21,7 +21,7 @@ from processors.attributes import Calibration, Calibrations
 from processors.errors import Fatal, Retryable
 from processors.hold import Rule
 from processors.policies import Policies, policies_of
-from processors.values import Colour, Garment, Metadata
+from processors.values import Attribute, Colour, Garment, Metadata
 from streams.contract import topics
 from streams.contract.codecs import encode
 from streams.contract.records import Caption, Item, Source, View
@@ -601,7 +601,7 @@ def test_a_rule_file_that_cannot_be_meant_ends_the_start(tmp_path: Path, text: s
 def test_a_policy_that_does_not_exist_is_told() -> None:
     """By the name of the setting, with what there is."""
     with pytest.raises(
-        Fatal, match=r"WEFT_FACET_POLICY: fabric is 'shop': say one of merchant, pixels, neighbours, never"
+        Fatal, match=r"WEFT_FACET_POLICY: fabric is 'shop': say one of merchant, seen, pixels, neighbours, never"
     ):
         policies_of({"fabric": "shop"})
     with pytest.raises(Fatal, match="no facet 'material'"):
@@ -624,3 +624,70 @@ def test_a_rule_that_could_never_hold_is_told(rule: Rule, told: str) -> None:
     """A misspelt name would let every caption out, silently."""
     assert told in rule.problem()
     assert Rule("x", inferred=("*",), writer=("template",), garments_at_most=0).problem() == ""
+
+
+async def test_the_evidence_says_who_decided_each_facet() -> None:
+    """The shop's word first, then what the photo shows, then the neighbours; the caption may state all of it."""
+    policies = policies_of({"fabric": "neighbours"})
+    neighbourhood = Neighbourhood(policies.voted())
+    for n in range(6):
+        neighbourhood.apply(message(item(f"n{n}", angle=0.01 * n, fabric="linen"), n))
+    seen = item("p")
+    seen = msgspec.structs.replace(
+        seen,
+        facets="sha256:heads",
+        metadata=Metadata(category="Dresses", facets={"pattern": "Stripes"}),
+        garments=(
+            msgspec.structs.replace(
+                seen.garments[0],
+                attributes={
+                    "pattern": Attribute("dotted", 0.9, source="pixels"),
+                    "sleeve": Attribute("long", 0.9, source="pixels"),
+                    "neckline": Attribute("v", 0.9, source="pixels"),
+                },
+            ),
+        ),
+    )
+    draft = (
+        "A red striped dress with long sleeves and a v neckline. It is easy to wear.\n"
+        "#reddress #dress #newin #style #ootd #fashion #look #wardrobe"
+    )
+    caption = await through(captioner(Scripted(draft), neighbourhood), message(seen))
+    assert isinstance(caption, Caption)
+    decided = caption.evidence.garments[0].attributes
+    assert {facet: (a.value, a.source) for facet, a in decided.items()} == {
+        "kind": ("dress", "merchant"),
+        "pattern": ("striped", "merchant"),
+        "sleeve": ("long", "pixels"),
+        "neckline": ("v", "pixels"),
+        "fabric": ("linen", "neighbours"),
+    }
+    assert caption.writer == "llm"
+    assert caption.lineage.facets == "sha256:heads"
+
+
+async def test_a_kind_is_named_by_the_rule_based_writer() -> None:
+    """A cardigan is called so, and its pattern, sleeves and neck are said; the verifier knows what a kind claims."""
+    seen = item("p", kind="shirt")
+    attributes = {
+        facet: Attribute(value, 0.9, source="pixels")
+        for facet, value in {"kind": "cardigan", "pattern": "striped", "sleeve": "long", "neckline": "v"}.items()
+    }
+    seen = msgspec.structs.replace(seen, garments=(msgspec.structs.replace(seen.garments[0], attributes=attributes),))
+    caption = await through(captioner(Scripted("no caption", "no caption")), message(seen))
+    assert caption.writer == "template"
+    for word in ("cardigan", "striped", "long sleeves", "v neckline"):
+        assert word in caption.caption
+
+
+async def test_a_shops_own_colour_word_replaces_the_palettes() -> None:
+    """The first colour under the word that heads read; the second stays."""
+    seen = item("p")
+    two = (Colour("burgundy", "#800020", 0.7), Colour("white", "#ffffff", 0.3))
+    word = {"colour": Attribute("teal", 0.9, source="pixels")}
+    seen = msgspec.structs.replace(
+        seen, garments=(msgspec.structs.replace(seen.garments[0], colours=two, attributes=word),)
+    )
+    caption = await through(captioner(Scripted("no caption", "no caption")), message(seen))
+    assert [colour.name for colour in caption.evidence.garments[0].colours] == ["teal", "white"]
+    assert "teal" in caption.caption

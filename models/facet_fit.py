@@ -1,0 +1,286 @@
+"""Fit heads of facets on features that are computed anyway, and find what each value is worth on other brands.
+
+Multinomial regression (L-BFGS) on standardised features, all facets of one input at once. Every product is judged by heads
+that were fitted without its brand (five folds); a value is stated from the probability at which it was right in nine of ten
+of them. What ships is fitted once more on all products, with those thresholds.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.facet_heads import BinWorth, FacetWorth, ValueWorth
+from processors.errors import Poison
+from processors.facets import COLOUR, NEVER, Head
+
+FOLDS = 5
+LEAST = 8
+"""Products that must have a value before it can be learnt."""
+JUDGED = 10
+"""Predictions of a value from which it gets a threshold of its own; rarer ones share the facet's."""
+WANTED: Mapping[str, float] = {COLOUR: 0.78}
+"""Share of the stated that must be right. Shops' colour words overlap (blue, navy, steel): theirs is less."""
+USUAL = 0.9
+FLOOR = 0.5
+"""What is stated is likelier than not, however often such were right: captions that state less sure facts wait for a person."""
+PENALTY = 0.1
+COLOUR_PENALTY = 0.01
+ROUNDS = 30
+COLOUR_ROUNDS = 80
+CATEGORY_SHARE = 0.05
+"""A value may be said of garments of a category that has this share of its products."""
+BINS = 10
+
+Told = Callable[[str], None]
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Products with the features of their garment.
+
+    Args:
+        features: (n, numbers) float32.
+        shares: (n, colours) float32: `processors.colour_shares`.
+        categories: (n) the detector's class.
+        groups: (n) brand, or what else is held out together.
+        labels: facet → (n) value, "" where the shop says nothing.
+    """
+
+    features: Floats
+    shares: Floats
+    categories: Sequence[str]
+    groups: Sequence[str]
+    labels: Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Heads, what they are worth, and why a facet has none."""
+
+    heads: dict[str, Head]
+    worth: tuple[FacetWorth, ...]
+    left_out: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """One facet in numbers: `truth` (n), −1 where the value is not learnt or not known."""
+
+    facet: str
+    values: tuple[str, ...]
+    truth: Ints
+
+
+def fold_of(group: str) -> int:
+    """The fold in which a brand is held out; fold 0 are the brands that `weft eval` holds out too."""
+    return zlib.crc32(group.strip().lower().encode()) % FOLDS
+
+
+def fit(examples: Examples, tell: Told = lambda _line: None) -> Fitted:
+    """Heads of every facet that has two values with enough products.
+
+    Raises:
+        Poison: no facet can be learnt, or all products are of one brand.
+    """
+    folds = np.array([fold_of(group) for group in examples.groups])
+    if len(set(folds.tolist())) < 2:
+        raise Poison("all products are of one brand: none could be held out to see what the heads are worth")
+    tasks, left_out = _tasks(examples)
+    if not tasks:
+        raise Poison(f"nothing can be learnt: {'; '.join(left_out)}")
+    inputs = {True: examples.shares, False: examples.features}
+    heads: dict[str, Head] = {}
+    worth: list[FacetWorth] = []
+    for of_colour in (False, True):
+        group = [task for task in tasks if (task.facet == COLOUR) == of_colour]
+        if not group:
+            continue
+        what = "colour words" if of_colour else ", ".join(task.facet for task in group)
+        logits = [np.zeros((len(folds), len(task.values)), np.float32) for task in group]
+        for fold in sorted(set(folds.tolist())):
+            tell(f"fitting {what} without the brands of fold {fold + 1} of {FOLDS}")
+            held = folds == fold
+            fitted = regress(inputs[of_colour], [_masked(task.truth, ~held) for task in group], group, colour=of_colour)
+            for scores, (weight, bias) in zip(logits, fitted, strict=True):
+                scores[held] = inputs[of_colour][held] @ weight.T + bias
+        tell(f"fitting {what} on all products")
+        final = regress(inputs[of_colour], [task.truth for task in group], group, colour=of_colour)
+        for task, scores, (weight, bias) in zip(group, logits, final, strict=True):
+            sharpness = _sharpness(scores, task.truth)
+            chances = _softmax(scores * sharpness)
+            thresholds = thresholds_of(
+                chances, task.truth, WANTED.get(task.facet, USUAL), floor=0.0 if of_colour else FLOOR
+            )
+            categories = _categories(task, examples.categories)
+            head = Head(task.values, weight * sharpness, bias * sharpness, thresholds, categories)
+            heads[task.facet] = head
+            worth.append(_worth(task, chances, thresholds, categories, examples.categories))
+    return Fitted(heads, tuple(worth), tuple(left_out))
+
+
+def regress(
+    features: Floats, truths: Sequence[Ints], tasks: Sequence[_Task], *, colour: bool
+) -> list[tuple[Floats, Floats]]:
+    """For each facet (weight (values, numbers), bias (values,)) on the features as they are; −1 in a truth is not learnt from."""
+    import torch
+
+    torch.manual_seed(0)
+    used = np.flatnonzero(np.any([truth >= 0 for truth in truths], axis=0))
+    mean = features[used].mean(0)
+    spread = (features[used].std(0) + 1e-3) * (1.0 if colour else np.sqrt(features.shape[1]))
+    x = torch.from_numpy(((features[used] - mean) / spread).astype(np.float32))
+    sizes = [len(task.values) for task in tasks]
+    weight = torch.zeros(x.shape[1], sum(sizes), requires_grad=True)
+    bias = torch.zeros(sum(sizes), requires_grad=True)
+    wanted = [torch.from_numpy(truth[used]) for truth in truths]
+    counts = [max(1, int((truth >= 0).sum())) for truth in wanted]
+    optimiser = torch.optim.LBFGS(
+        [weight, bias], lr=1, max_iter=COLOUR_ROUNDS if colour else ROUNDS, line_search_fn="strong_wolfe"
+    )
+
+    def loss() -> torch.Tensor:
+        optimiser.zero_grad()
+        total = torch.zeros(())
+        for scores, truth, count, part in zip(
+            torch.split(x @ weight + bias, sizes, 1), wanted, counts, torch.split(weight, sizes, 1), strict=True
+        ):
+            # Mean over its own products: a facet that few of them have is not drowned by one that all have.
+            total = total + torch.nn.functional.cross_entropy(scores, truth, ignore_index=-1, reduction="sum") / count
+            total = total + (COLOUR_PENALTY if colour else PENALTY / count) * part.pow(2).sum()
+        total.backward()  # type: ignore[no-untyped-call]
+        return total
+
+    optimiser.step(loss)  # type: ignore[no-untyped-call]
+    weights = (weight.detach().numpy() / spread[:, None].astype(np.float32)).T
+    biases = bias.detach().numpy() - weights @ mean
+    places = np.cumsum([0, *sizes])
+    return [(np.ascontiguousarray(weights[a:b]), biases[a:b].astype(np.float32)) for a, b in pairwise(places)]
+
+
+def thresholds_of(chances: Floats, truth: Ints, wanted: float, *, floor: float = 0.0) -> tuple[float, ...]:
+    """For each value the lowest probability from which, of what is stated, the share `wanted` is right; `NEVER`: none.
+
+    Args:
+        chances: (n, values) of products that took no part in the fit.
+        truth: (n), −1 where the shop says nothing.
+        wanted: 0..1.
+        floor: no threshold is lower.
+    """
+    known = truth >= 0
+    said, sure = chances[known].argmax(1), chances[known].max(1)
+    right = said == truth[known]
+    shared = _threshold(sure, right, wanted)
+    found = []
+    for value in range(chances.shape[1]):
+        mine = said == value
+        found.append(_threshold(sure[mine], right[mine], wanted) if mine.sum() >= JUDGED else shared)
+    return tuple(max(threshold, floor) for threshold in found)
+
+
+def _threshold(sure: Floats, right: NDArray[np.bool_], wanted: float) -> float:
+    order = np.argsort(-sure, kind="stable")
+    share = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
+    enough = np.flatnonzero(share >= wanted)
+    enough = enough[enough >= min(JUDGED, len(order)) - 1]
+    return round(float(sure[order][enough[-1]]), 4) - 0.0001 if len(enough) else NEVER
+
+
+def _tasks(examples: Examples) -> tuple[list[_Task], list[str]]:
+    tasks, left_out = [], []
+    for facet, given in examples.labels.items():
+        count = Counter(value for value in given if value)
+        brands: dict[str, set[str]] = {}
+        for value, group in zip(given, examples.groups, strict=True):
+            brands.setdefault(value, set()).add(group)
+        values = tuple(sorted(v for v, n in count.items() if n >= LEAST and len(brands[v]) >= 2))
+        if len(values) < 2:
+            left_out.append(f"{facet}: fewer than two values have {LEAST} products of two brands")
+            continue
+        number = {value: n for n, value in enumerate(values)}
+        tasks.append(_Task(facet, values, np.array([number.get(value, -1) for value in given], np.int64)))
+        rare = sum(count.values()) - sum(count[value] for value in values)
+        if rare:
+            left_out.append(f"{facet}: {rare} products with values of fewer than {LEAST} products or of one brand")
+    return tasks, left_out
+
+
+def _masked(truth: Ints, kept: NDArray[np.bool_]) -> Ints:
+    return np.where(kept, truth, -1)
+
+
+def _softmax(scores: Floats) -> Floats:
+    powers = np.exp(scores - scores.max(1, keepdims=True))
+    return np.asarray(powers / powers.sum(1, keepdims=True), np.float32)
+
+
+def _sharpness(scores: Floats, truth: Ints) -> np.float32:
+    """The factor on the scores under which held-out products are likeliest (temperature scaling, arXiv 1706.04599)."""
+    known = np.flatnonzero(truth >= 0)
+    tried = np.geomspace(0.3, 3.0, 31)
+    losses = [-np.log(_softmax(scores[known] * t)[np.arange(len(known)), truth[known]] + 1e-9).mean() for t in tried]
+    return np.float32(tried[int(np.argmin(losses))])
+
+
+def _categories(task: _Task, categories: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    found = []
+    for value in range(len(task.values)):
+        count = Counter(categories[n] for n in np.flatnonzero(task.truth == value).tolist())
+        total = sum(count.values())
+        found.append(tuple(sorted(c for c, n in count.items() if n >= 2 and n >= CATEGORY_SHARE * total)))
+    return tuple(found)
+
+
+def _worth(
+    task: _Task,
+    chances: Floats,
+    thresholds: Sequence[float],
+    allowed: Sequence[Sequence[str]],
+    categories: Sequence[str],
+) -> FacetWorth:
+    rows = np.flatnonzero(task.truth >= 0)
+    truth, sure = task.truth[rows], chances[rows].max(1)
+    order = np.argsort(-chances[rows], axis=1, kind="stable")
+    said, second = order[:, 0], order[:, 1]
+    suits = np.array(
+        [not allowed[v] or categories[n] in allowed[v] for v, n in zip(said.tolist(), rows.tolist(), strict=True)], bool
+    )
+    stated = (sure >= np.array(thresholds)[said]) & suits
+    right = said == truth
+    values = tuple(
+        ValueWorth(
+            name,
+            int((truth == n).sum()),
+            int((said == n).sum()),
+            int((stated & (said == n)).sum()),
+            int((stated & right & (said == n)).sum()),
+            thresholds[n],
+        )
+        for n, name in enumerate(task.values)
+    )
+    two = right | (second == truth)
+    place = np.minimum((sure * BINS).astype(int), BINS - 1)
+    bins = tuple(
+        BinWorth(int(mine.sum()), round(float(sure[mine].mean()), 4), round(float(right[mine].mean()), 4))
+        for b in range(BINS)
+        if (mine := place == b).any()
+    )
+    return FacetWorth(
+        task.facet,
+        len(rows),
+        round(float(right.mean()), 4),
+        round(float(two.mean()), 4),
+        int(stated.sum()),
+        int((stated & right).sum()),
+        int((stated & two).sum()),
+        values,
+        bins,
+    )

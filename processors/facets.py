@@ -1,0 +1,107 @@
+"""Facets from the pixels: linear heads over what the encoder's pass leaves behind, and when a value is sure enough to state.
+
+A head is fitted elsewhere (`models.facet_fit`); here it only reads. Below its value's threshold a facet is unknown, and so is
+one of a garment of which the value was never said (sleeves of a shoe).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from processors.errors import Fatal
+from processors.values import Attribute, Vector
+
+COLOUR = "colour"
+FACETS: tuple[str, ...] = ("kind", "pattern", "sleeve", "neckline", "length", COLOUR)
+"""What heads may tell. `colour` is a shop's own word, read from the garment's own pixels (`processors.colour_shares`)."""
+NEVER = 2.0
+"""The threshold of a value that is never stated: it was not right often enough."""
+PIXELS, MERCHANT, NEIGHBOURS = "pixels", "merchant", "neighbours"
+"""Who decided an attribute (`processors.values.Attribute.source`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """One facet.
+
+    Args:
+        values: what it may say.
+        weight: (values, numbers) float32, on features as they come.
+        bias: (values,) float32.
+        thresholds: for each value the probability from which it is stated; `NEVER` is never.
+        categories: for each value the categories of garments of which it may be said; () is any.
+    """
+
+    values: tuple[str, ...]
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    thresholds: tuple[float, ...]
+    categories: tuple[tuple[str, ...], ...]
+
+    def __post_init__(self) -> None:
+        count = len(self.values)
+        if self.weight.ndim != 2 or self.weight.shape[0] != count or self.bias.shape != (count,):
+            raise Fatal(f"a head has {self.weight.shape} weights and {self.bias.shape} biases for {count} values")
+        if not count or {len(self.thresholds), len(self.categories), len(set(self.values))} != {count}:
+            raise Fatal(f"a head of {count} values has {len(self.thresholds)} thresholds, or says a value twice")
+
+    def probabilities(self, features: Vector) -> NDArray[np.float32]:
+        """(values,), which sum to 1, of features (numbers,)."""
+        scores = self.weight @ features + self.bias
+        powers = np.exp(scores - scores.max())
+        return np.asarray(powers / powers.sum(), np.float32)
+
+    def read(self, features: Vector, category: str) -> Attribute | None:
+        """The likeliest value where it is sure enough and suits the category, with the next one; None: unknown."""
+        chances = self.probabilities(features)
+        order = np.argsort(-chances, kind="stable")
+        first = int(order[0])
+        allowed = self.categories[first]
+        if not chances[first] >= self.thresholds[first] or (allowed and category not in allowed):
+            return None
+        second = self.values[int(order[1])] if len(order) > 1 else ""
+        return Attribute(self.values[first], round(float(chances[first]), 4), source=PIXELS, second=second)
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """One version of all heads, fitted on features of one maker (`models.ports.ImageEncoder.features_maker`).
+
+    Args:
+        version: names it in the lineage of an item: "sha256:…" over its bytes.
+        maker: whose features they read.
+        heads: facet → its head.
+    """
+
+    version: str
+    maker: str
+    heads: Mapping[str, Head]
+
+    def read(self, features: Vector, shares: Vector | None, category: str) -> dict[str, Attribute]:
+        """What is sure enough of one garment.
+
+        Args:
+            features: of the encoder's pass (`of_garment`).
+            shares: of the garment's own pixels (`processors.colour_shares`); None where it has none.
+            category: the detector's class.
+        """
+        found: dict[str, Attribute] = {}
+        for facet, head in self.heads.items():
+            given = shares if facet == COLOUR else features
+            attribute = None if given is None else head.read(given, category)
+            if attribute is not None:
+                found[facet] = attribute
+        return found
+
+
+def of_garment(crop: Vector, whole: Vector, *, main: bool) -> Vector:
+    """The features of a garment: of its crop; of the photo's main garment the mean with the whole photo's.
+
+    A crop loses the hem and the shoulders that a whole photo shows; of a garment worn beside the main one the whole photo
+    tells nothing.
+    """
+    return np.asarray((crop + whole) / 2 if main else crop, np.float32)

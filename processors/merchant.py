@@ -1,0 +1,61 @@
+"""What a shop says of the garment it sells, beside what its photo shows: the shop's word wins, and a difference is told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from processors.attributes import attributes_of
+from processors.garments import is_of_kind, main_garment
+from processors.kinds import KINDS, kind_label
+from processors.values import Attribute, Garment, Metadata
+from processors.vocabulary import clean
+
+COMPARED = ("kind", "pattern", "sleeve", "neckline", "length")
+"""Colour is none of them: "steel" and "grey" are no conflict."""
+KIND_NAMES = ("kind", "article type", "articletype", "product type", "producttype")
+"""The names, cleaned, under which shops send the kind of a product, beside its category."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The shop says `merchant` of a facet, and the photo shows `pixels` with that confidence."""
+
+    garment: str
+    facet: str
+    merchant: str
+    pixels: str
+    confidence: float
+
+
+def told_facets(metadata: Metadata) -> dict[str, Attribute]:
+    """Facet → what the shop says of its product, its kind among them."""
+    told, kind = attributes_of(metadata), told_kind(metadata)
+    return {**told, "kind": Attribute(kind, 1.0)} if kind else told
+
+
+def told_kind(metadata: Metadata) -> str:
+    """The kind that the shop says; its category where that names one ("Apparel" does not), or ""."""
+    given = next((value for name, value in metadata.facets.items() if value and clean(name) in KIND_NAMES), "")
+    if given:
+        return kind_label(given)
+    kind = kind_label(metadata.category)
+    return kind if kind in KINDS else ""
+
+
+def conflicts(garments: Sequence[Garment], metadata: Metadata) -> tuple[Difference, ...]:
+    """Where the photo of the garment that the shop sells shows something else than the shop says."""
+    main = main_garment(garments, metadata.category)
+    if main is None or not is_of_kind(main, metadata.category):
+        return ()
+    told = told_facets(metadata)
+    return tuple(
+        Difference(main.id, facet, told[facet].value, seen.value, seen.confidence)
+        for facet in COMPARED
+        if (seen := main.attributes.get(facet)) is not None and facet in told and not _agree(facet, told[facet], seen)
+    )
+
+
+def _agree(facet: str, told: Attribute, seen: Attribute) -> bool:
+    """Equal, or of a kind: one is wider than the other ("top" and "t-shirt" name the same garment)."""
+    return told.value == seen.value or (facet == "kind" and "top" in {told.value, seen.value})

@@ -1,0 +1,120 @@
+"""Heads learnt from labels, and what they are worth on brands that took no part."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models import facet_fit
+from models.facet_fit import Examples, fit, fold_of, thresholds_of
+from processors.errors import Poison
+from processors.facets import NEVER
+
+PATTERNS = ("checked", "solid", "striped")
+
+
+def _brands(count: int) -> list[str]:
+    """Names of brands that lie in all folds."""
+    names, folds = [], set()
+    for n in range(1000):
+        if (fold := fold_of(f"brand {n}")) not in folds or len(folds) == facet_fit.FOLDS:
+            names.append(f"brand {n}")
+            folds.add(fold)
+        if len(names) == count:
+            break
+    return names
+
+
+def _examples(rows: int = 240, *, noise: float = 0.3, flipped: float = 0.0) -> Examples:
+    """Three patterns in three directions of 12 numbers, two colours in the shares; `flipped`: labels that are wrong."""
+    rng = np.random.default_rng(1)
+    brands = _brands(10)
+    truth = rng.integers(0, 3, rows)
+    features = np.eye(3, 12)[truth] + noise * rng.normal(size=(rows, 12))
+    shade = rng.integers(0, 2, rows)
+    shares = np.eye(2, 5)[shade] + 0.1 * rng.normal(size=(rows, 5))
+    told = np.where(rng.random(rows) < flipped, (truth + 1) % 3, truth)
+    return Examples(
+        features.astype(np.float32),
+        shares.astype(np.float32),
+        ["shirt" if n % 10 else "dress" for n in range(rows)],
+        [brands[n % len(brands)] for n in range(rows)],
+        {
+            "pattern": [PATTERNS[n] for n in told],
+            "colour": [("navy blue", "maroon")[n] for n in shade],
+            "sleeve": ["long"] * rows,
+        },
+    )
+
+
+def test_what_can_be_learnt_is_learnt_and_judged_without_its_brand() -> None:
+    """Both inputs; a facet with one value is left out and named."""
+    found = fit(_examples())
+    assert set(found.heads) == {"pattern", "colour"}
+    assert any(note.startswith("sleeve") for note in found.left_out)
+    worth = {one.facet: one for one in found.worth}
+    for facet in ("pattern", "colour"):
+        assert worth[facet].accuracy > 0.9
+        assert worth[facet].stated > 0.8 * worth[facet].labelled
+        assert worth[facet].right >= 0.9 * worth[facet].stated
+        assert sum(value.labelled for value in worth[facet].values) == worth[facet].labelled == 240
+    probe = np.zeros(12, np.float32)
+    probe[2] = 1
+    read = found.heads["pattern"].read(probe, "shirt")
+    assert read is not None
+    assert read.value == "striped"
+    assert found.heads["pattern"].read(probe, "shoe") is None, "the shop never said it of a shoe"
+
+
+def test_labels_that_mean_nothing_are_never_stated() -> None:
+    """Random labels: held-out brands show that no value is right in nine of ten."""
+    examples = _examples()
+    rng = np.random.default_rng(5)
+    labels = {"pattern": [PATTERNS[n] for n in rng.integers(0, 3, 240)]}
+    found = fit(Examples(examples.features, examples.shares, examples.categories, examples.groups, labels))
+    [worth] = found.worth
+    assert worth.accuracy < 0.5
+    assert worth.stated < 0.15 * worth.labelled
+
+
+def test_one_brand_alone_is_refused() -> None:
+    """Nothing could be held out: what the heads are worth would be invented."""
+    examples = _examples()
+    alone = Examples(examples.features, examples.shares, examples.categories, ["one"] * 240, examples.labels)
+    with pytest.raises(Poison, match="one brand"):
+        fit(alone)
+
+
+def test_nothing_to_learn_is_refused_with_the_reason() -> None:
+    """A table whose facets have one value each."""
+    examples = _examples()
+    only = Examples(
+        examples.features, examples.shares, examples.categories, examples.groups, {"sleeve": ["long"] * 240}
+    )
+    with pytest.raises(Poison, match="sleeve: fewer than two values"):
+        fit(only)
+
+
+def test_thresholds_are_the_lowest_at_which_enough_is_right() -> None:
+    """Value 0 is right above .7 and wrong below; value 1 is wrong half of the time, however sure."""
+    chances, truth = [], []
+    for n in range(40):
+        sure = 0.5 + n / 100
+        chances.append([sure, 1 - sure])
+        truth.append(0 if sure >= 0.7 else 1)
+    for n in range(40):
+        chances.append([0.1, 0.9])
+        truth.append(n % 2)
+    first, second = thresholds_of(np.array(chances, np.float32), np.array(truth, np.int64), 0.9)
+    # Of the 22 from .68 on, 20 are right (.91); of the 23 from .67 on, .87.
+    assert first == pytest.approx(0.68, abs=0.002)
+    assert second == NEVER
+    floored, _ = thresholds_of(np.array(chances, np.float32), np.array(truth, np.int64), 0.9, floor=0.8)
+    assert floored == 0.8
+
+
+def test_products_without_a_label_decide_nothing() -> None:
+    """−1 in the truth: not wrong, unknown."""
+    chances = np.tile(np.array([[0.9, 0.1]], np.float32), (30, 1))
+    truth = np.array([0] * 15 + [-1] * 15, np.int64)
+    assert thresholds_of(chances, truth, 0.9)[0] == pytest.approx(0.9, abs=0.002)

@@ -1,0 +1,90 @@
+"""enrich with heads of facets: what is on the item, under which version, and where the shop says otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from models.fakes import FakeImageEncoder
+from processors.facets import Head, Heads
+from processors.palette import PALETTE
+from streams.contract import topics
+from streams.contract.codecs import decode_item, encode
+from streams.contract.records import Conflict, Item
+from streams.engine.message import Message
+from streams.roles.enrich import Enrich
+from tests.unit.streams.roles.test_role_enrich import CountingDetector, Web, photo, role, through
+
+RED = [name for name, _ in PALETTE].index("red")
+
+
+def heads(version: str, red: str, other: str, maker: str = FakeImageEncoder.fingerprint) -> Heads:
+    """A pattern head that says `red` of red garments: the fake encoder's features are shares of the palette."""
+    weight = np.zeros((2, FakeImageEncoder.dimension), np.float32)
+    weight[0, RED] = 20.0
+    head = Head((red, other), weight, np.array([0.0, 2.0], np.float32), (0.6, 0.6), ((), ()))
+    return Heads(version, maker, {"pattern": head})
+
+
+def upload(offset: int = 0, **metadata: str) -> Message:
+    value = msgspec.json.encode({"product_id": "sku-1", "image": {"uri": "https://x/y.png"}, "metadata": metadata})
+    return Message(topics.UPLOADS, 0, offset, b"sku-1", value)
+
+
+async def enriched(enrich: Enrich, message: Message) -> Item:
+    found: Any = await through(enrich, message)
+    assert isinstance(found, Item)
+    return decode_item(encode(found))
+
+
+async def test_garments_get_what_the_heads_read_and_the_item_names_the_version() -> None:
+    """Value, confidence, source; without heads there is neither."""
+    enrich = role(Web(photo()))
+    bare = await enriched(enrich, upload())
+    assert bare.facets == ""
+    assert bare.garments[0].attributes == {}
+    item = await enriched(replace(enrich, heads=lambda: heads("sha256:one", "striped", "solid")), upload())
+    assert item.facets == "sha256:one"
+    found = item.garments[0].attributes["pattern"]
+    assert (found.value, found.source, found.second) == ("striped", "pixels", "solid")
+    assert 0.6 <= found.confidence <= 1
+    assert item.views == bare.views, "the vectors are those of before"
+
+
+async def test_other_heads_apply_to_what_comes_after() -> None:
+    """A photo that is known under one version is looked at again under the next, and recalled where it comes back."""
+    detector = CountingDetector()
+    enrich = role(Web(photo()), detector)
+    first = replace(enrich, heads=lambda: heads("sha256:one", "striped", "solid"))
+    second = replace(enrich, heads=lambda: heads("sha256:two", "dotted", "solid"))
+    values = [
+        (item.facets, item.garments[0].attributes["pattern"].value)
+        for item in [await enriched(one, upload(n)) for n, one in enumerate((first, second, first, second))]
+    ]
+    assert values == [("sha256:one", "striped"), ("sha256:two", "dotted")] * 2
+    assert detector.seen == 2
+
+
+async def test_heads_for_another_encoder_read_nothing() -> None:
+    """Its features mean something else."""
+    enrich = role(Web(photo()))
+    item = await enriched(
+        replace(enrich, heads=lambda: heads("sha256:one", "striped", "solid", maker="sha256:x")), upload()
+    )
+    assert item.garments[0].attributes == {}
+
+
+async def test_a_conflict_with_the_shop_is_recorded_and_counted() -> None:
+    """The item keeps both words; who agrees is in no conflict."""
+    told: list[str] = []
+    enrich = replace(role(Web(photo())), heads=lambda: heads("sha256:one", "striped", "solid"), conflicted=told.append)
+    item = await enriched(enrich, upload(0, pattern="Checks"))
+    confidence = item.garments[0].attributes["pattern"].confidence
+    assert item.conflicts == (Conflict("g0", "pattern", "checked", "striped", confidence),)
+    assert item.garments[0].attributes["pattern"].value == "striped"
+    assert told == ["pattern"]
+    assert (await enriched(enrich, upload(1, pattern="Stripes"))).conflicts == ()
+    assert told == ["pattern"]
