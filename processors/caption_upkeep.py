@@ -6,6 +6,7 @@ import re
 
 from processors.claims import extra_of, mentions
 from processors.evidence import attribute, colours, worth_stating
+from processors.kinds import claims_of
 from processors.values import Evidence, Garment
 from processors.vocabulary import EXTRA_FACETS, FACETS, canonical, clean
 
@@ -94,4 +95,8 @@ def left_out(text: str, evidence: Evidence) -> tuple[str, ...]:
 
 
 def _names(garment: Garment) -> set[str]:
-    return {clean(garment.category), canonical("category", garment.category)}
+    kind = garment.attributes.get("kind")
+    own = (
+        {value for facet, values in claims_of(kind.value) if facet == "category" for value in values} if kind else set()
+    )
+    return {clean(garment.category), canonical("category", garment.category), *own}

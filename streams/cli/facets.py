@@ -15,6 +15,7 @@ from infra.settings import Settings
 from infra.store import ObjectStore
 from infra.stores import open_store
 from models.facet_heads import Card, FacetWorth
+from processors.errors import Poison
 from models.yardsticks.photos import Photos
 from streams.cli.app import AsJson, DataDir, app, client_settings
 from streams.cli.exits import Exit
@@ -107,6 +108,8 @@ def fit(
         ),
         as_json=as_json,
     )  # fmt: skip
+    if refused:
+        raise typer.Exit(Exit.REJECTED)
 
 
 def _fitted(chosen: Settings, taught: Sequence[Labelled], photos: Photos) -> tuple[Looked, bytes, Card]:
@@ -140,10 +143,14 @@ def list_versions(as_json: AsJson = False, data_dir: DataDir = None) -> None:
     live = versions.read_live(store)
     found = []
     for version in versions.listed(store):
-        card = versions.read(store, version).card
+        try:
+            card = versions.read(store, version).card
+        except Poison as error:  # the others are listed all the same
+            say(str(error))
+            continue
         facets = tuple(facet.facet for facet in card.facets)
         found.append(Listed(version, version == live.version, card.made, card.source, card.products, facets))
-    found.sort(key=lambda one: (not one.live, one.made), reverse=False)
+    found.sort(key=lambda one: (not one.live, one.made))
     if as_json:
         print_json(found)
         return

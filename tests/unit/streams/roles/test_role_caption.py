@@ -649,7 +649,7 @@ async def test_the_evidence_says_who_decided_each_facet() -> None:
         ),
     )
     draft = (
-        "A red striped dress with long sleeves and a v neckline. It is easy to wear.\n"
+        "A red striped linen dress with long sleeves and a v neckline. It is easy to wear.\n"
         "#reddress #dress #newin #style #ootd #fashion #look #wardrobe"
     )
     caption = await through(captioner(Scripted(draft), neighbourhood), message(seen))
