@@ -15,8 +15,8 @@ from infra.settings import Settings
 from infra.store import ObjectStore
 from infra.stores import open_store
 from models.facet_heads import Card, FacetWorth
-from processors.errors import Poison
 from models.yardsticks.photos import Photos
+from processors.errors import Poison
 from streams.cli.app import AsJson, DataDir, app, client_settings
 from streams.cli.exits import Exit
 from streams.cli.output import out, print_json, print_table, rows_table, say
