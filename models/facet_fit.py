@@ -28,8 +28,6 @@ JUDGED = 10
 WANTED: Mapping[str, float] = {COLOUR: 0.78}
 """Share of the stated that must be right. Shops' colour words overlap (blue, navy, steel): theirs is less."""
 USUAL = 0.9
-SLACK = 0.05
-"""A value that is nowhere right so often is stated from where it lacks no more than this, if the facet as a whole stays right."""
 FLOOR = 0.5
 """What is stated is likelier than not, however often such were right: captions that state less sure facts wait for a person."""
 PENALTY = 0.03
@@ -181,28 +179,23 @@ def thresholds_of(chances: Floats, truth: Ints, wanted: float, *, floor: float =
     said, sure = chances[known].argmax(1), chances[known].max(1)
     right = said == truth[known]
     shared = _threshold(sure, right, wanted)
-    found = np.full(chances.shape[1], shared)
-    for value in range(len(found)):
+    found = []
+    for value in range(chances.shape[1]):
         mine = said == value
-        if mine.sum() >= JUDGED:
-            found[value] = _threshold(sure[mine], right[mine], wanted)
-    # The commonest first: a shop's "solid" is half of its patterns.
-    for value in sorted(np.flatnonzero(found >= NEVER).tolist(), key=lambda v: -int((said == v).sum())):
-        mine = said == value
-        looser = found.copy()
-        looser[value] = _threshold(sure[mine], right[mine], wanted - SLACK) if mine.sum() >= JUDGED else NEVER
-        stated = sure >= np.maximum(looser, floor)[said]
-        if stated.any() and right[stated].mean() >= wanted:
-            found = looser
-    return tuple(np.maximum(found, floor).tolist())
+        own = _threshold(sure[mine], right[mine], wanted) if mine.sum() >= JUDGED else shared
+        found.append(max(own, floor))
+    return tuple(found)
 
 
 def _threshold(sure: Floats, right: NDArray[np.bool_], wanted: float) -> float:
     order = np.argsort(-sure, kind="stable")
+    falling = sure[order]
     share = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
-    enough = np.flatnonzero(share >= wanted)
+    # Those of one probability are stated together.
+    last_of_equals = np.append(falling[1:] < falling[:-1], True)[: len(order)]
+    enough = np.flatnonzero((share >= wanted) & last_of_equals)
     enough = enough[enough >= min(JUDGED, len(order)) - 1]
-    return round(float(sure[order][enough[-1]]), 4) - 0.0001 if len(enough) else NEVER
+    return round(float(falling[enough[-1]]), 4) - 0.0001 if len(enough) else NEVER
 
 
 def _tasks(examples: Examples) -> tuple[list[_Task], list[str]]:

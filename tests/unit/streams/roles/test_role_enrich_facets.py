@@ -16,6 +16,7 @@ from streams.contract.codecs import decode_item, encode
 from streams.contract.records import Conflict, Item
 from streams.engine.message import Message
 from streams.roles.enrich import Enrich
+from streams.roles.outcome import Unchanged
 from tests.unit.streams.roles.test_role_enrich import CountingDetector, Web, photo, role, through
 
 RED = [name for name, _ in PALETTE].index("red")
@@ -36,6 +37,8 @@ def upload(offset: int = 0, **metadata: str) -> Message:
 
 async def enriched(enrich: Enrich, message: Message) -> Item:
     found: Any = await through(enrich, message)
+    if isinstance(found, Unchanged):
+        found = found.record
     assert isinstance(found, Item)
     return decode_item(encode(found))
 
