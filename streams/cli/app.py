@@ -28,7 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "delete": ("client", "Delete products: from the items, the captions and the index."),
     "query": ("client", 'Ask for products: by photo, by product, by words, or by both ("this, but navy").'),
     "captions": (
-        "client",
+        "captions",
         "Show the captions as they stand; with --follow, every one from the first on, until Ctrl-C.",
     ),
     "doctor": ("manage", "Look at broker, topics, store, models, versions and disk, and say what to do about each."),

@@ -1,4 +1,4 @@
-"""`weft delete`, `query`, `captions`: what a user of a running Weft does."""
+"""`weft delete`, `query`: what a user of a running Weft does."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from infra.settings import Settings
 from infra.stores import absolute
 from streams.cli.app import AsJson, DataDir, app, client_settings, run
 from streams.cli.exits import Exit
-from streams.cli.output import captions_table, out, print_json, print_table, result_table, say, show, shown
-from streams.contract import topics
+from streams.cli.output import result_table, say, show
 from streams.contract.records import ImageRef, Query, Result
-from streams.kafka.client import Client, Reader, caption_in, new_query_id
+from streams.kafka.client import Client, new_query_id
 
 
 @app.command()
@@ -53,7 +52,7 @@ def query(
         query_id=new_query_id(),
         image=None if product is None else ImageRef(product_id=product),
         text=text,
-        filters=_filters(filters or []),
+        filters=parsed_filters(filters or []),
         top_k=top_k,
         deadline_ms=deadline_ms,
     )
@@ -66,7 +65,7 @@ def query(
         raise typer.Exit(Exit.REJECTED)
 
 
-def _filters(pairs: list[str]) -> dict[str, tuple[str, ...]]:
+def parsed_filters(pairs: list[str]) -> dict[str, tuple[str, ...]]:
     """`["gender=women", "gender=unisex"]` → `{"gender": ("women", "unisex")}`."""
     found: dict[str, tuple[str, ...]] = {}
     for pair in pairs:
@@ -92,43 +91,3 @@ def _resolved(result: Result, settings: Settings) -> Result:
     """With addresses that a person's tools can open: in events they are relative to the store."""
     hits = (msgspec.structs.replace(hit, image=absolute(settings, hit.image)) for hit in result.hits)
     return msgspec.structs.replace(result, hits=tuple(hits))
-
-
-@app.command()
-def captions(
-    follow: Annotated[bool, typer.Option("--follow", help="Go on printing captions as they come.")] = False,
-    as_json: AsJson = False,
-    data_dir: DataDir = None,
-) -> None:
-    """Show the captions as they stand; with --follow, every one from the first on, until Ctrl-C."""
-    run(_follow(as_json=as_json, data_dir=data_dir) if follow else _captions(as_json=as_json, data_dir=data_dir))
-
-
-async def _captions(*, as_json: bool, data_dir: Path | None) -> None:
-    async with Client(client_settings(data_dir)) as client:
-        found = await client.captions()
-    if as_json:
-        for caption in found.values():
-            print_json(caption)
-    else:
-        print_table(captions_table(found.values()))
-
-
-async def _follow(*, as_json: bool, data_dir: Path | None) -> None:
-    async with Reader(client_settings(data_dir), topics.CAPTIONS) as reader:
-        async for raw in reader.follow():
-            if raw.value is None:
-                say(f"deleted: {(raw.key or b'').decode('utf-8', 'replace')}")
-                continue
-            caption = caption_in(raw)
-            if caption is None:
-                continue
-            if as_json:
-                print_json(caption)
-            else:
-                for text in (
-                    f"[bold]{shown(caption.product_id)}[/]",
-                    shown(caption.caption),
-                    shown(" ".join(caption.hashtags)),
-                ):
-                    out.print(text, soft_wrap=True)
