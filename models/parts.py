@@ -22,10 +22,11 @@ T = TypeVar("T")
 U = TypeVar("U")
 Arrays = list[NDArray[np.float32]]
 
-LARGEST = 8
-"""No trial goes beyond it: the maps of larger parts fill no cache of today, and each core holds those of a part."""
-GAIN = 0.97
-"""Twice as many at once must take at most this share of the time of an item, to be worth their memory."""
+LARGEST = 4
+"""No trial goes beyond it: it costs time at every start, and each core holds the maps of a part."""
+WORSE = 1.1
+"""Twice as many at once must not take more than so many times as long for each item: maps that fall out of a cache cost more
+than that, and what is less may be another process that ran meanwhile."""
 
 
 class Parts(Generic[T, U]):
@@ -149,7 +150,7 @@ def fastest_part(
     largest: int = LARGEST,
     clock: Callable[[], float] = time.thread_time,
 ) -> int:
-    """Double the number of items that run at once, as long as it pays and no result changes by a bit.
+    """Double the number of items that run at once, as long as none takes longer for it and no result changes by a bit.
 
     An event must give the same bytes whatever it shares a batch with: a size whose results differ from those of items
     that run alone is not taken, nor is a larger one. So an unlucky measurement costs time, never a bit.
@@ -176,7 +177,7 @@ def fastest_part(
         if any(one.tobytes() != other.tobytes() for one, other in zip(together, alone, strict=True)):
             return part
         more, seconds = _timed(run, some[twice:], clock)
-        if seconds > GAIN * fewest:
+        if seconds > WORSE * fewest:
             return part
         part, fewest, alone = twice, seconds, together + more
     return part
