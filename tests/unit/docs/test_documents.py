@@ -33,6 +33,7 @@ def commands() -> dict[str, Any]:
     import streams.cli.client
     import streams.cli.dlq
     import streams.cli.evaluate
+    import streams.cli.facets
     import streams.cli.ingest
     import streams.cli.manage
     import streams.cli.serve
