@@ -11,9 +11,12 @@ import typer
 
 from infra.logs import configure
 from infra.settings import Settings
+from infra.store import ObjectStore
+from infra.stores import open_store
 from models.yardsticks import captions as yardstick
 from models.yardsticks.photos import Photos, UnreadableInput
 from processors.errors import Poison
+from streams.cli.app import DataDir, client_settings
 from streams.cli.evaluate import (
     MOST_NAMED,
     JsonOption,
@@ -38,6 +41,10 @@ def captions(
     metadata: Annotated[
         bool, typer.Option("--metadata", help="Caption a second time with the shop's words; figures beside the first.")
     ] = False,
+    facets: Annotated[
+        bool, typer.Option("--facets", help="Apply the facet heads that are live in the stack's store.")
+    ] = False,
+    data_dir: DataDir = None,
     page: Annotated[Path | None, typer.Option("--html", help="A page of photos and captions, the worst first.")] = None,
     profile: ProfileOption = None,
     as_json: JsonOption = False,
@@ -53,7 +60,16 @@ def captions(
     if missing:
         say(f"{images} has no photo of {len(missing)} of the products, such as {missing[0]}")
     refused: list[UnreadableInput] = []
-    alone, told = asyncio.run(_run(chosen, asked, photos, refused, metadata=metadata))
+    alone, told = asyncio.run(
+        _run(
+            chosen,
+            asked,
+            photos,
+            refused,
+            metadata=metadata,
+            heads_of=open_store(client_settings(data_dir)) if facets else None,
+        )
+    )
     found = yardstick.report(alone, told if metadata else None, len(missing), beyond, refused)
     if page is not None:
         from models.yardsticks import captions_page
@@ -86,12 +102,13 @@ async def _run(
     refused: list[UnreadableInput],
     *,
     metadata: bool,
+    heads_of: ObjectStore | None,
 ) -> tuple[list[yardstick.Judged], list[yardstick.Judged]]:
     """The captions of the photos alone, and (with `metadata`) of the same with what the shop says."""
     from streams.wiring.yardsticks import caption_trial
 
     judged: list[list[yardstick.Judged]] = []
-    async with caption_trial(settings) as trial:
+    async with caption_trial(settings, heads_of) as trial:
         for told in (False, True) if metadata else (False,):
             what = " with metadata" if told else ""
             complaints: list[UnreadableInput] = []

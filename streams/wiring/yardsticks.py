@@ -8,14 +8,16 @@ from contextlib import asynccontextmanager
 from infra.fetch import Fetcher
 from infra.memory_store import MemoryStore
 from infra.settings import Settings
+from infra.store import ObjectStore
 from models.guard import Guarded, GuardedWriter, ignore
 from models.ports import Detector
 from models.weights.profiles import PROFILES, STARTER, Artefact, resolve, shipped_path
 from processors.attributes import Calibration, Calibrations
 from processors.decode import DecodeLimits
-from processors.errors import Fatal
+from processors.errors import Fatal, Poison
 from processors.policies import policies_of
 from processors.values import Detection, Pixels
+from streams.facets.live import LiveHeads
 from streams.ops.caption_trial import Trial
 from streams.roles.caption.neighbours import Neighbourhood
 from streams.roles.caption.role import Captioner
@@ -62,10 +64,22 @@ def calibration_of(settings: Settings, encoder: str) -> Calibration | Calibratio
 
 
 @asynccontextmanager
-async def caption_trial(settings: Settings) -> AsyncIterator[Trial]:
-    """The roles `enrich` and `caption` with the profile's models, over a store in memory and no broker."""
+async def caption_trial(settings: Settings, heads_of: ObjectStore | None = None) -> AsyncIterator[Trial]:
+    """The roles `enrich` and `caption` with the profile's models, over a store in memory and no broker.
+
+    Args:
+        settings: of the process.
+        heads_of: the store whose live facet heads are applied; None: none are.
+
+    Raises:
+        Poison: no heads are live there, or they are of another encoder.
+    """
     models, store = models_of(settings), MemoryStore("eval")
     policies, votes = policies_of(settings.facet_policy), calibrations(settings)
+    heads = LiveHeads(heads_of or store, models.image_encoder.features_maker)
+    await heads.look()
+    if heads_of is not None and heads.now() is None:
+        raise Poison(f"{heads_of.base} has no live facet heads for this encoder: weft facets fit makes some")
     async with Fetcher(settings, store) as fetcher:
         enrich = Enrich(
             store=store,
@@ -77,6 +91,7 @@ async def caption_trial(settings: Settings) -> AsyncIterator[Trial]:
             limits=DecodeLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels),
             batch_items=settings.batch_items,
             batch_wait_s=0.0,
+            heads=heads.now,
         )
         captioner = Captioner(
             writer=models.writer,

@@ -135,6 +135,8 @@ def test_eval_captions(weft: Any, shop: Path) -> None:
     assert found["with_metadata"]["facets"]["audience"]["right"] == 8
     page = (shop / "page.html").read_text()
     assert page.count("data:image/jpeg;base64,") == 8
+    code, _, err = weft(*ask, "--facets", "--data-dir", shop / "data")
+    assert (code, "no live facet heads" in err) == (Exit.REJECTED, True)
     code, out, err = weft(*ask, "--limit", 3)
     assert (code, json.loads(out)["captions"], "3 products of 3 brands" in err) == (Exit.OK, 3, True)
 
