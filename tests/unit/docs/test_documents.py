@@ -30,6 +30,7 @@ EVENTS = (ROOT / "docs" / "events.md").read_text()
 
 def commands() -> dict[str, Any]:
     """Every command of `weft` by its words ("dlq list")."""
+    import streams.cli.captions
     import streams.cli.client
     import streams.cli.dlq
     import streams.cli.evaluate
