@@ -12,6 +12,8 @@ def main() -> None:
     # Set before any library is imported: none of them may call home or install anything.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")
+    # Read when torch is loaded: threads that spin while they wait for each other cost a busy machine four fifths of its time.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # a tool says itself what was wrong; roles `configure`
     # Boxes around a help text cost more than all the rest of it: the library that draws them reads Markdown too.
     os.environ.setdefault("TYPER_USE_RICH", "0")
