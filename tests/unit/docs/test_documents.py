@@ -39,6 +39,8 @@ def commands() -> dict[str, Any]:
 
     def walk(prefix: str, command: Any) -> None:
         if hasattr(command, "commands"):
+            if prefix and command.invoke_without_command:  # a group that is a command by itself, as `weft captions`
+                found[prefix] = command
             for name, inner in command.commands.items():
                 walk(f"{prefix} {name}".strip(), inner)
         else:
