@@ -127,7 +127,8 @@ PATTERN_NOUNS = frozenset("print prints printed pattern patterns patterned desig
 SLEEVES = frozenset({"sleeve", "sleeves", "armel", "manches", "mangas", "maniche"})
 
 LABELS: dict[str, dict[str, str]] = {
-    "length": {"above knee": "short", "above the knee": "short", "below knee": "midi", "below the knee": "midi"},
+    "length": {"above knee": "short", "above the knee": "short", "below knee": "midi", "below the knee": "midi",
+               "regular": "", "regular length": "", "normal": "", "normal length": "", "standard length": ""},
     "pattern": {"plain": "solid", "unprinted": "solid", "self design": "solid", "polka dot": "dotted"},
     "sleeve": {"sleeve less": "sleeveless", "full": "long", "half sleeve": "short", "3 4": "three-quarter", "3 4 sleeve": "three-quarter",
                "3 4 sleeves": "three-quarter", "full sleeves": "long", "half sleeves": "short"},
@@ -140,7 +141,8 @@ LABELS: dict[str, dict[str, str]] = {
     "fabric": {"poly": "polyester", "leatherette": "faux leather", "pleather": "faux leather", "suedette": "faux suede", "ultrasuede": "faux suede",
                "microsuede": "faux suede", "micro suede": "faux suede", "sherpa fleece": "fleece"},
 }  # fmt: skip
-"""English labels beside the words of captions (`processors.vocabulary`), by facet."""
+"""English labels beside the words of captions (`processors.vocabulary`), by facet; "" for one that says nothing: a caption would
+call a shirt of regular length "a regular shirt"."""
 
 FOREIGN: dict[str, dict[str, str]] = {
     "fabric": {

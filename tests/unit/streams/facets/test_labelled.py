@@ -70,6 +70,7 @@ def test_a_colour_keeps_the_shops_own_word() -> None:
     """Filters read "Off White" as cream; the word that is learnt is the shop's."""
     assert label_of("colour", "Off White") == "off white"
     assert label_of("colour", "NA") == ""
+    assert label_of("length", "Regular") == "", "it says nothing, and a caption would print it"
     assert label_of("sleeve", "No Sleeves") == "sleeveless"
     assert label_of("neckline", "Tie-Up Neck") == "tie up neck"
 
