@@ -97,7 +97,12 @@ def attribute(garment: Garment, facet: str) -> str:
     found = garment.attributes.get(facet)
     if found is None:
         return ""
-    return stateable(facet, found.value)
+    return stateable(facet, wider(facet, found.value))
+
+
+def wider(facet: str, value: str) -> str:
+    """What a sentence says of a value with a word of another facet in it: a "polo collar" is a collar; others stay."""
+    return "collar" if facet == "neckline" and clean(value).endswith(" collar") else value
 
 
 def kind_noun(garment: Garment) -> str:

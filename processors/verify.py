@@ -16,7 +16,7 @@ import msgspec
 
 from processors.audience import Audience, audience_of, unfit, unfit_tag
 from processors.claims import Extra, Mention, extra_of, hidden_claims, mentions, split_tag
-from processors.evidence import kind_noun
+from processors.evidence import kind_noun, wider
 from processors.kinds import claims_of
 from processors.values import CaptionText, Evidence, Garment, Span, WriterKind
 from processors.vocabulary import FACETS, canonical, clean
@@ -128,7 +128,7 @@ def _facts(evidence: Evidence) -> _Facts:
             known[facet] = known.get(facet, frozenset()) | values_of_kind
         for facet, attribute in garment.attributes.items():
             known[facet] = known.get(facet, frozenset()) | frozenset(
-                (canonical(facet, attribute.value), clean(attribute.value))
+                (canonical(facet, attribute.value), clean(attribute.value), wider(facet, attribute.value))
             )
             words.update(clean(f"{facet} {attribute.value}").split())
         words.update(clean(garment.category).split())
