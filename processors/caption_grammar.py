@@ -144,12 +144,14 @@ def _noun_phrase(garment: Garment, noun: str, fabric: str, owner: str, rng: rand
     """Colour, pattern and fabric before the noun or, for variety, after it; sleeves and neckline last."""
     shades = colours(garment)
     colour = " and ".join(shades)
-    pattern = attribute(garment, "pattern")
+    pattern = _pattern(garment)
     sleeve, neckline, length = (attribute(garment, facet) for facet in ("sleeve", "neckline", "length"))
     bare = sleeve if sleeve == "sleeveless" else ""
     length = f"{length}-length" if length in _LENGTHS else length
     draw = rng.random() if rng else 0.0
     before, after = [owner, bare, length, colour, pattern, fabric], ""
+    if pattern == _PLAIN:  # "a plain navy top"; nobody says "a navy plain top"
+        before = [owner, bare, length, pattern, colour, fabric]
     if colour and draw > 0.85:
         before, after = [owner, bare, length, pattern, fabric], f" in {colour}"
     elif colour and fabric and draw > 0.7:
@@ -161,10 +163,22 @@ def _noun_phrase(garment: Garment, noun: str, fabric: str, owner: str, rng: rand
     return " ".join(word for word in [*before, noun] if word) + after + (f" with {tail}" if tail else "")
 
 
+_PLAIN = "plain"
+_NECKS = {"v": "V-neckline", "collar": "collar", "polo": "polo collar", "mandarin": "mandarin collar", "hood": "hood"}
+"""Necklines that are called otherwise than their value and "neckline"."""
+
+
+def _pattern(garment: Garment) -> str:
+    """As a shop prints it: cloth without a pattern is plain."""
+    pattern = attribute(garment, "pattern")
+    return _PLAIN if pattern == "solid" else pattern
+
+
 def _neck(neckline: str) -> str:
     if not neckline:
         return ""
-    return "a collar" if neckline == "collar" else f"{'an' if neckline[0] in 'aeiou' else 'a'} {neckline} neckline"
+    name = _NECKS.get(neckline, f"{neckline} neckline")
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
 def _hashtags(garments: Sequence[Garment], tone: str, rng: random.Random) -> tuple[str, ...]:
@@ -183,7 +197,7 @@ def _hashtags(garments: Sequence[Garment], tone: str, rng: random.Random) -> tup
 def _fact_tags(garment: Garment, rng: random.Random) -> list[str]:
     noun = _noun(garment, rng)
     gender = attribute(garment, "gender")
-    fabric, pattern = attribute(garment, "fabric"), attribute(garment, "pattern")
+    fabric, pattern = attribute(garment, "fabric"), _pattern(garment)
     tags = [noun]
     for colour in colours(garment):
         tags += [f"{colour} {noun}", f"{colour} {rng.choice(('look', 'style', 'outfit'))}"]

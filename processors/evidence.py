@@ -8,7 +8,7 @@ import msgspec
 
 from processors.kinds import claims_of, noun_of
 from processors.values import CATEGORIES, Box, Evidence, Garment, StyleExample
-from processors.vocabulary import EXTRA_FACETS, base_forms, canonical, clean, known_values
+from processors.vocabulary import COLLARS, EXTRA_FACETS, base_forms, canonical, clean, known_values
 
 DUPLICATE_IOU = 0.7
 MAX_STYLE_EXAMPLES = 3
@@ -101,8 +101,9 @@ def attribute(garment: Garment, facet: str) -> str:
 
 
 def wider(facet: str, value: str) -> str:
-    """What a sentence says of a value with a word of another facet in it: a "polo collar" is a collar; others stay."""
-    return "collar" if facet == "neckline" and clean(value).endswith(" collar") else value
+    """What a sentence says of a value with a word of another facet in it: a "spread collar" is a collar; others stay."""
+    is_collar = facet == "neckline" and clean(value).endswith(" collar") and canonical(facet, value) not in COLLARS
+    return "collar" if is_collar else value
 
 
 def kind_noun(garment: Garment) -> str:
@@ -154,9 +155,10 @@ def _line(garment: Garment) -> str:
     gender = attribute(garment, "gender")
     tails = {"sleeve": "sleeves", "neckline": "neck", "length": "length"}
     parts += [f"for {gender}" if gender else ""]
-    for facet, noun in tails.items():
+    for facet, tail in tails.items():
         value = attribute(garment, facet)
-        parts.append(f"{value} {noun}" if value and value != "sleeveless" else value)
+        noun = "collar" if value in COLLARS else tail
+        parts.append(f"{value} {noun}" if value and value not in ("sleeveless", "collar", "hood") else value)
     known = ", ".join(part for part in parts if part)
     noun = kind_noun(garment) or clean(garment.category)
     return f"{noun}: {known}" if known else noun

@@ -19,7 +19,7 @@ from processors.claims import Extra, Mention, extra_of, hidden_claims, mentions,
 from processors.evidence import kind_noun, wider
 from processors.kinds import claims_of
 from processors.values import CaptionText, Evidence, Garment, Span, WriterKind
-from processors.vocabulary import FACETS, canonical, clean
+from processors.vocabulary import COLLARS, FACETS, canonical, clean
 
 MIN_HASHTAGS, MAX_HASHTAGS = 8, 18
 
@@ -130,6 +130,8 @@ def _facts(evidence: Evidence) -> _Facts:
             known[facet] = known.get(facet, frozenset()) | frozenset(
                 (canonical(facet, attribute.value), clean(attribute.value), wider(facet, attribute.value))
             )
+            if facet == "neckline" and canonical(facet, attribute.value) in COLLARS:
+                known[facet] |= {"collar"}
             words.update(clean(f"{facet} {attribute.value}").split())
         words.update(clean(garment.category).split())
         values.append(known)

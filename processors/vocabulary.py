@@ -171,7 +171,7 @@ PATTERN_WORDS: dict[str, str] = {
     "dotted": "dotted dots polka-dot polka-dots polka spotted spots",
     "floral": "floral florals flower flowers flowery botanical blossom blossoms",
     "printed": "printed print prints",
-    "solid": "solid unpatterned",
+    "solid": "solid plain unpatterned",
     "animal": "leopard zebra snakeskin animal-print",
     "camouflage": "camouflage camo",
     "paisley": "paisley",
@@ -204,7 +204,13 @@ NECKLINE_WORDS: dict[str, str] = {
     "halter": "halter halter-neck halterneck",
     "off-shoulder": "off-shoulder off-the-shoulder",
     "collar": "collar collared collars",
+    "polo": "polo-collar polo-collars",
+    "mandarin": "mandarin-collar mandarin-collars stand-up-collar",
+    "hood": "hood hoods hooded",
 }
+
+COLLARS = frozenset({"polo", "mandarin"})
+"""Necklines that are collars: "with a collar" is true of them."""
 
 LENGTH_WORDS: dict[str, str] = {
     "maxi": "maxi floor-length ankle-length full-length",
@@ -220,7 +226,7 @@ LENGTH_WORDS: dict[str, str] = {
 DETAIL_WORDS = (
     "embroidery embroidered sequin sequins sequined beaded beading beads pearls rhinestone rhinestones ruffle ruffles "
     "ruffled pleat pleats pleated fringe fringed tassel tassels ruched ruching quilted padded lined lining pocket "
-    "pockets button buttons buttoned zip zipper zipped buckle buckles hood hooded drawstring lapel lapels hem hemline "
+    "pockets button buttons buttoned zip zipper zipped buckle buckles drawstring lapel lapels hem hemline "
     "cuff cuffs waistband strap straps sleeve sleeves neckline bow bows lace-up wrap wraparound bodycon peplum "
     "a-line flared skinny wide-leg straight-leg slim-fit oversized fitted tailored high-waisted high-rise low-rise "
     "asymmetric backless slit distressed ripped faded waterproof waterproofed handmade hand-made organic recycled "
@@ -315,6 +321,8 @@ def _colours() -> Iterator[tuple[str, Claim]]:
 def canonical(facet: str, value: str) -> str:
     """The canonical value of what a shop or a model wrote ("Womens" -> "women", "gray" -> "grey")."""
     text = clean(value)
+    if facet == "neckline" and text in NECKLINE_WORDS:
+        return text  # "polo" is that collar; a polo neck is a high one
     tails = {"sleeve": (" sleeve", " sleeves", " sleeved"), "neckline": (" neck", " neckline")}
     for surface in (text, *(text + tail for tail in tails.get(facet, ()))):
         for name, values in base_forms().get(surface, ()):

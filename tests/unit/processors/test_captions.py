@@ -146,12 +146,15 @@ def garment(n: int, category: str, colour: str = "", **facets: str) -> Garment:
         ([garment(0, "skirt", "red", length="knee")], "A knee-length red skirt."),
         (
             [garment(0, "dress", "navy", pattern="striped", sleeve="long", neckline="v", fabric="cotton", gender="girls")],
-            "A navy striped dress with long sleeves and a v neckline. Made of cotton, for girls.",
+            "A navy striped dress with long sleeves and a V-neckline. Made of cotton, for girls.",
         ),
         ([garment(0, "pants", "black", fabric="wool")], "Black trousers. Made of wool."),
         ([garment(0, "dress", "red", gender="women"), garment(1, "shoe", "black")], "A red dress. For women. Worn with black shoes."),
         ([garment(0, "dress", "red"), garment(1, "dress", "pink"), garment(2, "bag")], "A red dress. Worn with a bag."),
         ([garment(0, "sunglass", "black")], "Black sunglasses."),
+        ([garment(0, "shirt", "navy", pattern="solid", neckline="polo", sleeve="short")], "A plain navy top with short sleeves and a polo collar."),
+        ([garment(0, "jacket", "grey", neckline="hood")], "A grey jacket with a hood."),
+        ([garment(0, "shirt", "white", neckline="off-shoulder")], "A white top with an off-shoulder neckline."),
     ],
 )  # fmt: skip
 def test_the_default_tone_is_product_copy(garments: list[Garment], copy: str) -> None:

@@ -667,7 +667,7 @@ async def test_the_evidence_says_who_decided_each_facet() -> None:
 
 
 async def test_a_kind_is_named_by_the_rule_based_writer() -> None:
-    """A cardigan is called so, and its pattern, sleeves and neck are said (a polo collar is a collar); the verifier knows what a kind claims."""
+    """A cardigan is called so, and its pattern, sleeves and neck are said (a polo collar by its name); the verifier knows what a kind claims."""
     seen = item("p", kind="shirt")
     attributes = {
         facet: Attribute(value, 0.9, source="pixels")
@@ -681,7 +681,7 @@ async def test_a_kind_is_named_by_the_rule_based_writer() -> None:
     seen = msgspec.structs.replace(seen, garments=(msgspec.structs.replace(seen.garments[0], attributes=attributes),))
     caption = await through(captioner(Scripted("no caption", "no caption")), message(seen))
     assert caption.writer == "template"
-    for word in ("cardigan", "striped", "long sleeves", "a collar"):
+    for word in ("cardigan", "striped", "long sleeves", "a polo collar"):
         assert word in caption.caption
 
 
