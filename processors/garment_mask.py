@@ -4,7 +4,7 @@ A loose box holds street, skin and other garments; naming their colours is the c
 shirts). Two things are known: where in its box a garment of that class usually is (`mask_priors`), and that what
 surrounds the box also looks through it. Both are joined by Bayes' rule over a colour histogram, three times over:
 the idea of GrabCut (Rother et al. 2004) with a smoothed histogram in place of mixtures and no graph cut, which costs
-half a millisecond instead of 10 and agreed better with true masks (`docs/benchmarks-more.md`).
+half a millisecond instead of 10 and agreed better with true masks (`docs/benchmarks.md`).
 """
 
 from __future__ import annotations

@@ -101,6 +101,7 @@ async def _reaching(broker: Path | None, settings: Settings, stop: asyncio.Event
     """The settings with the broker's address, once it is announced. A signal ends the process instead."""
     if broker is None:
         return settings
+    log.info("waiting", what="for weft up to say where the broker is", file=str(broker))
     bootstrap = await broker_announced(broker, stop)
     if bootstrap is None:
         log.info("stopped", cause="before a broker was announced")

@@ -4,7 +4,7 @@
 
 STREET_FOLDER holds `masks/*.png`, `mask_labels.json` and `boxes_59label_coco.json` (Clothing Co-Parsing,
 Apache-2.0). Every mask is cut to its box, scaled to GRID × GRID, mirrored (left and right are alike on average) and
-averaged. `--split odd` uses the odd photos only: the figures in `docs/benchmarks-more.md` are measured on the even ones.
+averaged. `--split odd` uses the odd photos only: the figures in `docs/benchmarks.md` are measured on the even ones.
 """
 
 from __future__ import annotations
