@@ -1,5 +1,7 @@
 """Fixtures of the whole suite: a real Kafka (`kafka`, `kafka_factory`), a real S3 server (`s3`), a running stack (`up`)."""
 
+import signal
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -14,6 +16,12 @@ pytest_plugins = [
     "tests.fixtures.secure_kafka",
     "tests.fixtures.stack",
 ]
+
+
+def pytest_configure() -> None:
+    """A suite that a shell starts in the background ignores Ctrl-C, and so would every process that it starts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(trylast=True)
