@@ -87,9 +87,10 @@ def judge(ops: Sequence[Op], found: Evidence, reference: Evidence | None = None)
     violations: list[Violation] = []
     violations += _events(found.items, {e.item: e for e in good}, "item")
     violations += _order(found.items, good, lambda e: e.item, "item", strict=True)
-    violations += _events(found.captions, {e.caption: e for e in good}, "caption")
-    violations += _order(found.captions, good, lambda e: e.caption, "caption", strict=False)
-    violations += _lineage(found.captions, {e.caption: e for e in good})
+    told = _told(found.captions, good)
+    violations += _events(found.captions, {e.caption: e for e in told}, "caption")
+    violations += _order(found.captions, told, lambda e: e.caption, "caption", strict=False)
+    violations += _lineage(found.captions, told)
     violations += _dead(found.dead, [e for e in expected if e.op.kind == "poison"])
     violations += _answers(found.queries, found.results)
     violations += _index_against_items(found.index, good, found.items)
@@ -189,15 +190,42 @@ def _order(
     return violations
 
 
-def _lineage(captions: Iterable[Message], wanted: Mapping[str, _Expected]) -> list[Violation]:
-    """A caption says which upload it is of; that one, and of no other."""
+def _told(captions: Iterable[Message], good: Sequence[_Expected]) -> list[_Expected]:
+    """The changes of which a caption is wanted: all, but those of which a caption that stands says the same already.
+
+    An upload with the photo and the labels of the one before it, title apart, has the caption that it has (`WEFT_UNCHANGED`).
+    """
+    there = {_id(record) for record in captions}
+    before: dict[str, _Expected] = {}
+    told = []
+    for expected in sorted(good, key=lambda e: e.upload.offset):
+        last = before.get(expected.op.product_id)
+        if expected.caption in there or last is None or not _says_the_same(last, expected):
+            told.append(expected)
+        before[expected.op.product_id] = expected
+    return told
+
+
+def _says_the_same(one: _Expected, other: _Expected) -> bool:
+    """Whether two uploads of a product give the same caption: nothing else of the workload's uploads is stated."""
+    ops = (one.op, other.op)
+    return all(op.kind == "upload" for op in ops) and len({(op.product_id, op.photo, op.labels) for op in ops}) == 1
+
+
+def _lineage(captions: Iterable[Message], told: Sequence[_Expected]) -> list[Violation]:
+    """A caption says which upload it was first made for: that of its event, or one before it that says the same."""
+    wanted = {e.caption: e for e in told}
     violations = []
     for record in captions:
         expected = wanted.get(_id(record))
         if expected is None or record.value is None:
             continue
         source = msgspec.json.decode(record.value)["lineage"]["source"]
-        if (source["topic"], source["partition"], source["offset"]) != expected.upload.source:
+        named = (source["topic"], source["partition"], source["offset"])
+        same = {
+            e.upload.source for e in told if e.upload.offset <= expected.upload.offset and _says_the_same(e, expected)
+        }
+        if named not in same:
             detail = f"says it is of {source}, its id is of {_at(expected.upload)}"
             violations.append(Violation("wrong lineage", _key(record), _id(record), (_at(record),), detail))
     return violations

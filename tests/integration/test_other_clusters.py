@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import aiohttp
@@ -95,6 +96,11 @@ async def test_two_stacks_of_one_broker_do_not_see_each_other(stacks: tuple[Up, 
         assert letter.header("__connect.errors.topic") == topics.UPLOADS.encode()
 
 
+def instance_of(up: Up) -> str:
+    """By what `weft up` tells its roles from those of another folder (`WEFT_INSTANCE`)."""
+    return f"up-{sha256(bytes(up.data_dir)).hexdigest()[:12]}"
+
+
 async def test_the_broker_knows_them_by_their_own_names(stacks: tuple[Up, Up], kafka: str) -> None:
     """Topics, groups and clients as the prefix and the table say; nothing under the names of EVENTS.md is needed."""
     dev, shop = stacks
@@ -116,9 +122,9 @@ async def test_the_broker_knows_them_by_their_own_names(stacks: tuple[Up, Up], k
     assert not names & {"dev.photos-in", "shop-catalog.uploads", "shop-photos-in"}
     assert {"dev.weft-enrich", "dev.weft-compose", "photo-readers", "shop-weft-caption"} <= groups
     assert members == {
-        "dev.weft-enrich": {client_id("enrich")},
-        "dev.weft-index": {client_id("index")},
-        "photo-readers": {client_id("enrich")},
+        "dev.weft-enrich": {client_id("enrich", instance_of(dev))},
+        "dev.weft-index": {client_id("index", instance_of(dev))},
+        "photo-readers": {client_id("enrich", instance_of(shop))},
     }
 
 

@@ -173,6 +173,42 @@ def test_a_caption_with_the_lineage_of_another_upload() -> None:
     assert [v.kind for v in found(evidence)] == ["wrong lineage"]
 
 
+AGAIN = (*OPS, Op(6, A, "upload", 5), Op(7, A, "upload", 7), Op(8, A, "upload", 5))
+"""After the last upload the same photo twice more, another one between them."""
+
+
+def again(*order: int, source_of: int | None = None) -> list[str]:
+    """Kinds of violations of a run of `AGAIN` with the captions of these good uploads; the last with the source of another."""
+    uploads = [upload_of(op) for op in AGAIN]
+    good = [upload for upload, op in zip(uploads, AGAIN, strict=True) if op.kind != "poison"]
+    made = [caption_of(good[n]) for n in order]
+    if source_of is not None:
+        made[-1] = replace(made[-1], value=caption_of(good[source_of]).value)
+    evidence = replace(
+        clean(),
+        uploads=on(topics.UPLOADS, uploads),
+        items=on(topics.ITEMS, [item_of(upload) for upload in good]),
+        captions=on(topics.CAPTIONS, made),
+        index=Index({A: ENTRY}, {0: len(good)}),
+    )
+    return [v.kind for v in judge(AGAIN, evidence, clean()).violations]
+
+
+def test_a_caption_that_stands_need_not_come_again() -> None:
+    """But one of other pixels must, and after it the first one again: it does not stand any more."""
+    assert again(0, 1, 2, 3, 4, 5, 6, 7) == []
+    assert again(0, 1, 2, 3, 4, 6, 7) == []
+    assert "lost caption" in again(0, 1, 2, 3, 4, 5, 7)
+    assert "lost caption" in again(0, 1, 2, 3, 4, 5, 6)
+
+
+def test_a_caption_that_says_the_same_may_be_of_the_upload_it_was_first_made_for() -> None:
+    """Its bytes are those of then; a later one, or one of other pixels, it is not of."""
+    assert again(0, 1, 2, 3, 4, 5, 6, 7, source_of=4) == []
+    assert again(0, 1, 2, 3, 4, 5, 6, 7, source_of=6) == ["wrong lineage"]
+    assert again(0, 1, 2, 3, 4, 5, source_of=7)[-1] == "wrong lineage"
+
+
 def test_a_delete_that_came_out_as_a_caption() -> None:
     """And the other way round."""
     for at in (3, 4):
