@@ -32,6 +32,8 @@ _BEHIND = re.compile(
     r"(?:,? (?:ready to wear|for everyday wear|simple and neat|shown as worn|easy to place|to wear often|for regular use)"
     r"| makes? up the (?:main part|centre|heart) of this look| leads? this (?:outfit|look))(?=[.!]$)"
 )
+# What stands before a garment that was not told yet: "a", "another", "a second piece, a".
+_ANOTHER = re.compile(r"(?<![^\W_])(?:an?|another|second)(?:\s+[\w’'-]+){0,4}\s+$", re.IGNORECASE)
 # The facets in the order in which a shop writes them.
 _ORDER = ("pattern", "sleeve", "neckline", "length", "fabric", "gender")
 
@@ -67,9 +69,24 @@ def _article(match: re.Match[str]) -> str:
 
 
 def factual(text: str, evidence: Evidence) -> str:
-    """The sentences that state something of a garment; all of them where none does, or where nothing is known."""
+    """The sentences that state something of a garment; all of them where none does, or where nothing is known.
+
+    A garment that is told a second time as if it were another ("… a second piece, a turquoise shirt") is not: two boxes of
+    a shirt are one shirt (`worth_stating`).
+    """
     extra = extra_of(evidence)
-    kept = [s for s in _sentences(text) if any(facet in _STATING for m in mentions(s, extra) for facet, _ in m.claims)]
+    kept: list[str] = []
+    told: set[str] = set()
+    for sentence in _sentences(text):
+        found = mentions(sentence, extra)
+        named = {value for mention in found for value in mention.values("category") or ()}
+        again = any(
+            told & set(mention.values("category") or ()) and _ANOTHER.search(sentence[: mention.start])
+            for mention in found
+        )
+        if any(facet in _STATING for mention in found for facet, _ in mention.claims) and not again:
+            kept.append(sentence)
+            told |= named
     return " ".join(kept) if kept and evidence.garments else text
 
 

@@ -174,6 +174,24 @@ def test_every_sentence_of_every_tone_states_something() -> None:
             assert left_out(text, pack) == ()
 
 
+@pytest.mark.parametrize(
+    ("draft", "left"),
+    [
+        ("A turquoise shirt. The outfit also has a second piece, a turquoise shirt.", "A turquoise shirt."),
+        ("A turquoise shirt. Another shirt is white.", "A turquoise shirt."),
+        ("A turquoise shirt. The shirt is made of cotton.", "A turquoise shirt. The shirt is made of cotton."),
+        ("A turquoise shirt. It is worn with a navy skirt.", "A turquoise shirt. It is worn with a navy skirt."),
+        ("A turquoise shirt. A shirt in cotton, with a navy skirt.", "A turquoise shirt."),
+    ],
+)
+def test_a_garment_is_not_told_a_second_time_as_another(draft: str, left: str) -> None:
+    """Two boxes of a shirt are one shirt; what is said of the same one further on stays."""
+    pack = Evidence(
+        (garment(0, "shirt", "turquoise", fabric="cotton"), garment(1, "shirt", "mint"), garment(2, "skirt", "navy"))
+    )
+    assert factual(draft, pack) == left
+
+
 def test_the_products_own_hashtags_come_first() -> None:
     pack = Evidence((garment(0, "dress", "navy", fabric="linen"), garment(1, "shoe", "white")))
     for seed in range(30):
