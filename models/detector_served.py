@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
@@ -65,9 +66,10 @@ class DecodedAlone(nn.Module):
 
     def forward(self, maps: list[Tensor]) -> tuple[Tensor, None]:
         """(n, 4 + classes, anchors)."""
-        found = self.head.forward_head(maps, **self.head.one2many)
+        head = own(self.head)
+        found = head.forward_head(maps, **head.one2many)
         alone = [
-            self.head._inference(  # noqa: SLF001 - the part of its forward behind the convolutions
+            head._inference(  # noqa: SLF001 - the part of its forward behind the convolutions
                 {
                     "boxes": found["boxes"][i : i + 1],
                     "scores": found["scores"][i : i + 1],
@@ -77,6 +79,28 @@ class DecodedAlone(nn.Module):
             for i in range(len(maps[0]))
         ]
         return torch.cat(alone), None
+
+
+class OwnState(nn.Module):
+    """Any other head of ultralytics, its passes undisturbed by each other (`own`)."""
+
+    def __init__(self, head: Any) -> None:
+        super().__init__()
+        self.head = head
+        self.f, self.i, self.type = head.f, head.i, head.type  # type: ignore[method-assign]
+
+    def forward(self, maps: list[Tensor]) -> Any:
+        """What the head gives."""
+        return own(self.head)(maps)
+
+
+def own(head: Any) -> Any:
+    """The head with the same weights and a state of its own, for one pass.
+
+    Ultralytics keeps the anchors of the last shape on the head. Of two passes beside each other, over a picture that stands and
+    one that lies, the one would decode its boxes by the anchors of the other: an error, or other boxes in silence.
+    """
+    return copy.copy(head)
 
 
 def served(network: Any, device: str) -> Any:
@@ -103,8 +127,8 @@ def served(network: Any, device: str) -> Any:
                     if silu:
                         parent.add_module("act", nn.Identity())
     head = network.model[-1]
-    if type(head) is Detect and getattr(head, "one2one_cv2", None) is None:
-        network.model[-1] = DecodedAlone(head)
+    plain = type(head) is Detect and getattr(head, "one2one_cv2", None) is None
+    network.model[-1] = DecodedAlone(head) if plain else OwnState(head)
     return network
 
 

@@ -94,7 +94,8 @@ class Parts(Generic[T, U]):
         part = min(self._part, _power_of_two(len(items) // self._cores))
         parts = [places for group in groups.values() for places in parts_of(group, part)]
         work = [[items[place] for place in places] for places in parts]
-        done = map(self._run, work) if self._pool is None or len(work) < 2 else self._pool.map(self._run, work)
+        # A single part too: on the threads of the caller it would be rounded otherwise than in company.
+        done = map(self._run, work) if self._pool is None else self._pool.map(self._run, work)
         found = {
             place: result
             for places, some in zip(parts, done, strict=True)

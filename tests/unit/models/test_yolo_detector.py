@@ -296,3 +296,20 @@ def test_the_shipped_weights_find_garments() -> None:
     assert model.header.classes == CATEGORIES
     assert point.recall > 0.3
     assert point.precision > 0.5
+
+
+def test_pictures_that_stand_and_that_lie_do_not_disturb_each_other(weights: Path) -> None:
+    """Both have as many anchors, at other places: on two threads, each is decoded by its own."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        model = YoloDetector.load(weights, confidence=0.0)
+        rng = np.random.default_rng(4)
+        shapes = [(128, 96), (96, 128), (128, 128)] * 5
+        ready = [model.prepare(rng.integers(0, 255, (*shape, 3)).astype(np.uint8)) for shape in shapes]
+        alone = [model.forward([one])[0] for one in ready]
+        for _ in range(6):
+            for one, other in zip(alone, model.forward(ready), strict=True):
+                np.testing.assert_array_equal(one, other)
+    finally:
+        torch.set_num_threads(before)

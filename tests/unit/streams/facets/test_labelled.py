@@ -47,7 +47,7 @@ def test_json_lines_with_nested_attributes(tmp_path: Path) -> None:
         "kind": "t-shirt",
         "pattern": "solid",
         "sleeve": "short",
-        "neckline": "polo collar",
+        "neckline": "polo",
         "colour": "navy blue",
     }
     assert (first.brand, first.category) == ("Acme", "Tshirts")
