@@ -161,10 +161,13 @@ async def _whole_stack(side: Side, folder: Path, photos: Sequence[Photo]) -> dic
             await ingest.send_and_wait(photos[:KNOWN], PATIENCE_S)
             found = {"`weft up` to ready, s": stack.ready_s}
             found["text queries/s at p99 ≤ 300 ms"] = await _query_rate(stack.settings)
+            # Before the kills: a role that was killed is not in `stack.json` until it takes work again.
+            found |= {
+                f"peak memory of {role}, GiB": peak_memory(stack.file.pids[role]) for role in ("index", "compose")
+            }
             for role in ("enrich", "caption", "index"):
                 killed = await _kill_to_work(stack, client, role, photos)
                 found[f"SIGKILL to work, {role}, s"] = killed
-        found |= {f"peak memory of {role}, GiB": peak_memory(stack.file.pids[role]) for role in ("index", "compose")}
     return found
 
 
