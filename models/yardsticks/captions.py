@@ -62,26 +62,13 @@ class CaptionScores(msgspec.Struct, frozen=True):
     facets: dict[str, FacetScore]
 
 
-class CaptionsReport(msgspec.Struct, frozen=True):
+class CaptionsReport(CaptionScores, frozen=True):
     """`weft eval captions --json`. The outer figures are of photos alone; `with_metadata`: of the same with the shop's words.
 
     `brands`: products judged of each. `without_photo`: products that the folder has no photo of; `not_comparable`: those whose
     type is none of Weft's categories (watches, ties).
     """
 
-    coverage: float
-    coverage_ci: Interval
-    coverage_of_all: float
-    wrong_per_caption: float
-    wrong_ci: Interval
-    nothing_found: float
-    category_found: float
-    words: float
-    sentences: float
-    distinct2: float
-    template_share: float
-    captions: int
-    facets: dict[str, FacetScore]
     with_metadata: CaptionScores | None
     brands: dict[str, int]
     without_photo: int
