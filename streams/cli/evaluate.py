@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from infra.settings import Settings
-from models.yardsticks.photos import Photos, Tick, UnreadableInput
+from models.yardsticks.photos import Photos, UnreadableInput
 from streams.cli.app import app, settings
 from streams.cli.exits import Exit
-from streams.cli.output import err, print_json, print_table, rows_table, say
+from streams.cli.output import print_json, print_table, rows_table, say
+from streams.cli.progress import progress
 
 eval_app = typer.Typer(help="Measure a profile's models on your own data.", no_args_is_help=True)
 app.add_typer(eval_app, name="eval")
 
 MOST_NAMED = 20
 """Inputs that are named one by one on stderr."""
-LINE_SECONDS = 15.0
-"""Between two lines of progress where nobody watches a bar."""
 
 ProfileOption = Annotated[
     str | None, typer.Option("--profile", help="Which models: starter or full.", show_default="WEFT_PROFILE")
@@ -250,32 +246,6 @@ def chosen_settings(profile: str | None) -> Settings:
         say(f"{'WEFT_PROFILE' if profile is None else '--profile'}: there is no profile {chosen.profile!r}")
         raise typer.Exit(Exit.USAGE)
     return chosen
-
-
-@contextmanager
-def progress(what: str, total: int) -> Iterator[Tick]:
-    """A bar on stderr where a person watches; in a log file a line now and then."""
-    if not err.is_terminal:
-        yield _lines(what, total)
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err) as bars:
-        task = bars.add_task(what, total=total)
-        yield lambda done: bars.advance(task, done)
-
-
-def _lines(what: str, total: int) -> Tick:
-    """Says how far it is every `LINE_SECONDS`, and at the end."""
-    done, told = 0, time.monotonic()
-
-    def tick(more: int) -> None:
-        nonlocal done, told
-        done += more
-        if done >= total or time.monotonic() - told >= LINE_SECONDS:
-            told = time.monotonic()
-            say(f"{what}: {done} of {total}")
-
-    return tick
 
 
 def _folder(path: Path) -> Path:

@@ -25,9 +25,9 @@ from streams.cli.evaluate import (
     chosen_settings,
     eval_app,
     finish,
-    progress,
 )
 from streams.cli.output import print_json, print_table, rows_table, say
+from streams.cli.progress import progress
 from streams.ops.tables import read_table
 
 

@@ -20,10 +20,10 @@ from processors.errors import Poison
 from streams.cli.app import AsJson, DataDir, app, client_settings
 from streams.cli.exits import Exit
 from streams.cli.output import out, print_json, print_table, rows_table, say
+from streams.cli.progress import progress
 from streams.facets import versions
 
 if TYPE_CHECKING:
-    from models.yardsticks.photos import Tick
     from streams.facets.labelled import Labelled
     from streams.facets.look import Looked
 
@@ -32,7 +32,6 @@ facets_app = typer.Typer(
 )
 app.add_typer(facets_app, name="facets")
 
-LINE_SECONDS = 15.0
 HELD_OUT = "five folds by brand: every product is judged by heads fitted without its brand"
 
 
@@ -121,7 +120,8 @@ def _fitted(chosen: Settings, taught: Sequence[Labelled], photos: Photos) -> tup
     started = time.monotonic()
     models = models_of(chosen)
     detector, encoder = Guarded(models.detector, name="detector"), GuardedImageEncoder(models.image_encoder)
-    looked = look_at(taught, photos, detector, encoder, _lines("looking at photos", len(taught)))
+    with progress("looking at photos", len(taught)) as tick:
+        looked = look_at(taught, photos, detector, encoder, tick)
     fitted = facet_fit.fit(looked.examples, say)
     card = Card(
         made=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
@@ -229,17 +229,3 @@ def _rows(facet: FacetWorth) -> list[tuple[object, ...]]:
             for value in sorted(facet.values, key=lambda one: -one.labelled)
         ),
     ]
-
-
-def _lines(what: str, total: int) -> Tick:
-    """Says how far it is every `LINE_SECONDS`, and at the end."""
-    done, told = 0, time.monotonic()
-
-    def tick(more: int) -> None:
-        nonlocal done, told
-        done += more
-        if done >= total or time.monotonic() - told >= LINE_SECONDS:
-            told = time.monotonic()
-            say(f"{what}: {done} of {total}")
-
-    return tick
