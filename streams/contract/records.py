@@ -55,6 +55,11 @@ class Source(Record, frozen=True, omit_defaults=False):
     partition: int
     offset: int
 
+    def or_earlier(self, other: Source) -> Source:
+        """This record, or `other` where it lies before this one on the same partition."""
+        same = (self.topic, self.partition) == (other.topic, other.partition)
+        return other if same and other.offset < self.offset else self
+
 
 class View(Record, frozen=True, omit_defaults=False):
     """One vector of an item: the whole image ("whole") or one garment ("g0"). `vector` is float32 little-endian."""

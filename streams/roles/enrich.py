@@ -369,7 +369,9 @@ class Enrich:
         """
         said = msgspec.msgpack.encode([about.product_id, about.address, about.digest, about.metadata])
         digest = _memo_key(hashlib.sha256(said).hexdigest(), content.facets)
-        source = await self.memo.keep(f"item-{digest}", about.source, Source)
+        kept = await self.memo.keep(f"item-{digest}", about.source, Source)
+        # Two equal uploads are worked on beside each other: where the younger was remembered first, the older names itself.
+        source = kept.or_earlier(about.source)
         item = self._item(replace(about, source=source), content)
         return item if source == about.source else Unchanged(item)
 

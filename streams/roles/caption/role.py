@@ -167,7 +167,8 @@ class Captioner:
         if read.keys != read.plain:
             await self._replace(read.plain, shown)  # a process died before it did
         caption = self._caption(read, shown)
-        return Done(caption if shown.event == read.event else Unchanged(caption))
+        first = shown.event == read.event or caption.lineage.source != shown.source
+        return Done(caption if first else Unchanged(caption))
 
     def _told(self, item: Item, garment: Garment, *, stated: bool) -> Garment:
         """The garment with the shop's own word, where it is the one that the shop sells, and with what was seen of it."""
@@ -261,7 +262,8 @@ class Captioner:
             coverage=text.coverage,
             writer=text.writer,
             lineage=Lineage(
-                source=shown.source,
+                # Two equal items are worked on beside each other: where the younger was kept first, the older names itself.
+                source=shown.source.or_earlier(item.source),
                 detector=item.detector,
                 encoder=item.encoder,
                 writer=self.writer.fingerprint,

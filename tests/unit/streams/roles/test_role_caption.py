@@ -266,6 +266,18 @@ async def test_a_caption_is_a_function_of_what_it_states() -> None:
         assert encode(again.record) == encode(caption)
 
 
+async def test_the_older_of_two_equal_items_never_names_the_younger() -> None:
+    """Both are in one batch, and the younger is remembered first: each names its own upload, at every delivery, in one text."""
+    role = captioner(Scripted(GOOD))
+    older, younger = message(item("sku-1"), 3), message(later(item("sku-1"), 9), 4)
+    second = await through(role, younger)
+    assert second.lineage.source.offset == 9
+    for _ in range(2):
+        first = await outcome(role, older)
+        assert not isinstance(first, Unchanged)
+        assert (first.lineage.source.offset, first.caption) == (5, second.caption)
+
+
 async def test_the_same_record_again_is_a_second_delivery() -> None:
     """It is published as it was, and does not count as a product that came again."""
     role = captioner(Scripted(GOOD))
@@ -279,12 +291,12 @@ async def test_a_changed_fact_writes_that_product_anew() -> None:
     role = captioner(Scripted(GOOD, GOOD))
     first = item("sku-1", fabric="wool")
     caption = await through(role, message(first, 1))
-    changed = later(first, 2, fabric="silk")
+    changed = later(first, 12, fabric="silk")
     assert await outcome(role, message(changed, 2)) is None
     navy = msgspec.structs.replace(first.garments[0], colours=(Colour("navy", "#1c2747", 1.0),))
     assert await outcome(role, message(msgspec.structs.replace(first, garments=(navy,)), 3)) is None
     await through(role, message(changed, 2))
-    back = await outcome(role, message(later(first, 4), 4))
+    back = await outcome(role, message(later(first, 14), 4))
     assert isinstance(back, Unchanged)
     assert encode(back.record) == encode(caption)
 

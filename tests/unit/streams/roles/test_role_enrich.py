@@ -221,6 +221,19 @@ async def test_a_photo_that_was_seen_before_needs_no_model() -> None:
     assert detector.seen == 1
 
 
+async def test_the_older_of_two_equal_uploads_never_names_the_younger() -> None:
+    """They are worked on beside each other, and the younger is remembered first: each names itself, at every delivery."""
+    enrich = role(Web())
+    data = {"bytes": base64.b64encode(photo()).decode()}
+    younger = await through(enrich, upload(data, offset=7))
+    assert younger.source.offset == 7
+    for _ in range(2):
+        older = await through(enrich, upload(data, offset=6))
+        assert isinstance(older, Item)
+        assert older.source.offset == 6
+    assert isinstance(await through(enrich, upload(data, offset=8)), outcome.Unchanged)
+
+
 async def test_other_words_about_the_same_photo_are_another_item_that_needs_no_model() -> None:
     """A price changes a thousand times as often as a photo: the views are remembered, the source is that of the upload."""
     detector = CountingDetector()
