@@ -7,14 +7,14 @@ import pytest
 from infra.settings import Settings
 from models.decoding import Decoding
 from models.hf_writer import HfWriter
-from models.ports import WriterRequest
+from models.ports import Raw, WriterRequest
 from models.recipes.writer_data import unseen
 from models.weights.profiles import SMOLLM2, STARTER_FOLDER
 from processors.captions import judge
 from processors.values import CaptionText
 
 ADAPTER = STARTER_FOLDER / "writer.safetensors"
-COUNT = 16
+COUNT = 12
 
 
 @pytest.fixture(scope="module")
@@ -25,33 +25,34 @@ def writer() -> HfWriter:
     return HfWriter.load(Path(base), ADAPTER)
 
 
-@pytest.mark.slow
-def test_most_first_drafts_hold_on_unseen_packs(writer: HfWriter) -> None:
-    """Colours and garments in pairings that training never showed; drafts come out alike in one batch and alone."""
-    tests = unseen(COUNT)
-    requests = [WriterRequest(example.evidence, example.tone, seed) for seed, example in enumerate(tests)]
-    raws = writer.forward([writer.prepare(request) for request in requests])
-    texts = [writer.finish(request, raw) for request, raw in zip(requests, raws, strict=True)]
-    held = sum(isinstance(judge(text, e.evidence), CaptionText) for text, e in zip(texts, tests, strict=True))
-    assert held >= COUNT // 2, texts
+@pytest.fixture(scope="module")
+def requests() -> list[WriterRequest]:
+    """Colours and garments in pairings that training never showed."""
+    return [WriterRequest(example.evidence, example.tone, seed) for seed, example in enumerate(unseen(COUNT))]
+
+
+@pytest.fixture(scope="module")
+def drafts(writer: HfWriter, requests: list[WriterRequest]) -> list[Raw]:
+    """All of them in one batch: half a minute of two cores, once."""
+    return writer.forward([writer.prepare(request) for request in requests])
 
 
 @pytest.mark.slow
-def test_the_same_request_gives_the_same_text(writer: HfWriter) -> None:
-    """Twice the same batch, to the letter."""
-    request = WriterRequest(writer.example().evidence, "warm", 3)
-    first, second = (writer.forward([writer.prepare(request)])[0] for _ in range(2))
-    assert first == second
-    assert writer.finish(request, first)
+def test_most_first_drafts_hold_on_unseen_packs(
+    writer: HfWriter, requests: list[WriterRequest], drafts: list[Raw]
+) -> None:
+    """What the shipped weights write is mostly true of packs that they never saw."""
+    texts = [writer.finish(request, raw) for request, raw in zip(requests, drafts, strict=True)]
+    judged = [judge(text, request.evidence) for text, request in zip(texts, requests, strict=True)]
+    assert sum(isinstance(one, CaptionText) for one in judged) >= COUNT // 2, texts
 
 
 @pytest.mark.slow
-def test_a_caption_has_the_same_bytes_whatever_its_batch(writer: HfWriter) -> None:
-    """Alone, among three, among many in another order: the shipped weights, to the letter."""
-    requests = [WriterRequest(example.evidence, example.tone, seed) for seed, example in enumerate(unseen(9))]
+def test_a_caption_has_the_same_bytes_whatever_its_batch(
+    writer: HfWriter, requests: list[WriterRequest], drafts: list[Raw]
+) -> None:
+    """Alone, among three in another order, among many: the shipped weights, to the letter."""
     assert isinstance(writer.engine, Decoding)
     ready = [writer.prepare(request) for request in requests]
-    together = writer.forward(ready)
-    assert writer.forward(ready[::-1])[::-1] == together
-    assert writer.forward(ready[2:5]) == together[2:5]
-    assert writer.forward(ready[7:8]) == together[7:8]
+    assert writer.forward([ready[place] for place in (4, 2, 3)]) == [drafts[place] for place in (4, 2, 3)]
+    assert writer.forward([ready[7]]) == [drafts[7]]
