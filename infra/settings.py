@@ -102,7 +102,10 @@ class Settings(BaseSettings):
     )
     s3_secret_key: SecretStr = Field(SecretStr(""), description="S3 secret key.")
 
-    profile: str = Field("starter", description="Which models: starter, full, or fake (for tests of the plumbing).")
+    profile: str = Field(
+        "starter",
+        description="Which models: starter, starter-bf16 (the same, photos embedded in bfloat16), full, or fake (for tests of the plumbing).",
+    )
     model_cache: Path = Field(
         Path("~/.cache/weft/models").expanduser(), description="Where fetched bases are unpacked and converted."
     )

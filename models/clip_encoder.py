@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from models.parts import Parts
 from models.weights.hashes import check_weights, fingerprint
 from processors.errors import Code, Fatal, Poison
 from processors.values import MAX_QUERY_TEXT, Pixels, Vector
+
+if TYPE_CHECKING:
+    from models.packed import Precision
 
 VERSION = "1"
 """Part of the space's fingerprint: raise it when preprocessing or the network's code changes what comes out."""
@@ -31,19 +34,24 @@ class ClipImageEncoder:
         tower: (n, 3, side, side) → (n, 256) unit vectors and (n, `facet_features.LENGTH`): `models.encoder_forward.ServedTower`.
         device: see `models.device.choose`.
         maker: the fingerprint of the space.
+        weights: the fingerprint of the space of the same weights in float32: what facets are read from differs less between
+            the two than heads can tell, so heads that were fitted in one read the other as well.
     """
 
     dimension = encoder_net.DIMENSION
 
-    def __init__(self, tower: Any, *, device: str, maker: str) -> None:
+    def __init__(self, tower: Any, *, device: str, maker: str, weights: str) -> None:
         self._tower = tower
         self._fingerprint = maker
+        self._weights = weights
         self._parts: Parts[NDArray[np.float32], tuple[Vector, Vector]] = (
             Parts.tried(self._at_once, _views, _numbers) if device == "cpu" else Parts(self._at_once, part=GPU_PART)
         )
 
     @classmethod
-    def load(cls, weights: Path, trunk: Path, *, device: str = "cpu") -> ClipImageEncoder:
+    def load(
+        cls, weights: Path, trunk: Path, *, device: str = "cpu", precision: Precision = "float32"
+    ) -> ClipImageEncoder:
         """Build the tower; fill it from `encoder.safetensors`, and what that leaves out (the frozen first blocks) from the
         base; on a CPU, find out how many views at once are fastest.
 
@@ -51,6 +59,7 @@ class ClipImageEncoder:
             weights: `encoder.safetensors`.
             trunk: `model.safetensors` of EfficientNet-lite0 under timm's names.
             device: see `models.device.choose`.
+            precision: of the convolutions; each makes a space of its own (`space_fingerprint`).
 
         Raises:
             Fatal: the file is missing, damaged, or does not fit the network.
@@ -64,7 +73,8 @@ class ClipImageEncoder:
         ours = _tensors(weights, "visual.")
         _fill(tower, {f"trunk.net.{name}": tensor for name, tensor in base.items()} | ours, weights)
         tower = tower.float().eval().requires_grad_(requires_grad=False)
-        return cls(ServedTower(tower, device=device), device=device, maker=space_fingerprint(digest))
+        served = ServedTower(tower, device=device, precision=precision)
+        return cls(served, device=device, maker=space_fingerprint(digest, precision), weights=space_fingerprint(digest))
 
     @property
     def fingerprint(self) -> str:
@@ -97,7 +107,7 @@ class ClipImageEncoder:
     @property
     def features_maker(self) -> str:
         """The facets' heads are fitted for one maker of features: `sha256:…`."""
-        return fingerprint("facet-features", facet_features.VERSION, self._fingerprint)
+        return fingerprint("facet-features", facet_features.VERSION, self._weights)
 
     def example(self) -> Pixels:
         """A red rectangle on white."""
@@ -125,8 +135,16 @@ class ClipTextEncoder:
         self._fingerprint = maker
 
     @classmethod
-    def load(cls, weights: Path, text_tower: Path, *, device: str = "cpu") -> ClipTextEncoder:
+    def load(
+        cls, weights: Path, text_tower: Path, *, device: str = "cpu", precision: Precision = "float32"
+    ) -> ClipTextEncoder:
         """Build MiniLM from the folder `text_tower` and put the projection of `encoder.safetensors` on it.
+
+        Args:
+            weights: `encoder.safetensors`.
+            text_tower: a folder of `transformers`.
+            device: see `models.device.choose`.
+            precision: of the image tower whose space this is; words are computed in float32.
 
         Raises:
             Fatal: a file is missing, damaged, or does not fit the network.
@@ -145,7 +163,7 @@ class ClipTextEncoder:
         tokenizer = Tokenizer.from_file(str(text_tower / "tokenizer.json"))
         tokenizer.enable_truncation(encoder_net.CONTEXT)
         tokenizer.no_padding()
-        return cls(tower.to(torch.device(device)), tokenizer, device=device, maker=space_fingerprint(digest))
+        return cls(tower.to(torch.device(device)), tokenizer, device=device, maker=space_fingerprint(digest, precision))
 
     @property
     def fingerprint(self) -> str:
@@ -182,13 +200,14 @@ class ClipTextEncoder:
         return "a red dress"
 
 
-def space_fingerprint(weights_digest: str) -> str:
+def space_fingerprint(weights_digest: str, precision: Precision = "float32") -> str:
     """Of the space: our weights, and everything else that changes where a thing lies in it.
 
     The two bases are pinned by the profile, and their bytes are checked when they are loaded. A network that is computed
     another way in float32 makes the same space: vectors differ by 1e-6, as between two processors.
     """
-    return fingerprint("clip-encoder", VERSION, weights_digest, str(encoder_net.SIDE), str(encoder_net.CONTEXT))
+    how = () if precision == "float32" else (precision,)
+    return fingerprint("clip-encoder", VERSION, weights_digest, str(encoder_net.SIDE), str(encoder_net.CONTEXT), *how)
 
 
 def _views(count: int) -> list[NDArray[np.float32]]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from models import facet_features
 from models.encoder_net import SIDE, colour_cells
-from models.packed import Activation, Packed
+from models.packed import Activation, Packed, Precision, computes, rounded
 
 STEM, MIDDLE = 4, 5
 """The stages, from 0, whose ends are looked at beside the last maps. No later block writes over them."""
@@ -25,8 +25,9 @@ STEM, MIDDLE = 4, 5
 class _Packer:
     """Packs the layers in the order in which they run, and knows how large the maps between them are."""
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, precision: Precision) -> None:
         self._device = device
+        self._precision: Precision = precision
         self._side = SIDE
 
     def __call__(self, conv: Any, norm: Any, activation: Activation) -> Packed:
@@ -41,6 +42,7 @@ class _Packer:
             groups=conv.groups,
             activation=activation,
             device=self._device,
+            precision=self._precision,
         )
         self._side //= conv.stride[0]
         return packed
@@ -67,7 +69,7 @@ class Block:
 
 
 class ServedTower:
-    """(n, 3, side, side) in −1..1 → unit vectors (n, dimension), and what facets are read from (`facet_features`); float32.
+    """(n, 3, side, side) in −1..1 → unit vectors (n, dimension), and what facets are read from (`facet_features`).
 
     The convolutions run over all n at once; what is behind them (the colour branch, the pooling, the two linear layers) runs
     for each view alone: sums of another size are made in another order, and a view would get other bytes in another batch.
@@ -75,13 +77,16 @@ class ServedTower:
     Args:
         tower: `encoder_net.served_image_tower()`, filled, float32, in eval mode, on the CPU. Its trunk's weights are taken away.
         device: see `models.device.choose`.
+        precision: of the convolutions. What is behind them is computed in float32.
     """
 
-    def __init__(self, tower: Any, *, device: str) -> None:
+    def __init__(self, tower: Any, *, device: str, precision: Precision = "float32") -> None:
         trunk = tower.trunk
         net = trunk.net
         self._device = device
-        pack = _Packer(device)
+        self._rounds = precision == "bfloat16"
+        self._computed = computes(precision, device)
+        pack = _Packer(device, precision)
         self._stem = pack(net.conv_stem, net.bn1, "relu6")
         self._stages = [[Block(block, pack) for block in stage] for stage in net.blocks]
         self._last = pack(net.conv_head, net.bn2, "relu6")
@@ -91,7 +96,7 @@ class ServedTower:
 
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
         images = images.to(self._device)
-        stem, middle, last = (maps.flip(2, 3) for maps in self._maps(images))
+        stem, middle, last = (maps.float().flip(2, 3) for maps in self._maps(images))
         alone = [
             self._alone(*(one[i : i + 1].contiguous() for one in (images, stem, middle, last)))
             for i in range(len(images))
@@ -100,7 +105,8 @@ class ServedTower:
 
     def _maps(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The trunk's fifth and sixth stage and its last maps, turned by half a turn."""
-        maps = self._stem(images.flip(2, 3).contiguous(memory_format=torch.channels_last))
+        photos = (rounded(images) if self._rounds else images).to(self._computed)
+        maps = self._stem(photos.flip(2, 3).contiguous(memory_format=torch.channels_last))
         ends = []
         for stage in self._stages:
             for block in stage:

@@ -15,6 +15,8 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 
 Activation = Literal["none", "relu6", "silu"]
+Precision = Literal["float32", "bfloat16"]
+"""Of weights and maps. Sums are made in float32 in both; in "bfloat16" what comes out of a layer is rounded to 8 bits."""
 
 _FUSED: dict[Activation, tuple[str, list[float]]] = {
     "none": ("none", []),
@@ -27,6 +29,14 @@ def packs(device: str) -> bool:
     """Whether `Packed` uses oneDNN's own layouts on this device."""
     x86 = platform.machine().lower() in {"x86_64", "amd64"}
     return device == "cpu" and x86 and bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+
+
+def computes(precision: Precision, device: str) -> torch.dtype:
+    """The type of the maps: bfloat16 where the device has it, else float32, to which the same numbers are rounded."""
+    if precision == "float32":
+        return torch.float32
+    native = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) if packs(device) else device != "cpu"  # noqa: SLF001
+    return torch.bfloat16 if native else torch.float32
 
 
 class Packed(nn.Module):
@@ -43,6 +53,7 @@ class Packed(nn.Module):
         groups: see `torch.nn.Conv2d`.
         activation: behind it.
         device: "cpu" or "cuda:<number>".
+        precision: in "bfloat16" maps go in and come out as `computes` says.
     """
 
     def __init__(
@@ -56,11 +67,16 @@ class Packed(nn.Module):
         groups: int = 1,
         activation: Activation = "none",
         device: str = "cpu",
+        precision: Precision = "float32",
     ) -> None:
         super().__init__()
         self._sizes = ([padding] * 2, [stride] * 2, [1, 1], groups)
         self._activation = activation
         self._packs = packs(device)
+        computed = computes(precision, device)
+        self._rounds = precision == "bfloat16" and computed == torch.float32
+        if precision == "bfloat16":
+            weight, bias = (rounded(one).to(computed) for one in (weight, bias))
         # Attributes, not buffers: a packed weight has no storage that `to` or `state_dict` could handle.
         self._bias = bias.detach().to(device).contiguous()
         # The order of the weights' own memory tells oneDNN that maps come with their channels last.
@@ -72,6 +88,10 @@ class Packed(nn.Module):
 
     def forward(self, pixels: Tensor, add: Tensor | None = None) -> Tensor:
         """(n, in, h, w) → (n, out, h', w'), channels last; `add` is added to it, and overwritten."""
+        made = self._made(pixels, add)
+        return rounded(made) if self._rounds else made
+
+    def _made(self, pixels: Tensor, add: Tensor | None) -> Tensor:
         padding, stride, dilation, groups = self._sizes
         if not self._packs:
             made = _activated(
@@ -82,6 +102,11 @@ class Packed(nn.Module):
             name, bounds = _FUSED[self._activation]
             return _convolution(pixels, self._weight, self._bias, *self._sizes, name, bounds, "")
         return _convolution_into(add, pixels, self._weight, self._bias, *self._sizes, "add", 1.0, None, [], None)
+
+
+def rounded(numbers: Tensor) -> Tensor:
+    """To what bfloat16 holds of them, in float32."""
+    return numbers.to(torch.bfloat16).float()
 
 
 def _convolution(*arguments: Any) -> Tensor:

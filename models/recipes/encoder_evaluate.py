@@ -206,9 +206,11 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, default=Path("models/starter/encoder.safetensors"))
     parser.add_argument("--cache", type=Path, default=Path("~/.cache/weft/models").expanduser())
     parser.add_argument("--drawn", type=int, default=600, help="scenes, and garments of unseen combinations")
+    parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32", help="of the image tower")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    image = ClipImageEncoder.load(chosen.weights, chosen.cache / "efficientnet-lite0" / "model.safetensors")
+    trunk = chosen.cache / "efficientnet-lite0" / "model.safetensors"
+    image = ClipImageEncoder.load(chosen.weights, trunk, precision=chosen.precision)
     images = Guarded(image, name="image encoder")
     texts = Guarded(ClipTextEncoder.load(chosen.weights, chosen.cache / "all-minilm-l6-v2"), name="text encoder")
     seeds = range(encoder_data.EVALUATION_SEED, encoder_data.EVALUATION_SEED + chosen.drawn)

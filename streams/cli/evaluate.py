@@ -23,7 +23,8 @@ MOST_NAMED = 20
 """Inputs that are named one by one on stderr."""
 
 ProfileOption = Annotated[
-    str | None, typer.Option("--profile", help="Which models: starter or full.", show_default="WEFT_PROFILE")
+    str | None,
+    typer.Option("--profile", help="Which models: starter, starter-bf16 or full.", show_default="WEFT_PROFILE"),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 OutOption = Annotated[

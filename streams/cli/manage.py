@@ -48,7 +48,7 @@ def topics_list(as_json: AsJson = False, data_dir: DataDir = None) -> None:
         print_table(rows_table(("topic", "partitions", "clean-up", "records"), rows, ids=("topic",)))
 
 
-ProfileName = Annotated[str, typer.Argument(help="starter or full.")]
+ProfileName = Annotated[str, typer.Argument(help="starter, starter-bf16 or full.")]
 
 
 Given = Annotated[
@@ -60,11 +60,10 @@ Given = Annotated[
 def _profile(name: str) -> profiles.Profile:
     from models.weights import profiles
 
-    for profile in (profiles.STARTER, profiles.FULL):
-        if profile.name == name:
-            return profile
-    say(f"there is no profile {name!r}: say starter or full")
-    raise typer.Exit(Exit.USAGE)
+    if name not in profiles.PROFILES:
+        say(f"there is no profile {name!r}: say {' or '.join(profiles.PROFILES)}")
+        raise typer.Exit(Exit.USAGE)
+    return profiles.PROFILES[name]
 
 
 @models_app.command("list")
@@ -72,7 +71,7 @@ def models_list(as_json: AsJson = False) -> None:
     """Show what the profiles are made of: source, licence, and why it is there."""
     from models.weights import profiles
 
-    found = [profiles.STARTER, profiles.FULL]
+    found = list(profiles.PROFILES.values())
     if as_json:
         print_json(found)
         return

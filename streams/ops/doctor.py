@@ -203,7 +203,7 @@ async def _photos(settings: Settings) -> Finding:
 def _models(settings: Settings) -> list[Finding]:
     if settings.profile == "fake":
         return [Finding("models", ok=False, found="profile fake", advice="for tests only: unset WEFT_PROFILE")]
-    known = {profile.name: profile for profile in (profiles.STARTER, profiles.FULL)}
+    known = profiles.PROFILES
     if settings.profile not in known:
         return [Finding("models", ok=False, found=f"profile {settings.profile!r}", advice="WEFT_PROFILE: say starter")]
     problems = profiles.verify(known[settings.profile], settings.model_cache)

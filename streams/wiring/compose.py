@@ -7,7 +7,7 @@ import time
 
 from models.device import OneThread
 from models.ports import TextEncoder
-from models.weights.profiles import STARTER
+from models.weights.profiles import PROFILES, is_starter
 from processors.errors import Poison
 from streams.contract import codecs, topics
 from streams.contract.cloudevents import ce_headers, output_headers, rfc3339
@@ -26,7 +26,7 @@ async def run_compose(parts: Parts, ready: Ready) -> None:
     """`search.queries` → `search.probes` → `search.hits` → `search.results`."""
     images = await loaded(lambda: parts.models.image_encoder)
     texts: TextEncoder = await loaded(lambda: parts.models.text_encoder)
-    if parts.settings.profile == STARTER.name:
+    if is_starter(PROFILES.get(parts.settings.profile)):
         texts = OneThread(texts)
     observer = parts.engine_of("compose").observer
 

@@ -6,23 +6,30 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Protocol, TypeVar, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from infra.settings import Settings
 from models.guard import Guarded, GuardedImageEncoder, GuardedTextEncoder, GuardedWriter, Observe
 from models.ports import Detector, ImageEncoder, TextEncoder, Writer
+from models.weights.hashes import check_weights
 from models.weights.profiles import (
     EFFICIENTNET,
     MINILM,
     STARTER,
+    STARTER_BF16,
     FullPaths,
     StarterPaths,
+    is_starter,
     resolve,
     resolve_full,
     shipped_path,
 )
 from processors.attributes import Calibration, Calibrations
 from streams.wiring.weights import FAKE, profile_of
+
+if TYPE_CHECKING:
+    from models.packed import Precision
 
 MEASURED = "measured"
 """Folder of the model cache that keeps what was measured on a machine."""
@@ -78,6 +85,7 @@ class StarterLoader:
         self._cache = settings.model_cache
         self._device = _device(settings)
         self._settings = settings
+        self._precision = _precision(settings)
 
     def _check(self, *artefacts: str) -> None:
         """Every byte of what is loaded now; what other roles load is theirs to read."""
@@ -93,13 +101,17 @@ class StarterLoader:
         from models.clip_encoder import ClipImageEncoder
 
         self._check("encoder", EFFICIENTNET.name)
-        return ClipImageEncoder.load(self._paths.encoder, self._paths.image_trunk, device=self._device)
+        return ClipImageEncoder.load(
+            self._paths.encoder, self._paths.image_trunk, device=self._device, precision=self._precision
+        )
 
     def text_encoder(self) -> TextEncoder:
         from models.clip_encoder import ClipTextEncoder
 
         self._check("encoder", MINILM.name)
-        return ClipTextEncoder.load(self._paths.encoder, self._paths.text_tower, device=self._device)
+        return ClipTextEncoder.load(
+            self._paths.encoder, self._paths.text_tower, device=self._device, precision=self._precision
+        )
 
     def writer(self) -> Writer:
         from models.hf_writer import HfWriter
@@ -153,7 +165,19 @@ def calibrations(settings: Settings) -> Calibrations:
     """How neighbours' votes are counted: as fitted for the starter's encoder, else with `WEFT_NEIGHBOURS` and defaults."""
     from models.calibration import FILE, load
 
-    return load(shipped_path(FILE), Calibration(k=settings.neighbours))
+    found = load(shipped_path(FILE), Calibration(k=settings.neighbours))
+    if settings.profile != STARTER_BF16.name:
+        return found
+    from models.clip_encoder import space_fingerprint
+
+    digest = check_weights(shipped_path("encoder.safetensors"))
+    # Likenesses differ by less than the calibration can tell.
+    alike = space_fingerprint(digest) == found.encoder
+    return replace(found, encoder=space_fingerprint(digest, "bfloat16")) if alike else found
+
+
+def _precision(settings: Settings) -> Precision:
+    return "bfloat16" if settings.profile == STARTER_BF16.name else "float32"
 
 
 def _device(settings: Settings) -> str:
@@ -244,4 +268,4 @@ class Models:
 def _loader_of(settings: Settings) -> Loader:
     if settings.profile == FAKE:
         return FakeLoader()
-    return StarterLoader(settings) if profile_of(settings) is STARTER else FullLoader(settings)
+    return StarterLoader(settings) if is_starter(profile_of(settings)) else FullLoader(settings)

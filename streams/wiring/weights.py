@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from infra.settings import Settings
-from models.weights.profiles import FULL, STARTER, Profile, require
+from models.weights.profiles import PROFILES, Profile, require
 from processors.errors import BadSetting
 
 FAKE = "fake"
@@ -18,7 +18,7 @@ def require_weights(settings: Settings) -> None:
 
 def profile_of(settings: Settings) -> Profile:
     """The profile that `WEFT_PROFILE` names. Raises `BadSetting` where there is none of that name."""
-    found = {profile.name: profile for profile in (STARTER, FULL)}.get(settings.profile)
+    found = PROFILES.get(settings.profile)
     if found is None:
-        raise BadSetting(f"WEFT_PROFILE is {settings.profile!r}: say starter or full")
+        raise BadSetting(f"WEFT_PROFILE is {settings.profile!r}: say {' or '.join(PROFILES)}")
     return found

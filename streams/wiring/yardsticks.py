@@ -11,7 +11,7 @@ from infra.settings import Settings
 from infra.store import ObjectStore
 from models.guard import Guarded, GuardedWriter, ignore
 from models.ports import Detector
-from models.weights.profiles import PROFILES, STARTER, Artefact, resolve, shipped_path
+from models.weights.profiles import PROFILES, STARTER, Artefact, is_starter, resolve, shipped_path
 from processors.attributes import Calibration, Calibrations
 from processors.decode import DecodeLimits
 from processors.errors import Fatal, Poison
@@ -109,7 +109,7 @@ async def caption_trial(settings: Settings, heads_of: ObjectStore | None = None)
 
 def base_writer(settings: Settings) -> GuardedWriter:
     """The starter's language model without our adapter. Raises `Fatal` for a profile whose writer has none."""
-    if settings.profile != STARTER.name:
+    if not is_starter(PROFILES.get(settings.profile)):
         raise Fatal(f"the writer of the profile {settings.profile!r} has no adapter of ours: --base is for the starter")
     from models.device import choose, use_threads
     from models.hf_writer import HfWriter

@@ -234,20 +234,6 @@ class TestStarterTextEncoder(EncoderContract):
 
 
 @pytest.mark.slow
-class TestStarterWriter:
-    """The shipped writer. Its sampling is seeded for each item, so the layout of a batch is part of the question."""
-
-    def test_order_and_repeatability(self, paths: StarterPaths, requests: list[WriterRequest]) -> None:
-        """The same batch gives the same texts, one a request."""
-        from models.hf_writer import HfWriter
-
-        guarded = Guarded(HfWriter.load(paths.writer_base, paths.writer_adapter, device="cpu"), name="writer")
-        first = guarded.run(requests[:2])
-        assert len(first) == 2
-        assert all(first)
-        assert guarded.run(requests[:2]) == first
-
-
 def _image_encoder(weights: Path, paths: StarterPaths) -> Any:
     from models.clip_encoder import ClipImageEncoder
 
@@ -342,3 +328,16 @@ def plain(colour: str, category: str) -> GarmentSpec:
         ("short", "crew", "knee") if category == "dress" else (None, None, "full" if category == "pants" else None)
     )
     return GarmentSpec(category, colour, None, "solid", sleeve, neck, length, "cotton", "women")
+
+
+def test_bfloat16_is_another_space_whose_facets_the_same_heads_read(paths: StarterPaths, image_encoder: Any) -> None:
+    """Both towers name it; its vectors lie beside those of float32."""
+    from models.clip_encoder import ClipImageEncoder, ClipTextEncoder
+
+    photos = ClipImageEncoder.load(paths.encoder, paths.image_trunk, precision="bfloat16")
+    words = ClipTextEncoder.load(paths.encoder, paths.text_tower, precision="bfloat16")
+    assert photos.fingerprint == words.fingerprint != image_encoder.fingerprint
+    assert photos.features_maker == image_encoder.features_maker
+    picture = photos.example()
+    near, there = (Guarded(one, name="encoder").run([picture])[0] for one in (photos, image_encoder))
+    assert 0.999 < float(near @ there) < 1

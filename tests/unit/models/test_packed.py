@@ -123,3 +123,52 @@ def test_a_photo_gets_the_same_boxes_in_every_company() -> None:
     with torch.inference_mode():
         together = fast(images)[0]
         assert torch.equal(together, torch.cat([fast(images[i : i + 1])[0] for i in range(4)]))
+
+
+@pytest.mark.parametrize("activation", ["none", "relu6", "silu"])
+def test_bfloat16_is_the_same_layer_rounded(activation: Any) -> None:
+    """Weights and results are what bfloat16 holds of them; added maps are rounded once, with the sum."""
+    torch.manual_seed(1)
+    weight, bias = torch.randn(8, 6, 3, 3) / 8, torch.randn(8)
+    pixels = packed.rounded(torch.randn(2, 6, 10, 10)).contiguous(memory_format=torch.channels_last)
+    made = Packed(weight, bias, padding=1, activation=activation, precision="bfloat16")
+    pixels = pixels.to(packed.computes("bfloat16", "cpu"))
+    behind: Any = {"none": nn.Identity(), "relu6": F.relu6, "silu": F.silu}[activation]
+    with torch.inference_mode():
+        plain = F.conv2d(pixels.float(), packed.rounded(weight), packed.rounded(bias), padding=1)
+        torch.testing.assert_close(made(pixels).float(), packed.rounded(behind(plain)), rtol=2**-7, atol=1e-3)
+        if activation == "none":
+            there = packed.rounded(torch.randn_like(plain)).to(pixels.dtype)
+            wanted = packed.rounded(plain + there.float())
+            torch.testing.assert_close(made(pixels, there.clone()).float(), wanted, rtol=2**-7, atol=1e-3)
+
+
+def test_the_tower_in_bfloat16_is_near_the_other_and_not_the_same(tower: nn.Module) -> None:
+    """A space of its own, in which a view has the same bytes alone and in company."""
+    images = torch.rand(4, 3, encoder_net.SIDE, encoder_net.SIDE) * 2 - 1
+    fine = ServedTower(copy.deepcopy(tower), device="cpu")
+    rough = ServedTower(tower, device="cpu", precision="bfloat16")
+    with torch.inference_mode():
+        vectors, facets = rough(images)
+        plain, plain_facets = fine(images)
+        alone = [rough(one) for one in images.split(1)]
+    assert torch.equal(vectors, torch.cat([one for one, _ in alone]))
+    assert torch.equal(facets, torch.cat([one for _, one in alone]))
+    likeness = F.cosine_similarity(vectors, plain, dim=1)
+    assert 0.99 < float(likeness.min()) < 1
+    assert float(F.cosine_similarity(facets, plain_facets, dim=1).min()) > 0.99
+    assert not torch.equal(vectors, plain)
+
+
+def test_a_processor_with_bfloat16_gives_what_rounding_gives(tower: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The space is one: workers with bfloat16 and without write into the same index."""
+    if packed.computes("bfloat16", "cpu") != torch.bfloat16:
+        pytest.skip("this processor has no bfloat16 for oneDNN (AVX-512 or AVX-NE-CONVERT)")
+    images = torch.rand(2, 3, encoder_net.SIDE, encoder_net.SIDE) * 2 - 1
+    native = ServedTower(copy.deepcopy(tower), device="cpu", precision="bfloat16")
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
+    assert packed.computes("bfloat16", "cpu") == torch.float32
+    rounding = ServedTower(tower, device="cpu", precision="bfloat16")
+    with torch.inference_mode():
+        for one, other in zip(native(images), rounding(images), strict=True):
+            assert float(F.cosine_similarity(one, other, dim=1).min()) > 0.999

@@ -6,6 +6,7 @@ import pytest
 
 from infra.settings import Settings
 from models.decoding import Decoding
+from models.guard import Guarded
 from models.hf_writer import HfWriter
 from models.ports import Raw, WriterRequest
 from models.recipes.writer_data import unseen
@@ -54,5 +55,8 @@ def test_a_caption_has_the_same_bytes_whatever_its_batch(
     """Alone, among three in another order, among many: the shipped weights, to the letter."""
     assert isinstance(writer.engine, Decoding)
     ready = [writer.prepare(request) for request in requests]
-    assert writer.forward([ready[place] for place in (4, 2, 3)]) == [drafts[place] for place in (4, 2, 3)]
+    texts = [writer.finish(request, raw) for request, raw in zip(requests, drafts, strict=True)]
+    assert all(texts)
+    order = (4, 2, 3)
+    assert Guarded(writer, name="writer").run([requests[place] for place in order]) == [texts[place] for place in order]
     assert writer.forward([ready[7]]) == [drafts[7]]
