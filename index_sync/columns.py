@@ -5,11 +5,13 @@ One writer, readers without locks: everything only grows, and a reader uses no m
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from index_sync.entry import Facets, Payload, postings_of
+from index_sync.entry import Facets, Payload, counted_as, facet_key, postings_of
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Payload)
@@ -30,7 +32,20 @@ class Shown(msgspec.Struct, frozen=True):
     views: tuple[ShownView, ...]
 
 
+class ShownWhole(Shown, frozen=True):
+    """The same with what the shop says, for variants and for hits that show it."""
+
+    facets: dict[str, str] = {}
+    said: dict[str, Any] = {}
+
+
 _SHOWN = msgspec.msgpack.Decoder(Shown)
+_SHOWN_WHOLE = msgspec.msgpack.Decoder(ShownWhole)
+
+
+def encode_payload(payload: Payload) -> bytes:
+    """The bytes of a payload as a segment keeps them."""
+    return _ENCODER.encode(payload)
 
 
 class GrowingInts:
@@ -70,10 +85,13 @@ class Columns:
         "_postings",
         "facets",
         "first",
+        "groups",
         "ids",
+        "members",
         "owner",
         "payloads",
         "rows",
+        "values",
         "versions",
     )
 
@@ -89,10 +107,13 @@ class Columns:
         self._last: dict[str, int] = {}  # product -> its latest ordinal here
         self._before = GrowingInts()  # ordinal -> the ordinal that it replaced here, or -1
         self.facets: set[str] = set()  # every facet that some product of the segment had
+        self.values: dict[str, dict[str, str]] = {}  # facet -> value that is counted -> as it is shown
+        self.groups: list[str] = []  # of product i; "": none
+        self.members: dict[str, list[int]] = {}  # group -> ordinals
 
-    def append(self, product_id: str, version: int, payload: Payload) -> int:
+    def append(self, product_id: str, version: int, payload: Payload, blob: bytes | None = None) -> int:
         """Add one product, of that version (source offset), with a row for each of its views. Returns its ordinal."""
-        return self._append(product_id, version, payload, _ENCODER.encode(payload))
+        return self._append(product_id, version, payload, encode_payload(payload) if blob is None else blob)
 
     def append_encoded(self, product_id: str, version: int, blob: bytes) -> int:
         """`append` for a payload that comes encoded (from `payloads` of another segment)."""
@@ -114,6 +135,9 @@ class Columns:
                     posting.append(alternative)
         self.versions.append(version)
         self.payloads.append(blob)
+        self.groups.append(payload.group)
+        if payload.group:
+            self.members.setdefault(payload.group, []).append(ordinal)
         self.first.append(stop)
         self.rows = stop
         self._before.append(self._last.get(product_id, -1))
@@ -135,13 +159,24 @@ class Columns:
     def _postings_for(self, facets: Facets) -> list[GrowingInts]:
         found: list[GrowingInts] = []
         for name, values in facets.items():
+            new = False
             for key in postings_of(name, values):
                 posting = self._postings.get(key)
                 if posting is None:
                     self.facets.add(key[0])
                     posting = self._postings[key] = GrowingInts()
+                    new = True
                 found.append(posting)
+            if new:
+                self._count(facet_key(name), values)
         return found
+
+    def _count(self, facet: str, values: tuple[str, ...]) -> None:
+        known = self.values.setdefault(facet, {})
+        for value in values:
+            counted, shown = counted_as(facet, value)
+            if counted:
+                known.setdefault(counted, shown)
 
     def payload(self, ordinal: int) -> Payload:
         return _DECODER.decode(self.payloads[ordinal])
@@ -149,13 +184,43 @@ class Columns:
     def shown(self, ordinal: int) -> Shown:
         return _SHOWN.decode(self.payloads[ordinal])
 
+    def shown_whole(self, ordinal: int) -> ShownWhole:
+        return _SHOWN_WHOLE.decode(self.payloads[ordinal])
+
     def matching(self, rows: int, wanted: Facets) -> NDArray[np.bool_]:
         """Which of the first `rows` rows show a garment with an allowed value in every facet of `wanted`."""
         alternatives = self._alternatives.view()
-        chosen = np.ones(len(alternatives), dtype=np.bool_)
+        return self._rows_of(alternatives[self._meeting(len(alternatives), wanted)], rows)
+
+    def _meeting(self, alternatives: int, wanted: Facets) -> NDArray[np.bool_]:
+        chosen = np.ones(alternatives, dtype=np.bool_)
         for facet, values in wanted.items():
-            chosen &= self._any(len(alternatives), facet, values)
-        return self._rows_of(alternatives[chosen], rows)
+            chosen &= self._any(alternatives, facet, values)
+        return chosen
+
+    def counts(self, facet: str, kept: NDArray[np.bool_], wanted: Facets) -> dict[str, int]:
+        """Products by their values of a facet, as values are shown: as many as that value in the filter would leave.
+
+        Args:
+            facet: its one name (`index_sync.entry.facet_key`).
+            kept: the rows that count.
+            wanted: the filter that they meet.
+        """
+        alternatives = self._alternatives.view()
+        meeting = self._meeting(len(alternatives), wanted)
+        meeting &= alternatives < len(kept)
+        meeting[meeting] = kept[alternatives[meeting]]
+        found: dict[str, int] = {}
+        for value, shown in list(self.values.get(facet, {}).items()):
+            posting = self._postings.get((facet, value))
+            if posting is None:
+                continue
+            ids = posting.view()
+            ids = ids[ids < len(alternatives)]
+            products = np.unique(self.owner[alternatives[ids[meeting[ids]]]]).size
+            if products:
+                found[shown] = products
+        return found
 
     def showing(self, rows: int, refused: Facets) -> NDArray[np.bool_]:
         """Which of the first `rows` rows show any refused value."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from processors.errors import Code, Poison
 from processors.kinds import kind_label
 from processors.labels import read_label
+from processors.offers import NO_OFFER, Offer
 from processors.values import Colour, Vector
 from processors.vocabulary import facet_named, narrow_category
 
@@ -42,13 +43,19 @@ class ViewInfo(msgspec.Struct, frozen=True):
 
 
 class Payload(msgspec.Struct, frozen=True):
-    """The columns beside the vectors of one product: what filters and answers need."""
+    """The columns beside the vectors of one product: what filters and answers need.
+
+    `group` names the style of which it is a colour or size ("": none). `said`: what the shop says of it, for hits that show it.
+    What changes without the vectors (price, stock …) is in `Entry.offer` and no part of it.
+    """
 
     image: str
     category: str
     facets: dict[str, str]
     colours: tuple[Colour, ...]
     views: tuple[ViewInfo, ...]
+    group: str = ""
+    said: dict[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +65,7 @@ class Entry:
     payload: Payload
     vectors: NDArray[np.float32]
     encoder: str
+    offer: Offer = NO_OFFER
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +95,13 @@ class ShardHit:
     view: str
     category: str
     image: str
+    group: str = ""
+    value: float | None = None
+    """Of the column that is sorted by."""
+    colour: str = ""
+    offer: Offer = NO_OFFER
+    said: Mapping[str, Any] = field(default_factory=dict)
+    """Where it was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +112,7 @@ class Product:
     version: int
     payload: Payload
     vector: Vector
+    offer: Offer = NO_OFFER
 
 
 def shortened(text: str) -> str:
@@ -143,6 +159,19 @@ def asked(facet: str, value: str) -> tuple[str, ...]:
     else:
         meant = narrow_category(text) if facet == "category" else read_label(facet, text)
     return tuple(dict.fromkeys(filter(None, (text, meant))))
+
+
+_LISTED = frozenset({"category", "kind", "colour", "fabric", "gender", "pattern", "sleeve", "neckline", "length"})
+
+
+@lru_cache(maxsize=65_536)
+def counted_as(facet: str, value: str) -> tuple[str, str]:
+    """(the value under which a product is counted, as it is shown): "Ladies" as "women", of a brand "H&M" as it is written."""
+    text = fold(value)
+    if facet not in _LISTED:
+        return text, shortened(value)
+    meant = asked(facet, value)[-1] if text else ""
+    return meant, meant
 
 
 def fold_wanted(wanted: Wanted) -> Facets:

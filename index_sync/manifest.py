@@ -27,13 +27,22 @@ class ObjectRef(msgspec.Struct, frozen=True):
 
 
 class SegmentRef(msgspec.Struct, frozen=True):
-    """A segment: its parts in order (a growing segment gets one more with each snapshot), rows and products."""
+    """A segment: its parts in order (a growing segment gets one more with each snapshot), rows and products.
+
+    `typed`: its typed columns and versions; None in a snapshot of before there were any.
+    """
 
     uid: int
     kind: Kind
     rows: int
     products: int
     parts: tuple[ObjectRef, ...]
+    typed: ObjectRef | None = None
+
+    @property
+    def objects(self) -> tuple[ObjectRef, ...]:
+        """All that it consists of."""
+        return self.parts if self.typed is None else (*self.parts, self.typed)
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -101,7 +110,7 @@ class SnapshotLocation:
 
 def keys_of(manifest: Manifest) -> set[str]:
     """Every object that a snapshot consists of, the manifest's own aside."""
-    return {manifest.state.key, *(part.key for segment in manifest.segments for part in segment.parts)}
+    return {manifest.state.key, *(one.key for segment in manifest.segments for one in segment.objects)}
 
 
 def ref(key: str, data: bytes) -> ObjectRef:

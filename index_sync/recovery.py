@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
+
 from index_sync.manifest import Current, Damaged, Manifest, SnapshotLocation, decode_manifest, fetch
 from index_sync.part import decode_segment, decode_tombstones
 from index_sync.retention import DELETE_RETENTION_SECONDS
@@ -89,7 +91,8 @@ def recover(
         writer = SnapshotWriter(store, place, claimed, topic_id=log.topic_id)
         return Recovered(shard, log.low, writer, None, reason)
     writer = SnapshotWriter(store, place, claimed, topic_id=log.topic_id or manifest.topic_id, manifest=manifest)
-    return Recovered(shard, manifest.next_offset, writer, manifest, "")
+    # Without typed columns (an older version wrote the snapshot) they are taken from the records: all are read again.
+    return Recovered(shard, log.low if shard.untyped else manifest.next_offset, writer, manifest, "")
 
 
 def _read_manifest(store: ObjectStore, current: Current) -> Manifest:
@@ -143,14 +146,19 @@ def _restore(store: ObjectStore, manifest: Manifest, shard: Shard, segment_rows:
         decode_segment(segment, [fetch(store, part) for part in segment.parts], manifest.dimension, segment_rows)
         for segment in manifest.segments
     ]
-    shard.restore(
-        list(zip(segments, masks, strict=True)),
-        deletes,
-        manifest.next_offset,
-        manifest.newest_ms,
-        encoder=manifest.encoder,
-        dimension=manifest.dimension,
-    )
+    typed = [None if segment.typed is None else fetch(store, segment.typed) for segment in manifest.segments]
+    try:
+        shard.restore(
+            list(zip(segments, masks, strict=True)),
+            deletes,
+            manifest.next_offset,
+            manifest.newest_ms,
+            encoder=manifest.encoder,
+            dimension=manifest.dimension,
+            typed=typed,
+        )
+    except (ValueError, msgspec.MsgspecError) as error:
+        raise Damaged(f"{manifest.state.key}: {error}") from error
     if shard.digest != manifest.digest or shard.live != manifest.live:
         raise Damaged(
             f"{manifest.state.key}: the restored shard has digest {shard.digest} and {shard.live} products, "

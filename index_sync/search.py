@@ -8,9 +8,9 @@ function of the topics alone, whichever segments hold the rows, and however many
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 from index_sync import scan
 from index_sync.entry import Facets, Half
 from index_sync.segment import Rows, Window
+from processors.conditions import Condition, number_of
+from processors.offers import COLUMNS, NUMBERS
+from processors.ordering import BY_SCORE, DIGITS, Order, best
 from processors.values import Vector
 
 _SCAN_BELOW = 0.08  # share of kept rows under which scanning just those is faster than over-fetching
@@ -27,13 +30,20 @@ _EPSILON = 2e-5  # more than float32 sums of 512 products of unit vectors can be
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One search. `wanted` and `refused` are folded (`index_sync.entry.fold_wanted`)."""
+    """One search. `wanted` and `refused` are folded (`index_sync.entry.fold_wanted`).
+
+    `conditions`: on typed columns. `groups`: only products of these; None: all. `order` of the hits; `collapse`: one a group.
+    """
 
     query: Vector
     k: int
     wanted: Facets
     refused: Facets
     exclude_products: AbstractSet[str]
+    conditions: tuple[Condition, ...] = ()
+    groups: AbstractSet[str] | None = None
+    order: Order = BY_SCORE
+    collapse: bool = False
 
     @property
     def need(self) -> int:
@@ -43,7 +53,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """The best row of a product in one window. `number`: of the window, as it was given."""
+    """The best row of a product in one window. `number`: of the window, as it was given; `value`: what it is sorted by."""
 
     score: float
     product_id: str
@@ -51,6 +61,12 @@ class Candidate:
     window: Window
     ordinal: int
     row: int
+    value: float | None = None
+
+    @property
+    def group(self) -> str:
+        """The style that the product is of, or ""."""
+        return self.window.segment.columns.groups[self.ordinal]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +89,45 @@ class _Rough:
 
 
 def search(windows: Sequence[Window], ask: Ask) -> list[Candidate]:
-    """The `k` best products of all windows, by score descending, then product id."""
+    """The `k` best products of all windows in the order that is asked for; by score, products alike by their ids."""
     parts = [part for number, window in enumerate(windows) if (part := _part(number, window, ask)) is not None]
+    grouped = ask.collapse and any(part.window.segment.columns.members for part in parts)
+    if not ask.order.sort and not grouped:
+        return _nearest(parts, ask)
+    return _ordered(parts, ask, grouped=grouped)
+
+
+def _ordered(parts: Sequence[_Part], ask: Ask, *, grouped: bool) -> list[Candidate]:
+    """Ask for ever more of the nearest until those that are behind them can change nothing."""
+    order, fetch = ask.order, 2 * ask.k + 16
+    while True:
+        found = _nearest(parts, replace(ask, k=fetch))
+        valued = [replace(one, value=_value(one, order.column)) for one in found] if order.sort else found
+        chosen = best(
+            valued,
+            lambda one: order.key(one.score, one.product_id, one.value),
+            (lambda one: one.group) if grouped else _no_group,
+            ask.k,
+        )
+        if len(found) < fetch:
+            return chosen
+        if len(chosen) == ask.k and (
+            not order.sort or order.band_of(found[-1].score) > order.band_of(chosen[-1].score)
+        ):
+            return chosen
+        fetch *= 4
+
+
+def _no_group(_one: Candidate) -> str:
+    return ""
+
+
+def _value(one: Candidate, column: str) -> float | None:
+    return number_of(one.window.offer(one.ordinal), column)
+
+
+def _nearest(parts: Sequence[_Part], ask: Ask) -> list[Candidate]:
+    """The `k` best products by score descending, then product id."""
     dense = [part for part in parts if part.kept >= _SCAN_BELOW * part.window.rows]
     found = _by_distance(dense, ask)
     if found is None:  # too many of the nearest do not count
@@ -92,10 +145,101 @@ def _part(number: int, window: Window, ask: Ask) -> _Part | None:
         mask = mask & columns.matching(window.rows, ask.wanted)
     if ask.refused:
         mask = mask & ~columns.showing(window.rows, ask.refused)
+    if ask.conditions:
+        mask = mask & _meeting(window, ask.conditions)[columns.owner[: window.rows]]
+    if ask.groups is not None:
+        mask = mask & _of_groups(window, ask.groups)
     kept = int(np.count_nonzero(mask))
     if kept == 0:
         return None
     return _Part(number, window, None if kept == window.rows else mask, kept)
+
+
+def _meeting(window: Window, conditions: tuple[Condition, ...]) -> NDArray[np.bool_]:
+    """Which products of a window meet the conditions."""
+    if window.typed is None:
+        return np.full(window.products, all(condition.lenient for condition in conditions))
+    return window.typed.meeting(window.products, conditions)
+
+
+def _of_groups(window: Window, groups: AbstractSet[str]) -> NDArray[np.bool_]:
+    """The rows of the products of some groups."""
+    columns = window.segment.columns
+    mask = np.zeros(window.rows, dtype=np.bool_)
+    for ordinal in [ordinal for group in groups for ordinal in list(columns.members.get(group, ()))]:
+        if ordinal < window.products:
+            mask[columns.first[ordinal] : columns.first[ordinal + 1]] = True
+    return mask
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What matches: how many products, how many of them with each value of a facet, and from which to which number."""
+
+    total: int
+    facets: dict[str, dict[str, int]]
+    ranges: dict[str, tuple[float, float]]
+
+
+def count(windows: Sequence[Window], ask: Ask, names: Mapping[str, str]) -> Counts:
+    """Count what meets `ask`, whatever its score.
+
+    Args:
+        windows: as for `search`.
+        ask: its query and `k` do not matter.
+        names: facet or column as it is asked for -> its one name; of columns `offers.COLUMNS`' key.
+    """
+    total = 0
+    facets: dict[str, dict[str, int]] = {name: {} for name, known in names.items() if known not in NUMBERS}
+    ranges: dict[str, tuple[float, float]] = {}
+    for number, window in enumerate(windows):
+        part = _part(number, window, ask)
+        if part is None:
+            continue
+        mask = window.alive[: window.rows].copy() if part.mask is None else part.mask.copy()
+        _without_products(window, mask, ask.exclude_products)
+        columns, products = window.segment.columns, np.zeros(window.products, dtype=np.bool_)
+        products[columns.owner[: window.rows][mask]] = True
+        total += int(products.sum())
+        for name, known in names.items():
+            if known in NUMBERS:
+                _widen(ranges, name, window, known, products)
+            else:
+                _add(facets[name], _counted(window, known, products, mask, ask.wanted))
+    return Counts(total, facets, ranges)
+
+
+def _counted(
+    window: Window, known: str, products: NDArray[np.bool_], rows: NDArray[np.bool_], wanted: Facets
+) -> dict[str, int]:
+    if known not in COLUMNS:
+        return window.segment.columns.counts(known, rows, wanted)
+    return {} if window.typed is None else window.typed.counts(known, products)
+
+
+def _add(counts: dict[str, int], more: Mapping[str, int]) -> None:
+    for value, number in more.items():
+        counts[value] = counts.get(value, 0) + number
+
+
+def _widen(
+    ranges: dict[str, tuple[float, float]], name: str, window: Window, column: str, products: NDArray[np.bool_]
+) -> None:
+    if window.typed is None:
+        return
+    numbers = window.typed.numbers(column, window.products)[products]
+    numbers = numbers[~np.isnan(numbers)]
+    if len(numbers):
+        least, most = ranges.get(name, (math.inf, -math.inf))
+        ranges[name] = (min(least, float(numbers.min())), max(most, float(numbers.max())))
+
+
+def _without_products(window: Window, mask: NDArray[np.bool_], exclude: AbstractSet[str]) -> None:
+    columns = window.segment.columns
+    for product_id in exclude:
+        ordinal = columns.ordinal_of(product_id, window.products)
+        if ordinal is not None:
+            mask[columns.first[ordinal] : columns.first[ordinal + 1]] = False
 
 
 def _by_distance(parts: Sequence[_Part], ask: Ask) -> _Rough | None:
@@ -189,7 +333,7 @@ def _sorted(scores: Vector, parts: Rows, rows: Rows) -> _Rough:
 def _best(parts: Sequence[_Part], found: _Rough, ask: Ask) -> list[Candidate]:
     """Score rows exactly and keep the best row a product; of equal rows, the first."""
     query = ask.query.astype(np.float64)
-    best: dict[str, tuple[float, int, int, int]] = {}
+    kept: dict[str, tuple[float, int, int, int]] = {}
     order = np.lexsort((found.rows, found.parts))
     for start in range(0, len(order), _BLOCK):
         block = order[start : start + _BLOCK]
@@ -200,12 +344,13 @@ def _best(parts: Sequence[_Part], found: _Rough, ask: Ask) -> list[Candidate]:
             columns = parts[number].window.segment.columns
             owner = int(columns.owner[row])
             product_id = columns.ids[owner]
-            seen = best.get(product_id)
+            seen = kept.get(product_id)
             if seen is None or score > seen[0]:
-                best[product_id] = (score, number, owner, row)
-    ranked = sorted((-score, product_id) for product_id, (score, *_) in best.items())
+                kept[product_id] = (score, number, owner, row)
+    # By what is told of a score: else a page could end between two products that the next one has in the other order.
+    ranked = sorted((-round(score, DIGITS), product_id) for product_id, (score, *_) in kept.items())
     chosen = [product_id for _, product_id in ranked if product_id not in ask.exclude_products][: ask.k]
-    return [_candidate(parts, product_id, *best[product_id]) for product_id in chosen]
+    return [_candidate(parts, product_id, *kept[product_id]) for product_id in chosen]
 
 
 def _gathered(parts: Sequence[_Part], numbers: Rows, rows: Rows) -> Half:

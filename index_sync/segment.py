@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from index_sync.columns import Columns
 from index_sync.entry import Half, Payload
+from index_sync.typed import TypedColumns
+from processors.offers import NO_OFFER, Offer
 
 Kind: TypeAlias = Literal["growing", "sealed"]
 Rows: TypeAlias = NDArray[np.int64]
@@ -65,11 +67,11 @@ class GrowingSegment:
     def room(self, rows: int) -> bool:
         return self.columns.rows + rows <= len(self._buffer)
 
-    def append(self, product_id: str, version: int, payload: Payload, vectors: Half) -> int:
-        """Write one product (the caller has asked for `room`). Returns its ordinal."""
+    def append(self, product_id: str, version: int, payload: Payload, vectors: Half, blob: bytes | None = None) -> int:
+        """Write one product (the caller has asked for `room`; `blob`: its payload, encoded). Returns its ordinal."""
         start = self.columns.rows
         self._buffer[start : start + len(vectors)] = vectors
-        return self.columns.append(product_id, version, payload)
+        return self.columns.append(product_id, version, payload, blob)
 
     def extend(self, ids: Sequence[str], versions: Sequence[int], payloads: Sequence[bytes], vectors: Half) -> None:
         """Write many products with encoded payloads; `vectors` holds all their rows, one after the other."""
@@ -114,16 +116,33 @@ class Window:
     rows: int
     products: int
     alive: NDArray[np.bool_]  # (at least rows,), copied before every change
+    typed: TypedColumns | None = None
+    """The products' versions and typed columns, copied before every change; None: versions as they came, and no columns."""
+
+    def version(self, ordinal: int) -> int:
+        """Of a product (its source offset)."""
+        typed = self.typed
+        return self.segment.columns.versions[ordinal] if typed is None else int(typed.versions[ordinal])
+
+    def offer(self, ordinal: int) -> Offer:
+        """The typed columns of a product."""
+        return NO_OFFER if self.typed is None else self.typed.offer(ordinal)
+
+
+def live_products(window: Window) -> list[int]:
+    """The ordinals of the live products of a window."""
+    first, alive = window.segment.columns.first, window.alive
+    return [ordinal for ordinal in range(window.products) if alive[first[ordinal]]]
 
 
 def live_rows(window: Window) -> tuple[list[str], list[int], list[bytes], Half]:
     """Ids, versions, encoded payloads and rows of the live products of a window, in order."""
     columns = window.segment.columns
-    kept = [ordinal for ordinal in range(window.products) if window.alive[columns.first[ordinal]]]
+    kept = live_products(window)
     rows = np.flatnonzero(window.alive[: window.rows])
     return (
         [columns.ids[ordinal] for ordinal in kept],
-        [columns.versions[ordinal] for ordinal in kept],
+        [window.version(ordinal) for ordinal in kept],
         [columns.payloads[ordinal] for ordinal in kept],
         window.segment.vectors(0, window.rows)[rows],
     )

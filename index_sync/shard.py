@@ -15,6 +15,7 @@ from itertools import count
 import numpy as np
 from numpy.typing import NDArray
 
+from index_sync.columns import encode_payload
 from index_sync.entry import (
     DIGEST_BITS,
     Change,
@@ -29,9 +30,11 @@ from index_sync.entry import (
     to_half,
     to_halves,
 )
-from index_sync.segment import GrowingSegment, Segment, Window, live_rows, seal
+from index_sync.segment import GrowingSegment, Segment, Window, live_products, live_rows, seal
 from index_sync.state import State
+from index_sync.typed import TypedColumns, Vocabularies, decode_typed
 from processors.errors import Code, Poison
+from processors.offers import NO_OFFER, Offer
 from processors.values import Vector
 
 _PRUNE_FROM = 1024
@@ -47,15 +50,19 @@ class Cut:
     dimension: int
     state: State
     deletes: dict[str, int]
+    typed: bool = True
+    """Whether the typed columns are all there (see `Shard.restore`)."""
 
 
 @dataclass(slots=True)
 class _Slot:
-    """The writer's side of a window. `shared`: a reader may hold `alive`, so copy it before a change."""
+    """The writer's side of a window. `shared`, `shown`: a reader may hold `alive`, `typed`, so copy it before a change."""
 
     segment: Segment
     alive: NDArray[np.bool_]
+    typed: TypedColumns
     shared: bool = False
+    shown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +110,8 @@ class Shard:
         self._prune_at = _PRUNE_FROM
         self._digest = 0
         self._writing = threading.Lock()
+        self._words = Vocabularies()
+        self._untyped_to = 0
         self._state = State((), 0, 0, 0, encoder=fingerprint, dimension=dimension)
 
     # ------------------------------------------------------------------ writing (one thread)
@@ -140,13 +149,16 @@ class Shard:
                 except Poison as error:
                     refused.append(RefusedChange(change, error))
                 next_offset = max(next_offset, change.offset + 1)
+            if next_offset >= self._untyped_to:
+                self._untyped_to = 0
             self._publish(next_offset, newest_ms)
         return refused
 
     def _apply(self, change: Change, half: Half | None = None) -> bool:
         here = self._locations.get(change.product_id)
         known = here.version if here is not None else self._deletes.get(change.product_id, self._floor())
-        if change.offset <= known:
+        again = self._untyped_to and here is not None and change.offset == here.version and change.entry is not None
+        if change.offset <= known and not again:
             return False
         if change.entry is None:
             if here is not None:
@@ -154,11 +166,41 @@ class Shard:
             self._deletes[change.product_id] = change.offset
             return True
         half = self._checked(change.entry, half)
+        blob = encode_payload(change.entry.payload)
         if here is not None:
+            if not self._untyped_to and self._is_as_it_was(here, blob, half):
+                self._retype(change.product_id, here, change.offset, change.entry.offer)
+                self._remark(change.product_id, change.offset, change.entry.payload, half)
+                return True
             self._forget(change.product_id, here)
         self._deletes.pop(change.product_id, None)
-        self._insert(change.product_id, change.offset, change.entry.payload, half)
+        self._insert(change, change.entry, blob, half)
         return True
+
+    def _is_as_it_was(self, here: _Location, blob: bytes, half: Half) -> bool:
+        """Whether but for its typed columns nothing of a product changes: no row is written, and none dies."""
+        segment = self._slots[here.uid].segment
+        columns, ordinal = segment.columns, here.ordinal
+        start, stop = columns.first[ordinal], columns.first[ordinal + 1]
+        return (
+            stop - start == len(half)
+            and columns.payloads[ordinal] == blob
+            and segment.vectors(start, stop).tobytes() == half.tobytes()
+        )
+
+    def _retype(self, product_id: str, here: _Location, version: int, offer: Offer) -> None:
+        """Other typed columns for a product whose rows stay."""
+        slot = self._slots[here.uid]
+        if slot.shown:
+            slot.typed, slot.shown = slot.typed.copy(), False
+        slot.typed.put(here.ordinal, version, offer)
+        self._locations[product_id] = _Location(here.uid, here.ordinal, version, here.mark)
+
+    def _remark(self, product_id: str, version: int, payload: Payload, half: Half) -> None:
+        here = self._locations[product_id]
+        mark = product_mark(product_id, version, payload, half)
+        self._locations[product_id] = _Location(here.uid, here.ordinal, version, mark)
+        self._digest = (self._digest - here.mark + mark) % (1 << DIGEST_BITS)
 
     def _floor(self) -> int:
         """Offsets up to this one are long applied; a delete as old as that may have been forgotten."""
@@ -180,11 +222,14 @@ class Shard:
         self._encoder, self._dimension = entry.encoder, half.shape[1]
         return half
 
-    def _insert(self, product_id: str, version: int, payload: Payload, half: Half) -> None:
+    def _insert(self, change: Change, entry: Entry, blob: bytes, half: Half) -> None:
+        product_id, version, payload = change.product_id, change.offset, entry.payload
         growing = self._growing
         if growing is None or not growing.room(len(half)):
             growing = self._turn_over()
-        ordinal = growing.append(product_id, version, payload, half)
+        ordinal = growing.append(product_id, version, payload, half, blob)
+        # Behind what was published: in place, whoever reads the columns.
+        self._slots[growing.uid].typed.put(ordinal, version, entry.offer)
         mark = product_mark(product_id, version, payload, half)
         self._locations[product_id] = _Location(growing.uid, ordinal, version, mark)
         self._digest = (self._digest + mark) % (1 << DIGEST_BITS)
@@ -201,17 +246,20 @@ class Shard:
     def _turn_over(self) -> GrowingSegment:
         """A new growing segment. The full one is sealed, or (mostly dead) its live rows move into the new one."""
         old, self._growing = self._growing, GrowingSegment(next(self._uids), self._dimension, self._segment_rows)
-        self._slots[self._growing.uid] = _Slot(self._growing, np.ones(self._segment_rows, dtype=np.bool_))
+        typed = TypedColumns(self._segment_rows, self._words)
+        self._slots[self._growing.uid] = _Slot(self._growing, np.ones(self._segment_rows, dtype=np.bool_), typed)
         if old is None:
             return self._growing
         window = _window(self._slots[old.uid])
         live = int(np.count_nonzero(window.alive[: window.rows]))
+        kept = self._slots[old.uid].typed.take(np.array(live_products(window), dtype=np.int64))
         if live > self._segment_rows // 2:
             sealed = seal(next(self._uids), window)
-            self._slots[sealed.uid] = _Slot(sealed, np.ones(live, dtype=np.bool_))
+            self._slots[sealed.uid] = _Slot(sealed, np.ones(live, dtype=np.bool_), kept)
             self._relocate(sealed)
         else:
             self._growing.extend(*live_rows(window))
+            typed.write(0, kept)
             self._relocate(self._growing)
         del self._slots[old.uid]
         return self._growing
@@ -227,7 +275,7 @@ class Shard:
             del self._slots[uid]
         windows = tuple(_window(slot) for slot in self._slots.values())
         for slot in self._slots.values():
-            slot.shared = True
+            slot.shared = slot.shown = True
         newest_ms = max(newest_ms, self._state.newest_ms)
         self._state = State(
             windows, next_offset, len(self._locations), self._digest, newest_ms, self._encoder, self._dimension
@@ -296,7 +344,13 @@ class Shard:
         """The shard at a batch boundary. Waits for the batch in progress, then copies nothing but the deletes."""
         with self._writing:
             return Cut(
-                self.partition, self.generation, self._encoder, self._dimension, self._state, dict(self._deletes)
+                self.partition,
+                self.generation,
+                self._encoder,
+                self._dimension,
+                self._state,
+                dict(self._deletes),
+                typed=not self._untyped_to,
             )
 
     # ------------------------------------------------------------------ restoring
@@ -310,11 +364,16 @@ class Shard:
         *,
         encoder: str = "",
         dimension: int = 0,
+        typed: Sequence[bytes | None] = (),
     ) -> None:
         """Fill an empty shard from a snapshot: segments with their live rows, deletes, and where reading goes on.
 
+        A snapshot of before there were typed columns has none: the shard answers without them, and takes them from the
+        records of the topic, which are to be read again from its beginning (`untyped`).
+
         Args:
             parts: segments in order, each with a boolean mask (rows,) of its live rows; one may be growing, the last.
+            typed: of each segment the bytes of `encode_typed`; None, or empty as a whole, where the snapshot has none.
             deletes: product → version of its delete.
             next_offset: the manifest's.
             newest_ms: the manifest's.
@@ -323,23 +382,40 @@ class Shard:
         """
         with self._writing:
             self._encoder, self._dimension = encoder or self._encoder, dimension or self._dimension
-            for segment, alive in parts:
+            saved = typed or [None] * len(parts)
+            if any(data is None for data in saved):
+                self._untyped_to = next_offset
+            for (segment, alive), data in zip(parts, saved, strict=True):
                 if isinstance(segment, GrowingSegment):
                     self._growing = segment
                     spare = np.ones(segment.capacity - len(alive), dtype=np.bool_)
                     alive = np.concatenate([alive, spare])  # noqa: PLW2901 - rows still to come are alive
-                self._slots[segment.uid] = _Slot(segment, alive)
-                self._locate(segment, alive)
+                slot = self._slots[segment.uid] = _Slot(segment, alive, self._restored(segment, len(alive), data))
+                self._locate(segment, alive, slot.typed)
             self._uids = count(1 + max((segment.uid for segment, _ in parts), default=-1))
             self._deletes = dict(deletes)
             self._publish(next_offset, newest_ms)
 
-    def _locate(self, segment: Segment, alive: NDArray[np.bool_]) -> None:
+    @property
+    def untyped(self) -> bool:
+        """Whether typed columns are still to come from the topic's records, which must be read from its beginning."""
+        return bool(self._untyped_to)
+
+    def _restored(self, segment: Segment, capacity: int, data: bytes | None) -> TypedColumns:
+        products = len(segment.columns.ids)
+        if data is not None:
+            return decode_typed(data, products, capacity, self._words)
+        typed = TypedColumns(capacity, self._words)
+        for ordinal, version in enumerate(segment.columns.versions):
+            typed.put(ordinal, version, NO_OFFER)
+        return typed
+
+    def _locate(self, segment: Segment, alive: NDArray[np.bool_], typed: TypedColumns) -> None:
         columns = segment.columns
         for ordinal, product_id in enumerate(columns.ids):
             start, stop = columns.first[ordinal], columns.first[ordinal + 1]
             if alive[start]:
-                version = columns.versions[ordinal]
+                version = int(typed.versions[ordinal])
                 payload = columns.payload(ordinal)
                 mark = product_mark(product_id, version, payload, segment.vectors(start, stop))
                 self._locations[product_id] = _Location(segment.uid, ordinal, version, mark)
@@ -348,4 +424,4 @@ class Shard:
 
 def _window(slot: _Slot) -> Window:
     columns = slot.segment.columns
-    return Window(slot.segment, columns.rows, len(columns.ids), slot.alive)
+    return Window(slot.segment, columns.rows, len(columns.ids), slot.alive, slot.typed)

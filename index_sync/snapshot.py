@@ -25,6 +25,7 @@ from index_sync.manifest import (
 from index_sync.part import encode_part, encode_tombstones
 from index_sync.segment import Window
 from index_sync.shard import Cut
+from index_sync.typed import TypedColumns, encode_typed
 from infra.store import ETag, NotFound, ObjectStore
 from processors.errors import Fatal, Retryable
 
@@ -108,7 +109,12 @@ class SnapshotWriter:
         self._topic_id = topic_id
         self._number = manifest.number if manifest else 0
         self._stored: dict[int, SegmentRef] = {s.uid: s for s in manifest.segments} if manifest else {}
-        self._saved: tuple[int, str] | None = (manifest.next_offset, manifest.digest) if manifest else None
+        self._typed: dict[int, tuple[TypedColumns, int, ObjectRef]] = {}
+        self._saved: tuple[int, str, bool] | None = (
+            (manifest.next_offset, manifest.digest, all(segment.typed for segment in manifest.segments))
+            if manifest
+            else None
+        )
         self._kept = [keys_of(manifest)] if manifest else []  # objects of the latest two snapshots
         if manifest and claim.current.manifest:
             self._kept[0].add(claim.current.manifest.key)
@@ -121,7 +127,7 @@ class SnapshotWriter:
 
     def changed(self, cut: Cut) -> bool:
         """Whether this cut says anything that the last snapshot does not."""
-        return self._saved != (cut.state.next_offset, f"{cut.state.digest:032x}")
+        return self._saved != (cut.state.next_offset, f"{cut.state.digest:032x}", cut.typed)
 
     def save(self, cut: Cut, now: float) -> Manifest:
         """Store a snapshot.
@@ -136,7 +142,7 @@ class SnapshotWriter:
         """
         # Counted before the attempt: a lost answer may have left a manifest of this number behind.
         self._number += 1
-        segments = tuple(self._store_segment(window) for window in cut.state.windows)
+        segments = tuple(self._store_segment(window, typed=cut.typed) for window in cut.state.windows)
         tombstones = self._store_object(encode_tombstones(cut.state.windows, cut.deletes))
         manifest = Manifest(
             format=FORMAT,
@@ -162,7 +168,8 @@ class SnapshotWriter:
         )
         self._point_to(manifest)
         self._stored = {segment.uid: segment for segment in segments}
-        self._saved = (manifest.next_offset, manifest.digest)
+        self._typed = {uid: known for uid, known in self._typed.items() if uid in self._stored}
+        self._saved = (manifest.next_offset, manifest.digest, cut.typed)
         self._keep(keys_of(manifest) | {self._place.manifest(manifest.epoch, manifest.number)})
         return manifest
 
@@ -208,7 +215,7 @@ class SnapshotWriter:
         except Fenced:
             return False
 
-    def _store_segment(self, window: Window) -> SegmentRef:
+    def _store_segment(self, window: Window, *, typed: bool) -> SegmentRef:
         segment = window.segment
         known = self._stored.get(segment.uid)
         parts = known.parts if known else ()
@@ -217,7 +224,22 @@ class SnapshotWriter:
             parts, start = (), 0
         if start < window.products:
             parts = (*parts, self._store_object(encode_part(segment, start, window.products)))
-        return SegmentRef(segment.uid, segment.kind, window.rows, window.products, parts)
+        columns = self._store_typed(window) if typed else None
+        return SegmentRef(segment.uid, segment.kind, window.rows, window.products, parts, columns)
+
+    def _store_typed(self, window: Window) -> ObjectRef | None:
+        """The typed columns of a segment; those that were not changed since are not encoded again."""
+        uid, columns = window.segment.uid, window.typed
+        if columns is None:
+            return None
+        known = self._typed.get(uid)
+        before = self._stored.get(uid)
+        if before is not None and before.typed is not None and columns.restored == window.products:
+            return before.typed
+        if known is None or known[0] is not columns or known[1] != window.products:
+            stored = self._store_object(encode_typed(columns, window.products))
+            known = self._typed[uid] = (columns, window.products, stored)
+        return known[2]
 
     def _store_object(self, data: bytes) -> ObjectRef:
         digest = ref("", data).sha256

@@ -6,16 +6,22 @@ Nothing here looks at the writer's own tables: a product is absent from those be
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from index_sync.columns import ShownWhole
 from index_sync.entry import Product, ShardHit, Wanted, facet_key, fold_wanted
-from index_sync.search import Ask, Candidate, search
+from index_sync.search import Ask, Candidate, Counts, count, search
 from index_sync.segment import Window
+from processors.conditions import Condition
 from processors.errors import Poison
+from processors.offers import column_named
+from processors.ordering import BY_SCORE, Order
 from processors.values import Vector
 from processors.vocabulary import FACET_NAMES
+
+COLOUR = "colour"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +63,14 @@ class State:
         """
         return [hit for _, hit in search_states([self], vector, k, filters, exclude, exclude_products)]
 
-    def unknown_facets(self, filters: Wanted) -> tuple[str, ...]:
-        """The names in `filters` that no product has as a facet."""
+    def unknown_facets(self, filters: Wanted, columns: Collection[str] = ()) -> tuple[str, ...]:
+        """The names in `filters` that no product has as a facet, and those of `columns` that no product has."""
+        without = tuple(column for column in columns if not any(_knows(window, column) for window in self.windows))
         if not filters:
-            return ()
+            return without
         # The writer adds to these sets meanwhile: a union of sets is one step under the interpreter's lock.
         known = set(FACET_NAMES).union(*(window.segment.columns.facets for window in self.windows))
-        return tuple(name for name in filters if facet_key(name) not in known)
+        return (*(name for name in filters if facet_key(name) not in known), *without)
 
     def lookup(self, product_id: str) -> Product | None:
         """The live product of this id, or None. One that is being replaced is there, as it was."""
@@ -74,6 +81,28 @@ class State:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is asked of a search beside its facets.
+
+    Args:
+        conditions: on typed columns.
+        groups: only products of these styles; None: all.
+        order: of the hits.
+        collapse: one hit a style.
+        said: whether hits have what the shop says of them.
+    """
+
+    conditions: tuple[Condition, ...] = ()
+    groups: frozenset[str] | None = None
+    order: Order = BY_SCORE
+    collapse: bool = False
+    said: bool = False
+
+
+ANY = Wish()
+
+
 def search_states(
     states: Sequence[State],
     vector: Vector,
@@ -81,12 +110,13 @@ def search_states(
     filters: Wanted | None = None,
     exclude: Wanted | None = None,
     exclude_products: Collection[str] = (),
+    wish: Wish = ANY,
 ) -> list[tuple[int, ShardHit]]:
     """The `k` best products of all `states` together, exactly: each with the number of the state that holds it.
 
     The answer is that of searching each by itself and merging (`processors.merge`), in one scan instead of many.
 
-    Args: as `State.search`, and `states`, whose vectors have one maker and dimension.
+    Args: as `State.search`, and `states`, whose vectors have one maker and dimension; `wish`: what else is asked.
 
     Raises:
         Poison: the vector has the wrong shape or is not finite.
@@ -103,23 +133,73 @@ def search_states(
         fold_wanted(filters or {}),
         fold_wanted(exclude or {}),
         frozenset(exclude_products),
+        wish.conditions,
+        wish.groups,
+        wish.order,
+        wish.collapse,
     )
     windows = [window for state in states for window in state.windows]
-    return [(numbers[candidate.number], _hit(candidate)) for candidate in search(windows, ask)]
+    return [(numbers[candidate.number], _hit(candidate, said=wish.said)) for candidate in search(windows, ask)]
 
 
-def _hit(candidate: Candidate) -> ShardHit:
-    columns = candidate.window.segment.columns
-    payload = columns.shown(candidate.ordinal)
+def count_states(
+    states: Sequence[State],
+    names: Collection[str],
+    filters: Wanted | None = None,
+    exclude: Wanted | None = None,
+    exclude_products: Collection[str] = (),
+    wish: Wish = ANY,
+) -> Counts:
+    """How many products meet a search's filters, and what the named facets and columns are of them.
+
+    Args: as `search_states`; `names`: facets and columns, as they are asked for.
+    """
+    windows = [window for state in states for window in state.windows]
+    ask = Ask(
+        np.empty(0, dtype=np.float32),
+        0,
+        fold_wanted(filters or {}),
+        fold_wanted(exclude or {}),
+        frozenset(exclude_products),
+        wish.conditions,
+        wish.groups,
+    )
+    return count(windows, ask, {name: column_named(name) or facet_key(name) for name in names})
+
+
+def _knows(window: Window, column: str) -> bool:
+    return window.typed is not None and window.typed.knows(column, window.products)
+
+
+def _hit(candidate: Candidate, *, said: bool) -> ShardHit:
+    columns, group = candidate.window.segment.columns, candidate.group
+    whole = said or bool(group)
+    payload = columns.shown_whole(candidate.ordinal) if whole else columns.shown(candidate.ordinal)
     view = payload.views[candidate.row - columns.first[candidate.ordinal]]
-    return ShardHit(
+    hit = ShardHit(
         candidate.product_id,
         candidate.score,
-        columns.versions[candidate.ordinal],
+        candidate.window.version(candidate.ordinal),
         view.id,
         view.category or payload.category,
         payload.image,
+        group,
+        candidate.value,
     )
+    if not isinstance(payload, ShownWhole):
+        return hit
+    return replace(
+        hit,
+        colour=_colour(payload),
+        offer=candidate.window.offer(candidate.ordinal),
+        said=payload.said if said else {},
+    )
+
+
+def _colour(payload: ShownWhole) -> str:
+    """A product's colour in the shop's own word, where it says one."""
+    stated = (value for name, value in payload.said.items() if isinstance(value, str) and facet_key(name) == COLOUR)
+    return next(stated, payload.facets.get(COLOUR, ""))
 
 
 def _product(product_id: str, window: Window, ordinal: int) -> Product:
@@ -128,4 +208,4 @@ def _product(product_id: str, window: Window, ordinal: int) -> Product:
     payload = columns.payload(ordinal)
     whole = next((i for i, view in enumerate(payload.views) if view.id == "whole"), 0)
     vector = window.segment.vectors(start, stop)[whole].astype(np.float32)
-    return Product(product_id, columns.versions[ordinal], payload, vector)
+    return Product(product_id, window.version(ordinal), payload, vector, window.offer(ordinal))

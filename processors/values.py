@@ -118,7 +118,11 @@ class CaptionText(msgspec.Struct, frozen=True):
 
 
 class Metadata(msgspec.Struct, frozen=True):
-    """What the shop says of a product. `facets` holds every other string it sent (see `streams.contract.records`)."""
+    """What the shop says of a product. `facets` holds every other string it sent (see `streams.contract.records`).
+
+    `sale_price` to `launched` are its typed columns (`processors.offers`). `group_id` names the style of which the product
+    is a colour or size. `category_path` goes from the widest to the narrowest. `more` holds what was sent and is no string, as it came.
+    """
 
     title: str = ""
     description: str = ""
@@ -128,3 +132,12 @@ class Metadata(msgspec.Struct, frozen=True):
     category: str = ""
     price: float | None = None
     facets: dict[str, str] = {}
+    sale_price: float | None = None
+    currency: str = ""
+    in_stock: bool | None = None
+    sizes: tuple[str, ...] = ()
+    launched: str = ""
+    group_id: str = ""
+    category_path: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    more: dict[str, Any] = {}

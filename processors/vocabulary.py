@@ -351,6 +351,8 @@ FACET_NAMES: dict[str, tuple[str, ...]] = {
     "sleeve": ("sleeves", "sleeve length"),
     "neckline": ("necklines", "neck"),
     "length": ("lengths", "dress length"),
+    "tag": ("tags",),
+    "category_path": ("category path", "category paths"),
 }
 
 

@@ -13,7 +13,9 @@ from typing import TypeVar
 
 import msgspec
 
+from processors import conditions, offers, said
 from processors.errors import Code, Poison
+from processors.ordering import SORTS
 from processors.values import MAX_QUERY_TEXT, Metadata
 from streams.contract import plain
 from streams.contract.cloudevents import unwrapped
@@ -41,6 +43,10 @@ MAX_ID_BYTES = 512
 MAX_INLINE_IMAGE_BYTES = 2**20
 MAX_URI_BYTES = 4096
 MAX_TOP_K = 1000
+MAX_DEPTH = 10_000
+"""Hits that may be paged through: `offset` and the hits of the page together."""
+MAX_COUNTED = 20
+MAX_FIELDS = 100
 MAX_DEADLINE_MS = 600_000
 MAX_FACETS = 100
 MAX_FILTER_VALUES = 1000
@@ -119,7 +125,9 @@ def decode_query(message: Message) -> Query:
         known = fallback or _query_id_in(message.value)
         raise BadQuery(error.message, code=error.code, query_id=known, field=error.field) from error
     _check_query(query, query.query_id or fallback)
-    return query
+    given = {name: value for name, value in query.filters.items() if value is not None}
+    plain = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    return query if plain == query.filters else msgspec.structs.replace(query, filters=plain)
 
 
 def decode_item(value: bytes) -> Item:
@@ -161,7 +169,9 @@ def decode_generation(value: bytes) -> Generation:
 
 
 def metadata_of(upload: Upload) -> Metadata:
-    """The typed metadata of an upload: known fields, and every other string as a facet. A null counts as absent.
+    """The typed metadata of an upload: known fields, every other string as a facet, and the rest as it came.
+
+    A null counts as absent.
 
     Raises:
         Poison: a value of the wrong type, too long, or too many facets; names the field.
@@ -169,6 +179,9 @@ def metadata_of(upload: Upload) -> Metadata:
     given = {name: value for name, value in upload.metadata.items() if value is not None}
     texts = {name: _text(name, given.pop(name, "")) for name in _TEXT_FIELDS}
     price = _price(given.pop("price", None))
+    offer = offers.take_offer(given)
+    group_id, tags = said.take_group(given, upload.group_id), said.take_tags(given)
+    path = said.take_path(given, texts["category"])
     if len(given) > MAX_FACETS:
         raise Poison(f"more than {MAX_FACETS} facets", field="metadata", code=Code.OUT_OF_RANGE)
     if any(not name or len(name) > MAX_FACET_NAME for name in given):
@@ -177,7 +190,22 @@ def metadata_of(upload: Upload) -> Metadata:
             field="metadata",
             code=Code.OUT_OF_RANGE,
         )
-    return Metadata(**texts, price=price, facets={name: _text(name, value) for name, value in given.items()})
+    more = {name: value for name, value in given.items() if not isinstance(value, str)}
+    said.check_more(more)
+    return Metadata(
+        **texts,
+        price=price,
+        facets={name: _text(name, value) for name, value in given.items() if name not in more},
+        sale_price=offer.sale_price,
+        currency=offer.currency,
+        in_stock=offer.in_stock,
+        sizes=offer.sizes,
+        launched=offer.launched,
+        group_id=group_id,
+        category_path=path,
+        tags=tags,
+        more=more,
+    )
 
 
 # ---------------------------------------------------------------- inside
@@ -300,15 +328,27 @@ def _check_query(query: Query, query_id: str) -> None:
     for ok, message, field in _bounds(query):
         if not ok:
             raise refuse(Code.OUT_OF_RANGE, message, field)
+    if query.sort is not None and query.sort not in SORTS:
+        raise refuse(Code.UNKNOWN_NAME, f"is {query.sort[:50]!r}, and none of {', '.join(SORTS)}", "sort")
+    try:
+        conditions.parted(query.filters)
+    except Poison as error:
+        raise refuse(error.code, error.message, error.field) from error
 
 
 def _bounds(query: Query) -> Iterator[tuple[bool, str, str]]:
     """(whether it holds, what to say otherwise, field) of every bound of a query."""
     yield len(query.text or "") <= MAX_QUERY_TEXT, f"is longer than {MAX_QUERY_TEXT} characters", "text"
     yield 1 <= query.top_k <= MAX_TOP_K, f"is not within 1..{MAX_TOP_K}", "top_k"
+    yield query.limit is None or 1 <= query.limit <= MAX_TOP_K, f"is not within 1..{MAX_TOP_K}", "limit"
+    depth = query.offset + (query.top_k if query.limit is None else query.limit)
+    yield query.offset >= 0 and depth <= MAX_DEPTH, f"is below 0, or ends beyond {MAX_DEPTH} hits", "offset"
+    yield 0 < query.score_band <= 4, "is not within 0..4, or is 0", "score_band"
+    yield len(query.facets) <= MAX_COUNTED, f"has more than {MAX_COUNTED} names", "facets"
+    yield len(query.fields) <= MAX_FIELDS, f"has more than {MAX_FIELDS} names", "fields"
     yield 1 <= query.deadline_ms <= MAX_DEADLINE_MS, f"is not within 1..{MAX_DEADLINE_MS}", "deadline_ms"
     yield len(query.filters) <= MAX_FACETS, f"has more than {MAX_FACETS} facets", "filters"
-    most = max(map(len, query.filters.values()), default=0)
+    most = max((len(value) for value in query.filters.values() if isinstance(value, list | tuple | dict)), default=0)
     yield most <= MAX_FILTER_VALUES, f"has more than {MAX_FILTER_VALUES} values of a facet", "filters"
     yield min(query.min_offsets.values(), default=0) >= 0, "has a negative offset", "min_offsets"
 

@@ -9,7 +9,9 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
+from processors.conditions import Condition
 from processors.errors import RESULT_CODES
+from processors.offers import NO_OFFER, Offer
 from processors.values import Colour, Evidence, Garment, Metadata, Span, WriterKind
 from streams.contract.compatibility import OPEN_ENUM
 
@@ -41,8 +43,9 @@ class Upload(Record, frozen=True):
 
     product_id: str
     image: ImageRef
-    # Any string facet may appear; `codecs.metadata_of` makes the typed `Metadata` of it.
+    # Whatever a shop says of its product; `codecs.metadata_of` makes the typed `Metadata` of it.
     metadata: dict[str, Any] = {}
+    group_id: str | None = None  # the style of which this product is a colour or a size
 
 
 # ---------------------------------------------------------------- catalog.items (MessagePack, compacted: the truth)
@@ -149,16 +152,55 @@ class Caption(Record, frozen=True, omit_defaults=False):
 # ---------------------------------------------------------------- search.queries / search.results (JSON)
 
 
+# Read as it comes, so that what is wrong is told with the name of its filter (`processors.conditions`).
+Filter: TypeAlias = Annotated[
+    Any,
+    msgspec.Meta(
+        description="Allowed values; of price, sale_price and launched also a range.",
+        extra_json_schema={
+            "anyOf": [
+                {"type": "array", "items": {"type": ["string", "boolean", "number"]}},
+                {"type": "null"},
+                {
+                    "type": "object",
+                    "properties": {name: {"type": ["number", "string", "null"]} for name in ("lt", "lte", "gt", "gte")},
+                    "additionalProperties": False,
+                },
+            ]
+        },
+    ),
+]
+
+
 class Query(Record, frozen=True):
     """A shopper's query. At least one of `image` and `text`."""
 
     query_id: str
     image: ImageRef | None = None
     text: str | None = None
-    filters: dict[str, tuple[str, ...]] = {}
+    filters: dict[str, Filter] = {}
     top_k: int = 10
     deadline_ms: int = 2000
     min_offsets: dict[str, int] = {}
+    offset: int = 0  # hits to pass over: of the pages before
+    limit: int | None = None  # hits of a page, where it is not `top_k`
+    sort: str | None = None  # "price", "-price", "launched", "-launched": within a band of scores
+    score_band: float = 0.05  # width of a band
+    collapse: bool = True  # one hit a group, the others as its variants
+    facets: tuple[str, ...] = ()  # to be counted over what matches
+    fields: tuple[str, ...] = ()  # of the product, to be in each hit; "*": all
+
+
+class Variant(Record, frozen=True, omit_defaults=False):
+    """Another product of a hit's group: the same style in another colour or size."""
+
+    product_id: str
+    score: float
+    image: str
+    colour: str = ""
+    sizes: tuple[str, ...] = ()
+    price: float | None = None  # what a shopper pays
+    in_stock: bool | None = None
 
 
 class Hit(Record, frozen=True, omit_defaults=False):
@@ -168,6 +210,18 @@ class Hit(Record, frozen=True, omit_defaults=False):
     score: float
     image: str
     category: str
+    group_id: str = ""
+    variants: tuple[Variant, ...] = ()  # of its group, what else meets the filters; the best first
+    fields: dict[str, Any] = {}  # what the shop says of it, where the query asks for it
+
+
+class Understood(Record, frozen=True):
+    """How the words of a query were read."""
+
+    filters: dict[str, Any] = {}  # from words such as "under 50": of products that know the field
+    wants: dict[str, str] = {}  # facet -> value
+    refuses: dict[str, tuple[str, ...]] = {}  # facet -> values
+    ignored: tuple[str, ...] = ()  # words that cannot be followed
 
 
 class Shards(Record, frozen=True, omit_defaults=False):
@@ -195,6 +249,11 @@ class Result(Record, frozen=True):
     took_ms: int
     error: QueryError | None = None
     warnings: tuple[QueryError, ...] = ()
+    total: int | None = None  # products that match; where `facets` asked for counts
+    facets: dict[str, dict[str, int]] = {}  # facet -> value -> products that match
+    ranges: dict[str, tuple[float, float]] = {}  # of a counted number: the least and the most
+    understood: Understood | None = None
+    approximate: tuple[str, ...] = ()  # what may not be exact: "variants", "facets"
 
 
 # ---------------------------------------------------------------- search.probes / search.hits (MessagePack)
@@ -224,6 +283,13 @@ class SearchProbe(Record, frozen=True, omit_defaults=False, tag="search"):
     min_offsets: dict[str, int] = {}
     # Whoever asks understands one answer for many shards. A worker of an earlier version gives one a shard.
     joined: bool = False
+    conditions: tuple[Condition, ...] = ()  # on typed columns; all hold
+    groups: tuple[str, ...] | None = None  # only products of these styles
+    sort: str = ""  # as in `Query`
+    score_band: float = 0.05
+    collapse: bool = False  # one hit a style
+    facets: tuple[str, ...] = ()  # to be counted
+    fields: bool = False  # hits say what the shop says of them
 
 
 Probe: TypeAlias = LookupProbe | SearchProbe
@@ -237,6 +303,15 @@ class Standing(Record, frozen=True, omit_defaults=False):
     fresh: bool
     error: str = ""
     unknown_facets: tuple[str, ...] = ()
+
+
+class About(Record, frozen=True):
+    """Of a hit, what merging and showing need: the number it is sorted by, its colour, its typed columns, the shop's words."""
+
+    value: float | None = None
+    colour: str = ""
+    offer: Offer = NO_OFFER
+    said: dict[str, Any] = {}
 
 
 class Hits(Record, frozen=True, omit_defaults=False, tag="hits"):
@@ -257,6 +332,11 @@ class Hits(Record, frozen=True, omit_defaults=False, tag="hits"):
     unknown_facets: tuple[str, ...] = ()  # names in the probe's filters that no product of the shard has
     others: tuple[Standing, ...] = ()
     partitions: tuple[int, ...] = ()
+    typed: bool = False  # the worker follows conditions, groups, order and collapse; earlier versions did not
+    about: tuple[About, ...] = ()  # of each hit
+    total: int = 0
+    counts: dict[str, dict[str, int]] = {}
+    ranges: dict[str, tuple[float, float]] = {}
 
 
 class Found(Record, frozen=True, omit_defaults=False, tag="found"):
@@ -277,6 +357,7 @@ class Found(Record, frozen=True, omit_defaults=False, tag="found"):
     colours: tuple[Colour, ...] = ()
     vector: bytes | None = None
     others: tuple[Standing, ...] = ()
+    group_id: str = ""
 
 
 Answer: TypeAlias = Hits | Found

@@ -8,7 +8,6 @@ A query is never left without an answer: what cannot be answered gets a result t
 from __future__ import annotations
 
 import asyncio
-import difflib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,11 +16,10 @@ import numpy as np
 
 from infra.fetch import Fetcher
 from models.ports import ImageEncoder, Raw, Ready, TextEncoder
-from processors import decode, fusion
+from processors import decode, fusion, query_words
+from processors.conditions import Condition
 from processors.errors import RESULT_CODES, Code, Poison
-from processors.merge import merge
 from processors.values import MAX_QUERY_TEXT, Pixels, Vector
-from processors.vocabulary import FACET_NAMES
 from streams.contract import codecs, topics
 from streams.contract.records import (
     Answer,
@@ -38,6 +36,7 @@ from streams.engine.failures import Failure
 from streams.engine.message import Message
 from streams.engine.stages import CpuStage, DeviceStage, Done, IoStage, Stage
 from streams.roles import reserve
+from streams.search import merging
 from streams.search.pending import PendingQueries, all_answered
 
 QUERY_SIDE = 512
@@ -56,6 +55,7 @@ class Reference:
     vector: Vector | None = None
     facets: tuple[tuple[str, str], ...] = ()
     data: bytes = b""
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,7 @@ class Prepared:
     image: Ready | None
     texts: tuple[Ready, ...]
     directed: bool  # texts = (edited caption, reference caption); otherwise texts = (what was typed,)
+    conditions: tuple[Condition, ...] = ()  # read from the words ("under 50")
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +184,7 @@ class Compose:
             await self.refuse(asked.message, asked.query.query_id, unknown)
             return Done(None)
         vector = np.frombuffer(found.vector, dtype="<f4")
-        reference = Reference(product_id, vector, tuple(sorted(found.facets.items())))
+        reference = Reference(product_id, vector, tuple(sorted(found.facets.items())), group=found.group_id)
         return Asked(asked.message, asked.query, asked.started, asked.deadline, reference)
 
     def open(self, asked: Asked) -> Prepared:
@@ -193,8 +194,10 @@ class Compose:
         if reference.data:
             pixels = decode.decode(reference.data, self.limits, max_side=QUERY_SIDE).pixels
             image = self.images.prepare(pixels)
-        edit = fusion.parse_edit(asked.query.text or "")
-        if not edit.text and image is None and reference.vector is None:
+        words = query_words.read(asked.query.text or "")
+        edit = fusion.parse_edit(words.text)
+        typed = edit.text or (asked.query.text if words.conditions else "") or ""
+        if not typed and image is None and reference.vector is None:
             # "not black" alone: everything else is refused, and nothing is asked for.
             raise codecs.BadQuery(
                 "says nothing of what is wanted", code=Code.EMPTY_QUERY, query_id=asked.query.query_id, field="text"
@@ -204,8 +207,10 @@ class Compose:
         if captions is not None:
             texts = (self._worded(captions[1]), self._worded(captions[0]))
         else:
-            texts = (self._worded(edit.text),) if edit.text else ()
-        return Prepared(asked, edit, pixels, image, texts, directed=captions is not None)
+            # Of "under 50" alone nothing is left to be embedded: beside a photo nothing is, else the words as they are.
+            alone = image is None and reference.vector is None
+            texts = (self._worded(typed),) if edit.text or (typed and alone) else ()
+        return Prepared(asked, edit, pixels, image, texts, captions is not None, words.conditions)
 
     def _worded(self, text: str) -> Ready:
         # A text within its limit may outgrow it in our own words ("sleeveless" is "without sleeves").
@@ -229,25 +234,57 @@ class Compose:
         """Fuse, ask every shard, merge what came in time, publish."""
         asked = embedded.prepared.asked
         query, message = asked.query, asked.message
-        probe = SearchProbe(
-            query_id=message.event_id("search"),
-            vector=self.fused(embedded).astype("<f4").tobytes(),
-            encoder=self.images.fingerprint,
-            top_k=query.top_k,
-            deadline=asked.deadline - MARGIN_S,
-            filters=query.filters,
-            exclude=embedded.prepared.edit.exclude,
-            exclude_products=(asked.reference.product_id,) if asked.reference.product_id else (),
-            min_offsets=query.min_offsets,
-            joined=True,
-        )
-        answers = await self.pending.ask(probe, all_answered)
-        result = self.result(query, answers, asked.started)
+        probe, wished = self._probes(embedded)
+        if wished is None:
+            answers, siblings = await self.pending.ask(probe, all_answered), []
+        else:
+            answers, others = await asyncio.gather(
+                self.pending.ask(probe, all_answered), self.pending.ask(wished, all_answered)
+            )
+            siblings = merging.ranked(merging.good_of(wished, others))
+        result = await self._result(embedded.prepared, probe, answers, siblings)
         # Only the shards know how many partitions there are; the setting is about topics that are yet to be made.
         if missing := _missing_partitions(query, result.shards.of if result.shards.answered else None):
             await self.refuse(message, query.query_id, missing)
         else:
             await self.publish(message, result)
+
+    def _probes(self, embedded: Embedded) -> tuple[SearchProbe, SearchProbe | None]:
+        """What every shard is asked; and, of a reference's group, who is what the shopper wishes ("but in green")."""
+        prepared, asked = embedded.prepared, embedded.prepared.asked
+        query, message, reference = asked.query, asked.message, asked.reference
+        page = merging.page_of(query)
+        filters, conditions = merging.filters_of(query)
+        probe = SearchProbe(
+            query_id=message.event_id("search"),
+            vector=self.fused(embedded).astype("<f4").tobytes(),
+            encoder=self.images.fingerprint,
+            top_k=page.depth,
+            deadline=asked.deadline - MARGIN_S,
+            filters=filters,
+            exclude=prepared.edit.exclude,
+            exclude_products=(reference.product_id,) if reference.product_id else (),
+            min_offsets=query.min_offsets,
+            joined=True,
+            conditions=(*conditions, *prepared.conditions),
+            sort=query.sort or "",
+            score_band=query.score_band,
+            collapse=query.collapse,
+            facets=query.facets,
+            fields=bool(query.fields),
+        )
+        wishes = merging.sibling_filters(prepared.edit)
+        if not reference.group or not (wishes or prepared.conditions):
+            return probe, None
+        return probe, msgspec.structs.replace(
+            probe,
+            query_id=message.event_id("siblings"),
+            top_k=merging.MOST_SIBLINGS,
+            filters={**filters, **wishes},
+            groups=(reference.group,),
+            collapse=False,
+            facets=(),
+        )
 
     def fused(self, embedded: Embedded) -> Vector:
         """The query's vector: by direction where the reference's attributes are known, else between image and text."""
@@ -260,24 +297,61 @@ class Compose:
             return fusion.fuse_direction(image, embedded.texts[0], embedded.texts[1])
         return fusion.fuse_slerp(image, embedded.texts[0], SLERP)
 
-    def result(self, query: Query, answers: dict[int, Answer], started: float) -> Result:
+    async def _result(
+        self, prepared: Prepared, probe: SearchProbe, answers: dict[int, Answer], siblings: Sequence[merging.Ranked]
+    ) -> Result:
         """The merged result; `partial` when a shard is missing, or had not applied what the query asked for."""
+        query, page = prepared.asked.query, merging.page_of(prepared.asked.query)
         shards = [answer for answer in answers.values() if isinstance(answer, Hits)]
         of = shards[0].of if shards else self.partitions
-        good = [shard for shard in shards if not shard.error]
+        good = merging.good_of(probe, answers)
+        found = merging.in_order(merging.ranked(good), page.depth, page.order, collapse=page.collapse)
+        found = merging.with_siblings(found, siblings, page)[page.offset : page.depth]
+        members, whole = await self._members(probe, found, prepared) if page.collapse else ([], True)
+        approximate = [] if whole else ["variants"]
+        if query.facets and (len(good) < of or not all(shard.typed and shard.fresh for shard in good)):
+            approximate.append("facets")
         return Result(
             query_id=query.query_id,
-            hits=tuple(
-                msgspec.structs.replace(hit, image=self.relative(hit.image))
-                for hit in merge([shard.hits for shard in good], query.top_k)
-            ),
+            hits=tuple(merging.placed(one, members, query.fields, self.relative) for one in found),
             partial=len(good) < of or not all(shard.fresh for shard in good),
             generation=min((shard.generation for shard in good), default=""),
             applied_offsets={f"{topics.ITEMS}-{s.partition}": s.applied_offset for s in sorted(good, key=_partition)},
             shards=Shards(answered=len(good), of=of),
-            took_ms=round((self.now() - started) * 1000),
-            warnings=_unknown_facets(query, good),
+            took_ms=round((self.now() - prepared.asked.started) * 1000),
+            warnings=merging.unknown_facets(query, good),
+            total=merging.total_of(good) if query.facets else None,
+            facets=merging.counts_of(good),
+            ranges=merging.ranges_of(good),
+            understood=merging.understood_of(query.text, prepared.edit, prepared.conditions),
+            approximate=tuple(approximate),
         )
+
+    async def _members(
+        self, probe: SearchProbe, found: Sequence[merging.Ranked], prepared: Prepared
+    ) -> tuple[list[merging.Ranked], bool]:
+        """The products of the hits' groups, wherever they lie; and whether all shards said theirs, and all that they have.
+
+        Asked for once it is known which groups are on the page: no shard knows that before, and a group's products lie in many.
+        """
+        groups = tuple(dict.fromkeys(one.hit.group_id for one in found if one.hit.group_id))
+        if not groups:
+            return [], True
+        most = min((merging.MOST_VARIANTS + 1) * len(groups), codecs.MAX_DEPTH)
+        wanted = msgspec.structs.replace(
+            probe,
+            query_id=prepared.asked.message.event_id("variants"),
+            top_k=most,
+            groups=groups,
+            collapse=False,
+            sort="",
+            facets=(),
+            fields=False,
+        )
+        answers = await self.pending.ask(wanted, all_answered)
+        good = merging.good_of(wanted, answers)
+        whole = all_answered(answers) and len(good) == len(answers) and all(len(one.hits) < most for one in good)
+        return merging.ranked(good), whole
 
     async def refuse(self, message: Message, query_id: str, cause: Poison) -> None:
         """Answer with an error."""
@@ -343,22 +417,6 @@ def _is_partition(name: str, of: int | None) -> bool:
     topic, _, number = name.rpartition("-")
     spelt = number.isascii() and number.isdigit() and len(number) < 10 and str(int(number)) == number
     return topic == topics.ITEMS and spelt and (of is None or int(number) < of)
-
-
-def _unknown_facets(query: Query, shards: Sequence[Hits]) -> tuple[QueryError, ...]:
-    """A warning for each filter on a facet that no product has: it finds nothing, and a typing error would look alike."""
-    if not shards:
-        return ()
-    unknown = set(query.filters).intersection(*(shard.unknown_facets for shard in shards))
-    return tuple(
-        QueryError(Code.UNKNOWN_NAME, f"no product has the facet {name[:200]!r}{_near(name)}", f"filters.{name[:200]}")
-        for name in sorted(unknown)
-    )
-
-
-def _near(name: str) -> str:
-    near = difflib.get_close_matches(name.lower(), FACET_NAMES, n=1)
-    return f"; is {near[0]!r} meant?" if near else ""
 
 
 def _found(answers: dict[int, Answer]) -> Found | None:

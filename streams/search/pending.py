@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from processors.errors import Retryable
-from streams.contract.records import Answer, Found, Hit, Hits, Probe, SearchProbe, Standing
+from streams.contract.records import About, Answer, Found, Hit, Hits, Probe, SearchProbe, Standing
 
 ALIVE_S = 15.0
 MAX_OPEN = 1000
@@ -119,8 +119,11 @@ def apart(answer: Answer) -> Sequence[Answer]:
         ]
         return (replace(answer, others=()), *others)
     hits: dict[int, list[Hit]] = {}
+    about: dict[int, list[About]] = {}
     for partition, hit in zip(answer.partitions, answer.hits, strict=False):
         hits.setdefault(partition, []).append(hit)
+    for partition, one in zip(answer.partitions, answer.about, strict=False):
+        about.setdefault(partition, []).append(one)
     own = Standing(own.partition, own.applied_offset, own.fresh, answer.error, answer.unknown_facets)
     return [
         Hits(
@@ -133,6 +136,12 @@ def apart(answer: Answer) -> Sequence[Answer]:
             hits=tuple(hits.get(one.partition, ())),
             error=one.error,
             unknown_facets=one.unknown_facets,
+            typed=answer.typed,
+            about=tuple(about.get(one.partition, ())),
+            # Of all these shards together: said once.
+            total=answer.total if one is own else 0,
+            counts=answer.counts if one is own else {},
+            ranges=answer.ranges if one is own else {},
         )
         for one in (own, *answer.others)
     ]

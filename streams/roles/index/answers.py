@@ -6,10 +6,15 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from index_sync.entry import ShardHit, Wanted
+from index_sync.search import Counts
 from index_sync.shard import Shard
-from index_sync.state import State, search_states
+from index_sync.state import State, Wish, count_states, search_states
+from processors.conditions import Condition, parted
 from processors.errors import Code, Poison
-from streams.contract.records import Answer, Found, Hit, Hits, LookupProbe, Probe, SearchProbe, Standing
+from processors.offers import column_named
+from processors.ordering import DIGITS, Order
+from streams.contract.records import About, Answer, Found, Hit, Hits, LookupProbe, Probe, SearchProbe, Standing
 
 
 def answer(shard: Shard, probe: Probe, of: int, wanted: int) -> Answer:
@@ -38,24 +43,30 @@ def _search(
 ) -> Hits:
     errors = [_other_maker(state, probe) for state in states]
     searched = [number for number, error in enumerate(errors) if not error]
-    found: list[tuple[int, Hit]] = []
+    found: list[tuple[int, ShardHit]] = []
+    counted = _NOTHING
+    filters, conditions = _parted(probe)
+    wish = Wish(
+        conditions,
+        None if probe.groups is None else frozenset(probe.groups),
+        Order(probe.sort, probe.score_band),
+        probe.collapse,
+        probe.fields,
+    )
     try:
         vector = _vector(probe.vector)
+        able = [states[number] for number in searched]
+        exclude = probe.exclude, probe.exclude_products
         found = [
-            (searched[number], Hit(hit.product_id, round(hit.score, 6), hit.image, hit.category))
-            for number, hit in search_states(
-                [states[number] for number in searched],
-                vector,
-                probe.top_k,
-                probe.filters,
-                probe.exclude,
-                probe.exclude_products,
-            )
+            (searched[number], hit) for number, hit in search_states(able, vector, probe.top_k, filters, *exclude, wish)
         ]
+        if probe.facets:
+            counted = count_states(able, probe.facets, filters, *exclude, wish)
     except Poison as poison:
         errors = [error or str(poison) for error in errors]
+    columns = [condition.column for condition in conditions if not condition.lenient]
     unknown = [
-        () if error else state.unknown_facets(probe.filters) for state, error in zip(states, errors, strict=True)
+        () if error else state.unknown_facets(filters, columns) for state, error in zip(states, errors, strict=True)
     ]
     first, *others = (
         _standing(shard, state, wanted, error, facets)
@@ -68,12 +79,39 @@ def _search(
         generation=shards[0].generation,
         applied_offset=first.applied_offset,
         fresh=first.fresh,
-        hits=tuple(hit for _, hit in found),
+        hits=tuple(
+            Hit(hit.product_id, round(hit.score, DIGITS), hit.image, hit.category, hit.group) for _, hit in found
+        ),
         error=first.error,
         unknown_facets=first.unknown_facets,
         others=tuple(others),
         partitions=tuple(shards[number].partition for number, _ in found) if others else (),
+        typed=True,
+        about=tuple(About(hit.value, hit.colour, hit.offer, dict(hit.said)) for _, hit in found),
+        total=counted.total,
+        counts={name: _most(values) for name, values in counted.facets.items()},
+        ranges=counted.ranges,
     )
+
+
+MOST_VALUES = 1000
+"""Values of a counted facet that an answer holds, those with most products."""
+_NOTHING = Counts(0, {}, {})
+
+
+def _most(values: dict[str, int]) -> dict[str, int]:
+    return dict(sorted(values.items(), key=lambda pair: (-pair[1], pair[0]))[:MOST_VALUES])
+
+
+def _parted(probe: SearchProbe) -> tuple[Wanted, tuple[Condition, ...]]:
+    """The facets and the conditions of a probe; an asker of an earlier version names columns among its facets."""
+    if not any(column_named(name) for name in probe.filters):
+        return probe.filters, probe.conditions
+    try:
+        facets, conditions = parted(probe.filters)
+    except Poison:  # that asker knew facets only: words that no column takes find nothing
+        return probe.filters, probe.conditions
+    return facets, (*probe.conditions, *conditions)
 
 
 def _other_maker(state: State, probe: SearchProbe) -> str:
@@ -122,6 +160,7 @@ def _look_up(
         colours=product.payload.colours,
         vector=product.vector.astype("<f4").tobytes(),
         others=others,
+        group_id=product.payload.group,
     )
 
 

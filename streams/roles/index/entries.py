@@ -9,16 +9,18 @@ from typing import NamedTuple
 import numpy as np
 
 from index_sync.entry import Change, Entry, Facets, Payload, ViewInfo, shortened
+from processors import said
 from processors.attributes import attributes_of
 from processors.errors import Code, Poison
 from processors.garments import is_of_kind, main_garment
 from processors.merchant import told_kind
+from processors.offers import offer_of
 from processors.values import Garment, Metadata
 from streams.contract import codecs
 from streams.contract.records import Item
 from streams.engine.message import Message
 
-CATEGORY, COLOUR, BRAND = "category", "colour", "brand"
+CATEGORY, COLOUR, BRAND, PATH, TAG = "category", "colour", "brand", "category_path", "tag"
 
 
 def change_of(message: Message) -> Change:
@@ -57,7 +59,15 @@ def entry_of(item: Item) -> Entry:
         raise Poison(f"vectors are not {item.dimension} float32 values", field="views.vector", code=Code.OUT_OF_RANGE)
     vectors = np.frombuffer(b"".join([view.vector for view in item.views]), dtype="<f4")
     metadata = item.metadata
-    shop = _Shop(metadata.fabric, metadata.gender, metadata.brand, tuple(metadata.facets.items()))
+    shop = _Shop(
+        metadata.fabric,
+        metadata.gender,
+        metadata.brand,
+        tuple(metadata.facets.items()),
+        metadata.category_path,
+        metadata.tags,
+        tuple((name, words) for name, value in metadata.more.items() if (words := said.words_of(value))),
+    )
     stated, shared = _stated(shop.fabric, shop.gender, shop.facets), _shared(shop)
     main = main_garment(item.garments, metadata.category)
     garments = {g.id: _facets_of(g, shop, metadata.category if g is main else None) for g in item.garments}
@@ -71,8 +81,10 @@ def entry_of(item: Item) -> Entry:
         facets=_reference_facets(item.metadata, stated, main),
         colours=main.colours if main else (),
         views=views,
+        group=metadata.group_id,
+        said=said.shown(metadata),
     )
-    return Entry(payload, vectors.reshape(len(item.views), item.dimension), item.encoder)
+    return Entry(payload, vectors.reshape(len(item.views), item.dimension), item.encoder, offer_of(metadata))
 
 
 def stated_facets(metadata: Metadata) -> Mapping[str, str]:
@@ -89,12 +101,18 @@ def _stated(fabric: str, gender: str, facets: tuple[tuple[str, str], ...]) -> Ma
 
 def shop_facets(metadata: Metadata, stated: Mapping[str, str]) -> Facets:
     """What the shop says of a product, as it wrote it and in canonical spelling ("Ladies" is also "women")."""
-    said = {**metadata.facets, BRAND: metadata.brand, "gender": metadata.gender, "fabric": metadata.fabric}
-    return {
+    told = {**metadata.facets, BRAND: metadata.brand, "gender": metadata.gender, "fabric": metadata.fabric}
+    found = {
         facet: values
-        for facet in {**said, **stated}
-        if (values := _distinct((shortened(said.get(facet, "")), stated.get(facet, ""))))
+        for facet in {**told, **stated}
+        if (values := _distinct((shortened(told.get(facet, "")), stated.get(facet, ""))))
     }
+    listed = {name: said.words_of(value) for name, value in metadata.more.items()}
+    listed |= {PATH: said.paths_in(metadata.category_path), TAG: metadata.tags}
+    for facet, words in listed.items():
+        if words:
+            found[facet] = _distinct((*found.get(facet, ()), *map(shortened, words)))
+    return found
 
 
 class _Shop(NamedTuple):
@@ -104,11 +122,22 @@ class _Shop(NamedTuple):
     gender: str
     brand: str
     facets: tuple[tuple[str, str], ...]
+    path: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    more: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 @lru_cache(maxsize=2048)
 def _shared(shop: _Shop) -> Facets:
-    metadata = Metadata(fabric=shop.fabric, gender=shop.gender, brand=shop.brand, facets=dict(shop.facets))
+    metadata = Metadata(
+        fabric=shop.fabric,
+        gender=shop.gender,
+        brand=shop.brand,
+        facets=dict(shop.facets),
+        category_path=shop.path,
+        tags=shop.tags,
+        more=dict(shop.more),
+    )
     return shop_facets(metadata, _stated(shop.fabric, shop.gender, shop.facets))
 
 

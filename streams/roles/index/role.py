@@ -171,7 +171,8 @@ class IndexRole:
             for held in list(self._held.values()):
                 batch = batches.get(held.partition, [])
                 position = await self._position(consumer, held)
-                if batch or position > held.shard.next_offset:
+                gap = position >= held.shard.next_offset if held.shard.untyped else position > held.shard.next_offset
+                if batch or gap:
                     await self._keeper.apply(held, batch, position)
                     self._observer.worked(ITEMS_WORK)
             self._tell_ready()
@@ -221,7 +222,8 @@ class IndexRole:
         if held is None or not wanted():
             return
         # From here to the end no pause: what is read after this belongs to this shard, from this offset on.
-        work.consumer.read_from((topics.ITEMS, partition), held.shard.next_offset)
+        start = held.shard.next_offset if held.reads_from is None else held.reads_from
+        work.consumer.read_from((topics.ITEMS, partition), start)
         self._held[partition] = held
         self._observer.worked(ITEMS_WORK)
         work.answerer.partitions = work.consumer.known_partitions(topics.ITEMS)

@@ -75,6 +75,8 @@ class OwnedShard:
     applying: asyncio.Lock = field(default_factory=asyncio.Lock)
     saving: asyncio.Lock = field(default_factory=asyncio.Lock)
     released: bool = False
+    reads_from: int | None = None
+    """Where reading begins, if before what is searchable (`index_sync.recovery.Recovered.seek`)."""
     owing: bool = False
     """A batch is not wholly in, or a dead letter of it is not durable: a snapshot now would pass a failure that nobody
     saw. Stays set when the batch was given up (stop, fault): then the next owner reads from the snapshot before it."""
@@ -148,7 +150,8 @@ class ShardOwner:
         usable = usable and parked is not None and parked.topic_id == bounds.topic_id
         if parked is not None and usable and await self._in_thread(parked.writer.mine):
             # Nobody claimed it while the group was dealt anew: what is in memory is as good as ever.
-            return OwnedShard(parked.shard, parked.writer, bounds.end, bounds.topic_id)
+            again = bounds.low if parked.shard.untyped else None
+            return OwnedShard(parked.shard, parked.writer, bounds.end, bounds.topic_id, reads_from=again)
         started = self._now()
         config = self._config
         found = await self._in_thread(
@@ -171,7 +174,7 @@ class ShardOwner:
             behind=bounds.end - found.seek,
             seconds=round(self._now() - started, 3),
         )
-        return OwnedShard(found.shard, found.writer, bounds.end, bounds.topic_id)
+        return OwnedShard(found.shard, found.writer, bounds.end, bounds.topic_id, reads_from=found.seek)
 
     def _blank(self, partition: int) -> Shard:
         config = self._config

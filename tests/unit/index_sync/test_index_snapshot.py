@@ -67,13 +67,13 @@ def test_a_second_snapshot_sends_only_what_is_new() -> None:
     second = writer.save(shard.cut(), NOW)
     assert not writer.changed(shard.cut())
     kinds = [key.removeprefix(PLACE.root).split("/")[1] for key in store.writes]
-    assert kinds == ["objects", "objects", "manifests", "CURRENT"]
+    assert kinds == ["objects", "objects", "objects", "manifests", "CURRENT"]  # rows, typed columns, tombstones
     assert {p.key for s in first.segments for p in s.parts} < {p.key for s in second.segments for p in s.parts}
     back = _recover(store)
     store.writes.clear()
     back.shard.apply(201, "newer", entry(2))
     back.writer.save(back.shard.cut(), NOW)
-    assert len(store.writes) == 4
+    assert len(store.writes) == 5
     assert _recover(store).shard.live == shard.live + 1
 
 

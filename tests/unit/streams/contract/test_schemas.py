@@ -94,7 +94,7 @@ def narrow_bound(query, _):
 
 
 def narrow_elements(query, _):
-    query["properties"]["filters"]["additionalProperties"]["items"] = {"type": "integer"}
+    query["properties"]["filters"]["additionalProperties"]["anyOf"][0]["items"] = {"type": "integer"}
 
 
 def narrow_nested(_, definitions):

@@ -1,0 +1,213 @@
+"""The answers of all shards to one search made into one page: in order, one hit a group, with counts, warnings and variants."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from msgspec.structs import replace
+
+from processors.conditions import Condition, parted, told
+from processors.edit_text import ParsedEdit
+from processors.errors import Code
+from processors.offers import COLUMNS, Offer, column_named
+from processors.ordering import BY_SCORE, DIGITS, Order, best
+from processors.vocabulary import FACET_NAMES, FAMILIES, facet_named
+from streams.contract.records import About, Answer, Hit, Hits, Query, QueryError, SearchProbe, Understood, Variant
+
+MOST_VARIANTS = 24
+"""Beside one hit."""
+MOST_SIBLINGS = 100
+"""Of the reference's group that are looked at for a wish ("but in green")."""
+_NOTHING = About()
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A hit of some shard, with what merging and showing need beside it."""
+
+    hit: Hit
+    about: About
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which hits of a query are wanted, and in which order."""
+
+    offset: int
+    size: int
+    order: Order
+    collapse: bool
+
+    @property
+    def depth(self) -> int:
+        """Hits that must be known for it."""
+        return self.offset + self.size
+
+
+def page_of(query: Query) -> Page:
+    """The page that a query asks for."""
+    size = query.top_k if query.limit is None else query.limit
+    return Page(query.offset, size, Order(query.sort or "", query.score_band), query.collapse)
+
+
+def follows(probe: SearchProbe, answer: Hits) -> bool:
+    """Whether a worker has done all that the probe asks; one of an earlier version knows no columns, and must not count."""
+    asks_more = bool(probe.conditions or probe.sort) or probe.groups is not None
+    return answer.typed or not asks_more
+
+
+def ranked(answers: Iterable[Hits]) -> list[Ranked]:
+    """All hits of all answers."""
+    found = []
+    for answer in answers:
+        about = answer.about if len(answer.about) == len(answer.hits) else (_NOTHING,) * len(answer.hits)
+        found += [Ranked(hit, one) for hit, one in zip(answer.hits, about, strict=True)]
+    return found
+
+
+def in_order(found: Iterable[Ranked], k: int, order: Order = BY_SCORE, *, collapse: bool) -> list[Ranked]:
+    """The best `k`, one a group where they are to be collapsed."""
+    return best(
+        found,
+        lambda one: order.key(one.hit.score, one.hit.product_id, one.about.value),
+        (lambda one: one.hit.group_id) if collapse else (lambda _: ""),
+        k,
+    )
+
+
+def with_siblings(found: Sequence[Ranked], siblings: Sequence[Ranked], page: Page) -> list[Ranked]:
+    """The siblings that a shopper wished for before everything else."""
+    first = in_order(siblings, page.depth, page.order, collapse=page.collapse)
+    there = {one.hit.product_id for one in first}
+    groups = {one.hit.group_id for one in first} if page.collapse else set()
+    rest = [one for one in found if one.hit.product_id not in there and one.hit.group_id not in groups - {""}]
+    return [*first, *rest]
+
+
+def sibling_filters(edit: ParsedEdit) -> dict[str, tuple[str, ...]]:
+    """What a sibling must be to be the one that was wished for: "green" is every green; of two colours either."""
+    found: dict[str, tuple[str, ...]] = {}
+    for facet, value in edit.set.items():
+        values = value.split(" and ") if facet == "colour" else [value]
+        wider = [shade for one in values for shade in (one, *FAMILIES.get(one, ()))] if facet == "colour" else values
+        found[facet] = tuple(dict.fromkeys(wider))
+    return found
+
+
+def variants_of(hit: Hit, members: Iterable[Ranked]) -> tuple[Variant, ...]:
+    """The other products of a hit's group, the best first."""
+    others = [one for one in members if one.hit.group_id == hit.group_id and one.hit.product_id != hit.product_id]
+    return tuple(_variant(one) for one in in_order(others, MOST_VARIANTS, collapse=False))
+
+
+def _variant(one: Ranked) -> Variant:
+    hit, offer = one.hit, one.about.offer
+    return Variant(
+        hit.product_id, round(hit.score, DIGITS), hit.image, one.about.colour, offer.sizes, offer.pays, offer.in_stock
+    )
+
+
+def shown_fields(one: Ranked, names: Collection[str]) -> dict[str, Any]:
+    """Of what the shop says of a product, what a query asks for, by the names under which it was sent; "*" is all."""
+    said = {**one.about.said, **_columns(one.about.offer)}
+    if one.hit.group_id:
+        said["group_id"] = one.hit.group_id
+    if "*" in names:
+        return said
+    wanted = {*names, *(facet_named(name) for name in names)}
+    wanted |= {shown for name in names if (shown := _COLUMN_SHOWN.get(column_named(name), ""))}
+    return {name: value for name, value in said.items() if name in wanted or facet_named(name) in wanted}
+
+
+_COLUMN_SHOWN = {column: names[0] for column, names in COLUMNS.items()}
+
+
+def _columns(offer: Offer) -> dict[str, Any]:
+    given = {
+        "price": offer.price,
+        "sale_price": offer.sale_price,
+        "currency": offer.currency or None,
+        "in_stock": offer.in_stock,
+        "sizes": list(offer.sizes) or None,
+        "launched": offer.launched or None,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def total_of(answers: Iterable[Hits]) -> int:
+    """Products that match, in all shards."""
+    return sum(answer.total for answer in answers)
+
+
+def counts_of(answers: Iterable[Hits]) -> dict[str, dict[str, int]]:
+    """Facet → value → products in all shards, the most frequent first; one spelling a value, the first that came."""
+    found: dict[str, dict[str, tuple[str, int]]] = {}
+    for answer in answers:
+        for name, values in answer.counts.items():
+            known = found.setdefault(name, {})
+            for value, count in values.items():
+                spelt, before = known.get(value.casefold(), (value, 0))
+                known[value.casefold()] = (spelt, before + count)
+    return {name: dict(sorted(values.values(), key=lambda pair: (-pair[1], pair[0]))) for name, values in found.items()}
+
+
+def ranges_of(answers: Iterable[Hits]) -> dict[str, tuple[float, float]]:
+    """Number → the least and the most of all shards."""
+    found: dict[str, tuple[float, float]] = {}
+    for answer in answers:
+        for name, (least, most) in answer.ranges.items():
+            before = found.get(name, (least, most))
+            found[name] = (min(before[0], least), max(before[1], most))
+    return found
+
+
+def understood_of(text: str | None, edit: ParsedEdit, conditions: Sequence[Condition]) -> Understood | None:
+    """What is told of how a query's words were read; None where it has none."""
+    if not (text or "").strip():
+        return None
+    filters = {condition.column: told(condition) for condition in conditions}
+    return Understood(filters, dict(edit.set), dict(edit.exclude), edit.ignored)
+
+
+def unknown_facets(query: Query, shards: Sequence[Hits]) -> tuple[QueryError, ...]:
+    """A warning for each filter on a facet that no product has: it finds nothing, and a typing error would look alike."""
+    if not shards:
+        return ()
+    unknown = set.intersection(*(set(shard.unknown_facets) for shard in shards))
+    named = sorted(name for name in query.filters if (column_named(name) or name) in unknown)
+    return tuple(
+        QueryError(Code.UNKNOWN_NAME, f"no product has the facet {name[:200]!r}{_near(name)}", f"filters.{name[:200]}")
+        for name in named
+    )
+
+
+def _near(name: str) -> str:
+    near = difflib.get_close_matches(name.lower(), (*FACET_NAMES, *COLUMNS), n=1)
+    return f"; is {near[0]!r} meant?" if near and near[0] != name.lower() else ""
+
+
+def filters_of(query: Query) -> tuple[dict[str, tuple[str, ...]], tuple[Condition, ...]]:
+    """The facets and the conditions that a query's filters are."""
+    return parted(query.filters)
+
+
+def good_of(probe: SearchProbe, answers: Mapping[int, Answer]) -> list[Hits]:
+    """The answers that count: of searches without an error, by workers that follow the probe."""
+    return [one for one in answers.values() if isinstance(one, Hits) and not one.error and follows(probe, one)]
+
+
+Relative = Callable[[str], str]
+
+
+def placed(one: Ranked, members: Sequence[Ranked], fields: Collection[str], relative: Relative) -> Hit:
+    """A hit as it is published."""
+    variants = tuple(replace(v, image=relative(v.image)) for v in variants_of(one.hit, members))
+    return replace(
+        one.hit,
+        image=relative(one.hit.image),
+        variants=variants if one.hit.group_id else (),
+        fields=shown_fields(one, fields) if fields else {},
+    )
