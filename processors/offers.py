@@ -8,7 +8,6 @@ from __future__ import annotations
 import datetime as dt
 import math
 import re
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -162,12 +161,6 @@ def offer_of(metadata: Metadata) -> Offer:
         metadata.sizes or told.sizes,
         metadata.launched or told.launched,
     )
-
-
-def same_but_offer(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether what a shop says differs in its columns only."""
-    names = {name for name in one.keys() | other.keys() if one.get(name) != other.get(name)}
-    return names <= COLUMN_NAMES
 
 
 # ---------------------------------------------------------------- inside

@@ -18,7 +18,7 @@ _SIGNS = {
 }  # fmt: skip
 _SIGN = "|".join(re.escape(sign) for sign in sorted(_SIGNS, key=len, reverse=True))
 # Not a price: "50 cm", "50 %", "the 50s", "50/50".
-_NO_PRICE = r"(?!\s*(?:%|percent|cm\b|mm\b|m\b|in\b|inch|years?\b|yrs?\b|kg\b|g\b|den\b|denier|ml\b|°|pieces\b|items\b)|[\w/:]|[.,]\d)"
+_NO_PRICE = r"(?!\s*(?:%|percent|cm\b|mm\b|m\b|inch|years?\b|yrs?\b|kg\b|g\b|den\b|denier|ml\b|°|pieces\b|items\b)|[\w/:]|[.,]\d)"
 
 
 def _amount(name: str) -> str:

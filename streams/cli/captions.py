@@ -76,6 +76,7 @@ def captions_rewrite(
     data_dir: DataDir = None,
 ) -> None:
     """Ask for new texts of products whose facts are as they were. Each costs the language model a caption."""
+    from processors.conditions import parted
     from streams.cli.client import parsed_filters
     from streams.ops.rewrite import Wanted, rewrite
 
@@ -85,7 +86,8 @@ def captions_rewrite(
     if not everything and not (product or filters or writer or status):
         say("say which: --product, --filter, --writer, --status, or --all")
         raise typer.Exit(Exit.USAGE)
-    wanted = Wanted(product or (), parsed_filters(filters or []), writer, status)
+    facets, conditions = parted(parsed_filters(filters or []))
+    wanted = Wanted(product or (), facets, writer, status, conditions)
 
     def on_asked(product_id: str) -> None:
         if as_json:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 import typer
 
 from infra.settings import Settings
 from infra.stores import absolute
+from processors.conditions import parted
+from processors.errors import Poison
+from processors.offers import NUMBERS, column_named
 from streams.cli.app import AsJson, DataDir, app, client_settings, run
 from streams.cli.exits import Exit
-from streams.cli.output import result_table, say, show
-from streams.contract.records import ImageRef, Query, Result
+from streams.cli.output import result_notes, result_table, say, show
+from streams.contract.records import Hit, ImageRef, Query, Result, Variant
 from streams.kafka.client import Client, new_query_id
+
+T = TypeVar("T", Hit, Variant)
 
 
 @app.command()
@@ -39,7 +45,21 @@ def query(
     product: Annotated[str | None, typer.Option(help="A product of the catalogue to start from.")] = None,
     text: Annotated[str | None, typer.Option(help="What to look for, or what to change.")] = None,
     top_k: Annotated[int, typer.Option(help="How many products.")] = 10,
-    filters: Annotated[list[str] | None, typer.Option("--filter", help="facet=value, repeatable.")] = None,
+    filters: Annotated[
+        list[str] | None, typer.Option("--filter", help="facet=value, price<=50, price=20..50; repeatable.")
+    ] = None,
+    sort: Annotated[
+        str | None, typer.Option(help="price, -price, launched or -launched, within bands of scores.")
+    ] = None,
+    score_band: Annotated[float, typer.Option(help="How far scores may lie apart to be sorted together.")] = 0.05,
+    offset: Annotated[int, typer.Option(help="How many products to pass over: of the pages before.")] = 0,
+    collapse: Annotated[
+        bool, typer.Option("--collapse/--no-collapse", help="One product a group, the others as its variants.")
+    ] = True,
+    facets: Annotated[list[str] | None, typer.Option("--facet", help="Count this facet; repeatable.")] = None,
+    fields: Annotated[
+        list[str] | None, typer.Option("--field", help="Show what the shop says here ('*': all); repeatable.")
+    ] = None,
     deadline_ms: Annotated[int, typer.Option(help="How long the answer may take.")] = 5000,
     as_json: AsJson = False,
     data_dir: DataDir = None,
@@ -55,9 +75,18 @@ def query(
         filters=parsed_filters(filters or []),
         top_k=top_k,
         deadline_ms=deadline_ms,
+        offset=offset,
+        sort=sort,
+        score_band=score_band,
+        collapse=collapse,
+        facets=tuple(facets or ()),
+        fields=tuple(fields or ()),
     )
     result = run(_query(asked, image, data_dir))
-    show(result, result_table(result), as_json=as_json)
+    show(result, result_table(result, offset), as_json=as_json)
+    if not as_json:
+        for line in result_notes(result):
+            say(line)
     for warning in result.warnings:
         say(f"warning: {warning.message}")
     if result.error is not None:
@@ -65,16 +94,53 @@ def query(
         raise typer.Exit(Exit.REJECTED)
 
 
-def parsed_filters(pairs: list[str]) -> dict[str, tuple[str, ...]]:
-    """`["gender=women", "gender=unisex"]` → `{"gender": ("women", "unisex")}`."""
-    found: dict[str, tuple[str, ...]] = {}
+_OPERATORS = {"<=": "lte", ">=": "gte", "<": "lt", ">": "gt"}
+_FILTER = re.compile(r"(?P<name>[^<>=]+)(?P<operator><=|>=|<|>|=)(?P<value>.+)", re.DOTALL)
+
+
+def parsed_filters(pairs: list[str]) -> dict[str, Any]:
+    """`["gender=women", "gender=unisex", "price<=50"]` → `{"gender": ("women", "unisex"), "price": {"lte": 50.0}}`."""
+    found: dict[str, Any] = {}
     for pair in pairs:
-        facet, equals, value = pair.partition("=")
-        if not (facet and equals and value):
-            say(f"--filter {pair}: write facet=value, as in --filter category=dress")
-            raise typer.Exit(Exit.USAGE)
-        found[facet] = (*found.get(facet, ()), value)
+        match = _FILTER.fullmatch(pair)
+        if match is None or not match["name"].strip() or not match["value"].strip():
+            raise _wrong(pair, "write facet=value, as in --filter category=dress, or price<=50")
+        name, operator, value = match["name"].strip(), match["operator"], match["value"].strip()
+        ends = value.split("..") if operator == "=" and column_named(name) in NUMBERS else [value]
+        if operator == "=" and len(ends) != 2:
+            bounds: dict[str, Any] | tuple[str, ...] = (value,)
+        elif operator == "=":
+            bounds = {bound: _bound(name, end) for bound, end in zip(("gte", "lte"), ends, strict=True) if end}
+        else:
+            bounds = {_OPERATORS[operator]: _bound(name, value)}
+        before = found.get(name)
+        if isinstance(bounds, tuple):
+            if isinstance(before, dict):
+                raise _wrong(pair, "a range and a value of one field exclude each other")
+            found[name] = (*(before or ()), *bounds)
+        elif isinstance(before, tuple):
+            raise _wrong(pair, "a range and a value of one field exclude each other")
+        else:
+            found[name] = {**(before or {}), **bounds}
+    try:
+        parted(found)
+    except Poison as error:
+        say(f"--filter: {error}")
+        raise typer.Exit(Exit.USAGE) from None
     return found
+
+
+def _bound(name: str, text: str) -> float | str:
+    """A number where it is one; the query's own check tells what else is wrong."""
+    try:
+        return text if column_named(name) == "launched" else float(text)
+    except ValueError:
+        return text
+
+
+def _wrong(pair: str, message: str) -> typer.Exit:
+    say(f"--filter {pair}: {message}")
+    return typer.Exit(Exit.USAGE)
 
 
 async def _query(asked: Query, image: Path | None, data_dir: Path | None) -> Result:
@@ -89,5 +155,9 @@ async def _query(asked: Query, image: Path | None, data_dir: Path | None) -> Res
 
 def _resolved(result: Result, settings: Settings) -> Result:
     """With addresses that a person's tools can open: in events they are relative to the store."""
-    hits = (msgspec.structs.replace(hit, image=absolute(settings, hit.image)) for hit in result.hits)
+
+    def opened(found: T) -> T:
+        return msgspec.structs.replace(found, image=absolute(settings, found.image))
+
+    hits = (msgspec.structs.replace(opened(hit), variants=tuple(map(opened, hit.variants))) for hit in result.hits)
     return msgspec.structs.replace(result, hits=tuple(hits))

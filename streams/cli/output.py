@@ -99,14 +99,51 @@ def captions_table(captions: Iterable[Caption]) -> Table:
     return table
 
 
-def result_table(result: Result) -> Table:
+def result_table(result: Result, offset: int = 0) -> Table:
     note = " (partial)" if result.partial else ""
     shards = f"{result.shards.answered}/{result.shards.of} shards"
     title = f"{shards}{note}, {result.took_ms} ms"
-    table = new_table("#", "product", "score", "category", ids=("product",), title=title)
-    for rank, hit in enumerate(result.hits, start=1):
-        table.add_row(str(rank), shown(hit.product_id), f"{hit.score:.3f}", shown(hit.category))
+    names = list(dict.fromkeys(name for hit in result.hits for name in hit.fields))
+    also = ["also in"] if any(hit.variants for hit in result.hits) else []
+    table = new_table("#", "product", "score", "category", *also, *names, ids=("product",), title=title)
+    for rank, hit in enumerate(result.hits, start=1 + offset):
+        variants = ", ".join(variant.colour or variant.product_id for variant in hit.variants)
+        more = [variants] if also else []
+        row = [str(rank), hit.product_id, f"{hit.score:.3f}", hit.category, *more]
+        table.add_row(*map(shown, [*row, *(_cell(hit.fields.get(name)) for name in names)]))
     return table
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_cell, value))
+    return "" if value is None else str(value)
+
+
+def result_notes(result: Result) -> list[str]:
+    """What is told beside the hits: how the words were read, how many there are, what may not be exact."""
+    lines = []
+    if result.understood is not None and result.understood.filters:
+        said = ", ".join(f"{name} {_condition(value)}" for name, value in result.understood.filters.items())
+        lines.append(f"understood: {said}")
+    if result.total is not None:
+        lines.append(f"{result.total:,} products match")
+    for name, counts in result.facets.items():
+        lines.append(f"{name}: {', '.join(f'{value} ({count})' for value, count in list(counts.items())[:20])}")
+    for name, (least, most) in result.ranges.items():
+        lines.append(f"{name}: {least:g} to {most:g}")
+    if result.approximate:
+        lines.append(f"may not be exact: {', '.join(result.approximate)}")
+    return lines
+
+
+_SYMBOLS = {"lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
+
+
+def _condition(value: object) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{_SYMBOLS.get(bound, bound)} {number}" for bound, number in value.items())
+    return f"is {_cell(value)}"
 
 
 def rows_table(headers: Sequence[str], rows: Iterable[Sequence[object]], ids: Sequence[str] = ()) -> Table:

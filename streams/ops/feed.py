@@ -21,12 +21,13 @@ from infra.store import ObjectStore, content_key
 from processors import image_parts
 from processors.errors import Poison
 from processors.image_header import sniff
+from processors.offers import COLUMN_NAMES
 from streams.contract import codecs, topics
 from streams.engine.message import Message
 from streams.kafka.client import Reader
 from streams.ops.ingest import Photo, RefusedProduct
 
-COLUMNS = frozenset({"price"})
+COLUMNS = COLUMN_NAMES
 """What changes a thousand times as often as a photo, and no caption states."""
 MAX_GONE = 0.2
 """Share of the catalogue that a feed may lack; one that was cut off on its way must not empty a shop."""

@@ -54,6 +54,34 @@ def price_of(text: str) -> float | None:
     return _value(number, thousandths=bool(_THREE_DECIMALS.search(text))) if number else None
 
 
+_CODES = frozenset(
+    """
+    aed aud bgn brl cad chf clp cny cop czk dkk egp eur gbp hkd huf idr ils inr jpy krw kwd mad mxn myr ngn nok nzd pen php
+    pkr pln ron rub sar sek sgd thb try twd uah usd vnd zar
+    """.split()  # noqa: SIM905
+)
+_SIGNS = {
+    "€": "EUR",
+    "£": "GBP",
+    "₹": "INR",
+    "₺": "TRY",
+    "₽": "RUB",
+    "₩": "KRW",
+    "₫": "VND",
+    "₴": "UAH",
+    "₪": "ILS",
+    "zł": "PLN",
+}
+
+
+def currency_in(text: str) -> str:
+    """The ISO code of the currency that a price names, or "" (a "$" or "kr" is that of many)."""
+    words = [word for word in re.findall(r"[^\W\d_]+", text.casefold()) if word in _CODES]
+    if words:
+        return words[0].upper()
+    return next((code for sign, code in _SIGNS.items() if sign in text), "")
+
+
 def _western(text: str) -> str:
     """The text with the digits and the separators 0 to 9, "." and ",", whatever alphabet it was written in."""
     text = unicodedata.normalize("NFKC", text).replace("٫", ".").replace("٬", ",").strip()

@@ -10,13 +10,16 @@ again, and what was covered is sent once more.
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from infra.logs import logger
 from infra.settings import Settings
+from processors.conditions import Condition, meets
 from processors.errors import Poison
+from processors.offers import offer_of
+from processors.said import paths_in
 from processors.vocabulary import clean
 from streams.contract import codecs, topics
 from streams.contract.cloudevents import event_context
@@ -46,12 +49,14 @@ class Wanted:
         facets: facet → values, of which one must be the product's.
         writer: "llm" or "template": who wrote the caption of now; "": any.
         status: "ready" or "hold"; "": any.
+        conditions: on price, stock and the like.
     """
 
     products: Collection[str] = ()
     facets: Mapping[str, Collection[str]] = field(default_factory=dict)
     writer: str = ""
     status: str = ""
+    conditions: Sequence[Condition] = ()
 
     def holds(self, item: Item, caption: Caption | None) -> bool:
         """Whether a product is meant."""
@@ -61,8 +66,10 @@ class Wanted:
             return False
         if self.status and (caption is None or caption.status != self.status):
             return False
-        known = facets_of(item)
-        return all(known.get(facet, set()) & {clean(v) for v in values} for facet, values in self.facets.items())
+        known, offer = facets_of(item), offer_of(item.metadata)
+        return all(meets(offer, condition) for condition in self.conditions) and all(
+            known.get(facet, set()) & {clean(v) for v in values} for facet, values in self.facets.items()
+        )
 
 
 def facets_of(item: Item) -> dict[str, set[str]]:
@@ -71,6 +78,7 @@ def facets_of(item: Item) -> dict[str, set[str]]:
     found = {name: {clean(value)} for name, value in said.facets.items()}
     found |= {"brand": {clean(said.brand)}, "gender": {clean(said.gender)}, "fabric": {clean(said.fabric)}}
     found["category"] = {clean(said.category), *(clean(garment.category) for garment in item.garments)}
+    found["tag"], found["category_path"] = set(map(clean, said.tags)), set(map(clean, paths_in(said.category_path)))
     found.setdefault("colour", set()).update(clean(c.name) for garment in item.garments for c in garment.colours)
     return found
 

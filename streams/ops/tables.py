@@ -18,7 +18,7 @@ from typing import Any
 from processors.errors import Poison, Retryable
 from streams.contract.codecs import MAX_FACET_NAME, MAX_FACETS, MAX_TEXT
 from streams.ops.photo_names import without_suffix
-from streams.ops.prices import price_of
+from streams.ops.prices import currency_in, price_of
 from streams.ops.table_files import Line, canonical, read_lines
 
 # In one spelling (`canonical`), the surest first. Shopify's handle names the product, its SKUs the sizes of it.
@@ -35,7 +35,19 @@ _TYPED = {
     "gender": "gender", "fabric": "fabric",
     "category": "category", "type": "category", "product_type": "category",
     "price": "price", "variant_price": "price", "regular_price": "price",
+    "sale_price": "sale_price", "special_price": "sale_price", "discount_price": "sale_price",
+    "compare_at_price": "compare_at_price", "variant_compare_at_price": "compare_at_price",
+    "currency": "currency", "currency_code": "currency", "price_currency": "currency",
+    "availability": "in_stock", "in_stock": "in_stock", "stock": "in_stock", "stock_status": "in_stock",
+    "quantity": "in_stock", "stock_quantity": "in_stock", "inventory": "in_stock", "inventory_quantity": "in_stock",
+    "variant_inventory_qty": "in_stock", "qty": "in_stock",
+    "size": "sizes", "sizes": "sizes", "available_sizes": "sizes",
+    "launched": "launched", "launch_date": "launched", "release_date": "launched", "launch": "launched",
+    "group_id": "group_id", "item_group_id": "group_id", "parent_id": "group_id", "parent_sku": "group_id",
+    "style_id": "group_id", "parent": "group_id",
+    "category_path": "category_path", "tags": "tags",
 }  # fmt: skip
+_PRICES = frozenset({"price", "sale_price", "compare_at_price"})
 _FURTHER = frozenset({"additional_image_link", "additional_image_links", "variant_image", "gallery", "images"})
 # Photos beside the first one: "image 2", "picture_3".
 _NUMBERED = re.compile(rf"(?:{'|'.join((*IMAGE_COLUMNS, *sorted(_FURTHER)))})_?\d{{1,2}}")
@@ -129,16 +141,18 @@ def _on_this_disk(path: str) -> str:
 def _metadata(flat: Mapping[str, str | float]) -> tuple[dict[str, str | float], tuple[str, ...]]:
     metadata: dict[str, str | float] = {}
     notes: list[str] = []
+    currency = ""
     for column, value in flat.items():
         name = _typed(column) or column.removeprefix("g:")
         if name in metadata:
             continue
-        if name == "price":
+        if name in _PRICES:
             price = value if isinstance(value, float) else price_of(value)
             if price is None or not math.isfinite(price) or price < 0:
-                notes.append(f"price {str(value)[:50]!r} is no single price, and is left out")
+                notes.append(f"{name} {str(value)[:50]!r} is no single price, and is left out")
             else:
-                metadata["price"] = price
+                metadata[name] = price
+                currency = currency or (currency_in(value) if isinstance(value, str) else "")
             continue
         text = _plain(str(value)) if canonical(column) == "body_html" else str(value)
         if len(name) > MAX_FACET_NAME:
@@ -149,10 +163,20 @@ def _metadata(flat: Mapping[str, str | float]) -> tuple[dict[str, str | float], 
             notes.append(f"{name} has {len(text):,} characters, more than {MAX_TEXT:,}, and is left out")
         else:
             metadata[name] = text if isinstance(value, str) else _number(value)
+    _settle_prices(metadata, currency)
     for name in list(metadata)[MAX_FACETS:]:
         del metadata[name]
         notes.append(f"{name} is left out: more than {MAX_FACETS} fields")
     return metadata, tuple(notes)
+
+
+def _settle_prices(metadata: dict[str, str | float], currency: str) -> None:
+    """Shopify's "compare at" is what a product cost before; its price is then the sale price."""
+    before, now = metadata.pop("compare_at_price", None), metadata.get("price")
+    if isinstance(before, float) and isinstance(now, float) and before > now and "sale_price" not in metadata:
+        metadata["price"], metadata["sale_price"] = before, now
+    if currency:
+        metadata.setdefault("currency", currency)
 
 
 def _typed(column: str) -> str:
@@ -179,7 +203,7 @@ def _flat(cells: Mapping[str, Any], *, nested: bool = False) -> dict[str, str | 
 def _is_price(name: str, value: object) -> bool:
     """A price that came as a number is one, whatever its digits."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15
-    return is_number and _typed(name) == "price"
+    return is_number and _typed(name) in _PRICES
 
 
 def _text(value: object) -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
-from index_sync.entry import Change
+from index_sync.entry import Change, Entry
 from index_sync.manifest import Current, Manifest, SnapshotLocation, decode_current, decode_manifest
 from index_sync.recovery import LogBounds, Recovered, recover
 from index_sync.shard import Shard
 from index_sync.snapshot import Fenced, SnapshotWriter
 from processors.errors import Retryable
+from processors.offers import Offer
 from tests.fakes.index_items import DIMENSION, ENCODER, MemoryObjects, entry, unit
 
 PLACE = SnapshotLocation("catalog", "g-0001", "catalog.items", 3)
@@ -75,6 +77,55 @@ def test_a_second_snapshot_sends_only_what_is_new() -> None:
     back.writer.save(back.shard.cut(), NOW)
     assert len(store.writes) == 5
     assert _recover(store).shard.live == shard.live + 1
+
+
+def _priced(number: int, price: float) -> Entry:
+    return replace(entry(number), offer=Offer(price=price, sizes=("S", str(number)), launched="2026-03-01"))
+
+
+def test_typed_columns_come_back_with_the_versions_of_their_updates() -> None:
+    """Of sealed and growing segments, also those that changed after their rows were stored; nothing is stored twice."""
+    store = MemoryObjects()
+    fresh = _recover(store)
+    fresh.shard.apply_batch(Change(i, f"p{i}", _priced(i, i)) for i in range(150))
+    fresh.writer.save(fresh.shard.cut(), NOW)
+    fresh.shard.apply_batch(Change(200 + i, f"p{i}", _priced(i, 1000 + i)) for i in range(0, 150, 10))
+    store.writes.clear()
+    fresh.writer.save(fresh.shard.cut(), NOW)
+    back = _recover(store)
+    _same(back.shard, fresh.shard)
+    assert back.shard.lookup("p10").offer == Offer(price=1010.0, sizes=("S", "10"), launched="2026-03-01")
+    assert back.shard.versions() == fresh.shard.versions()
+    assert not back.shard.apply(150, "p10", None), "an older delete has no effect after the restart either"
+    store.writes.clear()
+    back.shard.apply(300, "p11", _priced(11, 5.0))
+    back.writer.save(back.shard.cut(), NOW)
+    assert len(store.writes) == 4, "the columns of one segment, tombstones, manifest, CURRENT: no rows"
+
+
+def test_a_snapshot_of_before_the_columns_answers_while_they_are_read_again() -> None:
+    """It is loaded as it is; the topic is read from its beginning, and its records bring the columns without a gap."""
+    store = MemoryObjects()
+    fresh = _recover(store)
+    changes = [Change(i, f"p{i}", _priced(i, i)) for i in range(100)]
+    fresh.shard.apply_batch(changes)
+    old = fresh.writer.save(replace(fresh.shard.cut(), typed=False), NOW)
+    assert all(segment.typed is None for segment in old.segments)
+    back = _recover(store, low=3)
+    shard = back.shard
+    assert (back.seek, back.reason, shard.untyped) == (3, "", True)
+    assert (shard.next_offset, shard.live, shard.digest) == (100, 100, fresh.shard.digest)
+    assert back.writer.save(shard.cut(), NOW).segments[0].typed is None
+    shard.apply_batch([changes[3], changes[50]], 51)
+    assert (shard.untyped, shard.lookup("p50").offer.price, shard.lookup("p60").offer) == (True, 50.0, Offer())
+    shard.apply_batch([*changes[51:], Change(100, "p0", _priced(0, 7.0))])
+    assert (shard.untyped, shard.live) == (False, 100)
+    again = _recover(store)
+    assert again.shard.untyped, "the snapshot on the store is still the old one"
+    again.shard.apply_batch([*changes, Change(100, "p0", _priced(0, 7.0))])
+    assert all(segment.typed is not None for segment in again.writer.save(again.shard.cut(), NOW).segments)
+    last = _recover(store)
+    assert (last.seek, last.shard.lookup("p0").offer.price, last.shard.digest) == (101, 7.0, shard.digest)
 
 
 def test_many_small_snapshots_do_not_pile_up_parts() -> None:

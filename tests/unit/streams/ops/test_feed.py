@@ -60,7 +60,7 @@ def test_a_google_feed_is_a_catalogue_of_addresses(tmp_path: Path, packed: bool)
         SourcePhoto(
             "sku-1",
             None,
-            {"title": "Wrap dress", "price": 79.0, "color": "navy"},
+            {"title": "Wrap dress", "price": 79.0, "color": "navy", "currency": "EUR"},
             "https://cdn.example/1.jpg",
         ),
         SourcePhoto("sku-2", None, {"title": "Boots & more"}, "https://cdn.example/2.jpg"),

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from openpyxl import Workbook
 
 from processors.errors import Poison
+from streams.contract.codecs import metadata_of
+from streams.contract.records import ImageRef, Upload
 from streams.ops.prices import price_of
 from streams.ops.sources import Catalogue, walk
 from streams.ops.table_files import MAX_TABLE_BYTES, is_table
@@ -167,7 +169,7 @@ def test_encodings_of_excel(tmp_path: Path, encoding: str, hint: str) -> None:
     (tmp_path / "Products.csv").write_bytes((hint + TEXT).encode(encoding))
     catalogue = walk(tmp_path)
     assert catalogue.rejected == ()
-    assert fields(catalogue, "sku") == {"title": "Jäckchen für größere – „schön“", "price": 1299.0}
+    assert fields(catalogue, "sku") == {"title": "Jäckchen für größere – „schön“", "price": 1299.0, "currency": "EUR"}
 
 
 @pytest.mark.parametrize("name", ["products.xls", "Products.ods", "products.parquet"])
@@ -213,7 +215,13 @@ def test_a_feed_of_google_merchant(tmp_path: Path) -> None:
     )
     catalogue = walk(tmp_path)
     assert found(catalogue) == {"S1": "1.jpg", "S2": "2.jpg"}
-    assert fields(catalogue, "S1") == {"title": "Linen dress", "price": 79.0, "brand": "Acme", "color": "navy"}
+    assert fields(catalogue, "S1") == {
+        "title": "Linen dress",
+        "price": 79.0,
+        "currency": "EUR",
+        "brand": "Acme",
+        "color": "navy",
+    }
     assert [row.cause for row in catalogue.noted] == ["1-back.jpg is a further photo of 'S1'"]
 
 
@@ -474,3 +482,22 @@ def test_a_formatted_price_is_read_back(cents: int, marks: str) -> None:
     thousands, decimal = marks
     whole = f"{cents // 100:,}".replace(",", thousands)
     assert price_of(f"{whole}{decimal}{cents % 100:02}") == cents / 100
+
+
+def test_columns_of_price_and_stock_under_the_names_of_shops(tmp_path: Path) -> None:
+    """Google's, Shopify's and plain ones; a price that was higher before is the price, and that of now the sale price."""
+    fill(tmp_path, "1.jpg", "2.jpg", "3.jpg")
+    (tmp_path / "products.csv").write_text(
+        "id,image,price,sale price,availability,size,item_group_id,launch date,tags,Variant Compare At Price\n"
+        '1,1.jpg,79.00 EUR,49.00 EUR,in stock,"S, M",wrap,2026-03-01,"summer, beach",\n'
+        "2,2.jpg,30.00,,out of stock,,,,,45.00\n"
+        "3,3.jpg,30.00,cheap,,,,,,20.00\n"
+    )
+    catalogue = walk(tmp_path)
+    typed = {name: metadata_of(Upload(name, ImageRef(uri="a"), dict(fields(catalogue, name)))) for name in "123"}
+    one = typed["1"]
+    assert (one.price, one.sale_price, one.currency, one.in_stock) == (79.0, 49.0, "EUR", True)
+    assert (one.sizes, one.group_id, one.launched, one.tags) == (("S", "M"), "wrap", "2026-03-01", ("summer", "beach"))
+    assert (typed["2"].price, typed["2"].sale_price, typed["2"].in_stock) == (45.0, 30.0, False)
+    assert (typed["3"].price, typed["3"].sale_price) == (30.0, None)
+    assert ["sale_price 'cheap'" in row.cause for row in catalogue.noted] == [True]
