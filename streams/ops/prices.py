@@ -76,7 +76,7 @@ _SIGNS = {
 
 def currency_in(text: str) -> str:
     """The ISO code of the currency that a price names, or "" (a "$" or "kr" is that of many)."""
-    words = [word for word in re.findall(r"[^\W\d_]+", text.casefold()) if word in _CODES]
+    words: list[str] = [word for word in re.findall(r"[^\W\d_]+", text.casefold()) if word in _CODES]
     if words:
         return words[0].upper()
     return next((code for sign, code in _SIGNS.items() if sign in text), "")
