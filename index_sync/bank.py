@@ -67,7 +67,8 @@ class LabelledBank:
         self._writing = threading.Lock()
         self._rows: OrderedDict[str, int] = OrderedDict()  # live product -> row, oldest write first
         self._removed: OrderedDict[str, int] = OrderedDict()  # product -> version of its removal, bounded too
-        self._state = self._fresh(min(1024, capacity))
+        # Small at first: there may be a bank for each shop and kind.
+        self._state = self._fresh(min(64, capacity))
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -110,6 +111,13 @@ class LabelledBank:
             if len(self._removed) > self._capacity:
                 self._removed.popitem(last=False)
             return True
+
+    def entries(self) -> list[tuple[str, int, Mapping[str, str], str, Vector]]:
+        """Product, version, labels, text and vector of each live product, the one that was written longest ago first."""
+        with self._writing:
+            state = self._state
+            found = [(state.items[row], state.vectors[row]) for row in self._rows.values()]
+        return [(item.product_id, item.version, item.labels, item.text, vector) for item, vector in found]
 
     def neighbours(self, vector: Vector, k: int, exclude: str = "") -> list[Neighbour]:
         """The `k` most similar live products, exactly, by similarity descending, then product id.

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index_sync.entry import Facets, Payload, counted_as, facet_key, postings_of
+from processors.identity import shop_of
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Payload)
@@ -91,6 +92,8 @@ class Columns:
         "owner",
         "payloads",
         "rows",
+        "shop",
+        "shops",
         "values",
         "versions",
     )
@@ -106,6 +109,8 @@ class Columns:
         self._postings: dict[tuple[str, str], GrowingInts] = {}  # (facet, value) -> alternatives
         self._last: dict[str, int] = {}  # product -> its latest ordinal here
         self._before = GrowingInts()  # ordinal -> the ordinal that it replaced here, or -1
+        self.shops: dict[str, int] = {}  # shop ("" for none) -> its number here
+        self.shop = np.empty(capacity, dtype=np.int32)  # row -> number of its product's shop
         self.facets: set[str] = set()  # every facet that some product of the segment had
         self.values: dict[str, dict[str, str]] = {}  # facet -> value that is counted -> as it is shown
         self.groups: list[str] = []  # of product i; "": none
@@ -123,6 +128,7 @@ class Columns:
         ordinal, start = len(self.ids), self.rows
         stop = start + len(payload.views)
         self.owner[start:stop] = ordinal
+        self.shop[start:stop] = self.shops.setdefault(shop_of(product_id), len(self.shops))
         known: dict[int, list[GrowingInts]] = {}  # the whole view shows the same garments as the others
         for row, view in enumerate(payload.views, start):
             for facets in view.facets:
@@ -221,6 +227,13 @@ class Columns:
             if products:
                 found[shown] = products
         return found
+
+    def of_shop(self, rows: int, shop: str) -> NDArray[np.bool_] | None:
+        """Which of the first `rows` rows are of this shop's products; None where all of them are."""
+        number = self.shops.get(shop)
+        if number is None:
+            return np.zeros(rows, dtype=np.bool_)
+        return None if len(self.shops) == 1 else self.shop[:rows] == number
 
     def showing(self, rows: int, refused: Facets) -> NDArray[np.bool_]:
         """Which of the first `rows` rows show any refused value."""

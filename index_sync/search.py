@@ -33,6 +33,7 @@ class Ask:
     """One search. `wanted` and `refused` are folded (`index_sync.entry.fold_wanted`).
 
     `conditions`: on typed columns. `groups`: only products of these; None: all. `order` of the hits; `collapse`: one a group.
+    `shop`: whose products; None: everybody's.
     """
 
     query: Vector
@@ -44,6 +45,7 @@ class Ask:
     groups: AbstractSet[str] | None = None
     order: Order = BY_SCORE
     collapse: bool = False
+    shop: str | None = None
 
     @property
     def need(self) -> int:
@@ -141,6 +143,8 @@ def _nearest(parts: Sequence[_Part], ask: Ask) -> list[Candidate]:
 def _part(number: int, window: Window, ask: Ask) -> _Part | None:
     mask = window.alive[: window.rows]
     columns = window.segment.columns
+    if ask.shop is not None and (own := columns.of_shop(window.rows, ask.shop)) is not None:
+        mask = mask & own
     if ask.wanted:
         mask = mask & columns.matching(window.rows, ask.wanted)
     if ask.refused:

@@ -91,6 +91,7 @@ class Wish:
         order: of the hits.
         collapse: one hit a style.
         said: whether hits have what the shop says of them.
+        shop: whose products; "": those of no shop; None: everybody's.
     """
 
     conditions: tuple[Condition, ...] = ()
@@ -98,6 +99,7 @@ class Wish:
     order: Order = BY_SCORE
     collapse: bool = False
     said: bool = False
+    shop: str | None = None
 
 
 ANY = Wish()
@@ -137,6 +139,7 @@ def search_states(
         wish.groups,
         wish.order,
         wish.collapse,
+        shop=wish.shop,
     )
     windows = [window for state in states for window in state.windows]
     return [(numbers[candidate.number], _hit(candidate, said=wish.said)) for candidate in search(windows, ask)]
@@ -163,6 +166,7 @@ def count_states(
         frozenset(exclude_products),
         wish.conditions,
         wish.groups,
+        shop=wish.shop,
     )
     return count(windows, ask, {name: column_named(name) or facet_key(name) for name in names})
 

@@ -18,6 +18,10 @@ from infra.metrics_table import ROLE_METRICS
 _CREATED = re.compile(r"(?:# (?:HELP|TYPE) )?\w+_created[ {]")
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
+MOST_SHOPS = 100
+"""Shops that have a label of their own in the metrics of a role."""
+OTHER_SHOPS = "(others)"
+
 
 class RoleMetrics:
     """What one role counts.
@@ -33,6 +37,7 @@ class RoleMetrics:
         self._role = role
         self._health = health
         self._lagging: dict[str, set[str]] = {}
+        self._shops: set[str] = set()
 
     def _of(self, name: str, *labels: str) -> Any:
         return self._families[name].labels(self._role, *labels)
@@ -147,6 +152,29 @@ class RoleMetrics:
     def open_letters(self, count: int) -> None:
         """So many dead letters are open."""
         self._of("weft_open_dead_letters").set(count)
+
+    # ------------------------------------------------------------------ by shop
+
+    def _shop(self, shop: str) -> str:
+        """The label of a shop. Whoever sends uploads chooses the names: their number is bounded."""
+        if shop not in self._shops:
+            if len(self._shops) >= MOST_SHOPS:
+                return OTHER_SHOPS
+            self._shops.add(shop)
+        return shop
+
+    def shop_done(self, shop: str) -> None:
+        """A message of this shop is done."""
+        self._of("weft_shop_messages", self._shop(shop)).inc()
+
+    def shop_charged(self, shop: str, stage: str, seconds: float) -> None:
+        """The device has worked for this shop."""
+        self._of("weft_shop_device_seconds", self._shop(shop), stage).inc(seconds)
+
+    def shop_credits(self, shop: str, held: int) -> None:
+        """`held` bytes of this shop's messages are in the pipeline. Of the others together nothing is told."""
+        if (label := self._shop(shop)) != OTHER_SHOPS:
+            self._of("weft_shop_credits_held_bytes", label).set(held)
 
 
 class Metrics(RoleMetrics):

@@ -104,8 +104,22 @@ ROLE_METRICS: tuple[Family, ...] = (
         "weft_misplaced_records",
         "counter",
         ("role", "topic", "cause"),
-        "Records on another partition than their key names, passed on to the right one; cause: partitioner or no key.",
+        "Records on another partition than their key names, passed on to the right one; cause: partitioner, no key, or a "
+        "key with its shop.",
     ),
+    Family(
+        "weft_shop_messages",
+        "counter",
+        ("role", "shop"),
+        "Messages that are done, by shop: the first hundred that a process meets by name, all others as `(others)`.",
+    ),
+    Family(
+        "weft_shop_device_seconds",
+        "counter",
+        ("role", "shop", "stage"),
+        "Seconds that the device worked for a shop: of each batch, its share by cost. What a shop costs.",
+    ),
+    Family("weft_shop_credits_held_bytes", "gauge", ("role", "shop"), "Bytes of a shop's messages in the pipeline."),
     Family(
         "weft_open_dead_letters",
         "gauge",

@@ -6,7 +6,7 @@ of rows (`Steady`), and sampling is seeded for each row.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,6 +20,10 @@ MOST_ROWS = 32
 """Rows that are written at once; more wait for one to end. Bounds the keys and values of any batch."""
 BEGINNINGS = 16
 """Shared beginnings that are remembered: one for each tone, and a few."""
+
+
+def _nothing() -> None:
+    """Nobody waits."""
 
 
 class Prompt(NamedTuple):
@@ -89,6 +93,8 @@ class Decoding:
         self._end = end
         self._repeated_run = repeated_run
         self._rows = tuple(rows)
+        self.between_steps: Callable[[], None] = _nothing
+        """Called between two steps of a batch; may ask for other answers meanwhile."""
         self._beginnings: dict[tuple[int, ...], list[Tensor]] = {}
 
     def answers(self, prompts: Sequence[Prompt]) -> list[tuple[int, ...]]:
@@ -115,6 +121,7 @@ class Decoding:
                     self._leave(rows, place, cache)
             if rows:
                 self._step(rows, cache)
+                self.between_steps()
         return [done[number] for number in range(len(prompts))]
 
     def _begun(self, number: int, prompt: Prompt, cache: Cache, place: int) -> _Row:

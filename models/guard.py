@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 import numpy as np
 
-from models.ports import ImageEncoder, Model, Raw, Ready, TextEncoder, Writer, WriterRequest
+from models.ports import GivesWay, ImageEncoder, Model, Raw, Ready, TextEncoder, Writer, WriterRequest
 from processors.errors import Code, Fatal, Poison, Retryable, WeftError
 from processors.values import Pixels, Vector
 
@@ -203,6 +203,10 @@ class GuardedWriter(Guarded[WriterRequest, str]):
     @property
     def prompt_fingerprint(self) -> str:
         return self._prompt_fingerprint
+
+    def give_way_to(self, urgent: Callable[[], None]) -> bool:
+        """See `GivesWay`."""
+        return isinstance(self._model, GivesWay) and self._model.give_way_to(urgent)
 
 
 @contextmanager

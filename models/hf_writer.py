@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -148,6 +148,13 @@ class HfWriter:
     def forward(self, batch: Sequence[Prompt], /) -> list[tuple[int, ...]]:
         """The answers' token ids, up to and with the end of turn."""
         return self.engine.answers(batch)
+
+    def give_way_to(self, urgent: Callable[[], None]) -> bool:
+        """See `models.ports.GivesWay`: the own decoder does, `transformers` does not."""
+        if not isinstance(self.engine, Decoding):
+            return False
+        self.engine.between_steps = urgent
+        return True
 
     def finish(self, _item: WriterRequest, raw: tuple[int, ...], /) -> str:
         """The text. An answer cut off by `max_new_tokens` loses its last word, which may be half a hashtag."""

@@ -8,8 +8,8 @@ halving a batch that does not fit the memory), so that no adapter repeats them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol, TypeAlias, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -45,6 +45,19 @@ class Model(Protocol[In, Out]):
 
     def example(self) -> In:
         """An item that drives warm-up."""
+        ...
+
+
+@runtime_checkable
+class GivesWay(Protocol):
+    """A model whose batches take seconds, and consist of steps between which others may be served."""
+
+    def give_way_to(self, urgent: Callable[[], None]) -> bool:
+        """Call `urgent` between two steps of a batch, on the thread of the batch; it may call `forward`, with other items.
+
+        Returns:
+            Whether it will be called.
+        """
         ...
 
 

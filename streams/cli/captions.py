@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.app import AsJson, DataDir, app, client_settings, run
+from processors.identity import checked_shop, key_of, shop_of, split
+from streams.cli.app import AsJson, DataDir, OfShop, app, client_settings, run
 from streams.cli.exits import Exit
 from streams.cli.output import captions_table, out, print_json, print_table, say, shown
 from streams.contract import topics
@@ -24,27 +25,33 @@ app.add_typer(captions_app, name="captions")
 def captions(
     context: typer.Context,
     follow: Annotated[bool, typer.Option("--follow", help="Go on printing captions as they come.")] = False,
+    shop: Annotated[str | None, typer.Option("--shop", help="Only of this shop's products.")] = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
     """Show the captions as they stand; with --follow, every one from the first on, until Ctrl-C."""
     if context.invoked_subcommand is None:
-        run(_follow(as_json=as_json, data_dir=data_dir) if follow else _captions(as_json=as_json, data_dir=data_dir))
+        checked_shop(shop, "--shop")
+        work = _follow if follow else _captions
+        run(work(shop, as_json=as_json, data_dir=data_dir))
 
 
-async def _captions(*, as_json: bool, data_dir: Path | None) -> None:
+async def _captions(shop: str | None, *, as_json: bool, data_dir: Path | None) -> None:
     async with Client(client_settings(data_dir)) as client:
-        found = await client.captions()
+        everything = (await client.captions()).values()
+    found = [caption for caption in everything if shop in {None, caption.shop}]
     if as_json:
-        for caption in found.values():
+        for caption in found:
             print_json(caption)
     else:
-        print_table(captions_table(found.values()))
+        print_table(captions_table(found))
 
 
-async def _follow(*, as_json: bool, data_dir: Path | None) -> None:
+async def _follow(shop: str | None, *, as_json: bool, data_dir: Path | None) -> None:
     async with Reader(client_settings(data_dir), topics.CAPTIONS) as reader:
         async for raw in reader.follow():
+            if shop not in {None, shop_of((raw.key or b"").decode("utf-8", "replace"))}:
+                continue
             if raw.value is None:
                 say(f"deleted: {(raw.key or b'').decode('utf-8', 'replace')}")
                 continue
@@ -55,7 +62,7 @@ async def _follow(*, as_json: bool, data_dir: Path | None) -> None:
                 print_json(caption)
             else:
                 for text in (
-                    f"[bold]{shown(caption.product_id)}[/]",
+                    f"[bold]{shown(key_of(caption.shop, caption.product_id))}[/]",
                     shown(caption.caption),
                     shown(" ".join(caption.hashtags)),
                 ):
@@ -72,6 +79,7 @@ def captions_rewrite(
     status: Annotated[str, typer.Option(help="Of captions that are ready, or on hold.")] = "",
     everything: Annotated[bool, typer.Option("--all", help="Of every product.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only name the products.")] = False,
+    shop: OfShop = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
@@ -87,11 +95,12 @@ def captions_rewrite(
         say("say which: --product, --filter, --writer, --status, or --all")
         raise typer.Exit(Exit.USAGE)
     facets, conditions = parted(parsed_filters(filters or []))
-    wanted = Wanted(product or (), facets, writer, status, conditions)
+    wanted = Wanted(product or (), facets, writer, status, conditions, checked_shop(shop, "--shop"))
 
-    def on_asked(product_id: str) -> None:
+    def on_asked(product: str) -> None:
         if as_json:
-            print_json({"product_id": product_id})
+            of, product_id = split(product)
+            print_json({"product_id": product_id, **({"shop": of} if of else {})})
 
     count = run(rewrite(client_settings(data_dir), wanted, dry_run=dry_run, on_asked=on_asked))
     say(f"{'would ask' if dry_run else 'asked'} for new captions of {count} products")

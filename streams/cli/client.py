@@ -14,8 +14,9 @@ from infra.settings import Settings
 from infra.stores import absolute
 from processors.conditions import parted
 from processors.errors import Poison
+from processors.identity import checked_shop
 from processors.offers import NUMBERS, column_named
-from streams.cli.app import AsJson, DataDir, app, client_settings, run
+from streams.cli.app import AsJson, DataDir, OfShop, app, client_settings, run
 from streams.cli.exits import Exit
 from streams.cli.output import result_notes, result_table, say, show
 from streams.contract.records import Hit, ImageRef, Query, Result, Variant
@@ -27,13 +28,14 @@ T = TypeVar("T", Hit, Variant)
 @app.command()
 def delete(
     product_ids: Annotated[list[str], typer.Argument(help="Products to forget, everywhere.")],
+    shop: OfShop = None,
     data_dir: DataDir = None,
 ) -> None:
     """Delete products: from the items, the captions and the index."""
 
     async def work() -> None:
         async with Client(client_settings(data_dir)) as client:
-            await client.delete(product_ids)
+            await client.delete(product_ids, shop=checked_shop(shop, "--shop"))
 
     run(work())
     say(f"asked for {len(product_ids)} products to be deleted")
@@ -61,6 +63,7 @@ def query(
         list[str] | None, typer.Option("--field", help="Show what the shop says here ('*': all); repeatable.")
     ] = None,
     deadline_ms: Annotated[int, typer.Option(help="How long the answer may take.")] = 5000,
+    shop: OfShop = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
@@ -81,6 +84,7 @@ def query(
         collapse=collapse,
         facets=tuple(facets or ()),
         fields=tuple(fields or ()),
+        shop=checked_shop(shop, "--shop") or None,
     )
     result = run(_query(asked, image, data_dir))
     show(result, result_table(result, offset), as_json=as_json)

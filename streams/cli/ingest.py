@@ -12,7 +12,8 @@ from infra.settings import Settings
 from infra.store import ObjectStore
 from infra.stores import open_store
 from processors.errors import Poison
-from streams.cli.app import AsJson, DataDir, app, client_settings, run
+from processors.identity import checked_shop
+from streams.cli.app import AsJson, DataDir, OfShop, app, client_settings, run
 from streams.cli.exits import Exit
 from streams.cli.output import captions_table, err, print_json, print_table, say, shown
 from streams.contract.records import Caption, Upload
@@ -36,6 +37,10 @@ def ingest(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="With --full: only say what would be done.")] = False,
     force: Annotated[bool, typer.Option("--force", help="With --full: delete however much is gone.")] = False,
+    shop: OfShop = None,
+    priority: Annotated[
+        str, typer.Option(help="high: they are done before what waits already; normal: in their turn.")
+    ] = "normal",
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
@@ -43,7 +48,10 @@ def ingest(
     if (dry_run or force) and not full:
         say("--dry-run and --force belong to --full")
         raise typer.Exit(Exit.USAGE)
-    job = _Job(client_settings(data_dir), wait, timeout, as_json)
+    if priority not in {"normal", "high"}:
+        say("--priority is normal or high")
+        raise typer.Exit(Exit.USAGE)
+    job = _Job(client_settings(data_dir), wait, timeout, as_json, checked_shop(shop, "--shop"), priority == "high")
     run(job.full(path, dry_run=dry_run, force=force) if full else job.some(path))
     for item in job.refused:
         say(f"refused: {item.product_id} at {item.stage}: {item.cause}")
@@ -54,7 +62,10 @@ def ingest(
 class _Job:
     """One run of the command. `refused`: what did not make it; `kept`: what is gone from the feed and was not deleted."""
 
-    def __init__(self, settings: Settings, wait: bool, timeout_s: float, as_json: bool) -> None:
+    def __init__(
+        self, settings: Settings, wait: bool, timeout_s: float, as_json: bool, shop: str = "", urgent: bool = False
+    ) -> None:
+        self._shop, self._urgent = shop, urgent
         self._settings, self._wait, self._timeout_s, self._as_json = settings, wait, timeout_s, as_json
         self._says_uploads = as_json and not wait
         self.refused: list[RefusedProduct] = []
@@ -75,7 +86,7 @@ class _Job:
 
         self._says_uploads = False
         photos = await asyncio.to_thread(self._photos, path)
-        known = await feed.known_products(self._settings)
+        known = await feed.known_products(self._settings, self._shop)
         store = await self._store()
         image_of = feed.image_in(store, self._settings)
         plan = await asyncio.to_thread(feed.plan, photos, self.refused, self._words, known, image_of)
@@ -88,7 +99,7 @@ class _Job:
             async with Client(self._settings) as client:
                 await self._send(client, store, plan.to_send)
                 if not withheld:
-                    await client.delete(plan.gone)
+                    await client.delete(plan.gone, shop=self._shop)
             say(f"sent {self._sent}, deleted {0 if withheld else len(plan.gone)}")
         if withheld:
             self.kept = len(plan.gone)
@@ -141,7 +152,9 @@ class _Job:
     async def _send(self, client: Client, store: ObjectStore, photos: list[Photo]) -> None:
         from streams.ops.ingest import Ingest
 
-        job = Ingest(client, store, self._settings, self._on_sent, self._on_outcome)
+        job = Ingest(
+            client, store, self._settings, self._on_sent, self._on_outcome, shop=self._shop, urgent=self._urgent
+        )
         if not self._wait:
             await job.send(photos)
             return

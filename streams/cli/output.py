@@ -14,6 +14,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from processors.identity import key_of
 from streams.contract.records import Caption, Record, Result
 
 out = Console(file=None, highlight=False, soft_wrap=False)
@@ -94,7 +95,8 @@ def captions_table(captions: Iterable[Caption]) -> Table:
             else garment.category
             for garment in caption.evidence.garments
         ]
-        row = (caption.product_id, "\n".join(garments) or "none found", caption.caption, " ".join(caption.hashtags))
+        product = key_of(caption.shop, caption.product_id)
+        row = (product, "\n".join(garments) or "none found", caption.caption, " ".join(caption.hashtags))
         table.add_row(*map(shown, row))
     return table
 

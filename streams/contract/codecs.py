@@ -15,6 +15,7 @@ import msgspec
 
 from processors import conditions, offers, said
 from processors.errors import Code, Poison
+from processors.identity import checked_shop, key_of, shop_of, split
 from processors.ordering import SORTS
 from processors.values import MAX_QUERY_TEXT, Metadata
 from streams.contract import plain
@@ -35,7 +36,7 @@ from streams.contract.records import (
     SearchProbe,
     Upload,
 )
-from streams.engine.message import Message
+from streams.engine.message import SHOP, Message
 
 T = TypeVar("T")
 
@@ -97,21 +98,34 @@ def encode(record: Record) -> bytes:
 
 
 def decode_upload(message: Message) -> Upload | None:
-    """A checked upload; None is the deletion of the product in the key. Raises `Poison`."""
+    """A checked upload; None is the deletion of the product in the key (`deleted_product`). Raises `Poison`."""
     message = unwrapped(message)
     key = _key_text(message)
     if not message.value:  # an empty value too: some clients cannot write a null
-        _check_id(key, "key")
+        shop, product_id = deleted_product(message)
+        checked_shop(shop or None)
+        _check_id(product_id, "key")
         return None
     upload = _decode_given(_UPLOAD, message.value, Upload)
     _check_id(upload.product_id, "product_id")
-    if message.key is not None and key != upload.product_id:
+    product = key_of(checked_shop(upload.shop), upload.product_id)
+    if message.key is not None and key not in {upload.product_id, product}:
         # Partition and compaction go by the key: under another key an update would not replace its predecessor.
         raise Poison("differs from the record's key", field="product_id", code=Code.WRONG_KEY)
     if upload.image.product_id is not None:
         raise Poison("only a query may refer to a product", field="image.product_id", code=Code.INVALID)
     _check_image(upload.image)
     return upload
+
+
+def deleted_product(message: Message) -> tuple[str, str]:
+    """Shop and id of the product that a null value deletes: its key says both, or the key the id, and a header the shop.
+
+    Raises:
+        Poison: the key is not UTF-8.
+    """
+    key, shop = _key_text(message), (message.header(SHOP) or b"")[:1024].decode(errors="replace")
+    return (shop, key) if shop and not shop_of(key) else split(key)
 
 
 def decode_query(message: Message) -> Query:
@@ -325,6 +339,10 @@ def _check_query(query: Query, query_id: str) -> None:
             _check_image(query.image)
         except Poison as error:
             raise refuse(Code.BAD_IMAGE, error.message, error.field) from error
+    try:
+        checked_shop(query.shop)
+    except Poison as error:
+        raise refuse(error.code, error.message, error.field) from error
     for ok, message, field in _bounds(query):
         if not ok:
             raise refuse(Code.OUT_OF_RANGE, message, field)

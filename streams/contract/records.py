@@ -46,6 +46,10 @@ class Upload(Record, frozen=True):
     # Whatever a shop says of its product; `codecs.metadata_of` makes the typed `Metadata` of it.
     metadata: dict[str, Any] = {}
     group_id: str | None = None  # the style of which this product is a colour or a size
+    # Part of the product's identity: equal ids of two shops are two products.
+    shop: str | None = None
+    # "high": it is done before its turn, up to its caption.
+    priority: Literal["normal", "high"] = "normal"
 
 
 # ---------------------------------------------------------------- catalog.items (MessagePack, compacted: the truth)
@@ -102,6 +106,7 @@ class Item(Record, frozen=True, omit_defaults=False):
     version: str
     facets: str = ""  # the version of facet heads that was applied; "" where there was none
     conflicts: tuple[Conflict, ...] = ()
+    shop: str = ""  # "" where it has none
 
 
 # ---------------------------------------------------------------- catalog.captions (JSON, compacted)
@@ -147,6 +152,7 @@ class Caption(Record, frozen=True, omit_defaults=False):
     status: Literal["ready", "hold"] = "hold"
     reasons: tuple[str, ...] = ("unjudged",)
     provenance: Provenance | None = None
+    shop: str = ""  # "" where the product has none
 
 
 # ---------------------------------------------------------------- search.queries / search.results (JSON)
@@ -201,10 +207,15 @@ class Variant(Record, frozen=True, omit_defaults=False):
     sizes: tuple[str, ...] = ()
     price: float | None = None  # what a shopper pays
     in_stock: bool | None = None
+    # Only products of this shop are found; without it, only those of no shop.
+    shop: str | None = None
 
 
 class Hit(Record, frozen=True, omit_defaults=False):
-    """One product found. `score` is the inner product, higher is nearer."""
+    """One product found. `score` is the inner product, higher is nearer.
+
+    On `search.hits`, `product_id` is the product's key (`processors.identity`) and `shop` is empty.
+    """
 
     product_id: str
     score: float
@@ -222,6 +233,7 @@ class Understood(Record, frozen=True):
     wants: dict[str, str] = {}  # facet -> value
     refuses: dict[str, tuple[str, ...]] = {}  # facet -> values
     ignored: tuple[str, ...] = ()  # words that cannot be followed
+    shop: str = ""
 
 
 class Shards(Record, frozen=True, omit_defaults=False):
@@ -263,7 +275,7 @@ class LookupProbe(Record, frozen=True, omit_defaults=False, tag="lookup"):
     """Ask the shard that holds `product_id` for its vectors and payload (the reference of a composed query)."""
 
     query_id: str
-    product_id: str
+    product_id: str  # its key (`processors.identity`)
     deadline: float  # seconds since the epoch
     min_offsets: dict[str, int] = {}
     joined: bool = False  # as in `SearchProbe`
@@ -279,7 +291,7 @@ class SearchProbe(Record, frozen=True, omit_defaults=False, tag="search"):
     deadline: float
     filters: dict[str, tuple[str, ...]] = {}  # facet -> allowed values
     exclude: dict[str, tuple[str, ...]] = {}  # facet -> refused values ("without …")
-    exclude_products: tuple[str, ...] = ()
+    exclude_products: tuple[str, ...] = ()  # their keys
     min_offsets: dict[str, int] = {}
     # Whoever asks understands one answer for many shards. A worker of an earlier version gives one a shard.
     joined: bool = False
@@ -290,6 +302,7 @@ class SearchProbe(Record, frozen=True, omit_defaults=False, tag="search"):
     collapse: bool = False  # one hit a style
     facets: tuple[str, ...] = ()  # to be counted
     fields: bool = False  # hits say what the shop says of them
+    shop: str = ""  # only its products; "": those of no shop
 
 
 Probe: TypeAlias = LookupProbe | SearchProbe

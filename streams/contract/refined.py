@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
+from processors.identity import MAX_SHOP_BYTES
 from processors.values import MAX_QUERY_TEXT
 from streams.contract import codecs
 from streams.contract.topics import CLIENT, ITEMS, TOPICS
@@ -16,13 +17,14 @@ from streams.contract.topics import CLIENT, ITEMS, TOPICS
 Schema: TypeAlias = dict[str, Any]
 
 _ID = {"minLength": 1, "maxLength": codecs.MAX_ID_BYTES}
+_SHOP = {"minLength": 1, "maxLength": MAX_SHOP_BYTES}
 _SHARE = {"minimum": 0, "maximum": 1}
 _COUNT = {"minimum": 0}
 _SIDE = {"minimum": 1}
 
 # Record → field → keywords. Lengths are in characters here and in bytes in the codecs, where that is said.
 _BOUNDS: dict[str, dict[str, Schema]] = {
-    "Upload": {"product_id": _ID},
+    "Upload": {"product_id": _ID, "shop": _SHOP},
     "ImageRef": {
         "uri": {"minLength": 1, "maxLength": codecs.MAX_URI_BYTES},
         "bytes": {"minLength": 1},
@@ -30,6 +32,7 @@ _BOUNDS: dict[str, dict[str, Schema]] = {
     },
     "Query": {
         "query_id": _ID,
+        "shop": _SHOP,
         "text": {"maxLength": MAX_QUERY_TEXT},
         "filters": {"maxProperties": codecs.MAX_FACETS},
         "top_k": {"minimum": 1, "maximum": codecs.MAX_TOP_K},

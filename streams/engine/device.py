@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,7 +23,13 @@ LIMIT_S = 600.0
 """Longest run of one batch. A language model without a GPU takes minutes for a full one, on a busy machine; what takes
 ten hangs in a driver."""
 
-_RANK: dict[Priority, int] = {"query": 0, "backfill": 1}
+_RANK: dict[Priority, int] = {"query": 0, "urgent": 1, "backfill": 2}
+URGENT_IN_A_ROW = 3
+"""Urgent batches in a row while backfill waits: a shop that calls everything urgent must not stop all the others."""
+HURRIED = 4
+"""While something urgent is on its way, backfill runs in batches of so many times fewer items: a batch cannot be interrupted."""
+LOOK_S = 0.05
+"""How often, during a batch that gives way, it is looked whether the first deadline of something urgent has come."""
 
 
 @dataclass(slots=True)
@@ -32,6 +38,7 @@ class _Waiting:
     cost: int
     deadline: float
     future: asyncio.Future[Any]
+    shop: str | None = None
 
 
 class Batcher(Generic[T, U]):
@@ -45,13 +52,16 @@ class Batcher(Generic[T, U]):
         self._waiting: deque[_Waiting] = deque()
         self._coming = 0
 
-    async def submit(self, item: T) -> U:
-        """Wait for a batch and its turn; the result of this item, or the exception that it alone raises."""
+    async def submit(self, item: T, shop: str | None = None) -> U:
+        """Wait for a batch and its turn; the result of this item, or the exception that it alone raises.
+
+        `shop`: whom it is for, where that is told.
+        """
         future: asyncio.Future[U] = asyncio.get_running_loop().create_future()
         self._device.check()
         deadline = self._device.clock.now() + self.stage.wait_s
-        self._waiting.append(_Waiting(item, self.stage.cost(item), deadline, future))
-        self.observer.queue_depth(self.stage.name, len(self._waiting))
+        self._waiting.append(_Waiting(item, self.stage.cost(item), deadline, future, shop))
+        self._tell_depth()
         self._device.wake()
         return await future
 
@@ -65,6 +75,16 @@ class Batcher(Generic[T, U]):
         if self._coming == 0:
             self._device.wake()
 
+    @property
+    def urgent(self) -> bool:
+        """Whether it is of a pipeline whose messages are done before their turn."""
+        return self.rank == _RANK["urgent"]
+
+    @property
+    def busy(self) -> bool:
+        """Whether something waits, or is on its way."""
+        return self._coming > 0 or bool(self._waiting)
+
     def deadline(self) -> float | None:
         """Deadline of the first waiting item, or None."""
         self._forget_cancelled()
@@ -77,22 +97,29 @@ class Batcher(Generic[T, U]):
             return False
         return self._coming <= 0 or deadline <= now or self._full()
 
-    def take(self) -> list[_Waiting]:
-        """The next batch: never empty, within `max_items`, within `max_cost` unless its only item is larger."""
+    def take(self, *, hurried: bool = False) -> list[_Waiting]:
+        """The next batch: never empty, within `max_items` (`hurried`: a part of it), within `max_cost` unless its only item
+        is larger.
+        """
         batch = [self._waiting.popleft()]
         total = batch[0].cost
-        while self._waiting and len(batch) < self.stage.max_items:
+        most = max(1, self.stage.max_items // HURRIED) if hurried else self.stage.max_items
+        while self._waiting and len(batch) < most:
             total += self._waiting[0].cost
             if self.stage.max_cost and total > self.stage.max_cost:
                 break
             batch.append(self._waiting.popleft())
-        self.observer.queue_depth(self.stage.name, len(self._waiting))
+        self._tell_depth()
         return [waiting for waiting in batch if not waiting.future.done()]
 
     def fail(self, error: BaseException) -> None:
         """Nobody waits for a device that is gone."""
         while self._waiting:
             _settle(self._waiting.popleft(), error=error)
+
+    def _tell_depth(self) -> None:
+        if not self.urgent:  # the pipeline beside it tells: one number a stage
+            self.observer.queue_depth(self.stage.name, len(self._waiting))
 
     def _full(self) -> bool:
         if len(self._waiting) >= self.stage.max_items:
@@ -104,6 +131,18 @@ class Batcher(Generic[T, U]):
     def _forget_cancelled(self) -> None:
         while self._waiting and self._waiting[0].future.done():
             self._waiting.popleft()
+
+
+def _tell_done(batcher: Batcher[Any, Any], chunk: Sequence[_Waiting], seconds: float) -> None:
+    """A batch is done: what it cost, and for whom."""
+    name, cost = batcher.stage.name, sum(waiting.cost for waiting in chunk)
+    batcher.observer.batch_done(name, len(chunk), cost, seconds)
+    shares: Counter[str] = Counter()
+    for waiting in chunk:
+        if waiting.shop is not None:
+            shares[waiting.shop] += waiting.cost
+    for shop, share in shares.items():
+        batcher.observer.shop_charged(shop, name, seconds * share / max(cost, 1))
 
 
 def _settle(waiting: _Waiting, *, result: Any = None, error: BaseException | None = None) -> None:
@@ -144,6 +183,12 @@ class Device:
         self._owns_executor = executor is None
         self._executor: Executor = executor or ThreadPoolExecutor(1, thread_name_prefix="device")
         self._batchers: list[Batcher[Any, Any]] = []
+        self._urgent_in_a_row = 0
+        # Urgent batches for the thread that runs another one; and those that failed there, to be run by themselves.
+        self._express: deque[tuple[Batcher[Any, Any], list[_Waiting]]] = deque()
+        self._again: deque[tuple[Batcher[Any, Any], list[_Waiting]]] = deque()
+        self._giving_way = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -168,7 +213,27 @@ class Device:
         if self._task is None or self._task.done():
             raise self._hung or Fatal("the device is not running")
 
+    def give_way(self) -> None:
+        """Run what is urgent and waits. Called by a model between two steps of a batch, in the device's thread."""
+        if self._giving_way or self._loop is None:
+            return
+        self._giving_way = True
+        try:
+            while self._express:
+                batcher, chunk = self._express.popleft()
+                # The loop's own time: the clock is asked on the loop only.
+                started, error, results = self._loop.time(), None, []
+                try:
+                    results = batcher.stage.run([waiting.item for waiting in chunk])
+                except Exception as raised:  # noqa: BLE001  (handed to the waiter, who decides)
+                    error = raised
+                seconds = self._loop.time() - started
+                self._loop.call_soon_threadsafe(self._gave_way, batcher, chunk, results, error, seconds)
+        finally:
+            self._giving_way = False
+
     async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
         self._task = asyncio.get_running_loop().create_task(self._run(), name="device")
         return self
 
@@ -190,20 +255,57 @@ class Device:
                 if batcher is None:
                     await self._wait()
                     continue
-                batch = batcher.take()
+                batch = batcher.take(hurried=self._hurried(batcher))
                 if batch:
                     await self._execute(batcher, batch)
                 del batch  # its pixels would live on while the device waits
+                while self._hung is None and (self._express or self._again):
+                    await self._execute(*(self._express or self._again).popleft())
                 if self._hung is not None:
                     return
         finally:
+            for waiting in [w for _, chunk in (*self._express, *self._again) for w in chunk]:
+                _settle(waiting, error=self._hung or Fatal("the device has stopped"))
             for batcher in self._batchers:
                 batcher.fail(self._hung or Fatal("the device has stopped"))
 
     def _next(self) -> Batcher[Any, Any] | None:
         now = self.clock.now()
         closed = [batcher for batcher in self._batchers if batcher.closed(now)]
-        return min(closed, key=lambda batcher: (batcher.rank, batcher.deadline() or now), default=None)
+        behind = [batcher for batcher in closed if batcher.rank > _RANK["urgent"]]
+        if behind and self._urgent_in_a_row >= URGENT_IN_A_ROW:
+            closed = [batcher for batcher in closed if not batcher.urgent]
+        first = min(closed, key=lambda batcher: (batcher.rank, batcher.deadline() or now), default=None)
+        if first is not None and first.rank >= _RANK["urgent"]:
+            self._urgent_in_a_row = self._urgent_in_a_row + 1 if first.urgent and behind else 0
+        return first
+
+    def _hurried(self, batcher: Batcher[Any, Any]) -> bool:
+        late = batcher.rank > _RANK["urgent"] and not batcher.stage.gives_way
+        return late and any(other.urgent and other.busy for other in self._batchers)
+
+    def _offer(self, running: Batcher[Any, Any]) -> None:
+        """Hand what is urgent and ready to the thread that runs a batch which gives way."""
+        if running.rank <= _RANK["urgent"] or not running.stage.gives_way:
+            return
+        for batcher in self._batchers:
+            if batcher.urgent and batcher.closed(self.clock.now()) and (chunk := batcher.take()):
+                self._express.append((batcher, chunk))
+
+    def _gave_way(
+        self,
+        batcher: Batcher[Any, Any],
+        chunk: list[_Waiting],
+        results: list[Any],
+        error: Exception | None,
+        seconds: float,
+    ) -> None:
+        if error is not None or len(results) != len(chunk):
+            self._again.append((batcher, chunk))  # by itself: there it is found out whose fault it is
+            return
+        for waiting, result in zip(chunk, results, strict=True):
+            _settle(waiting, result=result)
+        _tell_done(batcher, chunk, seconds)
 
     async def _wait(self) -> None:
         deadlines = [deadline for batcher in self._batchers if (deadline := batcher.deadline()) is not None]
@@ -239,12 +341,28 @@ class Device:
             for waiting in (waiting for chunk in todo for waiting in chunk):
                 _settle(waiting, error=Fatal("the device has stopped"))
 
+    async def _watch(self, batcher: Batcher[Any, Any], running: asyncio.Future[Any]) -> None:
+        """Wait for a batch, at most `limit_s`; meanwhile offer it what is urgent, where it gives way."""
+        if not batcher.stage.gives_way:
+            await asyncio.wait([running], timeout=self._limit_s)
+            return
+        end = self.clock.now() + self._limit_s
+        while not running.done() and (left := end - self.clock.now()) > 0:
+            self._wake.clear()
+            self._offer(batcher)
+            waker = asyncio.ensure_future(self._wake.wait())
+            look = LOOK_S if any(other.urgent and other.busy for other in self._batchers) else left
+            try:
+                await asyncio.wait([running, waker], timeout=min(look, left), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                waker.cancel()
+
     async def _run_batch(self, batcher: Batcher[Any, Any], chunk: list[_Waiting]) -> Exception | None:
         stage, started = batcher.stage, self.clock.now()
         loop = asyncio.get_running_loop()
         running = loop.run_in_executor(self._executor, stage.run, [waiting.item for waiting in chunk])
         try:
-            await asyncio.wait([running], timeout=self._limit_s)
+            await self._watch(batcher, running)
             if not running.done():
                 running.add_done_callback(lambda late: late.cancelled() or late.exception())
                 self._hung = Fatal(
@@ -260,6 +378,5 @@ class Device:
             return Fatal(f"{stage.name} returned {len(results)} results for {len(chunk)} items")
         for waiting, result in zip(chunk, results, strict=True):
             _settle(waiting, result=result)
-        cost = sum(waiting.cost for waiting in chunk)
-        batcher.observer.batch_done(stage.name, len(chunk), cost, self.clock.now() - started)
+        _tell_done(batcher, chunk, self.clock.now() - started)
         return None

@@ -36,6 +36,7 @@ class Entry(Generic[R]):
     held: Held
     admitted: float
     outcome: asyncio.Future[R | Failure]
+    shop: str | None = None
     deliveries: list[asyncio.Future[object]] = field(default_factory=list)
     lane: Lane[R] | None = None
 

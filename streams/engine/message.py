@@ -14,6 +14,11 @@ ANSWER = "weft_answer"
 """Header of an upload whose sender waits for what comes of it: that is published even where it stands already."""
 ORIGIN = "weft_origin"
 """Header of a record that was passed on to the partition of its key: the identity of the record as it first came."""
+PRIORITY = "weft_priority"
+"""Header of a record that is to be done before its turn, where its value is `URGENT`; carried on to what is made of it."""
+URGENT = b"high"
+SHOP = "weft_shop"
+"""Header of a deletion under a product's id: the shop whose product it is."""
 _IDENTITY = re.compile(r"[^/]{1,249}/[0-9]{1,18}/[0-9]{1,18}@[0-9]{1,18}/[0-9a-f]{16}")
 
 

@@ -31,6 +31,10 @@ def message_bytes(message: Message) -> int:
     return message.size + _OVERHEAD_BYTES
 
 
+def _one_lane(_message: Message) -> int:
+    return 0
+
+
 @dataclass(frozen=True, slots=True)
 class Engine:
     """What the pipelines of one process share.
@@ -81,11 +85,11 @@ class _StageRunner:
         # Weighed where a few items may be as heavy as hundreds (a decoder's pixels).
         self._costs = Credits(stage.max_cost) if isinstance(stage, CpuStage) and stage.max_cost else None
 
-    async def run(self, item: Any) -> Any:
-        """One attempt at one item."""
+    async def run(self, item: Any, shop: str | None = None) -> Any:
+        """One attempt at one item of this shop."""
         if self.batcher is not None:
             known = None if self.batcher.stage.known is None else self.batcher.stage.known(item)
-            return known if known is not None else await self.batcher.submit(item)
+            return known if known is not None else await self.batcher.submit(item, shop)
         async with self._slots:
             if isinstance(self.stage, IoStage):
                 return await self.stage.run(item)
@@ -117,6 +121,10 @@ class Pipeline(Generic[R]):
         priority: "query" overtakes "backfill" at the device.
         charge: credits of a message at admission: the most that its first stage may fetch. Many small messages that
             name large photos would otherwise all be let in, and overdraw by their photos.
+        lane: messages of one partition with different numbers do not wait for each other on their way out. For a pipeline
+            that commits no offsets: acknowledgements keep the order of each lane only.
+        beside: it works for another pipeline of the same role, which tells the observer of credits and waiting.
+        shop_of: whose a message is; None: nothing is told by shop.
     """
 
     def __init__(
@@ -130,8 +138,15 @@ class Pipeline(Generic[R]):
         engine: Engine,
         priority: Priority = "backfill",
         charge: Callable[[Message], int] = message_bytes,
+        lane: Callable[[Message], int] = _one_lane,
+        beside: bool = False,
+        shop_of: Callable[[Message], str] | None = None,
     ) -> None:
         self.name = name
+        self._shop_of = shop_of
+        self._held_by: Counter[str] = Counter()
+        self._lane_of = lane
+        self._beside = beside
         self._engine = engine
         self._credits = admission
         self._charge = charge
@@ -139,7 +154,7 @@ class Pipeline(Generic[R]):
         self._exit: Exit[R] = Exit(
             publish, dead_letter, engine.classify, engine.backoff, engine.clock, engine.observer, self._finished
         )
-        self._lanes: dict[tuple[str, int], Lane[R]] = {}
+        self._lanes: dict[tuple[str, int], dict[int, Lane[R]]] = {}
         self._entries: set[Entry[R]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._admissions: dict[asyncio.Future[Held], tuple[str, int]] = {}
@@ -182,12 +197,15 @@ class Pipeline(Generic[R]):
             raise
         outcome: asyncio.Future[R | Failure] = asyncio.get_running_loop().create_future()
         self._moved = self._engine.clock.now()
-        entry = Entry(message, ack, held, self._moved, outcome)
+        entry = Entry(
+            message, ack, held, self._moved, outcome, None if self._shop_of is None else self._shop_of(message)
+        )
         self._entries.add(entry)
         self._idle.clear()
         self._lane(message).append(entry)
         self._spawn(self._process(entry), f"{self.name}:{message.partition}:{message.offset}")
-        self._engine.observer.credits_held(self._credits.held, self._credits.items)
+        self._holds(entry, held.amount)
+        self._tell_credits()
 
     async def run(self) -> None:
         """Own every task until `drain` or `abort`, or until something fatal happens, which is raised."""
@@ -221,8 +239,7 @@ class Pipeline(Generic[R]):
         """
         for partition in partitions:
             self._revocations[partition] += 1
-            lane = self._lanes.pop(partition, None)
-            if lane is not None:
+            for lane in self._lanes.pop(partition, {}).values():
                 lane.revoke()
             for request, wanted in list(self._admissions.items()):
                 if wanted == partition and not request.done():
@@ -250,10 +267,11 @@ class Pipeline(Generic[R]):
             self._admissions.pop(request, None)
 
     def _lane(self, message: Message) -> Lane[R]:
-        key = (message.topic, message.partition)
-        lane = self._lanes.get(key)
+        number = self._lane_of(message)
+        lanes = self._lanes.setdefault((message.topic, message.partition), {})
+        lane = lanes.get(number)
         if lane is None:
-            lane = self._lanes[key] = Lane(self._exit, self._credits.max_items)
+            lane = lanes[number] = Lane(self._exit, self._credits.max_items)
             label = f"{self.name}:{message.topic}-{message.partition}"
             self._spawn(lane.publish_all(), f"{label}:publish")
             self._spawn(lane.ack_all(), f"{label}:ack")
@@ -279,7 +297,7 @@ class Pipeline(Generic[R]):
             entry.outcome.set_result(failure)
         except _Failed as failed:
             self._engine.observer.failed(failed.failure.stage, type(failed.failure.cause).__name__)
-            self._credits.resize(entry.held, message_bytes(entry.message))
+            self._resize(entry, message_bytes(entry.message))
             entry.outcome.set_result(failed.failure)
         finally:
             for batcher in expected:
@@ -292,7 +310,7 @@ class Pipeline(Generic[R]):
         while True:
             attempt += 1
             try:
-                work = place.run(item)
+                work = place.run(item, entry.shop)
                 if place.batcher is not None and not counted:
                     counted = True
                     place.batcher.arrived()
@@ -310,9 +328,9 @@ class Pipeline(Generic[R]):
             else:
                 if isinstance(value, Done):
                     # What was reserved for a photo is not needed: a memoised answer would hold up those that need it.
-                    self._credits.resize(entry.held, message_bytes(entry.message))
+                    self._resize(entry, message_bytes(entry.message))
                 elif stage.size is not None:
-                    self._credits.resize(entry.held, stage.size(value) + message_bytes(entry.message))
+                    self._resize(entry, stage.size(value) + message_bytes(entry.message))
                 self._moved = clock.now()
                 observer.stage_done(stage.name, self._moved - started)
                 return value
@@ -321,10 +339,33 @@ class Pipeline(Generic[R]):
     def _finished(self, entry: Entry[R]) -> None:
         self._entries.discard(entry)
         self._moved = self._engine.clock.now()
+        if not entry.held.released:
+            self._holds(entry, -entry.held.amount)
+            if entry.shop is not None:
+                self._engine.observer.shop_done(entry.shop)
         self._credits.release(entry.held)
-        self._engine.observer.credits_held(self._credits.held, self._credits.items)
+        self._tell_credits()
         if not self._entries:
             self._idle.set()
+
+    def _resize(self, entry: Entry[R], amount: int) -> None:
+        if not entry.held.released:
+            self._holds(entry, amount - entry.held.amount)
+        self._credits.resize(entry.held, amount)
+
+    def _holds(self, entry: Entry[R], more: int) -> None:
+        if entry.shop is None:
+            return
+        self._held_by[entry.shop] += more
+        held = self._held_by[entry.shop]
+        if not held:
+            del self._held_by[entry.shop]
+        if not self._beside:
+            self._engine.observer.shop_credits(entry.shop, held)
+
+    def _tell_credits(self) -> None:
+        if not self._beside:
+            self._engine.observer.credits_held(self._credits.held, self._credits.items)
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)

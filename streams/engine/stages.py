@@ -14,8 +14,8 @@ T = TypeVar("T")
 U = TypeVar("U")
 R = TypeVar("R")
 
-Priority: TypeAlias = Literal["query", "backfill"]
-"""Queries overtake backfill wherever they wait for the device."""
+Priority: TypeAlias = Literal["query", "urgent", "backfill"]
+"""Queries overtake everything wherever they wait for the device; what is urgent overtakes backfill, three times in a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,7 @@ class DeviceStage(Generic[T, U]):
         wait_s: longest wait of the first item, in seconds.
         size: as in `IoStage`.
         known: the result of an item that needs no device, or None for one that does. Asked on the event loop.
+        gives_way: whether `run` calls `Device.give_way` between its steps, so that what is urgent need not wait for its end.
     """
 
     name: str
@@ -92,6 +93,7 @@ class DeviceStage(Generic[T, U]):
     wait_s: float = 0.02
     size: Callable[[U], int] | None = None
     known: Callable[[T], U | None] | None = None
+    gives_way: bool = False
 
 
 Stage: TypeAlias = IoStage[Any, Any] | CpuStage[Any, Any] | DeviceStage[Any, Any]

@@ -18,6 +18,7 @@ import msgspec
 from infra.logs import logger
 from infra.settings import Settings
 from processors.errors import Poison, Retryable
+from processors.identity import key_of, split
 from streams.contract import codecs, topics
 from streams.contract.cloudevents import CONTENT_TYPE
 from streams.contract.records import Caption, Query, Result, Upload
@@ -25,6 +26,7 @@ from streams.engine.message import ANSWER, Message
 from streams.kafka.consumer import open_consumer
 from streams.kafka.names import names_of
 from streams.kafka.options import METADATA_MS, client_options, no_broker, prepare
+from streams.kafka.pins import partition_of
 
 log = logger("weft.client")
 
@@ -36,9 +38,9 @@ log = logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """Where an upload landed: its own offset, so that a caller can wait for what comes of it."""
+    """Where an upload landed: its own offset, so that a caller can wait for what comes of it. `product`: its key."""
 
-    product_id: str
+    product: str
     partition: int
     offset: int
     timestamp_ms: int = 2**62
@@ -79,18 +81,28 @@ class Client:
         `answer`: a caption is to come of each, also where it stands already: somebody waits for it.
         """
         headers = ((ANSWER, b"1"),) if answer else ()
-        return await self._send([(u.product_id, msgspec.json.encode(u)) for u in uploads], headers)
+        return await self._send(
+            [(key_of(u.shop or "", u.product_id), msgspec.json.encode(u)) for u in uploads], headers
+        )
 
-    async def delete(self, product_ids: Sequence[str]) -> list[Sent]:
-        """Ask for products to be forgotten everywhere."""
-        return await self._send([(product_id, None) for product_id in product_ids])
+    async def delete(self, product_ids: Sequence[str], *, shop: str = "") -> list[Sent]:
+        """Ask for products to be forgotten everywhere; `shop`: whose they are."""
+        return await self._send([(key_of(shop, product_id), None) for product_id in product_ids])
 
     async def _send(
         self, records: Sequence[tuple[str, bytes | None]], headers: Sequence[tuple[str, bytes]] = ()
     ) -> list[Sent]:
         there = self._names.topic(topics.UPLOADS)
+        partitions = len(await self._producer.partitions_for(there)) if records else 0
         waiting = [
-            await self._producer.send(there, key=key.encode(), value=value, headers=[*_JSON, *headers])
+            await self._producer.send(
+                there,
+                key=key.encode(),
+                value=value,
+                headers=[*_JSON, *headers],
+                # By its id alone, whichever shop it is of (`streams.kafka.key_order`).
+                partition=partition_of(split(key)[1].encode(), partitions),
+            )
             for key, value in records
         ]
         places = await asyncio.gather(*waiting)
@@ -126,7 +138,7 @@ class Client:
             return {f"{topic}-{partition}": offset for partition, offset in sorted((await reader.ends()).items())}
 
     async def captions(self) -> dict[str, Caption]:
-        """The captions as they stand now, by product id; deleted products are absent, and what is no caption is skipped."""
+        """The captions as they stand now, by the product's key (its id, without a shop); deleted products are absent, and what is no caption is skipped."""
         found: dict[str, Caption] = {}
         async with Reader(self._settings, topics.CAPTIONS) as reader:
             async for raw in reader.to_end():
@@ -206,6 +218,15 @@ class Reader:
     async def bounds(self) -> dict[int, tuple[int, int]]:
         """Per partition: the first offset kept, and the next, now."""
         return await self._consumer.watermarks(self._topic)
+
+    async def read_from(self, positions: Mapping[int, int]) -> None:
+        """Go on from these offsets: of what is before them, the caller knows all. Other partitions stay where they are."""
+        self._positions |= positions
+        await self._consumer.assign({(self._topic, p): offset for p, offset in self._positions.items()})
+
+    async def topic_id(self) -> str:
+        """See `PlainConsumer.topic_id`."""
+        return await self._consumer.topic_id(self._topic)
 
     async def follow(self) -> AsyncIterator[Message]:
         """Every record from here on, for ever; also of partitions that are added, and of a topic that is created again."""

@@ -17,7 +17,8 @@ from typing import Protocol, TypeAlias
 
 from infra.logs import logger
 from processors.errors import Code, Poison, Retryable
-from streams.contract import codecs
+from processors.identity import split
+from streams.contract.urgency import said_of
 from streams.engine.message import ORIGIN, Message
 from streams.kafka.consumer import PlainConsumer
 from streams.kafka.notices import Notices, NullNotices
@@ -31,7 +32,7 @@ MAX_KEYS = 50_000
 MAX_BEHIND = 100_000
 MAX_ORIGINS = 256
 """Partitions from which the records of one product came, at most: the header that names them may be forged."""
-PARTITIONER, NO_KEY = "partitioner", "no key"
+PARTITIONER, NO_KEY, SHOP_KEY = "partitioner", "no key", "key with its shop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +119,13 @@ class _Memory:
 
 
 async def product_of(message: Message) -> bytes | None:
-    """The product that a record is of: its key, or else the id in its value; None where neither says."""
-    if message.key is not None or message.value is None:
-        return message.key
-    try:
-        upload = await asyncio.to_thread(codecs.decode_upload, message)
-    except Poison:
-        return None
-    return None if upload is None else upload.product_id.encode()
+    """The product that a record is of, as its key (`processors.identity`); None where it does not say."""
+    return (await asyncio.to_thread(said_of, message)).product or None
+
+
+def placed_by(product: bytes) -> bytes:
+    """What names the partition of a product's uploads: its id alone, which a client that knows no shops sends as the key."""
+    return split(product.decode("utf-8", "surrogateescape"))[1].encode("utf-8", "surrogateescape")
 
 
 class KeyOrder:
@@ -167,9 +167,9 @@ class KeyOrder:
             Poison: it was passed on, and lies too far back to tell.
             Retryable: the broker is away.
         """
-        right = partition_of(product, await self._partitions(message.partition))
+        right = partition_of(placed_by(product), await self._partitions(message.partition))
         if right != message.partition:
-            self._tell(message)
+            self._tell(message, product)
             await self._passes_through(message)
             return PassOn(right, product)
         told = _told(message)
@@ -227,10 +227,12 @@ class KeyOrder:
             self._counted = (now, await self._log.partitions())
         return self._counted[1]
 
-    def _tell(self, message: Message) -> None:
+    def _tell(self, message: Message, product: bytes) -> None:
         if message.header(ORIGIN) is not None:
             return  # partitions were added while it was on its way
-        why = PARTITIONER if message.key is not None else NO_KEY
+        why = NO_KEY if message.key is None else PARTITIONER
+        if message.key == product != placed_by(product):
+            why = SHOP_KEY
         self._notices.misplaced(message.topic, why)
         if why == PARTITIONER and not self._warned:
             self._warned = True

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from infra.settings import Settings
 from processors.errors import Code, Poison, Retryable
+from streams.contract.urgency import said_of
 from streams.engine.message import Message
 from streams.kafka.consumer import PlainConsumer, open_consumer
 
@@ -74,10 +75,15 @@ def redrives_of(message: Message) -> int:
     return int(text) if is_number(text) else 0
 
 
+def product_key(message: Message) -> bytes | None:
+    """What is common to the records of a product: uploads of two shops may have one key."""
+    return said_of(message).product or message.key
+
+
 def newer_of(records: Mapping[bytes | None, Collection[Message]], message: Message) -> Message | None:
-    """The newest of the records of the same key whose place is behind `message`'s own."""
+    """The newest of the records of the same product (`product_key`) whose place is behind `message`'s own."""
     position = position_of(message)
-    later = [record for record in records.get(message.key, ()) if position_of(record) > position]
+    later = [record for record in records.get(product_key(message), ()) if position_of(record) > position]
     return max(later, key=position_of, default=None)
 
 
@@ -135,7 +141,8 @@ class Positions:
 
         try:
             async with open_consumer(self._settings, client="enrich") as consumer:
-                between = [r async for r in records_between(consumer, start, message.offset) if r.key == message.key]
+                records = records_between(consumer, start, message.offset)
+                between = [r async for r in records if product_key(r) == product_key(message)]
         except (KafkaError, OSError) as error:
             raise Retryable(f"the records before cannot be read: {type(error).__name__}") from error
-        return newer_of({message.key: between}, message)
+        return newer_of({product_key(message): between}, message)

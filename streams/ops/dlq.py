@@ -36,6 +36,7 @@ from streams.kafka.positions import (
     newer_of,
     place_of,
     position_of,
+    product_key,
     records_between,
 )
 from streams.kafka.producer import Sender, classify_kafka, open_producer
@@ -149,7 +150,7 @@ class DeadLetterAdmin:
                 yield Handled(letter.id, "refused", str(refused))
             else:
                 lane = lanes.setdefault((letter.topic, letter.partition), _Lane([]))
-                lane.letters.append((letter, replace(record, value=None)))
+                lane.letters.append((letter, _stripped(record)))
         for lane in lanes.values():
             await self._look_behind(lane)
             for letter, record in sorted(lane.letters, key=lambda pair: position_of(pair[1])):
@@ -205,19 +206,19 @@ class DeadLetterAdmin:
 
     async def _look_behind(self, lane: _Lane) -> None:
         """Read the partition once, from the first place of all letters on, for the records of their keys."""
-        keys = {record.key for _, record in lane.letters}
+        keys = {product_key(record) for _, record in lane.letters}
         first = min(min(position_of(record), letter.offset) for letter, record in lane.letters)
         letter = lane.letters[0][0]
         lane.end = (await self._consumer.watermarks(letter.topic))[letter.partition][1]
         lane.records = {}
         start = RecordAddress(letter.topic, letter.partition, first)
         async for message in records_between(self._consumer, start, lane.end):
-            if message.key in keys:
-                lane.records.setdefault(message.key, []).append(replace(message, value=None))
+            if (product := product_key(message)) in keys:
+                lane.records.setdefault(product, []).append(_stripped(message))
 
     async def _put_back(self, letter: Letter, record: Message, lane: _Lane, terms: Terms) -> Handled:
         records = lane.records or {}
-        before = next((r for r in records.get(record.key, ()) if header_text(r, LETTER) == letter.id), None)
+        before = next((r for r in records.get(product_key(record), ()) if header_text(r, LETTER) == letter.id), None)
         if before is not None and not terms.dry_run:
             place = f"{letter.topic}/{letter.partition}/{before.offset}"
             await self._mark(letter, "redriven", letter.redrives + 1, place)
@@ -230,7 +231,7 @@ class DeadLetterAdmin:
         full = await self._original(letter, terms)
         sent = await self._send(letter.topic, record.key, full.value, headers, letter.partition)
         lying = Message(letter.topic, letter.partition, sent.offset, record.key, None, tuple(headers))
-        records.setdefault(record.key, []).append(lying)
+        records.setdefault(product_key(record), []).append(lying)
         place = f"{letter.topic}/{letter.partition}/{sent.offset}"
         if letter.topic == topics.ITEMS and not terms.as_new:
             await self._settle(lying, lane.end)
@@ -244,7 +245,9 @@ class DeadLetterAdmin:
                 f"superseded: the same product came again at offset {newer.offset}; drop it, or use --as-new"
                 " to let this one replace the newer"
             )
-        if letter.topic == topics.ITEMS and all(r.offset != letter.offset for r in records.get(record.key, ())):
+        if letter.topic == topics.ITEMS and all(
+            r.offset != letter.offset for r in records.get(product_key(record), ())
+        ):
             # Compacted away: the product was replaced or deleted, and the tombstone may be gone as well.
             raise _Refused("superseded: the item was replaced or deleted since; drop it")
 
@@ -341,6 +344,11 @@ def _mark_of(letter: Letter, done: dict[str, LetterDone]) -> LetterDone | None:
     """The mark that settles a letter, if there is one."""
     mark = done.get(letter.id)
     return mark if settles(None if mark is None else mark.recorded, letter.recorded) else None
+
+
+def _stripped(record: Message) -> Message:
+    """Without its value, in which the shop may stand: its key says it then."""
+    return replace(record, key=product_key(record), value=None)
 
 
 def _known_place(text: str) -> RecordAddress:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
 from infra import secrets
 from processors.errors import Code, Poison
+from processors.identity import shop_of
 from streams.contract import topics
 from streams.contract.cloudevents import rfc3339
 from streams.contract.records import LetterDone
+from streams.contract.urgency import said_of
 from streams.engine.message import Message
 from streams.kafka.dead_letters import CODE, PREFIX, WITHHELD, is_of_letter, redacted
 from streams.kafka.positions import OURS, RecordAddress, header_text, is_number, redrives_of
@@ -44,6 +46,7 @@ class Letter(msgspec.Struct, frozen=True):
     lies: str  # where the letter itself lies: "weft.dead-letters/4/17"
     recorded: int = 0  # timestamp of the record, ms since the epoch; 0 in letters of older versions
     done: LetterDone | None = None
+    shop: str = ""  # whose product it is; "" for none
 
 
 class WholeLetter(msgspec.Struct, frozen=True):
@@ -137,6 +140,7 @@ def read_letter(message: Message) -> Letter:
         withheld=_clean(header_text(message, WITHHELD), _MAX_ID),
         lies=str(lies),
         recorded=max(number("timestamp"), 0),
+        shop=_clean(shop_of(said_of(replace(message, topic=topic)).product.decode(errors="replace")), _MAX_ID),
     )
 
 

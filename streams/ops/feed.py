@@ -79,8 +79,8 @@ class Plan:
         return found | {"gone": len(self.gone), "refused": len(self.refused)}
 
 
-async def known_products(settings: Settings) -> dict[str, Known]:
-    """The products that are there, by id. What cannot be read is left out: it was refused.
+async def known_products(settings: Settings, shop: str = "") -> dict[str, Known]:
+    """The products of a shop ("": of none) that are there, by id. What cannot be read is left out: it was refused.
 
     Raises:
         Retryable: no broker answers.
@@ -91,22 +91,24 @@ async def known_products(settings: Settings) -> dict[str, Known]:
             found = _upload(message)
             if found is None:
                 continue
-            product_id, known = found
+            (of, product_id), known = found
+            if of != shop:
+                continue
             # A record that lay on a wrong partition was passed on with its own time: of one product the youngest counts.
             if product_id not in last or message.timestamp_ms >= last[product_id][0]:
                 last[product_id] = (message.timestamp_ms, known)
     return {product_id: known for product_id, (_, known) in last.items() if known is not None}
 
 
-def _upload(message: Message) -> tuple[str, Known | None] | None:
-    """(product, what is known of it; None after a delete); None for what is no upload."""
+def _upload(message: Message) -> tuple[tuple[str, str], Known | None] | None:
+    """(shop and id, what is known of it; None after a delete); None for what is no upload."""
     try:
         upload = codecs.decode_upload(message)
     except Poison:
         return None
     if upload is None:
-        return (message.key or b"").decode("utf-8", "replace"), None
-    return upload.product_id, Known(upload.image.uri or "", upload.metadata or {})
+        return codecs.deleted_product(message), None
+    return (upload.shop or "", upload.product_id), Known(upload.image.uri or "", upload.metadata or {})
 
 
 def plan(

@@ -16,6 +16,7 @@ from infra.store import ObjectStore
 from processors import image_parts
 from processors.decode import DecodeLimits, decode
 from processors.errors import Code, Poison
+from processors.identity import key_of, split
 from processors.image_header import sniff
 from streams.contract import topics
 from streams.contract.cloudevents import origin_ms
@@ -122,6 +123,10 @@ class Ingest:
     waiting: dict[str, Sent] = field(default_factory=dict)
     answer: bool = False
     """Whether a caption is to come of each upload, also where it stands already."""
+    shop: str = ""
+    """Whose products they are."""
+    urgent: bool = False
+    """Whether they are done before their turn."""
 
     async def send(self, photos: Iterable[Photo]) -> None:
         """Send every photo; a photo refused on this side is an outcome already."""
@@ -131,13 +136,17 @@ class Ingest:
                 limit, pixels = self.settings.max_image_bytes, self.settings.max_image_pixels
                 keep = self.settings.keep_photo_metadata
                 sending = asyncio.to_thread(announce, photo, self.store, limit, max_pixels=pixels, keep_metadata=keep)
-                batch.append(await sending)
+                batch.append(self._marked(await sending))
             except Poison as error:
                 self._settle(RefusedProduct(photo.product_id, "ingest", str(error)))
             if len(batch) >= BATCH:
                 await self._flush(batch)
                 batch = []
         await self._flush(batch)
+
+    def _marked(self, upload: Upload) -> Upload:
+        priority = "high" if self.urgent else "normal"
+        return msgspec.structs.replace(upload, shop=self.shop or None, priority=priority)
 
     async def send_and_wait(self, photos: Iterable[Photo], timeout_s: float) -> list[Outcome]:
         """Send every photo and wait for one outcome each.
@@ -158,7 +167,7 @@ class Ingest:
                 while self.waiting:
                     outcome = self._outcome(await arrived.get())
                     if outcome is not None:
-                        del self.waiting[outcome.product_id]
+                        del self.waiting[key_of(self.shop, outcome.product_id)]
                         self._settle(outcome)
                 for tail in tails:
                     tail.cancel()
@@ -166,7 +175,7 @@ class Ingest:
 
     async def _flush(self, batch: Sequence[Upload]) -> None:
         for upload, sent in zip(batch, await self.client.upload(batch, answer=self.answer), strict=True):
-            self.waiting[sent.product_id] = sent
+            self.waiting[sent.product] = sent
             self.on_sent(upload)
 
     def _settle(self, outcome: Outcome) -> None:
@@ -175,13 +184,13 @@ class Ingest:
 
     def _outcome(self, raw: Message) -> Outcome | None:
         """What a record says of a product we wait for; None when it is about another, or about an older upload."""
-        product_id = (raw.key or b"").decode("utf-8", "replace")
-        sent = self.waiting.get(product_id)
+        product = (raw.key or b"").decode("utf-8", "replace")
+        sent = self.waiting.get(product)
         if sent is None:
             return None
         if raw.topic == topics.CAPTIONS:
             caption = caption_in(raw)
-            if caption is None or caption.product_id != product_id:
+            if caption is None or key_of(caption.shop, caption.product_id) != product:
                 return None
             # Of a product that came as it was before, the caption names the upload that it was made for.
             newer = caption.lineage.source.offset >= sent.offset or origin_ms(raw) >= sent.timestamp_ms
@@ -194,7 +203,7 @@ class Ingest:
         elif failed != topics.ITEMS:
             return None  # not a letter of ours, whoever wrote it
         stage, cause = _header(raw, "__connect.errors.stage"), _header(raw, "__connect.errors.exception.message")
-        return RefusedProduct(product_id, stage, cause)
+        return RefusedProduct(split(product)[1], stage, cause)
 
 
 def _header(message: Message, name: str) -> str:

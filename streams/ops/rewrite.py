@@ -18,6 +18,7 @@ from infra.logs import logger
 from infra.settings import Settings
 from processors.conditions import Condition, meets
 from processors.errors import Poison
+from processors.identity import key_of
 from processors.offers import offer_of
 from processors.said import paths_in
 from processors.vocabulary import clean
@@ -50,6 +51,7 @@ class Wanted:
         writer: "llm" or "template": who wrote the caption of now; "": any.
         status: "ready" or "hold"; "": any.
         conditions: on price, stock and the like.
+        shop: whose products; "": those of no shop.
     """
 
     products: Collection[str] = ()
@@ -57,10 +59,11 @@ class Wanted:
     writer: str = ""
     status: str = ""
     conditions: Sequence[Condition] = ()
+    shop: str = ""
 
     def holds(self, item: Item, caption: Caption | None) -> bool:
         """Whether a product is meant."""
-        if self.products and item.product_id not in self.products:
+        if item.shop != self.shop or (self.products and item.product_id not in self.products):
             return False
         if self.writer and (caption is None or caption.writer != self.writer):
             return False
@@ -91,8 +94,8 @@ class Rewrite:
         items: the log.
         sender: to the broker.
         edition: a name that was not used before.
-        captions: as they stand, by product.
-        on_asked: called with each product.
+        captions: as they stand, by the product's key.
+        on_asked: called with each product's key.
     """
 
     items: Log
@@ -117,7 +120,7 @@ class Rewrite:
         except Poison as error:
             log.warning("skipped: not an item", partition=record.partition, offset=record.offset, cause=str(error))
             return False
-        return item is not None and wanted.holds(item, self.captions.get(item.product_id))
+        return item is not None and wanted.holds(item, self.captions.get(key_of(item.shop, item.product_id)))
 
     async def ask(self, found: Mapping[bytes, tuple[int, int]]) -> int:
         """Send these items once more; how many."""

@@ -19,6 +19,7 @@ from models.ports import ImageEncoder, Raw, Ready, TextEncoder
 from processors import decode, fusion, query_words
 from processors.conditions import Condition
 from processors.errors import RESULT_CODES, Code, Poison
+from processors.identity import key_of
 from processors.values import MAX_QUERY_TEXT, Pixels, Vector
 from streams.contract import codecs, topics
 from streams.contract.records import (
@@ -49,9 +50,9 @@ SLERP = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What the query starts from: a product of the catalogue, a photo, or nothing but words."""
+    """What the query starts from: a product of the catalogue (its key), a photo, or nothing but words."""
 
-    product_id: str = ""
+    product: str = ""
     vector: Vector | None = None
     facets: tuple[tuple[str, str], ...] = ()
     data: bytes = b""
@@ -167,7 +168,7 @@ class Compose:
         """Ask the shards for the product; the one that holds it answers for all."""
         probe = LookupProbe(
             query_id=asked.message.event_id("lookup"),
-            product_id=product_id,
+            product_id=key_of(asked.query.shop or "", product_id),
             deadline=asked.deadline - MARGIN_S,
             min_offsets=asked.query.min_offsets,
             joined=True,
@@ -184,7 +185,7 @@ class Compose:
             await self.refuse(asked.message, asked.query.query_id, unknown)
             return Done(None)
         vector = np.frombuffer(found.vector, dtype="<f4")
-        reference = Reference(product_id, vector, tuple(sorted(found.facets.items())), group=found.group_id)
+        reference = Reference(probe.product_id, vector, tuple(sorted(found.facets.items())), group=found.group_id)
         return Asked(asked.message, asked.query, asked.started, asked.deadline, reference)
 
     def open(self, asked: Asked) -> Prepared:
@@ -241,7 +242,7 @@ class Compose:
             answers, others = await asyncio.gather(
                 self.pending.ask(probe, all_answered), self.pending.ask(wished, all_answered)
             )
-            siblings = merging.ranked(merging.good_of(wished, others))
+            siblings = merging.ranked(merging.good_of(wished, others), wished.shop)
         result = await self._result(embedded.prepared, probe, answers, siblings)
         # Only the shards know how many partitions there are; the setting is about topics that are yet to be made.
         if missing := _missing_partitions(query, result.shards.of if result.shards.answered else None):
@@ -263,7 +264,7 @@ class Compose:
             deadline=asked.deadline - MARGIN_S,
             filters=filters,
             exclude=prepared.edit.exclude,
-            exclude_products=(reference.product_id,) if reference.product_id else (),
+            exclude_products=(reference.product,) if reference.product else (),
             min_offsets=query.min_offsets,
             joined=True,
             conditions=(*conditions, *prepared.conditions),
@@ -272,6 +273,7 @@ class Compose:
             collapse=query.collapse,
             facets=query.facets,
             fields=bool(query.fields),
+            shop=query.shop or "",
         )
         wishes = merging.sibling_filters(prepared.edit)
         if not reference.group or not (wishes or prepared.conditions):
@@ -305,7 +307,7 @@ class Compose:
         shards = [answer for answer in answers.values() if isinstance(answer, Hits)]
         of = shards[0].of if shards else self.partitions
         good = merging.good_of(probe, answers)
-        found = merging.in_order(merging.ranked(good), page.depth, page.order, collapse=page.collapse)
+        found = merging.in_order(merging.ranked(good, probe.shop), page.depth, page.order, collapse=page.collapse)
         found = merging.with_siblings(found, siblings, page)[page.offset : page.depth]
         members, whole = await self._members(probe, found, prepared) if page.collapse else ([], True)
         approximate = [] if whole else ["variants"]
@@ -351,7 +353,7 @@ class Compose:
         answers = await self.pending.ask(wanted, all_answered)
         good = merging.good_of(wanted, answers)
         whole = all_answered(answers) and len(good) == len(answers) and all(len(one.hits) < most for one in good)
-        return merging.ranked(good), whole
+        return merging.ranked(good, wanted.shop), whole
 
     async def refuse(self, message: Message, query_id: str, cause: Poison) -> None:
         """Answer with an error."""

@@ -26,6 +26,7 @@ from processors.errors import Code, Poison
 from processors.facets import Heads
 from processors.garment_mask import garment_pixels
 from processors.garments import main_garment
+from processors.identity import key_of
 from processors.values import Box, Detection, Garment, Metadata, Pixels, Vector
 from streams.contract import codecs
 from streams.contract.records import Conflict, Item, Source, Upload, View
@@ -36,7 +37,7 @@ from streams.kafka.key_order import Here, PassOn, Place, Superseded, Verdict
 from streams.kafka.positions import LETTER, POSITION
 from streams.roles import reserve
 from streams.roles.memo import Memo, content_hash
-from streams.roles.outcome import Deleted, NoEffect, PassedOn, Unchanged, deleted
+from streams.roles.outcome import Deleted, NoEffect, PassedOn, Unchanged, deleted_upload
 from streams.roles.remote import Kept, RemotePhotos
 from streams.search import query_photos
 
@@ -80,6 +81,12 @@ class About:
     source: Source
     address: str
     digest: str
+    shop: str = ""
+
+    @property
+    def product(self) -> str:
+        """Its key."""
+        return key_of(self.shop, self.product_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +207,8 @@ class Enrich:
         """Decode the record and get the photo's bytes; a photo that was seen before needs no model."""
         await self.check_place(message)
         upload = codecs.decode_upload(message)
-        found = deleted(message) if upload is None else upload
-        elsewhere = await self._elsewhere(message, found.product_id)
+        found = deleted_upload(message) if upload is None else upload
+        elsewhere = await self._elsewhere(message, key_of(found.shop or "", found.product_id))
         if elsewhere is not None:
             return Done(elsewhere)
         if isinstance(found, Deleted):
@@ -209,7 +216,7 @@ class Enrich:
         upload = found
         source = Source(*message.first_source)
         metadata = codecs.metadata_of(upload)
-        about = About(upload.product_id, metadata, source, "", "")
+        about = About(upload.product_id, metadata, source, "", "", upload.shop or "")
         photo = await self._photo(upload, about)
         if isinstance(photo, Photo):
             known = await self.memo.recall(_memo_key(photo.about.digest, self._live()), PhotoContent)
@@ -220,14 +227,14 @@ class Enrich:
             Photo(about, await self.remote.load(photo), "") if known is None else Done(await self._first(about, known))
         )
 
-    async def _elsewhere(self, message: Message, product_id: str) -> PassedOn | NoEffect | None:
+    async def _elsewhere(self, message: Message, product: str) -> PassedOn | NoEffect | None:
         """What becomes of an upload that is not the next of its product; None for one that is."""
-        verdict = await self.order(message, product_id.encode())
+        verdict = await self.order(message, product.encode())
         match verdict:
             case PassOn(partition, key):
                 return PassedOn(partition, key)
             case Superseded(offset):
-                log.info("upload.superseded", product=product_id, by=offset, offset=message.offset)
+                log.info("upload.superseded", product=product, by=offset, offset=message.offset)
                 if message.header(LETTER) is not None:
                     # Somebody put it back and waits for it: it does not go in silence.
                     raise Poison(
@@ -367,7 +374,7 @@ class Enrich:
 
         Other heads see other facets: under another version it is another item.
         """
-        said = msgspec.msgpack.encode([about.product_id, about.address, about.digest, about.metadata])
+        said = msgspec.msgpack.encode([about.product, about.address, about.digest, about.metadata])
         digest = _memo_key(hashlib.sha256(said).hexdigest(), content.facets)
         kept = await self.memo.keep(f"item-{digest}", about.source, Source)
         # Two equal uploads are worked on beside each other: where the younger was remembered first, the older names itself.
@@ -394,6 +401,7 @@ class Enrich:
             version=content.version,
             facets=content.facets,
             conflicts=tuple(Conflict(c.garment, c.facet, c.merchant, c.pixels, c.confidence) for c in conflicts),
+            shop=about.shop,
         )
 
 

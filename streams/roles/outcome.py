@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from processors.errors import Code, Poison
+from processors.identity import key_of, split
+from streams.contract import codecs
 from streams.contract.cloudevents import output_headers
 from streams.contract.codecs import encode
 from streams.contract.records import Caption, Item
-from streams.engine.message import ANSWER, ORIGIN, Message
+from streams.engine.message import ANSWER, ORIGIN, PRIORITY, URGENT, Message
 from streams.kafka.positions import CHECKED, POSITION
 from streams.kafka.producer import Sender
 from streams.roles.standing import Standing
@@ -21,6 +23,7 @@ class Deleted:
     """The product is gone: a null value under its key."""
 
     product_id: str
+    shop: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,16 @@ def deleted(message: Message) -> Deleted:
     """
     if not message.key:
         raise Poison("a null value deletes the product of the key, and there is none", field="key", code=Code.WRONG_KEY)
-    return Deleted(message.key.decode())
+    shop, product_id = split(message.key.decode())
+    return Deleted(product_id, shop)
+
+
+def deleted_upload(message: Message) -> Deleted:
+    """The same of an upload, whose key may be the id alone."""
+    if not message.key:
+        return deleted(message)
+    shop, product_id = codecs.deleted_product(message)
+    return Deleted(product_id, shop)
 
 
 def publisher(
@@ -64,6 +76,7 @@ def publisher(
     topic: str,
     published: Callable[[Outcome], None] = lambda _: None,
     standing: Standing | None = None,
+    urgent: Callable[[Message], bool] = lambda message: message.header(PRIORITY) == URGENT,
 ) -> Callable[[Message, Outcome], Awaitable[Sequence[Awaitable[object]]]]:
     """The `publish` of a pipeline: one record under the product's id, with the same bytes and id on every delivery.
 
@@ -74,6 +87,8 @@ def publisher(
         published: told of every outcome once its record was handed to the broker's client, or was found to stand already.
         standing: what stands on the topic: what is unchanged and stands is not published again, unless its record asks
             for an answer (`ANSWER`). None: everything is published.
+        urgent: whether what is made of a record is to be done before its turn, too: it says so in a header. It is published
+            even where it stands: what is to be made of that may still wait for its turn.
     """
 
     async def publish(message: Message, outcome: Outcome) -> Sequence[Awaitable[object]]:
@@ -83,16 +98,19 @@ def publisher(
             return [await _pass_on(sender, message, outcome)]
         record = outcome.record if isinstance(outcome, Unchanged) else outcome
         value = None if isinstance(record, Deleted) else encode(record)
+        product = key_of(record.shop, record.product_id)
         answer = message.header(ANSWER)
-        known = standing is not None and isinstance(outcome, Unchanged) and answer is None
-        if known and standing is not None and await standing.holds(record.product_id, value or b""):
+        hurries = urgent(message)
+        known = standing is not None and isinstance(outcome, Unchanged) and answer is None and not hurries
+        if known and standing is not None and await standing.holds(product, value or b""):
             published(outcome)
             return []
         headers = output_headers(message, stage=stage, topic=topic)
         headers = headers if answer is None else (*headers, (ANSWER, answer))
-        delivery = await sender.send(topic, key=record.product_id.encode(), value=value, headers=headers)
+        headers = (*headers, (PRIORITY, URGENT)) if hurries else headers
+        delivery = await sender.send(topic, key=product.encode(), value=value, headers=headers)
         published(outcome)
-        return [delivery if standing is None else standing.stands(record.product_id, value, delivery)]
+        return [delivery if standing is None else standing.stands(product, value, delivery)]
 
     return publish
 

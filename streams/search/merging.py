@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from processors.conditions import Condition, parted, told
 from processors.edit_text import ParsedEdit
 from processors.errors import Code
+from processors.identity import shop_of, split
 from processors.offers import COLUMNS, Offer, column_named
 from processors.ordering import BY_SCORE, DIGITS, Order, best
 from processors.vocabulary import FACET_NAMES, FAMILIES, facet_named
@@ -59,12 +60,13 @@ def follows(probe: SearchProbe, answer: Hits) -> bool:
     return answer.typed or not asks_more
 
 
-def ranked(answers: Iterable[Hits]) -> list[Ranked]:
-    """All hits of all answers."""
+def ranked(answers: Iterable[Hits], shop: str = "") -> list[Ranked]:
+    """All hits of a shop of all answers: an index worker from before there were shops answers with everybody's products."""
     found = []
     for answer in answers:
         about = answer.about if len(answer.about) == len(answer.hits) else (_NOTHING,) * len(answer.hits)
-        found += [Ranked(hit, one) for hit, one in zip(answer.hits, about, strict=True)]
+        both = zip(answer.hits, about, strict=True)
+        found += [Ranked(hit, one) for hit, one in both if shop_of(hit.product_id) == shop]
     return found
 
 
@@ -106,7 +108,13 @@ def variants_of(hit: Hit, members: Iterable[Ranked]) -> tuple[Variant, ...]:
 def _variant(one: Ranked) -> Variant:
     hit, offer = one.hit, one.about.offer
     return Variant(
-        hit.product_id, round(hit.score, DIGITS), hit.image, one.about.colour, offer.sizes, offer.pays, offer.in_stock
+        split(hit.product_id)[1],
+        round(hit.score, DIGITS),
+        hit.image,
+        one.about.colour,
+        offer.sizes,
+        offer.pays,
+        offer.in_stock,
     )
 
 
@@ -203,10 +211,13 @@ Relative = Callable[[str], str]
 
 
 def placed(one: Ranked, members: Sequence[Ranked], fields: Collection[str], relative: Relative) -> Hit:
-    """A hit as it is published."""
+    """A hit as it is published: with the shop's own id."""
+    shop, product_id = split(one.hit.product_id)
     variants = tuple(replace(v, image=relative(v.image)) for v in variants_of(one.hit, members))
     return replace(
         one.hit,
+        product_id=product_id,
+        shop=shop,
         image=relative(one.hit.image),
         variants=variants if one.hit.group_id else (),
         fields=shown_fields(one, fields) if fields else {},

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from contextlib import suppress
 
+from models.ports import GivesWay
 from processors.captions import RULES
+from processors.errors import Retryable
 from processors.policies import policies_of
 from streams.contract import topics
 from streams.contract.records import Caption
-from streams.engine.pipeline import Pipeline
+from streams.engine.message import Message
 from streams.kafka.client import Reader
 from streams.kafka.dead_letters import dead_letters
+from streams.roles.caption.neighbour_snapshot import EVERY_S, NeighbourSnapshots
 from streams.roles.caption.neighbours import Neighbourhood
 from streams.roles.caption.role import Captioner
 from streams.roles.caption.rules import load as hold_rules
@@ -18,7 +23,11 @@ from streams.roles.memo import Memo
 from streams.roles.outcome import Outcome, Unchanged, publisher
 from streams.wiring.models import calibrations
 from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, loaded, standing_of
+from streams.wiring.urgent import pipelines
 
+MANY_READ = 1000
+"""Items that a start had to read, from which on it writes a snapshot at once."""
+LAST_SAVE_S = 5.0
 CAPTION_WAIT_S = 0.25
 """A language model's batch takes seconds: a quarter of one more for a fuller batch is well spent."""
 
@@ -44,6 +53,7 @@ async def run_caption(parts: Parts, ready: Ready) -> None:
         rules=await asyncio.to_thread(hold_rules, parts.settings.hold_rules),
         publish_neighbours=parts.settings.publish_neighbours,
         tone=tone,
+        gives_way=isinstance(writer, GivesWay) and writer.give_way_to(parts.engine.device.give_way),
     )
     observer = parts.engine_of("caption").observer
 
@@ -53,9 +63,11 @@ async def run_caption(parts: Parts, ready: Ready) -> None:
         elif isinstance(outcome, Caption):
             observer.captioned(outcome.writer)
 
-    pipeline = Pipeline(
+    both = pipelines(
+        parts,
         "caption",
-        role.stages(),
+        topics.ITEMS,
+        role.stages,
         publish=publisher(
             parts.sender,
             stage="caption",
@@ -64,19 +76,73 @@ async def run_caption(parts: Parts, ready: Ready) -> None:
             standing=standing_of(parts, "caption", topics.CAPTIONS),
         ),
         dead_letter=dead_letters(parts.sender),
-        admission=parts.credits(),
-        engine=parts.engine_of("caption"),
+        whole=True,
     )
     async with Reader(parts.settings, topics.ITEMS, client="caption") as items:
-        # Without the neighbours that are there already, the first captions would know less than they could.
-        async for raw in items.to_end():
-            neighbourhood.apply(raw)
+        known = _Known(
+            neighbourhood, items, NeighbourSnapshots(parts.store, policies.voted(), time.time, parts.in_thread)
+        )
+        await known.catch_up()
+        consuming = consume_group(parts, "caption", topics.ITEMS, both.pipeline, ready, both.look)
+        await beside(known.follow(), beside(both.look.run(), consuming))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_SAVE_S):
+                await known.save()
 
-        async def feed() -> None:
-            async for raw in items.follow():
-                neighbourhood.apply(raw)
 
-        await beside(feed(), consume_group(parts, "caption", topics.ITEMS, pipeline, ready))
+class _Known:
+    """The neighbours, as far as they were read.
+
+    Args:
+        neighbourhood: empty.
+        items: the topic, open.
+        snapshots: where what is known is kept.
+    """
+
+    def __init__(self, neighbourhood: Neighbourhood, items: Reader, snapshots: NeighbourSnapshots) -> None:
+        self._neighbourhood, self._items, self._snapshots = neighbourhood, items, snapshots
+        self._topic_id = ""
+        self._offsets: dict[int, int] = {}
+        self._saved: dict[int, int] = {}
+
+    async def catch_up(self) -> None:
+        """Take in what is there: without it the first captions would know less than they could."""
+        self._topic_id = await self._items.topic_id()
+        restored = await self._snapshots.take(self._neighbourhood, await self._items.bounds(), self._topic_id)
+        self._offsets |= restored.offsets
+        self._saved = dict(self._offsets)
+        await self._items.read_from(restored.offsets)
+        read = 0
+        async for raw in self._items.to_end():
+            self._apply(raw)
+            read += 1
+        if read >= MANY_READ:
+            await self.save()
+
+    async def follow(self) -> None:
+        """Take in what comes, for ever; save it now and then."""
+        saved = time.monotonic()
+        async for raw in self._items.follow():
+            self._apply(raw)
+            if time.monotonic() - saved >= EVERY_S:
+                await self.save()
+                saved = time.monotonic()
+
+    async def save(self) -> None:
+        """Keep what is known, where something changed; not for a topic that was made anew meanwhile."""
+        if self._offsets == self._saved:
+            return
+        try:
+            same = await self._items.topic_id() == self._topic_id
+        except Retryable:
+            return  # the broker is away: whoever starts next reads a little more
+        if same:
+            await self._snapshots.write(self._neighbourhood, self._offsets, self._topic_id)
+            self._saved = dict(self._offsets)
+
+    def _apply(self, raw: Message) -> None:
+        self._neighbourhood.apply(raw)
+        self._offsets[raw.partition] = raw.offset + 1
 
 
 ROLE = Role("caption", run_caption, ("writer",))

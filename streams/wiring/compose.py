@@ -19,6 +19,7 @@ from streams.roles import reserve
 from streams.roles.compose import QUERY_SIDE, Compose
 from streams.search import query_photos
 from streams.search.pending import PendingQueries
+from streams.search.shop_asked import shop_asked
 from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, loaded
 
 
@@ -80,6 +81,7 @@ async def run_compose(parts: Parts, ready: Ready) -> None:
         engine=parts.engine_of("compose"),
         priority="query",
         charge=reserve.charge(parts.settings.max_image_bytes, QUERY_SIDE),
+        shop_of=shop_asked,
     )
     async with Reader(parts.settings, topics.HITS, from_end=True, client="compose") as hits:
 

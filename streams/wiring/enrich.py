@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 from streams.contract import topics
-from streams.engine.pipeline import Pipeline
 from streams.facets.live import LiveHeads
 from streams.kafka.dead_letters import dead_letters
 from streams.kafka.key_order import KafkaLog, KeyOrder
@@ -17,6 +16,7 @@ from streams.roles.memo import Memo
 from streams.roles.outcome import Outcome, Unchanged, publisher
 from streams.roles.remote import RemotePhotos
 from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, loaded, standing_of
+from streams.wiring.urgent import is_urgent, pipelines
 
 
 async def run_enrich(parts: Parts, ready: Ready) -> None:
@@ -56,24 +56,26 @@ async def run_enrich(parts: Parts, ready: Ready) -> None:
         if isinstance(outcome, Unchanged):
             observer.unchanged()
 
-    pipeline = Pipeline(
+    both = pipelines(
+        parts,
         "enrich",
-        role.stages(),
+        topics.UPLOADS,
+        role.stages,
         publish=publisher(
             parts.sender,
             stage="enrich",
             topic=topics.ITEMS,
             published=published,
             standing=standing_of(parts, "enrich", topics.ITEMS),
+            urgent=is_urgent,
         ),
         dead_letter=dead_letters(parts.sender),
-        admission=parts.credits(),
-        engine=parts.engine_of("enrich"),
+        whole=False,
         charge=reserve.charge(parts.settings.max_image_bytes, SERVING_SIDE),
     )
     letters = watch_letters(parts.settings, observer.open_letters)
-    consuming = consume_group(parts, "enrich", topics.UPLOADS, pipeline, ready)
-    await beside(letters, beside(heads.follow(parts.settings.facet_seconds), consuming))
+    consuming = consume_group(parts, "enrich", topics.UPLOADS, both.pipeline, ready, both.look)
+    await beside(letters, beside(heads.follow(parts.settings.facet_seconds), beside(both.look.run(), consuming)))
 
 
 ROLE = Role("enrich", run_enrich, ("detector", "image_encoder"))

@@ -25,6 +25,7 @@ from streams.engine.pipeline import Engine, Pipeline
 from streams.kafka.consumer import PlainConsumer, open_consumer
 from streams.kafka.dead_letters import dead_letters, lost_letters
 from streams.kafka.faust.app import consume
+from streams.kafka.look_ahead import LookAhead
 from streams.kafka.notices import Notices, NullNotices, telling
 from streams.kafka.pins import PinnedSender, Pins, TopicNow
 from streams.kafka.producer import Sender, classify_kafka, open_producer
@@ -174,8 +175,10 @@ async def loaded(load: Callable[[], T], limit_s: float = LOAD_S) -> T:
     return loading.result()
 
 
-async def consume_group(parts: Parts, role: str, topic: str, pipeline: Pipeline[Any], ready: Ready) -> None:
-    """Run the pipeline until `parts.stop`; say when the group was joined."""
+async def consume_group(
+    parts: Parts, role: str, topic: str, pipeline: Pipeline[Any], ready: Ready, look: LookAhead | None = None
+) -> None:
+    """Run the pipeline until `parts.stop`; say when the group was joined. `look`: told which partitions are held."""
     joined = asyncio.Event()
     # Whoever asked does not wait any more; for everything else somebody may look.
     letter = None if topic == topics.QUERIES else lost_letters(dead_letters(parts.sender))
@@ -196,6 +199,7 @@ async def consume_group(parts: Parts, role: str, topic: str, pipeline: Pipeline[
             observer=parts.engine_of(role).observer,
             drain_s=parts.settings.drain_seconds,
             told=telling(parts.notices_of(role), letter),
+            watcher=look,
         )
         announcing.cancel()
 

@@ -12,6 +12,7 @@ import sys
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -19,15 +20,18 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
 from PIL import Image
 
+from infra.stores import open_store
 from streams.contract import topics
-from streams.contract.records import Query, Result
+from streams.contract.records import Caption, Query, Result
 from streams.kafka.client import Client, Reader, new_query_id
 from streams.kafka.options import client_options
 from streams.kafka.pins import partition_of
 from streams.ops.dlq import open_dead_letter_admin
 from streams.ops.dlq_letters import Filter
+from streams.ops.forget_places import Report
+from streams.ops.ingest import Ingest
 from tests.fakes.key_topic import crc32_partition
-from tests.fixtures.stack import Up
+from tests.fixtures.stack import Up, photo_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
@@ -160,6 +164,12 @@ def doctor(up: Up) -> str:
     ).stdout
 
 
+def forgotten(up: Up, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "streams.cli", "forget", *arguments, "--json", "--data-dir", str(up.data_dir)]
+    environment = {**os.environ, "WEFT_PROFILE": "fake"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=200, env=environment)
+
+
 async def add_partitions(up: Up, wanted: dict[str, int]) -> None:
     admin = AIOKafkaAdminClient(**client_options(up.settings))
     await admin.start()
@@ -196,6 +206,79 @@ async def test_whoever_deletes_a_product_deletes_it(up: Up) -> None:
     assert not found(await ask(up, text="a red dress", top_k=1000)) & {*gone, *keyless}
     assert metric(up, "weft_misplaced_records_total") >= len(gone) + len(kept)
     assert "another partition than their key names" in doctor(up)
+
+
+def product(name: str, rgb: tuple[int, int, int] = RED, **fields: str) -> bytes:
+    return msgspec.json.encode({"product_id": name, "image": {"bytes": photo(rgb)}, **fields})
+
+
+async def test_an_urgent_upload_is_captioned_before_the_backlog(up: Up) -> None:
+    """It lies last of 301, and with it goes the older one of its product; a newer one comes after it. Nobody is left out."""
+    async with Reader(up.settings, topics.CAPTIONS, from_end=True) as captions, shop_of(up) as shop:
+        names = [f"backlog-{number}" for number in range(300)]
+        with frozen(up):
+            for name in names[:150]:
+                await shop.murmur2(name, product(name))
+            await shop.murmur2("hurry", product("hurry", RED))
+            for name in names[150:]:
+                await shop.murmur2(name, product(name))
+            await shop.murmur2("hurry", product("hurry", NAVY, priority="high"))
+            await shop.murmur2("behind", product("behind", NAVY, priority="high"))
+            await shop.murmur2("behind", product("behind", RED))
+        await worked_off(up)
+        await captions_until(up, {**dict.fromkeys(names, "red"), "hurry": "navy", "behind": "red"})
+        times = {record.key: record.timestamp_ms async for record in captions.to_end()}
+    order = sorted((times[name.encode()], name) for name in (*names, "hurry"))
+    assert [name for _, name in order].index("hurry") < 100
+    async with Reader(up.settings, topics.ITEMS) as items:
+        last = [record async for record in items.to_end() if record.key == b"hurry"][-1]
+    assert last.header("weft_priority") == b"high"
+
+
+async def test_two_shops_with_equal_ids_do_not_meet(up: Up) -> None:
+    """Through the running roles: items, captions, hits and deletes are each shop's own, by the id or by the key."""
+    async with shop_of(up) as shop:
+        for name, one, two in ((f"equal-{n}", RED, NAVY) for n in range(4)):
+            await shop.murmur2(name, product(name, one, shop="one"))
+            await shop.murmur2(name, product(name, two, shop="two"))
+        wanted: dict[str, str | None] = {f"//one/equal-{n}": "red" for n in range(4)}
+        wanted |= {f"//two/equal-{n}": "navy" for n in range(4)} | {f"equal-{n}": None for n in range(4)}
+        await captions_until(up, wanted)
+        for of, others in (("one", "two"), ("two", "one")):
+            result = await ask(up, text="a dress", top_k=1000, shop=of)
+            assert {hit.shop for hit in result.hits} == {of}, others
+            assert found(result) == {f"equal-{n}" for n in range(4)}
+        assert not [name for name in found(await ask(up, text="a dress", top_k=1000)) if name.startswith("equal-")]
+        async with Client(up.settings) as client:
+            await client.delete(["equal-0"], shop="one")
+        await captions_until(up, wanted | {"//one/equal-0": None})
+    assert found(await ask(up, text="a dress", top_k=1000, shop="one")) == {f"equal-{n}" for n in range(1, 4)}
+    assert 'shop="two"' in page(up, "metrics")
+
+
+async def test_a_shop_is_forgotten_and_it_can_be_proven(up: Up, tmp_path: Path) -> None:
+    """Captions, items, hits, photos and memos are gone; what Kafka still holds has its date or its reason; the other shop stays."""
+    files = photo_of(tmp_path, "gone-1", (11, 90, 200)), photo_of(tmp_path, "stays-1", (200, 90, 11))
+    for file, of in zip(files, ("leaving", "staying"), strict=True):
+        async with Client(up.settings) as client:
+            store = open_store(up.settings)
+            [caption] = await Ingest(client, store, up.settings, shop=of).send_and_wait([file], 120)
+        assert isinstance(caption, Caption)
+        assert caption.shop == of
+    ran = forgotten(up, "--shop", "leaving", "--prove")
+    report = msgspec.json.decode(ran.stdout, type=Report)
+    places = {place.place: place for place in report.places}
+    assert [(one.product_id, one.shop) for one in report.products] == [("gone-1", "leaving")], ran.stderr
+    for name in ("index", "photos", "memos", "captions that cited it"):
+        assert (places[name].state, places[name].found) == ("gone", 0), ran.stdout
+    assert (places["catalog.captions"].state, places["catalog.captions"].until is not None) == ("waits", True)
+    assert (places["catalog.uploads"].state, ran.returncode) == ("kept", 3)
+    await captions_until(up, {"//leaving/gone-1": None})
+    assert found(await ask(up, text="a dress", top_k=1000, shop="staying")) == {"stays-1"}
+    assert len(list(store.list("images/"))) >= 1
+    async with Client(up.settings) as client:
+        standing = (await client.captions())["//staying/stays-1"]
+    assert standing.caption
 
 
 async def test_a_shop_that_only_uses_kcat_is_served_in_order(up: Up) -> None:

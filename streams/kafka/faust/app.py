@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -38,6 +38,18 @@ _STOP_SECONDS = 15.0
 _GROUP_LOOK_SECONDS = 1.0
 
 
+class Watcher(Protocol):
+    """Told which partitions are ours (`streams.kafka.look_ahead`)."""
+
+    def begin(self, starts: Mapping[tuple[str, int], int]) -> None:
+        """These are, and are read from these offsets on. Told again of those that stay."""
+        ...
+
+    def revoked(self, places: Iterable[tuple[str, int]]) -> None:
+        """These are not any more."""
+        ...
+
+
 async def consume(
     topics: Sequence[str],
     group: str,
@@ -51,6 +63,7 @@ async def consume(
     revoke_s: float = 30.0,
     drain_s: float = 20.0,
     told: Told | None = None,
+    watcher: Watcher | None = None,
 ) -> None:
     """Run a role: from the committed offsets on, until `stop` is set; then drain, commit and leave the group.
 
@@ -69,6 +82,7 @@ async def consume(
             their partition; well under the minute after which the broker expels a member.
         drain_s: how long a stop waits for messages in flight; the rest is delivered again.
         told: of records that were deleted unread, and of topics that were created again (see `streams.kafka.starts`).
+        watcher: told of the partitions that are held.
 
     Raises:
         Fatal, or what ended the pipeline: the process must end; Kafka delivers again to the next one.
@@ -77,8 +91,9 @@ async def consume(
     names = names_of(settings)
     app = _build_app(names.group(group), pipeline.name, settings, revoke_s)
     observer = observer or NullObserver()
-    reader = _Reader(app, pipeline, names, observer)
+    reader = _Reader(app, pipeline, names, observer, watcher)
     app.on_revocation_stuck = reader.give_up
+    app.begins_at = reader.begins_at
     app.told = teller(group, names, told)
     reader.subscribe(topics)
     graceful = False
@@ -105,8 +120,11 @@ async def consume(
 class _Reader:
     """Takes events from Faust's channel to the pipeline, and acknowledgements back."""
 
-    def __init__(self, app: Any, pipeline: Pipeline[Any], names: Names, observer: Observer) -> None:
+    def __init__(
+        self, app: Any, pipeline: Pipeline[Any], names: Names, observer: Observer, watcher: Watcher | None
+    ) -> None:
         self._app = app
+        self._watcher = watcher
         self._observer = observer
         self._names = names
         self._pipeline = pipeline
@@ -125,7 +143,7 @@ class _Reader:
         self._app.agent(topic, name="read", concurrency=1, supervisor_strategy=CrashingSupervisor)(read)
 
         async def forget(_app: Any, revoked: Iterable[Any], **_: Any) -> None:
-            self._pipeline.forget(self._places(revoked))
+            self._forget(revoked)
 
         async def tell(_app: Any, assigned: Iterable[Any], **_: Any) -> None:
             log.info("group.assigned", partitions=sorted(tp.partition for tp in assigned))
@@ -140,8 +158,19 @@ class _Reader:
     def give_up(self) -> None:
         """A rebalance has waited long enough: neither publish nor acknowledge what is in flight."""
         log.warning("rebalance.gave_up", in_flight=self._pipeline.in_flight)
-        self._pipeline.forget(self._places(self._app.consumer.assignment()))
+        self._forget(self._app.consumer.assignment())
         self._app.consumer.unacked.clear()
+
+    def begins_at(self, offsets: Mapping[Any, int]) -> None:
+        """These partitions are ours, from these offsets on."""
+        if self._watcher is not None:
+            self._watcher.begin({(self._names.name_of(tp.topic), tp.partition): at for tp, at in offsets.items()})
+
+    def _forget(self, partitions: Iterable[Any]) -> None:
+        places = self._places(partitions)
+        self._pipeline.forget(places)
+        if self._watcher is not None:
+            self._watcher.revoked(places)
 
     async def _read(self, channel: Any) -> None:
         async for event in channel:
@@ -194,6 +223,7 @@ def _build_app(group: str, client: str, settings: Settings, revoke_s: float) -> 
         """One role. Writes nothing to disk, and waits for a bounded time when partitions are revoked."""
 
         on_revocation_stuck: Callable[[], None]
+        begins_at: Callable[[Mapping[Any, int]], None]
         told: Told
         _buffers: tuple[EventBuffer, ...] = ()
 

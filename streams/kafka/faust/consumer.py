@@ -82,10 +82,12 @@ class DirectConsumer(Consumer):  # type: ignore[misc]
             The offsets that are committed as they should be; None for the others, which are committed again.
         """
         offsets: dict[Any, int | None] = {}
-        for tp, (start, settled) in (await self._thread.find_starts()).items():
+        starts = await self._thread.find_starts()
+        for tp, (start, settled) in starts.items():
             if start.text:
                 await self.app.told(start)
             offsets[tp] = start.offset if settled else None
+        self.app.begins_at({tp: start.offset for tp, (start, _) in starts.items()})
         return offsets
 
     def ack(self, message: Any) -> bool:

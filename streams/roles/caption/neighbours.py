@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import structlog
@@ -12,6 +14,7 @@ from index_sync.bank import LabelledBank, Neighbour
 from processors import attributes, policies
 from processors.errors import Poison
 from processors.garments import is_of_kind, kind_of, main_garment
+from processors.identity import key_of, split
 from processors.values import CATEGORIES, Metadata, Vector
 from streams.contract import codecs
 from streams.contract.records import Item
@@ -20,34 +23,65 @@ from streams.engine.message import Message
 log = structlog.get_logger("weft.caption")
 
 KIND_CAPACITY = 10_000
-"""Labelled products of one kind of garment that are kept; the one written longest ago gives way. There are eleven kinds."""
+"""Labelled products of one shop and kind of garment that are kept; the one written longest ago gives way. There are eleven kinds."""
+MOST_PRODUCTS = 110_000
+"""Labelled products of all shops together: as many as one shop may have of eleven kinds."""
+ROOM_EVERY = 500
 MAX_ENCODERS = 2
 """While a catalogue is embedded anew, items of the old and of the new encoder are about; older ones are history."""
 SNIPPET = 200
 """Characters of the shop's own copy that are kept as an example of its tone."""
 
 
-class Neighbourhood:
-    """One bank for each encoder and kind of garment. One writer (`apply`), many readers.
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """One labelled product, as a bank holds it. `product`: its key; `version`: the offset of its item; `vector`: float32."""
 
-    Vectors of different makers never meet; nor do shoes and dresses, for the nearest dress of a catalogue of dresses knows
-    nothing of a shoe.
+    encoder: str
+    kind: str
+    product: str
+    version: int
+    labels: Mapping[str, str]
+    text: str
+    vector: Vector
+
+
+_Shelf: TypeAlias = tuple[str, str]
+"""Shop ("" for none) and kind of garment."""
+
+
+class Neighbourhood:
+    """One bank for each encoder, shop and kind of garment. One writer (`apply`), many readers.
+
+    Vectors of different makers never meet; nor do products of two shops, whose words are their own; nor do shoes and dresses,
+    for the nearest dress of a catalogue of dresses knows nothing of a shoe.
 
     Args:
         voted: the facets that neighbours may decide; a product that knows none of them is no neighbour.
-        capacity: products of each kind.
+        capacity: products of each kind of a shop.
+        most: products of an encoder, of all shops; past it the shop whose last item is oldest is forgotten.
     """
 
-    def __init__(self, voted: Sequence[str] = policies.Policies().voted(), capacity: int = KIND_CAPACITY) -> None:
+    def __init__(
+        self,
+        voted: Sequence[str] = policies.Policies().voted(),
+        capacity: int = KIND_CAPACITY,
+        most: int = MOST_PRODUCTS,
+    ) -> None:
         self._voted = tuple(voted)
         self._capacity = capacity
-        self._banks: OrderedDict[str, dict[str, LabelledBank]] = OrderedDict()
+        self._most = most
+        self._banks: OrderedDict[str, dict[_Shelf, LabelledBank]] = OrderedDict()
+        self._added = 0
+        self._shops: OrderedDict[tuple[str, str], None] = (
+            OrderedDict()
+        )  # encoder and shop, the one written longest ago first
 
     def apply(self, message: Message) -> None:
         """Take in one record of `catalog.items`. What cannot be read is left to the pipeline, which reports it."""
-        product_id = (message.key or b"").decode("utf-8", "replace")
+        shop, product_id = split((message.key or b"").decode("utf-8", "replace"))
         if message.value is None:
-            self._remove(product_id, message.offset)
+            self._remove(shop, product_id, message.offset)
             return
         try:
             item = codecs.decode_item(message.value)
@@ -55,13 +89,33 @@ class Neighbourhood:
         except Poison as error:
             log.info("no neighbour", product_id=product_id, cause=str(error))
 
-    def find(self, encoder: str, kind: str, vector: Vector, k: int, exclude: str) -> Sequence[Neighbour]:
-        """The `k` nearest labelled products of the same encoder and kind (see `kind_of_item`), nearest first.
+    def find(self, encoder: str, shop: str, kind: str, vector: Vector, k: int, exclude: str) -> Sequence[Neighbour]:
+        """The `k` nearest labelled products of the same encoder, shop and kind (see `kind_of_item`), nearest first.
 
-        Without `exclude`, the product that asks.
+        Without `exclude`, the id of the product that asks.
         """
-        bank = self._banks.get(encoder, {}).get(_shelf(kind))
+        bank = self._banks.get(encoder, {}).get((shop, _shelf(kind)))
         return () if bank is None else bank.neighbours(vector, k, exclude)
+
+    def entries(self) -> list[Labelled]:
+        """Everything, in the order in which `put` makes the same of it."""
+        return [
+            Labelled(encoder, kind, key_of(shop, product_id), version, labels, text, vector)
+            for encoder, shelves in self._banks.items()
+            for (shop, kind), bank in shelves.items()
+            for product_id, version, labels, text, vector in bank.entries()
+        ]
+
+    def put(self, labelled: Labelled) -> None:
+        """Take in one of `entries`. Raises `Poison` for a vector that cannot be one."""
+        shop, product_id = split(labelled.product)
+        bank = self._bank(labelled.encoder, (shop, labelled.kind), len(labelled.vector))
+        bank.add(product_id, labelled.version, labelled.vector, labelled.labels, labelled.text)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._banks.clear()
+        self._shops.clear()
 
     def _add(self, item: Item, version: int) -> None:
         labels = labels_of(item.metadata, self._voted)
@@ -69,31 +123,47 @@ class Neighbourhood:
         # Labelled once and no more, or seen as another kind than before: what the shop took back must not vote, and what it
         # says of a dress says nothing of the shoes, where only those were found.
         told = bool(labels) and (garment is None or is_of_kind(garment, item.metadata.category))
-        kind = _shelf(kind_of_item(item))
-        self._remove(item.product_id, version, but=(item.encoder, kind) if told else None)
+        shelf = (item.shop, _shelf(kind_of_item(item)))
+        self._remove(item.shop, item.product_id, version, but=(item.encoder, shelf) if told else None)
         if not told:
             return
         vector = vector_of(item, "whole" if garment is None else garment.id)
         if vector is None:
             raise Poison("the item has no vector of its main garment", field="views")
         text = item.metadata.description or item.metadata.title
-        self._bank(item, kind).add(item.product_id, version, vector, labels, text[:SNIPPET])
+        bank = self._bank(item.encoder, shelf, item.dimension)
+        bank.add(item.product_id, version, vector, labels, text[:SNIPPET])
 
-    def _bank(self, item: Item, kind: str) -> LabelledBank:
-        if item.encoder not in self._banks:
-            self._banks[item.encoder] = {}
+    def _bank(self, encoder: str, shelf: _Shelf, dimension: int) -> LabelledBank:
+        if encoder not in self._banks:
+            self._banks[encoder] = {}
             while len(self._banks) > MAX_ENCODERS:
                 self._banks.popitem(last=False)
-        kinds = self._banks[item.encoder]
-        if kind not in kinds:
+        shelves = self._banks[encoder]
+        if shelf not in shelves:
             # As a new dict: `find` reads in another thread.
-            kinds = self._banks[item.encoder] = {**kinds, kind: LabelledBank(item.dimension, self._capacity)}
-        return kinds[kind]
+            shelves = self._banks[encoder] = {**shelves, shelf: LabelledBank(dimension, self._capacity)}
+        self._shops[encoder, shelf[0]] = None
+        self._shops.move_to_end((encoder, shelf[0]))
+        self._make_room(encoder, shelf[0])
+        return self._banks[encoder][shelf]
 
-    def _remove(self, product_id: str, version: int, but: tuple[str, str] | None = None) -> None:
-        for encoder, kinds in self._banks.items():
-            for kind, bank in kinds.items():
-                if (encoder, kind) != but:
+    def _make_room(self, encoder: str, but: str) -> None:
+        self._added += 1
+        if self._added % ROOM_EVERY:
+            return  # counted now and then: there may be thousands of banks
+        while sum(map(len, self._banks[encoder].values())) > self._most:
+            oldest = next((s for e, s in self._shops if e == encoder and s != but), None)
+            if oldest is None:
+                return
+            del self._shops[encoder, oldest]
+            self._banks[encoder] = {at: bank for at, bank in self._banks[encoder].items() if at[0] != oldest}
+
+    def _remove(self, shop: str, product_id: str, version: int, but: tuple[str, _Shelf] | None = None) -> None:
+        for encoder, shelves in self._banks.items():
+            for shelf in [(shop, kind) for kind in (*CATEGORIES, "")]:
+                bank = shelves.get(shelf)
+                if bank is not None and (encoder, shelf) != but:
                     bank.remove(product_id, version)
 
 

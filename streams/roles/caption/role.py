@@ -19,6 +19,7 @@ from models.ports import Writer, WriterRequest
 from processors import attributes, captions, evidence, hold
 from processors.facets import NEIGHBOURS
 from processors.garments import is_of_kind, main_garment
+from processors.identity import key_of
 from processors.merchant import told_facets
 from processors.policies import Policies
 from processors.values import Attribute, CaptionText, Evidence, Garment, StyleExample
@@ -112,6 +113,8 @@ class Captioner:
     publish_neighbours: bool = True
     tone: str = captions.DEFAULT_TONE
     """One of `captions.TONES`, or `captions.VARIED`."""
+    gives_way: bool = False
+    """Whether the writer serves what is urgent between the steps of a batch."""
     uncalibrated: set[str] = field(default_factory=set)
     """Encoders whose votes are counted by defaults: each is named once in the log."""
 
@@ -128,6 +131,7 @@ class Captioner:
                 max_items=self.batch_items,
                 wait_s=self.batch_wait_s,
                 known=needs_no_device,
+                gives_way=self.gives_way,
             ),
             CpuStage("judge", self.drafts.judge),
             DeviceStage(
@@ -136,6 +140,7 @@ class Captioner:
                 max_items=self.batch_items,
                 wait_s=self.batch_wait_s,
                 known=needs_no_device,
+                gives_way=self.gives_way,
             ),
             CpuStage("settle", self.drafts.settle),
             IoStage("remember", self.remember),
@@ -150,10 +155,11 @@ class Captioner:
         own = evidence.build([self._told(item, garment, stated=garment is main) for garment in item.garments])
         if main is not None:
             own = evidence.led_by(own, main.category, main.box)
-        tone = captions.tone_of(item.product_id, self.tone)
+        product = key_of(item.shop, item.product_id)
+        tone = captions.tone_of(product, self.tone)
 
         def keys(edition: bytes) -> Keys:
-            facts = facts_key(item.product_id, tone, own, edition)
+            facts = facts_key(product, tone, own, edition)
             return Keys(facts, sight_key(facts, item, own))
 
         return Read(item, event_context(message).id, own, tone, keys(message.header(EDITION) or b""), keys(b""))
@@ -191,7 +197,8 @@ class Captioner:
         if vector is None or not open_facets:
             return decided
         self._warn_of(item.encoder)
-        found = self.neighbourhood.find(item.encoder, garment.category, vector, self.calibration.k, item.product_id)
+        near = self.neighbourhood.find
+        found = near(item.encoder, item.shop, garment.category, vector, self.calibration.k, item.product_id)
         for facet in open_facets:
             vote = attributes.vote(found, facet, self.calibration.of(facet, item.encoder))
             if vote is not None:
@@ -213,7 +220,8 @@ class Captioner:
         vector = vector_of(item, "whole")
         if vector is None:
             return ()
-        found = self.neighbourhood.find(item.encoder, kind_of_item(item), vector, STYLE_EXAMPLES, item.product_id)
+        near = self.neighbourhood.find
+        found = near(item.encoder, item.shop, kind_of_item(item), vector, STYLE_EXAMPLES, item.product_id)
         return tuple(StyleExample(n.product_id, n.text) for n in found if n.text)
 
     def prompt(self, packed: Packed) -> Draft[Read]:
@@ -279,6 +287,7 @@ class Captioner:
                 version=written.version,
                 inferred=hold.inferred(pack),
             ),
+            shop=item.shop,
         )
 
 

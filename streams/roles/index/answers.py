@@ -52,6 +52,7 @@ def _search(
         Order(probe.sort, probe.score_band),
         probe.collapse,
         probe.fields,
+        probe.shop,
     )
     try:
         vector = _vector(probe.vector)

@@ -13,6 +13,7 @@ from processors import said
 from processors.attributes import attributes_of
 from processors.errors import Code, Poison
 from processors.garments import is_of_kind, main_garment
+from processors.identity import key_of
 from processors.merchant import told_kind
 from processors.offers import offer_of
 from processors.values import Garment, Metadata
@@ -38,7 +39,7 @@ def change_of(message: Message) -> Change:
     if message.value is None:
         return Change(message.offset, product_id, None)
     item = codecs.decode_item(message.value)
-    if item.product_id != product_id:
+    if key_of(item.shop, item.product_id) != product_id:
         # Compaction and deletes go by the key: under another name the product could never be removed.
         raise Poison("differs from the record's key", field="product_id", code=Code.WRONG_KEY)
     return Change(message.offset, product_id, entry_of(item))

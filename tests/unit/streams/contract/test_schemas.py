@@ -126,7 +126,7 @@ def test_breaking_changes_are_found(change):
 
 
 def add_optional(query, _):
-    query["properties"]["shop"] = {"type": "string", "default": ""}
+    query["properties"]["branch_of_trade"] = {"type": "string", "default": ""}
 
 
 def widen(query, _):

@@ -372,3 +372,100 @@ async def test_a_model_that_is_never_loaded_ends_the_role():
 
 def broken_weights():
     raise Fatal("broken weights")
+
+
+def test_urgent_goes_first_and_leaves_one_batch_in_four():
+    """Three in a row while backfill waits, then one of backfill: nobody stands still."""
+
+    async def main():
+        order = []
+        async with Device(executor=Slow()) as device:
+            later = device.attach(DeviceStage("m", recorder(order, "later"), max_items=1), "backfill")
+            urgent = device.attach(DeviceStage("m", recorder(order, "urgent"), max_items=1), "urgent")
+            first = asyncio.create_task(later.submit(0))
+            await asyncio.sleep(0.5)
+            await asyncio.gather(submit_all(later, range(1, 4)), submit_all(urgent, range(10, 19)), first)
+        names = [name for name, _ in order]
+        assert names == ["later", *["urgent"] * 3, "later", *["urgent"] * 3, "later", *["urgent"] * 3, "later"]
+
+    run_virtual(main())
+
+
+def test_backfill_runs_in_small_batches_while_something_urgent_is_on_its_way():
+    """A batch cannot be interrupted: what is urgent must not find a long one running."""
+
+    async def main():
+        batches = []
+        async with Device(executor=Slow()) as device:
+            later = device.attach(DeviceStage("m", recorder(batches), max_items=16), "backfill")
+            urgent = device.attach(DeviceStage("m", recorder([]), max_items=16), "urgent")
+            urgent.expect()
+            await submit_all(later, range(8))
+            urgent.arrived()
+            await submit_all(later, range(8))
+        assert [len(batch) for batch in batches] == [4, 4, 8]
+
+    run_virtual(main())
+
+
+class Steps:
+    """A model whose batches take a step an item, and which gives way between them."""
+
+    def __init__(self, device):
+        self.device, self.begun, self.log, self.broken = device, threading.Event(), [], set()
+        self.go = threading.Semaphore(0)
+
+    def run(self, batch):
+        for item in batch:
+            self.begun.set()
+            if item >= 0:
+                self.go.acquire()
+                self.device.give_way()
+            if item in self.broken:
+                self.broken.discard(item)
+                raise RuntimeError("the first time only")
+            self.log.append(item)
+        return [item * 10 for item in batch]
+
+
+async def until(condition):
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110  (another thread tells nobody)
+            await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize("broken", [False, True])
+async def test_a_batch_that_gives_way_lets_urgent_ones_through(broken):
+    """Between two of its steps, on its own thread; one that fails there is run again by itself."""
+    async with Device() as device:
+        model = Steps(device)
+        model.broken = {-1} if broken else set()
+        stage = DeviceStage("m", model.run, max_items=8, gives_way=True)
+        later, urgent = device.attach(stage, "backfill"), device.attach(stage, "urgent")
+        long = asyncio.create_task(submit_all(later, range(4)))
+        await asyncio.to_thread(model.begun.wait)
+        soon = asyncio.create_task(urgent.submit(-1))
+        await until(lambda: device._express)
+        model.go.release()
+        if not broken:
+            assert await soon == -10
+            assert model.log[0] == -1
+            assert not long.done()
+        model.go.release(3)
+        assert await long == [0, 10, 20, 30]
+        assert await soon == -10
+
+
+async def test_what_no_step_took_is_run_after_the_batch():
+    """A model that gives way once too rarely loses nothing."""
+    async with Device() as device:
+        model = Steps(device)
+        silent = DeviceStage("m", lambda batch: (model.begun.set(), model.go.acquire(), list(batch))[2], gives_way=True)
+        later, urgent = device.attach(silent, "backfill"), device.attach(DeviceStage("m", model.run), "urgent")
+        long = asyncio.create_task(later.submit(1))
+        await asyncio.to_thread(model.begun.wait)
+        soon = asyncio.create_task(urgent.submit(-1))
+        await until(lambda: device._express)
+        model.go.release()
+        assert await long == 1
+        assert await soon == -10

@@ -1,0 +1,63 @@
+"""What a record says of its own urgency, and of which product it is: looked at in records whose turn has not come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from processors.errors import Poison
+from processors.identity import key_of
+from streams.contract import plain
+from streams.contract.cloudevents import unwrapped
+from streams.contract.codecs import deleted_product
+from streams.contract.topics import UPLOADS
+from streams.engine.message import PRIORITY, URGENT, Message
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """`product`: its key (`processors.identity`), by what the value says, or else the record's key; empty where neither does."""
+
+    product: bytes
+    urgent: bool
+
+
+class _Upload(msgspec.Struct):
+    """All that is looked at here; whatever else is wrong is said by whoever decodes it in full."""
+
+    product_id: str | None = None
+    shop: str | None = None
+    priority: str | None = None
+
+
+_DECODER = msgspec.json.Decoder(_Upload)
+_NOTHING = _Upload()
+
+
+def said_of(message: Message) -> Said:
+    """Of a record of `catalog.uploads` or `catalog.items`. Never raises."""
+    urgent = message.header(PRIORITY) == URGENT
+    if message.topic != UPLOADS:
+        return Said(message.key or b"", urgent)
+    if not message.value:
+        return Said(_deleted(message), urgent)
+    upload = _read(message)
+    product = message.key or b""
+    if upload.product_id:
+        product = key_of(upload.shop or "", upload.product_id).encode(errors="replace")
+    return Said(product, urgent or upload.priority == URGENT.decode())
+
+
+def _deleted(message: Message) -> bytes:
+    try:
+        return key_of(*deleted_product(message)).encode(errors="replace")
+    except Poison:
+        return message.key or b""
+
+
+def _read(message: Message) -> _Upload:
+    try:
+        return _DECODER.decode(plain.json_of(unwrapped(message).value or b""))
+    except (msgspec.DecodeError, UnicodeError, RecursionError, Poison):
+        return _NOTHING

@@ -1,0 +1,105 @@
+"""The two pipelines of a role whose topic holds urgent records: one in the order of the partitions, and one beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from processors.errors import Poison
+from processors.identity import checked_shop, shop_of
+from streams.contract.urgency import said_of
+from streams.engine.ahead import Ahead
+from streams.engine.credits import Credits
+from streams.engine.lanes import DeadLetter, Publish
+from streams.engine.message import Message
+from streams.engine.pipeline import Pipeline, message_bytes
+from streams.engine.stages import Done, IoStage, Stage
+from streams.kafka.consumer import open_consumer
+from streams.kafka.look_ahead import LANES, LookAhead, Rules
+from streams.roles.outcome import NoEffect
+from streams.wiring.parts import Parts
+
+R = TypeVar("R")
+
+URGENT_SHARE = 4
+"""What is urgent may hold so many times less than the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pipelines:
+    """`pipeline`: for the consumer group. `look`: runs the other one; it is told which partitions the group holds."""
+
+    pipeline: Pipeline[Any]
+    look: LookAhead
+
+
+def pipelines(
+    parts: Parts,
+    role: str,
+    topic: str,
+    stages: Callable[[], Sequence[Stage]],
+    *,
+    publish: Publish[R],
+    dead_letter: DeadLetter,
+    whole: bool,
+    charge: Callable[[Message], int] = message_bytes,
+) -> Pipelines:
+    """Build both.
+
+    Args:
+        parts: of the process.
+        role: its name.
+        topic: what it reads.
+        stages: makes its stages.
+        publish: see `Pipeline`.
+        dead_letter: likewise.
+        whole: see `streams.kafka.look_ahead.Rules`.
+        charge: see `Pipeline`.
+    """
+    ahead = Ahead(product_of)
+
+    async def turn(message: Message) -> Message | Done[NoEffect]:
+        return Done(NoEffect()) if await ahead.is_done(message) else message
+
+    common: dict[str, Any] = {"engine": parts.engine_of(role), "charge": charge, "shop_of": shop_of_message}
+    in_turn: Pipeline[R] = Pipeline(
+        role,
+        (IoStage("turn", turn, concurrency=1024), *stages()),
+        publish=ahead.in_turn(publish),
+        dead_letter=ahead.letters_in_turn(dead_letter),
+        admission=parts.credits(),
+        **common,
+    )
+    before_turn: Pipeline[R] = Pipeline(
+        role,
+        stages(),
+        publish=ahead.before_turn(publish),
+        dead_letter=dead_letter,
+        admission=Credits(max(1, parts.settings.credit_bytes // URGENT_SHARE)),
+        priority="urgent",
+        lane=lambda message: hash(product_of(message)) % LANES,
+        beside=True,
+        **common,
+    )
+    rules = Rules(is_urgent, product_of, shop_of_message, whole)
+    look = LookAhead(lambda: open_consumer(parts.settings, client=role), topic, ahead, before_turn, rules)
+    return Pipelines(in_turn, look)
+
+
+def product_of(message: Message) -> bytes:
+    """The product that a record is of; empty where it does not say."""
+    return said_of(message).product
+
+
+def shop_of_message(message: Message) -> str:
+    """Whose product it is; "" for one of no shop, and where the name is none."""
+    try:
+        return checked_shop(shop_of(product_of(message).decode("utf-8", "replace")) or None)
+    except Poison:
+        return ""
+
+
+def is_urgent(message: Message) -> bool:
+    """Whether it is to be done before its turn."""
+    return said_of(message).urgent
