@@ -26,6 +26,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Send photos. With --json: one Upload a line as they are sent, or with --wait one Caption a line; with --full the counts.",
     ),
     "delete": ("client", "Delete products: from the items, the captions and the index."),
+    "forget": (
+        "forget",
+        "Forget products, or (--shop alone) a whole shop: list each place with its state, and until when it keeps what.",
+    ),
     "query": ("client", 'Ask for products: by photo, by product, by words, or by both ("this, but navy").'),
     "captions": (
         "captions",
@@ -110,6 +114,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, in t
 DataDir = Annotated[
     Path | None, typer.Option("--data-dir", help="Folder of a stack run by `weft up`.", show_default="WEFT_DATA_DIR")
 ]
+OfShop = Annotated[str | None, typer.Option("--shop", help="Of this shop's products; without it, of those of no shop.")]
 
 
 @app.callback()

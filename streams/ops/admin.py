@@ -56,6 +56,11 @@ DELETES_KEPT_MS = round(DELETE_RETENTION_SECONDS * 1000)
 """Of compacted topics: a snapshot of the index that is younger has missed no delete."""
 
 
+COMPACTION_LAG = "max.compaction.lag.ms"
+COMPACTED_AFTER_MS = 7 * 24 * HOUR_MS
+"""Of topics that Weft makes. What a topic of before has is as good for everything else, and no difference to be told."""
+
+
 def wanted_configs(spec: TopicSpec, settings: Settings) -> dict[str, str]:
     """The configuration a topic must have: chosen, where the broker's defaults would lose or keep what they should not."""
     configs = {"cleanup.policy": spec.cleanup, "max.message.bytes": str(MAX_RECORD_BYTES)}
@@ -69,6 +74,8 @@ def wanted_configs(spec: TopicSpec, settings: Settings) -> dict[str, str]:
         configs["retention.ms"] = str(spec.retention_ms)
     if spec.cleanup == "compact":
         configs["delete.retention.ms"] = str(DELETES_KEPT_MS)
+        # By default a record that was replaced or deleted stays until some compaction, and nobody can say when that is.
+        configs[COMPACTION_LAG] = str(COMPACTED_AFTER_MS)
     if settings.kafka_min_insync_replicas > 0:
         configs["min.insync.replicas"] = str(settings.kafka_min_insync_replicas)
     if spec.name == DEAD_LETTERS:
@@ -246,7 +253,7 @@ def _differences(spec: TopicSpec, settings: Settings, shape: _Shape, configs: di
         found.append(f"has {shape.replicas} replicas instead of {settings.kafka_replication_factor}")
     for name, value in wanted_configs(spec, settings).items():
         actual = configs.get(name)
-        if actual is None or actual == value:
+        if actual is None or actual == value or name == COMPACTION_LAG:
             continue
         if name in {"max.message.bytes", "delete.retention.ms"} and actual.isdigit() and int(actual) > int(value):
             continue

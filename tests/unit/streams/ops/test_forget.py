@@ -1,0 +1,158 @@
+"""What is found of a product, and what is said of each place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from models.fakes import FakeWriter
+from processors.attributes import Calibration
+from processors.policies import policies_of
+from streams.contract import topics
+from streams.engine.message import Message
+from streams.kafka.dead_letters import PREFIX
+from streams.ops.forget import Forget, Look, Seen, meant_by
+from streams.ops.forget_memos import remove
+from streams.ops.forget_places import Place, Report, of_topic
+from streams.roles.caption.neighbours import Neighbourhood
+from streams.roles.caption.role import Captioner
+from streams.roles.memo import Memo
+from tests.unit.streams.roles.test_role_enrich import Web, photo, role
+from tests.unit.streams.roles.test_shops import published, upload
+
+DAY_MS = 24 * 3_600_000
+COMPACT = {"cleanup.policy": "compact", "delete.retention.ms": str(DAY_MS)}
+DELETE = {"cleanup.policy": "delete", "segment.ms": str(7 * DAY_MS)}
+NOW = 1_769_860_800.0  # 2026-01-31T12:00:00Z
+
+
+@pytest.mark.parametrize(
+    ("found", "configs", "state", "until"),
+    [
+        (0, COMPACT, "gone", None),
+        (2, {**COMPACT, "max.compaction.lag.ms": str(7 * DAY_MS)}, "waits", "2026-02-07T12:00:00Z"),
+        (2, {**COMPACT, "max.compaction.lag.ms": str(2**63 - 1)}, "waits", None),
+        (2, {**DELETE, "retention.ms": "-1"}, "kept", None),
+        (2, {**DELETE, "retention.ms": str(DAY_MS)}, "waits", "2026-02-08T12:00:00Z"),
+        (0, {**DELETE, "retention.ms": "-1"}, "gone", None),
+    ],
+)
+def test_a_topic_says_until_when(found: int, configs: dict[str, str], state: str, until: str | None) -> None:
+    """By its own settings, whatever Weft would have chosen."""
+    place = of_topic(topics.UPLOADS, found, 1, configs, NOW)
+    assert (place.state, place.until, place.found) == (state, until, found)
+
+
+def test_all_is_settled_when_everything_is_gone_or_has_a_date() -> None:
+    """What waits without one is no proof."""
+    gone, dated, undated = Place("a", "gone"), Place("b", "waits", 1, "2026-02-07T12:00:00Z"), Place("c", "waits", 1)
+    assert Report((), (gone, dated), True).settled
+    assert not Report((), (gone, undated), True).settled
+    assert not Report((), (Place("d", "kept", 1),), True).settled
+
+
+class World:
+    """Six products of each of two shops, with equal ids and the same photo, as enrich and caption make them on one store."""
+
+    def __init__(self) -> None:
+        enrich = role(Web(photo()))
+        self.store = enrich.store
+        self.uploads = [upload(n, shop, offset=2 * n + (shop == "two")) for n in range(6) for shop in ("one", "two")]
+        self.items = self.lying(topics.ITEMS, published(enrich.stages(), "enrich", topics.ITEMS, self.uploads))
+        neighbourhood = Neighbourhood(("fabric", "gender"))
+        for message in self.items:
+            neighbourhood.apply(message)
+        writer, voted = FakeWriter(), policies_of({"fabric": "neighbours", "gender": "neighbours"})
+        caption = Captioner(
+            writer,
+            neighbourhood,
+            Memo(self.store, "caption", writer.fingerprint),
+            Calibration(k=20),
+            batch_items=4,
+            batch_wait_s=0.0,
+            policies=voted,
+        )
+        sent = published(caption.stages(), "caption", topics.CAPTIONS, self.items)
+        self.captions = self.lying(topics.CAPTIONS, sent)
+
+    @staticmethod
+    def lying(topic: str, sent: Any) -> list[Message]:
+        return [Message(topic, 0, n, one.key, one.value, one.headers) for n, one in enumerate(sent)]
+
+    def look(self, products: tuple[str, ...], shop: str) -> Seen:
+        looking = Look(self.store, meant_by(products, shop), products, shop)
+        for record in (*self.uploads, *self.items, *self.captions):
+            looking.take(record)
+        return looking.seen
+
+    def forget(self, *products: str, shop: str) -> Forget:
+        return Forget(None, self.store, products, shop)  # type: ignore[arg-type]
+
+
+def test_one_product_is_found_everywhere_and_no_other() -> None:
+    """Its records, the captions that cite it, and its photo, which the others have as well."""
+    world = World()
+    seen = world.look(("sku-1",), "one")
+    assert seen.keys == {"//one/sku-1"}
+    assert seen.values == {topics.UPLOADS: 1, topics.ITEMS: 1, topics.CAPTIONS: 1}
+    assert seen.sources == {(0, 2)}
+    assert set(seen.citing) <= {f"//one/sku-{n}" for n in range(6) if n != 1}
+    assert seen.citing
+    assert world.forget("sku-1", shop="one")._photos(seen) == []
+    gone = [Message(topics.CAPTIONS, 0, 99, b"//one/sku-1", None)]
+    looking = Look(world.store, meant_by(("sku-1",), "one"), ("sku-1",), "one")
+    for record in (*world.captions, *gone):
+        looking.take(record)
+    assert (looking.seen.live[topics.CAPTIONS], looking.seen.deletes) == (set(), {topics.CAPTIONS: 1})
+
+
+def test_a_whole_shop_leaves_nothing_and_takes_nothing_of_others() -> None:
+    """Memos that are its own or cite it are removed; looked for again none is left; those of the other shop stay as they are."""
+    world = World()
+    seen, forget = world.look((), "one"), world.forget(shop="one")
+    before = {key: world.store.get(key) for key in world.store.list("memo/")}
+    others = world.look((), "two")
+    theirs = set(world.forget(shop="two")._memos(others))
+    mine = set(forget._memos(seen))
+    assert mine
+    assert not mine & theirs
+    assert remove(world.store, sorted(mine)) == len(mine)
+    assert forget._memos(seen) == []
+    left = {key: world.store.get(key) for key in world.store.list("memo/")}
+    assert theirs <= set(left)
+    assert all(before[key] == data for key, data in left.items())
+    assert not [key for key, data in left.items() if b"one says breezy" in data]
+
+
+def test_a_photo_goes_with_the_last_product_that_has_it() -> None:
+    """With what models saw of it."""
+    world = World()
+    looking = Look(world.store, meant_by((), "one"), (), "one")
+    for record in (m for m in (*world.uploads, *world.items) if b"two" not in (m.key or b"") + (m.value or b"")[:200]):
+        looking.take(record)
+    forget = world.forget(shop="one")
+    [key] = forget._photos(looking.seen)
+    assert world.store.exists(key)
+    digest = key.rpartition("/")[2].partition(".")[0]
+    assert [name for name in forget._memos(looking.seen) if name.endswith(f"/{digest}")]
+
+
+def test_letters_of_a_shop_are_found() -> None:
+    """By what the failed record said, whatever its key was."""
+    [bad] = [upload(7, "one")]
+    letter = Message(topics.DEAD_LETTERS, 0, 3, bad.key, bad.value, ((f"{PREFIX}topic", topics.UPLOADS.encode()),))
+    looking = Look(World().store, meant_by((), "one"), (), "one")
+    looking.take(letter)
+    assert looking.seen.values == {topics.DEAD_LETTERS: 1}
+    assert looking.seen.keys == {"//one/sku-7"}
+
+
+def test_memos_that_are_none_of_ours_are_left() -> None:
+    """Whatever lies under `memo/` and cannot be read."""
+    world = World()
+    world.store.put("memo/caption/x/strange", b"\xc1\xff")
+    world.store.put("memo/other/y", msgspec.msgpack.encode("sku-1"))
+    seen, forget = world.look((), "one"), world.forget(shop="one")
+    assert not {"memo/caption/x/strange", "memo/other/y"} & set(forget._memos(seen))
