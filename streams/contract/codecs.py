@@ -339,16 +339,13 @@ def _check_query(query: Query, query_id: str) -> None:
             _check_image(query.image)
         except Poison as error:
             raise refuse(Code.BAD_IMAGE, error.message, error.field) from error
-    try:
-        checked_shop(query.shop)
-    except Poison as error:
-        raise refuse(error.code, error.message, error.field) from error
     for ok, message, field in _bounds(query):
         if not ok:
             raise refuse(Code.OUT_OF_RANGE, message, field)
     if query.sort is not None and query.sort not in SORTS:
         raise refuse(Code.UNKNOWN_NAME, f"is {query.sort[:50]!r}, and none of {', '.join(SORTS)}", "sort")
     try:
+        checked_shop(query.shop)
         conditions.parted(query.filters)
     except Poison as error:
         raise refuse(error.code, error.message, error.field) from error

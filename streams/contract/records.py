@@ -195,6 +195,8 @@ class Query(Record, frozen=True):
     collapse: bool = True  # one hit a group, the others as its variants
     facets: tuple[str, ...] = ()  # to be counted over what matches
     fields: tuple[str, ...] = ()  # of the product, to be in each hit; "*": all
+    # Only products of this shop are found; without it, only those of no shop.
+    shop: str | None = None
 
 
 class Variant(Record, frozen=True, omit_defaults=False):
@@ -207,8 +209,6 @@ class Variant(Record, frozen=True, omit_defaults=False):
     sizes: tuple[str, ...] = ()
     price: float | None = None  # what a shopper pays
     in_stock: bool | None = None
-    # Only products of this shop are found; without it, only those of no shop.
-    shop: str | None = None
 
 
 class Hit(Record, frozen=True, omit_defaults=False):
@@ -224,6 +224,7 @@ class Hit(Record, frozen=True, omit_defaults=False):
     group_id: str = ""
     variants: tuple[Variant, ...] = ()  # of its group, what else meets the filters; the best first
     fields: dict[str, Any] = {}  # what the shop says of it, where the query asks for it
+    shop: str = ""
 
 
 class Understood(Record, frozen=True):
@@ -233,7 +234,6 @@ class Understood(Record, frozen=True):
     wants: dict[str, str] = {}  # facet -> value
     refuses: dict[str, tuple[str, ...]] = {}  # facet -> values
     ignored: tuple[str, ...] = ()  # words that cannot be followed
-    shop: str = ""
 
 
 class Shards(Record, frozen=True, omit_defaults=False):
