@@ -17,7 +17,7 @@ from streams.engine.message import PRIORITY, URGENT, Message
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """`product`: its key (`processors.identity`), by what the value says, or else the record's key; empty where neither does."""
+    """`product`: its key (`processors.identity`), of which the record's key may be the id alone; empty where nothing says it."""
 
     product: bytes
     urgent: bool
@@ -43,10 +43,10 @@ def said_of(message: Message) -> Said:
     if not message.value:
         return Said(_deleted(message), urgent)
     upload = _read(message)
-    product = message.key or b""
-    if upload.product_id:
-        product = key_of(upload.shop or "", upload.product_id).encode(errors="replace")
-    return Said(product, urgent or upload.priority == URGENT.decode())
+    said = key_of(upload.shop or "", upload.product_id or "").encode(errors="replace")
+    # Under another key than its own it is refused, and counts for the product of that key.
+    own = not message.key or message.key in {said, (upload.product_id or "").encode(errors="replace")}
+    return Said(said if own and upload.product_id else message.key or b"", urgent or upload.priority == URGENT.decode())
 
 
 def _deleted(message: Message) -> bytes:

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import infra
 from infra.health import Health, ProcessHealth
 from infra.http import serve
-from infra.metrics import Metrics, RoleMetrics, merged
+from infra.metrics import MOST_SHOPS, OTHER_SHOPS, Metrics, RoleMetrics, merged
 from infra.metrics_table import PAGE, PROCESS_METRICS, ROLE_METRICS, STACK_METRICS, page
 from processors.errors import Fatal
 from tests.fakes.clock import FakeClock
@@ -162,6 +162,9 @@ def test_every_metric_tells_what_happened() -> None:
     metrics.open_letters(7)
     metrics.lost("catalog.uploads", 5)
     metrics.misplaced("catalog.uploads", "partitioner")
+    metrics.shop_done("acme")
+    metrics.shop_charged("acme", "embed", 1.5)
+    metrics.shop_credits("acme", 4096)
     metrics.model("detector")("forward", 8, 0.3)
     value = metrics.registry.get_sample_value
     role = {"role": "enrich"}
@@ -187,12 +190,29 @@ def test_every_metric_tells_what_happened() -> None:
     assert value("weft_open_dead_letters", role) == 7
     assert value("weft_lost_records_total", uploads) == 5
     assert value("weft_misplaced_records_total", {**uploads, "cause": "partitioner"}) == 1
+    shop = {**role, "shop": "acme"}
+    assert value("weft_shop_messages_total", shop) == 1
+    assert value("weft_shop_device_seconds_total", {**shop, "stage": "embed"}) == 1.5
+    assert value("weft_shop_credits_held_bytes", shop) == 4096
     build = {"version": version("weft"), "commit": "", "python": platform.python_version()}
     assert value("weft_build_info", {**role, **build}) == 1
     assert value("weft_model_items_total", {**role, "model": "detector", "part": "forward"}) == 8
 
     silent = [family for family in metrics.registry.collect() if not family.samples]
     assert not silent, "a metric that nothing sets has no place in the table"
+
+
+def test_the_number_of_shops_in_the_metrics_is_bounded() -> None:
+    """Whoever sends uploads chooses their names: past a hundred they are counted together."""
+    metrics = Metrics("enrich")
+    for number in range(MOST_SHOPS + 50):
+        metrics.shop_done(f"shop-{number}")
+        metrics.shop_credits(f"shop-{number}", number)
+    value = metrics.registry.get_sample_value
+    assert value("weft_shop_messages_total", {"role": "enrich", "shop": "shop-0"}) == 1
+    assert value("weft_shop_messages_total", {"role": "enrich", "shop": OTHER_SHOPS}) == 50
+    assert value("weft_shop_messages_total", {"role": "enrich", "shop": f"shop-{MOST_SHOPS}"}) is None
+    assert value("weft_shop_credits_held_bytes", {"role": "enrich", "shop": OTHER_SHOPS}) is None
 
 
 def test_a_partition_that_went_elsewhere_shows_no_lag() -> None:

@@ -594,3 +594,36 @@ def test_a_pipeline_knows_for_how_long_nothing_has_gone_on():
             assert pipeline.still_for == 300
 
     run_virtual(main())
+
+
+def test_what_each_shop_costs_is_told():
+    """Messages, bytes held, and its share of the device's seconds by cost; two pipelines beside each other count once."""
+
+    class ByShop(NullObserver):
+        def __init__(self):
+            self.done, self.seconds, self.held = [], {}, {}
+
+        def shop_done(self, shop):
+            self.done.append(shop)
+
+        def shop_charged(self, shop, stage, seconds):
+            self.seconds[shop] = self.seconds.get(shop, 0) + seconds
+
+        def shop_credits(self, shop, held):
+            self.held.setdefault(shop, []).append(held)
+
+    async def main():
+        world, told = World(), ByShop()
+        stages = [device(lambda batch: [m.offset for m in batch], cost=lambda m: 3 if m.partition else 1, max_items=8)]
+        async with running(
+            stages, world, observer=told, shop_of=lambda m: "large" if m.partition else "small"
+        ) as pipeline:
+            for partition in (0, 1, 1):
+                m = message(len(told.held), partition=partition)
+                await pipeline.submit(m, world.ack(m))
+            await pipeline.drain()
+        assert sorted(told.done) == ["large", "large", "small"]
+        assert set(told.seconds) == {"large", "small"}
+        assert all(held[0] > 0 and held[-1] == 0 for held in told.held.values())
+
+    run_virtual(main())
