@@ -79,7 +79,7 @@ async def run_caption(parts: Parts, ready: Ready) -> None:
         whole=True,
     )
     async with Reader(parts.settings, topics.ITEMS, client="caption") as items:
-        known = _Known(
+        known = Known(
             neighbourhood, items, NeighbourSnapshots(parts.store, policies.voted(), time.time, parts.in_thread)
         )
         await known.catch_up()
@@ -90,7 +90,7 @@ async def run_caption(parts: Parts, ready: Ready) -> None:
                 await known.save()
 
 
-class _Known:
+class Known:
     """The neighbours, as far as they were read.
 
     Args:

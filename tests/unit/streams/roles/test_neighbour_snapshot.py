@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import msgspec
 import numpy as np
 import pytest
 
 from infra.memory_store import MemoryStore
 from processors.errors import Poison
+from streams.engine.message import Message
 from streams.roles.caption.neighbour_snapshot import NeighbourSnapshots, Restored, encode, restore
 from streams.roles.caption.neighbours import Neighbourhood
+from streams.wiring.caption import Known
 from tests.unit.streams.roles.test_role_caption import VOTED, item, message
 
 BOUNDS = {0: (0, 30), 1: (5, 9)}
@@ -102,3 +106,52 @@ def test_shops_are_forgotten_before_memory_is() -> None:
         found.apply(message(of, number))
     assert {one.product.split("/")[2] for one in found.entries()} == {"new"}
     assert len(found.entries()) == 1000
+
+
+class Items:
+    """`catalog.items` of one partition, as a `Reader` gives it."""
+
+    def __init__(self, records: list[Message], topic_id: str = "topic") -> None:
+        self.records, self.id, self.start, self.read = records, topic_id, 0, 0
+
+    async def topic_id(self) -> str:
+        return self.id
+
+    async def bounds(self) -> dict[int, tuple[int, int]]:
+        return {0: (0, len(self.records))}
+
+    async def read_from(self, positions: dict[int, int]) -> None:
+        self.start = positions.get(0, 0)
+
+    async def to_end(self) -> AsyncIterator[Message]:
+        for record in self.records[self.start :]:
+            self.read += 1
+            yield record
+
+
+async def test_a_start_reads_the_tail_only() -> None:
+    """Of 1,500 items the first start reads all, the next what came since; after damage, and for a topic made anew, all again."""
+    store = MemoryStore("test")
+    records = [
+        message(item(f"sku-{n % 40}", angle=n / 10, fabric="linen" if n % 2 else "silk"), n) for n in range(1500)
+    ]
+
+    async def start(items: Items) -> Neighbourhood:
+        found = Neighbourhood(VOTED.voted())
+        await Known(found, items, NeighbourSnapshots(store, VOTED.voted(), lambda: 1000.0)).catch_up()  # type: ignore[arg-type]
+        return found
+
+    first, second = Items(records[:1400]), Items(records)
+    await start(first)
+    restored = await start(second)
+    assert (first.read, second.read) == (1400, 100)
+    plain = Neighbourhood(VOTED.voted())
+    for record in records:
+        plain.apply(record)
+    assert nearest(restored) == nearest(plain)
+    [key] = store.list("neighbours/")
+    store.put(key, store.get(key)[:-1] + b"x")
+    third, anew = Items(records), Items(records, "made-anew")
+    assert nearest(await start(third)) == nearest(plain)
+    await start(anew)
+    assert (third.read, anew.read) == (1500, 1500)
