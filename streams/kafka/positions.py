@@ -76,8 +76,8 @@ def redrives_of(message: Message) -> int:
 
 
 def product_key(message: Message) -> bytes | None:
-    """What is common to the records of a product: uploads of two shops may have one key."""
-    return said_of(message).product or message.key
+    """What is common to the records of a product: uploads of two shops may have one key. None without a key: it is passed on."""
+    return None if message.key is None else said_of(message).product or message.key
 
 
 def newer_of(records: Mapping[bytes | None, Collection[Message]], message: Message) -> Message | None:
