@@ -202,17 +202,24 @@ def _texts() -> itertools.cycle[str]:
 
 
 async def _query_rate(settings: Settings) -> float:
-    """The highest rate of `RATES` at which every query is answered, the 99th percentile within the limit."""
+    """The highest rate of `RATES` at which every query is answered, the 99th percentile within the limit.
+
+    A rate has two tries: three slow answers of 240, while something else took a core for a moment, would end the ladder.
+    """
     texts = _texts()
     async with _Asking(settings) as asking:
         await asking.at(RATES[0] / 2, 2.0, texts)
         best = 0.0
         for rate in RATES:
-            took = await asking.at(rate, RATE_SECONDS, texts)
-            if len(took) < int(rate * RATE_SECONDS) or percentile(took, 0.99) * 1000 > LIMIT_MS:
+            if not (await _keeps_up(asking, rate, texts) or await _keeps_up(asking, rate, texts)):
                 break
             best = float(rate)
     return best
+
+
+async def _keeps_up(asking: _Asking, rate: float, texts: itertools.cycle[str]) -> bool:
+    took = await asking.at(rate, RATE_SECONDS, texts)
+    return len(took) == int(rate * RATE_SECONDS) and percentile(took, 0.99) * 1000 <= LIMIT_MS
 
 
 class _Asking:
