@@ -13,7 +13,7 @@ import gzip
 import json
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,10 +21,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.recipes.encoder_facets import MAX_GARMENTS, Known
+from models.recipes.encoder_facets import COLOURS, MAX_GARMENTS, Known
 from processors.colours import colours_of_mask, dominant_colours
 from processors.drawn import GarmentSpec, draw_scene, outfit, random_spec
-from processors.values import CATEGORIES, Box, Pixels
+from processors.values import CATEGORIES, Box, Colour, Pixels
 
 HELD_OUT = 5
 """One contributor (or street photo) in this many is held out, by the CRC-32 of its name."""
@@ -137,7 +137,7 @@ def phone(folder: Path, *, held_out: bool) -> Iterator[View]:
         small = _thumbnail(pixels)
         box = (0.0, 0.0, float(small.shape[1]), float(small.shape[0]))
         colours = dominant_colours(small, box, _PHONE[row["label"]]["category"])
-        known = Known(_PHONE[row["label"]], tuple(colour.name for colour in colours if colour.share > 0.3))
+        known = Known(_PHONE[row["label"]], taught(colours, 0.3))
         whole = (0.0, 0.0, float(width), float(height))
         yield View(pixels, (known,), "phone", row["label"], held_out, whole)
 
@@ -251,6 +251,14 @@ def products(folder: Path, every: int = 2) -> Iterator[tuple[Pixels, Product]]:
                 )
 
 
+def taught(colours: Sequence[Colour], share: float) -> tuple[str, ...]:
+    """The names of a garment's measured colours that have more than `share` of it; none, which leaves its colour open, where
+    it is "multicoloured": no text that is taught says that.
+    """
+    names = tuple(colour.name for colour in colours if colour.share > share)
+    return names if set(names) <= set(COLOURS) else ()
+
+
 def spec_known(spec: GarmentSpec) -> Known:
     """All facets of a drawn garment."""
     facets = {"category": spec.category, "pattern": spec.pattern}
@@ -291,7 +299,7 @@ def _street_known(
     if counts[label] < 60:
         return None
     colours = colours_of_mask(pixels, (mask == labels[label]) & inside)
-    return Known(_STREET[label], tuple(colour.name for colour in colours if colour.share > 0.25))
+    return Known(_STREET[label], taught(colours, 0.25))
 
 
 def is_held_out(name: str) -> bool:

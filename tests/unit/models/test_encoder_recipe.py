@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models import encoder_net
-from models.recipes import encoder_fast
+from models.recipes import encoder_data, encoder_fast
 from models.recipes.encoder import paste
 from models.recipes.encoder_augment import false_colours, true_hues
 from models.recipes.encoder_data import View, cut, drawn_views, is_held_out, is_unseen, spec_known, specs_of
@@ -25,6 +25,7 @@ from models.recipes.encoder_pictures import gather
 from models.recipes.encoder_settings import Recipe
 from models.recipes.encoder_texts import canonical_claims, phrase, phrase_plain, random_text
 from processors.drawn import draw_scene, random_spec
+from processors.values import Colour
 
 NAVY_STRIPED = Known({"category": "shirt", "pattern": "striped", "sleeve": "long"}, ("navy", "white"))
 UNKNOWN_COLOUR = Known({"category": "shirt"})
@@ -66,6 +67,13 @@ def test_a_near_colour_is_open() -> None:
 def test_an_unknown_colour_denies_no_colour() -> None:
     """Nothing is learned against a colour that was not measured."""
     assert verdict((UNKNOWN_COLOUR,), Claim({"category": "shirt"}, ("red",))) == -1
+
+
+def test_a_garment_of_many_colours_denies_none() -> None:
+    """What is measured of it may be a word that no text says: its colour is open."""
+    red, many = Colour("red", "#c8202f", 0.6), Colour("multicoloured", "#8a8c90", 1.0)
+    assert encoder_data.taught((red, Colour("navy", "#1c2747", 0.2)), 0.25) == ("red",)
+    assert encoder_data.taught((many, red), 0.25) == ()
 
 
 def test_any_garment_of_a_picture_may_make_a_text_true_but_facets_do_not_mix() -> None:
