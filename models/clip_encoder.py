@@ -107,7 +107,7 @@ class ClipImageEncoder:
     @property
     def features_maker(self) -> str:
         """The facets' heads are fitted for one maker of features: `sha256:…`."""
-        return fingerprint("facet-features", facet_features.VERSION, self._weights)
+        return features_maker_of(self._weights)
 
     def example(self) -> Pixels:
         """A red rectangle on white."""
@@ -208,6 +208,11 @@ def space_fingerprint(weights_digest: str, precision: Precision = "float32") -> 
     """
     how = () if precision == "float32" else (precision,)
     return fingerprint("clip-encoder", VERSION, weights_digest, str(encoder_net.SIDE), str(encoder_net.CONTEXT), *how)
+
+
+def features_maker_of(space: str) -> str:
+    """Of the features that facets are read from, in the encoder whose space has this fingerprint."""
+    return fingerprint("facet-features", facet_features.VERSION, space)
 
 
 def _views(count: int) -> list[NDArray[np.float32]]:

@@ -15,6 +15,8 @@ from processors.facets import Head, Heads
 
 FORMAT = "weft-facets 1"
 MAX_BYTES = 64 * 2**20
+SHIPPED = "facets.safetensors"
+"""Below `models/starter`."""
 
 
 class ValueWorth(msgspec.Struct, frozen=True):
@@ -149,3 +151,20 @@ def decode(data: bytes, *, name: str) -> Version:
     except (KeyError, ValueError, IndexError, Fatal) as error:
         raise Poison(f"{name}: a head does not fit what is said of it: {error}") from error
     return Version(Heads(version_of(data), header.maker, heads), header.card)
+
+
+def load_shipped() -> Version:
+    """The heads that ship with Weft, compared with the manifest.
+
+    Raises:
+        Fatal: the file is missing or damaged.
+    """
+    from models.weights.hashes import check_weights
+    from models.weights.profiles import shipped_path
+
+    path = shipped_path(SHIPPED)
+    check_weights(path)
+    try:
+        return decode(path.read_bytes(), name=str(path))
+    except Poison as error:
+        raise Fatal(str(error)) from error

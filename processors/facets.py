@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processors.errors import Fatal
-from processors.values import Attribute, Vector
+from processors.kinds import claims_of
+from processors.values import CATEGORIES, Attribute, Vector
 
 COLOUR = "colour"
 FACETS: tuple[str, ...] = ("kind", "pattern", "sleeve", "neckline", "length", COLOUR)
@@ -91,11 +92,26 @@ class Heads:
         """
         found: dict[str, Attribute] = {}
         for facet, head in self.heads.items():
+            if facet not in FACETS:  # the category, which is settled before (`processors.second_look`)
+                continue
             given = shares if facet == COLOUR else features
             attribute = None if given is None else head.read(given, category)
             if attribute is not None:
                 found[facet] = attribute
         return found
+
+
+def category_of(category: str, read: Mapping[str, Attribute]) -> str:
+    """The category of a garment whose facets were read: a kind that is sure enough to be stated says it, where the box says otherwise.
+
+    A long tunic is boxed as a dress; a shop that calls it a kurta calls it a top.
+    """
+    kind = read.get("kind")
+    if kind is None:
+        return category
+    named = [value for facet, values in claims_of(kind.value) if facet == "category" for value in values]
+    ours = [value for value in named if value in CATEGORIES]
+    return ours[0] if ours and category in CATEGORIES and category not in ours else category
 
 
 def of_garment(crop: Vector, whole: Vector, *, main: bool) -> Vector:

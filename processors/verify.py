@@ -18,6 +18,7 @@ from processors.audience import Audience, audience_of, unfit, unfit_tag
 from processors.claims import Extra, Mention, extra_of, hidden_claims, mentions, split_tag
 from processors.evidence import kind_noun, wider
 from processors.kinds import claims_of
+from processors.noun_phrases import BREAKS, unknown_words
 from processors.values import CaptionText, Evidence, Garment, Span, WriterKind
 from processors.vocabulary import COLLARS, FACETS, canonical, clean
 
@@ -30,12 +31,6 @@ crisp rich tone tones worked shown rendered for also"""
 _LINKS = frozenset(_LINK_WORDS.split())
 # … one of which must be there.
 _LINKING = frozenset(("in", "of", "from", "is", "are", "for"))
-# Words that end a noun phrase: what stands before them says nothing of the garment after them.
-_BREAK_WORDS = """a above against alongside an are as at below beneath beside by comes every for from has have in is it
-its keeps layered let like meets next of on or our over paired pairs plus she than that the then these they this those
-to under while with without worn you your"""
-_BREAKS = frozenset(_BREAK_WORDS.split())
-
 
 _ALL = re.compile(r"^\s*,\s*(?:and\s+)?all\b", re.IGNORECASE)
 _ONE_THING = re.compile(r"(?<![^\W_])(?:it|it['’]s|its|this|one|each)(?![^\W_])", re.IGNORECASE)
@@ -159,6 +154,7 @@ def _check_sentences(text: str, facts: _Facts) -> tuple[tuple[Span, ...], list[s
     nouns = [m for m in found if m.values("category") is not None]
     reasons = [f'"{m.surface}" is not in the evidence' for m in found if not _free_standing(m, facts)]
     reasons += [f'"{m.surface}" is denied' for m in found if denies(m, text)]
+    reasons += [f'"{word}" is no word that says anything known of a garment' for word in unknown_words(text, found, facts.words)]
     spans: list[Span] = []
     said: dict[int, list[Mention]] = {}
     for mention in found:
@@ -321,7 +317,7 @@ def owners_of(
         if not gap.strip(" -"):
             return (after,), True
         words = clean(gap).split()
-        if len(words) <= 3 and not re.search(r"[.;:!?—–()]", gap) and not _BREAKS.intersection(words):
+        if len(words) <= 3 and not re.search(r"[.;:!?—–()]", gap) and not BREAKS.intersection(words):
             owners.append(after)
     if before is not None:
         gap = _uncovered(text, before.end, mention.start, found)

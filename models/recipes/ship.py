@@ -18,6 +18,7 @@ RECIPES = {
     "attributes": "models/recipes/attributes.py",
     "detector": "models/recipes/detector.py",
     "encoder": "models/recipes/encoder.py",
+    "facets": "models/recipes/facets.py",
     "writer": "models/recipes/writer.py",
 }
 

@@ -175,6 +175,13 @@ STARTER = Profile(
             why="puts photos and words into one space; trained by us on the two bases",
         ),
         Artefact(
+            name="facets",
+            kind="package",
+            source="facets.safetensors",
+            licence="Apache-2.0",
+            why="heads on the encoder's pass: category, kind, pattern, sleeve, neckline, length; trained by us",
+        ),
+        Artefact(
             name="writer",
             kind="package",
             source="writer.safetensors",

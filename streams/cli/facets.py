@@ -32,6 +32,7 @@ facets_app = typer.Typer(
 )
 app.add_typer(facets_app, name="facets")
 
+SHIPPED, STARTER = "shipped", "starter"
 HELD_OUT = "five folds by brand: every product is judged by heads fitted without its brand"
 
 
@@ -115,13 +116,15 @@ def _fitted(chosen: Settings, taught: Sequence[Labelled], photos: Photos) -> tup
     from models import facet_fit, facet_heads
     from models.guard import Guarded, GuardedImageEncoder
     from streams.facets.look import look_at
+    from streams.wiring.models import judge_of, shipped_heads
     from streams.wiring.yardsticks import models_of
 
     started = time.monotonic()
     models = models_of(chosen)
     detector, encoder = Guarded(models.detector, name="detector"), GuardedImageEncoder(models.image_encoder)
+    judge = judge_of(shipped_heads(chosen), encoder.features_maker)
     with progress("looking at photos", len(taught)) as tick:
-        looked = look_at(taught, photos, detector, encoder, tick)
+        looked = look_at(taught, photos, detector, encoder, tick, judge=judge)
     fitted = facet_fit.fit(looked.examples, say)
     card = Card(
         made=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
@@ -160,17 +163,26 @@ def list_versions(as_json: AsJson = False, data_dir: DataDir = None) -> None:
 
 @facets_app.command("show")
 def show(
-    version: Annotated[str, typer.Argument(help="A version, or the beginning of it; by default the live one.")] = "",
+    version: Annotated[
+        str, typer.Argument(help="A version, the beginning of it, or `shipped`; by default the one that enrich applies.")
+    ] = "",
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
     """Show what each value of a version is worth on brands that took no part."""
-    store = open_store(client_settings(data_dir))
+    from models import facet_heads
+
+    settings = client_settings(data_dir)
+    store = open_store(settings)
     live = versions.read_live(store).version
+    if version == SHIPPED or not (version or live):
+        if settings.profile != STARTER:
+            say(f"the profile {settings.profile} ships no facet heads: `weft facets fit` makes some")
+            raise typer.Exit(Exit.FAILED)
+        found = facet_heads.load_shipped()
+        _show(Shown(found.heads.version, not live, found.card), as_json=as_json)
+        return
     chosen = versions.find(store, version) if version else live
-    if not chosen:
-        say("no version of facet heads is live: `weft facets fit` makes one")
-        raise typer.Exit(Exit.FAILED)
     _show(Shown(chosen, chosen == live, versions.read(store, chosen).card), as_json=as_json)
 
 

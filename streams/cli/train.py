@@ -30,6 +30,7 @@ class Part(StrEnum):
 
     detector = "detector"
     encoder = "encoder"
+    facets = "facets"
     writer = "writer"
 
 

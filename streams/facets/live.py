@@ -22,6 +22,7 @@ class LiveHeads:
     Args:
         store: where the versions lie.
         maker: whose features the role computes; heads for another encoder are not applied.
+        shipped: the heads that are applied while no fitted version is live; None: none are.
         in_thread: runs what waits for the store.
         sleep: waits some seconds.
     """
@@ -31,11 +32,13 @@ class LiveHeads:
         store: ObjectStore,
         maker: str,
         *,
+        shipped: Heads | None = None,
         in_thread: InThread = asyncio.to_thread,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._store = store
         self._maker = maker
+        self._shipped = shipped if shipped is not None and shipped.maker == maker else None
         self._in_thread = in_thread
         self._sleep = sleep
         self._heads: Heads | None = None
@@ -43,8 +46,13 @@ class LiveHeads:
         self._said = ""
 
     def now(self) -> Heads | None:
-        """The heads that are live, or None."""
-        return self._heads
+        """The heads that are live, else the shipped ones, or None."""
+        return self._heads or self._shipped
+
+    @property
+    def fitted(self) -> bool:
+        """Whether a version that somebody fitted is live."""
+        return self._heads is not None
 
     async def look(self) -> None:
         """Take up the version that is live now. What cannot be read changes nothing, and is told once."""
@@ -68,7 +76,7 @@ class LiveHeads:
     async def _take(self, version: str) -> None:
         if not version:
             self._heads, self._refused = None, None
-            log.info("facets.live", version="none")
+            log.info("facets.live", version=self._shipped.version if self._shipped else "none")
             return
         try:
             found = (await self._in_thread(versions.read, self._store, version)).heads

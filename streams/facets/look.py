@@ -11,9 +11,9 @@ from models.facet_fit import Examples, Floats
 from models.guard import Guarded, GuardedImageEncoder
 from models.yardsticks.photos import Photos, Tick, UnreadableInput, in_batches, load_all, quietly
 from models.yardsticks.seen import Seen, look
-from processors import crops
+from processors import crops, second_look
 from processors.colour_shares import colour_shares
-from processors.facets import of_garment
+from processors.facets import Head, of_garment
 from processors.garment_mask import garment_pixels
 from processors.garments import kind_of, main_garment
 from processors.values import Detection, Garment, Pixels, Vector
@@ -38,8 +38,13 @@ def look_at(
     detector: Guarded[Pixels, tuple[Detection, ...]],
     encoder: GuardedImageEncoder,
     tick: Tick = quietly,
+    *,
+    judge: Head | None = None,
 ) -> Looked:
-    """Run detector and encoder over every photo; of each product the garment that it is named after."""
+    """Run detector and encoder over every photo; of each product the garment that it is named after.
+
+    `judge` looks at every box a second time, as enrich does (`processors.second_look`).
+    """
     refused: list[UnreadableInput] = []
     kept: list[Labelled] = []
     features: list[Vector] = []
@@ -49,15 +54,14 @@ def look_at(
     for batch in in_batches(load_all(photos, [product.photo for product in products], refused), BATCH):
         seen = look(detector, [picture for _, picture in batch], colours=False)
         for (index, _), one in zip(batch, seen, strict=True):
-            garment = one.main(kind_of(products[index].category))
-            found = None if garment is None else _features(one, garment, encoder)
-            if garment is None or found is None:
+            found = _features(_with_subject(one, judge), encoder, judge, kind_of(products[index].category))
+            if found is None:
                 nothing += 1
                 continue
             kept.append(products[index])
             features.append(found[0])
             shares.append(found[1])
-            categories.append(garment.category)
+            categories.append(found[2])
         tick(len(batch))
     width = len(features[0]) if features else 0
     labels = {
@@ -80,12 +84,36 @@ def groups_of(products: Sequence[Labelled]) -> list[str]:
     return [product.brand if several else product.product_id for product in products]
 
 
-def _features(seen: Seen, garment: Garment, encoder: GuardedImageEncoder) -> tuple[Floats, Floats] | None:
+def _with_subject(seen: Seen, judge: Head | None) -> Seen:
+    """Where nothing was found, what the photo is of; the second look says whether anybody wears it."""
+    if seen.garments or judge is None:
+        return seen
+    box = second_look.subject_box(seen.picture.decoded.pixels)
+    return Seen(seen.picture, (Garment("g0", second_look.UNTOLD, box, 0.0),))
+
+
+def _features(
+    seen: Seen, encoder: GuardedImageEncoder, judge: Head | None, category: str
+) -> tuple[Vector, Floats, str] | None:
+    """Of the product's garment its features, what its colour is read from, and its category; None where there is none."""
     pixels = seen.picture.decoded.pixels
-    others = [other.box for other in seen.garments if other is not garment]
-    own = garment_pixels(pixels, garment.box, garment.category, others)
+    if not seen.garments:
+        return None
+    wanted = seen.garments if judge is not None else (seen.main(category),)
+    boxes = [garment for garment in wanted if garment is not None]
+    views = [encoder.prepare(pixels), *(encoder.prepare(crops.cut(pixels, garment.box)) for garment in boxes)]
+    whole, *rest = (encoder.features(raw) for raw in encoder.forward(views))
+    found = dict(zip((garment.id for garment in boxes), rest, strict=True))
+    garments = seen.garments
+    if judge is not None:
+        settled = second_look.settle(garments, whole, found, judge)
+        garments = tuple(one.garment for one in settled)
+        found = {one.garment.id: found[one.view] for one in settled}
+    garment = main_garment(garments, category)
+    if garment is None:
+        return None
+    own = garment_pixels(pixels, garment.box, garment.category, [one.box for one in garments if one is not garment])
     if own is None:
         return None
-    views = [encoder.prepare(pixels), encoder.prepare(crops.cut(pixels, garment.box))]
-    whole, crop = (encoder.features(raw) for raw in encoder.forward(views))
-    return of_garment(crop, whole, main=garment is main_garment(seen.garments)), colour_shares(own)
+    main = garment is main_garment(garments)
+    return of_garment(found[garment.id], whole, main=main), colour_shares(own), garment.category

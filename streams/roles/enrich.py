@@ -19,11 +19,11 @@ from infra.host_answers import NO_VALIDATORS, Validators
 from infra.store import ObjectStore
 from infra.threads import InThread
 from models.ports import Detector, ImageEncoder, Raw, Ready
-from processors import crops, decode, evidence, facets, image_parts, merchant
+from processors import crops, decode, evidence, facets, image_parts, merchant, second_look
 from processors.colour_shares import colour_shares
 from processors.colours import dominant_colours
 from processors.errors import Code, Poison
-from processors.facets import Heads
+from processors.facets import Head, Heads
 from processors.garment_mask import garment_pixels
 from processors.garments import main_garment
 from processors.identity import key_of
@@ -173,6 +173,8 @@ class Enrich:
     """Whether this upload is the next of its product (streams.kafka.key_order)."""
     heads: Callable[[], Heads | None] = _no_heads
     """The facet heads that are live (streams.facets.live)."""
+    judge: Head | None = None
+    """Looks at each box a second time (processors.second_look); None: what the detector says holds."""
     conflicted: Callable[[str], None] = _unheard
     """Told the facet of each conflict between a shop's word and its photo."""
 
@@ -309,6 +311,9 @@ class Enrich:
         found = crops.worth_keeping(self.detector.finish(pixels, seen.raw), pixels.shape)
         # Named once, here: the ids of the views are those that the captions' evidence points to.
         garments = evidence.build(_garment(one, found, pixels, scale) for one in found).garments
+        if not garments and self.judge is not None:
+            untold = Detection(second_look.UNTOLD, second_look.subject_box(pixels), 0.0)
+            garments = evidence.build([_garment(untold, (), pixels, scale)]).garments
         views = [(WHOLE, garments[0].category if garments else "", self.encoder.prepare(pixels))]
         for garment in garments:
             crop = crops.cut(pixels, _scaled(garment.box, scale))
@@ -336,15 +341,35 @@ class Enrich:
 
     def _embedded(self, described: Described, raws: Sequence[Raw]) -> Embedded:
         decoded = described.opened.decoded
+        described, raws = self._settled(described, raws)
         vectors = [self.encoder.finish(decoded.pixels, raw) for raw in raws]
-        views = tuple(
-            View(view_id, category, vector.astype("<f4").tobytes())
-            for (view_id, category, _), vector in zip(described.views, vectors, strict=True)
-        )
         heads = self.heads()
         garments = described.garments if heads is None else self._faceted(described, raws, heads)
+        # A kind may have said that a garment is of another category than its box was found as.
+        category_of = {WHOLE: garments[0].category if garments else "", **{one.id: one.category for one in garments}}
+        views = tuple(
+            View(view_id, category_of[view_id], vector.astype("<f4").tobytes())
+            for (view_id, _, _), vector in zip(described.views, vectors, strict=True)
+        )
         content = PhotoContent(decoded.width, decoded.height, garments, views, "" if heads is None else heads.version)
         return Embedded(described.opened.about, content)
+
+    def _settled(self, described: Described, raws: Sequence[Raw]) -> tuple[Described, Sequence[Raw]]:
+        """What is left of the garments after the second look, with the views and the raw results that belong to them."""
+        if self.judge is None:
+            return described, raws
+        ready = {name: (one, raw) for (name, _, one), raw in zip(described.views, raws, strict=True)}
+        seen = {name: self.encoder.features(raw) for name, (_, raw) in ready.items()}
+        stay = second_look.settle(described.garments, seen[WHOLE], seen, self.judge)
+        kept = [(WHOLE, stay[0].garment.category if stay else "", WHOLE)]
+        kept += [(one.garment.id, one.garment.category, one.view) for one in stay]
+        settled = replace(
+            described,
+            garments=tuple(one.garment for one in stay),
+            views=tuple((name, category, ready[view][0]) for name, category, view in kept),
+            shares={one.garment.id: described.shares[one.view] for one in stay if one.view in described.shares},
+        )
+        return settled, [ready[view][1] for _, _, view in kept]
 
     def _faceted(self, described: Described, raws: Sequence[Raw], heads: Heads) -> tuple[Garment, ...]:
         """The garments with what the heads read from the pass that gave their vectors."""
@@ -356,7 +381,9 @@ class Enrich:
         for garment in described.garments:
             features = facets.of_garment(seen[garment.id], seen[WHOLE], main=garment is main)
             read = heads.read(features, described.shares.get(garment.id), garment.category)
-            found.append(msgspec.structs.replace(garment, attributes={**garment.attributes, **read}))
+            category = facets.category_of(garment.category, read)
+            attributes = {**garment.attributes, **read}
+            found.append(msgspec.structs.replace(garment, category=category, attributes=attributes))
         return tuple(found)
 
     def _live(self) -> str:
@@ -448,6 +475,7 @@ def _garment(one: Detection, found: Sequence[Detection], pixels: Pixels, scale: 
     )
 
 
-def memo_fingerprint(detector: Detector, encoder: ImageEncoder) -> str:
-    """A changed model, or changed rules, think again."""
-    return "sha256:" + hashlib.sha256(f"{detector.fingerprint} {encoder.fingerprint} {RULES}".encode()).hexdigest()
+def memo_fingerprint(detector: Detector, encoder: ImageEncoder, judge: str = "") -> str:
+    """A changed model, or changed rules, think again. `judge`: the version of what looks a second time, or ""."""
+    made = " ".join(part for part in (detector.fingerprint, encoder.fingerprint, RULES, judge) if part)
+    return "sha256:" + hashlib.sha256(made.encode()).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from streams.contract import topics
@@ -15,6 +16,7 @@ from streams.roles.enrich import SERVING_SIDE, Enrich, memo_fingerprint
 from streams.roles.memo import Memo
 from streams.roles.outcome import Outcome, Unchanged, publisher
 from streams.roles.remote import RemotePhotos
+from streams.wiring.models import judge_of, shipped_heads
 from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, loaded, standing_of
 from streams.wiring.urgent import is_urgent, pipelines
 
@@ -25,7 +27,9 @@ async def run_enrich(parts: Parts, ready: Ready) -> None:
     encoder = await loaded(lambda: parts.models.image_encoder)
     order = KeyOrder(KafkaLog(parts.looking, topics.UPLOADS), parts.notices_of("enrich"), now=time.monotonic)
     observer = parts.engine_of("enrich").observer
-    heads = LiveHeads(parts.store, encoder.features_maker, in_thread=parts.in_thread)
+    shipped = await asyncio.to_thread(shipped_heads, parts.settings)
+    judge = judge_of(shipped, encoder.features_maker)
+    heads = LiveHeads(parts.store, encoder.features_maker, shipped=shipped, in_thread=parts.in_thread)
     await heads.look()
     role = Enrich(
         store=parts.store,
@@ -40,7 +44,12 @@ async def run_enrich(parts: Parts, ready: Ready) -> None:
         ),
         detector=detector,
         encoder=encoder,
-        memo=Memo(parts.store, "enrich", memo_fingerprint(detector, encoder), in_thread=parts.in_thread),
+        memo=Memo(
+            parts.store,
+            "enrich",
+            memo_fingerprint(detector, encoder, shipped.version if judge is not None and shipped is not None else ""),
+            in_thread=parts.in_thread,
+        ),
         limits=parts.limits,
         batch_items=parts.settings.batch_items,
         batch_wait_s=parts.settings.batch_wait_ms / 1000,
@@ -49,6 +58,7 @@ async def run_enrich(parts: Parts, ready: Ready) -> None:
         order=order.place,
         in_thread=parts.in_thread,
         heads=heads.now,
+        judge=judge,
         conflicted=observer.conflicted,
     )
 

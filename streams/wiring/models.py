@@ -26,6 +26,8 @@ from models.weights.profiles import (
     shipped_path,
 )
 from processors.attributes import Calibration, Calibrations
+from processors.facets import Head, Heads
+from processors.second_look import CATEGORY
 from streams.wiring.weights import FAKE, profile_of
 
 if TYPE_CHECKING:
@@ -178,6 +180,24 @@ def calibrations(settings: Settings) -> Calibrations:
 
 def _precision(settings: Settings) -> Precision:
     return "bfloat16" if settings.profile == STARTER_BF16.name else "float32"
+
+
+def shipped_heads(settings: Settings) -> Heads | None:
+    """The facet heads of the repository, for the encoder that they were fitted for; None of a profile with another one.
+
+    Raises:
+        Fatal: the file is missing or damaged.
+    """
+    if settings.profile == FAKE or profile_of(settings) is not STARTER:
+        return None
+    from models.facet_heads import load_shipped
+
+    return load_shipped().heads
+
+
+def judge_of(heads: Heads | None, maker: str) -> Head | None:
+    """The head that looks at garments a second time, where it was fitted for this encoder (`ImageEncoder.features_maker`)."""
+    return heads.heads.get(CATEGORY) if heads is not None and heads.maker == maker else None
 
 
 def _device(settings: Settings) -> str:

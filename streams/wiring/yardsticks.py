@@ -25,7 +25,7 @@ from streams.roles.caption.rules import load as hold_rules
 from streams.roles.enrich import Enrich, memo_fingerprint
 from streams.roles.memo import Memo
 from streams.roles.remote import RemotePhotos
-from streams.wiring.models import MEASURED, Models, calibrations
+from streams.wiring.models import MEASURED, Models, calibrations, judge_of, shipped_heads
 
 UNSURE = 0.001
 """The integral of average precision wants every detection, however unsure."""
@@ -69,16 +69,17 @@ async def caption_trial(settings: Settings, heads_of: ObjectStore | None = None)
 
     Args:
         settings: of the process.
-        heads_of: the store whose live facet heads are applied; None: none are.
+        heads_of: the store whose live facet heads are applied; None: the shipped ones are.
 
     Raises:
         Poison: no heads are live there, or they are of another encoder.
     """
     models, store = models_of(settings), MemoryStore("eval")
     policies, votes = policies_of(settings.facet_policy), calibrations(settings)
-    heads = LiveHeads(heads_of or store, models.image_encoder.features_maker)
+    shipped = shipped_heads(settings)
+    heads = LiveHeads(heads_of or store, models.image_encoder.features_maker, shipped=shipped)
     await heads.look()
-    if heads_of is not None and heads.now() is None:
+    if heads_of is not None and not heads.fitted:
         raise Poison(f"{heads_of.base} has no live facet heads for this encoder: weft facets fit makes some")
     async with Fetcher(settings, store) as fetcher:
         enrich = Enrich(
@@ -92,6 +93,7 @@ async def caption_trial(settings: Settings, heads_of: ObjectStore | None = None)
             batch_items=settings.batch_items,
             batch_wait_s=0.0,
             heads=heads.now,
+            judge=judge_of(shipped, models.image_encoder.features_maker),
         )
         captioner = Captioner(
             writer=models.writer,

@@ -8,6 +8,7 @@ import pytest
 
 from infra.memory_store import MemoryStore
 from processors.errors import Retryable
+from processors.facets import Heads
 from streams.facets import versions
 from streams.facets.live import LiveHeads
 from tests.fakes.facet_heads import file_of, head
@@ -86,3 +87,21 @@ async def test_a_store_that_is_away_is_asked_again() -> None:
         await live.follow(5.0)
     assert waited == [5.0, 5.0, 5.0]
     assert live.now() is None
+
+
+async def test_shipped_heads_serve_while_no_fitted_version_is_live() -> None:
+    """They stand in before the first version and after it was rolled back; those of another encoder never do."""
+    store = MemoryStore("test")
+    shipped = Heads("sha256:shipped", "sha256:m", HEADS)
+    live = LiveHeads(store, "sha256:m", shipped=shipped)
+    await live.look()
+    assert live.now() is shipped
+    assert not live.fitted
+    version = _publish(store, "1")
+    await live.look()
+    assert live.fitted
+    assert live.now().version == version  # type: ignore[union-attr]
+    versions.roll_back(store)
+    await live.look()
+    assert live.now() is shipped
+    assert LiveHeads(store, "sha256:another", shipped=shipped).now() is None

@@ -11,6 +11,8 @@ import numpy as np
 from models.fakes import FakeImageEncoder
 from processors.facets import Head, Heads
 from processors.palette import PALETTE
+from processors.second_look import NOTHING
+from processors.values import Detection, Pixels
 from streams.contract import topics
 from streams.contract.codecs import decode_item, encode
 from streams.contract.records import Conflict, Item
@@ -91,3 +93,58 @@ async def test_a_conflict_with_the_shop_is_recorded_and_counted() -> None:
     assert told == ["pattern"]
     assert (await enriched(enrich, upload(1, pattern="Stripes"))).conflicts == ()
     assert told == ["pattern"]
+
+
+def judge(says: str) -> Head:
+    """Says one thing of every box."""
+    values = (says, "bag") if says != "bag" else (says, NOTHING)
+    bias = np.array([9.0, 0.0], np.float32)
+    return Head(values, np.zeros((2, FakeImageEncoder.dimension), np.float32), bias, (0.5, 0.5), ((), ()))
+
+
+async def test_what_the_second_look_calls_nothing_is_on_no_item() -> None:
+    """Neither as a garment nor as a view; the photo itself stays."""
+    enrich = role(Web(photo()))
+    assert len((await enriched(enrich, upload())).garments) == 1
+    item = await enriched(replace(role(Web(photo())), judge=judge(NOTHING)), upload())
+    assert item.garments == ()
+    assert [(view.id, view.category) for view in item.views] == [("whole", "")]
+
+
+async def test_the_second_look_names_a_garment_and_its_view() -> None:
+    """Box and vector are those of before."""
+    before = await enriched(role(Web(photo())), upload())
+    item = await enriched(replace(role(Web(photo())), judge=judge("bag")), upload())
+    assert [one.category for one in item.garments] == ["bag"]
+    assert [(view.id, view.category) for view in item.views] == [("whole", "bag"), ("g0", "bag")]
+    assert item.garments[0].box == before.garments[0].box
+    assert [view.vector for view in item.views] == [view.vector for view in before.views]
+
+
+class Blind(CountingDetector):
+    """Finds nothing."""
+
+    def finish(self, item: Pixels, raw: Any, /) -> tuple[Detection, ...]:
+        super().finish(item, raw)
+        return ()
+
+
+async def test_the_whole_photo_is_judged_where_the_detector_finds_nothing() -> None:
+    """With the box of what is not ground, its colours, and a view; nothing is claimed where the head says nothing."""
+    item = await enriched(replace(role(Web(photo()), Blind()), judge=judge("bag")), upload())
+    assert [one.category for one in item.garments] == ["bag"]
+    assert [view.id for view in item.views] == ["whole", "g0"]
+    assert item.garments[0].colours
+    none = await enriched(replace(role(Web(photo()), Blind()), judge=judge(NOTHING)), upload())
+    assert none.garments == ()
+    assert [view.id for view in none.views] == ["whole"]
+
+
+async def test_a_kind_that_is_stated_says_the_category() -> None:
+    """A kurta that was boxed as a dress is a top, to captions and to the index."""
+    weight = np.zeros((2, FakeImageEncoder.dimension), np.float32)
+    kind = Head(("kurtas", "dress"), weight, np.array([9.0, 0.0], np.float32), (0.5, 0.5), ((), ()))
+    found = Heads("sha256:k", FakeImageEncoder.fingerprint, {"kind": kind})
+    item = await enriched(replace(role(Web(photo())), heads=lambda: found, judge=judge("dress")), upload())
+    assert item.garments[0].category == "shirt"
+    assert [view.category for view in item.views] == ["shirt", "shirt"]

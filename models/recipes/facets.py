@@ -1,0 +1,345 @@
+"""Train the heads of facets that ship: linear heads on the frozen features of the encoder's pass.
+
+    weft train facets --data DIR
+    python -m models.recipes.facets calibrate --data DIR --run runs/facets     # thresholds, for facets.yaml
+    python -m models.recipes.facets ship --run runs/facets                     # into models/starter
+
+DIR holds `street/` and `phone/`. First every picture is looked at once (`RUN/features/*.npz`: a run that is stopped goes on), then
+the heads are fitted, which takes minutes. Their sharpness and thresholds stand in the recipe: they are found on photos of a source that
+nothing was trained on (`models.recipes.facets_calibrate`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import msgspec
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from models.clip_encoder import ClipImageEncoder, features_maker_of, space_fingerprint
+from models.facet_heads import SHIPPED, Card, FacetWorth, encode
+from models.recipes import facets_data as data_of
+from models.recipes import ship
+from models.recipes.facets_data import DRAWN_SEEDS, Sample
+from models.recipes.facets_learning import Rows, aligned, allowed_of, regress
+from models.recipes.facets_truth import CATEGORIES_OF, VALUES, Allowed
+from models.weights.profiles import STARTER, STARTER_FOLDER, resolve
+from processors import crops
+from processors.facets import NEVER, Head
+from processors.second_look import CATEGORY
+
+CONFIG = Path(__file__).with_suffix(".yaml")
+Config: TypeAlias = dict[str, Any]
+Floats = NDArray[np.float32]
+BATCH = 16
+_COMMON = frozenset({"pants", "shoes", "shorts", "hat", "skirt", "dress", "outwear", "longsleeve"})
+"""Labels of `phone` of which one picture cut out is enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A part of the pictures that is looked at and kept at once."""
+
+    name: str
+    make: Callable[[np.random.Generator], Iterable[Sample | None]]
+    share: float
+    """How much of its source comes before it: a run that is stopped early has seen something of each source."""
+
+
+def jobs(config: Config, data: Path, *, held_out: bool = False) -> list[Job]:
+    """Every part of every source."""
+    names = data_of.names_of(data, modulus=config["held_out_modulus"], held_out=held_out)
+    size = config["chunk"]
+    found: list[Job] = []
+
+    def parts(total: int) -> list[tuple[int, int]]:
+        return [(start, min(start + size, total)) for start in range(0, total, size)]
+
+    for start, end in parts(len(names.street)):
+
+        def street(rng: np.random.Generator, some: Sequence[str] = names.street[start:end]) -> Iterable[Sample]:
+            for name in some:
+                yield from data_of.street_samples(data, name, names.labels, rng, config["street_copies"])
+
+        found.append(Job(f"street-{start:05}", street, start / len(names.street)))
+    for start, end in parts(len(names.phone)):
+
+        def phone(
+            rng: np.random.Generator, some: Sequence[tuple[str, str]] = names.phone[start:end]
+        ) -> Iterable[Sample | None]:
+            return (data_of.phone_sample(data, image, label, rng) for image, label in some)
+
+        found.append(Job(f"phone-{start:05}", phone, start / len(names.phone)))
+    for start, end in parts(len(names.phone)):
+
+        def cut_out(
+            rng: np.random.Generator, some: Sequence[tuple[str, str]] = names.phone[start:end]
+        ) -> Iterable[Sample]:
+            for image, label in some:
+                yield from data_of.phone_cut_samples(data, image, label, rng, 1 if label in _COMMON else 2)
+
+        found.append(Job(f"cut-{start:05}", cut_out, start / len(names.phone)))
+    for start, end in parts(len(names.street)):
+
+        def worn(rng: np.random.Generator, some: Sequence[str] = names.street[start:end]) -> Iterable[Sample]:
+            for name in some:
+                yield from data_of.worn_samples(data, name, names.labels, rng, 2)
+
+        found.append(Job(f"worn-{start:05}", worn, start / len(names.street)))
+    for start, end in [] if held_out else parts(config["drawn"]):
+
+        def drawn(_rng: np.random.Generator, some: range = range(start, end)) -> Iterable[Sample | None]:
+            return (data_of.drawn_sample(DRAWN_SEEDS + seed) for seed in some)
+
+        found.append(Job(f"drawn-{start:05}", drawn, start / config["drawn"]))
+    for start, end in [] if held_out else parts(config["things"]):
+
+        def things(_rng: np.random.Generator, some: range = range(start, end)) -> Iterable[Sample]:
+            return (data_of.thing_sample(DRAWN_SEEDS + seed) for seed in some)
+
+        found.append(Job(f"things-{start:05}", things, start / config["things"]))
+    return found
+
+
+def encoder_of() -> ClipImageEncoder:
+    """The shipped encoder, on the base in the model cache (WEFT_MODEL_CACHE, as everywhere)."""
+    cache = Path(os.environ.get("WEFT_MODEL_CACHE", "~/.cache/weft/models")).expanduser()
+    paths = resolve(STARTER, cache, only=("encoder",))
+    return ClipImageEncoder.load(paths.encoder, paths.image_trunk)
+
+
+def look(job: Job, encoder: ClipImageEncoder, seed: int, out: Path) -> int:
+    """Look at the pictures of a part and keep their features; returns how many. A part that is kept already is left alone."""
+    if out.exists():
+        return 0
+    rng = np.random.default_rng([seed, *job.name.encode()])
+    rows: list[dict[str, Any]] = []
+    views: list[Floats] = []
+    found: list[Floats] = []
+
+    def forward() -> None:
+        found.extend(encoder.features(raw).astype(np.float16) for raw in encoder.forward(views))
+        views.clear()
+
+    for sample in job.make(rng):
+        if sample is None:
+            continue
+        rows.append({"source": sample.source, "main": sample.main, "allowed": sample.allowed})
+        views.append(encoder.prepare(crops.cut(sample.pixels, sample.box)))
+        views.append(encoder.prepare(sample.pixels))
+        if len(views) >= BATCH:
+            forward()
+    if views:
+        forward()
+    features = np.stack(found) if found else np.zeros((0, 0), np.float16)
+    aside = out.with_suffix(".part.npz")
+    np.savez(aside, crop=features[::2], whole=features[1::2], rows=json.dumps(rows))
+    aside.replace(out)
+    return len(rows)
+
+
+def gather(config: Config, run: Path, data: Path, minutes: float | None = None) -> None:
+    """Look at every picture that is not kept yet, for so many minutes at most."""
+    import torch
+
+    torch.set_num_threads(config["threads"])
+    folder = run / "features"
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = jobs(config, data) + [
+        Job(f"held-out-{job.name}", job.make, job.share) for job in jobs(config | {"street_copies": 2}, data, held_out=True)
+    ]
+    wanted.sort(key=lambda job: job.share)
+    encoder = None
+    began, count = time.monotonic(), 0
+    for number, job in enumerate(wanted):
+        out = folder / f"{job.name}.npz"
+        late = minutes is not None and time.monotonic() - began > 60 * minutes
+        if not out.exists() and not late:
+            encoder = encoder or encoder_of()
+            count += look(job, encoder, config["seed"], out)
+            print(f"{number + 1} of {len(wanted)} parts; {count} pictures in {time.monotonic() - began:.0f} s", flush=True)
+
+
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Features that were kept: crops and whole photos (n, numbers), and for each where it is from and what its label allows."""
+
+    crop: Floats
+    whole: Floats
+    sources: tuple[str, ...]
+    mains: NDArray[np.bool_]
+    labels: tuple[Allowed, ...]
+
+
+def read_kept(run: Path, *, held_out: bool = False) -> Kept:
+    """The features of one side of the split.
+
+    Raises:
+        FileNotFoundError: there are none.
+    """
+    paths = [one for one in sorted((run / "features").glob("*.npz")) if not one.stem.endswith(".part")]
+    paths = [one for one in paths if one.stem.startswith("held-out-") == held_out]
+    if not paths:
+        raise FileNotFoundError(2, "no features are kept", str(run / "features"))
+    crop, whole, rows = [], [], []
+    for path in paths:
+        with np.load(path, allow_pickle=False) as file:
+            described = json.loads(str(file["rows"]))
+            if described:
+                crop.append(file["crop"])
+                whole.append(file["whole"])
+                rows += described
+    return Kept(
+        np.concatenate(crop).astype(np.float32),
+        np.concatenate(whole).astype(np.float32),
+        tuple(row["source"] for row in rows),
+        np.array([row["main"] for row in rows], np.bool_),
+        tuple({facet: tuple(values) for facet, values in row["allowed"].items()} for row in rows),
+    )
+
+
+def fit(config: Config, kept: Kept) -> dict[str, tuple[Floats, Floats]]:
+    """Facet → weight and bias. Each picture teaches as the photo's main garment, and as one beside it."""
+    drawn = np.array([source == "drawn" for source in kept.sources])
+    groups = [label[CATEGORY][0] for label in kept.labels]
+    views = []
+    for features, chosen in ((of_garment_rows(kept), kept.mains), (kept.crop, np.ones(len(groups), np.bool_))):
+        real = np.flatnonzero(chosen & ~drawn)
+        mine = np.flatnonzero(chosen & drawn)
+        moved = aligned(features[mine], [groups[n] for n in mine], features[real], [groups[n] for n in real])
+        views.append((np.concatenate([features[real], moved]), np.concatenate([real, mine])))
+    numbers = np.concatenate([rows for _, rows in views])
+    labels = [kept.labels[n] for n in numbers]
+    weights = np.array([config["weights"].get(kept.sources[n], 1.0) for n in numbers], np.float32)
+    rows = Rows(np.concatenate([features for features, _ in views]), allowed_of(labels, VALUES), weights)
+    return regress(rows, penalty=config["penalty"], rounds=config["rounds"], evened=config["evened"])
+
+
+def of_garment_rows(kept: Kept) -> Floats:
+    """The features of main garments (`processors.facets.of_garment`)."""
+    return np.asarray((kept.crop + kept.whole) / 2, np.float32)
+
+
+def heads_of(config: Config, fitted: Mapping[str, tuple[Floats, Floats]]) -> dict[str, Head]:
+    """Heads with the sharpness and the thresholds of the recipe; a value without one is never stated."""
+    heads = {}
+    for facet, (weight, bias) in fitted.items():
+        sharp = np.float32(config["sharpness"].get(facet, 1.0))
+        values = VALUES[facet]
+        told = config["thresholds"].get(facet, {})
+        thresholds = tuple(float(told.get(value, NEVER)) for value in values)
+        heads[facet] = Head(values, weight * sharp, bias * sharp, thresholds, tuple(CATEGORIES_OF[facet](v) for v in values))
+    return heads
+
+
+def train(recipe: Path, run: Path, data: Path, minutes: float | None = None) -> Path:
+    """Look at what was not looked at yet, fit, and export.
+
+    Args:
+        recipe: a YAML like `facets.yaml`.
+        run: folder of the features, of `progress.jsonl` and of the result.
+        data: folder with `street/` and `phone/`.
+        minutes: look no longer than that; the heads are fitted on what was seen.
+
+    Returns:
+        RUN/facets.safetensors.
+
+    Raises:
+        FileNotFoundError: the photos or the pretrained base are not there.
+    """
+    config: Config = yaml.safe_load(recipe.read_text())
+    began = time.monotonic()
+    gather(config, run, data, minutes)
+    kept = read_kept(run)
+    fitted = fit(config, kept)
+    loss = loss_of(fitted, read_kept(run, held_out=True))
+    seconds = time.monotonic() - began
+    row = {"step": 1, "seconds": round(seconds, 1), "images": len(kept.labels), "loss": round(loss, 4)}
+    with (run / "progress.jsonl").open("a") as progress:
+        progress.write(json.dumps(row) + "\n")
+    np.savez(run / "fitted.npz", **{f"{f}.{n}": v for f, pair in fitted.items() for n, v in zip("wb", pair, strict=True)})
+    return export(config, run, len(kept.labels), seconds)
+
+
+def loss_of(fitted: Mapping[str, tuple[Floats, Floats]], kept: Kept) -> float:
+    """Mean over the facets of −log of the probability of what the label allows, on held-out photos."""
+    features = np.where(kept.mains[:, None], of_garment_rows(kept), kept.crop)
+    losses = []
+    for facet, allowed in allowed_of(kept.labels, VALUES).items():
+        told = ~allowed.all(1)
+        weight, bias = fitted[facet]
+        scores = features[told] @ weight.T + bias
+        chances = np.exp(scores - scores.max(1, keepdims=True))
+        share = (chances * allowed[told]).sum(1) / chances.sum(1)
+        losses.append(float(-np.log(share + 1e-9).mean()))
+    return float(np.mean(losses))
+
+
+def export(config: Config, run: Path, pictures: int, seconds: float) -> Path:
+    """Write the fitted heads with the thresholds of the recipe, and list them in a manifest of the run's folder."""
+    with np.load(run / "fitted.npz", allow_pickle=False) as file:
+        fitted = {facet: (file[f"{facet}.w"], file[f"{facet}.b"]) for facet in VALUES}
+    worth = run / "worth.json"
+    card = Card(
+        made=config["made"],
+        source="models/recipes/facets.py",
+        products=pictures,
+        brands=0,
+        held_out=config["held_out"],
+        seconds=round(seconds, 1),
+        facets=msgspec.json.decode(worth.read_bytes(), type=tuple[FacetWorth, ...]) if worth.is_file() else (),
+        notes=(config["provenance"],),
+    )
+    out = run / SHIPPED
+    aside = out.with_suffix(".part")
+    aside.write_bytes(encode(encoder_maker(), heads_of(config, fitted), card))
+    aside.replace(out)
+    return ship.list_run(out)
+
+
+def encoder_maker() -> str:
+    """Whose features the heads read: of the shipped encoder."""
+    from models.weights.hashes import check_weights
+    from models.weights.profiles import shipped_path
+
+    return features_maker_of(space_fingerprint(check_weights(shipped_path("encoder.safetensors"))))
+
+
+def main() -> None:
+    """The command line of the recipe."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("action", choices=("train", "calibrate", "ship"))
+    parser.add_argument("--config", type=Path, default=CONFIG)
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("WEFT_DATA", "../shared/data")))
+    parser.add_argument("--run", type=Path, default=Path("runs/facets"))
+    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--pictures", type=Path, help="calibrate: folder for the reliability diagram")
+    options = parser.parse_args()
+    config = yaml.safe_load(options.config.read_text())
+    if options.action == "train":
+        print(train(options.config, options.run, options.data, options.minutes))
+    elif options.action == "calibrate":
+        from models.recipes import facets_calibrate
+
+        facets_calibrate.calibrate(config, options.run, options.data, options.pictures)
+    else:
+        made = export(config, options.run, len(read_kept(options.run).labels), 0.0)
+        shutil.copyfile(made, STARTER_FOLDER / SHIPPED)
+        ship.write(STARTER_FOLDER)
+        print(STARTER_FOLDER / SHIPPED)
+
+
+if __name__ == "__main__":
+    main()

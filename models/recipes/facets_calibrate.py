@@ -1,0 +1,227 @@
+"""What the heads are worth on catalogue photos that nothing was trained on, and from which probability a value may be stated.
+
+`products` is evaluation data by its licence: no photo, label or feature of it is in the weights. What is taken from it are the numbers
+printed here: a sharpness for each facet and a threshold for each value, found on the brands of four folds and judged on the fifth.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import msgspec
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from models.clip_encoder import ClipImageEncoder
+from models.facet_fit import BINS, JUDGED, fold_of
+from models.facet_heads import BinWorth, FacetWorth, ValueWorth
+from models.recipes.facets_learning import Floats
+from models.recipes.facets_truth import CATEGORIES_OF, SILENT, VALUES
+from models.yardsticks.shop_words import truth_of
+from models.yolo_detector import YoloDetector
+from processors import crops, evidence
+from processors.facets import NEVER, of_garment
+from processors.garments import main_garment
+from processors.second_look import CATEGORY, subject_box
+from processors.values import Garment, Pixels
+
+WANTED: Mapping[str, float] = {"kind": 0.92}
+"""Share of what is stated that must be right, by facet; the others `USUAL`."""
+USUAL = 0.9
+FLOOR = 0.5
+SIDE = 1024
+PHOTOS = ("images_480x640.zip", "images_168x224.zip")
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Products with the features of the garment that each is named after: (n, numbers), its category as detected, and the shop's words."""
+
+    features: Floats
+    categories: tuple[str, ...]
+    brands: tuple[str, ...]
+    truths: tuple[Mapping[str, frozenset[str]], ...]
+
+
+def shown(run: Path, data: Path, detector: YoloDetector | None, encoder: ClipImageEncoder | None) -> Shown:
+    """The products, looked at once a run (`RUN/products.npz`)."""
+    path = run / "products.npz"
+    if not path.exists():
+        if detector is None or encoder is None:
+            raise FileNotFoundError(2, "the products were not looked at", str(path))
+        rows: list[dict[str, Any]] = []
+        features: list[NDArray[np.float16]] = []
+        for pixels, row in _photos(data / "products"):
+            found = _look(pixels, row["type"], detector, encoder)
+            rows.append(row | {"found": found[1]})
+            features.append(found[0].astype(np.float16))
+        np.savez(path, features=np.stack(features), rows=json.dumps(rows))
+    with np.load(path, allow_pickle=False) as file:
+        features_of, rows = file["features"].astype(np.float32), json.loads(str(file["rows"]))
+    truths = tuple({facet: frozenset(values) for facet, values in row["truth"].items()} for row in rows)
+    return Shown(features_of, tuple(row["found"] for row in rows), tuple(row["brand"] for row in rows), truths)
+
+
+def _photos(folder: Path) -> Iterator[tuple[Pixels, dict[str, Any]]]:
+    with gzip.open(folder / "products.jsonl.gz", "rt") as file:
+        known = {str(row["id"]): row for row in map(json.loads, file)}
+    seen: set[str] = set()
+    for archive in PHOTOS:
+        with zipfile.ZipFile(folder / archive) as photos:
+            for name in photos.namelist():
+                row = known.get(Path(name).stem)
+                if row is None or Path(name).stem in seen:
+                    continue
+                seen.add(Path(name).stem)
+                fields = {k: v for k, v in row.items() if isinstance(v, str)} | (row.get("articleAttributes") or {})
+                truth = truth_of({k: v for k, v in fields.items() if v != "NA"}, row["brandName"])
+                pixels = cv2.imdecode(np.frombuffer(photos.read(name), np.uint8), cv2.IMREAD_COLOR_RGB)
+                if pixels is None or CATEGORY not in truth:
+                    continue
+                [category] = truth[CATEGORY]
+                told = {facet: sorted(values) for facet, values in truth.items()}
+                yield np.asarray(pixels, np.uint8), {"brand": row["brandName"], "type": category, "truth": told}
+
+
+def _look(
+    pixels: Pixels, category: str, detector: YoloDetector, encoder: ClipImageEncoder
+) -> tuple[Floats, str]:
+    """The features of the garment that the product is named after, and its category; of the whole photo ("") where nothing is found."""
+    found = crops.worth_keeping(detector.finish(pixels, detector.forward([detector.prepare(pixels)])[0]), pixels.shape)
+    garments = evidence.build(Garment("", one.category, one.box, one.confidence) for one in found).garments
+    garment = main_garment(garments, category)
+    box = subject_box(pixels) if garment is None else garment.box
+    views = [encoder.prepare(crops.cut(pixels, box)), encoder.prepare(pixels)]
+    crop, whole = (encoder.features(raw) for raw in encoder.forward(views))
+    main = garment is None or garment is main_garment(garments)
+    return of_garment(crop, whole, main=main), "" if garment is None else garment.category
+
+
+def calibrate(
+    config: dict[str, Any], run: Path, data: Path, pictures: Path | None, models: tuple[Any, Any] | None = None
+) -> None:
+    """Print sharpness and thresholds as they stand in the recipe, and what they are worth; keep `RUN/worth.json`."""
+    products = shown(run, data, *(models or (None, None)))
+    with np.load(run / "fitted.npz", allow_pickle=False) as file:
+        fitted = {facet: (file[f"{facet}.w"], file[f"{facet}.b"]) for facet in VALUES}
+    held_out = np.array([fold_of(brand) == 0 for brand in products.brands])
+    sharpness: dict[str, float] = {}
+    thresholds: dict[str, dict[str, float]] = {}
+    worth: list[FacetWorth] = []
+    for facet, (weight, bias) in fitted.items():
+        scores = products.features @ weight.T + bias
+        rows = np.array([bool(truth.get(facet)) for truth in products.truths])
+        right = np.array([[value in truth.get(facet, ()) for value in VALUES[facet]] for truth in products.truths])
+        allowed = np.array(
+            [[not of or one in of for of in map(CATEGORIES_OF[facet], VALUES[facet])] for one in products.categories]
+        )
+        fits = rows & ~held_out
+        sharpness[facet] = _sharpness(scores[fits], right[fits])
+        chances = _softmax(scores * sharpness[facet])
+        if facet != CATEGORY:
+            found = _thresholds(facet, chances[fits], right[fits], allowed[fits])
+            thresholds[facet] = found
+            judged = rows & held_out
+            worth.append(_worth(facet, chances[judged], right[judged], allowed[judged], found))
+    print(yaml.safe_dump({"sharpness": sharpness, "thresholds": thresholds}, sort_keys=False))
+    print(report(worth))
+    (run / "worth.json").write_bytes(msgspec.json.encode(tuple(worth)))
+    if pictures is not None:
+        (pictures / "facets-worth.json").write_bytes(msgspec.json.encode(tuple(worth)))
+
+
+def report(worth: Sequence[FacetWorth]) -> str:
+    """A table for the card: each value at its threshold."""
+    lines = ["| facet | value | products | stated | right of stated | found | from |", "|---|---|---|---|---|---|---|"]
+    for facet in worth:
+        share = f"{facet.right / facet.stated:.3f}" if facet.stated else ""
+        reached = f"{facet.right / facet.labelled:.2f}" if facet.labelled else ""
+        lines.append(f"| **{facet.facet}** | all | {facet.labelled} | {facet.stated} | {share} | {reached} | |")
+        for value in facet.values:
+            if not value.labelled and not value.stated:
+                continue
+            share = f"{value.right / value.stated:.3f}" if value.stated else ""
+            reached = f"{value.right / value.labelled:.2f}" if value.labelled else ""
+            since = f"{value.threshold:.2f}" if value.threshold <= 1 else "never"
+            lines.append(f"| | {value.value} | {value.labelled} | {value.stated} | {share} | {reached} | {since} |")
+    return "\n".join(lines)
+
+
+def _softmax(scores: Floats) -> Floats:
+    powers = np.exp(scores - scores.max(1, keepdims=True))
+    return np.asarray(powers / powers.sum(1, keepdims=True), np.float32)
+
+
+def _sharpness(scores: Floats, right: NDArray[np.bool_]) -> float:
+    """The factor on the scores under which what the shops allow is likeliest (temperature scaling, arXiv 1706.04599)."""
+    tried = np.geomspace(0.2, 2.0, 24)
+    losses = [-np.log((_softmax(scores * np.float32(t)) * right).sum(1) + 1e-6).mean() for t in tried]
+    return round(float(tried[int(np.argmin(losses))]), 3)
+
+
+def _thresholds(
+    facet: str, chances: Floats, right: NDArray[np.bool_], allowed: NDArray[np.bool_]
+) -> dict[str, float]:
+    """For each value that is right often enough the lowest probability from which it is; the others are never stated."""
+    said, sure = chances.argmax(1), chances.max(1)
+    each = np.arange(len(said))
+    good, may = right[each, said], allowed[each, said]
+    found = {}
+    for number, value in enumerate(VALUES[facet]):
+        mine = np.flatnonzero((said == number) & may)
+        if (facet, value) in SILENT or len(mine) < JUDGED:
+            continue
+        order = mine[np.argsort(-sure[mine], kind="stable")]
+        share = np.cumsum(good[order]) / np.arange(1, len(order) + 1)
+        enough = np.flatnonzero(share >= WANTED.get(facet, USUAL))
+        enough = enough[enough >= JUDGED - 1]
+        if len(enough):
+            found[value] = round(max(FLOOR, float(sure[order[enough[-1]]]) - 0.005), 2)
+    return found
+
+
+def _worth(
+    facet: str, chances: Floats, right: NDArray[np.bool_], allowed: NDArray[np.bool_], thresholds: Mapping[str, float]
+) -> FacetWorth:
+    order = np.argsort(-chances, axis=1, kind="stable")
+    said, second, sure = order[:, 0], order[:, 1], chances.max(1)
+    each = np.arange(len(said))
+    good, either = right[each, said], right[each, said] | right[each, second]
+    limits = np.array([thresholds.get(value, NEVER) for value in VALUES[facet]])
+    stated = (sure >= limits[said]) & allowed[each, said]
+    values = tuple(
+        ValueWorth(
+            value,
+            int(right[:, n].sum()),
+            int((said == n).sum()),
+            int((stated & (said == n)).sum()),
+            int((stated & good & (said == n)).sum()),
+            float(limits[n]),
+        )
+        for n, value in enumerate(VALUES[facet])
+    )
+    place = np.minimum((sure * BINS).astype(int), BINS - 1)
+    bins = tuple(
+        BinWorth(int(mine.sum()), round(float(sure[mine].mean()), 4), round(float(good[mine].mean()), 4))
+        for b in range(BINS)
+        if (mine := place == b).any()
+    )
+    return FacetWorth(
+        facet,
+        len(said),
+        round(float(good.mean()), 4),
+        round(float(either.mean()), 4),
+        int(stated.sum()),
+        int((stated & good).sum()),
+        int((stated & either).sum()),
+        values,
+        bins,
+    )

@@ -1,0 +1,123 @@
+"""A second look at what a detector found: is this box that garment, another one, or nothing that anybody wears?
+
+The answer is a head's over the features of the encoder's pass, which every box goes through anyway. It knows the photo's whole view beside
+the box, and was taught what a detector takes for garments: eyes, short hair, legs, walls, belts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from processors.evidence import DUPLICATE_IOU, iou
+from processors.facets import Head, of_garment
+from processors.garments import main_garment
+from processors.lab import to_lab
+from processors.values import Box, Garment, Pixels, Vector
+
+CATEGORY = "category"
+"""The head that tells the detector's categories, and `NOTHING`, from the features of a garment."""
+NOTHING = "nothing"
+UNTOLD = ""
+"""The category of a box that no detector found: the whole photo, which may show anything."""
+_SIDE = 96
+_ALIKE = 7.0
+"""CIELAB distance from the border's colour within which a pixel is ground."""
+_EDGE = 0.04
+"""What is left around the photo where it has no plain ground."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """When the second look overrules the first.
+
+    Args:
+        nothing: a garment is left out when the head's "nothing" is so probable …
+        doubted: … or when its own category has at most this probability, and the detector was less sure than `sure`.
+        sure: see `doubted`.
+        renamed: another category is taken from this probability on.
+        found: in a photo of which the detector found nothing, a garment is told from this probability on.
+    """
+
+    nothing: float = 0.6
+    doubted: float = 0.05
+    sure: float = 0.6
+    renamed: float = 0.8
+    found: float = 0.5
+
+
+RULES = Rules()
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A garment after the second look, under its new id; `view` is the id that it had before."""
+
+    view: str
+    garment: Garment
+
+
+def settle(
+    garments: Sequence[Garment], whole: Vector, crops: Mapping[str, Vector], judge: Head, rules: Rules = RULES
+) -> tuple[Settled, ...]:
+    """The garments that stay, surest first, as "g0", "g1" …
+
+    Args:
+        garments: what the detector found, or one of category `UNTOLD`.
+        whole: features of the whole photo.
+        crops: garment → features of its box.
+        judge: the head `CATEGORY`.
+        rules: when it counts.
+    """
+    main = main_garment(garments)
+    stay: list[tuple[str, Garment]] = []
+    for garment in garments:
+        features = of_garment(crops[garment.id], whole, main=garment is main)
+        judged = _judged(garment, judge.probabilities(features), judge.values, rules)
+        if judged is not None:
+            stay.append((garment.id, judged))
+    stay.sort(key=lambda one: -one[1].confidence)
+    kept: list[tuple[str, Garment]] = []
+    for view, garment in stay:
+        if not any(
+            other.category == garment.category and iou(other.box, garment.box) >= DUPLICATE_IOU for _, other in kept
+        ):
+            kept.append((view, garment))
+    return tuple(Settled(view, msgspec.structs.replace(one, id=f"g{n}")) for n, (view, one) in enumerate(kept))
+
+
+def _judged(garment: Garment, chances: NDArray[np.float32], values: Sequence[str], rules: Rules) -> Garment | None:
+    chance = dict(zip(values, chances.tolist(), strict=True))
+    nothing = chance.pop(NOTHING, 0.0)
+    best = max(chance, key=lambda value: chance[value])
+    if garment.category == UNTOLD:
+        if chance[best] < rules.found:
+            return None
+        return msgspec.structs.replace(garment, category=best, confidence=round(chance[best], 4))
+    if chance[best] >= rules.renamed and best != garment.category:
+        return msgspec.structs.replace(garment, category=best, confidence=round(min(garment.confidence, chance[best]), 4))
+    doubted = chance.get(garment.category, 1.0) <= rules.doubted and garment.confidence < rules.sure
+    return None if nothing >= rules.nothing or doubted else garment
+
+
+def subject_box(pixels: Pixels) -> Box:
+    """Where a photo is not its plain ground, in pixels; of one without, the photo but for its edge."""
+    import cv2
+
+    height, width = pixels.shape[:2]
+    scale = min(1.0, _SIDE / max(height, width))
+    size = (max(4, round(width * scale)), max(4, round(height * scale)))
+    lab = to_lab(np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8))
+    ring = np.concatenate([lab[0], lab[-1], lab[:, 0], lab[:, -1]])
+    ground = np.median(ring, axis=0)
+    far = np.sqrt(((lab - ground) ** 2).sum(2)) > _ALIKE
+    plain = float((np.sqrt(((ring - ground) ** 2).sum(1)) <= _ALIKE).mean()) > 0.6
+    rows, columns = np.flatnonzero(far.mean(1) > 0.03), np.flatnonzero(far.mean(0) > 0.03)
+    if not plain or len(rows) < 0.1 * far.shape[0] or len(columns) < 0.1 * far.shape[1]:
+        return (_EDGE * width, _EDGE * height, (1 - _EDGE) * width, (1 - _EDGE) * height)
+    across, along = width / far.shape[1], height / far.shape[0]
+    return (columns[0] * across, rows[0] * along, (columns[-1] + 1) * across, (rows[-1] + 1) * along)

@@ -1,0 +1,83 @@
+"""The second look: what stays of what a detector found, under which name, and where the subject of a photo is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from processors.second_look import CATEGORY, NOTHING, UNTOLD, Rules, settle, subject_box
+from processors.values import Garment, Vector
+from tests.fakes.facet_heads import head
+
+VALUES = ("shirt", "hat", "bag", NOTHING)
+JUDGE = head(VALUES, np.eye(4).tolist())
+"""Its features are the logits of its values."""
+NO_IDEA: Vector = np.zeros(4, np.float32)
+
+
+def logits(value: str, size: float = 8.0) -> Vector:
+    return np.array([size * (name == value) for name in VALUES], np.float32)
+
+
+def garment(name: str, category: str, confidence: float, box: tuple[float, float, float, float]) -> Garment:
+    return Garment(name, category, box, confidence)
+
+
+SHIRT = garment("g0", "shirt", 0.9, (20, 40, 120, 200))
+HAIR = garment("g1", "hat", 0.7, (50, 5, 90, 35))
+
+
+def test_what_is_nothing_goes_and_the_others_are_named_anew() -> None:
+    """Short hair is no hat; a bag that was third is second."""
+    bag = garment("g2", "bag", 0.4, (130, 100, 160, 160))
+    crops = {"g0": logits("shirt"), "g1": logits(NOTHING), "g2": logits("bag")}
+    found = settle([SHIRT, HAIR, bag], NO_IDEA, crops, JUDGE)
+    assert [(one.view, one.garment.id, one.garment.category) for one in found] == [
+        ("g0", "g0", "shirt"),
+        ("g2", "g1", "bag"),
+    ]
+
+
+def test_a_garment_takes_the_category_that_the_head_is_sure_of() -> None:
+    """And is then no second garment beside one that is there already."""
+    twin = garment("g1", "bag", 0.5, (21, 41, 121, 199))
+    crops = {"g0": logits("shirt", 30), "g1": logits("shirt", 30)}
+    found = settle([SHIRT, twin], logits("shirt", 30), crops, JUDGE)
+    assert [(one.view, one.garment.category) for one in found] == [("g0", "shirt")]
+    alone = settle([twin], logits("shirt", 30), crops, JUDGE)
+    assert alone[0].garment.category == "shirt"
+    assert alone[0].garment.confidence == 0.5, "no surer than the box was"
+
+
+def test_no_idea_changes_nothing() -> None:
+    """The first look holds where the second does not know."""
+    found = settle([SHIRT, HAIR], NO_IDEA, {"g0": NO_IDEA, "g1": NO_IDEA}, JUDGE)
+    assert [one.garment for one in found] == [SHIRT, HAIR]
+
+
+@pytest.mark.parametrize(("seen", "expected"), [("shirt", ["shirt"]), (NOTHING, []), ("", [])])
+def test_the_whole_photo_is_judged_where_nothing_was_found(seen: str, expected: list[str]) -> None:
+    """A white shirt on white is told, a basketball is not, and neither is what nobody knows."""
+    whole = garment("g0", UNTOLD, 0.0, (0, 0, 100, 100))
+    found = settle([whole], logits(seen), {"g0": logits(seen)}, JUDGE, Rules(found=0.5))
+    assert [one.garment.category for one in found] == expected
+    assert all(0.5 <= one.garment.confidence <= 1 for one in found)
+
+
+def test_the_head_is_no_facet() -> None:
+    """Its name is none of a garment's facets: nobody filters or captions by it."""
+    from processors.facets import FACETS, Heads
+
+    assert CATEGORY not in FACETS
+    assert Heads("v", "m", {CATEGORY: JUDGE}).read(logits("shirt"), None, "shirt") == {}
+
+
+def test_the_subject_of_a_packshot_is_where_the_ground_is_not() -> None:
+    """Of a photo without a plain ground it is nearly all."""
+    pixels = np.full((300, 200, 3), 250, np.uint8)
+    pixels[60:240, 50:150] = (30, 60, 120)
+    box = subject_box(pixels)
+    assert np.allclose(box, (50, 60, 150, 240), atol=5)
+    noise = np.random.default_rng(0).integers(0, 256, (300, 200, 3)).astype(np.uint8)
+    assert subject_box(noise) == (8.0, 12.0, 192.0, 288.0)
+    assert subject_box(np.full((40, 40, 3), 255, np.uint8)) == (1.6, 1.6, 38.4, 38.4)
