@@ -86,8 +86,12 @@ def stateable(facet: str, value: str) -> str:
 
 
 def colours(garment: Garment) -> tuple[str, ...]:
-    """The one or two colours worth stating: the dominant one, and a second with at least a fifth of the pixels."""
-    names = [(stateable("colour", colour.name), colour.share) for colour in garment.colours[:2]]
+    """The one or two colours worth stating: the dominant one, and a second with at least a fifth of the pixels.
+
+    Plain cloth has one: what else was seen of it is shadow, skin or the ground.
+    """
+    most = 1 if attribute(garment, "pattern") == "solid" else 2
+    names = [(stateable("colour", colour.name), colour.share) for colour in garment.colours[:most]]
     stated = [name for n, (name, share) in enumerate(names) if name and (n == 0 or share >= SECOND_COLOUR_SHARE)]
     return tuple(dict.fromkeys(stated))
 

@@ -120,4 +120,5 @@ def subject_box(pixels: Pixels) -> Box:
     if not plain or len(rows) < 0.1 * far.shape[0] or len(columns) < 0.1 * far.shape[1]:
         return (_EDGE * width, _EDGE * height, (1 - _EDGE) * width, (1 - _EDGE) * height)
     across, along = width / far.shape[1], height / far.shape[0]
-    return (columns[0] * across, rows[0] * along, (columns[-1] + 1) * across, (rows[-1] + 1) * along)
+    left, right, top, bottom = (int(v) for v in (columns[0], columns[-1] + 1, rows[0], rows[-1] + 1))
+    return (left * across, top * along, right * across, bottom * along)

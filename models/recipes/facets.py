@@ -33,7 +33,8 @@ from models.recipes import ship
 from models.recipes.facets_data import DRAWN_SEEDS, Sample
 from models.recipes.facets_learning import Rows, aligned, allowed_of, regress
 from models.recipes.facets_truth import CATEGORIES_OF, VALUES, Allowed
-from models.weights.profiles import STARTER, STARTER_FOLDER, resolve
+from models.weights.hashes import check_weights
+from models.weights.profiles import EFFICIENTNET, STARTER_FOLDER, shipped_path
 from processors import crops
 from processors.facets import NEVER, Head
 from processors.second_look import CATEGORY
@@ -114,8 +115,7 @@ def jobs(config: Config, data: Path, *, held_out: bool = False) -> list[Job]:
 def encoder_of() -> ClipImageEncoder:
     """The shipped encoder, on the base in the model cache (WEFT_MODEL_CACHE, as everywhere)."""
     cache = Path(os.environ.get("WEFT_MODEL_CACHE", "~/.cache/weft/models")).expanduser()
-    paths = resolve(STARTER, cache, only=("encoder",))
-    return ClipImageEncoder.load(paths.encoder, paths.image_trunk)
+    return ClipImageEncoder.load(shipped_path("encoder.safetensors"), cache / EFFICIENTNET.name / "model.safetensors")
 
 
 def look(job: Job, encoder: ClipImageEncoder, seed: int, out: Path) -> int:
@@ -279,6 +279,8 @@ def loss_of(fitted: Mapping[str, tuple[Floats, Floats]], kept: Kept) -> float:
     losses = []
     for facet, allowed in allowed_of(kept.labels, VALUES).items():
         told = ~allowed.all(1)
+        if not told.any():
+            continue
         weight, bias = fitted[facet]
         scores = features[told] @ weight.T + bias
         chances = np.exp(scores - scores.max(1, keepdims=True))
@@ -311,9 +313,6 @@ def export(config: Config, run: Path, pictures: int, seconds: float) -> Path:
 
 def encoder_maker() -> str:
     """Whose features the heads read: of the shipped encoder."""
-    from models.weights.hashes import check_weights
-    from models.weights.profiles import shipped_path
-
     return features_maker_of(space_fingerprint(check_weights(shipped_path("encoder.safetensors"))))
 
 

@@ -124,6 +124,8 @@ def calibrate(
             [[not of or one in of for of in map(CATEGORIES_OF[facet], VALUES[facet])] for one in products.categories]
         )
         fits = rows & ~held_out
+        if not fits.any():  # the shops say nothing of it: what it is worth is not known, and none of it is stated
+            continue
         sharpness[facet] = _sharpness(scores[fits], right[fits])
         chances = _softmax(scores * sharpness[facet])
         if facet != CATEGORY:

@@ -139,7 +139,7 @@ def _turned(sample: Sample) -> Sample:
 def cut_out(pixels: Pixels) -> Mask | None:
     """What fills the middle of a photo, by GrabCut (Rother et al. 2004) on a thumbnail; None where it is hardly told from the ground."""
     height, width = pixels.shape[:2]
-    scale = 176 / max(height, width)
+    scale = 128 / max(height, width)
     small = cv2.resize(pixels, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
     rows, columns = small.shape[:2]
     marks = np.full((rows, columns), cv2.GC_PR_BGD, np.uint8)
@@ -148,7 +148,7 @@ def cut_out(pixels: Pixels) -> Mask | None:
     marks[:, : round(0.025 * columns)] = marks[:, round(0.975 * columns) :] = cv2.GC_BGD
     own, other = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.setRNGSeed(1)
-    cv2.grabCut(small, marks, None, own, other, 4, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(small, marks, None, own, other, 3, cv2.GC_INIT_WITH_MASK)
     mask = np.isin(marks, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
     mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     count, parts, sizes, _ = cv2.connectedComponentsWithStats(mask)

@@ -101,6 +101,15 @@ def test_a_faint_second_colour_is_not_stated() -> None:
     assert colours(two) == ("red",)
 
 
+def test_plain_cloth_has_one_colour() -> None:
+    """What else was seen of it is shadow or ground; striped cloth has two."""
+    box = garment("shirt", 0.9).box
+    shades = (Colour("navy", "#001", 0.6), Colour("white", "#fff", 0.4))
+    for pattern, stated in (("solid", ("navy",)), ("striped", ("navy", "white"))):
+        told = {"pattern": Attribute(pattern, 0.9, source="pixels")}
+        assert colours(Garment("g0", "shirt", box, 0.9, shades, told)) == stated
+
+
 @pytest.mark.parametrize(
     ("facet", "value", "printed"),
     [
