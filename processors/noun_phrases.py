@@ -59,7 +59,7 @@ def _unknown(text: str, start: int, end: int, found: Sequence[Mention]) -> list[
     claimed = [(one.start, one.end) for one in found if start <= one.start and one.end <= end]
     stops = [match.end() for match in _STOP.finditer(text, start, end)]
     begin = max(stops, default=start)
-    words = [match for match in _WORD.finditer(text, begin, end)]
+    words = list(_WORD.finditer(text, begin, end))
     phrase: list[str] = []
     opened = False
     for match in reversed(words):
@@ -79,7 +79,7 @@ def _unknown(text: str, start: int, end: int, found: Sequence[Mention]) -> list[
 
 def _starts_sentence(text: str, at: int) -> bool:
     before = text[:at].rstrip()
-    return not before or before[-1] in ".!?…:\"“”"
+    return not before or before[-1] in '.!?…:"“”'
 
 
 def _known(word: str) -> bool:

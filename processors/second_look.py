@@ -99,7 +99,9 @@ def _judged(garment: Garment, chances: NDArray[np.float32], values: Sequence[str
             return None
         return msgspec.structs.replace(garment, category=best, confidence=round(chance[best], 4))
     if chance[best] >= rules.renamed and best != garment.category:
-        return msgspec.structs.replace(garment, category=best, confidence=round(min(garment.confidence, chance[best]), 4))
+        return msgspec.structs.replace(
+            garment, category=best, confidence=round(min(garment.confidence, chance[best]), 4)
+        )
     doubted = chance.get(garment.category, 1.0) <= rules.doubted and garment.confidence < rules.sure
     return None if nothing >= rules.nothing or doubted else garment
 

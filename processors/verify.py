@@ -154,7 +154,9 @@ def _check_sentences(text: str, facts: _Facts) -> tuple[tuple[Span, ...], list[s
     nouns = [m for m in found if m.values("category") is not None]
     reasons = [f'"{m.surface}" is not in the evidence' for m in found if not _free_standing(m, facts)]
     reasons += [f'"{m.surface}" is denied' for m in found if denies(m, text)]
-    reasons += [f'"{word}" is no word that says anything known of a garment' for word in unknown_words(text, found, facts.words)]
+    reasons += [
+        f'"{word}" is no word that says anything known of a garment' for word in unknown_words(text, found, facts.words)
+    ]
     spans: list[Span] = []
     said: dict[int, list[Mention]] = {}
     for mention in found:

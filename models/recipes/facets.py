@@ -17,9 +17,10 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
@@ -43,6 +44,8 @@ CONFIG = Path(__file__).with_suffix(".yaml")
 Config: TypeAlias = dict[str, Any]
 Floats = NDArray[np.float32]
 BATCH = 16
+HELD_OUT = "held-out-"
+T = TypeVar("T")
 _COMMON = frozenset({"pants", "shoes", "shorts", "hat", "skirt", "dress", "outwear", "longsleeve"})
 """Labels of `phone` of which one picture cut out is enough."""
 
@@ -58,58 +61,51 @@ class Job:
 
 
 def jobs(config: Config, data: Path, *, held_out: bool = False) -> list[Job]:
-    """Every part of every source."""
+    """Every part of every source; of the held-out side only photos."""
     names = data_of.names_of(data, modulus=config["held_out_modulus"], held_out=held_out)
+    copies = 2 if held_out else config["street_copies"]
+
+    def street(name: str, rng: np.random.Generator) -> Iterable[Sample]:
+        return data_of.street_samples(data, name, names.labels, rng, copies)
+
+    def worn(name: str, rng: np.random.Generator) -> Iterable[Sample]:
+        return data_of.worn_samples(data, name, names.labels, rng, 2)
+
+    def phone(one: tuple[str, str], rng: np.random.Generator) -> Iterable[Sample | None]:
+        return [data_of.phone_sample(data, *one, rng)]
+
+    def cut_out(one: tuple[str, str], rng: np.random.Generator) -> Iterable[Sample]:
+        return data_of.phone_cut_samples(data, *one, rng, 1 if one[1] in _COMMON else 2)
+
+    def drawn(seed: int, _rng: np.random.Generator) -> Iterable[Sample | None]:
+        return [data_of.drawn_sample(DRAWN_SEEDS + seed)]
+
+    def thing(seed: int, _rng: np.random.Generator) -> Iterable[Sample]:
+        return [data_of.thing_sample(DRAWN_SEEDS + seed)]
+
     size = config["chunk"]
-    found: list[Job] = []
+    found = [
+        *_parts("street", names.street, street, size),
+        *_parts("worn", names.street, worn, size),
+        *_parts("phone", names.phone, phone, size),
+        *_parts("cut", names.phone, cut_out, size),
+    ]
+    if not held_out:
+        found += _parts("drawn", range(config["drawn"]), drawn, size)
+        found += _parts("things", range(config["things"]), thing, size)
+    return [replace(job, name=f"{HELD_OUT}{job.name}") for job in found] if held_out else found
 
-    def parts(total: int) -> list[tuple[int, int]]:
-        return [(start, min(start + size, total)) for start in range(0, total, size)]
 
-    for start, end in parts(len(names.street)):
+def _parts(
+    source: str, items: Sequence[T], make: Callable[[T, np.random.Generator], Iterable[Sample | None]], size: int
+) -> list[Job]:
+    def job(start: int) -> Job:
+        some = items[start : start + size]
+        return Job(
+            f"{source}-{start:05}", lambda rng: chain.from_iterable(make(one, rng) for one in some), start / len(items)
+        )
 
-        def street(rng: np.random.Generator, some: Sequence[str] = names.street[start:end]) -> Iterable[Sample]:
-            for name in some:
-                yield from data_of.street_samples(data, name, names.labels, rng, config["street_copies"])
-
-        found.append(Job(f"street-{start:05}", street, start / len(names.street)))
-    for start, end in parts(len(names.phone)):
-
-        def phone(
-            rng: np.random.Generator, some: Sequence[tuple[str, str]] = names.phone[start:end]
-        ) -> Iterable[Sample | None]:
-            return (data_of.phone_sample(data, image, label, rng) for image, label in some)
-
-        found.append(Job(f"phone-{start:05}", phone, start / len(names.phone)))
-    for start, end in parts(len(names.phone)):
-
-        def cut_out(
-            rng: np.random.Generator, some: Sequence[tuple[str, str]] = names.phone[start:end]
-        ) -> Iterable[Sample]:
-            for image, label in some:
-                yield from data_of.phone_cut_samples(data, image, label, rng, 1 if label in _COMMON else 2)
-
-        found.append(Job(f"cut-{start:05}", cut_out, start / len(names.phone)))
-    for start, end in parts(len(names.street)):
-
-        def worn(rng: np.random.Generator, some: Sequence[str] = names.street[start:end]) -> Iterable[Sample]:
-            for name in some:
-                yield from data_of.worn_samples(data, name, names.labels, rng, 2)
-
-        found.append(Job(f"worn-{start:05}", worn, start / len(names.street)))
-    for start, end in [] if held_out else parts(config["drawn"]):
-
-        def drawn(_rng: np.random.Generator, some: range = range(start, end)) -> Iterable[Sample | None]:
-            return (data_of.drawn_sample(DRAWN_SEEDS + seed) for seed in some)
-
-        found.append(Job(f"drawn-{start:05}", drawn, start / config["drawn"]))
-    for start, end in [] if held_out else parts(config["things"]):
-
-        def things(_rng: np.random.Generator, some: range = range(start, end)) -> Iterable[Sample]:
-            return (data_of.thing_sample(DRAWN_SEEDS + seed) for seed in some)
-
-        found.append(Job(f"things-{start:05}", things, start / config["things"]))
-    return found
+    return [job(start) for start in range(0, len(items), size)]
 
 
 def encoder_of() -> ClipImageEncoder:
@@ -155,9 +151,7 @@ def gather(config: Config, run: Path, data: Path, minutes: float | None = None) 
     torch.set_num_threads(config["threads"])
     folder = run / "features"
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = jobs(config, data) + [
-        Job(f"held-out-{job.name}", job.make, job.share) for job in jobs(config | {"street_copies": 2}, data, held_out=True)
-    ]
+    wanted = jobs(config, data) + jobs(config, data, held_out=True)
     wanted.sort(key=lambda job: job.share)
     encoder = None
     began, count = time.monotonic(), 0
@@ -167,9 +161,9 @@ def gather(config: Config, run: Path, data: Path, minutes: float | None = None) 
         if not out.exists() and not late:
             encoder = encoder or encoder_of()
             count += look(job, encoder, config["seed"], out)
-            print(f"{number + 1} of {len(wanted)} parts; {count} pictures in {time.monotonic() - began:.0f} s", flush=True)
-
-
+            print(
+                f"{number + 1} of {len(wanted)} parts; {count} pictures in {time.monotonic() - began:.0f} s", flush=True
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +184,7 @@ def read_kept(run: Path, *, held_out: bool = False) -> Kept:
         FileNotFoundError: there are none.
     """
     paths = [one for one in sorted((run / "features").glob("*.npz")) if not one.stem.endswith(".part")]
-    paths = [one for one in paths if one.stem.startswith("held-out-") == held_out]
+    paths = [one for one in paths if one.stem.startswith(HELD_OUT) == held_out]
     if not paths:
         raise FileNotFoundError(2, "no features are kept", str(run / "features"))
     crop, whole, rows = [], [], []
@@ -240,7 +234,9 @@ def heads_of(config: Config, fitted: Mapping[str, tuple[Floats, Floats]]) -> dic
         values = VALUES[facet]
         told = config["thresholds"].get(facet, {})
         thresholds = tuple(float(told.get(value, NEVER)) for value in values)
-        heads[facet] = Head(values, weight * sharp, bias * sharp, thresholds, tuple(CATEGORIES_OF[facet](v) for v in values))
+        heads[facet] = Head(
+            values, weight * sharp, bias * sharp, thresholds, tuple(CATEGORIES_OF[facet](v) for v in values)
+        )
     return heads
 
 
@@ -269,7 +265,9 @@ def train(recipe: Path, run: Path, data: Path, minutes: float | None = None) -> 
     row = {"step": 1, "seconds": round(seconds, 1), "images": len(kept.labels), "loss": round(loss, 4)}
     with (run / "progress.jsonl").open("a") as progress:
         progress.write(json.dumps(row) + "\n")
-    np.savez(run / "fitted.npz", **{f"{f}.{n}": v for f, pair in fitted.items() for n, v in zip("wb", pair, strict=True)})
+    np.savez(
+        run / "fitted.npz", **{f"{f}.{n}": v for f, pair in fitted.items() for n, v in zip("wb", pair, strict=True)}
+    )
     return export(config, run, len(kept.labels), seconds)
 
 
@@ -332,7 +330,7 @@ def main() -> None:
     elif options.action == "calibrate":
         from models.recipes import facets_calibrate
 
-        facets_calibrate.calibrate(config, options.run, options.data, options.pictures)
+        facets_calibrate.calibrate(options.run, options.data, options.pictures)
     else:
         made = export(config, options.run, len(read_kept(options.run).labels), 0.0)
         shutil.copyfile(made, STARTER_FOLDER / SHIPPED)

@@ -25,6 +25,8 @@ from models.facet_fit import BINS, JUDGED, fold_of
 from models.facet_heads import BinWorth, FacetWorth, ValueWorth
 from models.recipes.facets_learning import Floats
 from models.recipes.facets_truth import CATEGORIES_OF, SILENT, VALUES
+from models.weights.profiles import shipped_path
+from models.yardsticks import charts
 from models.yardsticks.shop_words import truth_of
 from models.yolo_detector import YoloDetector
 from processors import crops, evidence
@@ -51,12 +53,13 @@ class Shown:
     truths: tuple[Mapping[str, frozenset[str]], ...]
 
 
-def shown(run: Path, data: Path, detector: YoloDetector | None, encoder: ClipImageEncoder | None) -> Shown:
+def shown(run: Path, data: Path) -> Shown:
     """The products, looked at once a run (`RUN/products.npz`)."""
     path = run / "products.npz"
     if not path.exists():
-        if detector is None or encoder is None:
-            raise FileNotFoundError(2, "the products were not looked at", str(path))
+        from models.recipes.facets import encoder_of
+
+        encoder, detector = encoder_of(), YoloDetector.load(shipped_path("detector.safetensors"))
         rows: list[dict[str, Any]] = []
         features: list[NDArray[np.float16]] = []
         for pixels, row in _photos(data / "products"):
@@ -91,9 +94,7 @@ def _photos(folder: Path) -> Iterator[tuple[Pixels, dict[str, Any]]]:
                 yield np.asarray(pixels, np.uint8), {"brand": row["brandName"], "type": category, "truth": told}
 
 
-def _look(
-    pixels: Pixels, category: str, detector: YoloDetector, encoder: ClipImageEncoder
-) -> tuple[Floats, str]:
+def _look(pixels: Pixels, category: str, detector: YoloDetector, encoder: ClipImageEncoder) -> tuple[Floats, str]:
     """The features of the garment that the product is named after, and its category; of the whole photo ("") where nothing is found."""
     found = crops.worth_keeping(detector.finish(pixels, detector.forward([detector.prepare(pixels)])[0]), pixels.shape)
     garments = evidence.build(Garment("", one.category, one.box, one.confidence) for one in found).garments
@@ -105,11 +106,15 @@ def _look(
     return of_garment(crop, whole, main=main), "" if garment is None else garment.category
 
 
-def calibrate(
-    config: dict[str, Any], run: Path, data: Path, pictures: Path | None, models: tuple[Any, Any] | None = None
-) -> None:
-    """Print sharpness and thresholds as they stand in the recipe, and what they are worth; keep `RUN/worth.json`."""
-    products = shown(run, data, *(models or (None, None)))
+def calibrate(run: Path, data: Path, pictures: Path | None = None) -> None:
+    """Print sharpness and thresholds as they stand in the recipe, and what they are worth; keep `RUN/worth.json`.
+
+    Args:
+        run: of the recipe, with `fitted.npz`.
+        data: the folder with `products`.
+        pictures: where the reliability diagram is drawn; None: nowhere.
+    """
+    products = shown(run, data)
     with np.load(run / "fitted.npz", allow_pickle=False) as file:
         fitted = {facet: (file[f"{facet}.w"], file[f"{facet}.b"]) for facet in VALUES}
     held_out = np.array([fold_of(brand) == 0 for brand in products.brands])
@@ -137,7 +142,22 @@ def calibrate(
     print(report(worth))
     (run / "worth.json").write_bytes(msgspec.json.encode(tuple(worth)))
     if pictures is not None:
-        (pictures / "facets-worth.json").write_bytes(msgspec.json.encode(tuple(worth)))
+        print(draw(worth, pictures / "facets-reliability.png"))
+
+
+def draw(worth: Sequence[FacetWorth], path: Path) -> Path:
+    """The reliability of every facet: how sure, and how often right."""
+
+    def figure(sheet: Any) -> None:
+        for axes, facet in zip(sheet.subplots(1, len(worth), squeeze=False)[0], worth, strict=True):
+            axes.plot([0, 1], [0, 1], color=charts.PALE, linewidth=1, linestyle="--")
+            axes.plot([b.confidence for b in facet.bins], [b.accuracy for b in facet.bins], "o-", color=charts.LINES[0])
+            for one in facet.bins:
+                at = (one.confidence, one.accuracy)
+                axes.annotate(str(one.count), at, textcoords="offset points", xytext=(0, 7), fontsize=7)
+            axes.set(xlim=(0, 1.02), ylim=(0, 1.08), xlabel="probability", ylabel="how often right", title=facet.facet)
+
+    return charts.picture(path, (4.0 * len(worth), 4.2), figure)
 
 
 def report(worth: Sequence[FacetWorth]) -> str:
@@ -169,9 +189,7 @@ def _sharpness(scores: Floats, right: NDArray[np.bool_]) -> float:
     return round(float(tried[int(np.argmin(losses))]), 3)
 
 
-def _thresholds(
-    facet: str, chances: Floats, right: NDArray[np.bool_], allowed: NDArray[np.bool_]
-) -> dict[str, float]:
+def _thresholds(facet: str, chances: Floats, right: NDArray[np.bool_], allowed: NDArray[np.bool_]) -> dict[str, float]:
     """For each value that is right often enough the lowest probability from which it is; the others are never stated."""
     said, sure = chances.argmax(1), chances.max(1)
     each = np.arange(len(said))

@@ -36,7 +36,16 @@ LEAST = 250
 DRAWN_SEEDS = 9_500_000
 """Scenes of these recipes start here; tests, benchmarks and the other recipes draw other seeds."""
 _CLOTHES = frozenset({"shirt", "dress", "jacket", "skirt", "shorts", "pants"})
-_NEW_CLOTH = {"shirt": 0.7, "dress": 0.65, "jacket": 0.5, "skirt": 0.5, "shorts": 0.4, "pants": 0.35, "bag": 0.15, "hat": 0.1}
+_NEW_CLOTH = {
+    "shirt": 0.7,
+    "dress": 0.65,
+    "jacket": 0.5,
+    "skirt": 0.5,
+    "shorts": 0.4,
+    "pants": 0.35,
+    "bag": 0.15,
+    "hat": 0.1,
+}
 """How often a garment of a category gets new cloth."""
 
 
@@ -72,7 +81,9 @@ def names_of(data: Path, *, modulus: int, held_out: bool) -> Names:
     return Names(tuple(street), tuple((row["image"], row["label"]) for row in rows), labels)
 
 
-def street_samples(data: Path, name: str, labels: dict[str, int], rng: np.random.Generator, copies: int) -> list[Sample]:
+def street_samples(
+    data: Path, name: str, labels: dict[str, int], rng: np.random.Generator, copies: int
+) -> list[Sample]:
     """`copies` pictures of each garment of a street photo, and some of what is no garment."""
     pixels = read(data / "street" / "photos" / name)
     mask = cv2.imread(str(data / "street" / "masks" / name.replace(".jpg", ".png")), cv2.IMREAD_GRAYSCALE)
@@ -194,7 +205,7 @@ def worn_samples(data: Path, name: str, labels: dict[str, int], rng: np.random.G
 
 
 def sleeve_of(own: Mask, mask: NDArray[np.uint8], labels: dict[str, int]) -> str:
-    """"sleeveless" where skin lies beside the upper part of a garment on both sides, "long" where cloth does down to its middle, else ""."""
+    """ "sleeveless" where skin lies beside the upper part of a garment on both sides, "long" where cloth does down to its middle, else ""."""
     x, y, w, h = cv2.boundingRect(own.astype(np.uint8))
     reach = round(0.2 * w)
     rows = slice(y + round(0.08 * h), y + round(0.5 * min(h, 1.6 * w)))
@@ -372,7 +383,9 @@ def _no_garments(
         if min(box[2] - box[0], box[3] - box[1]) < 10:
             continue
         cut, inner = _cut(pixels, box, _window(box, pixels.shape, rng))
-        found.append(Sample(_sized(cut, rng), _scaled_box(inner, cut, rng), NO_GARMENT, "no garment", main=rng.random() < 0.3))
+        found.append(
+            Sample(_sized(cut, rng), _scaled_box(inner, cut, rng), NO_GARMENT, "no garment", main=rng.random() < 0.3)
+        )
     return found
 
 

@@ -155,7 +155,15 @@ def _floral(shape: tuple[int, int], rng: np.random.Generator, _pictures: Sequenc
             at = centre + np.array([np.cos(angle), np.sin(angle)]) * radius * 0.5
             axes = (max(1, round(radius * 0.45)), max(1, round(radius * 0.25)))
             cv2.ellipse(
-                drawn, (round(at[0]), round(at[1])), axes, float(np.degrees(angle)), 0, 360, _tuple(ink), -1, cv2.LINE_AA
+                drawn,
+                (round(at[0]), round(at[1])),
+                axes,
+                float(np.degrees(angle)),
+                0,
+                360,
+                _tuple(ink),
+                -1,
+                cv2.LINE_AA,
             )
         cv2.circle(drawn, (round(centre[0]), round(centre[1])), max(1, round(radius * 0.2)), _tuple(_colour(rng)), -1)
     return drawn

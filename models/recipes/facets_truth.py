@@ -59,7 +59,18 @@ CATEGORIES_OF: dict[str, Callable[[str], tuple[str, ...]]] = {
 }
 """Facet → of which of the detector's categories a value may be said."""
 
-_TOPS = ("t-shirt", "long-sleeved top", "shirt", "polo", "blouse", "tank top", "sweater", "hoodie", "sweatshirt", "cardigan")
+_TOPS = (
+    "t-shirt",
+    "long-sleeved top",
+    "shirt",
+    "polo",
+    "blouse",
+    "tank top",
+    "sweater",
+    "hoodie",
+    "sweatshirt",
+    "cardigan",
+)
 _SHOES = ("sneakers", "boots", "sandals", "heels", "flats")
 _OPEN_NECK = ("round", "v")
 

@@ -164,7 +164,8 @@ def list_versions(as_json: AsJson = False, data_dir: DataDir = None) -> None:
 @facets_app.command("show")
 def show(
     version: Annotated[
-        str, typer.Argument(help="A version, the beginning of it, or `shipped`; by default the one that enrich applies.")
+        str,
+        typer.Argument(help="A version, the beginning of it, or `shipped`; by default the one that enrich applies."),
     ] = "",
     as_json: AsJson = False,
     data_dir: DataDir = None,

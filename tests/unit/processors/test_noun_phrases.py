@@ -10,7 +10,9 @@ from processors.noun_phrases import unknown_words
 from processors.values import Attribute, Colour, Evidence, Garment
 from processors.verify import ParsedCaption, Rejected, verify
 
-TAGS = tuple(f"#{word}" for word in ("shirt", "newin", "ootd", "fashion", "wardrobe", "outfitideas", "styletips", "shopthelook"))
+TAGS = tuple(
+    f"#{word}" for word in ("shirt", "newin", "ootd", "fashion", "wardrobe", "outfitideas", "styletips", "shopthelook")
+)
 PACK = Evidence(
     (
         Garment(
