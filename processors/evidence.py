@@ -13,6 +13,9 @@ from processors.vocabulary import COLLARS, EXTRA_FACETS, base_forms, canonical, 
 DUPLICATE_IOU = 0.7
 MAX_STYLE_EXAMPLES = 3
 SECOND_COLOUR_SHARE = 0.2
+"""Of a garment's pixels, from which a second colour is told of cloth that has a pattern …"""
+SURE_SECOND_SHARE = 0.3
+"""… and of any other: what less is, is sole, seam, shadow or wall."""
 RENDERED_GARMENTS = 4
 SURELY_BESIDE = 0.5
 """Confidence of a garment beside the product from which it is named: an eye taken for sunglasses must not be sold along."""
@@ -86,13 +89,16 @@ def stateable(facet: str, value: str) -> str:
 
 
 def colours(garment: Garment) -> tuple[str, ...]:
-    """The one or two colours worth stating: the dominant one, and a second with at least a fifth of the pixels.
+    """The one or two colours worth stating: the dominant one, and a second with a fair share of the pixels.
 
     Plain cloth has one: what else was seen of it is shadow, skin or the ground.
     """
-    most = 1 if attribute(garment, "pattern") == "solid" else 2
-    names = [(stateable("colour", colour.name), colour.share) for colour in garment.colours[:most]]
-    stated = [name for n, (name, share) in enumerate(names) if name and (n == 0 or share >= SECOND_COLOUR_SHARE)]
+    pattern = attribute(garment, "pattern")
+    names = [
+        (stateable("colour", colour.name), colour.share) for colour in garment.colours[: 1 if pattern == "solid" else 2]
+    ]
+    least = SECOND_COLOUR_SHARE if pattern else SURE_SECOND_SHARE
+    stated = [name for n, (name, share) in enumerate(names) if name and (n == 0 or share >= least)]
     return tuple(dict.fromkeys(stated))
 
 

@@ -265,9 +265,10 @@ def train(recipe: Path, run: Path, data: Path, minutes: float | None = None) -> 
     row = {"step": 1, "seconds": round(seconds, 1), "images": len(kept.labels), "loss": round(loss, 4)}
     with (run / "progress.jsonl").open("a") as progress:
         progress.write(json.dumps(row) + "\n")
-    np.savez(
-        run / "fitted.npz", **{f"{f}.{n}": v for f, pair in fitted.items() for n, v in zip("wb", pair, strict=True)}
-    )
+    arrays: dict[str, Any] = {
+        f"{facet}.{n}": v for facet, pair in fitted.items() for n, v in zip("wb", pair, strict=True)
+    }
+    np.savez(run / "fitted.npz", **arrays)
     return export(config, run, len(kept.labels), seconds)
 
 

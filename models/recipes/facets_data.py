@@ -25,7 +25,7 @@ from models.recipes.detector_colour import blended, dye, light
 from models.recipes.encoder_data import is_held_out, read
 from models.recipes.facets_prints import PATTERNS, redrawn
 from models.recipes.facets_truth import BESIDE, NO_GARMENT, PHONE, STREET, Allowed, of_drawn
-from processors.drawn import draw_scene, outfit, random_spec
+from processors.drawn import GarmentSpec, draw_scene, outfit, random_spec
 from processors.second_look import CATEGORY
 from processors.values import Box, Mask, Pixels
 
@@ -205,7 +205,7 @@ def worn_samples(data: Path, name: str, labels: dict[str, int], rng: np.random.G
 
 
 def sleeve_of(own: Mask, mask: NDArray[np.uint8], labels: dict[str, int]) -> str:
-    """ "sleeveless" where skin lies beside the upper part of a garment on both sides, "long" where cloth does down to its middle, else ""."""
+    """Sleeveless where skin lies beside the upper part of a garment on both sides, long where cloth does down to its middle, else ""."""
     x, y, w, h = cv2.boundingRect(own.astype(np.uint8))
     reach = round(0.2 * w)
     rows = slice(y + round(0.08 * h), y + round(0.5 * min(h, 1.6 * w)))
@@ -254,7 +254,7 @@ def drawn_sample(seed: int) -> Sample | None:
     )
     spec = random_spec(rng, category)
     worn = category in _CLOTHES and rng.random() < 0.6
-    specs = (spec,)
+    specs: tuple[GarmentSpec, ...] = (spec,)
     if worn and rng.random() < 0.7:
         specs = (spec, *(one for one in outfit(rng, 3) if one.category not in {category, "dress", "jacket"}))
     scene = draw_scene(seed, size=256, garments=specs, style="figure" if worn else "flat")
