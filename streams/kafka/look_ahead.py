@@ -18,8 +18,11 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn, TypeAlias
 
+import numpy as np
+
 from infra.logs import logger
 from processors.errors import Fatal, Retryable
+from streams.contract.urgency import Said
 from streams.engine.ahead import Ahead, Place
 from streams.engine.failures import PipelineClosed, Revoked
 from streams.engine.message import PRIORITY, URGENT, Message
@@ -39,6 +42,8 @@ AT_ONCE = 8
 MOST_PLACES = 4_000_000
 """Records of a partition that lie between the group and the end, and of which the product is remembered: 16 bytes each."""
 LANES = 16
+LOOKED_BYTES = 2**18
+"""Looked at before the loop goes on: a fraction of a millisecond."""
 POLL_S = 0.2
 PAUSE_S = 1.0
 
@@ -62,17 +67,12 @@ class _Watched:
 
     def before(self, product: bytes, offset: int, reached: int) -> list[int]:
         """The records of the product that are still to be done before this one."""
-        wanted, found = hash(product), []
-        for number in range(len(self.offsets) - 1, -1, -1):
-            at = self.offsets[number]
-            if at <= reached:
-                break
-            if at < offset and self.products[number] == wanted:
-                found.append(at)
-        return found[::-1]
+        # By arrays: there may be millions, and the loop has other things to do. The views must be gone before the next append.
+        offsets = np.frombuffer(self.offsets, np.int64)[np.frombuffer(self.products, np.int64) == hash(product)]
+        return [int(at) for at in offsets if reached < at < offset]
 
     def _drop(self, reached: int) -> None:
-        keep = next((n for n, offset in enumerate(self.offsets) if offset > reached), len(self.offsets))
+        keep = int(np.searchsorted(np.frombuffer(self.offsets, np.int64), reached, side="right"))
         del self.products[:keep], self.offsets[:keep]
 
 
@@ -81,17 +81,19 @@ class Rules:
     """What is known of the records of a topic.
 
     Args:
-        urgent: whether a record is.
-        product_of: which product it is of.
-        shop_of: which shop's.
+        said_of: which product a record is of, and whether it is urgent.
+        shop_of: whose a product is, by its key.
         whole: every record says all that there is to say of its product: of several only the newest is done before its turn,
             and the older ones have no effect after it. Else the older ones are done first.
     """
 
-    urgent: Callable[[Message], bool]
-    product_of: Callable[[Message], bytes]
-    shop_of: Callable[[Message], str]
+    said_of: Callable[[Message], Said]
+    shop_of: Callable[[bytes], str]
     whole: bool
+
+    def product_of(self, message: Message) -> bytes:
+        """Which product a record is of."""
+        return self.said_of(message).product
 
 
 Opening: TypeAlias = Callable[[], AbstractAsyncContextManager[PlainConsumer]]
@@ -193,24 +195,26 @@ class LookAhead:
                 held.next = max(held.next, low.get(number, 0))
             self._changed.set()
             return
+        looked = 0
         for message in messages:
             self._saw(message)
-        if messages:
-            await asyncio.sleep(0)  # a long backlog: others have their turn
+            looked += message.size
+            if looked >= LOOKED_BYTES:
+                looked = 0
+                await asyncio.sleep(0)  # photos inside of records, a long backlog: others have their turn
 
     def _saw(self, message: Message) -> None:
         held = self._watched.get(message.partition)
         if held is None or message.offset < held.next:
             return  # fetched for an earlier assignment
         held.next = message.offset + 1
+        said = self._rules.said_of(message)
         if not self._rules.whole:
-            reached = self._ahead.reached((message.topic, message.partition))
-            held.saw(self._rules.product_of(message), message.offset, reached)
-        if self._rules.urgent(message):
-            self._queue(message)
+            held.saw(said.product, message.offset, self._ahead.reached((message.topic, message.partition)))
+        if said.urgent:
+            self._queue(message, self._rules.shop_of(said.product))
 
-    def _queue(self, message: Message) -> None:
-        shop = self._rules.shop_of(message)
+    def _queue(self, message: Message, shop: str) -> None:
         waiting = self._waiting.get(shop)
         if waiting is None and len(self._waiting) < MOST_SHOPS:
             waiting = self._waiting[shop] = deque()

@@ -82,7 +82,7 @@ def pipelines(
         beside=True,
         **common,
     )
-    rules = Rules(is_urgent, product_of, shop_of_message, whole)
+    rules = Rules(said_of, shop_named, whole)
     look = LookAhead(lambda: open_consumer(parts.settings, client=role), topic, ahead, before_turn, rules)
     return Pipelines(in_turn, look)
 
@@ -93,9 +93,14 @@ def product_of(message: Message) -> bytes:
 
 
 def shop_of_message(message: Message) -> str:
-    """Whose product it is; "" for one of no shop, and where the name is none."""
+    """Whose product it is; "" for one of no shop."""
+    return shop_named(product_of(message))
+
+
+def shop_named(product: bytes) -> str:
+    """The shop in a product's key; "" for none, and where the name is none."""
     try:
-        return checked_shop(shop_of(product_of(message).decode("utf-8", "replace")) or None)
+        return checked_shop(shop_of(product.decode("utf-8", "replace")) or None)
     except Poison:
         return ""
 

@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 
 from processors.errors import Poison
+from streams.contract.urgency import Said
 from streams.engine.ahead import Ahead
 from streams.engine.backoff import Backoff
 from streams.engine.credits import Credits
@@ -20,7 +21,7 @@ from streams.engine.message import Message
 from streams.engine.pipeline import Engine, Pipeline
 from streams.engine.stages import DeviceStage, Done, IoStage
 from streams.kafka.consumer import PlainConsumer
-from streams.kafka.look_ahead import AT_ONCE, LANES, MOST_WAITING, LookAhead, Rules
+from streams.kafka.look_ahead import AT_ONCE, LANES, MOST_WAITING, LookAhead, Rules, _Watched
 from tests.fixtures.engines import World
 from tests.fixtures.virtual_time import InlineExecutor, run_virtual
 
@@ -123,9 +124,8 @@ async def role(
             **common,
         )
         shop = Rules(
-            lambda message: message.value == b"high",
-            lambda message: message.key or b"",
-            lambda message: (message.key or b"").decode().partition("/")[0],
+            lambda message: Said(message.key or b"", message.value == b"high"),
+            lambda product: product.decode().partition("/")[0],
             whole,
         )
         look = LookAhead(opening, TOPIC, ahead, second, shop)
@@ -311,3 +311,14 @@ def test_the_last_word_of_each_product_stands(seed: int, *, whole: bool) -> None
         assert [offset for _, _, offset in world.acked] == list(range(120))
 
     run_virtual(main())
+
+
+def test_of_a_long_backlog_the_places_are_remembered() -> None:
+    """Those of one product, between where the group is and an offset; what the group is past is forgotten now and then."""
+    held = _Watched(0)
+    for offset in range(0, 200_000, 2):
+        held.saw(b"p%d" % (offset % 1000), offset, reached=offset - 5_000)
+    assert held.before(b"p10", 199_500, 195_000) == [195_010, 196_010, 197_010, 198_010, 199_010]
+    assert held.before(b"p10", 195_010, 195_000) == []
+    assert held.before(b"nobody", 199_500, 0) == []
+    assert len(held.offsets) < 80_000
