@@ -10,6 +10,7 @@ from infra.settings import Settings
 from streams.contract import topics
 from streams.kafka.consumer import open_consumer
 from streams.kafka.dead_letters import LOST_STAGE
+from streams.kafka.key_order import placed_by
 from streams.kafka.names import names_of
 from streams.kafka.pins import partition_of
 from streams.kafka.positions import RecordAddress, records_between
@@ -85,7 +86,7 @@ async def misplaced(settings: Settings, now: Callable[[], float] = time.time) ->
                 if message.key is None or message.timestamp_ms / 1000 < now() - RECENT_S:
                     continue
                 looked += 1
-                wrong += partition_of(message.key, len(bounds)) != partition
+                wrong += partition_of(placed_by(message.key), len(bounds)) != partition
     if not wrong:
         return []
     return [

@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 from processors.errors import Code, Poison
 from streams.contract.topics import UPLOADS
 from streams.engine.message import ORIGIN, Message
-from streams.kafka.key_order import MAX_ORIGINS, NO_KEY, PARTITIONER, Here, KeyOrder, PassOn, Superseded, product_of
+from streams.kafka.key_order import (
+    MAX_ORIGINS,
+    NO_KEY,
+    PARTITIONER,
+    Here,
+    KeyOrder,
+    PassOn,
+    Superseded,
+    placed_by,
+    product_of,
+)
 from streams.kafka.notices import NullNotices
 from streams.kafka.pins import partition_of
 from tests.fakes.key_topic import KeyTopic, crc32_partition
@@ -323,3 +333,12 @@ async def test_records_that_go_elsewhere_do_not_make_it_look_back_anew() -> None
         await order.place(message, message.key)
     assert told.misplaced_records == 50
     assert topic.read <= 250
+
+
+def test_equal_ids_of_two_shops_have_an_order_each_on_one_partition() -> None:
+    """The id names the partition, whichever way a client wrote the key; an upload of one shop supersedes none of the other's."""
+    assert placed_by(b"//one/sku-1") == placed_by(b"//two/sku-1") == placed_by(b"sku-1") == b"sku-1"
+    value = b'{"product_id": "sku-1", "shop": "one", "image": {"uri": "file:///1.jpg"}}'
+    for key in (b"sku-1", b"//one/sku-1", None):
+        assert asyncio.run(product_of(Message(UPLOADS, 0, 0, key, value))) == b"//one/sku-1"
+    assert asyncio.run(product_of(Message(UPLOADS, 0, 0, b"sku-1", None))) == b"sku-1"
