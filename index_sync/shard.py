@@ -340,6 +340,11 @@ class Shard:
         with self._writing:
             return {product_id: here.version for product_id, here in self._locations.items()}
 
+    def inventory(self) -> tuple[State, dict[str, tuple[int, int]]]:
+        """What readers see, and of each live product its version and mark (`product_mark`). Waits for the batch in progress."""
+        with self._writing:
+            return self._state, {product_id: (here.version, here.mark) for product_id, here in self._locations.items()}
+
     def cut(self) -> Cut:
         """The shard at a batch boundary. Waits for the batch in progress, then copies nothing but the deletes."""
         with self._writing:

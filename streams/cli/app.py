@@ -52,6 +52,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "dlq": ("dlq", "Dead letters: what could not be done, and why."),
     "eval": ("evaluate", "Measure a profile's models on your own data."),
     "facets": ("facets", "Heads that read facets from the pixels: fit, list, show, use, rollback."),
+    "index": ("index", "The generations of the index: list, verify, compare, swap, roll back."),
+    "replay": ("replay", "Build a generation of the index from a topic; goes on where it was killed."),
     "topics": ("manage", "The topics on the broker."),
     "models": ("manage", "The weights: what they are, and where from."),
     "store": ("store", "The object store: its id, and where it lay."),

@@ -14,7 +14,7 @@ import msgspec
 
 from processors.errors import Code, Poison
 from streams.contract import plain
-from streams.contract.topics import BY_NAME
+from streams.contract.topics import spec_of
 from streams.engine.message import Message, derived_id
 
 Headers: TypeAlias = tuple[tuple[str, bytes], ...]
@@ -163,10 +163,10 @@ def output_headers(message: Message, *, stage: str, topic: str, number: int = 0)
     ours = given.source.startswith(f"{SOURCE}/") and bool(given.time)
     return ce_headers(
         id=derived_id(given.id, step) if ours else message.event_id(step),
-        type=BY_NAME[topic].event_type,
+        type=spec_of(topic).event_type,
         source=f"{SOURCE}/{stage}",
         time=given.time if ours else rfc3339(message.timestamp_ms),
-        content_type=BY_NAME[topic].content_type,
+        content_type=spec_of(topic).content_type,
         traceparent=given.traceparent,
         tracestate=given.tracestate,
     )

@@ -271,6 +271,16 @@ class Result(Record, frozen=True):
 # ---------------------------------------------------------------- search.probes / search.hits (MessagePack)
 
 
+class CensusAsk(Record, frozen=True, omit_defaults=False):
+    """What `weft index` asks a shard for, beside its counts and its digest."""
+
+    members: tuple[int, ...] = ()  # the products of these buckets of 256, by their ids' BLAKE2b
+    sample: int = 0  # so many products, by the order of that hash
+    buckets: bool = False  # the digests of all buckets
+    segments: bool = False
+    save: bool = False  # write a snapshot first
+
+
 class LookupProbe(Record, frozen=True, omit_defaults=False, tag="lookup"):
     """Ask the shard that holds `product_id` for its vectors and payload (the reference of a composed query)."""
 
@@ -279,6 +289,9 @@ class LookupProbe(Record, frozen=True, omit_defaults=False, tag="lookup"):
     deadline: float  # seconds since the epoch
     min_offsets: dict[str, int] = {}
     joined: bool = False  # as in `SearchProbe`
+    generation: str = ""  # as in `SearchProbe`
+    partition: int | None = None  # the one that the product's key names; None asks every shard
+    census: CensusAsk | None = None  # asks for what the shards hold instead of for a product
 
 
 class SearchProbe(Record, frozen=True, omit_defaults=False, tag="search"):
@@ -303,6 +316,7 @@ class SearchProbe(Record, frozen=True, omit_defaults=False, tag="search"):
     facets: tuple[str, ...] = ()  # to be counted
     fields: bool = False  # hits say what the shop says of them
     shop: str = ""  # only its products; "": those of no shop
+    generation: str = ""  # whose shards are asked; "" (who asks is of an earlier version): of the one that is live
 
 
 Probe: TypeAlias = LookupProbe | SearchProbe
@@ -352,6 +366,39 @@ class Hits(Record, frozen=True, omit_defaults=False, tag="hits"):
     ranges: dict[str, tuple[float, float]] = {}
 
 
+class SegmentCensus(Record, frozen=True, omit_defaults=False):
+    """One segment of a shard. `recall`: @10 against an exact search of its own vectors."""
+
+    kind: str
+    rows: int
+    dead_rows: int
+    recall: float
+
+
+class Member(Record, frozen=True, omit_defaults=False):
+    """One product of a shard. `mark`: what it adds to the digest."""
+
+    product_id: str
+    version: int
+    mark: str
+
+
+class Census(Record, frozen=True, omit_defaults=False):
+    """What a shard holds, at `Found.applied_offset`."""
+
+    live: int
+    digest: str
+    encoder: str
+    dimension: int
+    newest_ms: int  # the latest timestamp of what was applied, milliseconds since the epoch; -1: of nothing
+    vector_bytes: int  # dead ones included
+    segments: tuple[SegmentCensus, ...] = ()
+    buckets: tuple[str, ...] = ()  # 256 digests: as that of the shard, over the products of each bucket
+    ids: tuple[str, ...] = ()  # 256 digests over the ids alone
+    members: tuple[Member, ...] = ()
+    saved: bool = False
+
+
 class Found(Record, frozen=True, omit_defaults=False, tag="found"):
     """One partition's answer to a `LookupProbe`; `vector` is None when this partition does not hold the product.
 
@@ -371,6 +418,7 @@ class Found(Record, frozen=True, omit_defaults=False, tag="found"):
     vector: bytes | None = None
     others: tuple[Standing, ...] = ()
     group_id: str = ""
+    census: Census | None = None
 
 
 Answer: TypeAlias = Hits | Found
@@ -380,11 +428,25 @@ Answer: TypeAlias = Hits | Found
 
 
 class Generation(Record, frozen=True, omit_defaults=False):
-    """Which index generation of a collection is live."""
+    """Which index generation of a collection is live; and, under `generation/<collection>/<name>`, what one is made of.
+
+    A record of the first kind has the state "live": swapping and rolling back are one such record.
+    """
 
     collection: str
     generation: str
     state: Literal["building", "live", "retired"]
+    previous: str = ""  # the live one before this: where a rollback leads
+    items: str = "catalog.items"  # the topic that it reads
+    profile: str = ""  # whose encoder made its vectors; "": that of the roles
+    encoder: str = ""  # fingerprint; "" where the topic says
+    ready: bool = False  # built: the index workers hold it and follow its topic
+    begins: dict[str, int] = {}  # partition -> the first offset of `items` that belongs to it
+    ends: dict[str, int] = {}  # partition -> the first offset that does not, where it does not follow
+    follows: dict[str, int] = {}  # partition -> the offset of `catalog.items` from which its own topic is kept current
+    lost: int = 0  # products that could not be thought again when it was built
+    asked: str = ""  # topic, range and profile of the replay that builds it
+    at: str = ""  # RFC 3339, UTC
 
 
 # ---------------------------------------------------------------- weft.dead-letters.done (JSON, compacted)

@@ -5,7 +5,7 @@ Event types, schemas, the AsyncAPI document, `weft topics create` and the roles'
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from streams.contract import records
@@ -162,11 +162,12 @@ TOPICS: tuple[TopicSpec, ...] = (
         "compact",
         partitions=1,
         record=records.Generation,
-        summary="Which index generation of a collection is live, and (collection `store/<id>`) which store is the cluster's.",
+        summary="Which index generation of a collection is live, (collection `generation/<collection>/<name>`) what each is "
+        "made of, and (`store/<id>`) which store is the cluster's.",
         event_type="weft.generation.v1",
         key="collection",
         # Which store the cluster has (streams.kafka.store_claim): every worker looks, the first one says.
-        written_by=ROLES,
+        written_by=(*ROLES, "weft replay", "weft index"),
         read_by=ROLES,
     ),
     TopicSpec(
@@ -195,6 +196,24 @@ TOPICS: tuple[TopicSpec, ...] = (
 
 BY_NAME: dict[str, TopicSpec] = {spec.name: spec for spec in TOPICS}
 """Read-only: the table by the topics' names."""
+_OF_GENERATION = f"{ITEMS}."
+
+
+def items_of(generation: str) -> str:
+    """The items topic of a generation that has one of its own: the vectors of another encoder, in the same partitions."""
+    return f"{_OF_GENERATION}{generation}"
+
+
+def is_items(topic: str) -> bool:
+    """Whether a topic holds items, of whichever generation."""
+    return topic == ITEMS or topic.startswith(_OF_GENERATION)
+
+
+def spec_of(topic: str) -> TopicSpec:
+    """What a topic holds. Raises `KeyError` for one that is none of Weft's."""
+    if topic.startswith(_OF_GENERATION):
+        return replace(BY_NAME[ITEMS], name=topic, written_by=("weft replay", "enrich"))
+    return BY_NAME[topic]
 
 
 def read_by(role: str) -> tuple[str, ...]:

@@ -204,6 +204,12 @@ class PlainConsumer:
         found = (await self._consumer.offsets_for_times({address: timestamp_ms}))[address]
         return None if found is None else int(found.offset)
 
+    async def first_time(self, place: PartitionId) -> int | None:
+        """The timestamp (ms since the epoch) of the earliest record that is kept; None when there is none."""
+        address = self._address(*place)
+        found = (await self._consumer.offsets_for_times({address: 0}))[address]
+        return None if found is None else int(found.timestamp)
+
     def known_partitions(self, topic: str) -> int:
         """How many partitions the topic has, as far as this consumer knows; it asks nobody."""
         return len(self._consumer.partitions_for_topic(self.names.topic(topic)) or ())

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from infra.settings import Settings
 from processors.errors import BadSetting
-from streams.contract.topics import TOPICS
+from streams.contract.topics import ITEMS, TOPICS
 from streams.contract.version import VERSION
 
 GROUPS = ("weft-enrich", "weft-caption", "weft-index", "weft-compose")
@@ -41,7 +41,9 @@ class Names:
     groups: Mapping[str, str] = field(default_factory=dict)
 
     def topic(self, name: str) -> str:
-        """What the topic is called on the cluster."""
+        """What the topic is called on the cluster. The items of a generation are called after `catalog.items` there."""
+        if name.startswith(f"{ITEMS}."):
+            return self.topic(ITEMS) + name.removeprefix(ITEMS)
         return self.topics.get(name) or self.topic_prefix + name
 
     def group(self, name: str) -> str:
@@ -51,6 +53,9 @@ class Names:
     def name_of(self, topic: str) -> str:
         """The name in EVENTS.md of a topic of the cluster."""
         named = next((name for name, given in self.topics.items() if given == topic), None)
+        items = self.topic(ITEMS)
+        if named is None and topic.startswith(f"{items}."):
+            return ITEMS + topic.removeprefix(items)
         return named or topic.removeprefix(self.topic_prefix)
 
     def all_topics(self) -> dict[str, str]:

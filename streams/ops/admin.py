@@ -147,6 +147,19 @@ async def group_offsets(settings: Settings, group: str) -> dict[tuple[str, int],
     }
 
 
+async def group_members(settings: Settings, group: str) -> int:
+    """How many members a group has now."""
+    async with _admin(settings) as admin:
+        described = await admin.describe_consumer_groups([names_of(settings).group(group)])
+    return sum(len(one[5]) for answer in described for one in answer.groups if not one[0])
+
+
+async def delete_topic(settings: Settings, name: str) -> None:
+    """Delete a topic; no error if there is none."""
+    async with _admin(settings) as admin:
+        await admin.delete_topics([names_of(settings).topic(name)])
+
+
 # ---------------------------------------------------------------- inside
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
@@ -39,6 +39,7 @@ from streams.engine.stages import CpuStage, DeviceStage, Done, IoStage, Stage
 from streams.roles import reserve
 from streams.search import merging
 from streams.search.pending import PendingQueries, all_answered
+from streams.search.spaces import Space
 
 QUERY_SIDE = 512
 """Longest side, in pixels, that is kept of a query's photo: no garment is cut out of it."""
@@ -68,6 +69,8 @@ class Asked:
     started: float
     deadline: float
     reference: Reference
+    space: Space
+    """The generation that answers this query, from its first look-up to its last hit, whatever is swapped in meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,10 @@ class Embedded:
     texts: tuple[Vector, ...]
 
 
+async def _anywhere(_product_id: str) -> int | None:
+    return None
+
+
 Publish = Callable[[Message, Result], Awaitable[None]]
 """Publishes a result and returns when the broker has it."""
 
@@ -111,6 +118,14 @@ class Compose:
     batch_items: int
     relative: Callable[[str], str] = str
     """Makes an address in our store relative to it: items of before a move hold absolute ones."""
+    live: Callable[[], Space] | None = None
+    """The generation that is live, with its encoders; None: `images` and `texts`, whichever generation answers."""
+    place: Callable[[str], Awaitable[int | None]] = _anywhere
+    """The partition that a product's key names; None where nobody can say."""
+
+    def space(self) -> Space:
+        """Where a query that comes now is answered."""
+        return Space("", self.images, self.texts) if self.live is None else self.live()
 
     def stages(self) -> tuple[Stage, ...]:
         """The role's story. Results leave from `answer`: a query that waits for its shards delays no other."""
@@ -153,7 +168,7 @@ class Compose:
             late = Poison("the deadline passed before the query was read", code=Code.DEADLINE_EXCEEDED)
             await self.refuse(message, query.query_id, late)
             return Done(None)
-        asked = Asked(message, query, started, deadline, Reference())
+        asked = Asked(message, query, started, deadline, Reference(), self.space())
         if query.image is None:
             return asked
         if query.image.product_id is not None:
@@ -162,18 +177,27 @@ class Compose:
         if data is None and query.image.uri is not None:
             async with asyncio.timeout(max(deadline - self.now(), 0.0)):
                 data = await self.fetcher.fetch(query.image.uri)
-        return Asked(message, query, started, deadline, Reference(data=data or b""))
+        return replace(asked, reference=Reference(data=data or b""))
 
     async def _look_up(self, asked: Asked, product_id: str) -> Asked | Done[None]:
-        """Ask the shards for the product; the one that holds it answers for all."""
+        """Ask the shard that the product's key names, and only where that has none of the kind, all of them."""
+        key = key_of(asked.query.shop or "", product_id)
         probe = LookupProbe(
             query_id=asked.message.event_id("lookup"),
-            product_id=key_of(asked.query.shop or "", product_id),
+            product_id=key,
             deadline=asked.deadline - MARGIN_S,
             min_offsets=asked.query.min_offsets,
             joined=True,
+            generation=asked.space.generation,
+            partition=await self.place(key),
         )
-        answers = await self.pending.ask(probe, lambda got: all_answered(got) or _found(got) is not None)
+        answers = await self.pending.ask(
+            probe, lambda got: probe.partition in got or all_answered(got) or _found(got) is not None
+        )
+        if _found(answers) is None and probe.partition is not None:
+            # Keys of before partitions were added may lie elsewhere.
+            probe = msgspec.structs.replace(probe, query_id=asked.message.event_id("lookup/all"), partition=None)
+            answers = await self.pending.ask(probe, lambda got: all_answered(got) or _found(got) is not None)
         found = _found(answers)
         if found is None or found.vector is None:
             missing = f"the catalogue has no product {product_id!r}"
@@ -186,7 +210,7 @@ class Compose:
             return Done(None)
         vector = np.frombuffer(found.vector, dtype="<f4")
         reference = Reference(probe.product_id, vector, tuple(sorted(found.facets.items())), group=found.group_id)
-        return Asked(asked.message, asked.query, asked.started, asked.deadline, reference)
+        return replace(asked, reference=reference)
 
     def open(self, asked: Asked) -> Prepared:
         """Decode the photo, read the edit, and word what it starts from and what it asks for."""
@@ -194,7 +218,7 @@ class Compose:
         facets = dict(reference.facets)
         if reference.data:
             pixels = decode.decode(reference.data, self.limits, max_side=QUERY_SIDE).pixels
-            image = self.images.prepare(pixels)
+            image = asked.space.images.prepare(pixels)
         words = query_words.read(asked.query.text or "")
         edit = fusion.parse_edit(words.text)
         typed = edit.text or (asked.query.text if words.conditions else "") or ""
@@ -206,27 +230,31 @@ class Compose:
         captions = fusion.captions_for(facets, edit) if facets else None
         texts: tuple[Ready, ...]
         if captions is not None:
-            texts = (self._worded(captions[1]), self._worded(captions[0]))
+            texts = (_worded(asked.space, captions[1]), _worded(asked.space, captions[0]))
         else:
             # Of "under 50" alone nothing is left to be embedded: beside a photo nothing is, else the words as they are.
             alone = image is None and reference.vector is None
-            texts = (self._worded(typed),) if edit.text or (typed and alone) else ()
+            texts = (_worded(asked.space, typed),) if edit.text or (typed and alone) else ()
         return Prepared(asked, edit, pixels, image, texts, captions is not None, words.conditions)
 
-    def _worded(self, text: str) -> Ready:
-        # A text within its limit may outgrow it in our own words ("sleeveless" is "without sleeves").
-        return self.texts.prepare(text[:MAX_QUERY_TEXT])
-
     def embed(self, batch: Sequence[Prepared]) -> list[Embedded]:
-        """One pass of each encoder over all queries."""
-        images: list[Raw] = self.images.forward([p.image for p in batch if p.image is not None])
-        texts: list[Raw] = self.texts.forward([ready for p in batch for ready in p.texts])
+        """One pass of each encoder over all queries; around a swap there may be encoders of two generations."""
+        spaces = {prepared.asked.space.images.fingerprint: prepared.asked.space for prepared in batch}
+        found: dict[int, Embedded] = {}
+        for maker, space in spaces.items():
+            own = [p for p in batch if p.asked.space.images.fingerprint == maker]
+            found |= zip(map(id, own), self._embed(space, own), strict=True)
+        return [found[id(prepared)] for prepared in batch]
+
+    def _embed(self, space: Space, batch: Sequence[Prepared]) -> list[Embedded]:
+        images: list[Raw] = space.images.forward([p.image for p in batch if p.image is not None])
+        texts: list[Raw] = space.texts.forward([ready for p in batch for ready in p.texts])
         next_image, next_text = iter(images), iter(texts)
         return [
             Embedded(
                 prepared,
-                None if prepared.pixels is None else self.images.finish(prepared.pixels, next(next_image)),
-                tuple(self.texts.finish("", next(next_text)) for _ in prepared.texts),
+                None if prepared.pixels is None else space.images.finish(prepared.pixels, next(next_image)),
+                tuple(space.texts.finish("", next(next_text)) for _ in prepared.texts),
             )
             for prepared in batch
         ]
@@ -259,7 +287,7 @@ class Compose:
         probe = SearchProbe(
             query_id=message.event_id("search"),
             vector=self.fused(embedded).astype("<f4").tobytes(),
-            encoder=self.images.fingerprint,
+            encoder=asked.space.images.fingerprint,
             top_k=page.depth,
             deadline=asked.deadline - MARGIN_S,
             filters=filters,
@@ -274,6 +302,7 @@ class Compose:
             facets=query.facets,
             fields=bool(query.fields),
             shop=query.shop or "",
+            generation=asked.space.generation,
         )
         wishes = merging.sibling_filters(prepared.edit)
         if not reference.group or not (wishes or prepared.conditions):
@@ -373,6 +402,11 @@ class Compose:
         """What the engine gives up on (a photo that does not decode): an error result instead of a dead letter."""
         await self.refuse(failure.message, _query_id(failure.message), failure.error)
         return ()
+
+
+def _worded(space: Space, text: str) -> Ready:
+    # A text within its limit may outgrow it in our own words ("sleeveless" is "without sleeves").
+    return space.texts.prepare(text[:MAX_QUERY_TEXT])
 
 
 def _size_of_photo(asked: Asked) -> int:

@@ -409,6 +409,19 @@ class Enrich:
         item = self._item(replace(about, source=source), content)
         return item if source == about.source else Unchanged(item)
 
+    async def known(self, digest: str) -> PhotoContent | None:
+        """What is remembered of the photo of this hash, under the facet heads that are live."""
+        return await self.memo.recall(_memo_key(digest, self._live()), PhotoContent)
+
+    async def thought(self, embedded: Embedded) -> Item:
+        """The item of a product that was thought about, as it is remembered: whose source stands already (`streams.roles.rethink`)."""
+        key = _memo_key(embedded.about.digest, embedded.content.facets)
+        return self.item(embedded.about, await self.memo.keep(key, embedded.content, PhotoContent))
+
+    def item(self, about: About, content: PhotoContent) -> Item:
+        """The record of a product of whose photo this is known."""
+        return self._item(about, content)
+
     def _item(self, about: About, content: PhotoContent) -> Item:
         conflicts = merchant.conflicts(content.garments, about.metadata)
         for conflict in conflicts:

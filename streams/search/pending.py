@@ -23,11 +23,14 @@ class _Open:
     """One question and the answers so far, by partition; and as what each came, which may be for many partitions."""
 
     most: int  # hits that an answer may hold
+    generation: str  # whose answers count; "": any
     answers: dict[int, Answer] = field(default_factory=dict)
     came: dict[int, Answer] = field(default_factory=dict)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def take(self, answer: Answer) -> None:
+        if self.generation and answer.generation != self.generation:
+            return  # a worker of an earlier version answers from the one that it knows: two are never mixed
         for one in apart(answer):
             known = self.answers.get(one.partition)
             # A shard that moved between two workers may be answered for twice, and the staler come last.
@@ -97,7 +100,7 @@ class PendingQueries:
         if len(self._open) >= MAX_OPEN:
             raise Retryable(f"{MAX_OPEN} queries are open already")
         query_id = probe.query_id
-        question = self._open[query_id] = _Open(probe.top_k if isinstance(probe, SearchProbe) else 0)
+        question = self._open[query_id] = _Open(probe.top_k if isinstance(probe, SearchProbe) else 0, probe.generation)
         try:
             yield question
         finally:

@@ -20,6 +20,8 @@ from streams.roles.compose import QUERY_SIDE, Compose
 from streams.search import query_photos
 from streams.search.pending import PendingQueries
 from streams.search.shop_asked import shop_asked
+from streams.search.spaces import Spaces
+from streams.wiring.generations import encoders_of, place_by_key, serve_spaces, when_settled
 from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, loaded
 
 
@@ -30,6 +32,7 @@ async def run_compose(parts: Parts, ready: Ready) -> None:
     if is_starter(PROFILES.get(parts.settings.profile)):
         texts = OneThread(texts)
     observer = parts.engine_of("compose").observer
+    spaces = Spaces((images, texts), lambda profile: encoders_of(parts.settings, profile), parts.settings.profile)
 
     async def send(probe: Probe) -> None:
         spec, key = topics.BY_NAME[topics.PROBES], probe.query_id.encode()
@@ -58,6 +61,8 @@ async def run_compose(parts: Parts, ready: Ready) -> None:
         partitions=parts.settings.partitions,
         batch_items=parts.settings.batch_items,
         relative=parts.store.relative,
+        live=spaces.live,
+        place=place_by_key(parts),
     )
 
     async def keep_house() -> None:
@@ -94,7 +99,8 @@ async def run_compose(parts: Parts, ready: Ready) -> None:
                         continue  # not one of ours: whoever asked will see a shard missing
 
         consuming = consume_group(parts, "compose", topics.QUERIES, pipeline, ready)
-        await beside(deliver(), beside(keep_house(), consuming))
+        beginning = when_settled(spaces, parts.stop, consuming)
+        await beside(serve_spaces(parts, spaces), beside(deliver(), beside(keep_house(), beginning)))
 
 
 ROLE = Role("compose", run_compose, ("image_encoder", "text_encoder"))

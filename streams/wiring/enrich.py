@@ -19,6 +19,7 @@ from streams.roles.remote import RemotePhotos
 from streams.wiring.models import judge_of, shipped_heads
 from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, loaded, standing_of
 from streams.wiring.urgent import is_urgent, pipelines
+from streams.wiring.rethink import keep_items_current
 
 
 async def run_enrich(parts: Parts, ready: Ready) -> None:
@@ -85,7 +86,8 @@ async def run_enrich(parts: Parts, ready: Ready) -> None:
     )
     letters = watch_letters(parts.settings, observer.open_letters)
     consuming = consume_group(parts, "enrich", topics.UPLOADS, both.pipeline, ready, both.look)
-    await beside(letters, beside(heads.follow(parts.settings.facet_seconds), beside(both.look.run(), consuming)))
+    beginning = beside(heads.follow(parts.settings.facet_seconds), beside(both.look.run(), consuming))
+    await beside(letters, beside(keep_items_current(parts), beginning))
 
 
 ROLE = Role("enrich", run_enrich, ("detector", "image_encoder"))

@@ -110,7 +110,7 @@ async def open_parts(
         )
         await hold_patiently(settings, store, sender, in_thread, stop, patience_s=BROKER_PATIENCE_S)
         looking = await stack.enter_async_context(open_consumer(settings, client=client))
-        pinned = PinnedSender(sender, Pins(store, _topic_now(looking), time.monotonic))
+        pinned = PinnedSender(sender, Pins(store, topic_now(looking), time.monotonic))
         device = await stack.enter_async_context(Device(observer=observer, limit_s=settings.device_seconds))
         engine = Engine(device, cpu, observer=observer, classify=classify_kafka)
         yield Parts(
@@ -118,7 +118,9 @@ async def open_parts(
         )
 
 
-def _topic_now(consumer: PlainConsumer) -> Callable[[str], Awaitable[TopicNow]]:
+def topic_now(consumer: PlainConsumer) -> Callable[[str], Awaitable[TopicNow]]:
+    """What `Pins` asks of the broker."""
+
     async def look(topic: str) -> TopicNow:
         return TopicNow(await consumer.topic_id(topic), len(await consumer.partitions(topic)))
 

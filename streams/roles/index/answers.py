@@ -22,7 +22,9 @@ def answer(shard: Shard, probe: Probe, of: int, wanted: int) -> Answer:
     return answer_of([shard], probe, of, {shard.partition: wanted})
 
 
-def answer_of(shards: Sequence[Shard], probe: Probe, of: int, wanted: Mapping[int, int]) -> Answer:
+def answer_of(
+    shards: Sequence[Shard], probe: Probe, of: int, wanted: Mapping[int, int], reached: Mapping[int, int] | None = None
+) -> Answer:
     """Search or look up in all `shards`; runs in a thread.
 
     Args:
@@ -30,16 +32,24 @@ def answer_of(shards: Sequence[Shard], probe: Probe, of: int, wanted: Mapping[in
         probe: the question.
         of: partitions of `catalog.items`.
         wanted: per partition, the offset that must be applied for the answer to be `fresh` (0: any is).
+        reached: per partition, how far `catalog.items` is in, where the shards read a topic of their generation's own;
+            asked for before this is called.
     """
     # One state for hits and offset: what the answer says of itself is true of exactly these rows.
     states = [shard.state for shard in shards]
+    applied = [(reached or {}).get(s.partition, state.next_offset) for s, state in zip(shards, states, strict=True)]
     if isinstance(probe, LookupProbe):
-        return _look_up(shards, states, probe, of, wanted)
-    return _search(shards, states, probe, of, wanted)
+        return _look_up(shards, states, applied, probe, of, wanted)
+    return _search(shards, states, applied, probe, of, wanted)
 
 
 def _search(
-    shards: Sequence[Shard], states: Sequence[State], probe: SearchProbe, of: int, wanted: Mapping[int, int]
+    shards: Sequence[Shard],
+    states: Sequence[State],
+    applied: Sequence[int],
+    probe: SearchProbe,
+    of: int,
+    wanted: Mapping[int, int],
 ) -> Hits:
     errors = [_other_maker(state, probe) for state in states]
     searched = [number for number, error in enumerate(errors) if not error]
@@ -70,8 +80,8 @@ def _search(
         () if error else state.unknown_facets(filters, columns) for state, error in zip(states, errors, strict=True)
     ]
     first, *others = (
-        _standing(shard, state, wanted, error, facets)
-        for shard, state, error, facets in zip(shards, states, errors, unknown, strict=True)
+        _standing(shard, offset, wanted, error, facets)
+        for shard, offset, error, facets in zip(shards, applied, errors, unknown, strict=True)
     )
     return Hits(
         query_id=probe.query_id,
@@ -129,12 +139,17 @@ def _other_maker(state: State, probe: SearchProbe) -> str:
 
 
 def _look_up(
-    shards: Sequence[Shard], states: Sequence[State], probe: LookupProbe, of: int, wanted: Mapping[int, int]
+    shards: Sequence[Shard],
+    states: Sequence[State],
+    applied: Sequence[int],
+    probe: LookupProbe,
+    of: int,
+    wanted: Mapping[int, int],
 ) -> Found:
     products = [state.lookup(probe.product_id) for state in states]
     # Of several (its key moved to another partition) any is as good as another: the askers took whichever came first.
     here = next((number for number, product in enumerate(products) if product is not None), 0)
-    standings = [_standing(shard, state, wanted) for shard, state in zip(shards, states, strict=True)]
+    standings = [_standing(shard, offset, wanted) for shard, offset in zip(shards, applied, strict=True)]
     own, others = standings[here], tuple(standings[:here] + standings[here + 1 :])
     common = Found(
         query_id=probe.query_id,
@@ -166,10 +181,9 @@ def _look_up(
 
 
 def _standing(
-    shard: Shard, state: State, wanted: Mapping[int, int], error: str = "", unknown_facets: tuple[str, ...] = ()
+    shard: Shard, applied: int, wanted: Mapping[int, int], error: str = "", unknown_facets: tuple[str, ...] = ()
 ) -> Standing:
-    fresh = state.next_offset >= wanted.get(shard.partition, 0)
-    return Standing(shard.partition, state.next_offset, fresh, error, unknown_facets)
+    return Standing(shard.partition, applied, applied >= wanted.get(shard.partition, 0), error, unknown_facets)
 
 
 def _vector(data: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:

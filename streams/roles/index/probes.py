@@ -12,18 +12,21 @@ from typing import Any
 import msgspec
 import structlog
 
+from index_sync.snapshot import Fenced
 from processors.errors import Fatal, Poison
 from streams.contract import codecs, topics
 from streams.contract.cloudevents import output_headers
 from streams.contract.codecs import MAX_DEADLINE_MS
-from streams.contract.records import Answer, Probe
+from streams.contract.records import Answer, CensusAsk, LookupProbe, Probe
 from streams.engine.failures import Failure, classify
 from streams.engine.message import Message
 from streams.engine.observer import Observer
 from streams.kafka.producer import Sender, classify_kafka
 from streams.roles.index.answers import answer_of
+from streams.roles.index.census import census_of
 from streams.roles.index.searches import Searches
 from streams.roles.index.shards import STAGE, IndexConfig, OwnedShard
+from streams.search.generations import FIRST
 
 log = structlog.get_logger("weft.index")
 
@@ -50,6 +53,7 @@ class ProbeAnswerer:
         observer: metrics.
         now: seconds since the epoch.
         tasks: owns the answers in progress.
+        save: writes a snapshot of a shard, where a probe asks for one; whether one was written.
     """
 
     def __init__(
@@ -61,8 +65,10 @@ class ProbeAnswerer:
         observer: Observer,
         now: Callable[[], float],
         tasks: asyncio.TaskGroup,
+        save: Callable[[OwnedShard], Awaitable[bool]] | None = None,
     ) -> None:
         self._config = config
+        self._save = save
         self._searching = Searches(searching, tasks)
         self._sender = sender
         self._report = report
@@ -76,16 +82,27 @@ class ProbeAnswerer:
         self.partitions = 0
         """Partitions of `catalog.items`, as far as known."""
 
-    async def take(self, message: Message, held: Iterable[OwnedShard]) -> None:
-        """A probe was read: answer it for the shards held, and keep it for those still to come."""
-        shards = list(held)
+    async def take(self, message: Message, held: Iterable[OwnedShard], live: str = FIRST) -> None:
+        """A probe was read: answer it for the shards held, and keep it for those still to come.
+
+        Args:
+            message: the probe.
+            held: all shards of this worker, of whichever generation.
+            live: the generation that answers where a probe names none.
+        """
+        everything = list(held)
         try:
             probe = codecs.decode_probe(message.value or b"")
         except Poison as error:
             self._observer.failed("probe", type(error).__name__)
-            if any(shard.partition == 0 for shard in shards):  # every worker reads this probe: one of them reports it
+            if any(
+                shard.partition == 0 for shard in everything
+            ):  # every worker reads this probe: one of them reports it
                 self._report_beside(Failure(message, STAGE, error, 1))
             return
+        if not probe.generation:
+            probe = msgspec.structs.replace(probe, generation=live)
+        shards = [held for held in everything if _asked(held, probe)]
         now = self._now()
         if not probe.deadline <= now + MOST_SECONDS:
             # Nobody may ask for longer: a forged probe would hold its place for ever, and with it that of others.
@@ -111,7 +128,7 @@ class ProbeAnswerer:
     async def catch_up(self, held: OwnedShard) -> None:
         """A shard has come: answer for it what is still being waited for."""
         for message, probe in list(self._open.values()):
-            if probe.deadline > self._now():
+            if probe.deadline > self._now() and _asked(held, probe):
                 await self._start([held], message, probe)
 
     async def _start(self, shards: Sequence[OwnedShard], message: Message, probe: Probe) -> None:
@@ -122,8 +139,11 @@ class ProbeAnswerer:
 
     async def _answer(self, shards: Sequence[OwnedShard], message: Message, probe: Probe) -> None:
         """Shards that are fresh enough answer at once, each other one as soon as it is, or in time for the deadline."""
+        if isinstance(probe, LookupProbe) and probe.census is not None:
+            await self._count(shards, message, probe, probe.census)
+            return
         wanted = {held.partition: probe.min_offsets.get(f"{topics.ITEMS}-{held.partition}", 0) for held in shards}
-        fresh = [held for held in shards if held.shard.next_offset >= wanted[held.partition]]
+        fresh = [held for held in shards if held.applied >= wanted[held.partition]]
         stale = [held for held in shards if held not in fresh]
         await asyncio.gather(
             self._search(fresh, message, probe, wanted),
@@ -136,9 +156,20 @@ class ProbeAnswerer:
         with suppress(TimeoutError):
             left = probe.deadline - self._now() - self._config.reserve_seconds
             async with asyncio.timeout(max(left, 0.0)):
-                while held.shard.next_offset < wanted[held.partition] and not held.released:
+                while held.applied < wanted[held.partition] and not held.released:
                     await held.moved.wait()
         await self._search([held], message, probe, wanted)
+
+    async def _count(self, shards: Sequence[OwnedShard], message: Message, probe: LookupProbe, ask: CensusAsk) -> None:
+        """What the shards hold, one after the other: a thread beside the searches, which do not wait for it."""
+        for held in shards:
+            saved = False
+            if ask.save and self._save is not None:
+                with suppress(Fenced):
+                    saved = await self._save(held)
+            found = await asyncio.to_thread(census_of, held.shard, probe, ask, self.partitions, saved=saved)
+            if self._awaited(held, probe):
+                await self._publish(message, found)
 
     async def _search(
         self, shards: Sequence[OwnedShard], message: Message, probe: Probe, wanted: Mapping[int, int]
@@ -166,8 +197,10 @@ class ProbeAnswerer:
         self._searches += 1
         self._observer.working(WORK, waiting=True)
         shards = [held.shard for held in group]
+        # Before their states are looked at: what is said to be in then is in.
+        reached = {held.partition: held.applied for held in group if held.source_next is not None}
         try:
-            found = await self._searching.run(lambda: answer_of(shards, probe, self.partitions, wanted))
+            found = await self._searching.run(lambda: answer_of(shards, probe, self.partitions, wanted, reached))
         except Exception as error:
             verdict = classify(error, "cpu")
             if not isinstance(verdict, Poison):
@@ -199,6 +232,12 @@ class ProbeAnswerer:
                 raise verdict from error
             # Not repeated: the asker has a deadline, and takes the missing shard for a partial answer.
             self._observer.failed("hits", type(error).__name__)
+
+
+def _asked(held: OwnedShard, probe: Probe) -> bool:
+    """Whether a probe is for this shard: of its generation, and where it names one, of its partition."""
+    named = probe.partition if isinstance(probe, LookupProbe) else None
+    return held.shard.generation == probe.generation and named in {None, held.partition}
 
 
 def _groups(shards: Sequence[OwnedShard]) -> list[list[OwnedShard]]:

@@ -13,19 +13,19 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import structlog
 from aiokafka.errors import IllegalStateError, KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
-from index_sync.recovery import LogBounds
 from index_sync.snapshot import Fenced
 from infra.settings import Settings
 from infra.store import ObjectStore
 from infra.threads import InThread
 from processors.errors import Retryable
 from streams.contract import topics
+from streams.contract.records import Generation
 from streams.engine.backoff import Backoff
 from streams.engine.lanes import DeadLetter
 from streams.engine.message import Message
@@ -35,10 +35,13 @@ from streams.kafka.names import names_of
 from streams.kafka.options import METADATA_MS
 from streams.kafka.predecessor import take_out_predecessor
 from streams.kafka.producer import Sender
+from streams.roles.index.bounds import bounds_of
+from streams.roles.index.following import Following
 from streams.roles.index.probes import ProbeAnswerer
 from streams.roles.index.shards import IndexConfig, OwnedShard, ShardOwner
 from streams.roles.index.standing import ITEMS_WORK, Standing
 from streams.roles.index.trouble import LastingLetters, Patience, first_of
+from streams.search.generations import FIRST, Generations, follow
 
 __all__ = ["IndexConfig", "IndexRole"]
 
@@ -48,7 +51,6 @@ POLL_S = 0.2
 BATCH = 1000
 LAST_SNAPSHOT_SECONDS = 15.0
 STUCK_SECONDS = 5.0
-ASK_SECONDS = 60.0
 
 
 class IndexRole:
@@ -94,7 +96,14 @@ class IndexRole:
         # One thread each: a shard has one writer, and searches do not compete with each other for the cores.
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="index-write")
         self._searching = ThreadPoolExecutor(1, thread_name_prefix="index-search")
-        self._keeper = ShardOwner(config, store, self._writing, self._letters.report, observer, now, backoff, in_thread)
+
+        def keeper(config: IndexConfig) -> ShardOwner:
+            return ShardOwner(config, store, self._writing, self._letters.report, observer, now, backoff, in_thread)
+
+        self._make_keeper = keeper
+        self._keeper = keeper(config)
+        self._generations: Generations | None = None
+        self._others: dict[str, Following] = {}  # every generation that is built, but the first
         self._held: dict[int, OwnedShard] = {}
         self._assigned: dict[int, object] = {}  # partition -> token of this assignment
         self._dealt = False
@@ -119,7 +128,14 @@ class IndexRole:
     async def _serve(self, items: PlainConsumer, probes: PlainConsumer) -> None:
         async with asyncio.TaskGroup() as tasks:
             answerer = ProbeAnswerer(
-                self._config, self._searching, self._sender, self._letters.report, self._observer, self._now, tasks
+                self._config,
+                self._searching,
+                self._sender,
+                self._letters.report,
+                self._observer,
+                self._now,
+                tasks,
+                self._save,
             )
             work = _Work(items, answerer, tasks)
             standing = Standing(items, self._held, self._recovering, self._observer, self._stop)
@@ -129,6 +145,7 @@ class IndexRole:
 
             items.subscribe([topics.ITEMS], assigned=lambda places: self.assigned(work, places), revoked=revoked)
             asking = tasks.create_task(self._follow_probes(probes, answerer), name="index:probes")
+            following = tasks.create_task(self._follow_generations(work), name="index:generations")
             until_stopped = [
                 tasks.create_task(self._follow_items(work), name="index:items"),
                 tasks.create_task(self._save_now_and_then(), name="index:snapshots"),
@@ -138,6 +155,7 @@ class IndexRole:
             ]
             await asyncio.wait(until_stopped)
             asking.cancel()  # it may be waiting for a broker that is away
+            following.cancel()
             # Waiters for an offset end with this; take-overs in progress end with their current attempt.
             await self.revoked()
 
@@ -215,9 +233,9 @@ class IndexRole:
 
     async def _take_over(self, work: _Work, partition: int, token: object) -> None:
         def wanted() -> bool:
-            return self._assigned.get(partition) is token
+            return self._assigned.get(partition) is token and not self._first_is_dropped
 
-        bounds = await self._bounds(work.consumer, partition, wanted)
+        bounds = await bounds_of(work.consumer, (topics.ITEMS, partition), wanted, self._patience)
         held = None if bounds is None else await self._keeper.take_over(partition, bounds, wanted)
         if held is None or not wanted():
             return
@@ -231,27 +249,24 @@ class IndexRole:
 
     def _recovering(self) -> int:
         """How many shards are assigned, and not held yet."""
-        return len(self._assigned.keys() - self._held.keys())
+        first = 0 if self._first_is_dropped else len(self._assigned.keys() - self._held.keys())
+        return first + sum(one.recovering for one in self._others.values())
 
-    async def _bounds(self, consumer: PlainConsumer, partition: int, wanted: Callable[[], bool]) -> LogBounds | None:
-        place = (topics.ITEMS, partition)
-        attempt = 0
-        while wanted():
-            try:
-                # The id first: one of a topic that is gone meanwhile is seen by `_watch_topic`. Asked last it would belong
-                # to the new topic, and the bounds to the old one, where the first records of the new are never read.
-                topic_id = await consumer.topic_id(topics.ITEMS)
-                low, end = await consumer.bounds(place)
-                return LogBounds(low, end, topic_id, first_since=_first_since(consumer, place))
-            except (Retryable, KafkaError) as error:
-                attempt += 1
-                await self._patience.wait_or_raise("bounds", error, attempt)
-        return None
+    @property
+    def _first_is_dropped(self) -> bool:
+        return self._generations is not None and self._generations.of(FIRST) is None
+
+    def _everything(self) -> list[OwnedShard]:
+        """The shards of all generations that are held here."""
+        return [*self._held.values(), *(held for one in self._others.values() for held in one.held.values())]
 
     async def revoked(self) -> None:
         """The group deals anew: finish, save and let go of every shard."""
         self._assigned = {}
-        await asyncio.gather(*(self._release(held) for held in list(self._held.values())))
+        await asyncio.gather(
+            *(self._release(held) for held in list(self._held.values())),
+            *(one.release_all() for one in self._others.values()),
+        )
 
     async def _release(self, held: OwnedShard) -> None:
         if self._held.get(held.partition) is held:
@@ -259,9 +274,9 @@ class IndexRole:
         await self._keeper.release(held, patience=LAST_SNAPSHOT_SECONDS)
 
     def _tell_ready(self) -> None:
-        if self._ready is None or not self._dealt or self._held.keys() != self._assigned.keys():
+        if self._ready is None or not self._dealt or self._generations is None or self._recovering():
             return
-        if all(held.caught_up for held in self._held.values()):
+        if all(held.caught_up for held in self._everything()):
             self._ready()
             self._ready = None
 
@@ -284,7 +299,7 @@ class IndexRole:
                 await self._patience.wait_or_raise("probes", error, attempt)
                 continue
             for message in messages:
-                await answerer.take(message, self._held.values())
+                await answerer.take(message, self._everything(), self._live)
 
     # ------------------------------------------------------------------ what goes on beside
 
@@ -309,12 +324,65 @@ class IndexRole:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._config.snapshot_seconds):
                     await self._stop.wait()
-            for held in list(self._held.values()):
+            for held in self._everything():
                 try:
-                    await self._keeper.save(held)
+                    await self._save(held)
                 except Fenced:
                     if not held.released:
                         raise
+
+    async def _save(self, held: OwnedShard) -> bool:
+        other = self._others.get(held.shard.generation)
+        return await (self._keeper if other is None else other.keeper).save(held)
+
+    # ------------------------------------------------------------------ generations
+
+    @property
+    def _live(self) -> str:
+        return FIRST if self._generations is None else self._generations.live
+
+    async def _follow_generations(self, work: _Work) -> None:
+        """Hold the shards of every generation that is built, until it is dropped."""
+        attempt = 0
+        while not self._stop.is_set():
+            try:
+                async for now in follow(self._settings, "index"):
+                    attempt = 0
+                    await self._serve_generations(work, now)
+            except (KafkaError, Retryable, OSError) as error:
+                attempt += 1
+                await self._patience.wait_or_raise("generations", error, attempt)
+
+    async def _serve_generations(self, work: _Work, now: Generations) -> None:
+        before, self._generations = self._first_is_dropped, now
+        served = now.served()
+        for name in [name for name in self._others if name not in served]:
+            log.info("generation dropped", generation=name)
+            await self._others.pop(name).end()
+        for name, made in served.items():
+            if name != FIRST and name not in self._others:
+                log.info("generation served", generation=name, items=made.items)
+                self._others[name] = self._other(work, made)
+        if self._first_is_dropped and not before:
+            await asyncio.gather(*(self._release(held) for held in list(self._held.values())))
+            self._keeper.forget_parked(set())
+        elif before and not self._first_is_dropped:
+            for partition, token in self._assigned.items():
+                work.tasks.create_task(self._take_over(work, partition, token))
+
+    def _other(self, work: _Work, made: Generation) -> Following:
+        config = replace(self._config, generation=made.generation, items=made.items, encoder=made.encoder, dimension=0)
+        following = Following(
+            made,
+            self._make_keeper(config),
+            self._settings,
+            self._patience,
+            work.answerer,
+            lambda: self._assigned,
+            lambda: self._observer.worked(ITEMS_WORK),
+        )
+        work.tasks.create_task(following.run(self._stop), name=f"index:{made.generation}")
+        return following
 
     # ------------------------------------------------------------------ connecting
 
@@ -343,18 +411,3 @@ class _Work:
     consumer: PlainConsumer
     answerer: ProbeAnswerer
     tasks: asyncio.TaskGroup
-
-
-def _first_since(consumer: PlainConsumer, place: PartitionId) -> Callable[[int], int | None]:
-    """Ask the broker from another thread for the first offset since a timestamp."""
-    loop = asyncio.get_running_loop()
-
-    def ask(timestamp_ms: int) -> int | None:
-        asked = asyncio.run_coroutine_threadsafe(consumer.first_since(place, timestamp_ms), loop)
-        try:
-            return asked.result(ASK_SECONDS)
-        except (KafkaError, TimeoutError) as error:
-            asked.cancel()
-            raise Retryable(f"the broker did not say which record came first since {timestamp_ms}: {error}") from error
-
-    return ask

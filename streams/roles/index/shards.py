@@ -40,6 +40,7 @@ class IndexConfig:
         dimension: of its vectors; 0 takes that of the first.
         collection: names the snapshots.
         generation: of the index, in answers and snapshots.
+        items: the topic that the generation reads.
         group: consumer group that deals out the partitions of `catalog.items`.
         snapshot_seconds: how often a shard that changed is saved.
         tell_seconds: how often the group's offsets are committed and the lag is told; neither decides anything.
@@ -54,6 +55,7 @@ class IndexConfig:
     dimension: int = 0
     collection: str = "catalog"
     generation: str = "g-0001"
+    items: str = topics.ITEMS
     group: str = "weft-index"
     snapshot_seconds: float = 30.0
     tell_seconds: float = 5.0
@@ -80,6 +82,13 @@ class OwnedShard:
     owing: bool = False
     """A batch is not wholly in, or a dead letter of it is not durable: a snapshot now would pass a failure that nobody
     saw. Stays set when the batch was given up (stop, fault): then the next owner reads from the snapshot before it."""
+    source_next: int | None = None
+    """Of a generation with items of its own: every record of `catalog.items` below it is in. None: the shard reads that."""
+
+    @property
+    def applied(self) -> int:
+        """Every record of `catalog.items` below it is searchable."""
+        return self.shard.next_offset if self.source_next is None else self.source_next
 
     @property
     def partition(self) -> int:
@@ -151,13 +160,20 @@ class ShardOwner:
         if parked is not None and usable and await self._in_thread(parked.writer.mine):
             # Nobody claimed it while the group was dealt anew: what is in memory is as good as ever.
             again = bounds.low if parked.shard.untyped else None
-            return OwnedShard(parked.shard, parked.writer, bounds.end, bounds.topic_id, reads_from=again)
+            return OwnedShard(
+                parked.shard,
+                parked.writer,
+                bounds.end,
+                bounds.topic_id,
+                reads_from=again,
+                source_next=parked.source_next,
+            )
         started = self._now()
         config = self._config
         found = await self._in_thread(
             recover,
             self._store,
-            SnapshotLocation(config.collection, config.generation, topics.ITEMS, partition),
+            SnapshotLocation(config.collection, config.generation, config.items, partition),
             lambda: self._blank(partition),
             bounds,
             owner=config.owner,
@@ -194,7 +210,7 @@ class ShardOwner:
             held.owing = True
             loop = asyncio.get_running_loop()
             started = loop.time()
-            failures = await loop.run_in_executor(self._writing, _apply, held.shard, messages, next_offset)
+            failures = await loop.run_in_executor(self._writing, apply_messages, held.shard, messages, next_offset)
             held.wake()
             if messages:
                 seconds = loop.time() - started
@@ -257,8 +273,8 @@ class ShardOwner:
             del self._parked[partition]
 
 
-def _apply(shard: Shard, messages: Sequence[Message], next_offset: int) -> list[Failure]:
-    """Decode and apply a batch, in the writer's thread."""
+def apply_messages(shard: Shard, messages: Sequence[Message], next_offset: int) -> list[Failure]:
+    """Decode and apply a batch, in the writer's thread; returns what can never be applied."""
     changes: list[Change] = []
     failures: list[Failure] = []
     by_offset = {message.offset: message for message in messages}

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from aiokafka.structs import ConsumerRecord
 
+from index_sync.census import bucket_of
+from index_sync.entry import Change
 from index_sync.manifest import SnapshotLocation
 from index_sync.recovery import LogBounds, recover
 from index_sync.shard import Shard
@@ -17,7 +19,7 @@ from index_sync.state import State
 from processors.errors import Fatal, Poison, Retryable
 from processors.values import Colour, Garment, Metadata
 from streams.contract import codecs, topics
-from streams.contract.records import Item, LookupProbe, SearchProbe, Source, View
+from streams.contract.records import CensusAsk, Found, Item, LookupProbe, SearchProbe, Source, View
 from streams.engine.backoff import Backoff
 from streams.engine.failures import Failure
 from streams.engine.lanes import DeadLetter
@@ -379,3 +381,55 @@ async def test_a_shard_given_away_meanwhile_is_no_part_of_the_joined_answer() ->
         search.held[1].shard = WatchedShard(1, lambda: setattr(search.held[0], "released", True))
         await search.ask(search_probe(joined=True))
     assert [(one.partition, one.others) for one in _answers(search)] == [(1, ())]
+
+
+async def test_a_probe_is_answered_by_the_generation_and_the_partition_that_it_names() -> None:
+    """Two generations of the same partitions in one worker: never an answer of the other, and none of another shard."""
+    async with asyncio.TaskGroup() as tasks:
+        search = Search(tasks, Letters())
+        search.held += [
+            OwnedShard(Shard(n, ENCODER, DIMENSION, generation="g-bar"), None, 0)  # type: ignore[arg-type]
+            for n in (0, 1)
+        ]
+        await search.ask(search_probe(generation="g-bar"))
+        await search.ask(LookupProbe("look", "p", 1010.0, generation="g-bar", partition=1))
+        await search.ask(search_probe())  # of an earlier version: it names none
+    answers = [codecs.decode_answer(sent.value or b"") for sent in search.sender.sent]
+    assert sorted((a.query_id, a.generation, a.partition) for a in answers) == [
+        ("look", "g-bar", 1),
+        ("q", "g-0001", 0),
+        ("q", "g-0001", 1),
+        ("q", "g-bar", 0),
+        ("q", "g-bar", 1),
+    ]
+
+
+async def test_a_census_says_what_a_shard_holds() -> None:
+    """Counts, digest, segments, the products of a bucket, and a sample: all at the offset that it names."""
+    async with asyncio.TaskGroup() as tasks:
+        search = Search(tasks, Letters())
+        shard = search.held[0].shard
+        shard.apply_batch([Change(n, f"p{n}", entry(n)) for n in range(5)])
+        shard.apply_batch([Change(5, "p0", None)])
+        ask = CensusAsk(members=(bucket_of("p3"),), sample=1, buckets=True, segments=True)
+        await search.ask(LookupProbe("count", "", 1010.0, partition=0, census=ask))
+    [sent] = search.sender.sent
+    found = codecs.decode_answer(sent.value or b"")
+    assert isinstance(found, Found)
+    assert found.census is not None
+    assert (found.applied_offset, found.census.live, found.census.digest) == (6, 4, shard.digest)
+    assert "p3" in {one.product_id for one in found.census.members}
+    assert sum(int(mark, 16) for mark in found.census.buckets) % 2**128 == int(shard.digest, 16)
+    assert [(s.rows, s.dead_rows, s.recall) for s in found.census.segments] == [(5, 1, 1.0)]
+
+
+async def test_a_shard_with_items_of_its_own_says_how_far_the_catalogue_is_in() -> None:
+    """`min_offsets` and `applied_offset` name `catalog.items`, whatever topic the generation reads."""
+    async with asyncio.TaskGroup() as tasks:
+        search = Search(tasks, Letters())
+        search.held = [OwnedShard(Shard(0, ENCODER, DIMENSION), None, 0, source_next=41)]  # type: ignore[arg-type]
+        search.held[0].shard.apply_batch([Change(2, "p", entry(1))])
+        await search.ask(search_probe(min_offsets={"catalog.items-0": 41}))
+    [sent] = search.sender.sent
+    found = codecs.decode_answer(sent.value or b"")
+    assert (found.applied_offset, found.fresh) == (41, True)

@@ -1,0 +1,1 @@
+"""What an operator does with index generations: count, verify, compare, swap, replay."""

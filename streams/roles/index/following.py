@@ -1,0 +1,206 @@
+"""A further generation: its shards of the partitions that this worker has, read by a consumer of its own.
+
+The group deals out the partitions of `catalog.items`; whoever has one holds it for every generation, so that a worker
+answers for a product in all of them, or in none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+
+import structlog
+from aiokafka.errors import IllegalStateError, KafkaError, OffsetOutOfRangeError
+
+from index_sync.snapshot import Fenced
+from infra.settings import Settings
+from processors.errors import Retryable
+from streams.contract import topics
+from streams.contract.records import Generation
+from streams.engine.message import Message
+from streams.kafka.consumer import PlainConsumer, open_consumer
+from streams.roles.index.bounds import bounds_of
+from streams.roles.index.probes import ProbeAnswerer
+from streams.roles.index.shards import OwnedShard, ShardOwner
+from streams.roles.index.trouble import Patience
+
+log = structlog.get_logger("weft.index")
+
+POLL_S = 0.2
+BATCH = 1000
+LAST_SNAPSHOT_SECONDS = 15.0
+REACHED = "weft_reached"
+"""Header of a record of a generation's own items topic: the offset of `catalog.items`, same partition, that it was made from."""
+
+
+class Following:
+    """Holds and follows one generation, until `end` or until the worker stops.
+
+    Args:
+        made: what the generation is made of.
+        keeper: of its shards.
+        settings: where Kafka is.
+        patience: between attempts at what is away.
+        answerer: told of every shard that has come.
+        assigned: partition → token of its assignment, as the group deals it.
+        worked: told that something was done.
+    """
+
+    def __init__(
+        self,
+        made: Generation,
+        keeper: ShardOwner,
+        settings: Settings,
+        patience: Patience,
+        answerer: ProbeAnswerer,
+        assigned: Callable[[], Mapping[int, object]],
+        worked: Callable[[], None],
+    ) -> None:
+        self.keeper = keeper
+        self.held: dict[int, OwnedShard] = {}
+        self._made, self._settings, self._patience = made, settings, patience
+        self._answerer, self._assigned, self._worked = answerer, assigned, worked
+        self._tokens: dict[int, object] = {}
+        self._ended = asyncio.Event()
+        self._own = made.items != topics.ITEMS
+
+    @property
+    def recovering(self) -> int:
+        """How many shards are assigned, and not held yet."""
+        return len(self._assigned().keys() - self.held.keys())
+
+    async def end(self) -> None:
+        """The generation was dropped: let go of it, without a last snapshot."""
+        self._ended.set()
+        for held in list(self.held.values()):
+            async with held.applying:
+                held.released = True
+                held.wake()
+        self.held.clear()
+
+    async def release_all(self) -> None:
+        """The group deals anew: finish, save and let go of every shard."""
+        await asyncio.gather(*(self._release(held) for held in list(self.held.values())))
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Follow the topic until `stop` is set or `end` was called."""
+        attempt = 0
+        while not (stop.is_set() or self._ended.is_set()):
+            try:
+                async with open_consumer(self._settings, client="index", start="none") as consumer:
+                    await self._follow(consumer, stop)
+            except (KafkaError, Retryable, OSError) as error:
+                attempt += 1
+                await self._patience.wait_or_raise("items", error, attempt)
+
+    async def _follow(self, consumer: PlainConsumer, stop: asyncio.Event) -> None:
+        await self._assign(consumer)  # shards that are held since an earlier connection
+        while not (stop.is_set() or self._ended.is_set()):
+            await self._reconcile(consumer)
+            if not self.held:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(POLL_S):
+                        await stop.wait()
+                continue
+            try:
+                messages = await consumer.poll(POLL_S, max_records=BATCH)
+            except OffsetOutOfRangeError as error:
+                await self._start_over([address.partition for address in error.args[0]])
+                continue
+            await self._apply(consumer, messages)
+
+    # ------------------------------------------------------------------ partitions
+
+    async def _reconcile(self, consumer: PlainConsumer) -> None:
+        """Take over what the group gave us, and let go of what it took."""
+        assigned = dict(self._assigned())
+        changed = False
+        for held in list(self.held.values()):
+            if assigned.get(held.partition) is not self._tokens.get(held.partition):
+                await self._release(held)
+                changed = True
+        self.keeper.forget_parked(set(assigned))
+        for partition, token in assigned.items():
+            if partition not in self.held:
+                changed |= await self._take_over(consumer, partition, token)
+        if changed:
+            await self._assign(consumer)
+
+    async def _take_over(self, consumer: PlainConsumer, partition: int, token: object) -> bool:
+        def wanted() -> bool:
+            return self._assigned().get(partition) is token and not self._ended.is_set()
+
+        place = (self._made.items, partition)
+        begin = self._made.begins.get(str(partition), 0)
+        bounds = await bounds_of(consumer, place, wanted, self._patience, begin)
+        held = None if bounds is None else await self.keeper.take_over(partition, bounds, wanted)
+        if held is None or not wanted():
+            return False
+        held.target = min(held.target, self._made.ends.get(str(partition), held.target))
+        if self._own and held.source_next is None:
+            held.source_next = 0
+        self._tokens[partition] = token
+        self.held[partition] = held
+        self._worked()
+        await self._answerer.catch_up(held)
+        return True
+
+    async def _assign(self, consumer: PlainConsumer) -> None:
+        positions = {}
+        for held in self.held.values():
+            again = held.shard.untyped and held.reads_from is not None
+            at = held.reads_from if again and held.reads_from is not None else held.shard.next_offset
+            if self._own and held.source_next == 0 and at:
+                # The last record says how far `catalog.items` is in; to apply it again changes nothing.
+                low, _ = await consumer.bounds((self._made.items, held.partition))
+                at = max(at - 1, low)
+            positions[self._made.items, held.partition] = at
+        if positions:
+            await consumer.assign(positions)
+
+    async def _start_over(self, partitions: Sequence[int]) -> None:
+        """The log does not have our offset any more: recover, which rebuilds."""
+        log.warning("offsets out of range, shards start over", generation=self._made.generation, partitions=partitions)
+        for partition in partitions:
+            held = self.held.pop(partition, None)
+            if held is not None:
+                held.released = True
+                held.wake()
+
+    async def _release(self, held: OwnedShard) -> None:
+        if self.held.get(held.partition) is held:
+            del self.held[held.partition]
+        await self.keeper.release(held, patience=LAST_SNAPSHOT_SECONDS)
+
+    # ------------------------------------------------------------------ records
+
+    async def _apply(self, consumer: PlainConsumer, messages: Sequence[Message]) -> None:
+        batches: dict[int, list[Message]] = {}
+        for message in messages:
+            if message.offset < self._made.ends.get(str(message.partition), message.offset + 1):
+                batches.setdefault(message.partition, []).append(message)
+        for held in list(self.held.values()):
+            batch = batches.get(held.partition, [])
+            try:
+                position = await consumer.position((self._made.items, held.partition))
+            except (IllegalStateError, KafkaError):
+                continue
+            if self.held.get(held.partition) is not held:
+                continue
+            position = min(position, self._made.ends.get(str(held.partition), position))
+            gap = position >= held.shard.next_offset if held.shard.untyped else position > held.shard.next_offset
+            if batch or gap:
+                with suppress(Fenced):
+                    await self.keeper.apply(held, batch, position)
+                self._reached(held, batch)
+                self._worked()
+
+    def _reached(self, held: OwnedShard, batch: Sequence[Message]) -> None:
+        if held.source_next is None:
+            return
+        for message in batch:
+            said = message.header(REACHED) or b""
+            if said.isdigit():
+                held.source_next = max(held.source_next, int(said) + 1)
+        held.wake()

@@ -1,0 +1,153 @@
+"""Items thought again: a record of `catalog.items`, by the models of another profile, becomes one of a generation's own topic.
+
+read (the photo that lies in our store, or what the memo knows of it) → decode → detect → describe → embed → item
+
+The same product, photo, words and partition; other garments and vectors. What cannot be thought again is deleted on the
+generation's topic: an older photo's vector would answer for it otherwise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+
+import structlog
+
+from infra.store import NotFound
+from processors.errors import Code, Poison
+from streams.contract import codecs
+from streams.contract.cloudevents import output_headers
+from streams.contract.records import Item
+from streams.engine.failures import Failure
+from streams.engine.message import Message
+from streams.engine.stages import Done, IoStage, Stage
+from streams.kafka.producer import Sender
+from streams.roles import reserve
+from streams.roles.enrich import SERVING_SIDE, About, Embedded, Enrich, Photo
+from streams.roles.index.following import REACHED
+from streams.roles.outcome import Deleted, NoEffect, deleted
+
+log = structlog.get_logger("weft.rethink")
+
+STAGE = "rethink"
+_CONTENT = re.compile(r"/([0-9a-f]{64})(?:\.[a-z0-9]+)?$")
+
+Rethought = Item | Deleted | NoEffect
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Told what became of each record."""
+
+    known: Callable[[], None] = lambda: None
+    thought: Callable[[], None] = lambda: None
+    lost: Callable[[str, str], None] = lambda _product, _cause: None
+
+
+def _wanted(_message: Message) -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Rethink:
+    """The stages, on top of those of `enrich` with the other profile's models.
+
+    Args:
+        enrich: that role, with the models that think.
+        counts: see there.
+        wanted: whether a record is to be thought about; one that a newer record of its product follows is not.
+    """
+
+    enrich: Enrich
+    counts: Counts = Counts()
+    wanted: Callable[[Message], bool] = _wanted
+
+    def stages(self) -> tuple[Stage, ...]:
+        """The story."""
+        read = IoStage("read", self.read, concurrency=16, size=lambda p: reserve.held_by(p.data, SERVING_SIDE))
+        return (read, *self.enrich.stages()[1:-1], IoStage("remember", self.remember))
+
+    async def read(self, message: Message) -> Photo | Done[Rethought]:
+        """Find the photo of the item, or what was thought of it before."""
+        if not self.wanted(message):
+            return Done(NoEffect())
+        if message.value is None:
+            return Done(deleted(message))
+        item = _item_in(message)
+        if item is None:
+            return Done(NoEffect())  # no index takes it: what stands, stands
+        enrich, key = self.enrich, self.enrich.store.key_of(item.image)
+        if key is None:
+            raise Poison(f"{item.image[:200]} is not in the store", field="image", code=Code.NOT_FOUND)
+        named = _CONTENT.search(key)
+        about = About(item.product_id, item.metadata, item.source, item.image, named[1] if named else "")
+        content = await enrich.known(about.digest) if named else None
+        if content is None:
+            try:
+                data = await enrich.in_thread(enrich.store.get, key)
+            except NotFound:
+                raise Poison(f"{key} is not in the store", field="image", code=Code.NOT_FOUND) from None
+            about = replace(about, digest=hashlib.sha256(data).hexdigest())
+            content = await enrich.known(about.digest)
+            if content is None:
+                return Photo(about, data, "")
+        self.counts.known()
+        return Done(enrich.item(about, content))
+
+    async def remember(self, embedded: Embedded) -> Item:
+        """Keep what the models said, so that a replay that was killed publishes the same bytes."""
+        item = await self.enrich.thought(embedded)
+        self.counts.thought()
+        return item
+
+
+def _item_in(message: Message) -> Item | None:
+    try:
+        item = codecs.decode_item(message.value or b"")
+    except Poison:
+        return None
+    return item if item.product_id.encode() == message.key else None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemsSender:
+    """Publishes to a generation's own items topic, each record in the partition of the record it was made of.
+
+    Args:
+        sender: to the broker.
+        topic: the generation's.
+        partition: of the record that is made of this one; None: the same number.
+        counts: told what was lost.
+    """
+
+    sender: Sender
+    topic: str
+    partition: Callable[[Message], int] | None = None
+    counts: Counts = Counts()
+
+    async def publish(self, message: Message, outcome: object) -> Sequence[Awaitable[object]]:
+        """`publish` of a pipeline."""
+        record = getattr(outcome, "record", outcome)  # `Unchanged` holds what was published before
+        if isinstance(record, Item):
+            return [await self._send(message, record.product_id.encode(), codecs.encode(record))]
+        if isinstance(record, Deleted):
+            return [await self._send(message, record.product_id.encode(), None)]
+        return []
+
+    async def lost(self, failure: Failure) -> Sequence[Awaitable[object]]:
+        """`dead_letter` of a pipeline. The upload is no letter: what `enrich` made of it stands."""
+        key = failure.message.key or b""
+        log.warning("not thought again", product=key.decode("utf-8", "replace"), cause=str(failure.error))
+        self.counts.lost(key.decode("utf-8", "replace"), str(failure.error))
+        return [await self._send(failure.message, key, None)] if key else []
+
+    async def _send(self, message: Message, key: bytes, value: bytes | None) -> Awaitable[object]:
+        headers = output_headers(message, stage=STAGE, topic=self.topic)
+        place = message.partition
+        if self.partition is None:
+            headers = (*headers, (REACHED, str(message.offset).encode()))
+        else:
+            place = self.partition(message)
+        return await self.sender.send(self.topic, key=key, value=value, headers=headers, partition=place)
