@@ -95,6 +95,17 @@ def recover(
     return Recovered(shard, log.low if shard.untyped else manifest.next_offset, writer, manifest, "")
 
 
+def loaded(store: ObjectStore, manifest: Manifest, segment_rows: int = 16_384) -> Shard:
+    """The shard of a snapshot, to be read: nothing is claimed, and its writer goes on.
+
+    Raises:
+        Damaged: an object is missing, or not as recorded.
+        Retryable: the store is away.
+    """
+    shard = Shard(manifest.partition, manifest.encoder, manifest.dimension, generation=manifest.generation)
+    return _restore(store, manifest, shard, segment_rows)
+
+
 def _read_manifest(store: ObjectStore, current: Current) -> Manifest:
     if current.manifest is None:
         raise Damaged("CURRENT names no manifest")

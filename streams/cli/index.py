@@ -236,3 +236,31 @@ def build(
         as_json=as_json,
         data_dir=data_dir,
     )
+
+
+@index_app.command("export")
+def export(
+    file: Annotated[Path, typer.Argument(help="Where to write.")],
+    generation: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A generation.", show_default="the live one")
+    ] = None,
+    form: Annotated[str, typer.Option("--format", help="npz.")] = "npz",
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Write ids, versions, vectors, facets and addresses of images into one file, as they are now."""
+    from streams.ops.generations import standing
+    from streams.ops.generations.export import export_npz
+    from streams.ops.generations.verify import chosen
+    from streams.search.generations import read
+
+    if form != "npz":
+        say(f"--format {form}: only npz is written")
+        raise typer.Exit(Exit.USAGE)
+    settings = client_settings(data_dir)
+    run(standing.snapshot(settings, generation))
+    done = export_npz(opened(settings), chosen(run(read(settings)), generation), file)
+    if as_json:
+        print_json(done)
+    else:
+        say(f"{done.file}: {done.products} products, {done.rows} vectors of {done.dimension} from {done.generation}")

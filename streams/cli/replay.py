@@ -34,7 +34,7 @@ def replay(
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Build a generation of the index from a topic, beside the one that answers. Killed, the same command goes on."""
+    """Build a generation of the index from a topic; goes on where it was killed."""
     replay_into(
         topic=topic,
         begin=begin,
@@ -61,10 +61,12 @@ def replay_into(
     profile: str = "",
 ) -> None:
     """What `weft replay` and `weft index build` do."""
+    from infra.logs import configure
     from streams.ops.generations import replay as replaying
     from streams.ops.generations.plan import moment
 
     settings = client_settings(data_dir)
+    configure("warning", settings.log_format)  # what a role would log is told as progress here
     store = opened(settings)
     wanted = replaying.Wanted(topic, moment(begin, "--from"), moment(stop, "--to"), into, profile, rate)
     if dry_run:

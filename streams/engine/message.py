@@ -19,6 +19,8 @@ PRIORITY = "weft_priority"
 URGENT = b"high"
 SHOP = "weft_shop"
 """Header of a deletion under a product's id: the shop whose product it is."""
+REACHED = "weft_reached"
+"""Header of a record of a generation's own items topic: the offset of `catalog.items`, same partition, that it was made from."""
 _IDENTITY = re.compile(r"[^/]{1,249}/[0-9]{1,18}/[0-9]{1,18}@[0-9]{1,18}/[0-9a-f]{16}")
 
 

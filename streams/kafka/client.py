@@ -23,7 +23,7 @@ from streams.contract import codecs, topics
 from streams.contract.cloudevents import CONTENT_TYPE
 from streams.contract.records import Caption, Query, Result, Upload
 from streams.engine.message import ANSWER, Message
-from streams.kafka.consumer import open_consumer
+from streams.kafka.consumer import FETCH_WAIT_MS, open_consumer
 from streams.kafka.names import names_of
 from streams.kafka.options import METADATA_MS, client_options, no_broker, prepare
 from streams.kafka.pins import partition_of
@@ -183,7 +183,16 @@ class Reader:
         Retryable: no broker answers, or there is no such topic.
     """
 
-    def __init__(self, settings: Settings, topic: str, *, from_end: bool = False, client: str = "tool") -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        topic: str,
+        *,
+        from_end: bool = False,
+        client: str = "tool",
+        fetch_wait_ms: int = FETCH_WAIT_MS,
+    ) -> None:
+        self._fetch_wait_ms = fetch_wait_ms
         self._settings, self._topic, self._from_end, self._client = settings, topic, from_end, client
         self._closing = AsyncExitStack()
         self._positions: dict[int, int] = {}
@@ -192,7 +201,9 @@ class Reader:
         from aiokafka.errors import KafkaError
 
         try:
-            self._consumer = await self._closing.enter_async_context(open_consumer(self._settings, client=self._client))
+            self._consumer = await self._closing.enter_async_context(
+                open_consumer(self._settings, client=self._client, fetch_wait_ms=self._fetch_wait_ms)
+            )
             bounds = await self._consumer.watermarks(self._topic)
             # Positions are pinned now: what is sent after this returns is not missed.
             self._positions = {partition: high if self._from_end else low for partition, (low, high) in bounds.items()}

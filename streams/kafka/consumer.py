@@ -21,6 +21,8 @@ PartitionId: TypeAlias = tuple[str, int]
 
 
 MAX_FETCH_BYTES = 4 * 2**20
+FETCH_WAIT_MS = 100
+"""Probes and hits are small and somebody waits for them."""
 METADATA_ATTEMPTS = 20
 METADATA_PAUSE_S = 1.0
 
@@ -260,6 +262,7 @@ async def open_consumer(
     client: str = "tool",
     group: str | None = None,
     start: Literal["none", "earliest"] | None = None,
+    fetch_wait_ms: int = FETCH_WAIT_MS,
 ) -> AsyncIterator[PlainConsumer]:
     """A started consumer.
 
@@ -268,6 +271,7 @@ async def open_consumer(
         client: the role that reads, or "tool": part of the client id.
         group: for `subscribe`; None for `assign` and `tail`.
         start: where to read when the offset asked for is gone; "none" raises. Default: "none" without a group.
+        fetch_wait_ms: how long the broker holds a request when there is nothing; what comes meanwhile it answers at once.
     """
     from aiokafka import AIOKafkaConsumer
 
@@ -284,8 +288,7 @@ async def open_consumer(
         auto_offset_reset=start or ("none" if group is None else "earliest"),
         session_timeout_ms=10_000,
         heartbeat_interval_ms=2_500,
-        # Probes and hits are small and somebody waits for them.
-        fetch_max_wait_ms=100,
+        fetch_max_wait_ms=fetch_wait_ms,
         # The largest record that there can be: a role that holds many partitions must not buffer megabytes of each.
         max_partition_fetch_bytes=MAX_FETCH_BYTES,
         metadata_max_age_ms=METADATA_MS,

@@ -17,16 +17,17 @@ import structlog
 
 from infra.store import NotFound
 from processors.errors import Code, Poison
+from processors.identity import key_of
 from streams.contract import codecs
 from streams.contract.cloudevents import output_headers
 from streams.contract.records import Item
+from streams.contract.urgency import said_of
 from streams.engine.failures import Failure
-from streams.engine.message import Message
+from streams.engine.message import REACHED, Message
 from streams.engine.stages import Done, IoStage, Stage
 from streams.kafka.producer import Sender
 from streams.roles import reserve
 from streams.roles.enrich import SERVING_SIDE, About, Embedded, Enrich, Photo
-from streams.roles.index.following import REACHED
 from streams.roles.outcome import Deleted, NoEffect, deleted
 
 log = structlog.get_logger("weft.rethink")
@@ -82,7 +83,8 @@ class Rethink:
         if key is None:
             raise Poison(f"{item.image[:200]} is not in the store", field="image", code=Code.NOT_FOUND)
         named = _CONTENT.search(key)
-        about = About(item.product_id, item.metadata, item.source, item.image, named[1] if named else "")
+        digest = named[1] if named else ""
+        about = About(item.product_id, item.metadata, item.source, item.image, digest, item.shop)
         content = await enrich.known(about.digest) if named else None
         if content is None:
             try:
@@ -108,7 +110,12 @@ def _item_in(message: Message) -> Item | None:
         item = codecs.decode_item(message.value or b"")
     except Poison:
         return None
-    return item if item.product_id.encode() == message.key else None
+    return item if key_of(item.shop, item.product_id).encode() == message.key else None
+
+
+def product_key(message: Message) -> bytes:
+    """The key of the product that a record of items or uploads is of; empty where it does not say."""
+    return said_of(message).product
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,15 +137,14 @@ class ItemsSender:
     async def publish(self, message: Message, outcome: object) -> Sequence[Awaitable[object]]:
         """`publish` of a pipeline."""
         record = getattr(outcome, "record", outcome)  # `Unchanged` holds what was published before
-        if isinstance(record, Item):
-            return [await self._send(message, record.product_id.encode(), codecs.encode(record))]
-        if isinstance(record, Deleted):
-            return [await self._send(message, record.product_id.encode(), None)]
+        if isinstance(record, Item | Deleted):
+            value = codecs.encode(record) if isinstance(record, Item) else None
+            return [await self._send(message, key_of(record.shop, record.product_id).encode(), value)]
         return []
 
     async def lost(self, failure: Failure) -> Sequence[Awaitable[object]]:
         """`dead_letter` of a pipeline. The upload is no letter: what `enrich` made of it stands."""
-        key = failure.message.key or b""
+        key = product_key(failure.message)
         log.warning("not thought again", product=key.decode("utf-8", "replace"), cause=str(failure.error))
         self.counts.lost(key.decode("utf-8", "replace"), str(failure.error))
         return [await self._send(failure.message, key, None)] if key else []

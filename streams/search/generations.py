@@ -110,7 +110,8 @@ async def read(settings: Settings) -> Generations:
 async def follow(settings: Settings, client: str) -> AsyncIterator[Generations]:
     """The generations as they stand, and again with each change, for ever."""
     found = Generations()
-    async with Reader(settings, topics.CONTROL, client=client) as reader:
+    # Years may pass between two records: the broker is asked once a second, and answers at once when one comes.
+    async with Reader(settings, topics.CONTROL, client=client, fetch_wait_ms=1000) as reader:
         async for message in reader.to_end():
             found = found.after(message)
         yield found

@@ -18,8 +18,8 @@ from streams.roles.outcome import Outcome, Unchanged, publisher
 from streams.roles.remote import RemotePhotos
 from streams.wiring.models import judge_of, shipped_heads
 from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, loaded, standing_of
-from streams.wiring.urgent import is_urgent, pipelines
 from streams.wiring.rethink import keep_items_current
+from streams.wiring.urgent import is_urgent, pipelines
 
 
 async def run_enrich(parts: Parts, ready: Ready) -> None:

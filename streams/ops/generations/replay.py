@@ -34,8 +34,8 @@ from streams.ops.generations.plan import (
     trial,
 )
 from streams.ops.generations.rebuild import Pace, Rebuild, Rebuilt
-from streams.ops.generations.think import Thinking, Thought, costs
-from streams.search.generations import Generations, checked_name, key_of, read
+from streams.ops.generations.think import Thinking, Thought, costs, set_offsets
+from streams.search.generations import Generations, checked_name, group_of, key_of, read
 from streams.wiring.models import Models
 from streams.wiring.parts import Parts, open_parts
 from streams.wiring.rethink import Thinker, thinker
@@ -169,7 +169,8 @@ async def _work(settings: Settings, store: ObjectStore, wanted: Wanted, tell: Te
         if parts is not None and found is not None:
             thinking = Thinking(parts, made, wanted.topic, pace, tell.progress)
             thought = await thinking.run(found, consumer, _followed(ranges, made, wanted))
-            made = msgspec.structs.replace(made, lost=thought.lost)
+            maker = found.enrich.encoder.fingerprint
+            made = msgspec.structs.replace(made, lost=thought.lost, encoder=maker)
             ranges, _, _ = await ranges_of(consumer, made.items, Moment(EARLIEST), Moment(END))
             # The shards of what was thought: no model is asked any more.
             pace = Pace(sum(one.stop - one.begin for one in ranges), 0.0, tell.progress)
@@ -208,6 +209,11 @@ async def _begun(
             ends = {str(one.partition): one.stop for one in found.ranges}
         own = topics.items_of(wanted.into)
         made = msgspec.structs.replace(made, items=own, profile=wanted.profile, follows=ends)
+        # A generation of this name that was dropped has left its group's offsets behind.
+        begins = {(wanted.topic, one.partition): one.begin for one in found.ranges}
+        await set_offsets(
+            settings, group_of(wanted.into), {(topics.ITEMS, int(p)): n for p, n in ends.items()} | begins
+        )
     else:
         bound = {"begins": begins_of(found.ranges, wanted.begin), "ends": ends_of(found.ranges, wanted.stop)}
         made = msgspec.structs.replace(made, **{name: dict(offsets) for name, offsets in bound.items()})

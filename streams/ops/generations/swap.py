@@ -227,7 +227,8 @@ async def drop(settings: Settings, store: ObjectStore, name: str) -> Dropped:
         Retryable: broker or store are away, or a worker still holds it.
     """
     generations = await read(settings)
-    made = chosen(generations, name)
+    # One whose drop was interrupted is dropped to the end.
+    made = generations.made.get(name) or chosen(generations, name)
     if name == generations.live:
         raise BadSetting(f"{name} is the one that answers: swap another one in first")
     async with open_producer(settings) as sender:
@@ -235,8 +236,9 @@ async def drop(settings: Settings, store: ObjectStore, name: str) -> Dropped:
     if made.ready:
         await _let_go(settings, name)
     objects = await asyncio.to_thread(_delete_objects, store, name)
-    own = made.items if made.items != topics.ITEMS and made.items == topics.items_of(name) else ""
+    own = made.items if made.items == topics.items_of(name) else ""
     if own:
+        await _left(settings, group_of(name))
         await admin.delete_topic(settings, own)
     return Dropped(name, objects, own)
 
@@ -249,6 +251,15 @@ async def _let_go(settings: Settings, name: str) -> None:
             if not await asking.anybody(name):
                 return
     raise Retryable(f"{name} is still held after {LET_GO_S:.0f} s; say `weft index drop {name}` again")
+
+
+async def _left(settings: Settings, group: str) -> None:
+    """Wait until nobody writes the generation's items any more."""
+    until = time.monotonic() + LET_GO_S
+    while await admin.group_members(settings, group):
+        if time.monotonic() > until:
+            raise Retryable(f"{group} still has members after {LET_GO_S:.0f} s; say it again")
+        await asyncio.sleep(0.2)
 
 
 def _delete_objects(store: ObjectStore, name: str) -> int:

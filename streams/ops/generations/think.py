@@ -20,14 +20,14 @@ from streams.engine.inline import run_inline
 from streams.engine.message import Message
 from streams.engine.pipeline import Pipeline
 from streams.engine.stages import Done, IoStage, Stage
-from streams.kafka.consumer import PlainConsumer, open_consumer
+from streams.kafka.consumer import PartitionId, PlainConsumer, open_consumer
 from streams.kafka.pins import Pins, partition_of
 from streams.ops import admin
 from streams.ops.generations.plan import Range, some_records
 from streams.ops.generations.rebuild import Pace
 from streams.roles.enrich import Photo
 from streams.roles.outcome import NoEffect
-from streams.roles.rethink import Counts, ItemsSender, Rethink
+from streams.roles.rethink import Counts, ItemsSender, Rethink, product_key
 from streams.search.generations import group_of
 from streams.wiring.parts import Parts, topic_now
 from streams.wiring.rethink import Thinker, items_pipeline
@@ -85,6 +85,13 @@ class Thought:
     lost: int = 0
 
 
+async def set_offsets(settings: Settings, group: str, offsets: Mapping[PartitionId, int]) -> None:
+    """Put a group that has no members to these offsets."""
+    async with open_consumer(settings, group=group, start="none") as consumer:
+        await consumer.assign(offsets)  # a consumer commits what is assigned to it only
+        await consumer.commit(offsets)
+
+
 class Thinking:
     """One replay that thinks.
 
@@ -116,10 +123,9 @@ class Thinking:
         newest = await _newest(consumer, self._source, starts, stops)
         async with open_consumer(self._settings, group=group, start="none") as reading:
             await self._think(found, reading, starts, stops, newest)
-            follows = {(topics.ITEMS, int(p)): offset for p, offset in self._made.follows.items()}
-            done = {(self._source, p): max(stop, starts[p]) for p, stop in stops.items()} | follows
-            await reading.assign(done)  # a consumer commits what is assigned to it only
-            await reading.commit(done)
+        follows = {(topics.ITEMS, int(p)): offset for p, offset in self._made.follows.items()}
+        done = {(self._source, p): max(stop, starts[p]) for p, stop in stops.items()}
+        await set_offsets(self._settings, group, done | follows)
         self.result.lost = len(
             await _live_keys(consumer, self._source, {r.partition: r.begin for r in ranges}, stops)
             - await _live_keys(consumer, self._made.items)
@@ -138,7 +144,7 @@ class Thinking:
         stops: Mapping[int, int],
         newest: Mapping[bytes, int],
     ) -> None:
-        pipeline = await self._pipeline(found, lambda message: newest.get(message.key or b"") == message.offset)
+        pipeline = await self._pipeline(found, lambda message: newest.get(product_key(message)) == message.offset)
         owner = asyncio.create_task(pipeline.run(), name="replay:pipeline")
         reading = {p: start for p, start in starts.items() if start < stops[p]}
         committing = asyncio.create_task(self._commit_now_and_then(consumer), name="replay:commits")
@@ -186,7 +192,7 @@ class Thinking:
 
     async def _place(self) -> Callable[[Message], int]:
         pinned = await Pins(self._parts.store, topic_now(self._parts.looking), time.monotonic).partitions(topics.ITEMS)
-        return lambda message: partition_of(message.key or b"", pinned or 1)
+        return lambda message: partition_of(product_key(message), pinned or 1)
 
     def _count_known(self) -> None:
         self.result.known += 1
@@ -227,8 +233,8 @@ async def _newest(
     found: dict[bytes, int] = {}
 
     def take(message: Message) -> None:
-        if message.key is not None:
-            found[message.key] = message.offset
+        if key := product_key(message):
+            found[key] = message.offset
 
     await _scan(consumer, topic, starts, stops, take)
     return found
@@ -245,10 +251,11 @@ async def _live_keys(
     found: set[bytes] = set()
 
     def take(message: Message) -> None:
-        if message.key is not None and message.value is None:
-            found.discard(message.key)
-        elif message.key is not None and _counts(message):
-            found.add(message.key)
+        key = product_key(message)
+        if not message.value:
+            found.discard(key)
+        elif key and _counts(message):
+            found.add(key)
 
     starts = starts or {p: low for p, (low, _) in marks.items()}
     await _scan(consumer, topic, starts, stops or {p: high for p, (_, high) in marks.items()}, take)

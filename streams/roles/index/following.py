@@ -18,7 +18,7 @@ from infra.settings import Settings
 from processors.errors import Retryable
 from streams.contract import topics
 from streams.contract.records import Generation
-from streams.engine.message import Message
+from streams.engine.message import REACHED, Message
 from streams.kafka.consumer import PlainConsumer, open_consumer
 from streams.roles.index.bounds import bounds_of
 from streams.roles.index.probes import ProbeAnswerer
@@ -30,8 +30,6 @@ log = structlog.get_logger("weft.index")
 POLL_S = 0.2
 BATCH = 1000
 LAST_SNAPSHOT_SECONDS = 15.0
-REACHED = "weft_reached"
-"""Header of a record of a generation's own items topic: the offset of `catalog.items`, same partition, that it was made from."""
 
 
 class Following:
@@ -139,7 +137,8 @@ class Following:
             return False
         held.target = min(held.target, self._made.ends.get(str(partition), held.target))
         if self._own and held.source_next is None:
-            held.source_next = 0
+            # What was there when it was begun is in, or was left out on purpose; the records say what is since.
+            held.source_next = self._made.follows.get(str(partition), 0)
         self._tokens[partition] = token
         self.held[partition] = held
         self._worked()
@@ -149,9 +148,10 @@ class Following:
     async def _assign(self, consumer: PlainConsumer) -> None:
         positions = {}
         for held in self.held.values():
-            again = held.shard.untyped and held.reads_from is not None
-            at = held.reads_from if again and held.reads_from is not None else held.shard.next_offset
-            if self._own and held.source_next == 0 and at:
+            at = held.shard.next_offset
+            if held.shard.untyped and held.reads_from is not None:
+                at = held.reads_from  # its typed columns are taken from the records
+            if self._own and at:
                 # The last record says how far `catalog.items` is in; to apply it again changes nothing.
                 low, _ = await consumer.bounds((self._made.items, held.partition))
                 at = max(at - 1, low)

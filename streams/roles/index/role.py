@@ -364,7 +364,10 @@ class IndexRole:
                 log.info("generation served", generation=name, items=made.items)
                 self._others[name] = self._other(work, made)
         if self._first_is_dropped and not before:
-            await asyncio.gather(*(self._release(held) for held in list(self._held.values())))
+            for held in list(self._held.values()):
+                held.released = True  # without a last snapshot: its objects are being removed
+                held.wake()
+            self._held.clear()
             self._keeper.forget_parked(set())
         elif before and not self._first_is_dropped:
             for partition, token in self._assigned.items():

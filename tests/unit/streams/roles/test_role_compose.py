@@ -44,7 +44,8 @@ class Shards:
 
     async def send(self, probe: Probe) -> None:
         self.probes.append(probe)
-        for partition in {0, 1} - self.silent:
+        named = probe.partition if isinstance(probe, LookupProbe) else None
+        for partition in ({0, 1} if named is None else {named}) - self.silent:
             self.pending.deliver(self.answer(probe, partition))
         if self.silent or probe.generation not in {"", "g-0001"}:
             self.time = probe.deadline + 1  # nobody else is going to answer
