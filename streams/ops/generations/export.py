@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -61,7 +62,7 @@ def export_npz(store: ObjectStore, made: Generation, path: Path) -> Exported:
                 owners += [len(ids) - 1] * len(payload.views)
             vectors.append(rows)
     whole = np.concatenate(vectors) if vectors else np.empty((0, 0), dtype=np.float16)
-    arrays = {
+    arrays: dict[str, Any] = {
         "ids": np.array(ids, dtype=np.str_),
         "versions": np.array(versions, dtype=np.int64),
         "images": np.array(images, dtype=np.str_),
