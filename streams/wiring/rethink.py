@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from aiokafka.errors import KafkaError
 
@@ -15,14 +14,12 @@ from streams.contract import topics
 from streams.contract.records import Generation
 from streams.engine.pipeline import Pipeline
 from streams.engine.stages import Stage
-from streams.facets.live import LiveHeads
 from streams.kafka.faust.app import consume
 from streams.roles import reserve
-from streams.roles.enrich import SERVING_SIDE, Enrich, memo_fingerprint
-from streams.roles.memo import Memo
-from streams.roles.remote import RemotePhotos
+from streams.roles.enrich import SERVING_SIDE
 from streams.roles.rethink import Counts, ItemsSender, Rethink
 from streams.search.generations import Generations, follow, group_of
+from streams.wiring.enriching import Enricher, enricher
 from streams.wiring.models import Models
 from streams.wiring.parts import Parts, beside, loaded
 from streams.wiring.weights import require_weights
@@ -32,15 +29,7 @@ log = logger("weft.rethink")
 PAUSE_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Thinker:
-    """The role `enrich` with the models of a profile, and the facet heads that go with them."""
-
-    enrich: Enrich
-    heads: LiveHeads
-
-
-async def thinker(parts: Parts, profile: str) -> Thinker:
+async def thinker(parts: Parts, profile: str) -> Enricher:
     """Load the models of a profile; "" and the process's own are those that the process has anyway.
 
     Raises:
@@ -53,30 +42,7 @@ async def thinker(parts: Parts, profile: str) -> Thinker:
         models = Models(settings, lambda _: ignore)
     detector = await loaded(lambda: models.detector)
     encoder = await loaded(lambda: models.image_encoder)
-    heads = LiveHeads(parts.store, encoder.features_maker, in_thread=parts.in_thread)
-    await heads.look()
-    enrich = Enrich(
-        store=parts.store,
-        fetcher=parts.fetcher,
-        remote=RemotePhotos(
-            parts.fetcher,
-            parts.store,
-            rules="as it is" if settings.keep_photo_metadata else "",
-            seconds=2 * settings.fetch_seconds,
-            busy_seconds=settings.busy_host_seconds,
-            in_thread=parts.in_thread,
-        ),
-        detector=detector,
-        encoder=encoder,
-        memo=Memo(parts.store, "enrich", memo_fingerprint(detector, encoder), in_thread=parts.in_thread),
-        limits=parts.limits,
-        batch_items=settings.batch_items,
-        batch_wait_s=settings.batch_wait_ms / 1000,
-        keep_metadata=settings.keep_photo_metadata,
-        in_thread=parts.in_thread,
-        heads=heads.now,
-    )
-    return Thinker(enrich, heads)
+    return await enricher(parts, settings, detector, encoder)
 
 
 def items_pipeline(parts: Parts, name: str, stages: Sequence[Stage], out: ItemsSender) -> Pipeline[object]:

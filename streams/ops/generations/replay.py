@@ -36,9 +36,10 @@ from streams.ops.generations.plan import (
 from streams.ops.generations.rebuild import Pace, Rebuild, Rebuilt
 from streams.ops.generations.think import Thinking, Thought, costs, set_offsets
 from streams.search.generations import Generations, checked_name, group_of, key_of, read
+from streams.wiring.enriching import Enricher
 from streams.wiring.models import Models
 from streams.wiring.parts import Parts, open_parts
-from streams.wiring.rethink import Thinker, thinker
+from streams.wiring.rethink import thinker
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,7 @@ def _check(wanted: Wanted, generations: Generations) -> None:
         )
 
 
-async def _plan(consumer: PlainConsumer, wanted: Wanted, found: Thinker | None) -> Plan:
+async def _plan(consumer: PlainConsumer, wanted: Wanted, found: Enricher | None) -> Plan:
     ranges, gone, since = await ranges_of(consumer, wanted.topic, wanted.begin, wanted.stop)
     records = sum(one.stop - one.begin for one in ranges)
     costing = None if found is None else await costs(found, consumer, wanted.topic, ranges)

@@ -29,8 +29,9 @@ from streams.roles.enrich import Photo
 from streams.roles.outcome import NoEffect
 from streams.roles.rethink import Counts, ItemsSender, Rethink, product_key
 from streams.search.generations import group_of
+from streams.wiring.enriching import Enricher
 from streams.wiring.parts import Parts, topic_now
-from streams.wiring.rethink import Thinker, items_pipeline
+from streams.wiring.rethink import items_pipeline
 
 COMMIT_S = 2.0
 BATCH = 500
@@ -55,7 +56,7 @@ class Costs:
         return records * (share * self.each_known + (1 - share) * self.each_thought)
 
 
-async def costs(found: Thinker, consumer: PlainConsumer, topic: str, ranges: tuple[Range, ...]) -> Costs:
+async def costs(found: Enricher, consumer: PlainConsumer, topic: str, ranges: tuple[Range, ...]) -> Costs:
     """Look some products up in the memo, and let the models look at a few that it does not know. Remembers nothing."""
     read = Rethink(found.enrich)
     looked, unknown, started = 0, list[Photo](), time.perf_counter()
@@ -112,7 +113,7 @@ class Thinking:
         self._done: dict[int, int] = {}
         self.result = Thought()
 
-    async def run(self, found: Thinker, consumer: PlainConsumer, ranges: tuple[Range, ...]) -> Thought:
+    async def run(self, found: Enricher, consumer: PlainConsumer, ranges: tuple[Range, ...]) -> Thought:
         """Think until the end of every range; then the group stands where the topic is to be followed from."""
         await self._make_topic(consumer)
         group = group_of(self._made.generation)
@@ -138,7 +139,7 @@ class Thinking:
 
     async def _think(
         self,
-        found: Thinker,
+        found: Enricher,
         consumer: PlainConsumer,
         starts: Mapping[int, int],
         stops: Mapping[int, int],
@@ -180,7 +181,7 @@ class Thinking:
 
     # ------------------------------------------------------------------ the pipeline
 
-    async def _pipeline(self, found: Thinker, wanted: Callable[[Message], bool]) -> Pipeline[object]:
+    async def _pipeline(self, found: Enricher, wanted: Callable[[Message], bool]) -> Pipeline[object]:
         counts = Counts(self._count_known, self._count_thought, self._count_lost)
         name = f"replay-{self._made.generation}"
         if topics.is_items(self._source):
@@ -204,7 +205,7 @@ class Thinking:
         self._tell(f"not thought again: {product_id}: {cause}")
 
 
-def _upload_stages(found: Thinker, counts: Counts, wanted: Callable[[Message], bool]) -> Sequence[Stage]:
+def _upload_stages(found: Enricher, counts: Counts, wanted: Callable[[Message], bool]) -> Sequence[Stage]:
     """As `enrich` itself has them: the photo may have to be fetched, what is known of it is recalled."""
     first, *middle, last = found.enrich.stages()
     assert isinstance(first, IoStage)
