@@ -76,7 +76,7 @@ def publisher(
     topic: str,
     published: Callable[[Outcome], None] = lambda _: None,
     standing: Standing | None = None,
-    urgent: Callable[[Message], bool] = lambda message: message.header(PRIORITY) == URGENT,
+    urgent: Callable[[Message], bool] | None = None,
 ) -> Callable[[Message, Outcome], Awaitable[Sequence[Awaitable[object]]]]:
     """The `publish` of a pipeline: one record under the product's id, with the same bytes and id on every delivery.
 
@@ -87,8 +87,9 @@ def publisher(
         published: told of every outcome once its record was handed to the broker's client, or was found to stand already.
         standing: what stands on the topic: what is unchanged and stands is not published again, unless its record asks
             for an answer (`ANSWER`). None: everything is published.
-        urgent: whether what is made of a record is to be done before its turn, too: it says so in a header. It is published
-            even where it stands: what is to be made of that may still wait for its turn.
+        urgent: whether a record is to be done before its turn; then what is published says so in a header, and is published even
+            where it stands: what is to be made of it may still wait for its turn. None: nothing is made of it, and the header
+            of the record goes on.
     """
 
     async def publish(message: Message, outcome: Outcome) -> Sequence[Awaitable[object]]:
@@ -100,8 +101,9 @@ def publisher(
         value = None if isinstance(record, Deleted) else encode(record)
         product = key_of(record.shop, record.product_id)
         answer = message.header(ANSWER)
-        hurries = urgent(message)
-        known = standing is not None and isinstance(outcome, Unchanged) and answer is None and not hurries
+        hurries = message.header(PRIORITY) == URGENT or (urgent is not None and urgent(message))
+        wanted = answer is not None or (urgent is not None and hurries)
+        known = standing is not None and isinstance(outcome, Unchanged) and not wanted
         if known and standing is not None and await standing.holds(product, value or b""):
             published(outcome)
             return []

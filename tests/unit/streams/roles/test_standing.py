@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -13,9 +14,10 @@ from infra.memory_store import MemoryStore
 from models.fakes import FakeWriter
 from processors.errors import Retryable
 from streams.contract import topics
-from streams.engine.message import ANSWER, Message
+from streams.engine.message import ANSWER, PRIORITY, URGENT, Message
 from streams.roles.outcome import Deleted, Unchanged, publisher
 from streams.roles.standing import Standing
+from streams.wiring.urgent import is_urgent
 from tests.unit.streams.roles.test_role_caption import captioner, item, message, through
 
 
@@ -40,7 +42,7 @@ class Sending:
 class World:
     """A process that publishes captions; `again` is its successor with the same store."""
 
-    def __init__(self, store: MemoryStore | None = None, topic_id: str = "t1") -> None:
+    def __init__(self, store: MemoryStore | None = None, topic_id: str = "t1", *, made_of_it: bool = False) -> None:
         self.store = store or MemoryStore("test")
         self.sender = Sending()
         self.told: list[Any] = []
@@ -50,7 +52,12 @@ class World:
 
         standing = Standing(self.store, "caption", generation, asyncio.to_thread)
         self._publish = publisher(
-            self.sender, stage="caption", topic=topics.CAPTIONS, published=self.told.append, standing=standing
+            self.sender,
+            stage="caption",
+            topic=topics.CAPTIONS,
+            published=self.told.append,
+            standing=standing,
+            urgent=is_urgent if made_of_it else None,
         )
 
     async def publish(self, of: Message, outcome: Any, *, delivered: bool = True) -> int:
@@ -144,3 +151,17 @@ async def test_a_lost_delivery_is_told() -> None:
     with pytest.raises(Retryable):
         await lost
     assert await world.publish(of, Unchanged(first)) == 1
+
+
+async def test_what_is_urgent_hurries_what_is_made_of_it() -> None:
+    """The header goes on; and where something is made of it, it is published though it stands: that may wait for its turn."""
+    first, of = await caption(), message(item("sku-1"))
+    urgent = replace(of, headers=(*of.headers, (PRIORITY, URGENT)))
+    for made_of_it in (False, True):
+        world = World(made_of_it=made_of_it)
+        assert await world.publish(of, first) == 1
+        assert await world.publish(of, Unchanged(first)) == 0
+        assert await world.publish(urgent, Unchanged(first)) == int(made_of_it)
+        assert await world.publish(urgent, first) == 1
+        assert world.sender.sent[-1][1][PRIORITY] == URGENT
+        assert PRIORITY not in world.sender.sent[0][1]
