@@ -29,6 +29,7 @@ from streams.ops import admin
 from streams.ops.forget_memos import NEIGHBOURS, Traces, memos_of, remove
 from streams.ops.forget_places import Forgotten, Place, Report, of_topic
 from streams.ops.rewrite import Wanted, rewrite
+from streams.search import generations
 
 log = logger("weft.forget")
 
@@ -86,8 +87,8 @@ class Look:
             self.seen.shops[record.partition, record.offset] = shop_of(key)
         if key and self._meant(key):
             self._mine(topic, key, record)
-        elif topic == topics.ITEMS:
-            self._theirs(key, record)
+        elif topics.is_items(topic):
+            self._theirs(f"{topic} {key}", record)
         elif topic == topics.CAPTIONS:
             self._cites(key, record)
 
@@ -102,7 +103,7 @@ class Look:
         if topic == topics.UPLOADS:
             seen.sources.add((record.partition, record.offset))
             self._photo_of_upload(record)
-        elif topic == topics.ITEMS and (item := _item(record)) is not None:
+        elif topics.is_items(topic) and (item := _item(record)) is not None:
             seen.mine.add(item.image)
             seen.sources.add((item.source.partition, item.source.offset))
         elif topic == topics.CAPTIONS and (caption := caption_in(record)) is not None:
@@ -177,6 +178,8 @@ class Forget:
     say: Callable[[str], None] = lambda _: None
     timeout_s: float = 60.0
     now: Callable[[], float] = time
+    items: list[str] = field(default_factory=list)
+    """The items topics of generations of the index that have one of their own; the role enrich keeps them as `catalog.items`."""
 
     async def run(self, *, prove: bool) -> Report:
         """Forget them. `prove`: look again at every place, instead of taking what was done for done.
@@ -205,7 +208,9 @@ class Forget:
 
     async def _look(self) -> Seen:
         looking = Look(self.store, meant_by(self.products, self.shop), self.products, self.shop)
-        for topic in TOPICS:
+        made = (await generations.read(self.settings)).all()
+        self.items = sorted({one.items for one in made if topics.is_items(one.items)} - {topics.ITEMS})
+        for topic in (*TOPICS, *self.items):
             async with Reader(self.settings, topic) as reader:
                 async for record in reader.to_end():
                     looking.take(record)
@@ -293,9 +298,11 @@ class Forget:
     # ------------------------------------------------------------------ places
 
     async def _topics(self, seen: Seen, waiting: Collection[str]) -> list[Place]:
-        states = {state.name: state for state in await admin.list_topics(self.settings, (*TOPICS, *ANSWERS))}
+        states = {
+            state.name: state for state in await admin.list_topics(self.settings, (*TOPICS, *self.items, *ANSWERS))
+        }
         found: list[Place] = []
-        for name in TOPICS:
+        for name in (*TOPICS, *self.items):
             configs = states[name].configs if name in states else {}
             place = of_topic(name, seen.values.get(name, 0), seen.deletes.get(name, 0), configs, self.now())
             behind = name in {topics.ITEMS, topics.CAPTIONS} and seen.live.get(name)
@@ -344,8 +351,8 @@ class Forget:
         if next(iter(self.store.list(INDEX_PREFIX)), None) is None:
             return Place(name, "gone")
         note = (
-            "rows that are deleted stay, unsearchable, in the segment that holds them; to be rid of them, end the role index, remove"
-            f" {self.store.base}{INDEX_PREFIX} and start it: it is rebuilt from catalog.items"
+            "rows that are deleted stay, unsearchable, in the segment that holds them; to be rid of them, build the index anew:"
+            " weft index build NAME, weft index swap NAME, and weft index drop the old one"
         )
         return Place(name, "kept", 0, None, note)
 

@@ -14,6 +14,7 @@ import numpy as np
 from index_sync.census import BUCKETS
 from infra.settings import Settings
 from processors.errors import Poison, Retryable
+from processors.identity import shop_of
 from processors.values import Vector
 from streams.contract import codecs, topics
 from streams.contract.cloudevents import ce_headers, rfc3339
@@ -113,7 +114,9 @@ class Asking:
     async def nearest(
         self, generation: str, encoder: str, vector: Vector, k: int, product_id: str
     ) -> list[tuple[str, str]]:
-        """The `k` nearest products of all shards, nearest first, without `product_id`: id and address of the image."""
+        """The `k` nearest products of all shards and of the shop of `product_id` (a key), nearest first, without it: key and
+        address of the image.
+        """
         probe = SearchProbe(
             query_id=_new_id(),
             vector=vector.astype("<f4").tobytes(),
@@ -123,6 +126,7 @@ class Asking:
             exclude_products=(product_id,),
             joined=True,
             generation=generation,
+            shop=shop_of(product_id),
         )
         answers = await self._pending.ask(probe, all_answered)
         hits = [hit for answer in answers.values() if isinstance(answer, Hits) for hit in answer.hits]
