@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 from processors.labels import read_label
 from processors.values import Attribute, Metadata
-from processors.vocabulary import clean
+from processors.vocabulary import base_forms, clean
 
 STATED_FACETS: dict[str, tuple[str, ...]] = {
     "fabric": ("fabric", "material", "fabric type", "composition"),
@@ -147,10 +148,31 @@ def attributes_of(metadata: Metadata) -> dict[str, Attribute]:
         value = next((v for name in names if (v := normalised(facet, given.get(name, "")))), "")
         if value:
             found[facet] = Attribute(value, 1.0)
+    for facet, value in _told_by_words((*metadata.category_path, *metadata.tags)).items():
+        found.setdefault(facet, Attribute(value, 1.0))
     if any(normalised("gender", given.get(name, "")) in _CHILDREN for name in _AGES):
         adult = found["gender"].value if "gender" in found else ""
         found["gender"] = Attribute(_CHILD_OF.get(adult, adult or "kids"), 1.0)
     return found
+
+
+_BY_WORDS = frozenset({"fabric", "gender", "pattern", "sleeve", "neckline", "length"})
+_TOO_SHORT = frozenset({"short", "long"})
+"""Alone they say nothing of a length: of sleeves, of a season."""
+
+
+@lru_cache(maxsize=8192)
+def _told_by_words(words: tuple[str, ...]) -> dict[str, str]:
+    """What categories and tags that are wholly one value of one facet say ("Women", "linen"); two that differ say nothing."""
+    told: dict[str, set[str]] = {}
+    for word in words:
+        claims = base_forms().get(clean(word), ())
+        facets = {facet for facet, _ in claims} & _BY_WORDS
+        if len(claims) == 1 and facets and clean(word) not in _TOO_SHORT:
+            (facet,) = facets
+            if value := normalised(facet, word):
+                told.setdefault(facet, set()).add(value)
+    return {facet: values.pop() for facet, values in told.items() if len(values) == 1}
 
 
 _AGES = ("age group", "age", "agegroup")

@@ -50,7 +50,7 @@ def anonymous(evidence: Evidence) -> Evidence:
         decided = {f: msgspec.structs.replace(a, neighbours=()) for f, a in garment.attributes.items()}
         return msgspec.structs.replace(garment, attributes=decided)
 
-    return Evidence(garments=tuple(bare(garment) for garment in evidence.garments))
+    return Evidence(garments=tuple(bare(garment) for garment in evidence.garments), said=evidence.said)
 
 
 def iou(a: Box, b: Box) -> float:
@@ -147,7 +147,7 @@ def _clash(one: Garment, other: Garment) -> bool:
 def led_by(evidence: Evidence, category: str, box: Box) -> Evidence:
     """The pack with the garment of this category and box first: the product before what it is worn with. Ids stay."""
     ranked = sorted(evidence.garments, key=lambda garment: (garment.category, garment.box) != (category, box))
-    return Evidence(garments=tuple(ranked), style_examples=evidence.style_examples)
+    return msgspec.structs.replace(evidence, garments=tuple(ranked))
 
 
 def render(evidence: Evidence) -> str:

@@ -16,9 +16,12 @@ def area(box: Box) -> float:
 
 @lru_cache(maxsize=8192)
 def kind_of(stated: str) -> str:
-    """The detector's class that a shop's category names ("Dresses" → "dress"); "" when it names none ("Apparel")."""
-    kind = canonical("category", stated)
-    return kind if kind in CATEGORIES else ""
+    """The detector's class that a shop's category names ("Dresses" → "dress"); "" when it names none ("Apparel").
+
+    Of a path ("Women > Dresses > Maxi") the narrowest category that names one.
+    """
+    kinds = (canonical("category", node) for node in reversed(stated.split(">")))
+    return next((kind for kind in kinds if kind in CATEGORIES), "")
 
 
 def main_garment(garments: Sequence[Garment], stated: str = "") -> Garment | None:

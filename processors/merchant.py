@@ -39,8 +39,8 @@ def told_kind(metadata: Metadata) -> str:
     given = next((value for name, value in metadata.facets.items() if value and clean(name) in KIND_NAMES), "")
     if given:
         return kind_label(given)
-    kind = kind_label(metadata.category)
-    return kind if kind in KINDS else ""
+    nodes = [*reversed(metadata.category.split(">")), *reversed(metadata.category_path)]
+    return next((kind for node in nodes if (kind := kind_label(node)) in KINDS), "")
 
 
 def conflicts(garments: Sequence[Garment], metadata: Metadata) -> tuple[Difference, ...]:

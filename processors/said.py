@@ -11,7 +11,9 @@ from typing import Any
 import msgspec
 
 from processors.errors import Code, Poison
+from processors.garments import kind_of
 from processors.values import Metadata
+from processors.vocabulary import clean
 
 MAX_GROUP_BYTES = 512
 MAX_LISTED = 100
@@ -51,6 +53,11 @@ def take_path(given: dict[str, Any], category: str = "") -> tuple[str, ...]:
     return path or (_words(category.split(">")) if ">" in category else ())
 
 
+def category_in(path: tuple[str, ...]) -> str:
+    """The category of a path, where nothing else states one: the narrowest that names a garment, else the last."""
+    return next((node for node in reversed(path) if kind_of(node)), path[-1] if path else "")
+
+
 def take_tags(given: dict[str, Any]) -> tuple[str, ...]:
     """The tags of a product: a list, or words between commas. Raises `Poison`."""
     return _taken(given, _TAG_NAMES, ",")
@@ -84,6 +91,18 @@ def words_of(value: object) -> tuple[str, ...]:
     if isinstance(value, int | float):
         return (f"{value:g}",)
     return (value[:MAX_WORD],) if isinstance(value, str) and value.strip() else ()
+
+
+def evidence_of(metadata: Metadata) -> dict[str, tuple[str, ...]]:
+    """The shop's own words of a product that its caption's evidence shows: brand, collection, category path, tags."""
+    collection = next((value for name, value in metadata.facets.items() if clean(name) == "collection"), "")
+    found = {
+        "brand": (metadata.brand,) if metadata.brand else (),
+        "collection": (collection,) if collection else (),
+        "category_path": metadata.category_path,
+        "tags": metadata.tags,
+    }
+    return {name: words for name, words in found.items() if words}
 
 
 def paths_in(path: Iterable[str]) -> tuple[str, ...]:

@@ -89,10 +89,11 @@ class StyleExample(msgspec.Struct, frozen=True):
 
 
 class Evidence(msgspec.Struct, frozen=True):
-    """The evidence pack: all that a caption may claim."""
+    """The evidence pack: all that a caption may claim. `said`: brand, collection, category path and tags, as the shop says them."""
 
     garments: tuple[Garment, ...]
     style_examples: tuple[StyleExample, ...] = ()
+    said: dict[str, tuple[str, ...]] = {}
 
 
 class Span(msgspec.Struct, frozen=True):

@@ -196,6 +196,7 @@ def metadata_of(upload: Upload) -> Metadata:
     offer = offers.take_offer(given)
     group_id, tags = said.take_group(given, upload.group_id), said.take_tags(given)
     path = said.take_path(given, texts["category"])
+    texts["category"] = texts["category"] or said.category_in(path)
     if len(given) > MAX_FACETS:
         raise Poison(f"more than {MAX_FACETS} facets", field="metadata", code=Code.OUT_OF_RANGE)
     if any(not name or len(name) > MAX_FACET_NAME for name in given):

@@ -30,7 +30,9 @@ def facts_key(product_id: str, tone: str, own: Evidence, edition: bytes = b"") -
 
 def sight_key(facts: str, item: Item, own: Evidence) -> str:
     """SHA-256 (hex) of all that a caption shows beside its text: boxes, confidences, photo, models."""
-    return _hash([facts, item.image, item.detector, item.encoder, own, *([item.facets] if item.facets else [])])
+    pack = {"garments": own.garments, "style_examples": own.style_examples}
+    said = [own.said] if own.said else []
+    return _hash([facts, item.image, item.detector, item.encoder, pack, *([item.facets] if item.facets else []), *said])
 
 
 def seed_of(facts: str) -> int:

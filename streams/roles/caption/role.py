@@ -17,11 +17,12 @@ import structlog
 
 from models.ports import Writer, WriterRequest
 from processors import attributes, captions, evidence, hold
-from processors.facets import NEIGHBOURS
+from processors.facets import COLOUR, NEIGHBOURS
 from processors.garments import is_of_kind, main_garment
 from processors.identity import key_of
 from processors.merchant import told_facets
 from processors.policies import Policies
+from processors.said import evidence_of
 from processors.values import Attribute, CaptionText, Evidence, Garment, StyleExample
 from streams.contract import codecs
 from streams.contract.cloudevents import event_context
@@ -155,6 +156,7 @@ class Captioner:
         own = evidence.build([self._told(item, garment, stated=garment is main) for garment in item.garments])
         if main is not None:
             own = evidence.led_by(own, main.category, main.box)
+        own = msgspec.structs.replace(own, said=evidence_of(item.metadata))
         product = key_of(item.shop, item.product_id)
         tone = captions.tone_of(product, self.tone)
 
@@ -181,6 +183,9 @@ class Captioner:
         told = told_facets(item.metadata) if stated else {}
         if not is_of_kind(garment, item.metadata.category):
             told = {facet: attribute for facet, attribute in told.items() if facet == "gender"}
+        if item.metadata.group_id and COLOUR in told and COLOUR not in garment.attributes:
+            # What tells the products of a group apart is the shop's to say: pixels may give two shades one name.
+            garment = msgspec.structs.replace(garment, attributes={**garment.attributes, COLOUR: told[COLOUR]})
         return told_of(garment, told, self.policies)
 
     def pack(self, read: Read) -> Packed:
@@ -299,4 +304,4 @@ def _with(
         msgspec.structs.replace(garment, attributes=dict(attributes))
         for garment, attributes in zip(own.garments, decided, strict=True)
     )
-    return Evidence(garments, tuple(style_examples[: evidence.MAX_STYLE_EXAMPLES]))
+    return Evidence(garments, tuple(style_examples[: evidence.MAX_STYLE_EXAMPLES]), own.said)

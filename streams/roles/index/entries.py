@@ -69,7 +69,7 @@ def entry_of(item: Item) -> Entry:
         metadata.tags,
         tuple((name, words) for name, value in metadata.more.items() if (words := said.words_of(value))),
     )
-    stated, shared = _stated(shop.fabric, shop.gender, shop.facets), _shared(shop)
+    stated, shared = _stated(shop.fabric, shop.gender, shop.facets, shop.path, shop.tags), _shared(shop)
     main = main_garment(item.garments, metadata.category)
     garments = {g.id: _facets_of(g, shop, metadata.category if g is main else None) for g in item.garments}
     views = tuple(
@@ -90,13 +90,16 @@ def entry_of(item: Item) -> Entry:
 
 def stated_facets(metadata: Metadata) -> Mapping[str, str]:
     """What the shop says of a product in canonical spelling, one value a facet. Do not write into it."""
-    return _stated(metadata.fabric, metadata.gender, tuple(metadata.facets.items()))
+    facets = tuple(metadata.facets.items())
+    return _stated(metadata.fabric, metadata.gender, facets, metadata.category_path, metadata.tags)
 
 
 @lru_cache(maxsize=8192)
-def _stated(fabric: str, gender: str, facets: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+def _stated(
+    fabric: str, gender: str, facets: tuple[tuple[str, str], ...], path: tuple[str, ...], tags: tuple[str, ...]
+) -> Mapping[str, str]:
     # Half the time of a replay went into spelling the same few words.
-    metadata = Metadata(fabric=fabric, gender=gender, facets=dict(facets))
+    metadata = Metadata(fabric=fabric, gender=gender, facets=dict(facets), category_path=path, tags=tags)
     return {facet: attribute.value for facet, attribute in attributes_of(metadata).items()}
 
 
@@ -139,7 +142,7 @@ def _shared(shop: _Shop) -> Facets:
         tags=shop.tags,
         more=dict(shop.more),
     )
-    return shop_facets(metadata, _stated(shop.fabric, shop.gender, shop.facets))
+    return shop_facets(metadata, _stated(shop.fabric, shop.gender, shop.facets, shop.path, shop.tags))
 
 
 def _facets_of(garment: Garment, shop: _Shop, stated: str | None) -> Facets:

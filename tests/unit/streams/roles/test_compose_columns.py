@@ -252,3 +252,13 @@ async def test_a_worker_of_before_the_columns_is_left_out_where_they_are_asked_f
     result = await index.ask(text="dress", filters={"price": {"lte": 50}})
     assert (ids(result), result.partial, result.shards.answered) == (["c"], True, 2)
     assert not (await index.ask(text="dress")).partial
+
+
+async def test_what_tags_and_paths_say_is_a_filter_of_its_facet_too() -> None:
+    """The index reads a shop's words as captions do."""
+    index = Index(
+        item("a", "red", tags=["linen", "beach"], category_path="Women > Dresses > Maxi"),
+        item("b", "red", fabric="silk"),
+    )
+    for filters in ({"fabric": ["linen"]}, {"gender": ["women"]}, {"category": ["Dresses"], "length": ["maxi"]}):
+        assert ids(await index.ask(text="dress", filters=filters)) == ["a"]

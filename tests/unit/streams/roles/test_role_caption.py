@@ -708,3 +708,48 @@ async def test_a_shops_own_colour_word_replaces_the_palettes() -> None:
     caption = await through(captioner(Scripted("no caption", "no caption")), message(seen))
     assert [colour.name for colour in caption.evidence.garments[0].colours] == ["teal", "white"]
     assert "teal" in caption.caption
+
+
+@pytest.mark.parametrize("words", [("Emerald", "Forest green"), ("Rust", "Terracotta")])
+async def test_captions_of_siblings_differ_in_what_differs(words: tuple[str, str]) -> None:
+    """Two shades that pixels call alike: the shop tells its group's products apart, and each caption states its own colour."""
+    role = captioner(FakeWriter())
+    texts = []
+    for word in words:
+        of = item(f"wrap-{word}", group_id="wrap", facets={"color": word}, category="dress")
+        caption = await through(role, message(of))
+        assert word.lower() in caption.caption.lower()
+        assert caption.evidence.garments[0].colours[0].name == word.lower()
+        texts.append(caption.caption)
+    assert texts[0] != texts[1]
+    alone = await through(role, message(item("alone", facets={"color": words[0]}, category="dress")))
+    assert alone.evidence.garments[0].colours[0].name == "red", "by itself a product has the colour of its photo"
+
+
+async def test_prices_and_stock_are_no_part_of_a_caption() -> None:
+    """Other columns ask no model, and change no byte."""
+    role = captioner(Scripted(GOOD))
+    first = await through(role, message(item("sku-1", price=79.0, group_id="g")))
+    other = item("sku-1", price=20.0, sale_price=9.0, in_stock=False, sizes=("S",), launched="2026-01-01", group_id="g")
+    again = await through(role, message(other, offset=1))
+    assert encode(again) == encode(first)
+
+
+async def test_the_shops_own_words_are_evidence() -> None:
+    """Brand, collection, path and tags are shown; what they wholly say of a facet is the shop's word, and what clashes is not."""
+    role = captioner(Scripted(*[LIE] * 4))
+    metadata = {
+        "brand": "Acme",
+        "facets": {"Collection": "Riviera"},
+        "category_path": ("Women", "Dresses"),
+        "tags": ("linen", "new in"),
+    }
+    caption = await through(role, message(item("sku-1", **metadata)))
+    assert caption.evidence.said == {
+        "brand": ("Acme",), "collection": ("Riviera",), "category_path": ("Women", "Dresses"), "tags": ("linen", "new in"),
+    }  # fmt: skip
+    told = caption.evidence.garments[0].attributes
+    assert (told["fabric"].value, told["fabric"].source, told["gender"].value) == ("linen", "merchant", "women")
+    assert "linen" in caption.caption.lower()
+    clash = await through(role, message(item("sku-2", tags=("linen", "cotton"))))
+    assert "fabric" not in clash.evidence.garments[0].attributes
