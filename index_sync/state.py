@@ -116,7 +116,7 @@ def search_states(
 ) -> list[tuple[int, ShardHit]]:
     """The `k` best products of all `states` together, exactly: each with the number of the state that holds it.
 
-    The answer is that of searching each by itself and merging (`processors.merge`), in one scan instead of many.
+    The answer is that of searching each by itself and merging (`processors.ordering`), in one scan instead of many.
 
     Args: as `State.search`, and `states`, whose vectors have one maker and dimension; `wish`: what else is asked.
 

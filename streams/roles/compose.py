@@ -313,6 +313,8 @@ class Compose:
             top_k=merging.MOST_SIBLINGS,
             filters={**filters, **wishes},
             groups=(reference.group,),
+            # Of a sibling it must be known that it is what was asked for, before it takes the first place.
+            conditions=(*conditions, *(msgspec.structs.replace(c, lenient=False) for c in prepared.conditions)),
             collapse=False,
             facets=(),
         )

@@ -42,7 +42,8 @@ class _Open:
         """The answers by partition. Those whose hits may be too few are not `fresh`.
 
         The best hits of many shards are cut at the number that was asked for. When one of those shards is answered for by
-        another worker (it moved meanwhile), the hits of the others that its own had displaced are nowhere.
+        another worker (it moved meanwhile), the hits of the others that its own had displaced are nowhere; and what was counted
+        of them together is true of no part of them.
         """
         counts = Counter(map(id, self.came.values()))
         return {
@@ -52,7 +53,9 @@ class _Open:
 
     def _cut(self, came: Answer, counts: Mapping[int, int]) -> bool:
         whole = counts[id(came)] == 1 + len(came.others)
-        return not whole and isinstance(came, Hits) and len(came.hits) >= self.most
+        if whole or not isinstance(came, Hits):
+            return False
+        return len(came.hits) >= self.most or bool(came.counts or came.ranges)
 
 
 class PendingQueries:

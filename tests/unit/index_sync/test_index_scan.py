@@ -15,8 +15,7 @@ from index_sync.segment import GrowingSegment
 from index_sync.shard import Shard
 from index_sync.state import search_states
 from processors.errors import Poison
-from processors.merge import merge
-from tests.fakes.index_items import DIMENSION, ENCODER, entry, unit
+from tests.fakes.index_items import DIMENSION, ENCODER, entry, merged, unit
 
 
 @pytest.mark.parametrize("dimension", [1, 7, 8, 256, 515])
@@ -112,7 +111,7 @@ def test_many_shards_at_once_answer_as_each_by_itself(
     skipped = ("p0-1", "p1-2")
     each = [shard.search(unit(seed % 12), k, filters, exclude, skipped) for shard in shards]
     found = search_states([s.state for s in shards], unit(seed % 12), k, filters, exclude, skipped)
-    assert [hit for _, hit in found] == merge(each, k)
+    assert [hit for _, hit in found] == merged(each, k)
     assert all(hit.product_id.startswith(f"p{number}-") for number, hit in found)
 
 
