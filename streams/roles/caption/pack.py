@@ -6,12 +6,14 @@ from collections.abc import Mapping
 
 import msgspec
 
+from processors.attributes import STATED_FACETS
 from processors.evidence import stateable
 from processors.facets import MERCHANT
+from processors.labels import read_label
 from processors.palette import PALETTE
 from processors.policies import Policies
-from processors.values import Attribute, Colour, Garment
-from processors.vocabulary import canonical
+from processors.values import Attribute, Colour, Garment, Metadata
+from processors.vocabulary import canonical, clean
 
 
 def told_of(garment: Garment, told: Mapping[str, Attribute], policies: Policies) -> Garment:
@@ -34,6 +36,13 @@ def told_of(garment: Garment, told: Mapping[str, Attribute], policies: Policies)
     return msgspec.structs.replace(garment, colours=_colours(garment, told, policies), attributes=attributes)
 
 
+def own_colour(metadata: Metadata) -> str:
+    """The shop's own word for its product's colour ("emerald"), where a sentence may name it; else the canonical one, or ""."""
+    given = {clean(name): value for name, value in metadata.facets.items()}
+    value = next((v for name in STATED_FACETS["colour"] if (v := given.get(name, "")) and read_label("colour", v)), "")
+    return stateable("colour", value) or read_label("colour", value)
+
+
 def _colours(garment: Garment, told: Mapping[str, Attribute], policies: Policies) -> tuple[Colour, ...]:
     policy = policies.of("colour")
     hexes = dict(PALETTE)
@@ -50,11 +59,8 @@ def _renamed(garment: Garment, hexes: Mapping[str, str]) -> tuple[Colour, ...]:
     name = stateable("colour", word.value) if word is not None else ""
     if not name or not garment.colours:
         return garment.colours
-    first, *others = garment.colours
     meant = canonical("colour", name)
-    if meant == canonical("colour", first.name):
-        return garment.colours
-    if any(meant == canonical("colour", other.name) for other in others):
-        first, *others = sorted(garment.colours, key=lambda c: canonical("colour", c.name) != meant)
+    first, *others = sorted(garment.colours, key=lambda c: canonical("colour", c.name) != meant)
+    if meant == canonical("colour", first.name) and (word is None or word.source != MERCHANT):
         return (first, *others)
     return (Colour(name, hexes.get(meant, first.hex), first.share), *others)

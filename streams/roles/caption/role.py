@@ -17,7 +17,7 @@ import structlog
 
 from models.ports import Writer, WriterRequest
 from processors import attributes, captions, evidence, hold
-from processors.facets import COLOUR, NEIGHBOURS
+from processors.facets import COLOUR, MERCHANT, NEIGHBOURS
 from processors.garments import is_of_kind, main_garment
 from processors.identity import key_of
 from processors.merchant import told_facets
@@ -33,7 +33,7 @@ from streams.engine.stages import CpuStage, DeviceStage, Done, IoStage, Stage
 from streams.roles.caption.drafts import Draft, Drafts, Settled, needs_no_device
 from streams.roles.caption.facts import facts_key, seed_of, sight_key
 from streams.roles.caption.neighbours import Neighbourhood, kind_of_item, vector_of
-from streams.roles.caption.pack import told_of
+from streams.roles.caption.pack import own_colour, told_of
 from streams.roles.memo import Memo
 from streams.roles.outcome import Deleted, Unchanged, deleted
 
@@ -183,9 +183,11 @@ class Captioner:
         told = told_facets(item.metadata) if stated else {}
         if not is_of_kind(garment, item.metadata.category):
             told = {facet: attribute for facet, attribute in told.items() if facet == "gender"}
-        if item.metadata.group_id and COLOUR in told and COLOUR not in garment.attributes:
+        word = own_colour(item.metadata) if COLOUR in told and item.metadata.group_id else ""
+        if word:
             # What tells the products of a group apart is the shop's to say: pixels may give two shades one name.
-            garment = msgspec.structs.replace(garment, attributes={**garment.attributes, COLOUR: told[COLOUR]})
+            named = Attribute(word, 1.0, source=MERCHANT)
+            garment = msgspec.structs.replace(garment, attributes={**garment.attributes, COLOUR: named})
         return told_of(garment, told, self.policies)
 
     def pack(self, read: Read) -> Packed:

@@ -154,7 +154,7 @@ async def test_hits_show_what_the_shop_says_where_it_is_asked_for() -> None:
     ).hits
     assert hit.fields == {"price": 80.0, "sizes": ["S", "M"], "brand": "H&M"}
     (hit,) = (await index.ask(text="dress", filters={"heel": ["7.5"]}, fields=["*"])).hits
-    assert hit.fields == {"category_path": ["Women", "Dresses"], "heel": 7.5}
+    assert hit.fields == {"category": "Dresses", "category_path": ["Women", "Dresses"], "heel": 7.5}
     assert all(hit.fields == {} for hit in (await index.ask(text="dress")).hits)
 
 
