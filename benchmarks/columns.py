@@ -37,7 +37,7 @@ from streams.kafka.client import Client, new_query_id
 from streams.ops import admin
 from streams.ops.ingest import Ingest, announce
 from streams.ops.stack import Stack
-from streams.roles.index.shards import _apply
+from streams.roles.index.shards import apply_messages
 
 PRODUCTS, UPDATES, VIEWS, DIMENSION = 5_000, 20_000, 2, 512
 ROUNDS = 3
@@ -113,7 +113,7 @@ async def read(settings: Settings, shard: Shard | None) -> tuple[float, float]:
             records = (await consumer.getmany(timeout_ms=5_000, max_records=BATCH)).get(PLACE, [])
             count += len(records)
             if shard is not None and records:
-                assert not _apply(shard, [message(record) for record in records], 0)
+                assert not apply_messages(shard, [message(record) for record in records], 0)
         return time.perf_counter() - wall, time.process_time() - spent
 
 
@@ -126,7 +126,7 @@ async def filled(settings: Settings) -> Shard:
         while shard.next_offset < PRODUCTS:
             left = PRODUCTS - shard.next_offset
             records = (await consumer.getmany(timeout_ms=5_000, max_records=min(BATCH, left))).get(PLACE, [])
-            _apply(shard, [message(record) for record in records], 0)
+            apply_messages(shard, [message(record) for record in records], 0)
     return shard
 
 

@@ -170,7 +170,7 @@ def _shard(one: Counted, end: int, manifests: Mapping[int, Manifest]) -> ShardSt
 
 
 def _bytes_of(manifest: Manifest) -> int:
-    return manifest.state.size + sum(part.size for segment in manifest.segments for part in segment.parts)
+    return manifest.state.size + sum(part.size for segment in manifest.segments for part in segment.objects)
 
 
 async def snapshot(settings: Settings, name: str | None) -> Saved:

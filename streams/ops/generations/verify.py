@@ -218,7 +218,7 @@ def _check_snapshot(store: ObjectStore, place: SnapshotLocation) -> tuple[int, s
             if current.manifest is None:
                 return 0, ""
             manifest = decode_manifest(current.manifest.key, fetch(store, current.manifest))
-            named = [manifest.state, *(part for segment in manifest.segments for part in segment.parts)]
+            named = [manifest.state, *(part for segment in manifest.segments for part in segment.objects)]
             for ref in named:
                 fetch(store, ref)
         except Damaged as damage:
