@@ -83,13 +83,10 @@ class Rules:
     Args:
         said_of: which product a record is of, and whether it is urgent.
         shop_of: whose a product is, by its key.
-        whole: every record says all that there is to say of its product: of several only the newest is done before its turn,
-            and the older ones have no effect after it. Else the older ones are done first.
     """
 
     said_of: Callable[[Message], Said]
     shop_of: Callable[[bytes], str]
-    whole: bool
 
     def product_of(self, message: Message) -> bytes:
         """Which product a record is of."""
@@ -209,8 +206,7 @@ class LookAhead:
             return  # fetched for an earlier assignment
         held.next = message.offset + 1
         said = self._rules.said_of(message)
-        if not self._rules.whole:
-            held.saw(said.product, message.offset, self._ahead.reached((message.topic, message.partition)))
+        held.saw(said.product, message.offset, self._ahead.reached((message.topic, message.partition)))
         if said.urgent:
             self._queue(message, self._rules.shop_of(said.product))
 
@@ -236,7 +232,7 @@ class LookAhead:
                     self._moved.clear()
                     await self._moved.wait()
                 message = self._next()
-                if not self._rules.whole and (earlier := self._earlier(message)):
+                if earlier := self._earlier(message):
                     try:
                         if reading is None:
                             reading = await closing.enter_async_context(self._opening())

@@ -76,7 +76,6 @@ async def run_caption(parts: Parts, ready: Ready) -> None:
             standing=standing_of(parts, "caption", topics.CAPTIONS),
         ),
         dead_letter=dead_letters(parts.sender),
-        whole=True,
     )
     async with Reader(parts.settings, topics.ITEMS, client="caption") as items:
         known = Known(

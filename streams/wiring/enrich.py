@@ -52,7 +52,6 @@ async def run_enrich(parts: Parts, ready: Ready) -> None:
             urgent=is_urgent,
         ),
         dead_letter=dead_letters(parts.sender),
-        whole=False,
         charge=reserve.charge(parts.settings.max_image_bytes, SERVING_SIDE),
     )
     letters = watch_letters(parts.settings, observer.open_letters)

@@ -42,7 +42,6 @@ def pipelines(
     *,
     publish: Publish[R],
     dead_letter: DeadLetter,
-    whole: bool,
     charge: Callable[[Message], int] = message_bytes,
 ) -> Pipelines:
     """Build both.
@@ -54,7 +53,6 @@ def pipelines(
         stages: makes its stages.
         publish: see `Pipeline`.
         dead_letter: likewise.
-        whole: see `streams.kafka.look_ahead.Rules`.
         charge: see `Pipeline`.
     """
     ahead = Ahead(product_of)
@@ -82,7 +80,7 @@ def pipelines(
         beside=True,
         **common,
     )
-    rules = Rules(said_of, shop_named, whole)
+    rules = Rules(said_of, shop_named)
     look = LookAhead(lambda: open_consumer(parts.settings, client=role), topic, ahead, before_turn, rules)
     return Pipelines(in_turn, look)
 

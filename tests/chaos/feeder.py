@@ -10,12 +10,15 @@ import msgspec
 
 from streams.contract import topics
 from streams.contract.records import Query
+from streams.engine.message import PRIORITY, URGENT
 from streams.kafka.producer import Sender
 from tests.chaos.stores import Place
 from tests.chaos.workload import HEADER, Op, object_of, value_of
 
 QUERY_EVERY = 10
 """Ops for one query."""
+URGENT_EVERY = 9
+"""One op in so many is to be done before its turn."""
 TEXTS = ("a red dress", "blue shirt", "black pants, not a dress", "green skirt", "a white shoe", "a brown coat")
 DEADLINE_MS = 120_000
 
@@ -57,7 +60,9 @@ class Feeder:
             await asyncio.wait(self._deliveries)
 
     async def _send(self, op: Op) -> None:
-        headers = ((HEADER, str(op.number).encode()),)
+        headers: tuple[tuple[str, bytes], ...] = ((HEADER, str(op.number).encode()),)
+        if op.number % URGENT_EVERY == 0:
+            headers += ((PRIORITY, URGENT),)  # of whatever kind: the promises are the same
         value = value_of(op, self.place.store.uri)
         self._track(
             await self.sender.send(topics.UPLOADS, key=op.product_id.encode(), value=value, headers=headers), count=True
