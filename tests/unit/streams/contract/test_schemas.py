@@ -162,11 +162,11 @@ def test_a_breaking_change_is_not_written(tmp_path: Path):
     assert schemas.main(["--docs", str(tmp_path)]) == 0
     path = tmp_path / "schemas" / "search.queries.json"
     committed = json.loads(path.read_text())
-    committed["$defs"]["Query"]["properties"]["shop"] = {"type": "string"}
+    committed["$defs"]["Query"]["properties"]["branch"] = {"type": "string"}
     path.write_text(json.dumps(committed))
     assert schemas.main(["--docs", str(tmp_path)]) == 1
-    assert '"shop"' in path.read_text()
+    assert '"branch"' in path.read_text()
     assert schemas.main(["--docs", str(tmp_path), "--allow-breaking"]) == 0
-    assert '"shop"' not in path.read_text()
+    assert '"branch"' not in path.read_text()
     assert schemas.main(["--docs", str(tmp_path), "--check"]) == 0
     assert msgspec.json.decode(path.read_bytes())["$defs"]["Query"]["title"] == Query.__name__
