@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Annotated
 
 import msgspec
 import typer
@@ -11,6 +12,7 @@ from infra import store_identity
 from infra.settings import Settings
 from infra.stores import open_store
 from streams.cli.app import AsJson, DataDir, app, client_settings, run
+from streams.cli.exits import Exit
 from streams.cli.output import out, print_json, rows_table, say
 from streams.kafka.producer import open_producer
 from streams.kafka.store_claim import Claim, claims, has_items
@@ -66,3 +68,27 @@ def adopt(data_dir: DataDir = None) -> None:
 
     identity = run(work())
     say(f"the cluster's store is now {identity.id} at {settings.resolved_store_url}")
+
+
+@store_app.command("gc")
+def gc(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what nothing names any more; remove nothing.")
+    ] = False,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Say what lies in the store that nothing names any more. Nothing is removed: only --dry-run is there."""
+    from streams.ops.store_gc import garbage
+
+    if not dry_run:
+        say("say --dry-run: what is unnamed is told, and removed by nobody yet")
+        raise typer.Exit(Exit.USAGE)
+    settings = client_settings(data_dir)
+    found = run(garbage(settings, open_store(settings)))
+    if as_json:
+        print_json(found)
+        return
+    for one in found.objects:
+        say(f"{one.kind}: {one.key}")
+    say(f"{sum(found.counts.values())} of {found.looked} photos and objects of the index are named by nothing")

@@ -258,6 +258,10 @@ def test_a_part_of_the_topic_is_not_swapped_in_unless_somebody_says_so(shop: Up)
     assert said(shop, "index", "drop", "g-part")["objects"] > 0
     assert "g-part" not in {one["generation"] for one in said(shop, "index", "list")}
     assert list(open_store(shop.settings).list("index/catalog/g-part/")) == []
+    store = open_store(shop.settings)
+    store.put_content(b"of no product", ".png")
+    unnamed = said(shop, "store", "gc", "--dry-run")
+    assert [one["kind"] for one in unnamed["objects"] if one["kind"] != "snapshot"] == ["photo"]
     assert said(shop, "index", "status")["items"] == topics.ITEMS
 
 
