@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaError
 
 from infra.logs import logger
 from models.guard import ignore
-from processors.errors import Retryable, WeftError
+from processors.errors import Retryable
 from streams.contract import topics
 from streams.contract.records import Generation
 from streams.engine.pipeline import Pipeline
@@ -91,8 +91,8 @@ async def _keep(parts: Parts, made: Generation, stop: asyncio.Event) -> None:
     name = made.generation
     try:
         found = await thinker(parts, made.profile)
-    except WeftError:
-        # What is live must not end for a candidate; `weft index swap` sees that it lags.
+    except Exception:
+        # Whatever its models raise: what is live must not end for a candidate; `weft index swap` sees that it lags.
         log.exception("generation.not_kept", generation=name, profile=made.profile)
         return
     log.info("generation.kept", generation=name, profile=made.profile)
