@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
@@ -74,10 +74,11 @@ def addresses_in(message: Message) -> list[str]:
     """The addresses of images in a record of uploads, items or dead letters; a letter may hold either."""
     if not message.value:
         return []
-    if topics.is_items(message.topic):
+    readers: tuple[Callable[[bytes], list[str]], ...] = (_of_upload, _of_item)
+    if message.topic == topics.UPLOADS:
+        readers = (_of_upload,)
+    elif topics.is_items(message.topic):
         readers = (_of_item,)
-    else:
-        readers = (_of_upload,) if message.topic == topics.UPLOADS else (_of_upload, _of_item)
     return [address for reader in readers for address in reader(message.value)]
 
 
