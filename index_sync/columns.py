@@ -23,6 +23,7 @@ class ShownView(msgspec.Struct, frozen=True):
 
     id: str
     category: str
+    photo: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class Shown(msgspec.Struct, frozen=True):

@@ -34,12 +34,14 @@ class ViewInfo(msgspec.Struct, frozen=True):
     """One searchable view of a product: the whole image ("whole") or one garment ("g0").
 
     `facets` holds one mapping a garment that the view shows, so that a filter on two facets (category and colour)
-    is met by one garment and never by two halves of different ones.
+    is met by one garment and never by two halves of different ones. `photo`: the address of the photo that it is of,
+    where that is not the product's image.
     """
 
     id: str
     category: str
     facets: tuple[Facets, ...] = ()
+    photo: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class Payload(msgspec.Struct, frozen=True):
@@ -102,6 +104,8 @@ class ShardHit:
     offer: Offer = NO_OFFER
     said: Mapping[str, Any] = field(default_factory=dict)
     """Where it was asked for."""
+    photo: str = ""
+    """The photo that the view is of: `image`, or another one of the product."""
 
 
 @dataclass(frozen=True, slots=True)

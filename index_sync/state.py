@@ -189,6 +189,7 @@ def _hit(candidate: Candidate, *, said: bool) -> ShardHit:
         payload.image,
         group,
         candidate.value,
+        photo=view.photo if isinstance(view.photo, str) else payload.image,
     )
     if not isinstance(payload, ShownWhole):
         return hit

@@ -43,9 +43,9 @@ def told_kind(metadata: Metadata) -> str:
     return next((kind for node in nodes if (kind := kind_label(node)) in KINDS), "")
 
 
-def conflicts(garments: Sequence[Garment], metadata: Metadata) -> tuple[Difference, ...]:
-    """Where the photo of the garment that the shop sells shows something else than the shop says."""
-    main = main_garment(garments, metadata.category)
+def conflicts(garments: Sequence[Garment], metadata: Metadata, sold: Garment | None = None) -> tuple[Difference, ...]:
+    """Where the photo of the garment that the shop sells (`sold`, else `main_garment`) shows something else than the shop says."""
+    main = sold or main_garment(garments, metadata.category)
     if main is None or not is_of_kind(main, metadata.category):
         return ()
     told = told_facets(metadata)

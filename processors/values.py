@@ -71,7 +71,10 @@ class Detection(msgspec.Struct, frozen=True):
 
 
 class Garment(msgspec.Struct, frozen=True):
-    """One garment with everything known of it. `id` is "g0", "g1" … in descending confidence."""
+    """One garment with everything known of it. `id` is "g0", "g1" … in descending confidence.
+
+    `photo`: the address of the photo that `box` lies in, where that is not the item's own image.
+    """
 
     id: str
     category: str
@@ -79,6 +82,7 @@ class Garment(msgspec.Struct, frozen=True):
     confidence: float
     colours: tuple[Colour, ...] = ()
     attributes: dict[str, Attribute] = {}
+    photo: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class StyleExample(msgspec.Struct, frozen=True):

@@ -163,5 +163,9 @@ def _resolved(result: Result, settings: Settings) -> Result:
     def opened(found: T) -> T:
         return msgspec.structs.replace(found, image=absolute(settings, found.image))
 
-    hits = (msgspec.structs.replace(opened(hit), variants=tuple(map(opened, hit.variants))) for hit in result.hits)
+    def shown(hit: Hit) -> Hit:
+        photo = absolute(settings, hit.photo) if hit.photo else ""
+        return msgspec.structs.replace(opened(hit), photo=photo, variants=tuple(map(opened, hit.variants)))
+
+    hits = map(shown, result.hits)
     return msgspec.structs.replace(result, hits=tuple(hits))

@@ -36,6 +36,9 @@ def ingest(
         bool, typer.Option("--full", help="This is the whole catalogue: send what differs, delete what is gone.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="With --full: only say what would be done.")] = False,
+    by_folder: Annotated[
+        bool, typer.Option("--by-folder", help="Each folder that photos lie in is one product with all of them.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="With --full: delete however much is gone.")] = False,
     shop: OfShop = None,
     priority: Annotated[
@@ -51,7 +54,8 @@ def ingest(
     if priority not in {"normal", "high"}:
         say("--priority is normal or high")
         raise typer.Exit(Exit.USAGE)
-    job = _Job(client_settings(data_dir), wait, timeout, as_json, checked_shop(shop, "--shop"), priority == "high")
+    shop_named, urgent = checked_shop(shop, "--shop"), priority == "high"
+    job = _Job(client_settings(data_dir), wait, timeout, as_json, shop_named, urgent, by_folder=by_folder)
     run(job.full(path, dry_run=dry_run, force=force) if full else job.some(path))
     for item in job.refused:
         say(f"refused: {item.product_id} at {item.stage}: {item.cause}")
@@ -63,9 +67,17 @@ class _Job:
     """One run of the command. `refused`: what did not make it; `kept`: what is gone from the feed and was not deleted."""
 
     def __init__(
-        self, settings: Settings, wait: bool, timeout_s: float, as_json: bool, shop: str = "", urgent: bool = False
+        self,
+        settings: Settings,
+        wait: bool,
+        timeout_s: float,
+        as_json: bool,
+        shop: str = "",
+        urgent: bool = False,
+        *,
+        by_folder: bool = False,
     ) -> None:
-        self._shop, self._urgent = shop, urgent
+        self._shop, self._urgent, self._by_folder = shop, urgent, by_folder
         self._settings, self._wait, self._timeout_s, self._as_json = settings, wait, timeout_s, as_json
         self._says_uploads = as_json and not wait
         self.refused: list[RefusedProduct] = []
@@ -88,8 +100,8 @@ class _Job:
         photos = await asyncio.to_thread(self._photos, path)
         known = await feed.known_products(self._settings, self._shop)
         store = await self._store()
-        image_of = feed.image_in(store, self._settings)
-        plan = await asyncio.to_thread(feed.plan, photos, self.refused, self._words, known, image_of)
+        images_of = feed.images_in(store, self._settings)
+        plan = await asyncio.to_thread(feed.plan, photos, self.refused, self._words, known, images_of)
         self.refused = list(plan.refused)
         withheld = plan.too_many_gone and not force
         if dry_run:
@@ -131,7 +143,7 @@ class _Job:
         from streams.ops.ingest import Photo, RefusedProduct
         from streams.ops.sources import walk
 
-        catalogue = walk(path)
+        catalogue = walk(path, by_folder=self._by_folder)
         self.refused = [RefusedProduct(row.where, "ingest", row.cause) for row in catalogue.rejected]
         self._words = tuple(word for row in catalogue.rejected for word in row.words)
         for row in catalogue.noted:
@@ -140,7 +152,7 @@ class _Job:
             for item in self.refused:  # why there are none
                 say(f"refused: {item.product_id} at {item.stage}: {item.cause}")
             raise Poison(f"no JPEG, PNG, WebP or GIF images in {path}", field="path")
-        return [Photo(s.product_id, s.path, dict(s.metadata), s.address) for s in catalogue.sources]
+        return [Photo(s.product_id, s.path, dict(s.metadata), s.address, s.further, s.equal) for s in catalogue.sources]
 
     async def _store(self) -> ObjectStore:
         from streams.kafka.store_claim import check

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -17,6 +17,7 @@ from processors import conditions, offers, said
 from processors.errors import Code, Poison
 from processors.identity import checked_shop, key_of, shop_of, split
 from processors.ordering import SORTS
+from processors.photo_roles import MAIN, MAX_PHOTOS, ROLES
 from processors.values import MAX_QUERY_TEXT, Metadata
 from streams.contract import plain
 from streams.contract.cloudevents import unwrapped
@@ -35,7 +36,9 @@ from streams.contract.records import (
     Result,
     SearchProbe,
     Upload,
+    UploadPhoto,
 )
+from streams.contract.versions import version_of
 from streams.engine.message import SHOP, Message
 
 T = TypeVar("T")
@@ -112,9 +115,8 @@ def decode_upload(message: Message) -> Upload | None:
     if message.key is not None and key not in {upload.product_id, product}:
         # Partition and compaction go by the key: under another key an update would not replace its predecessor.
         raise Poison("differs from the record's key", field="product_id", code=Code.WRONG_KEY)
-    if upload.image.product_id is not None:
-        raise Poison("only a query may refer to a product", field="image.product_id", code=Code.INVALID)
-    _check_image(upload.image)
+    _check_photos(upload)
+    version_of(upload.version)
     return upload
 
 
@@ -126,6 +128,28 @@ def deleted_product(message: Message) -> tuple[str, str]:
     """
     key, shop = _key_text(message), (message.header(SHOP) or b"")[:1024].decode(errors="replace")
     return (shop, key) if shop and not shop_of(key) else split(key)
+
+
+def fields_of(upload: Upload) -> dict[str, Any] | None:
+    """What an upload says of its product beside its photos, as one object; None for nothing."""
+    if upload.group_id is None:
+        return upload.metadata
+    return {**(upload.metadata or {}), "group_id": upload.group_id}
+
+
+def images_of(item: Item) -> tuple[str, ...]:
+    """The addresses of all photos of an item, its image first."""
+    further = [photo.image for photo in item.photos] if isinstance(item.photos, tuple) else []
+    return tuple(dict.fromkeys(address for address in (item.image, *further) if address))
+
+
+def photos_of(upload: Upload) -> tuple[tuple[str, UploadPhoto], ...]:
+    """The photos of a checked upload, each with the field that gives it: `image` first, the main one among the others."""
+    further = [(f"images[{number}]", photo) for number, photo in enumerate(upload.images or ())]
+    if upload.image is None:
+        return tuple(further)
+    role = MAIN if further else None
+    return (("image", UploadPhoto(upload.image.uri, upload.image.bytes, role)), *further)
 
 
 def decode_query(message: Message) -> Query:
@@ -185,12 +209,12 @@ def decode_generation(value: bytes) -> Generation:
 def metadata_of(upload: Upload) -> Metadata:
     """The typed metadata of an upload: known fields, every other string as a facet, and the rest as it came.
 
-    A null counts as absent.
+    A null is none.
 
     Raises:
         Poison: a value of the wrong type, too long, or too many facets; names the field.
     """
-    given = {name: value for name, value in upload.metadata.items() if value is not None}
+    given = {name: value for name, value in (upload.metadata or {}).items() if value is not None}
     texts = {name: _text(name, given.pop(name, "")) for name in _TEXT_FIELDS}
     price = _price(given.pop("price", None))
     offer = offers.take_offer(given)
@@ -249,15 +273,23 @@ def _decode_given(decoder: msgspec.json.Decoder[T], value: bytes, record: type[T
         except _UNDECODABLE:  # in a place to which the first reader did not come
             raise error from None
         try:
-            return msgspec.convert(_without_nulls(document), record)
+            return msgspec.convert(_without_nulls(document, record), record)
         except msgspec.ValidationError as second:
             raise _poison_of(second) from error
 
 
-def _without_nulls(value: object) -> object:
-    """The same document without the members that are null. An element of a list keeps its place."""
+def _without_nulls(value: object, record: type[Any] | None = None) -> object:
+    """The same document without the members that are null. An element of a list keeps its place.
+
+    Within the metadata of an upload a null removes a field.
+    """
     if isinstance(value, dict):
-        return {name: _without_nulls(inner) for name, inner in value.items() if inner is not None}
+        as_it_is = "metadata" if record is Upload else None
+        return {
+            name: inner if name == as_it_is else _without_nulls(inner)
+            for name, inner in value.items()
+            if inner is not None
+        }
     return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
 
 
@@ -311,20 +343,40 @@ def _check_id(value: str, field: str) -> None:
         raise Poison(f"is longer than {MAX_ID_BYTES} bytes", field=field, code=Code.OUT_OF_RANGE)
 
 
-def _check_image(image: ImageRef) -> None:
+def _check_photos(upload: Upload) -> None:
+    if upload.image is not None and upload.image.product_id is not None:
+        raise Poison("only a query may refer to a product", field="image.product_id", code=Code.INVALID)
+    if upload.image is None and upload.images is None and fields_of(upload) is None:
+        raise Poison("there is no photo, and no metadata either", field="image", code=Code.MISSING_FIELD)
+    if upload.images is not None and not upload.images:
+        raise Poison("is empty: leave it out to keep the photos", field="images", code=Code.OUT_OF_RANGE)
+    photos = photos_of(upload)
+    if len(photos) > MAX_PHOTOS:
+        raise Poison(f"there are {len(photos)} photos, more than {MAX_PHOTOS}", field="images", code=Code.OUT_OF_RANGE)
+    for field, photo in photos:
+        _check_image(ImageRef(photo.uri, photo.bytes), field)
+        if photo.role is not None and photo.role not in ROLES:
+            named = f"{photo.role[:50]!r} is none of {', '.join(ROLES)}"
+            raise Poison(named, field=f"{field}.role", code=Code.UNKNOWN_NAME)
+    main = [field for field, photo in photos if photo.role == MAIN]
+    if len(main) > 1:
+        raise Poison(f"is a second main photo beside {main[0]}", field=f"{main[1]}.role", code=Code.INVALID)
+
+
+def _check_image(image: ImageRef, field: str = "image") -> None:
     given = [value for value in (image.uri, image.bytes, image.product_id) if value is not None]
     if len(given) != 1:
-        raise Poison("needs exactly one source", field="image", code=Code.INVALID)
+        raise Poison("needs exactly one source", field=field, code=Code.INVALID)
     if image.uri is not None and not 0 < len(image.uri.encode()) <= MAX_URI_BYTES:
-        raise Poison(f"is empty or longer than {MAX_URI_BYTES} bytes", field="image.uri", code=Code.OUT_OF_RANGE)
+        raise Poison(f"is empty or longer than {MAX_URI_BYTES} bytes", field=f"{field}.uri", code=Code.OUT_OF_RANGE)
     if image.bytes is not None and not 0 < len(image.bytes) <= MAX_INLINE_IMAGE_BYTES:
         raise Poison(
             f"is empty or larger than {MAX_INLINE_IMAGE_BYTES} bytes; use a uri",
-            field="image.bytes",
+            field=f"{field}.bytes",
             code=Code.OUT_OF_RANGE,
         )
     if image.product_id is not None:
-        _check_id(image.product_id, "image.product_id")
+        _check_id(image.product_id, f"{field}.product_id")
 
 
 def _check_query(query: Query, query_id: str) -> None:

@@ -1,6 +1,6 @@
 """What producers put around a JSON record whose meaning is plain all the same: it is taken off before the record is read.
 
-A frame of a schema registry (a zero byte, four bytes of schema id), a byte-order mark, UTF-16; in `image.bytes` a
+A frame of a schema registry (a zero byte, four bytes of schema id), a byte-order mark, UTF-16; in the `bytes` of photos a
 `data:` prefix, line breaks, the URL-safe alphabet, missing padding.
 """
 
@@ -49,7 +49,7 @@ def json_of(value: bytes) -> bytes:
 
 
 def with_plain_base64(value: bytes) -> bytes | None:
-    """The JSON record with the base64 of `image.bytes` in its strict form; None where that changes nothing.
+    """The JSON record with the base64 of the photos' `bytes` in its strict form; None where that changes nothing.
 
     Called for what does not decode only: a strict record never pays for it.
     """
@@ -57,12 +57,19 @@ def with_plain_base64(value: bytes) -> bytes | None:
         record = msgspec.json.decode(value)
     except _UNDECODABLE:
         return None
-    image = record.get("image") if isinstance(record, dict) else None
-    if not isinstance(image, dict) or not isinstance(text := image.get("bytes"), str):
+    if not isinstance(record, dict):
         return None
+    further = record.get("images")
+    photos = [record.get("image"), *(further if isinstance(further, list) else [])]
+    changed = sum(map(_made_plain, photos))
+    return msgspec.json.encode(record) if changed else None
+
+
+def _made_plain(image: object) -> bool:
+    """Write the base64 of one photo in its strict form; whether that changed it."""
+    if not isinstance(image, dict) or not isinstance(text := image.get("bytes"), str):
+        return False
     plain = _BLANKS.sub("", _DATA_PREFIX.sub("", text, count=1)).translate(_URL_SAFE).rstrip("=")
     plain += "=" * (-len(plain) % 4)
-    if plain == text:
-        return None
     image["bytes"] = plain
-    return msgspec.json.encode(record)
+    return plain != text

@@ -8,10 +8,12 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from processors.conditions import Condition
 from processors.errors import RESULT_CODES
 from processors.offers import NO_OFFER, Offer
+from processors.photo_roles import ROLES
 from processors.values import Colour, Evidence, Garment, Metadata, Span, WriterKind
 from streams.contract.compatibility import OPEN_ENUM
 
@@ -21,6 +23,7 @@ Base64: TypeAlias = bytes
 ResultCode: TypeAlias = Annotated[
     str, msgspec.Meta(extra_json_schema={"enum": [code.value for code in RESULT_CODES], OPEN_ENUM: True})
 ]
+Role: TypeAlias = Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(ROLES), OPEN_ENUM: True})]
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -38,18 +41,32 @@ class ImageRef(Record, frozen=True):
     product_id: str | None = None
 
 
+class UploadPhoto(Record, frozen=True):
+    """One of the photos of a product: exactly one of an address and the bytes in base64, and what it shows."""
+
+    uri: str | None = None
+    bytes: Base64 | None = None
+    role: Role | None = None
+
+
 class Upload(Record, frozen=True):
-    """A new or changed product photo. A null value under the same key deletes the product."""
+    """A new or changed product. A null value under the same key deletes it.
+
+    Without a photo the metadata are merged into what is known (RFC 7386: null removes a field); without metadata these
+    stay as they are. With both they replace what was there. Of two uploads with a `version` the newer counts.
+    """
 
     product_id: str
-    image: ImageRef
+    image: ImageRef | None = None  # the one photo, or the main one beside `images`
     # Whatever a shop says of its product; `codecs.metadata_of` makes the typed `Metadata` of it.
-    metadata: dict[str, Any] = {}
+    metadata: dict[str, Any] | None = None
     group_id: str | None = None  # the style of which this product is a colour or a size
     # Part of the product's identity: equal ids of two shops are two products.
     shop: str | None = None
     # "high": it is done before its turn, up to its caption.
     priority: Literal["normal", "high"] = "normal"
+    images: tuple[UploadPhoto, ...] | None = None
+    version: int | float | str | None = None  # a number, or a time (RFC 3339)
 
 
 # ---------------------------------------------------------------- catalog.items (MessagePack, compacted: the truth)
@@ -69,11 +86,15 @@ class Source(Record, frozen=True, omit_defaults=False):
 
 
 class View(Record, frozen=True, omit_defaults=False):
-    """One vector of an item: the whole image ("whole") or one garment ("g0"). `vector` is float32 little-endian."""
+    """One vector of an item: the whole image ("whole") or one garment ("g0"). `vector` is float32 little-endian.
+
+    Of a further photo ("2/whole", "2/g0": the third photo, and the item's garment g0 in it) `photo` is its address.
+    """
 
     id: str
     category: str
     vector: bytes
+    photo: str | UnsetType = UNSET
 
 
 class Conflict(Record, frozen=True, omit_defaults=False):
@@ -86,10 +107,39 @@ class Conflict(Record, frozen=True, omit_defaults=False):
     confidence: float
 
 
+class ItemPhoto(Record, frozen=True, omit_defaults=False):
+    """One of several photos of an item. `garments`: ids of the item's garments that it shows."""
+
+    image: str
+    role: str
+    width: int
+    height: int
+    garments: tuple[str, ...]
+
+
+class Vote(Record, frozen=True, omit_defaults=False):
+    """What one photo says."""
+
+    photo: str
+    value: str
+    confidence: float
+
+
+class Disagreement(Record, frozen=True, omit_defaults=False):
+    """What the photos of a product show differently, and which value counts: that of most of them, the surer of as many."""
+
+    garment: str
+    facet: str  # "category", "colour", "pattern" …
+    value: str
+    votes: tuple[Vote, ...]
+
+
 class Item(Record, frozen=True, omit_defaults=False):
     """An enriched product: what was seen, and its vectors.
 
     A garment's `attributes` are what the photo shows ("source": "pixels"); what the shop says is in `metadata`, and wins.
+    Without a photo the product is `incomplete`: image "", sides 0, no garments, no views. `photos`, `sold` (the garment that
+    the photos agree on) and `disagreements` are there where it has several photos.
     """
 
     product_id: str
@@ -107,6 +157,11 @@ class Item(Record, frozen=True, omit_defaults=False):
     facets: str = ""  # the version of facet heads that was applied; "" where there was none
     conflicts: tuple[Conflict, ...] = ()
     shop: str = ""  # "" where it has none
+    # Left out where they say nothing: so an item of one photo has the bytes that it always had.
+    incomplete: bool | UnsetType = UNSET
+    photos: tuple[ItemPhoto, ...] | UnsetType = UNSET
+    sold: str | UnsetType = UNSET
+    disagreements: tuple[Disagreement, ...] | UnsetType = UNSET
 
 
 # ---------------------------------------------------------------- catalog.captions (JSON, compacted)
@@ -212,7 +267,7 @@ class Variant(Record, frozen=True, omit_defaults=False):
 
 
 class Hit(Record, frozen=True, omit_defaults=False):
-    """One product found. `score` is the inner product, higher is nearer.
+    """One product found. `score` is the inner product, higher is nearer. `photo`: the one of its photos that matched best.
 
     On `search.hits`, `product_id` is the product's key (`processors.identity`) and `shop` is empty.
     """
@@ -225,6 +280,7 @@ class Hit(Record, frozen=True, omit_defaults=False):
     variants: tuple[Variant, ...] = ()  # of its group, what else meets the filters; the best first
     fields: dict[str, Any] = {}  # what the shop says of it, where the query asks for it
     shop: str = ""
+    photo: str = ""
 
 
 class Understood(Record, frozen=True):

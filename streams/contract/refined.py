@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 from processors.identity import MAX_SHOP_BYTES
+from processors.photo_roles import MAX_PHOTOS
 from processors.values import MAX_QUERY_TEXT
 from streams.contract import codecs
 from streams.contract.topics import CLIENT, ITEMS, TOPICS
@@ -24,7 +25,8 @@ _SIDE = {"minimum": 1}
 
 # Record → field → keywords. Lengths are in characters here and in bytes in the codecs, where that is said.
 _BOUNDS: dict[str, dict[str, Schema]] = {
-    "Upload": {"product_id": _ID, "shop": _SHOP},
+    "Upload": {"product_id": _ID, "shop": _SHOP, "images": {"minItems": 1, "maxItems": MAX_PHOTOS}},
+    "UploadPhoto": {"uri": {"minLength": 1, "maxLength": codecs.MAX_URI_BYTES}, "bytes": {"minLength": 1}},
     "ImageRef": {
         "uri": {"minLength": 1, "maxLength": codecs.MAX_URI_BYTES},
         "bytes": {"minLength": 1},
@@ -42,7 +44,9 @@ _BOUNDS: dict[str, dict[str, Schema]] = {
     "Result": {"took_ms": _COUNT},
     "Shards": {"answered": _COUNT, "of": _COUNT},
     "Source": {"partition": _COUNT, "offset": _COUNT},
-    "Item": {"width": _SIDE, "height": _SIDE, "dimension": _SIDE},
+    "Item": {"width": _COUNT, "height": _COUNT, "dimension": _SIDE},
+    "ItemPhoto": {"width": _SIDE, "height": _SIDE},
+    "Vote": {"confidence": _SHARE},
     "Garment": {"confidence": _SHARE},
     "Attribute": {"confidence": _SHARE},
     "Colour": {"share": _SHARE},
@@ -82,18 +86,28 @@ def refined(components: dict[str, Schema], prefix: str) -> dict[str, Schema]:
     if "ImageRef" in found:
         whole = found["ImageRef"]
         if "Upload" in found:
-            found[_UPLOAD_IMAGE] = _image_of_upload(whole)
-            found["Upload"]["properties"]["image"] = {"$ref": f"{prefix}{_UPLOAD_IMAGE}"}
+            _refine_upload(found, whole, prefix)
         whole["oneOf"] = [_given(source) for source in ("uri", "bytes", "product_id")]
         if "Query" not in found:
             del found["ImageRef"]
     return found
 
 
+def _refine_upload(found: dict[str, Schema], image: Schema, prefix: str) -> None:
+    """A photo of an upload is no product of the catalogue; and an upload says something."""
+    found[_UPLOAD_IMAGE] = _image_of_upload(image)
+    found["Upload"]["properties"]["image"] = {"anyOf": [{"$ref": f"{prefix}{_UPLOAD_IMAGE}"}, {"type": "null"}]}
+    found["Upload"]["anyOf"] = [
+        {"required": [field], "properties": {field: {"type": kind}}}
+        for field, kind in (("image", "object"), ("images", "array"), ("metadata", "object"))
+    ]
+    found["UploadPhoto"]["oneOf"] = [_given("uri"), _given("bytes")]
+
+
 def _from_outside() -> set[str]:
     """The records that clients write: those of their topics, and what these are made of."""
     records = {spec.record.__name__ for spec in TOPICS if spec.record is not None and CLIENT in spec.written_by}
-    return records | {"ImageRef"}
+    return records | {"ImageRef", "UploadPhoto"}
 
 
 def _image_of_upload(image: Schema) -> Schema:

@@ -18,6 +18,7 @@ from streams.engine.inline import run_inline
 from streams.engine.message import Message
 from streams.roles.caption.role import Captioner
 from streams.roles.enrich import Enrich
+from streams.roles.taking_in import Told
 
 Ticking: TypeAlias = Callable[[int], None]
 BATCH = 32
@@ -54,8 +55,9 @@ class Trial:
         while batch := list(islice(rest, BATCH)):
             messages = [(self._upload(offset, one, photos, refused, metadata=metadata), one) for offset, one in batch]
             sent = [(message, one) for message, one in messages if message is not None]
-            items = await run_inline(self.enrich.stages(), [message for message, _ in sent], _quietly)
-            for (_, one), item in zip(sent, items, strict=True):
+            told = await run_inline(self.enrich.stages(), [message for message, _ in sent], _quietly)
+            for (_, one), outcome in zip(sent, told, strict=True):
+                item = outcome.item if isinstance(outcome, Told) else outcome
                 if isinstance(item, Item):
                     found.append((one, item))
                 else:

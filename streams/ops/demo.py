@@ -81,7 +81,10 @@ def photos_in(images: Path | None, out: Path, count: int) -> tuple[tuple[Photo, 
     folder = draw(out / "catalogue", count) if images is None else images
     catalogue = walk(folder)
     refused = tuple(RefusedProduct(row.where, "ingest", row.cause) for row in catalogue.rejected)
-    photos = tuple(Photo(source.product_id, source.path, dict(source.metadata)) for source in catalogue.sources)
+    photos = tuple(
+        Photo(source.product_id, source.path, dict(source.metadata), source.address, source.further, source.equal)
+        for source in catalogue.sources
+    )
     if not photos:
         raise Poison(f"no JPEG, PNG, WebP or GIF images in {folder}", field="images")
     return photos, refused

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import msgspec
@@ -80,8 +80,20 @@ class _Lane:
     """One partition that letters go back to: what lies behind their places, by key, without values."""
 
     letters: list[tuple[Letter, Message]]
+    versioned: set[str] = field(
+        default_factory=set
+    )  # ids of letters whose uploads say by themselves what they count for
     end: int = 0
     records: dict[bytes | None, list[Message]] | None = None
+
+
+def _has_version(record: Message) -> bool:
+    """Whether it is an upload with a version: then that decides what it counts for, and not its place."""
+    try:
+        upload = codecs.decode_upload(record) if record.topic == topics.UPLOADS else None
+    except Poison:
+        return False
+    return upload is not None and upload.version is not None
 
 
 class DeadLetterAdmin:
@@ -151,6 +163,8 @@ class DeadLetterAdmin:
             else:
                 lane = lanes.setdefault((letter.topic, letter.partition), _Lane([]))
                 lane.letters.append((letter, _stripped(record)))
+                if _has_version(record):
+                    lane.versioned.add(letter.id)
         for lane in lanes.values():
             await self._look_behind(lane)
             for letter, record in sorted(lane.letters, key=lambda pair: position_of(pair[1])):
@@ -223,7 +237,7 @@ class DeadLetterAdmin:
             place = f"{letter.topic}/{letter.partition}/{before.offset}"
             await self._mark(letter, "redriven", letter.redrives + 1, place)
             return Handled(letter.id, "redriven", "it had been put back already", place)
-        if not terms.as_new:
+        if not terms.as_new and letter.id not in lane.versioned:
             self._check_place(letter, record, records)
         if terms.dry_run:
             return Handled(letter.id, "would be redriven")

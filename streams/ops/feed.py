@@ -20,9 +20,13 @@ from infra.settings import Settings
 from infra.store import ObjectStore, content_key
 from processors import image_parts
 from processors.errors import Poison
+from processors.identity import key_of, split
 from processors.image_header import sniff
 from processors.offers import COLUMN_NAMES
+from processors.product import Change as Said
+from processors.product import PhotoPlace, Product
 from streams.contract import codecs, topics
+from streams.contract.versions import stamp_of, version_of
 from streams.engine.message import Message
 from streams.kafka.client import Reader
 from streams.ops.ingest import Photo, RefusedProduct
@@ -45,9 +49,9 @@ class Change(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The last upload of a product: where its photo lies ("" where it came inside the record), and what the shop said."""
+    """What was uploaded of a product: where its photos lie ("" where one came inside the record), and what the shop said."""
 
-    image: str
+    images: tuple[str, ...]
     metadata: Mapping[str, Any]
 
 
@@ -85,30 +89,35 @@ async def known_products(settings: Settings, shop: str = "") -> dict[str, Known]
     Raises:
         Retryable: no broker answers.
     """
-    last: dict[str, tuple[int, Known | None]] = {}
+    products: dict[str, Product] = {}
     async with Reader(settings, topics.UPLOADS) as reader:
         async for message in reader.to_end():
-            found = _upload(message)
-            if found is None:
-                continue
-            (of, product_id), known = found
-            if of != shop:
-                continue
-            # A record that lay on a wrong partition was passed on with its own time: of one product the youngest counts.
-            if product_id not in last or message.timestamp_ms >= last[product_id][0]:
-                last[product_id] = (message.timestamp_ms, known)
-    return {product_id: known for product_id, (_, known) in last.items() if known is not None}
+            take_in(products, message)
+    return {
+        product_id: Known(tuple(photo.address for photo in product.photos), product.metadata)
+        for of, product_id, product in ((*split(key), product) for key, product in products.items())
+        if product.alive and of == shop
+    }
 
 
-def _upload(message: Message) -> tuple[tuple[str, str], Known | None] | None:
-    """(shop and id, what is known of it; None after a delete); None for what is no upload."""
+def take_in(products: dict[str, Product], message: Message) -> None:
+    """What one record says of its product, as enrich takes it in; nothing of what enrich refuses for its form."""
     try:
         upload = codecs.decode_upload(message)
     except Poison:
-        return None
+        return
     if upload is None:
-        return codecs.deleted_product(message), None
-    return (upload.shop or "", upload.product_id), Known(upload.image.uri or "", upload.metadata or {})
+        product_id = key_of(*codecs.deleted_product(message))
+        before = products.get(product_id, Product())
+        products[product_id] = before.without(stamp_of(before, message, None))
+        return
+    product_id = key_of(upload.shop or "", upload.product_id)
+    before = products.get(product_id, Product())
+    photos = dict.fromkeys(PhotoPlace(photo.uri or "", "") for _, photo in codecs.photos_of(upload))
+    change = Said(
+        codecs.fields_of(upload), tuple(photos) if photos else None, version_of(upload.version), upload.metadata is None
+    )
+    products[product_id] = before.after(change, stamp_of(before, message, change.version))
 
 
 def plan(
@@ -116,47 +125,46 @@ def plan(
     refused: Sequence[RefusedProduct],
     mentioned: Iterable[str],
     known: Mapping[str, Known],
-    image_of: Callable[[Photo], str],
+    images_of: Callable[[Photo], tuple[str, ...]],
 ) -> Plan:
-    """Compare a feed with what is there. Blocking: `image_of` reads photos.
+    """Compare a feed with what is there. Blocking: `images_of` reads photos.
 
     Args:
         photos: the products of the feed.
         refused: those that cannot be used.
         mentioned: words of rows that cannot be used: a product that one of them names is not gone.
         known: see `known_products`.
-        image_of: the address that a photo has, or would have, in the store; raises `Poison` for one that cannot be used.
+        images_of: the addresses that its photos have, or would have, in the store; raises `Poison` for one that cannot be used.
     """
     changes, further = [], list(refused)
     for photo in photos:
         try:
-            changes.append((photo, _change(photo, known.get(photo.product_id), image_of)))
+            changes.append((photo, _change(photo, known.get(photo.product_id), images_of)))
         except Poison as error:
             further.append(RefusedProduct(photo.product_id, "ingest", str(error)))
     there = {photo.product_id for photo in photos} | set(mentioned)
     return Plan(tuple(changes), tuple(sorted(known.keys() - there)), tuple(further), len(known))
 
 
-def _change(photo: Photo, known: Known | None, image_of: Callable[[Photo], str]) -> Change:
-    image = image_of(photo)
+def _change(photo: Photo, known: Known | None, images_of: Callable[[Photo], tuple[str, ...]]) -> Change:
+    images = images_of(photo)
     if known is None:
         return Change.NEW
-    if image != known.image:
+    if images != known.images:
         return Change.PHOTO
     said = msgspec.json.decode(msgspec.json.encode(photo.metadata))
     differs = {name for name in said.keys() | known.metadata.keys() if said.get(name) != known.metadata.get(name)}
     return Change.UNCHANGED if not differs else Change.COLUMNS if differs <= COLUMNS else Change.FACTS
 
 
-def image_in(store: ObjectStore, settings: Settings) -> Callable[[Photo], str]:
-    """`image_of` for `plan`: by the bytes that would be stored. Nothing is decoded or written: most have not changed."""
+def images_in(store: ObjectStore, settings: Settings) -> Callable[[Photo], tuple[str, ...]]:
+    """`images_of` for `plan`: by the bytes that would be stored. Nothing is decoded or written: most have not changed."""
 
-    def address(photo: Photo) -> str:
-        if photo.path is None:
-            return photo.address
-        return store.address(_key(photo.path, settings))
+    def address(place: Path | str) -> str:
+        return place if isinstance(place, str) else store.address(_key(place, settings))
 
-    return address
+    # One that is there twice is sent once.
+    return lambda photo: tuple(dict.fromkeys(address(place) for place in photo.places))
 
 
 def _key(path: Path, settings: Settings) -> str:

@@ -56,7 +56,7 @@ class Seen:
     shops: dict[tuple[int, int], str] = field(default_factory=dict)
     texts: set[str] = field(default_factory=set)
     mine: set[str] = field(default_factory=set)
-    theirs: dict[str, str] = field(default_factory=dict)
+    theirs: dict[str, tuple[str, ...]] = field(default_factory=dict)
     citing: dict[str, None] = field(default_factory=dict)
 
 
@@ -104,7 +104,7 @@ class Look:
             seen.sources.add((record.partition, record.offset))
             self._photo_of_upload(record)
         elif topics.is_items(topic) and (item := _item(record)) is not None:
-            seen.mine.add(item.image)
+            seen.mine.update(codecs.images_of(item))
             seen.sources.add((item.source.partition, item.source.offset))
         elif topic == topics.CAPTIONS and (caption := caption_in(record)) is not None:
             seen.texts.add(caption.caption)
@@ -114,20 +114,17 @@ class Look:
             upload = codecs.decode_upload(record)
         except Poison:
             return
-        key = (
-            None
-            if upload is None or upload.image is None or not upload.image.uri
-            else self._store.key_of(upload.image.uri)
-        )
-        if key is not None:
-            self.seen.mine.add(self._store.address(key))
+        for _, photo in () if upload is None else codecs.photos_of(upload):
+            key = self._store.key_of(photo.uri) if photo.uri else None
+            if key is not None:
+                self.seen.mine.add(self._store.address(key))
 
     def _theirs(self, key: str, record: Message) -> None:
         item = _item(record)
         if item is None:
             self.seen.theirs.pop(key, None)
         else:
-            self.seen.theirs[key] = item.image
+            self.seen.theirs[key] = codecs.images_of(item)
 
     def _cites(self, key: str, record: Message) -> None:
         caption = caption_in(record)
@@ -263,7 +260,7 @@ class Forget:
         return removed + remove(self.store, [key for key in photos if self.store.exists(key)])
 
     def _photos(self, seen: Seen) -> list[str]:
-        others = set(seen.theirs.values())
+        others = {image for images in seen.theirs.values() for image in images}
         keys = {self.store.key_of(address) for address in seen.mine - others if address}
         return sorted(key for key in keys if key is not None)
 
@@ -358,7 +355,7 @@ class Forget:
 
 
 def _photos(before: Seen, left: Sequence[str], *, prove: bool) -> Place:
-    shared = len(before.mine & set(before.theirs.values()))
+    shared = len(before.mine & {image for images in before.theirs.values() for image in images})
     note = f"{shared} photos are those of other products, too, and stay for these" if shared else ""
     return Place("photos", "kept" if prove and left else "gone", len(left), None, note)
 

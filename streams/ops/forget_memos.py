@@ -13,6 +13,7 @@ from infra.store import NotFound, ObjectStore
 from streams.contract.records import Source
 from streams.roles.caption.role import Shown, Written
 from streams.roles.memo import content_hash
+from streams.roles.products import PREFIX
 
 T = TypeVar("T")
 
@@ -48,7 +49,7 @@ class Traces:
 def memos_of(store: ObjectStore, traces: Traces) -> list[str]:
     """The keys of all memos that hold something of the products, or cite them. Blocking; reads every memo of a caption."""
     names = {*traces.digests, *(content_hash(d.encode(), v.encode()) for d in traces.digests for v in traces.versions)}
-    found: list[str] = []
+    found = [key for key in store.list(f"{PREFIX}/") if key.rpartition("/")[2] in traces.standing]
     small: list[str] = []
     captions: list[str] = []
     for key in store.list(MEMOS):

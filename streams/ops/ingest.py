@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,10 +19,11 @@ from processors.decode import DecodeLimits, decode
 from processors.errors import Code, Poison
 from processors.identity import key_of, split
 from processors.image_header import sniff
+from processors.photo_roles import MAIN, ROLES
 from streams.contract import topics
 from streams.contract.cloudevents import origin_ms
 from streams.contract.codecs import decode_upload, metadata_of
-from streams.contract.records import Caption, ImageRef, Upload
+from streams.contract.records import Caption, ImageRef, Upload, UploadPhoto
 from streams.engine.message import Message
 from streams.kafka.client import Client, Reader, Sent, caption_in
 from streams.kafka.positions import is_number
@@ -36,12 +38,23 @@ BATCH = 32
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """One product to ingest: its image on this machine or (`path` is None) at an address, and what the shop says of it."""
+    """One product to ingest: its image on this machine or (`path` is None) at an address, and what the shop says of it.
+
+    `further`: photos beside it, files and addresses. `equal`: none of them was named as the product's image: which it is
+    goes by what the files' names say that they show.
+    """
 
     product_id: str
     path: Path | None
     metadata: dict[str, Any]
     address: str = ""
+    further: tuple[Path | str, ...] = ()
+    equal: bool = False
+
+    @property
+    def places(self) -> tuple[Path | str, ...]:
+        """All of its photos, the one of `path` or `address` first."""
+        return (self.address if self.path is None else self.path, *self.further)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +72,7 @@ Outcome = Caption | RefusedProduct
 def announce(
     photo: Photo, store: ObjectStore, max_bytes: int, *, max_pixels: int | None = None, keep_metadata: bool = False
 ) -> Upload:
-    """Put one image into the store under its content hash and make its upload record. Blocking.
+    """Put the photos of a product into the store under their content hashes and make its upload record. Blocking.
 
     What is not its picture (place, owner, device) is left out, unless `keep_metadata`.
 
@@ -68,14 +81,39 @@ def announce(
             what is said of the product can never become a record; nothing was written.
         Retryable: the disk or the store is in trouble.
     """
-    uri = photo.address if photo.path is None else "file:///"
-    upload = Upload(product_id=photo.product_id, image=ImageRef(uri=uri), metadata=photo.metadata)
-    _check(upload)
-    if photo.path is None:
-        return upload  # the engine fetches it
-    data, kind = read_photo(photo.path, max_bytes, max_pixels=max_pixels, keep_metadata=keep_metadata)
-    key = store.put_content(data, suffix=f".{kind}", prefix="images")
-    return msgspec.structs.replace(upload, image=ImageRef(uri=store.address(key)))
+    # As long as no address in the store is known; those of other hosts the engine fetches.
+    _check(_upload(photo, ["file:///" if isinstance(place, Path) else place for place in photo.places]))
+    read: dict[Path, tuple[bytes, str]] = {}
+    for path in (place for place in photo.places if isinstance(place, Path)):
+        try:
+            read[path] = read_photo(path, max_bytes, max_pixels=max_pixels, keep_metadata=keep_metadata)
+        except Poison as error:
+            raise error if not photo.further else Poison(f"{path.name}: {error.message}", field=error.field) from None
+
+    def address(place: Path | str) -> str:
+        if isinstance(place, str):
+            return place
+        data, kind = read[place]
+        return store.address(store.put_content(data, suffix=f".{kind}", prefix="images"))
+
+    return _upload(photo, [address(place) for place in photo.places])
+
+
+def _upload(photo: Photo, uris: Sequence[str]) -> Upload:
+    roles = [role_in(place.stem) if isinstance(place, Path) else None for place in photo.places]
+    if not photo.further:
+        return Upload(product_id=photo.product_id, image=ImageRef(uri=uris[0]), metadata=photo.metadata)
+    images = [UploadPhoto(uri=uri, role=role) for uri, role in zip(uris, roles, strict=True)]
+    if photo.equal and roles.count(MAIN) <= 1:
+        return Upload(product_id=photo.product_id, metadata=photo.metadata, images=tuple(images))
+    beside = tuple(msgspec.structs.replace(one, role=None if one.role == MAIN else one.role) for one in images[1:])
+    return Upload(product_id=photo.product_id, image=ImageRef(uri=uris[0]), metadata=photo.metadata, images=beside)
+
+
+def role_in(name: str) -> str | None:
+    """What a photo shows, where the last word of its file's name says so: "sku-1_back", "Detail 2"."""
+    words = re.findall(r"[a-z]+", name.casefold())
+    return words[-1] if words and words[-1] in ROLES else None
 
 
 def read_photo(

@@ -63,6 +63,8 @@ class Wanted:
 
     def holds(self, item: Item, caption: Caption | None) -> bool:
         """Whether a product is meant."""
+        if item.incomplete is True:
+            return False  # it has no caption
         if item.shop != self.shop or (self.products and item.product_id not in self.products):
             return False
         if self.writer and (caption is None or caption.writer != self.writer):

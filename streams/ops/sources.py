@@ -5,7 +5,8 @@
       dress-1.jpg                     image or file      → its photo, relative to the table's folder
       shoes/boot.webp                 everything else    → metadata (title, brand, price, fabric, any facet)
 
-Without an image column a row belongs to the photo whose name is its id. A photo of which no row speaks keeps an id made of
+Further columns (image_2, additional_image_link), further rows of the same id, and a folder that a row names have further
+photos of its product. Without an image column a row belongs to the photo, or the folder, whose name is its id. A photo of which no row speaks keeps an id made of
 its relative path ("shoes/boot"), the same at every run; one whose row is bad, or fits several photos, does not come in
 at all. What is not used is named in `rejected` or `noted`, never skipped silently.
 """
@@ -15,13 +16,14 @@ from __future__ import annotations
 import os
 import stat
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
 from processors.errors import Poison
 from processors.image_header import sniff
+from processors.photo_roles import MAX_PHOTOS
 from streams.ops.photo_names import PhotoNames, name_in, without_suffix
 from streams.ops.table_files import is_feed, is_table
 from streams.ops.tables import RejectedRow, Row, read_table
@@ -43,13 +45,16 @@ Metadata: TypeAlias = Mapping[str, str | float]
 class SourcePhoto:
     """One product to ingest. `metadata` holds strings, and `price` as a number.
 
-    Its photo is a file, or (of a feed) lies at an `address` of somebody's host: then `path` is None.
+    Its photo is a file, or (of a feed) lies at an `address` of somebody's host: then `path` is None. `further`: files and
+    addresses of its other photos. `equal`: they came as a folder, of which none is named the product's image.
     """
 
     product_id: str
     path: Path | None
     metadata: Metadata = field(default_factory=dict)
     address: str = ""
+    further: tuple[Path | str, ...] = ()
+    equal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +66,13 @@ class Catalogue:
     noted: tuple[RejectedRow, ...] = ()
 
 
-def walk(path: Path) -> Catalogue:
+def walk(path: Path, *, by_folder: bool = False) -> Catalogue:
     """Find the products of a folder (sub-folders included), of a feed (a table of any name), or of a single image file.
 
     Formats go by the files' bytes. The photos of a feed lie beside it, or at the `https://` addresses that it names; photos
     of which it does not speak are no products.
+
+    With `by_folder` each folder below `path` that photos lie in is one product, with all of them.
 
     Hidden files and folders, and the previews of NAS systems, are left out; links to folders are not followed (a link to a
     parent would never end).
@@ -90,6 +97,8 @@ def walk(path: Path) -> Catalogue:
     found = _Walk(path)
     found.collect()
     found.join_tables()
+    if by_folder:
+        found.join_folders()
     found.name_the_rest()
     sources = sorted(found.sources.values(), key=lambda source: source.product_id)
     return Catalogue(tuple(sources), tuple(found.rejected), tuple(found.noted))
@@ -128,6 +137,7 @@ class _Walk:
     but they never come in under their own name."""
     tables: list[Path] = field(default_factory=list)
     ids: set[str] = field(default_factory=set)
+    tables_of: dict[str, str] = field(default_factory=dict)
     sources: dict[str, SourcePhoto] = field(default_factory=dict)
     rejected: list[RejectedRow] = field(default_factory=list)
     noted: list[RejectedRow] = field(default_factory=list)
@@ -197,16 +207,22 @@ class _Walk:
             self._refuse(row, folder, row.problem)
             return
         found = self._photos_of(row, folder)
-        if row.continues and row.product_id in self.ids:
-            # Shopify: further photos and sizes of the product above. One photo is the product's.
-            self._hold_further(row, folder, (row.image, *row.further))
+        if row.product_id in self.sources and self._continues(row):
+            # Further photos (and, of Shopify, sizes) of the product above.
+            self._add_further(row, folder, row.product_id, (row.image, *row.further))
             return
+        if row.continues and row.product_id in self.ids:
+            return  # sizes of a product that was refused
         self.ids.add(row.product_id)
         if self.addresses and row.product_id and row.image.startswith("https://") and isinstance(found, str):
             self._at_address(row, folder)
             return
         if isinstance(found, str):
-            self._refuse(row, folder, found)
+            within = self._folder_of(row, folder)
+            if within:
+                self._join_folder(row, within)
+            else:
+                self._refuse(row, folder, found)
             return
         if len(found) > 1:
             names = ", ".join(self.shown(image) for image in found[:3])
@@ -220,25 +236,87 @@ class _Walk:
             self._refuse(row, folder, f"{self.shown(image)} belongs to another row already", found)
         else:
             self.claimed.add(image)
-            self.sources[product_id] = SourcePhoto(product_id, image, row.metadata)
-            self.noted.extend(RejectedRow(row.where, note) for note in row.notes)
-            self._hold_further(row, folder, row.further)
+            self._take(row, SourcePhoto(product_id, image, row.metadata))
+            self._add_further(row, folder, product_id, row.further)
 
     def _at_address(self, row: Row, folder: Path) -> None:
         """A product whose photo the engine fetches."""
         if row.product_id in self.sources:
             self._refuse(row, folder, f"product {row.product_id!r} is in the table twice")
             return
-        self.sources[row.product_id] = SourcePhoto(row.product_id, None, row.metadata, row.image)
+        self._take(row, SourcePhoto(row.product_id, None, row.metadata, row.image))
+        self._add_further(row, folder, row.product_id, row.further)
+
+    def _take(self, row: Row, source: SourcePhoto) -> None:
+        self.sources[source.product_id] = source
+        self.tables_of[source.product_id] = row.table
         self.noted.extend(RejectedRow(row.where, note) for note in row.notes)
 
-    def _hold_further(self, row: Row, folder: Path, images: Iterable[str]) -> None:
-        """A product has one photo; its others are not products of their own."""
-        for photo in (photo for image in images if image for photo in self.photos.named(image, folder)):
-            if photo not in self.claimed:
-                self.held[photo] = ""
-                cause = f"{self.shown(photo)} is a further photo of {row.product_id!r}"
+    def _continues(self, row: Row) -> bool:
+        """Whether a row has further photos of a product of the same table: it says nothing else of it."""
+        if self.tables_of.get(row.product_id) != row.table:
+            return False
+        said = self.sources[row.product_id].metadata
+        return row.continues or (
+            bool(row.image) and all(said.get(n, value) == value for n, value in row.metadata.items())
+        )
+
+    def _add_further(self, row: Row, folder: Path, product_id: str, images: Iterable[str]) -> None:
+        """Photos beside the first; what cannot be used of them is named, and costs nothing else."""
+        for image in (image for image in images if image):
+            source = self.sources[product_id]
+            found = self.photos.named(image, folder)
+            fetched = self.addresses and image.startswith("https://")
+            place: Path | str = found[0] if len(found) == 1 else image
+            if place in (source.path, source.address, *source.further):
+                continue
+            cause = ""
+            if isinstance(place, str) and not fetched:
+                cause = f"{len(found)} photos are named {image!r}" if found else _not_there(image)
+            elif place in self.claimed:
+                cause = f"{self.shown(found[0])} belongs to another row already"
+            elif len(source.further) + 1 >= MAX_PHOTOS:
+                cause = f"{image!r} is left out: more than {MAX_PHOTOS} photos of {product_id!r}"
+            if cause:
                 self.noted.append(RejectedRow(row.where, cause))
+                self.held.update((photo, "") for photo in found if photo not in self.claimed)
+                continue
+            self.claimed.update(found)
+            self.sources[product_id] = replace(source, further=(*source.further, place))
+
+    def _folder_of(self, row: Row, folder: Path) -> list[Path]:
+        """The photos of the folder that a row names, by its image or its id; none where it names none."""
+        name = row.image or row.product_id
+        there = Path(os.path.normpath(folder / name)) if name and "://" not in name else None
+        if there is None or there == folder or not there.is_relative_to(self.root):
+            return []
+        return [photo for photo in self.photos.within(there) if photo not in self.claimed]
+
+    def _join_folder(self, row: Row, photos: Sequence[Path]) -> None:
+        product_id = row.product_id or self.shown(photos[0].parent)
+        if product_id in self.sources:
+            self._refuse(row, photos[0].parent, f"product {product_id!r} is in the table twice", photos)
+            return
+        self._take(row, self._of_folder(product_id, photos, row.metadata))
+
+    def _of_folder(self, product_id: str, photos: Sequence[Path], metadata: Metadata) -> SourcePhoto:
+        first, *further = photos[:MAX_PHOTOS]
+        for photo in photos[MAX_PHOTOS:]:
+            cause = f"is left out: more than {MAX_PHOTOS} photos of {product_id!r}"
+            self.noted.append(RejectedRow(self.shown(photo), cause))
+        self.claimed.update(photos)
+        return SourcePhoto(product_id, first, metadata, further=tuple(further), equal=True)
+
+    def join_folders(self) -> None:
+        """Each folder with photos that no row speaks of is a product; those beside the tables at the top are not of one."""
+        folders: dict[Path, list[Path]] = {}
+        for photo in self.photos.all():
+            if photo not in self.claimed and photo not in self.held and photo.parent != self.root:
+                folders.setdefault(photo.parent, []).append(photo)
+        for folder, photos in folders.items():
+            product_id = unicodedata.normalize("NFC", folder.relative_to(self.root).as_posix())
+            if product_id not in self.sources:
+                self.sources[product_id] = self._of_folder(product_id, photos, {})
 
     def _refuse(self, row: Row, folder: Path, cause: str, photos: Iterable[Path] = ()) -> None:
         """Name a row that did not join, and hold back the photos that it may have been about."""

@@ -90,6 +90,11 @@ class Row:
     problem: str = ""
     raw: tuple[str, ...] = ()
 
+    @property
+    def table(self) -> str:
+        """The table that it stands in."""
+        return self.where.rsplit(" ", 2)[0]
+
 
 def read_table(file: Path, shown: str) -> tuple[list[Row], str]:
     """All rows of a table, the bad ones among them; and why it cannot be used as a whole, or "".

@@ -1,25 +1,27 @@
 """`enrich`: an upload becomes an item. Read it from top to bottom:
 
-read (fetch the photo, or recall what is known of it) → decode → keep (in our store) → detect → describe (crops, colours) → embed → item
+read (fetch the photos, or recall what is known of them) → decode → keep (in our store) → detect → describe (crops, colours) →
+embed → remember; what is known of the product is joined with it where it is published (streams.roles.taking_in)
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 import structlog
 
 from infra.fetch import Fetcher
 from infra.host_answers import NO_VALIDATORS, Validators
-from infra.store import ObjectStore
+from infra.store import NotFound, ObjectStore
 from infra.threads import InThread
 from models.ports import Detector, ImageEncoder, Raw, Ready
-from processors import crops, decode, evidence, facets, image_parts, merchant, second_look
+from processors import crops, decode, evidence, facets, image_parts, second_look
 from processors.colour_shares import colour_shares
 from processors.colours import dominant_colours
 from processors.errors import Code, Poison
@@ -27,30 +29,35 @@ from processors.facets import Head, Heads
 from processors.garment_mask import garment_pixels
 from processors.garments import main_garment
 from processors.identity import key_of
-from processors.values import Box, Detection, Garment, Metadata, Pixels, Vector
+from processors.product import Change, PhotoPlace, Product
+from processors.values import Box, Detection, Garment, Pixels, Vector
 from streams.contract import codecs
-from streams.contract.records import Conflict, Item, Source, Upload, View
-from streams.contract.version import VERSION
+from streams.contract.records import Item, Source, Upload, UploadPhoto, View
+from streams.contract.versions import version_of
 from streams.engine.message import Message
 from streams.engine.stages import CpuStage, DeviceStage, Done, IoStage, Stage
 from streams.kafka.key_order import Here, PassOn, Place, Superseded, Verdict
 from streams.kafka.positions import LETTER, POSITION
 from streams.roles import reserve
-from streams.roles.memo import Memo, content_hash
+from streams.roles.items import WHOLE, Items, PhotoContent, memo_key
+from streams.roles.memo import Memo
 from streams.roles.outcome import Deleted, NoEffect, PassedOn, Unchanged, deleted_upload
 from streams.roles.remote import Kept, RemotePhotos
+from streams.roles.taking_in import Told
 from streams.search import query_photos
 
 log = structlog.get_logger("weft.enrich")
 
+T = TypeVar("T")
+U = TypeVar("U")
+
 SERVING_SIDE = 1024
 """Longest side, in pixels, that is kept of a photo: enough for every model, and it bounds the memory of a batch."""
-WHOLE = "whole"
 RULES = "5"
 """Raise it when the rules beside the models change what is seen (colours, crops, limits): memos of old rules are not used."""
 
 
-Enriched: TypeAlias = Item | Unchanged | Deleted | PassedOn | NoEffect
+Enriched: TypeAlias = Told | Deleted | PassedOn | NoEffect
 
 
 async def _anywhere(_message: Message) -> None:
@@ -69,19 +76,23 @@ async def _here(_message: Message, _product: bytes) -> Verdict:
     return Here()
 
 
+async def _unknown(_product_id: str) -> Product:
+    return Product()
+
+
 @dataclass(frozen=True, slots=True)
 class About:
-    """What is known of an upload but its pixels: all that its item needs beside what the models say.
-
-    `address`: where its photo lies in our store; "" until it was put there.
-    """
+    """What an upload says beside its photos. `metadata` None: nothing; `pictured`: whether it gives photos; `partial`: no metadata."""
 
     product_id: str
-    metadata: Metadata
+    metadata: dict[str, Any] | None
+    version: int | float | None
+    pictured: bool
+    partial: bool
     source: Source
-    address: str
-    digest: str
     shop: str = ""
+    again: Item | None = None
+    """The item that is thought again: then nothing was uploaded (streams.roles.rethink)."""
 
     @property
     def product(self) -> str:
@@ -90,22 +101,34 @@ class About:
 
 
 @dataclass(frozen=True, slots=True)
-class Photo:
-    """An upload with the bytes of its photo; `suffix` of the key it gets ("" where it lies in our store already)."""
+class Known:
+    """A photo of which is remembered what the models said."""
 
-    about: About
+    place: PhotoPlace
+    content: PhotoContent
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """The bytes of a photo; `suffix` of the key it gets ("" where it lies in our store already: then `place` has its address).
+
+    `field`: of the upload, that gave it.
+    """
+
+    place: PhotoPlace
     data: bytes
     suffix: str
     uri: str = ""
     validators: Validators = NO_VALIDATORS
     """Of the host of `uri`: what it is asked with when the photo comes again."""
+    field: str = "image"
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
     """A decoded photo, made ready for the detector; `unkept` holds its encoded bytes until they are stored."""
 
-    about: About
+    place: PhotoPlace
     decoded: decode.Decoded
     ready: Ready
     unkept: Photo | None = None
@@ -130,24 +153,29 @@ class Described:
     """Garment → what its colour word is read from; empty while no heads are live that read it."""
 
 
-class PhotoContent(msgspec.Struct, frozen=True):
-    """All that the models made of one photo: the memoised part of an item."""
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """A photo with all that the models said, but for its memo being durable."""
 
-    width: int
-    height: int
-    garments: tuple[Garment, ...]
-    views: tuple[View, ...]
-    facets: str = ""
-    # Who thought it: a replay by a later version publishes the bytes of the first.
-    version: str = VERSION
+    place: PhotoPlace
+    content: PhotoContent
 
 
 @dataclass(frozen=True, slots=True)
-class Embedded:
-    """An item but for its memo being durable."""
+class Work(Generic[T]):
+    """An upload on its way, with all of its photos: those that need a model, as far as they are, and those that are known."""
 
     about: About
-    content: PhotoContent
+    photos: tuple[T | Known, ...]
+
+    def new(self) -> list[T]:
+        """The photos that need a model."""
+        return [photo for photo in self.photos if not isinstance(photo, Known)]
+
+    def with_new(self, photos: Sequence[U]) -> Work[U]:
+        """The same with these instead of `new`, in their order."""
+        rest = iter(photos)
+        return Work(self.about, tuple(photo if isinstance(photo, Known) else next(rest) for photo in self.photos))
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,83 +205,138 @@ class Enrich:
     """Looks at each box a second time (processors.second_look); None: what the detector says holds."""
     conflicted: Callable[[str], None] = _unheard
     """Told the facet of each conflict between a shop's word and its photo."""
+    product: Callable[[str], Awaitable[Product]] = _unknown
+    """What is known of a product, for uploads that say a part of it (streams.roles.products)."""
 
     def stages(self) -> tuple[Stage, ...]:
         """The role's story."""
         items, wait = self.batch_items, self.batch_wait_s
         return (
-            IoStage("read", self.read, concurrency=16, size=lambda photo: reserve.held_by(photo.data, SERVING_SIDE)),
+            IoStage("read", self.read, concurrency=16, size=_size_of_photos),
             CpuStage(
                 "decode",
                 self.decode,
                 size=_size_of_opened,
-                cost=lambda photo: decode.unfolded_pixels(photo.data, SERVING_SIDE),
+                cost=_pixels_of_photos,
                 max_cost=self.limits.max_pixels,
             ),
             IoStage("keep", self.keep, size=_size_of_opened),
-            DeviceStage("detect", self.detect, max_items=items, wait_s=wait),
+            DeviceStage(
+                "detect", self.detect, max_items=items, max_cost=items, cost=lambda work: len(work.new()), wait_s=wait
+            ),
             CpuStage("describe", self.describe, size=_size_of_views),
             DeviceStage(
                 "embed",
                 self.embed,
                 max_items=items,
                 max_cost=items * 4,
-                cost=lambda d: len(d.views),
+                cost=lambda work: sum(len(photo.views) for photo in work.new()),
                 wait_s=wait,
                 size=_size_of_vectors,
             ),
             IoStage("remember", self.remember),
         )
 
-    async def read(self, message: Message) -> Photo | Done[Enriched]:
-        """Decode the record and get the photo's bytes; a photo that was seen before needs no model."""
-        await self.check_place(message)
+    async def read(self, message: Message) -> Work[Photo] | Done[Enriched]:
+        """Decode the record and get the photos' bytes; a photo that was seen before needs no model."""
         upload = codecs.decode_upload(message)
+        if upload is None or upload.version is None:
+            await self.check_place(message)
         found = deleted_upload(message) if upload is None else upload
-        elsewhere = await self._elsewhere(message, key_of(found.shop or "", found.product_id))
+        elsewhere = await self._elsewhere(message, found)
         if elsewhere is not None:
             return Done(elsewhere)
         if isinstance(found, Deleted):
             return Done(found)
-        upload = found
-        source = Source(*message.first_source)
-        metadata = codecs.metadata_of(upload)
-        about = About(upload.product_id, metadata, source, "", "", upload.shop or "")
-        photo = await self._photo(upload, about)
-        if isinstance(photo, Photo):
-            known = await self.memo.recall(_memo_key(photo.about.digest, self._live()), PhotoContent)
-            return photo if known is None else Done(await self._first(await self._kept(photo), known))
-        about = replace(about, address=self.store.address(photo.key), digest=photo.digest)
-        known = await self.memo.recall(_memo_key(photo.digest, self._live()), PhotoContent)
-        return (
-            Photo(about, await self.remote.load(photo), "") if known is None else Done(await self._first(about, known))
+        codecs.metadata_of(found)  # what is wrong with it is told before anything is fetched
+        pictured = found.image is not None or found.images is not None
+        about = About(
+            found.product_id,
+            codecs.fields_of(found),
+            version_of(found.version),
+            pictured,
+            found.metadata is None,
+            Source(*message.first_source),
+            found.shop or "",
         )
+        photos = await (self._given(found) if pictured else self._standing(about.product))
+        work: Work[Photo] = Work(about, tuple(photos))
+        if any(isinstance(photo, Photo) for photo in photos):
+            return work
+        return Done(await self._told(about, [photo for photo in photos if isinstance(photo, Known)]))
 
-    async def _elsewhere(self, message: Message, product: str) -> PassedOn | NoEffect | None:
-        """What becomes of an upload that is not the next of its product; None for one that is."""
+    async def _elsewhere(self, message: Message, found: Upload | Deleted) -> PassedOn | NoEffect | None:
+        """What becomes of an upload that is not the next of its product; None for one that is, or may still count."""
+        product = key_of(found.shop or "", found.product_id)
         verdict = await self.order(message, product.encode())
         match verdict:
             case PassOn(partition, key):
                 return PassedOn(partition, key)
             case Superseded(offset):
-                log.info("upload.superseded", product=product, by=offset, offset=message.offset)
-                if message.header(LETTER) is not None:
+                versioned = isinstance(found, Upload) and found.version is not None
+                if message.header(LETTER) is not None and not versioned:
                     # Somebody put it back and waits for it: it does not go in silence.
                     raise Poison(
                         f"superseded: the same product came again at offset {offset}",
                         field=POSITION,
                         code=Code.SUPERSEDED,
                     )
+                if versioned or (await self.product(product)).touched is not None:
+                    return None  # what the younger one left as it was may be this one's
+                log.info("upload.superseded", product=product, by=offset, offset=message.offset)
                 return NoEffect()
         return None
 
-    async def _photo(self, upload: Upload, about: About) -> Photo | Kept:
-        """The bytes as they are stored, with what is known of them; or, where its host says that it is unchanged, where it lies."""
-        uri, data, validators = upload.image.uri, upload.image.bytes or b"", NO_VALIDATORS
-        if upload.image.bytes is None and uri is None:
-            raise Poison("an upload needs uri or bytes", field="image", code=Code.MISSING_FIELD)
+    async def _given(self, upload: Upload) -> list[Photo | Known]:
+        """The photos of an upload, each once."""
+        found: dict[str, Photo | Known] = {}
+        for field, given in codecs.photos_of(upload):
+            with _of_field(field):
+                photo = await self._photo(given, field)
+            if photo.place.digest not in found:
+                found[photo.place.digest] = photo
+        return list(found.values())
+
+    async def _standing(self, product: str) -> list[Photo | Known]:
+        """The photos that the product has, for an upload that gives none."""
+        found: list[Photo | Known] = []
+        for place in (await self.product(product)).photos:
+            content = await self._recall(place)
+            found.append(Photo(place, await self._load(place), "") if content is None else Known(place, content))
+        return found
+
+    async def _load(self, place: PhotoPlace) -> bytes:
+        key = self.store.key_of(place.address) or place.address
+        try:
+            return await self.in_thread(self.store.get, key)
+        except NotFound:
+            raise Poison(
+                f"the photo {place.address} of the product is not in the store any more: send it again",
+                field="image",
+                code=Code.NOT_FOUND,
+            ) from None
+
+    async def _recall(self, place: PhotoPlace) -> PhotoContent | None:
+        return await self.known(place.digest)
+
+    async def _photo(self, given: UploadPhoto, field: str) -> Photo | Known:
+        """A photo as it is stored, or what is known of it; where its host says that it is unchanged, it is not loaded."""
+        got = await self._bytes_or_place(given, field)
+        if isinstance(got, Kept):
+            place = PhotoPlace(self.store.address(got.key), got.digest, given.role or "")
+            content = await self._recall(place)
+            if content is not None:
+                return Known(place, content)
+            return Photo(place, await self.remote.load(got), "", field=field)
+        content = await self._recall(got.place)
+        return got if content is None else Known(await self._kept(got), content)
+
+    async def _bytes_or_place(self, given: UploadPhoto, field: str) -> Photo | Kept:
+        uri, data, validators = given.uri, given.bytes or b"", NO_VALIDATORS
+        if given.bytes is None and uri is None:
+            raise Poison("a photo needs uri or bytes", field=field, code=Code.MISSING_FIELD)
         key = None
-        if upload.image.bytes is None and uri is not None:
+        if given.bytes is None and uri is not None:
             key = self.store.key_of(uri)
             if key is None:
                 answer = await self.remote.get(uri)
@@ -268,45 +351,56 @@ class Enrich:
         else:
             data, kind = await asyncio.to_thread(self._checked, data)
             address, suffix = "", f".{kind}"
-        about = replace(about, address=address, digest=hashlib.sha256(data).hexdigest())
-        return Photo(about, data, suffix, uri or "", validators)
+        place = PhotoPlace(address, hashlib.sha256(data).hexdigest(), given.role or "")
+        return Photo(place, data, suffix, uri or "", validators, field)
 
     def _is_clean(self, data: bytes) -> bool:
         """Whether a photo in our store may stay there as it is, or has to lose something first."""
         return self.keep_metadata or not _tells_more(data)
 
-    async def _kept(self, photo: Photo) -> About:
+    async def _kept(self, photo: Photo) -> PhotoPlace:
         """Put a photo of elsewhere into our store, under the hash of the bytes that are stored, so that every delivery gives
         the same address: the one outside may be gone tomorrow.
         """
         if not photo.suffix:
-            return photo.about
+            return photo.place
         key = await self.in_thread(self.store.put_content, photo.data, suffix=photo.suffix, prefix="images")
-        await self.remote.remember(photo.uri, key, photo.about.digest, photo.validators)
-        return replace(photo.about, address=self.store.address(key))
+        await self.remote.remember(photo.uri, key, photo.place.digest, photo.validators)
+        return msgspec.structs.replace(photo.place, address=self.store.address(key))
 
     def _checked(self, data: bytes) -> tuple[bytes, str]:
         """The bytes to store, and their format. Only what looks like an image is decoded."""
         header = decode.check_header(data, self.limits)
         return data if self.keep_metadata else image_parts.clean(data), header.format
 
-    def decode(self, photo: Photo) -> Opened:
+    def decode(self, work: Work[Photo]) -> Work[Opened]:
         """Hostile bytes → pixels, within the limits."""
-        decoded = decode.decode(photo.data, self.limits, max_side=SERVING_SIDE)
-        return Opened(photo.about, decoded, self.detector.prepare(decoded.pixels), photo if photo.suffix else None)
+        return work.with_new([self._opened(photo) for photo in work.new()])
 
-    async def keep(self, opened: Opened) -> Opened:
-        """Only a photo whose pixels are there goes into the store: a refused upload leaves nothing behind."""
-        if opened.unkept is None:
-            return opened
-        return replace(opened, about=await self._kept(opened.unkept), unkept=None)
+    def _opened(self, photo: Photo) -> Opened:
+        with _of_field(photo.field):
+            decoded = decode.decode(photo.data, self.limits, max_side=SERVING_SIDE)
+        return Opened(photo.place, decoded, self.detector.prepare(decoded.pixels), photo if photo.suffix else None)
 
-    def detect(self, batch: Sequence[Opened]) -> list[Seen]:
-        raws = self.detector.forward([opened.ready for opened in batch])
-        return [Seen(opened, raw) for opened, raw in zip(batch, raws, strict=True)]
+    async def keep(self, work: Work[Opened]) -> Work[Opened]:
+        """Only photos whose pixels are there go into the store, all of them: a refused upload leaves nothing behind."""
+        return work.with_new(
+            [
+                opened if opened.unkept is None else replace(opened, place=await self._kept(opened.unkept), unkept=None)
+                for opened in work.new()
+            ]
+        )
 
-    def describe(self, seen: Seen) -> Described:
+    def detect(self, batch: Sequence[Work[Opened]]) -> list[Work[Seen]]:
+        """One pass over all photos of all uploads."""
+        raws = iter(self.detector.forward([opened.ready for work in batch for opened in work.new()]))
+        return [work.with_new([Seen(opened, next(raws)) for opened in work.new()]) for work in batch]
+
+    def describe(self, work: Work[Seen]) -> Work[Described]:
         """Name the colours of each garment on its own pixels, and cut the views: the whole photo and each garment."""
+        return work.with_new([self._described(seen) for seen in work.new()])
+
+    def _described(self, seen: Seen) -> Described:
         pixels, scale = seen.opened.decoded.pixels, seen.opened.decoded.scale
         found = crops.worth_keeping(self.detector.finish(pixels, seen.raw), pixels.shape)
         # Named once, here: the ids of the views are those that the captions' evidence points to.
@@ -333,11 +427,16 @@ class Enrich:
                 found[garment.id] = colour_shares(own)
         return found
 
-    def embed(self, batch: Sequence[Described]) -> list[Embedded]:
+    def embed(self, batch: Sequence[Work[Described]]) -> list[Work[Embedded]]:
         """One pass over all views of all photos; the vectors are dealt back to their photos."""
-        readies = [ready for described in batch for _, _, ready in described.views]
+        readies = [ready for work in batch for described in work.new() for _, _, ready in described.views]
         raws = iter(self.encoder.forward(readies))
-        return [self._embedded(described, [next(raws) for _ in described.views]) for described in batch]
+        return [
+            work.with_new(
+                [self._embedded(described, [next(raws) for _ in described.views]) for described in work.new()]
+            )
+            for work in batch
+        ]
 
     def _embedded(self, described: Described, raws: Sequence[Raw]) -> Embedded:
         decoded = described.opened.decoded
@@ -352,7 +451,7 @@ class Enrich:
             for (view_id, _, _), vector in zip(described.views, vectors, strict=True)
         )
         content = PhotoContent(decoded.width, decoded.height, garments, views, "" if heads is None else heads.version)
-        return Embedded(described.opened.about, content)
+        return Embedded(described.opened.place, content)
 
     def _settled(self, described: Described, raws: Sequence[Raw]) -> tuple[Described, Sequence[Raw]]:
         """What is left of the garments after the second look, with the views and the raw results that belong to them."""
@@ -386,68 +485,69 @@ class Enrich:
             found.append(msgspec.structs.replace(garment, category=category, attributes=attributes))
         return tuple(found)
 
-    def _live(self) -> str:
+    def live(self) -> str:
+        """The version of facet heads that is live; "" for none."""
         heads = self.heads()
         return "" if heads is None else heads.version
 
-    async def remember(self, embedded: Embedded) -> Enriched:
+    async def remember(self, work: Work[Embedded]) -> Enriched:
         """Keep what the models said, so that a re-delivery publishes the same bytes; the first writer wins."""
-        key = _memo_key(embedded.about.digest, embedded.content.facets)
-        content = await self.memo.keep(key, embedded.content, PhotoContent)
-        return await self._first(embedded.about, content)
+        return await self._told(work.about, await self.thought(work.photos))
 
-    async def _first(self, about: About, content: PhotoContent) -> Item | Unchanged:
-        """The item; where the same product came with the same photo and the same words before, that one, with its source.
+    async def _told(self, about: About, photos: Sequence[Known]) -> Told:
+        """What the upload says; where that is all there is to say, with the item that it makes by itself."""
+        places = tuple(photo.place for photo in photos)
+        contents = {photo.place.digest: photo.content for photo in photos}
+        change = Change(about.metadata, places if about.pictured else None, about.version, about.partial)
+        item = None
+        if about.pictured:
+            metadata = codecs.metadata_of(Upload(about.product_id, metadata=about.metadata))
+            item = await self.items.made(about.product, metadata, places, contents, about.source)
+        return Told(about.product, change, contents, about.source, item)
 
-        Other heads see other facets: under another version it is another item.
-        """
-        said = msgspec.msgpack.encode([about.product, about.address, about.digest, about.metadata])
-        digest = _memo_key(hashlib.sha256(said).hexdigest(), content.facets)
-        kept = await self.memo.keep(f"item-{digest}", about.source, Source)
-        # Two equal uploads are worked on beside each other: where the younger was remembered first, the older names itself.
-        source = kept.or_earlier(about.source)
-        item = self._item(replace(about, source=source), content)
-        return item if source == about.source else Unchanged(item)
+    async def stands(self, told: Told) -> Item | Unchanged | NoEffect:
+        """The item of the product that an upload is of, as it is known now: for uploads that are thought again."""
+        product = await self.product(told.product)
+        contents = dict(told.contents)
+        for place in product.photos:
+            content = contents.get(place.digest) or await self._recall(place)
+            if content is not None:
+                contents[place.digest] = content
+        if product.touched is None or any(place.digest not in contents for place in product.photos):
+            return told.item or NoEffect()
+        metadata = codecs.metadata_of(Upload(told.product, metadata=product.metadata))
+        return self.items.item(told.product, metadata, product.photos, contents, told.source)
 
     async def known(self, digest: str) -> PhotoContent | None:
         """What is remembered of the photo of this hash, under the facet heads that are live."""
-        return await self.memo.recall(_memo_key(digest, self._live()), PhotoContent)
+        return await self.memo.recall(memo_key(digest, self.live()), PhotoContent)
 
-    async def thought(self, embedded: Embedded) -> Item:
-        """The item of a product that was thought about, as it is remembered: whose source stands already (`streams.roles.rethink`)."""
-        key = _memo_key(embedded.about.digest, embedded.content.facets)
-        return self.item(embedded.about, await self.memo.keep(key, embedded.content, PhotoContent))
+    async def thought(self, photos: Sequence[Embedded | Known]) -> list[Known]:
+        """The photos, as what was thought of them is remembered."""
+        found = []
+        for photo in photos:
+            content = photo.content
+            if isinstance(photo, Embedded):
+                key = memo_key(photo.place.digest, photo.content.facets)
+                content = await self.memo.keep(key, photo.content, PhotoContent)
+            found.append(Known(photo.place, content))
+        return found
 
-    def item(self, about: About, content: PhotoContent) -> Item:
-        """The record of a product of whose photo this is known."""
-        return self._item(about, content)
-
-    def _item(self, about: About, content: PhotoContent) -> Item:
-        conflicts = merchant.conflicts(content.garments, about.metadata)
-        for conflict in conflicts:
-            self.conflicted(conflict.facet)
-        return Item(
-            product_id=about.product_id,
-            image=about.address,
-            width=content.width,
-            height=content.height,
-            garments=content.garments,
-            views=content.views,
-            metadata=about.metadata,
-            encoder=self.encoder.fingerprint,
-            dimension=self.encoder.dimension,
-            detector=self.detector.fingerprint,
-            source=about.source,
-            version=content.version,
-            facets=content.facets,
-            conflicts=tuple(Conflict(c.garment, c.facet, c.merchant, c.pixels, c.confidence) for c in conflicts),
-            shop=about.shop,
-        )
+    @property
+    def items(self) -> Items:
+        """Makes items of what the models said."""
+        return Items(self.memo, self.detector, self.encoder, self.conflicted)
 
 
-def _memo_key(digest: str, version: str) -> str:
-    """What is known of a photo under one version of facet heads; other heads say other things of it."""
-    return content_hash(digest.encode(), version.encode()) if version else digest
+@contextmanager
+def _of_field(field: str) -> Iterator[None]:
+    """What is wrong with a photo is told of the field that gave it: "images[2].uri"."""
+    try:
+        yield
+    except Poison as error:
+        inner = error.field.partition(".")[2] if error.field.partition(".")[0] == "image" else error.field
+        named = error.field if field == "image" else f"{field}.{inner}" if inner else field
+        raise Poison(error.message, field=named, code=error.code) from error
 
 
 def _scaled(box: Box, scale: float) -> Box:
@@ -462,17 +562,31 @@ def _tells_more(data: bytes) -> bool:
         return False
 
 
-def _size_of_opened(opened: Opened) -> int:
-    unkept = 0 if opened.unkept is None else len(opened.unkept.data)
-    return opened.decoded.pixels.nbytes + reserve.SHOWN_BYTES + unkept
+def _size_of_photos(work: Work[Photo]) -> int:
+    return sum(reserve.held_by(photo.data, SERVING_SIDE) for photo in work.new())
 
 
-def _size_of_views(described: Described) -> int:
-    return described.opened.decoded.pixels.nbytes + sum(reserve.nbytes(ready) for _, _, ready in described.views)
+def _pixels_of_photos(work: Work[Photo]) -> int:
+    return max((decode.unfolded_pixels(photo.data, SERVING_SIDE) for photo in work.new()), default=1)
 
 
-def _size_of_vectors(embedded: Embedded) -> int:
-    return sum(len(view.vector) for view in embedded.content.views)
+def _size_of_opened(work: Work[Opened]) -> int:
+    def size(opened: Opened) -> int:
+        unkept = 0 if opened.unkept is None else len(opened.unkept.data)
+        return opened.decoded.pixels.nbytes + reserve.SHOWN_BYTES + unkept
+
+    return sum(map(size, work.new()))
+
+
+def _size_of_views(work: Work[Described]) -> int:
+    return sum(
+        described.opened.decoded.pixels.nbytes + sum(reserve.nbytes(ready) for _, _, ready in described.views)
+        for described in work.new()
+    )
+
+
+def _size_of_vectors(work: Work[Embedded]) -> int:
+    return sum(len(view.vector) for photo in work.photos for view in photo.content.views)
 
 
 def _garment(one: Detection, found: Sequence[Detection], pixels: Pixels, scale: float) -> Garment:

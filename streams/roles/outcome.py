@@ -96,7 +96,7 @@ def publisher(
         if isinstance(outcome, NoEffect):
             return []
         if isinstance(outcome, PassedOn):
-            return [await _pass_on(sender, message, outcome)]
+            return [await pass_on(sender, message, outcome)]
         record = outcome.record if isinstance(outcome, Unchanged) else outcome
         value = None if isinstance(record, Deleted) else encode(record)
         product = key_of(record.shop, record.product_id)
@@ -117,7 +117,8 @@ def publisher(
     return publish
 
 
-async def _pass_on(sender: Sender, message: Message, to: PassedOn) -> Awaitable[object]:
+async def pass_on(sender: Sender, message: Message, to: PassedOn) -> Awaitable[object]:
+    """Send a record as it is to the partition where its product's order is."""
     # Its place among the put back was looked at where it lay; where it goes, its time says what it counts for.
     headers = [header for header in message.headers if header[0] not in {ORIGIN, POSITION, CHECKED}]
     return await sender.send(

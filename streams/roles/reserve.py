@@ -12,6 +12,7 @@ import msgspec
 
 from processors import decode
 from processors.errors import Poison
+from processors.photo_roles import MAX_PHOTOS
 from streams.contract import plain
 from streams.engine.message import Message
 from streams.engine.pipeline import message_bytes
@@ -25,9 +26,10 @@ class _Image(msgspec.Struct):
 
 
 class _Named(msgspec.Struct):
-    """All that a message has to say here: whether it names a photo that has to be fetched."""
+    """All that a message has to say here: whether it names photos that have to be fetched."""
 
     image: _Image | None = None
+    images: list[_Image] | None = None
 
 
 _DECODER = msgspec.json.Decoder(_Named)
@@ -43,7 +45,7 @@ def charge(max_image_bytes: int, max_side: int) -> Callable[[Message], int]:
     reserve = max_image_bytes + max_side * max_side * 3 + SHOWN_BYTES
 
     def credits_of(message: Message) -> int:
-        return message_bytes(message) + (reserve if _names_a_photo(message) else 0)
+        return message_bytes(message) + reserve * _photos_named(message)
 
     return credits_of
 
@@ -59,11 +61,12 @@ def nbytes(ready: object) -> int:
     return found if isinstance(found, int) else SHOWN_BYTES
 
 
-def _names_a_photo(message: Message) -> bool:
+def _photos_named(message: Message) -> int:
     if not message.value:
-        return False
+        return 0
     try:
         named = _DECODER.decode(plain.json_of(message.value))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, Poison):
-        return False  # it will be refused, and nothing is fetched for it
-    return named.image is not None and named.image.uri is not None
+        return 0  # it will be refused, and nothing is fetched for it
+    photos = (named.image, *(named.images or ())[:MAX_PHOTOS])
+    return sum(photo is not None and photo.uri is not None for photo in photos)

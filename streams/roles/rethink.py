@@ -11,13 +11,15 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+import msgspec
 import structlog
 
 from infra.store import NotFound
 from processors.errors import Code, Poison
 from processors.identity import key_of
+from processors.product import PhotoPlace
 from streams.contract import codecs
 from streams.contract.cloudevents import output_headers
 from streams.contract.records import Item
@@ -27,7 +29,7 @@ from streams.engine.message import REACHED, Message
 from streams.engine.stages import Done, IoStage, Stage
 from streams.kafka.producer import Sender
 from streams.roles import reserve
-from streams.roles.enrich import SERVING_SIDE, About, Embedded, Enrich, Photo
+from streams.roles.enrich import SERVING_SIDE, About, Embedded, Enrich, Known, Photo, Work
 from streams.roles.outcome import Deleted, NoEffect, deleted
 
 log = structlog.get_logger("weft.rethink")
@@ -67,11 +69,11 @@ class Rethink:
 
     def stages(self) -> tuple[Stage, ...]:
         """The story."""
-        read = IoStage("read", self.read, concurrency=16, size=lambda p: reserve.held_by(p.data, SERVING_SIDE))
+        read = IoStage("read", self.read, concurrency=16, size=_size)
         return (read, *self.enrich.stages()[1:-1], IoStage("remember", self.remember))
 
-    async def read(self, message: Message) -> Photo | Done[Rethought]:
-        """Find the photo of the item, or what was thought of it before."""
+    async def read(self, message: Message) -> Work[Photo] | Done[Rethought]:
+        """Find the photos of the item, or what was thought of them before."""
         if not self.wanted(message):
             return Done(NoEffect())
         if message.value is None:
@@ -79,30 +81,51 @@ class Rethink:
         item = _item_in(message)
         if item is None:
             return Done(NoEffect())  # no index takes it: what stands, stands
-        enrich, key = self.enrich, self.enrich.store.key_of(item.image)
-        if key is None:
-            raise Poison(f"{item.image[:200]} is not in the store", field="image", code=Code.NOT_FOUND)
-        named = _CONTENT.search(key)
-        digest = named[1] if named else ""
-        about = About(item.product_id, item.metadata, item.source, item.image, digest, item.shop)
-        content = await enrich.known(about.digest) if named else None
-        if content is None:
-            try:
-                data = await enrich.in_thread(enrich.store.get, key)
-            except NotFound:
-                raise Poison(f"{key} is not in the store", field="image", code=Code.NOT_FOUND) from None
-            about = replace(about, digest=hashlib.sha256(data).hexdigest())
-            content = await enrich.known(about.digest)
-            if content is None:
-                return Photo(about, data, "")
+        about = About(item.product_id, None, None, True, True, item.source, item.shop, item)
+        photos = [await self._photo(place) for place in _places(item)]
+        if any(isinstance(photo, Photo) for photo in photos):
+            return Work(about, tuple(photos))
         self.counts.known()
-        return Done(enrich.item(about, content))
+        return Done(self._item(about, [photo for photo in photos if isinstance(photo, Known)]))
 
-    async def remember(self, embedded: Embedded) -> Item:
+    async def _photo(self, place: PhotoPlace) -> Photo | Known:
+        enrich, key = self.enrich, self.enrich.store.key_of(place.address)
+        if key is None:
+            raise Poison(f"{place.address[:200]} is not in the store", field="image", code=Code.NOT_FOUND)
+        named = _CONTENT.search(key)
+        content = await enrich.known(named[1]) if named else None
+        if named and content is not None:
+            return Known(msgspec.structs.replace(place, digest=named[1]), content)
+        try:
+            data = await enrich.in_thread(enrich.store.get, key)
+        except NotFound:
+            raise Poison(f"{key} is not in the store", field="image", code=Code.NOT_FOUND) from None
+        place = msgspec.structs.replace(place, digest=hashlib.sha256(data).hexdigest())
+        content = await enrich.known(place.digest)
+        return Photo(place, data, "") if content is None else Known(place, content)
+
+    def _item(self, about: About, photos: Sequence[Known]) -> Item:
+        """The record of the product of whose photos this is known."""
+        assert about.again is not None  # nothing else comes here
+        places, contents = [photo.place for photo in photos], {photo.place.digest: photo.content for photo in photos}
+        return self.enrich.items.item(about.product, about.again.metadata, places, contents, about.source)
+
+    async def remember(self, work: Work[Embedded]) -> Item:
         """Keep what the models said, so that a replay that was killed publishes the same bytes."""
-        item = await self.enrich.thought(embedded)
+        item = self._item(work.about, await self.enrich.thought(work.photos))
         self.counts.thought()
         return item
+
+
+def _places(item: Item) -> list[PhotoPlace]:
+    """Where the photos of an item lie; none of one that is incomplete."""
+    if isinstance(item.photos, tuple):
+        return [PhotoPlace(photo.image, "", photo.role) for photo in item.photos]
+    return [] if item.incomplete is True else [PhotoPlace(item.image, "")]
+
+
+def _size(work: Work[Photo]) -> int:
+    return sum(reserve.held_by(photo.data, SERVING_SIDE) for photo in work.new())
 
 
 def _item_in(message: Message) -> Item | None:

@@ -50,6 +50,10 @@ class Standing:
         known = await (await self._kept()).get(_key(product_id)) if flying is None else flying.last[1]
         return known == _digest(value)
 
+    async def knows(self, product_id: str) -> bool:
+        """Whether any value stands under the product. Raises `Retryable`."""
+        return bool(await (await self._kept()).get(_key(product_id)))
+
     def stands(self, product_id: str, value: bytes | None, delivery: Awaitable[object]) -> Awaitable[object]:
         """The delivery of a record (None: of a deletion), done once it is known to stand. Call it in the order of the records."""
         self._number += 1

@@ -219,6 +219,8 @@ def placed(one: Ranked, members: Sequence[Ranked], fields: Collection[str], rela
         product_id=product_id,
         shop=shop,
         image=relative(one.hit.image),
+        # A worker of an earlier version names no photo: it knows one a product.
+        photo=relative(one.hit.photo or one.hit.image),
         variants=variants if one.hit.group_id else (),
         fields=shown_fields(one, fields) if fields else {},
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+from processors.product import Product
 from streams.contract import topics
 from streams.kafka.dead_letters import dead_letters
 from streams.kafka.key_order import KafkaLog, KeyOrder
@@ -12,9 +13,10 @@ from streams.kafka.positions import Positions
 from streams.ops.dlq_watch import watch_letters
 from streams.roles import reserve
 from streams.roles.enrich import SERVING_SIDE
-from streams.roles.outcome import Outcome, Unchanged, publisher
-from streams.wiring.enriching import enricher
-from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, loaded, standing_of
+from streams.roles.outcome import Outcome, Unchanged
+from streams.roles.taking_in import TakeIn
+from streams.wiring.enriching import enricher, products_of
+from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, loaded
 from streams.wiring.rethink import keep_items_current
 from streams.wiring.urgent import is_urgent, pipelines
 
@@ -26,12 +28,17 @@ async def run_enrich(parts: Parts, ready: Ready) -> None:
     order = KeyOrder(KafkaLog(parts.looking, topics.UPLOADS), parts.notices_of("enrich"), now=time.monotonic)
     observer = parts.engine_of("enrich").observer
     found = await enricher(parts, parts.settings, detector, encoder)
-    heads = found.heads
+    heads, products = found.heads, products_of(parts)
+
+    async def product(key: str) -> Product:
+        return (await products.now(key)).kept.product
+
     role = replace(
         found.enrich,
         check_place=Positions(parts.settings).check,
         order=order.place,
         conflicted=observer.conflicted,
+        product=product,
     )
 
     def published(outcome: Outcome) -> None:
@@ -43,14 +50,15 @@ async def run_enrich(parts: Parts, ready: Ready) -> None:
         "enrich",
         topics.UPLOADS,
         role.stages,
-        publish=publisher(
+        publish=TakeIn(
             parts.sender,
-            stage="enrich",
-            topic=topics.ITEMS,
-            published=published,
-            standing=standing_of(parts, "enrich", topics.ITEMS),
+            products,
+            role.items,
+            role.live,
+            published,
+            always=parts.settings.unchanged == "publish",
             urgent=is_urgent,
-        ),
+        ).publish,
         dead_letter=dead_letters(parts.sender),
         charge=reserve.charge(parts.settings.max_image_bytes, SERVING_SIDE),
     )

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 from infra.settings import Settings
 from models.ports import Detector, ImageEncoder
+from streams.contract import topics
 from streams.facets.live import LiveHeads
 from streams.roles.enrich import Enrich, memo_fingerprint
 from streams.roles.memo import Memo
+from streams.roles.products import Products
 from streams.roles.remote import RemotePhotos
+from streams.roles.standing import Standing
 from streams.wiring.models import judge_of, shipped_heads
 from streams.wiring.parts import Parts
 
@@ -64,3 +67,16 @@ async def enricher(parts: Parts, settings: Settings, detector: Detector, encoder
         judge=judge,
     )
     return Enricher(enrich, heads)
+
+
+def products_of(parts: Parts) -> Products:
+    """What is known of the products of this cluster."""
+
+    async def uploads() -> str:
+        return await parts.looking.topic_id(topics.UPLOADS)
+
+    async def items() -> str:
+        return await parts.looking.topic_id(topics.ITEMS)
+
+    before = Standing(parts.store, "enrich", items, parts.in_thread)
+    return Products(parts.store, uploads, items, parts.in_thread, before)

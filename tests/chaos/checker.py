@@ -6,17 +6,22 @@ and the same bytes.
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
+from processors.errors import Poison
 from streams.contract import topics
 from streams.contract.cloudevents import output_headers
+from streams.contract.codecs import decode_item
+from streams.contract.records import Item
 from streams.engine.message import Message
 from tests.chaos.evidence import Evidence, Index, Indexed, digest_of
-from tests.chaos.workload import HEADER, Op
+from tests.chaos.products import Effect, State, effects
+from tests.chaos.workload import HEADER, Op, photo_of
 
 _CONNECT = "__connect.errors."
 
@@ -64,6 +69,9 @@ class Verdict:
     counts: Counts
 
 
+NOTHING = Effect(State(), State())
+
+
 @dataclass(frozen=True, slots=True)
 class _Expected:
     """An op and the ids that its item and its caption must have."""
@@ -72,6 +80,7 @@ class _Expected:
     upload: Message
     item: str
     caption: str
+    effect: Effect = NOTHING
 
 
 def judge(ops: Sequence[Op], found: Evidence, reference: Evidence | None = None) -> Verdict:
@@ -83,8 +92,10 @@ def judge(ops: Sequence[Op], found: Evidence, reference: Evidence | None = None)
     for records in (found.uploads, found.items, found.captions, found.dead, found.queries, found.results):
         _check_dense(records)
     expected = _expected(ops, found.uploads)
-    good = [e for e in expected if e.op.kind != "poison"]
+    # A late older version, or a part that says nothing new, has no item of its own: the one that stands is true of it.
+    good = [e for e in expected if e.op.kind == "delete" or (e.op.kind != "poison" and e.effect.changed)]
     violations: list[Violation] = []
+    violations += _contents(found.items, good)
     violations += _events(found.items, {e.item: e for e in good}, "item")
     violations += _order(found.items, good, lambda e: e.item, "item", strict=True)
     told = _told(found.captions, good)
@@ -121,14 +132,15 @@ def _expected(ops: Sequence[Op], uploads: Iterable[Message]) -> list[_Expected]:
         by_number[number] = upload
     if by_number.keys() != {op.number for op in ops}:
         raise Untrustworthy(f"{len(by_number)} records of {len(ops)} were sent")
-    return [_with_ids(op, by_number[op.number]) for op in ops]
+    made = effects(ops)
+    return [_with_ids(op, by_number[op.number], made.get(op.number, NOTHING)) for op in ops]
 
 
-def _with_ids(op: Op, upload: Message) -> _Expected:
+def _with_ids(op: Op, upload: Message, effect: Effect) -> _Expected:
     headers = output_headers(upload, stage="enrich", topic=topics.ITEMS)
     item = Message(topics.ITEMS, 0, 0, headers=headers)
     captioned = output_headers(item, stage="caption", topic=topics.CAPTIONS)
-    return _Expected(op, upload, dict(headers)["ce_id"].decode(), dict(captioned)["ce_id"].decode())
+    return _Expected(op, upload, dict(headers)["ce_id"].decode(), dict(captioned)["ce_id"].decode(), effect)
 
 
 # ---------------------------------------------------------------- events
@@ -156,6 +168,37 @@ def _events(records: Iterable[Message], wanted: Mapping[str, _Expected], what: s
         )
         violations.append(Violation(kind, _key(seen[0]), event_id, _places(seen), "an id that no upload asks for"))
     return violations
+
+
+def _contents(items: Iterable[Message], good: Sequence[_Expected]) -> list[Violation]:
+    """Each item is the product as it was after its upload: its photos by the hashes of their bytes, its metadata."""
+    wanted = {e.item: e for e in good}
+    violations = []
+    for record in items:
+        expected = wanted.get(_id(record))
+        if expected is None or record.value is None or expected.op.kind == "delete":
+            continue  # told as lost, stray or wrong
+        try:
+            found = _product_in(decode_item(record.value))
+        except Poison as error:
+            violations.append(Violation("unreadable item", _key(record), _id(record), (_at(record),), str(error)))
+            continue
+        after = expected.effect.after
+        photos = sorted(hashlib.sha256(photo_of(shot.photo)).hexdigest() for shot in after.photos)
+        if found != (photos, dict(after.metadata), not after.complete):
+            detail = f"after op {expected.op.number} ({expected.op.kind}) it is another product"
+            violations.append(Violation("wrong product", _key(record), _id(record), (_at(record),), detail))
+    return violations
+
+
+def _product_in(item: Item) -> tuple[list[str], dict[str, str], bool]:
+    """Hashes of its photos, its metadata, whether it is incomplete."""
+    images = [photo.image for photo in item.photos] if isinstance(item.photos, tuple) else [item.image]
+    said = item.metadata
+    typed = {"title": said.title, "brand": said.brand, "fabric": said.fabric, "gender": said.gender}
+    metadata = {name: value for name, value in {**typed, **said.facets}.items() if value}
+    hashes = sorted(image.rpartition("/")[2].partition(".")[0] for image in images if image)
+    return hashes, metadata, item.incomplete is True
 
 
 def _order(
@@ -191,10 +234,12 @@ def _order(
 
 
 def _told(captions: Iterable[Message], good: Sequence[_Expected]) -> list[_Expected]:
-    """The changes of which a caption is wanted: all, but those of which a caption that stands says the same already.
+    """The changes of which a caption is wanted: all, but those of which a caption that stands says the same already, and
+    those of a product without a photo.
 
     An upload with the photo and the labels of the one before it, title apart, has the caption that it has (`WEFT_UNCHANGED`).
     """
+    good = [e for e in good if e.effect.after.complete or not e.effect.after.there]
     there = {_id(record) for record in captions}
     before: dict[str, _Expected] = {}
     told = []
@@ -207,9 +252,13 @@ def _told(captions: Iterable[Message], good: Sequence[_Expected]) -> list[_Expec
 
 
 def _says_the_same(one: _Expected, other: _Expected) -> bool:
-    """Whether two uploads of a product give the same caption: nothing else of the workload's uploads is stated."""
-    ops = (one.op, other.op)
-    return all(op.kind == "upload" for op in ops) and len({(op.product_id, op.photo, op.labels) for op in ops}) == 1
+    """Whether two uploads of a product may give the same caption: nothing else of the workload's uploads is stated.
+
+    Photos beside the main one may change what the pack says of the garment, or not.
+    """
+    states = (one.effect.after, other.effect.after)
+    said = {(s.main and s.main.photo, s.value("fabric"), s.value("gender")) for s in states}
+    return one.op.product_id == other.op.product_id and all(s.complete for s in states) and len(said) == 1
 
 
 def _lineage(captions: Iterable[Message], told: Sequence[_Expected]) -> list[Violation]:
@@ -291,7 +340,7 @@ def _index_against_items(index: Index, good: Sequence[_Expected], items: Iterabl
             detail = f"partition {partition} is applied to {index.applied.get(partition, 0)}, the topic ends at {end}"
             violations.append(Violation("index behind", "", "", (), detail))
     final = {e.op.product_id: e for e in sorted(good, key=lambda e: e.upload.offset)}
-    live = {product_id for product_id, e in final.items() if e.op.kind == "upload"}
+    live = {product_id for product_id, e in final.items() if e.effect.after.complete}
     violations += [
         Violation("missing index entry", product_id, final[product_id].item)
         for product_id in sorted(live - index.products.keys())

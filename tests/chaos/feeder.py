@@ -13,7 +13,7 @@ from streams.contract.records import Query
 from streams.engine.message import PRIORITY, URGENT
 from streams.kafka.producer import Sender
 from tests.chaos.stores import Place
-from tests.chaos.workload import HEADER, Op, object_of, value_of
+from tests.chaos.workload import HEADER, Op, objects_of, value_of
 
 QUERY_EVERY = 10
 """Ops for one query."""
@@ -39,7 +39,7 @@ class Feeder:
 
     def put_photos(self) -> None:
         """Everything that the uploads name, into the store. Blocking."""
-        for key, data in {named for op in self.ops if (named := object_of(op)) is not None}:
+        for key, data in {named for op in self.ops for named in objects_of(op)}:
             if data is not None:
                 self.place.store.put(key, data)
 

@@ -1,4 +1,4 @@
-"""What is sent: uploads, updates and deletes of the same products, and poison. A pure function of the seed."""
+"""What is sent: uploads, parts, updates and deletes of the same products, and poison. A pure function of the seed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 import random
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from infra.store import content_key
 from processors.decode import encode_jpeg
 
-Kind: TypeAlias = Literal["upload", "delete", "poison"]
+Kind: TypeAlias = Literal["upload", "part", "delete", "poison"]
 
 POISONS = ("truncated", "zip", "empty", "missing", "malformed", "inline-zip", "no-image")
 """Kinds of poison, dealt out in turn. Each can never succeed, whatever is up or down."""
@@ -26,13 +26,29 @@ DELETE_SHARE = 0.06
 INLINE_SHARE = 0.2
 SAME_PHOTO_SHARE = 0.15
 LABELLED_SHARE = 0.5
+PART_SHARE = 0.2
+VERSIONED_SHARE = 0.25
+"""Of the products: all of their uploads have versions, which come out of order."""
+SEVERAL_SHARE = 0.25
+ROLES = ("", "front", "back", "model", "packshot", "detail")
 HEADER = "chaos-op"
 """Header of an upload that says which `Op` it is."""
 
 
 @dataclass(frozen=True, slots=True)
+class Shot:
+    """One photo of a product: the seed of its picture, and what it is said to show."""
+
+    photo: int
+    role: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Op:
-    """One record of `catalog.uploads`. `photo` is the seed of its picture; equal numbers are equal bytes."""
+    """One record of `catalog.uploads`. `photo` is the seed of its picture; equal numbers are equal bytes.
+
+    `further`: photos beside it. A "part" has no photo, and `patch` instead of the metadata: None removes a field.
+    """
 
     number: int
     product_id: str
@@ -41,10 +57,22 @@ class Op:
     inline: bool = False
     labels: tuple[tuple[str, str], ...] = ()
     poison: str = ""
+    further: tuple[Shot, ...] = ()
+    version: int | None = None
+    patch: tuple[tuple[str, str | None], ...] = ()
+
+    @property
+    def shots(self) -> tuple[Shot, ...]:
+        """All of its photos, each once."""
+        first = Shot(self.photo, "main" if self.further else "")
+        return (first, *(shot for shot in self.further if shot.photo != self.photo))
 
 
 def workload(seed: int, uploads: int) -> tuple[Op, ...]:
     """`uploads` uploads, of which 5 % (rounded, at least one) are poison, and a few deletes between them.
+
+    A fifth of the others says a part of a product, some before its first photo; a quarter has several photos; and of some
+    products every upload has a version, which is not always newer than the one before.
 
     Products come back: about four of ten uploads change one that is there, often one that was changed just before, so
     that a lost order shows.
@@ -57,6 +85,7 @@ def workload(seed: int, uploads: int) -> tuple[Op, ...]:
     deletes = set(random_.sample(range(2, uploads), min(uploads - 2, round(uploads * DELETE_SHARE))))
     ops: list[Op] = []
     known: list[str] = []
+    shown: dict[str, Op] = {}
     for n in range(uploads):
         product_id = _product(random_, known, products)
         if n in poisoned:
@@ -64,7 +93,12 @@ def workload(seed: int, uploads: int) -> tuple[Op, ...]:
         else:
             photo = n if random_.random() > SAME_PHOTO_SHARE else random_.randrange(n + 1)
             inline = random_.random() < INLINE_SHARE
-            ops.append(Op(len(ops), product_id, "upload", photo, inline, _labels(random_)))
+            op = Op(len(ops), product_id, "upload", photo, inline, _labels(random_))
+            if random_.random() < PART_SHARE:
+                op = Op(len(ops), product_id, "part", patch=_patch(random_))
+            elif random_.random() < SEVERAL_SHARE:
+                op = shown[product_id] = _with_others(random_, op, shown.get(product_id))
+            ops.append(replace(op, version=_version(random_, seed, product_id, n)))
         if n in deletes:
             ops.append(Op(len(ops), random_.choice(known[-8:]), "delete"))
     return tuple(ops)
@@ -92,6 +126,32 @@ def _labels(random_: random.Random) -> tuple[tuple[str, str], ...]:
     return (("fabric", fabric), ("gender", gender))
 
 
+def _with_others(random_: random.Random, op: Op, before: Op | None) -> Op:
+    """Several photos; of a product that had some, the same with one more or one less."""
+    if before is None:
+        photos = random_.sample(range(op.number + 3), random_.randrange(1, 3))
+        others = [photo for photo in sorted(photos) if photo != op.photo]
+        return replace(op, further=tuple(Shot(photo, random_.choice(ROLES)) for photo in others))
+    if before.further and random_.random() < 0.5:
+        return replace(op, photo=before.photo, further=before.further[:-1])
+    seen = {shot.photo for shot in before.shots}
+    more = next(photo for photo in range(op.number, op.number + 9) if photo not in seen)
+    return replace(op, photo=before.photo, further=(*before.further, Shot(more, random_.choice(ROLES)))[:15])
+
+
+def _patch(random_: random.Random) -> tuple[tuple[str, str | None], ...]:
+    names = random_.sample(("season", "fabric", "gender", "brand"), random_.randrange(1, 3))
+    values = {"season": ("summer", "winter"), "fabric": ("cotton", "silk"), "gender": ("women",), "brand": ("a", "b")}
+    return tuple((name, random_.choice((*values[name], None))) for name in sorted(names))
+
+
+def _version(random_: random.Random, seed: int, product_id: str, number: int) -> int | None:
+    """Newer than those before in two of three."""
+    late = random_.choice((0, 0, random_.randrange(1, 60)))
+    versioned = random.Random(f"{seed} {product_id}").random() < VERSIONED_SHARE
+    return 10 * number - 10 * late + 5 * (late > 0) if versioned else None
+
+
 # ---------------------------------------------------------------- bytes
 
 
@@ -109,7 +169,7 @@ def photo_of(photo: int) -> bytes:
 
 def object_of(op: Op) -> tuple[str, bytes | None] | None:
     """Key and bytes of the object that an upload names; bytes None: named, and not there. None: it names none."""
-    if op.kind == "delete" or op.inline or op.poison in {"malformed", "inline-zip", "no-image"}:
+    if op.kind in {"delete", "part"} or op.inline or op.poison in {"malformed", "inline-zip", "no-image"}:
         return None
     if op.kind == "upload":
         data = photo_of(op.photo)
@@ -128,8 +188,15 @@ def value_of(op: Op, uri: Callable[[str], str]) -> bytes | None:
         return None
     if op.poison == "malformed":
         return f'{{"product_id": "{op.product_id}", "image": {{"uri": '.encode()
-    metadata = {"title": f"upload {op.number}", "brand": f"brand {op.number % 7}", **dict(op.labels)}
-    record: dict[str, Any] = {"product_id": op.product_id, "metadata": metadata}
+    record: dict[str, Any] = {"product_id": op.product_id}
+    if op.poison != "no-image":
+        record["metadata"] = metadata_of(op)
+    if op.version is not None:
+        record["version"] = op.version
+    if op.further:
+        record["images"] = [_image_of(shot, uri) for shot in op.further]
+    if op.kind == "part":
+        return json.dumps(record).encode()
     named = object_of(op)
     if named is not None:
         record["image"] = {"uri": uri(named[0])}
@@ -137,6 +204,25 @@ def value_of(op: Op, uri: Callable[[str], str]) -> bytes | None:
         data = _zip(op) if op.poison else photo_of(op.photo)
         record["image"] = {"bytes": base64.b64encode(data).decode()}
     return json.dumps(record).encode()
+
+
+def metadata_of(op: Op) -> dict[str, str | None]:
+    """What it says of its product."""
+    if op.kind == "part":
+        return dict(op.patch)
+    return {"title": f"upload {op.number}", "brand": f"brand {op.number % 7}", **dict(op.labels)}
+
+
+def _image_of(shot: Shot, uri: Callable[[str], str]) -> dict[str, str]:
+    role = {"role": shot.role} if shot.role else {}
+    return {"uri": uri(content_key(photo_of(shot.photo), ".jpg")), **role}
+
+
+def objects_of(op: Op) -> list[tuple[str, bytes | None]]:
+    """All that an upload names; see `object_of`."""
+    first = object_of(op)
+    data = [photo_of(shot.photo) for shot in op.further]
+    return [*([first] if first is not None else []), *((content_key(one, ".jpg"), one) for one in data)]
 
 
 def _truncated(op: Op) -> bytes:

@@ -36,6 +36,7 @@ from streams.roles.caption.role import Captioner
 from streams.roles.enrich import Enrich, memo_fingerprint
 from streams.roles.memo import Memo
 from streams.roles.remote import RemotePhotos
+from streams.roles.taking_in import Told
 from streams.wiring.models import Models
 from tests.contract.model_contract import DetectorContract, EncoderContract, ImageEncoderContract, ModelContract
 from tests.fixtures import full_profile
@@ -159,7 +160,9 @@ async def test_one_photo_becomes_an_item_and_a_caption(models: Models, pictures:
     photo = await enrich.read(Message(topics.UPLOADS, 0, 0, b"sku-1", encode(upload)))  # type: ignore[arg-type]
     [seen] = enrich.detect([enrich.decode(photo)])  # type: ignore[arg-type]
     [embedded] = enrich.embed([enrich.describe(seen)])
-    item = await enrich.remember(embedded)
+    told = await enrich.remember(embedded)
+    assert isinstance(told, Told)
+    item = told.item
     assert isinstance(item, Item)
     assert item.garments
     assert item.encoder == models.text_encoder.fingerprint

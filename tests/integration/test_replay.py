@@ -19,7 +19,7 @@ from models.fakes import FakeDetector, FakeImageEncoder, FakeWriter
 from models.guard import ignore
 from streams.contract import topics
 from streams.contract.codecs import decode_item
-from streams.contract.records import ImageRef, Upload
+from streams.contract.records import ImageRef, Upload, UploadPhoto
 from streams.engine.message import Message
 from streams.engine.observer import NullObserver
 from streams.kafka.client import Client, Reader
@@ -88,6 +88,15 @@ class Catalogue:
         async with Client(self.settings) as client:
             uploads = [Upload(f"p{n}", ImageRef(uri=uri), metadata) for n, uri in enumerate(uris)]
             await client.upload(uploads, answer=answer)
+
+    async def photos(self, count: int) -> list[str]:
+        """Addresses of photos that were uploaded."""
+        store = open_store(self.settings)
+        return [store.uri(store.put_content(picture(n), ".png")) for n in range(count)]
+
+    async def send(self, *uploads: Upload) -> None:
+        async with Client(self.settings) as client:
+            await client.upload(uploads)
 
     async def run(self, role: str, models: CountedModels) -> Counter[str]:
         """The role as `weft worker` runs it, from where its group is to the end; what the models were asked."""
@@ -184,10 +193,37 @@ async def test_a_replay_publishes_the_same_bytes_and_asks_no_model(catalogue: Ca
     assert [key for key in after if after[key] != before[key]] == [b"p0"]
     assert len(await catalogue.published("caption")) == standing["caption"] + PRODUCTS + 1
 
+    # Parts, versions out of order, further photos, and a product that has none yet; then all of it once more.
+    further = [UploadPhoto(uri=uri) for uri in await catalogue.photos(2)]
+    await catalogue.send(
+        Upload("p0", metadata={"season": "summer", "price": None}),
+        Upload("p1", images=tuple(further), metadata={"title": "two photos"}),
+        Upload("p2", metadata={"title": "newer"}, version=9),
+        Upload("p2", metadata={"title": "older", "season": "winter"}, version=8),
+        Upload("bare", metadata={"title": "no photo yet"}),
+    )
+    assert await catalogue.run("enrich", CountedModels()) == Counter(), "all photos were seen before"
+    items = await catalogue.newest("enrich")
+    found = {key: decode_item(value or b"") for key, value in items.items()}
+    assert (found[b"p0"].metadata.facets, found[b"p0"].metadata.price) == (
+        {"pattern": "striped", "season": "summer"},
+        None,
+    )
+    assert isinstance(found[b"p1"].photos, tuple)
+    assert len(found[b"p1"].photos) == 2
+    assert (found[b"p2"].metadata.title, found[b"p2"].metadata.facets) == ("newer", {"season": "winter"})
+    assert found[b"bare"].incomplete is True
+    await catalogue.offsets("enrich", to_beginning=True)
+    assert await catalogue.run("enrich", CountedModels()) == Counter()
+    assert await catalogue.newest("enrich") == items
+    await catalogue.run("caption", CountedModels())
+    assert b"bare" not in await catalogue.newest("caption")
+
     # Another detector: everything is thought about anew, and says so.
     await catalogue.offsets("enrich", to_beginning=True)
     changed = CountedModels(detector_fingerprint="sha256:" + "0" * 64)
     # Again for each of its uploads that are under way at once.
     assert PRODUCTS <= (await catalogue.run("enrich", changed))["detector"] <= 6 * PRODUCTS
     newest = {m.key: decode_item(m.value or b"") for m in await catalogue.published("enrich")}
+    assert newest[b"p2"].metadata == found[b"p2"].metadata
     assert {item.detector for item in newest.values()} == {"sha256:" + "0" * 64}

@@ -14,6 +14,7 @@ from typing import Any
 
 from infra.settings import Settings
 from processors.errors import Poison
+from processors.product import Product
 from streams.contract import codecs, topics
 from streams.contract.records import Generation
 from streams.engine.inline import run_inline
@@ -25,11 +26,12 @@ from streams.kafka.pins import Pins, partition_of
 from streams.ops import admin
 from streams.ops.generations.plan import Range, some_records
 from streams.ops.generations.rebuild import Pace
-from streams.roles.enrich import Photo
+from streams.roles.enrich import Photo, Work
 from streams.roles.outcome import NoEffect
 from streams.roles.rethink import Counts, ItemsSender, Rethink, product_key
+from streams.roles.taking_in import Told
 from streams.search.generations import group_of
-from streams.wiring.enriching import Enricher
+from streams.wiring.enriching import Enricher, products_of
 from streams.wiring.parts import Parts, topic_now
 from streams.wiring.rethink import items_pipeline
 
@@ -59,15 +61,15 @@ class Costs:
 async def costs(found: Enricher, consumer: PlainConsumer, topic: str, ranges: tuple[Range, ...]) -> Costs:
     """Look some products up in the memo, and let the models look at a few that it does not know. Remembers nothing."""
     read = Rethink(found.enrich)
-    looked, unknown, started = 0, list[Photo](), time.perf_counter()
+    looked, unknown, started = 0, list[Work[Photo]](), time.perf_counter()
     for message in await some_records(consumer, topic, ranges, LOOKED) if topics.is_items(topic) else []:
         try:
             outcome = await read.read(message)
         except Poison:
             continue
-        if isinstance(outcome, Photo):
+        if isinstance(outcome, Work):
             unknown.append(outcome)
-        looked += isinstance(outcome, Photo) or not isinstance(outcome.result, NoEffect)
+        looked += isinstance(outcome, Work) or not isinstance(outcome.result, NoEffect)
     each_known = (time.perf_counter() - started) / max(1, looked)
     started, tried = time.perf_counter(), unknown[:TRIED]
     if tried:
@@ -189,6 +191,13 @@ class Thinking:
             return items_pipeline(self._parts, name, Rethink(found.enrich, counts, wanted).stages(), out)
         place = await self._place()
         out = ItemsSender(self._parts.sender, self._made.items, place, counts)
+        products = products_of(self._parts)
+
+        async def product(key: str) -> Product:
+            return (await products.now(key)).kept.product
+
+        # A part of a product makes an item with the rest of it, as enrich knows it.
+        found = replace(found, enrich=replace(found.enrich, product=product))
         return items_pipeline(self._parts, name, _upload_stages(found, counts, wanted), out)
 
     async def _place(self) -> Callable[[Message], int]:
@@ -218,11 +227,15 @@ def _upload_stages(found: Enricher, counts: Counts, wanted: Callable[[Message], 
         outcome = await found.enrich.read(message)
         if isinstance(outcome, Done):
             counts.known()
+            return Done(await stands(outcome.result))
         return outcome
 
-    async def keep(embedded: Any) -> object:
+    async def keep(work: Any) -> object:
         counts.thought()
-        return await remember(embedded)
+        return await stands(await remember(work))
+
+    async def stands(outcome: object) -> object:
+        return await found.enrich.stands(outcome) if isinstance(outcome, Told) else outcome
 
     return (IoStage("read", read, concurrency=16, size=first.size), *middle, IoStage("remember", keep))
 

@@ -13,12 +13,13 @@ import structlog
 from index_sync.bank import LabelledBank, Neighbour
 from processors import attributes, policies
 from processors.errors import Poison
-from processors.garments import is_of_kind, kind_of, main_garment
+from processors.garments import is_of_kind, kind_of
 from processors.identity import key_of, split
 from processors.values import CATEGORIES, Metadata, Vector
 from streams.contract import codecs
 from streams.contract.records import Item
 from streams.engine.message import Message
+from streams.roles.sold import sold_garment
 
 log = structlog.get_logger("weft.caption")
 
@@ -119,7 +120,10 @@ class Neighbourhood:
 
     def _add(self, item: Item, version: int) -> None:
         labels = labels_of(item.metadata, self._voted)
-        garment = main_garment(item.garments, item.metadata.category)
+        if item.incomplete is True:
+            self._remove(item.shop, item.product_id, version)
+            return
+        garment = sold_garment(item)
         # Labelled once and no more, or seen as another kind than before: what the shop took back must not vote, and what it
         # says of a dress says nothing of the shoes, where only those were found.
         told = bool(labels) and (garment is None or is_of_kind(garment, item.metadata.category))
@@ -169,7 +173,7 @@ class Neighbourhood:
 
 def kind_of_item(item: Item) -> str:
     """The kind of garment that a product is: what was found, else what the shop says; "" when neither tells."""
-    garment = main_garment(item.garments, item.metadata.category)
+    garment = sold_garment(item)
     return kind_of(item.metadata.category) if garment is None else garment.category
 
 

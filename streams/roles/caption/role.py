@@ -18,7 +18,7 @@ import structlog
 from models.ports import Writer, WriterRequest
 from processors import attributes, captions, evidence, hold
 from processors.facets import COLOUR, MERCHANT, NEIGHBOURS
-from processors.garments import is_of_kind, main_garment
+from processors.garments import is_of_kind
 from processors.identity import key_of
 from processors.merchant import told_facets
 from processors.policies import Policies
@@ -35,7 +35,8 @@ from streams.roles.caption.facts import facts_key, seed_of, sight_key
 from streams.roles.caption.neighbours import Neighbourhood, kind_of_item, vector_of
 from streams.roles.caption.pack import own_colour, told_of
 from streams.roles.memo import Memo
-from streams.roles.outcome import Deleted, Unchanged, deleted
+from streams.roles.outcome import Deleted, NoEffect, Unchanged, deleted
+from streams.roles.sold import sold_garment
 
 log = structlog.get_logger("weft.caption")
 
@@ -45,7 +46,7 @@ STYLE_EXAMPLES = 2
 EDITION = "weft_edition"
 """Header of an item whose caption is wanted anew (`weft captions rewrite`): any value that was not used for it before."""
 
-Captioned: TypeAlias = Caption | Unchanged | Deleted
+Captioned: TypeAlias = Caption | Unchanged | Deleted | NoEffect
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,9 @@ class Captioner:
         if message.value is None:
             return Done(deleted(message))
         item = codecs.decode_item(message.value)
-        main = main_garment(item.garments, item.metadata.category)
+        if item.incomplete is True:
+            return Done(NoEffect())  # nobody has seen the product yet
+        main = sold_garment(item)
         own = evidence.build([self._told(item, garment, stated=garment is main) for garment in item.garments])
         if main is not None:
             own = evidence.led_by(own, main.category, main.box)

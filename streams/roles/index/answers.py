@@ -91,7 +91,8 @@ def _search(
         applied_offset=first.applied_offset,
         fresh=first.fresh,
         hits=tuple(
-            Hit(hit.product_id, round(hit.score, DIGITS), hit.image, hit.category, hit.group) for _, hit in found
+            Hit(hit.product_id, round(hit.score, DIGITS), hit.image, hit.category, hit.group, photo=hit.photo)
+            for _, hit in found
         ),
         error=first.error,
         unknown_facets=first.unknown_facets,

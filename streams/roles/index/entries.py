@@ -12,14 +12,15 @@ from index_sync.entry import Change, Entry, Facets, Payload, ViewInfo, shortened
 from processors import said
 from processors.attributes import attributes_of
 from processors.errors import Code, Poison
-from processors.garments import is_of_kind, main_garment
+from processors.garments import is_of_kind
 from processors.identity import key_of
 from processors.merchant import told_kind
 from processors.offers import offer_of
 from processors.values import Garment, Metadata
 from streams.contract import codecs
-from streams.contract.records import Item
+from streams.contract.records import Item, View
 from streams.engine.message import Message
+from streams.roles.sold import sold_garment
 
 CATEGORY, COLOUR, BRAND, PATH, TAG = "category", "colour", "brand", "category_path", "tag"
 
@@ -42,7 +43,8 @@ def change_of(message: Message) -> Change:
     if key_of(item.shop, item.product_id) != product_id:
         # Compaction and deletes go by the key: under another name the product could never be removed.
         raise Poison("differs from the record's key", field="product_id", code=Code.WRONG_KEY)
-    return Change(message.offset, product_id, entry_of(item))
+    # Without a photo there is nothing to be found by: until one comes, the product is not in the index.
+    return Change(message.offset, product_id, None if item.incomplete is True else entry_of(item))
 
 
 def entry_of(item: Item) -> Entry:
@@ -70,11 +72,10 @@ def entry_of(item: Item) -> Entry:
         tuple((name, words) for name, value in metadata.more.items() if (words := said.words_of(value))),
     )
     stated, shared = _stated(shop.fabric, shop.gender, shop.facets, shop.path, shop.tags), _shared(shop)
-    main = main_garment(item.garments, metadata.category)
+    main = sold_garment(item)
     garments = {g.id: _facets_of(g, shop, metadata.category if g is main else None) for g in item.garments}
     views = tuple(
-        ViewInfo(view.id, view.category, (garments[view.id],) if view.id in garments else _all(garments, shared, item))
-        for view in item.views
+        ViewInfo(view.id, view.category, _shown_in(view, garments, shared, item), view.photo) for view in item.views
     )
     payload = Payload(
         image=item.image,
@@ -172,6 +173,20 @@ def _garment_facets(
         CATEGORY: _distinct((category, stated)),
         COLOUR: _distinct((*shared.get(COLOUR, ()), *word, *colours)),
     }
+
+
+def _shown_in(view: View, garments: Mapping[str, Facets], shared: Facets, item: Item) -> tuple[Facets, ...]:
+    """Of each garment that a view shows. A photo in which none was seen (a detail, a swatch) is of what is sold."""
+    name = view.id.rpartition("/")[2]
+    if name in garments:
+        return (garments[name],)
+    if isinstance(item.photos, tuple) and garments:
+        image = view.photo if isinstance(view.photo, str) else item.image
+        seen = next((photo.garments for photo in item.photos if photo.image == image), ())
+        shown = tuple(garments[one] for one in seen if one in garments)
+        if shown or isinstance(item.sold, str):
+            return shown or (garments[str(item.sold)],)
+    return _all(garments, shared, item)
 
 
 def _all(garments: Mapping[str, Facets], shared: Facets, item: Item) -> tuple[Facets, ...]:

@@ -5,15 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
+import msgspec
 import pytest
 
+from infra.store import content_key
 from streams.contract import topics
 from streams.contract.cloudevents import output_headers
+from streams.contract.codecs import encode, metadata_of
+from streams.contract.records import Item, ItemPhoto, Source, Upload
 from streams.engine.message import Message
 from tests.chaos.checker import Untrustworthy, Violation, judge
 from tests.chaos.evidence import Evidence, Index, Indexed
-from tests.chaos.workload import HEADER, Op
+from tests.chaos.products import State, effects
+from tests.chaos.workload import HEADER, Op, Shot, photo_of
 
 A, B = "p-a", "p-b"
 OPS = (
@@ -43,8 +49,21 @@ def made_of(record: Message, stage: str, topic: str, value: bytes) -> Message:
     return Message(topic, 0, 0, record.key, None if record.value is None else value, headers, 2000)
 
 
-def item_of(upload: Message) -> Message:
-    return made_of(upload, "enrich", topics.ITEMS, b"item " + (upload.value or b""))
+def item_of(upload: Message, ops: Sequence[Op] = (), **changed: Any) -> Message:
+    """The item of an upload, as it is after all of these."""
+    ops = ops or OPS
+    number = int(upload.header(HEADER) or b"0")
+    after = effects(ops)[number].after if any(op.number == number and op.kind != "poison" for op in ops) else State()
+    images = [content_key(photo_of(shot.photo), ".jpg") for shot in after.photos]
+    metadata = metadata_of(Upload("p", metadata={**dict(after.metadata), **changed.pop("metadata", {})}))
+    source = Source(upload.topic, upload.partition, upload.offset)
+    item = Item("p", images[0] if images else "", 9, 9, (), (), metadata, "e", 8, "d", source, "0")
+    if len(images) > 1:
+        photos = tuple(ItemPhoto(image, "", 9, 9, ()) for image in images)
+        item = msgspec.structs.replace(item, photos=photos)
+    if not images:
+        item = msgspec.structs.replace(item, incomplete=True)
+    return made_of(upload, "enrich", topics.ITEMS, encode(msgspec.structs.replace(item, **changed)))
 
 
 def caption_of(upload: Message) -> Message:
@@ -187,7 +206,7 @@ def again(*order: int, source_of: int | None = None) -> list[str]:
     evidence = replace(
         clean(),
         uploads=on(topics.UPLOADS, uploads),
-        items=on(topics.ITEMS, [item_of(upload) for upload in good]),
+        items=on(topics.ITEMS, [item_of(upload, AGAIN) for upload in good]),
         captions=on(topics.CAPTIONS, made),
         index=Index({A: ENTRY}, {0: len(good)}),
     )
@@ -213,7 +232,7 @@ def test_a_delete_that_came_out_as_a_caption() -> None:
     """And the other way round."""
     for at in (3, 4):
         wrong = list(clean().items)
-        wrong[at] = replace(wrong[at], value=b"item" if wrong[at].value is None else None)
+        wrong[at] = replace(wrong[at], value=wrong[4].value if wrong[at].value is None else None)
         assert [v.kind for v in found(replace(clean(), items=on(topics.ITEMS, wrong)))] == ["wrong item"]
 
 
@@ -266,3 +285,59 @@ def test_evidence_with_holes_is_not_judged() -> None:
             found(replace(clean(), uploads=on(topics.UPLOADS, uploads)))
     with pytest.raises(Untrustworthy, match="every offset"):
         found(replace(clean(), captions=clean().captions[1:]))
+
+
+PARTS = (
+    Op(0, A, "part", patch=(("season", "summer"),), version=10),
+    Op(1, A, "upload", 1, version=5),
+    Op(2, A, "upload", 2, version=30, further=(Shot(3, "back"),)),
+    Op(3, A, "upload", 1, version=20),
+    Op(4, A, "part", patch=(("season", "winter"), ("brand", None)), version=40),
+    Op(5, A, "part", patch=(("season", "winter"),), version=41),
+)
+"""A part before the first photo, a photo that is older than it, two photos, a late one, a part, one that says nothing new."""
+
+
+def parts(wanted: Sequence[int], *, ops: Sequence[Op] = PARTS, **changed: Any) -> list[str]:
+    """Kinds of violations of a run of `ops` with the items of these uploads; `changed`: of the last of them."""
+    uploads = [upload_of(op) for op in ops]
+    made = [item_of(uploads[number], ops) for number in wanted]
+    if changed:
+        made[-1] = item_of(uploads[wanted[-1]], ops, **changed)
+    complete = [number for number in wanted if effects(ops)[number].after.complete]
+    evidence = replace(
+        clean(),
+        uploads=on(topics.UPLOADS, uploads),
+        items=on(topics.ITEMS, made),
+        captions=on(topics.CAPTIONS, [caption_of(uploads[number]) for number in complete]),
+        dead=(),
+        index=Index({A: ENTRY}, {0: len(wanted)}),
+    )
+    return [v.kind for v in judge(ops, evidence, clean()).violations]
+
+
+def test_parts_versions_and_several_photos_are_known() -> None:
+    """What changes a product has an item that shows all of it; a late older one, and a part that says nothing new, has none."""
+    assert parts([0, 1, 2, 4]) == []
+    assert effects(PARTS)[4].after.metadata == (("season", "winter"), ("title", "upload 2"))
+    assert parts([0, 1, 2]) == ["lost item"], "no word of its caption changes"
+    assert "doubled item" in parts([0, 1, 2, 3, 4])
+    assert parts([0, 1, 2, 4], metadata={"season": "summer"}) == ["wrong product"]
+    assert parts([0, 1, 2, 4], photos=msgspec.UNSET) == ["wrong product"]
+    assert parts([0, 1, 2, 4], incomplete=True) == ["wrong product"]
+
+
+def test_a_product_without_a_photo_is_in_no_index_and_has_no_caption() -> None:
+    """Until one comes."""
+    ops = PARTS[:1]
+    assert "extra index entry" in parts([0], ops=ops)
+    upload = upload_of(ops[0])
+    evidence = replace(
+        clean(),
+        uploads=on(topics.UPLOADS, [upload]),
+        items=on(topics.ITEMS, [item_of(upload, ops)]),
+        captions=on(topics.CAPTIONS, [caption_of(upload)]),
+        dead=(),
+        index=Index({}, {0: 1}),
+    )
+    assert [v.kind for v in judge(ops, evidence).violations] == ["stray caption"]

@@ -15,6 +15,7 @@ from processors.decode import decode
 from processors.errors import Poison
 from streams.contract import codecs, topics
 from streams.engine.message import Message
+from tests.chaos.products import effects
 from tests.chaos.schedule import TARGETS, schedule
 from tests.chaos.workload import POISONS, Op, object_of, photo_of, value_of, workload
 
@@ -50,7 +51,7 @@ def test_a_workload_is_a_pure_function_of_its_seed(seed: int, uploads: int) -> N
     ops = workload(seed, uploads)
     assert ops == workload(seed, uploads)
     kinds = Counter(op.kind for op in ops)
-    assert kinds["upload"] + kinds["poison"] == uploads
+    assert kinds["upload"] + kinds["part"] + kinds["poison"] == uploads
     assert kinds["poison"] == max(1, round(uploads * 0.05))
     assert [op.number for op in ops] == list(range(len(ops)))
     assert len({op.product_id for op in ops}) < uploads
@@ -65,8 +66,19 @@ def test_a_large_workload_has_every_kind_of_poison_and_every_kind_of_change() ->
     for op in ops:
         histories.setdefault(op.product_id, []).append(op.kind)
     told = {"→".join(history) for history in histories.values()}
-    for wanted in ("upload→upload", "delete→upload", "upload→delete", "upload→poison"):
+    for wanted in ("upload→upload", "delete→upload", "upload→delete", "upload→poison", "upload→part", "part→upload"):
         assert any(wanted in history for history in told)
+
+
+def test_parts_photos_and_versions_meet() -> None:
+    """Products that are incomplete first, photos that are added and taken away, versions that come late and change nothing."""
+    ops = workload(7, 500)
+    made = effects(ops)
+    assert any(effect.after.there and not effect.after.complete for effect in made.values())
+    assert any(op.version is not None and not made[op.number].changed for op in ops if op.kind in {"upload", "part"})
+    both = [({s.photo for s in e.before.photos}, {s.photo for s in e.after.photos}) for e in made.values()]
+    assert any(before and before < after for before, after in both)
+    assert any(after and before > after for before, after in both)
 
 
 def uri(key: str) -> str:

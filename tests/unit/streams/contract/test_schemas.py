@@ -32,7 +32,13 @@ def test_records_conform_to_their_schema():
     validator.validate(json.loads(msgspec.json.encode(Upload("a", ImageRef(bytes=b"x")))))
     validator.validate({"product_id": "sku-1", "image": {"uri": "s3://x"}, "metadata": {"price": 79.0}, "extra": 1})
     with pytest.raises(jsonschema.ValidationError):
-        validator.validate({"product_id": "sku-1"})
+        validator.validate({"image": {"uri": "s3://x"}})
+    shown = jsonschema.Draft202012Validator(schemas.published(UPLOADS))
+    shown.validate({"product_id": "sku-1", "metadata": {"brand": None}, "version": "2026-01-31T12:00:00Z"})
+    shown.validate({"product_id": "sku-1", "images": [{"uri": "s3://x", "role": "back"}, {"bytes": "aGk="}]})
+    for wrong in ({}, {"images": []}, {"images": [{"role": "back"}]}, {"image": {"product_id": "sku-2"}}):
+        with pytest.raises(jsonschema.ValidationError):
+            shown.validate({"product_id": "sku-1", **wrong})
 
 
 def test_every_reference_of_the_asyncapi_document_leads_somewhere():

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from infra.memory_store import MemoryStore
 from infra.settings import Settings
 from processors.errors import Poison
-from streams.ops.feed import Change, Known, image_in, plan
+from streams.ops.feed import Change, Known, images_in, plan
 from streams.ops.ingest import Photo, RefusedProduct, announce
 from streams.ops.sources import SourcePhoto, walk
 from streams.ops.table_xml import read_items
@@ -40,11 +40,11 @@ def photo(product_id: str, address: str = "", **metadata: Any) -> Photo:
 
 
 def known(*photos: Photo) -> dict[str, Known]:
-    return {one.product_id: Known(one.address, one.metadata) for one in photos}
+    return {one.product_id: Known((one.address,), one.metadata) for one in photos}
 
 
-def address_of(one: Photo) -> str:
-    return one.address
+def address_of(one: Photo) -> tuple[str, ...]:
+    return (one.address,)
 
 
 # ---------------------------------------------------------------- feeds
@@ -52,7 +52,7 @@ def address_of(one: Photo) -> str:
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_google_feed_is_a_catalogue_of_addresses(tmp_path: Path, packed: bool) -> None:
-    """The shipping's price is not the product's; further photos are no products; a product without a photo is named."""
+    """The shipping's price is not the product's; further photos are the product's; a product without a photo is named."""
     file = tmp_path / ("merchant.xml.gz" if packed else "merchant.xml")
     file.write_bytes(gzip.compress(GOOGLE.encode()) if packed else GOOGLE.encode())
     found = walk(file)
@@ -62,6 +62,7 @@ def test_a_google_feed_is_a_catalogue_of_addresses(tmp_path: Path, packed: bool)
             None,
             {"title": "Wrap dress", "price": 79.0, "color": "navy", "currency": "EUR"},
             "https://cdn.example/1.jpg",
+            ("https://cdn.example/1b.jpg", "https://cdn.example/1c.jpg"),
         ),
         SourcePhoto("sku-2", None, {"title": "Boots & more"}, "https://cdn.example/2.jpg"),
     )
@@ -192,9 +193,9 @@ def test_a_photo_is_compared_by_what_would_be_stored(tmp_path: Path) -> None:
     store, settings = MemoryStore("test"), Settings()
     one = photo_of(tmp_path, "a", (200, 0, 0), title="A")
     upload = announce(one, store, settings.max_image_bytes)
-    there = {"a": Known(upload.image.uri or "", json.loads(json.dumps(upload.metadata)))}
+    there = {"a": Known((upload.image.uri or "",), json.loads(json.dumps(upload.metadata)))}
     other = MemoryStore("test")
-    assert plan([one], [], [], there, image_in(other, settings)).changes == ((one, Change.UNCHANGED),)
+    assert plan([one], [], [], there, images_in(other, settings)).changes == ((one, Change.UNCHANGED),)
     assert list(other.list()) == []
     changed = photo_of(tmp_path, "a", (0, 0, 200), title="A")
-    assert plan([changed], [], [], there, image_in(other, settings)).changes == ((changed, Change.PHOTO),)
+    assert plan([changed], [], [], there, images_in(other, settings)).changes == ((changed, Change.PHOTO),)

@@ -19,6 +19,7 @@ from streams.ops.forget_places import Place, Report, of_topic
 from streams.roles.caption.neighbours import Neighbourhood
 from streams.roles.caption.role import Captioner
 from streams.roles.memo import Memo
+from streams.roles.products import PREFIX as PRODUCTS
 from tests.unit.streams.roles.test_role_enrich import Web, photo, role
 from tests.unit.streams.roles.test_shops import published, upload
 
@@ -60,7 +61,7 @@ class World:
         enrich = role(Web(photo()))
         self.store = enrich.store
         self.uploads = [upload(n, shop, offset=2 * n + (shop == "two")) for n in range(6) for shop in ("one", "two")]
-        self.items = self.lying(topics.ITEMS, published(enrich.stages(), "enrich", topics.ITEMS, self.uploads))
+        self.items = self.lying(topics.ITEMS, published(enrich.stages(), "enrich", topics.ITEMS, self.uploads, enrich))
         neighbourhood = Neighbourhood(("fabric", "gender"))
         for message in self.items:
             neighbourhood.apply(message)
@@ -112,7 +113,8 @@ def test_a_whole_shop_leaves_nothing_and_takes_nothing_of_others() -> None:
     """Memos that are its own or cite it are removed; looked for again none is left; those of the other shop stay as they are."""
     world = World()
     seen, forget = world.look((), "one"), world.forget(shop="one")
-    before = {key: world.store.get(key) for key in world.store.list("memo/")}
+    kept = ("memo/", f"{PRODUCTS}/")
+    before = {key: world.store.get(key) for key in world.store.list() if key.startswith(kept)}
     others = world.look((), "two")
     theirs = set(world.forget(shop="two")._memos(others))
     mine = set(forget._memos(seen))
@@ -120,7 +122,7 @@ def test_a_whole_shop_leaves_nothing_and_takes_nothing_of_others() -> None:
     assert not mine & theirs
     assert remove(world.store, sorted(mine)) == len(mine)
     assert forget._memos(seen) == []
-    left = {key: world.store.get(key) for key in world.store.list("memo/")}
+    left = {key: world.store.get(key) for key in world.store.list() if key.startswith(kept)}
     assert theirs <= set(left)
     assert all(before[key] == data for key, data in left.items())
     assert not [key for key, data in left.items() if b"one says breezy" in data]

@@ -205,8 +205,13 @@ def test_a_line_is_named_by_its_number_in_the_file(tmp_path: Path) -> None:
     assert walk(tmp_path).rejected[0].where == "products.csv line 3"
 
 
+def further(catalogue: Catalogue) -> dict[str, list[str]]:
+    """The photos of each product beside its first."""
+    return {s.product_id: [getattr(place, "name", place) for place in s.further] for s in catalogue.sources}
+
+
 def test_a_feed_of_google_merchant(tmp_path: Path) -> None:
-    """Tab-separated, with or without the prefix "g:"; prices with a currency; further photos are no products."""
+    """Tab-separated, with or without the prefix "g:"; prices with a currency; further photos are the product's."""
     fill(tmp_path, "1.jpg", "1-back.jpg", "2.jpg")
     (tmp_path / "products.tsv").write_text(
         "g:id\tg:title\tg:image_link\tg:additional_image_link\tg:price\tg:brand\tg:color\n"
@@ -222,7 +227,8 @@ def test_a_feed_of_google_merchant(tmp_path: Path) -> None:
         "brand": "Acme",
         "color": "navy",
     }
-    assert [row.cause for row in catalogue.noted] == ["1-back.jpg is a further photo of 'S1'"]
+    assert further(catalogue) == {"S1": ["1-back.jpg"], "S2": []}
+    assert catalogue.noted == ()
 
 
 def test_an_export_of_shopify(tmp_path: Path) -> None:
@@ -246,7 +252,8 @@ def test_an_export_of_shopify(tmp_path: Path) -> None:
         79.0,
     )
     assert catalogue.rejected == ()
-    assert [row.cause for row in catalogue.noted] == ["back.jpg is a further photo of 'dress'"]
+    assert further(catalogue) == {"dress": ["back.jpg"], "boots": []}
+    assert catalogue.noted == ()
 
 
 def test_an_export_of_woocommerce(tmp_path: Path) -> None:
@@ -258,7 +265,7 @@ def test_an_export_of_woocommerce(tmp_path: Path) -> None:
     catalogue = walk(tmp_path)
     assert found(catalogue) == {"7": "a.jpg"}
     assert fields(catalogue, "7") == {"SKU": "S7", "title": "Coat", "price": 1299.0}
-    assert len(catalogue.noted) == 1
+    assert further(catalogue) == {"7": ["b.jpg"]}
 
 
 def test_an_address_whose_photo_is_not_there_is_told(tmp_path: Path) -> None:
@@ -381,6 +388,7 @@ def test_columns_of_one_name(tmp_path: Path) -> None:
     (tmp_path / "products.csv").write_text("id,image,image,Image 3,colour,colour\na,a.jpg,b.jpg,c.jpg,,blue\n")
     catalogue = walk(tmp_path)
     assert {source.product_id: source.path.name for source in catalogue.sources} == {"a": "a.jpg"}
+    assert further(catalogue) == {"a": ["b.jpg", "c.jpg"]}
     assert fields(catalogue, "a") == {"colour": "blue"}
     (tmp_path / "products.csv").write_text("id,image,colour,colour\na,a.jpg,red,\n")
     assert fields(walk(tmp_path), "a") == {"colour": "red"}
@@ -388,10 +396,11 @@ def test_columns_of_one_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cell", ["a.jpg, b.jpg", "a.jpg|b.jpg", "a.jpg ; b.jpg"])
 def test_a_list_of_files_in_one_cell(tmp_path: Path, cell: str) -> None:
-    """The first is the product's photo."""
+    """The first is the product's image, the others are further photos."""
     fill(tmp_path, "a.jpg", "b.jpg")
     (tmp_path / "products.csv").write_text(f'id,image\np,"{cell}"\n')
     assert {source.product_id: source.path.name for source in walk(tmp_path).sources} == {"p": "a.jpg"}
+    assert further(walk(tmp_path)) == {"p": ["b.jpg"]}
 
 
 def test_a_quotation_mark_that_is_not_closed(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_rubbish_rows_are_named(tmp_path: Path, row: str, cause: str) -> None:
         ("a,gone.jpg,1", ["a.jpg"]),
         ("a,,1", ["one/a.jpg", "two/a.jpg"]),
         ("sku,A.JPG,1", ["a.jpg", "A.jpg"]),
-        ("good,a.jpg,1", ["a.jpg"]),
+        ("good,a.jpg,2", ["a.jpg"]),
     ],
 )
 def test_a_photo_whose_row_did_not_join_never_enters_under_its_file_name(
@@ -142,11 +142,11 @@ def test_a_photo_that_a_later_row_names_rightly_comes_in(tmp_path: Path) -> None
 
 
 def test_twice_the_same_id_or_photo(tmp_path: Path) -> None:
-    """The first row wins; the second is named."""
+    """The first row wins; a second that says something else of the product, or takes its photo, is named."""
     fill(tmp_path, "a.jpg", "b.jpg")
-    (tmp_path / "products.csv").write_text("id,image\nsku,a.jpg\nsku,b.jpg\nother,a.jpg\n")
+    (tmp_path / "products.csv").write_text("id,image,title\nsku,a.jpg,A\nsku,b.jpg,B\nother,a.jpg,C\n")
     catalogue = walk(tmp_path)
-    assert [(s.product_id, s.path.name) for s in catalogue.sources] == [("sku", "a.jpg")]
+    assert [(s.product_id, s.path.name, s.further) for s in catalogue.sources] == [("sku", "a.jpg", ())]
     assert [r.cause for r in catalogue.rejected] == [
         "product 'sku' is in the table twice",
         "a.jpg belongs to another row already",
@@ -240,3 +240,59 @@ def test_any_bytes_as_a_table(tmp_path_factory: pytest.TempPathFactory, content:
     rows, problem = read_table(file, name)
     assert all(row.where for row in rows)
     assert not (rows and problem)
+
+
+def photos(catalogue: Catalogue) -> dict[str, list[str]]:
+    """The names of all photos of each product, the first one first."""
+    return {s.product_id: [p.name for p in (s.path, *s.further) if isinstance(p, Path)] for s in catalogue.sources}
+
+
+def test_further_rows_of_a_product_are_its_further_photos(tmp_path: Path) -> None:
+    """One row a photo, with the same words or none; a photo that is not there costs itself only."""
+    fill(tmp_path, "a.jpg", "b.jpg", "c.jpg", "d.jpg")
+    (tmp_path / "products.csv").write_text(
+        "id,image,title\nx,a.jpg,A\nx,b.jpg,\nx,c.jpg,A\nx,gone.jpg,A\nx,a.jpg,A\ny,d.jpg,D\n"
+    )
+    catalogue = walk(tmp_path)
+    assert photos(catalogue) == {"x": ["a.jpg", "b.jpg", "c.jpg"], "y": ["d.jpg"]}
+    assert catalogue.rejected == ()
+    assert [(row.where, "not there" in row.cause) for row in catalogue.noted] == [("products.csv line 5", True)]
+
+
+def test_products_of_two_tables_with_one_id_are_not_mixed(tmp_path: Path) -> None:
+    """Two shops' exports in one folder."""
+    fill(tmp_path, "men/a.jpg", "women/b.jpg")
+    for folder, image in (("men", "a.jpg"), ("women", "b.jpg")):
+        (tmp_path / folder / "products.csv").write_text(f"id,image\n1,{image}\n")
+    catalogue = walk(tmp_path)
+    assert photos(catalogue) == {"1": ["a.jpg"]}
+    assert "twice" in catalogue.rejected[0].cause
+
+
+def test_more_photos_than_a_product_may_have(tmp_path: Path) -> None:
+    """The first sixteen come in, the others are named."""
+    names = [f"{number:02}.jpg" for number in range(18)]
+    fill(tmp_path, *names)
+    (tmp_path / "products.csv").write_text("id,image\n" + "".join(f"x,{name}\n" for name in names))
+    catalogue = walk(tmp_path)
+    assert photos(catalogue) == {"x": names[:16]}
+    assert [row.where for row in catalogue.noted] == ["products.csv line 18", "products.csv line 19"]
+
+
+@pytest.mark.parametrize("row", ["id,title\nsku-1,A\n", "id,image,title\nsku-1,sku-1/,A\n"])
+def test_a_row_may_name_a_folder(tmp_path: Path, row: str) -> None:
+    """By its id, or by its image: all photos in it are the product's."""
+    fill(tmp_path, "sku-1/back.jpg", "sku-1/front.jpg", "other.jpg")
+    (tmp_path / "products.csv").write_text(row)
+    catalogue = walk(tmp_path)
+    assert photos(catalogue) == {"sku-1": ["back.jpg", "front.jpg"], "other": ["other.jpg"]}
+    [product] = [source for source in catalogue.sources if source.product_id == "sku-1"]
+    assert (product.equal, product.metadata) == (True, {"title": "A"})
+
+
+def test_a_folder_a_product(tmp_path: Path) -> None:
+    """Only where it is asked for: folders are categories as often."""
+    fill(tmp_path, "sku-1/back.jpg", "sku-1/front.jpg", "shoes/sku-2/1.jpg", "single.jpg")
+    assert ids(walk(tmp_path)) == ["shoes/sku-2/1", "single", "sku-1/back", "sku-1/front"]
+    found = photos(walk(tmp_path, by_folder=True))
+    assert found == {"shoes/sku-2": ["1.jpg"], "single": ["single.jpg"], "sku-1": ["back.jpg", "front.jpg"]}

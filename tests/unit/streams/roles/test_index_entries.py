@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
+from msgspec import UNSET
 
 from index_sync.entry import fold_wanted, postings_of
+from index_sync.shard import Shard
 from processors.errors import Poison
 from processors.values import Attribute, Colour, Garment, Metadata
 from streams.contract import codecs
-from streams.contract.records import Item, Source, View
+from streams.contract.codecs import encode
+from streams.contract.records import Item, ItemPhoto, Source, View
 from streams.engine.message import Message
 from streams.roles.index.entries import change_of, entry_of
 from tests.fakes.index_items import unit
@@ -178,3 +183,64 @@ def test_a_shops_own_colour_word_stands_beside_the_palettes() -> None:
     bag, dress = ITEM.garments
     item = msgspec.structs.replace(ITEM, garments=(bag, _seen(dress, colour="midnight")))
     assert entry_of(item).payload.views[2].facets[0]["colour"] == ("midnight", "navy")
+
+
+def _of_several(**changed: Any) -> Item:
+    """The dress in two photos, the bag in the second only, and a detail."""
+    photos = (
+        ItemPhoto("images/front.jpg", "front", 9, 9, ("g1",)),
+        ItemPhoto("images/model.jpg", "model", 9, 9, ("g0", "g1")),
+        ItemPhoto("images/detail.jpg", "detail", 9, 9, ()),
+    )
+    bag, dress = ITEM.garments
+    names = (
+        ("whole", UNSET),
+        ("g0", "images/model.jpg"),
+        ("g1", UNSET),
+        ("1/whole", "images/model.jpg"),
+        ("1/g1", "images/model.jpg"),
+        ("2/whole", "images/detail.jpg"),
+    )
+    views = tuple(View(name, "", unit(i).tobytes(), photo) for i, (name, photo) in enumerate(names))
+    several = {"image": "images/front.jpg", "garments": (bag, dress), "views": views, "photos": photos, "sold": "g1"}
+    return msgspec.structs.replace(ITEM, **{**several, **changed})
+
+
+def test_views_of_each_photo_answer_for_what_it_shows() -> None:
+    """The front shows no bag; the detail, in which nothing was seen, is of what is sold."""
+    views = {view.id: view for view in entry_of(_of_several()).payload.views}
+    shown = {name: [facets["category"][0] for facets in view.facets] for name, view in views.items()}
+    assert shown == {
+        "whole": ["dress"],
+        "g0": ["bag"],
+        "g1": ["dress"],
+        "1/whole": ["bag", "dress"],
+        "1/g1": ["dress"],
+        "2/whole": ["dress"],
+    }
+    assert views["whole"].photo is UNSET
+    assert views["2/whole"].photo == "images/detail.jpg"
+
+
+def test_a_hit_names_the_photo_that_matched_and_a_product_is_one_hit() -> None:
+    """Each view finds its own photo; the product's image stands beside it."""
+    shard = Shard(0, "sha256:e", 8)
+    shard.apply(0, "p", entry_of(_of_several()))
+    expected = ["front", "model", "front", "model", "model", "detail"]
+    for number, name in enumerate(expected):
+        [hit] = shard.search(unit(number), 5)
+        assert (hit.product_id, hit.image, hit.photo) == ("p", "images/front.jpg", f"images/{name}.jpg")
+    assert [hit.photo for hit in shard.search(unit(5), 5, {"category": ("bag",)})] == ["images/model.jpg"]
+
+
+def test_the_garment_that_the_photos_agree_on_is_the_reference() -> None:
+    """Boxes of two photos say nothing of each other's size."""
+    large = _garment("g0", "bag", "red", 90)
+    item = _of_several(garments=(large, ITEM.garments[1]), metadata=Metadata())
+    assert entry_of(item).payload.category == "dress"
+
+
+def test_a_product_without_a_photo_is_in_no_index() -> None:
+    """It is taken out where it was, and nobody stumbles over it."""
+    item = msgspec.structs.replace(ITEM, image="", garments=(), views=(), incomplete=True)
+    assert change_of(_message(encode(item))).entry is None

@@ -33,7 +33,7 @@ from streams.roles.caption.neighbours import Neighbourhood
 from streams.roles.caption.role import EDITION, Captioner
 from streams.roles.caption.rules import load
 from streams.roles.memo import Memo
-from streams.roles.outcome import Deleted, Unchanged
+from streams.roles.outcome import Deleted, NoEffect, Unchanged
 from tests.fixtures.engines import World, running
 
 
@@ -753,3 +753,28 @@ async def test_the_shops_own_words_are_evidence() -> None:
     assert "linen" in caption.caption.lower()
     clash = await through(role, message(item("sku-2", tags=("linen", "cotton"))))
     assert "fabric" not in clash.evidence.garments[0].attributes
+
+
+async def test_a_product_that_nobody_has_seen_has_no_caption_and_no_vote() -> None:
+    """It is incomplete until a photo comes; what it taught before, it teaches no more."""
+    neighbourhood = Neighbourhood(VOTED.voted())
+    role = captioner(FakeWriter(), neighbourhood)
+    neighbourhood.apply(message(item("sku-1", fabric="linen", category="dress")))
+    vector = np.array([1.0, 0.0], dtype=np.float32)
+    assert [n.product_id for n in neighbourhood.find("sha256:e", "", "dress", vector, 3, "other")] == ["sku-1"]
+    bare = msgspec.structs.replace(
+        item("sku-1", fabric="linen"), image="", width=0, height=0, garments=(), views=(), incomplete=True
+    )
+    assert await through(role, message(bare, 1)) == NoEffect()
+    neighbourhood.apply(message(bare, 1))
+    assert list(neighbourhood.find("sha256:e", "", "dress", vector, 3, "other")) == []
+
+
+async def test_a_caption_is_of_the_garment_that_the_photos_agree_on() -> None:
+    """Not of the largest box, which may lie in another photo."""
+    coat = Garment("g1", "jacket", (0, 0, 59, 99), 0.8, (Colour("black", "#000000", 1.0),), {}, "images/model.jpg")
+    base = item("sku-1")
+    both = msgspec.structs.replace(base, garments=(*base.garments, coat), sold="g0")
+    caption = await through(captioner(FakeWriter()), message(both))
+    first, second = caption.evidence.garments
+    assert (first.category, second.category, second.photo) == ("dress", "jacket", "images/model.jpg")

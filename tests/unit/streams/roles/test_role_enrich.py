@@ -32,6 +32,7 @@ from streams.roles.enrich import Enrich, memo_fingerprint
 from streams.roles.memo import Memo
 from streams.roles.outcome import Deleted
 from streams.roles.remote import ATTEMPTS, RemotePhotos
+from streams.roles.taking_in import Told
 from streams.search import query_photos
 
 
@@ -107,8 +108,9 @@ async def through(enrich: Enrich, message: Message) -> Any:
             if hasattr(value, "__await__"):
                 value = await value
         if isinstance(value, Done):
-            return value.result
-    return value
+            value = value.result
+            break
+    return value.item if isinstance(value, Told) else value
 
 
 async def test_an_upload_becomes_an_item_with_a_vector_for_each_view() -> None:
@@ -184,7 +186,7 @@ async def test_what_is_no_photo_in_our_store_is_refused_by_decoding(data: bytes)
     uri = enrich.store.uri(enrich.store.put_content(data, ".jpg", prefix="images"))
     read = await enrich.read(upload({"uri": uri}))
     assert not isinstance(read, Done)
-    assert read.about.address == enrich.store.relative(uri)
+    assert read.photos[0].place.address == enrich.store.relative(uri)
     with pytest.raises(Poison):
         enrich.decode(read)
 

@@ -18,8 +18,10 @@ from streams.kafka.positions import CHECKED, LETTER, POSITION
 from streams.kafka.producer import MemorySender
 from streams.roles.enrich import Enrich
 from streams.roles.memo import Memo
-from streams.roles.outcome import Deleted, NoEffect, PassedOn, publisher
+from streams.roles.outcome import Deleted, NoEffect, PassedOn
 from streams.roles.remote import RemotePhotos
+from streams.roles.taking_in import TakeIn
+from tests.fakes.products import products_in
 
 VALUE = b'{"product_id": "sku-1", "image": {"uri": "https://cdn.example/a.jpg"}}'
 
@@ -69,7 +71,7 @@ async def test_an_upload_for_another_partition_is_passed_on_as_it_is(key: bytes 
     assert done == Done(PassedOn(7, b"sku-1"))
     assert order.asked == [b"sku-1"]
     sender = MemorySender()
-    publish = publisher(sender, stage="enrich", topic=topics.ITEMS)
+    publish = TakeIn(sender, products_in(MemoryStore("test")), role(Order(Here())).items).publish
     [delivery] = await publish(message, PassedOn(7, b"sku-1"))
     await delivery
     [sent] = sender.sent
@@ -90,7 +92,10 @@ async def test_an_upload_that_is_superseded_has_no_effect() -> None:
     enrich = role(Order(Superseded(80)))
     assert await enrich.read(message) == Done(NoEffect())
     sender = MemorySender()
-    assert await publisher(sender, stage="enrich", topic=topics.ITEMS)(message, NoEffect()) == []
+    assert (
+        await TakeIn(sender, products_in(MemoryStore("test")), role(Order(Here())).items).publish(message, NoEffect())
+        == []
+    )
     assert sender.sent == []
     with pytest.raises(Poison, match="offset 80") as refused:
         await enrich.read(replace(message, headers=((LETTER, b"catalog.uploads/3/7/decode"),)))

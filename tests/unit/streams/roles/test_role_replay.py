@@ -14,6 +14,8 @@ from streams.roles.caption.role import Captioner
 from streams.roles.enrich import memo_fingerprint
 from streams.roles.memo import Memo
 from streams.roles.outcome import publisher
+from streams.roles.taking_in import TakeIn
+from tests.fakes.products import products_in
 from tests.fixtures.engines import World, running
 from tests.unit.streams.roles.test_role_memory import enrich, upload
 
@@ -59,7 +61,10 @@ def run(role: Any, stage: str, topic: str, messages: Sequence[Message]) -> list[
 
     async def main() -> list[Sent]:
         sender, world = MemorySender(), World()
-        world.publish = publisher(sender, stage=stage, topic=topic)  # type: ignore[method-assign]
+        publish: Any = publisher(sender, stage=stage, topic=topic)
+        if stage == "enrich":
+            publish = TakeIn(sender, products_in(role.store), role.items).publish
+        world.publish = publish  # type: ignore[method-assign]
         async with running(role.stages(), world) as pipeline:
             for message in messages:
                 await pipeline.submit(message, world.ack(message))

@@ -24,10 +24,13 @@ from streams.kafka.key_order import PassOn
 from streams.kafka.producer import MemorySender, Sent
 from streams.roles.caption.neighbours import Neighbourhood
 from streams.roles.caption.role import Captioner
+from streams.roles.enrich import Enrich
 from streams.roles.index.answers import answer
 from streams.roles.index.entries import change_of
 from streams.roles.memo import Memo
 from streams.roles.outcome import PassedOn, publisher
+from streams.roles.taking_in import TakeIn
+from tests.fakes.products import products_in
 from tests.fixtures.engines import World, running
 from tests.unit.streams.roles.test_role_compose import NOW, Shards, compose
 from tests.unit.streams.roles.test_role_enrich import Web, photo, role, through
@@ -50,10 +53,17 @@ def upload(number: int, shop: str | None, *, labelled: bool = True, key: str | N
     return Message(topics.UPLOADS, 0, offset, (key or f"sku-{number}").encode(), value)
 
 
-def published(stages: Any, stage: str, topic: str, messages: Sequence[Message]) -> list[Sent]:
+def published(
+    stages: Any, stage: str, topic: str, messages: Sequence[Message], enrich: Enrich | None = None
+) -> list[Sent]:
+    """What a role publishes; `enrich`: the role, where it is that one."""
+
     async def main() -> list[Sent]:
         sender, world = MemorySender(), World()
-        world.publish = publisher(sender, stage=stage, topic=topic)  # type: ignore[method-assign]
+        publish: Any = publisher(sender, stage=stage, topic=topic)
+        if enrich is not None:
+            publish = TakeIn(sender, products_in(enrich.store), enrich.items).publish
+        world.publish = publish  # type: ignore[method-assign]
         async with running(stages, world) as pipeline:
             for message in messages:
                 await pipeline.submit(message, world.ack(message))
@@ -71,7 +81,8 @@ def items_of(shops: Sequence[str | None], *, labelled: bool = True) -> list[Mess
         for number in range(PRODUCTS)
         for shop in shops
     ]
-    sent = published(role(Web(photo())).stages(), "enrich", topics.ITEMS, uploads)
+    enrich = role(Web(photo()))
+    sent = published(enrich.stages(), "enrich", topics.ITEMS, uploads, enrich)
     return [Message(topics.ITEMS, 0, n, one.key, one.value, one.headers) for n, one in enumerate(sent)]
 
 

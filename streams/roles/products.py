@@ -1,0 +1,210 @@
+"""What is known of each product, and which item of it stands on the topic: one object in the store for each.
+
+It is written once the broker has the item, before its upload is acknowledged: a process that dies between the two takes the
+upload in again, onto the same state. Nobody writes over what another worker has written: who finds it changed begins anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import msgspec
+import structlog
+
+from infra.store import ETag, NotFound, ObjectStore
+from infra.threads import InThread
+from processors.errors import Code, Poison, Retryable
+from processors.product import Product
+from streams.roles.standing import Standing
+
+log = structlog.get_logger(__name__)
+
+PREFIX = "products"
+NOTHING = Product()
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """What is known of a product, and of its item on the topic: the hash of its bytes, and the id of the topic."""
+
+    product: Product = NOTHING
+    digest: bytes = b""
+    topic: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What was read. `tag`: of the object; None: there was none."""
+
+    kept: Kept
+    tag: ETag | None = None
+
+
+@dataclass(slots=True)
+class _Flying:
+    """A product with records on their way. `known`: as the last of them leaves it; `written`: what the store has."""
+
+    known: Kept
+    written: Kept
+    tag: ETag | None
+    count: int = 0
+    broken: bool = False
+    last: asyncio.Task[None] | None = None
+    data: bytes = field(default=b"")
+
+
+class Products:
+    """The products of one topic of uploads.
+
+    Args:
+        store: keeps them.
+        uploads: the id of the topic of uploads: one that is made anew begins anew. Raises `Retryable` while nobody can say it.
+        items: the id of the topic of items, likewise.
+        in_thread: runs what waits for the store.
+        before: what stood on the topic of items before there were states: a product that is known there only was uploaded by
+            an earlier version.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        uploads: Callable[[], Awaitable[str]],
+        items: Callable[[], Awaitable[str]],
+        in_thread: InThread,
+        before: Standing | None = None,
+    ) -> None:
+        self._store, self._uploads, self._items, self._in_thread = store, uploads, items, in_thread
+        self._before = before
+        self._prefix = ""
+        self._topic = ""
+        self._flying: dict[str, _Flying] = {}
+
+    async def topic(self) -> str:
+        """The id of the topic of items."""
+        if not self._topic:
+            self._topic = await self._items()
+        return self._topic
+
+    async def now(self, product_id: str, record: tuple[int, int] | None = None) -> Known:
+        """What is known of a product, what is on its way among it. Raises `Retryable`: the store is away.
+
+        Args:
+            product_id: the product.
+            record: partition and offset of the record that is going to be taken in. One that was on its way already, and
+                is sent again because something was not delivered, begins with what is durable.
+        """
+        flying = self._flying.get(product_id)
+        if flying is not None and flying.broken and record is not None and flying.known.product.has_seen(*record):
+            del self._flying[product_id]
+            flying = None
+        if flying is not None:
+            return Known(flying.known, flying.tag)
+        return await self._in_thread(self._read, await self._key(product_id))
+
+    async def check_known(self, product_id: str) -> None:
+        """Of a product without a state.
+
+        Raises:
+            Poison: it was uploaded by a version that kept none, and nobody can say what a part of it changes.
+        """
+        if self._before is not None and await self._before.knows(product_id):
+            raise Poison(
+                "of this product nothing is kept: it was uploaded by an earlier version; send it once with its photo and all "
+                "its metadata",
+                field="image",
+                code=Code.MISSING_FIELD,
+            )
+
+    def stands(
+        self, product_id: str, before: Known, kept: Kept, delivery: Awaitable[object] | None
+    ) -> Awaitable[object]:
+        """The delivery of a product's item (None: nothing was sent), done once the state is kept. Call it in the order of
+        the records, without waiting for anything between `now` and this but the broker's client.
+        """
+        flying = self._flying.get(product_id)
+        if flying is None:
+            flying = self._flying[product_id] = _Flying(before.kept, before.kept, before.tag)
+        flying.known = kept
+        flying.count += 1
+        earlier = flying.last
+        delivered = asyncio.ensure_future(self._delivered(product_id, flying, kept, delivery, earlier))
+        flying.last = delivered
+        return delivered
+
+    async def _delivered(
+        self,
+        product_id: str,
+        flying: _Flying,
+        kept: Kept,
+        delivery: Awaitable[object] | None,
+        earlier: asyncio.Task[None] | None,
+    ) -> None:
+        try:
+            if delivery is not None:
+                await delivery
+            if earlier is not None:
+                # What an earlier record said is part of this state: it is kept when that one's item is durable.
+                await asyncio.wait([earlier])
+            if flying.broken:
+                raise Retryable("an earlier record of the product is sent again")
+            await self._keep(product_id, flying, kept)
+        except BaseException:
+            # It stays, for the records behind this one: they were worked out from it, and are sent again with it.
+            flying.broken = True
+            raise
+        finally:
+            flying.count -= 1
+            if not flying.count and not flying.broken and self._flying.get(product_id) is flying:
+                del self._flying[product_id]
+
+    async def _keep(self, product_id: str, flying: _Flying, kept: Kept) -> None:
+        written = flying.written
+        same = (kept.digest, kept.topic) == (written.digest, written.topic)
+        if same and kept.product.says_the_same(written.product):
+            return
+        data = msgspec.msgpack.encode(kept)
+        tag = await self._in_thread(self._write, await self._key(product_id), data, flying.tag, flying.data)
+        flying.written, flying.tag, flying.data = kept, tag, data
+
+    async def _key(self, product_id: str) -> str:
+        if not self._prefix:
+            topic = await self._uploads()
+            self._prefix = f"{PREFIX}/{hashlib.sha256(topic.encode()).hexdigest()[:16]}"
+        name = hashlib.sha256(product_id.encode()).hexdigest()
+        return f"{self._prefix}/{name[:2]}/{name}"
+
+    def _read(self, key: str) -> Known:
+        try:
+            found = self._store.get_versioned(key)
+        except NotFound:
+            return Known(Kept())
+        try:
+            return Known(msgspec.msgpack.decode(found.data, type=Kept), found.etag)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            # As if it were not there: a full upload makes it good.
+            log.warning("product.unreadable", key=key, cause=str(error))
+            return Known(Kept(), found.etag)
+
+    def _write(self, key: str, data: bytes, tag: ETag | None, last: bytes) -> ETag | None:
+        """The tag of what was written (None: not known). Raises `Retryable`: another worker has written meanwhile."""
+        if tag is None and last:
+            found = self._store.get_versioned(key)
+            tag = found.etag if found.data == last else None
+            if tag is None:
+                raise Retryable(f"{key} was changed by another worker")
+        if tag is None:
+            if self._store.create(key, data):
+                return None
+        else:
+            swapped = self._store.swap(key, data, tag)
+            if swapped is not None:
+                return swapped
+        try:
+            found = self._store.get_versioned(key)
+        except NotFound:
+            raise Retryable(f"{key} has just been deleted") from None
+        if found.data != data:  # else it was written by an attempt whose answer did not come
+            raise Retryable(f"{key} was changed by another worker")
+        return found.etag

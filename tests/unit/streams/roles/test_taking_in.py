@@ -1,0 +1,503 @@
+"""Parts of products, versions and many photos, from upload to item: right after kills, retries and second deliveries."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from PIL import Image
+
+from infra.memory_store import MemoryStore
+from processors.errors import Code, Poison, Retryable
+from streams.contract import topics
+from streams.contract.codecs import decode_item
+from streams.contract.records import Item
+from streams.engine.message import ANSWER, ORIGIN, Message
+from streams.engine.stages import Done
+from streams.kafka.key_order import Superseded, Verdict
+from streams.roles.enrich import Enrich
+from streams.roles.outcome import Unchanged
+from streams.roles.products import PREFIX, Products
+from streams.roles.standing import Standing
+from streams.roles.taking_in import TakeIn
+from tests.fakes.products import products_in
+from tests.unit.streams.roles.test_role_enrich import CountingDetector, Web, role
+from tests.unit.streams.roles.test_standing import Sending
+
+
+def picture(red: int = 200, width: int = 96, height: int = 96) -> bytes:
+    pixels = np.full((height, width, 3), 255, dtype=np.uint8)
+    pixels[height // 4 : 3 * height // 4, width // 3 : 2 * width // 3] = (red, 20, 30)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def inline(data: bytes, photo_role: str | None = None) -> dict[str, str]:
+    given = {"bytes": base64.b64encode(data).decode()}
+    return given if photo_role is None else {**given, "role": photo_role}
+
+
+class Shop:
+    """A process of the role, and its successors on the same store: uploads in, records out."""
+
+    def __init__(self, store: MemoryStore | None = None, *, always: bool = False, items_topic: str = "items") -> None:
+        self.store = store or MemoryStore("test")
+        self.sender = Sending()
+        self.detector = CountingDetector()
+        base = role(Web(), self.detector)
+        memo = replace(base, store=self.store).memo
+        memo._store = self.store
+        self.products = products_in(self.store)
+        if items_topic != "items":
+
+            async def other() -> str:
+                return items_topic
+
+            self.products = Products(self.store, self.products._uploads, other, asyncio.to_thread)
+        self.enrich: Enrich = replace(base, store=self.store, memo=memo, product=self.product)
+        self.told: list[Any] = []
+        self.taking_in = TakeIn(self.sender, self.products, self.enrich.items, str, self.told.append, always=always)
+
+    async def product(self, product_id: str) -> Any:
+        return (await self.products.now(product_id)).kept.product
+
+    def successor(self, **given: Any) -> Shop:
+        return Shop(self.store, **given)
+
+    async def worked_out(self, message: Message) -> Any:
+        value: Any = message
+        for stage in self.enrich.stages():
+            if stage.name in {"detect", "embed"}:
+                [value] = stage.run([value])
+            else:
+                value = stage.run(value)
+                if hasattr(value, "__await__"):
+                    value = await value
+            if isinstance(value, Done):
+                return value.result
+        return value
+
+    async def publish(self, message: Message, outcome: Any) -> list[asyncio.Future[Any]]:
+        return [asyncio.ensure_future(one) for one in await self.taking_in.publish(message, outcome)]
+
+    async def take(self, message: Message) -> Item | bool | None:
+        """All of it, until it may be acknowledged: the item that was published, None for a deletion, False for nothing."""
+        before = len(self.sender.sent)
+        deliveries = await self.publish(message, await self.worked_out(message))
+        self.sender.deliver()
+        await asyncio.gather(*deliveries)
+        if len(self.sender.sent) == before:
+            return False
+        value = self.sender.sent[-1][0]
+        return None if value is None else decode_item(value)
+
+    @property
+    def last(self) -> Item:
+        return decode_item(self.sender.sent[-1][0] or b"")
+
+
+def upload(offset: int, *, headers: Any = (), partition: int = 0, **fields: Any) -> Message:
+    value = msgspec.json.encode({"product_id": "sku-1", **fields})
+    return Message(topics.UPLOADS, partition, offset, b"sku-1", value, tuple(headers), 1_000 + offset)
+
+
+def full(offset: int, red: int = 200, **fields: Any) -> Message:
+    return upload(offset, image=inline(picture(red)), **{"metadata": {"title": "A dress"}, **fields})
+
+
+def part(offset: int, **metadata: Any) -> Message:
+    return upload(offset, metadata=metadata)
+
+
+# ---------------------------------------------------------------- parts
+
+
+async def test_metadata_without_a_photo_are_merged_into_the_product() -> None:
+    """Null removes a field; photo, views and garments stay; no model is asked; the item names the upload that changed it."""
+    shop = Shop()
+    first = await shop.take(full(0, metadata={"title": "A dress", "brand": "x", "price": 5}))
+    found = await shop.take(part(1, price=6.5, brand=None, season="summer"))
+    assert isinstance(first, Item)
+    assert isinstance(found, Item)
+    assert (found.metadata.title, found.metadata.brand, found.metadata.price) == ("A dress", "", 6.5)
+    assert found.metadata.facets == {"season": "summer"}
+    assert (found.views, found.garments, found.image) == (first.views, first.garments, first.image)
+    assert found.source.offset == 1
+    assert shop.detector.seen == 1
+
+
+async def test_a_part_that_says_nothing_new_publishes_nothing() -> None:
+    """It is counted as unchanged; whoever waits is answered with the bytes that stand."""
+    shop = Shop()
+    await shop.take(full(0))
+    assert await shop.take(part(1, title="A dress", brand=None)) is False
+    assert isinstance(shop.told[-1], Unchanged)
+    before = shop.sender.sent[-1][0]
+    await shop.take(upload(2, metadata={"title": "A dress"}, headers=[(ANSWER, b"1")]))
+    assert shop.sender.sent[-1][0] == before
+
+
+async def test_photos_may_come_later() -> None:
+    """Until then the product is known as incomplete; what was said of it before stays."""
+    shop = Shop()
+    early = await shop.take(part(0, title="A dress", brand="x"))
+    assert isinstance(early, Item)
+    assert (early.incomplete, early.image, early.views, early.garments) == (True, "", (), ())
+    assert early.metadata.brand == "x"
+    found = await shop.take(upload(1, image=inline(picture())))
+    assert isinstance(found, Item)
+    assert (found.incomplete, found.metadata.brand) == (msgspec.UNSET, "x")
+    assert [view.id for view in found.views] == ["whole", "g0"]
+
+
+async def test_a_full_upload_replaces_and_a_delete_forgets() -> None:
+    """What parts had said is gone."""
+    shop = Shop()
+    await shop.take(full(0))
+    await shop.take(part(1, season="summer"))
+    replaced = await shop.take(full(2, metadata={"title": "B"}))
+    assert isinstance(replaced, Item)
+    assert (replaced.metadata.title, replaced.metadata.facets) == ("B", {})
+    assert await shop.take(Message(topics.UPLOADS, 0, 3, b"sku-1", None)) is None
+    again = await shop.take(part(4, title="C"))
+    assert isinstance(again, Item)
+    assert (again.incomplete, again.metadata.title) == (True, "C")
+
+
+async def test_an_upload_that_fails_is_no_part_of_the_product() -> None:
+    """Its photo does not decode: what comes behind it is merged into what stood before."""
+    shop = Shop()
+    await shop.take(full(0, metadata={"title": "A", "brand": "x"}))
+    with pytest.raises(Poison):
+        await shop.take(upload(1, image=inline(picture()[:60]), metadata={"title": "broken"}))
+    found = await shop.take(part(2, season="summer"))
+    assert isinstance(found, Item)
+    assert (found.metadata.title, found.metadata.brand) == ("A", "x")
+
+
+@pytest.mark.parametrize("metadata", [{"price": "cheap"}, {"title": 5}, {"x" * 129: "y"}])
+async def test_a_bad_part_is_refused_and_harms_nothing(metadata: dict[str, Any]) -> None:
+    """It names its field, as in a full upload."""
+    shop = Shop()
+    await shop.take(full(0))
+    with pytest.raises(Poison) as refused:
+        await shop.take(part(1, **metadata))
+    assert refused.value.field.startswith("metadata")
+    assert await shop.take(full(2)) is False
+
+
+async def test_a_product_of_too_many_fields_is_refused_where_the_last_part_makes_it_so() -> None:
+    """Each part by itself is small enough."""
+    shop = Shop()
+    await shop.take(full(0, metadata={f"a{n}": "x" for n in range(60)}))
+    with pytest.raises(Poison, match="100 facets"):
+        await shop.take(part(1, **{f"b{n}": "x" for n in range(60)}))
+    found = await shop.take(part(2, a0="y"))
+    assert isinstance(found, Item)
+    assert len(found.metadata.facets) == 60
+
+
+# ---------------------------------------------------------------- versions
+
+
+async def test_the_newer_version_counts_whichever_comes_first() -> None:
+    """Of full uploads and of parts; the older one publishes nothing."""
+    shop = Shop()
+    await shop.take(full(0, 200, version=3, metadata={"title": "three"}))
+    assert await shop.take(full(1, 90, version=2, metadata={"title": "two", "brand": "x"})) is False
+    assert shop.last.metadata.title == "three"
+    found = await shop.take(upload(2, metadata={"title": "late", "season": "summer"}, version=3.5))
+    assert isinstance(found, Item)
+    assert (found.metadata.title, found.metadata.facets) == ("late", {"season": "summer"})
+    assert await shop.take(upload(3, metadata={"title": "older"}, version=3)) is False
+    newer = await shop.take(full(4, 90, version="2026-01-31T12:00:00Z", metadata={"title": "of a time"}))
+    assert isinstance(newer, Item)
+    assert newer.metadata.title == "of a time"
+
+
+async def test_versions_in_any_order_and_over_restarts_give_one_product() -> None:
+    """A part that comes before the photo that it belongs to, and one that comes long after."""
+    changes = [
+        {"image": inline(picture(200)), "metadata": {"title": "1", "brand": "1"}, "version": 1},
+        {"metadata": {"title": "2"}, "version": 2},
+        {"metadata": {"season": "summer", "brand": None}, "version": 3},
+    ]
+    found = []
+    for order in ((0, 1, 2), (2, 1, 0), (1, 2, 0), (2, 0, 1)):
+        shop = Shop()
+        for offset, number in enumerate(order):
+            shop = shop.successor()
+            await shop.take(upload(offset, **changes[number]))
+        found.append((shop.last.metadata, shop.last.views, shop.last.incomplete))
+    assert len({msgspec.json.encode(one[0]) for one in found}) == 1
+    assert all(one[1:] == found[0][1:] for one in found)
+    assert found[0][0].title == "2"
+
+
+async def test_a_late_upload_from_another_partition_counts_for_what_nobody_has_said_since() -> None:
+    """A client with another partitioner: its record was passed on behind a younger part of the product."""
+    shop = Shop()
+    await shop.take(full(0))
+    await shop.take(replace(part(1, title="younger"), timestamp_ms=5_000))
+
+    async def superseded(_message: Message, _product: bytes) -> Verdict:
+        return Superseded(1)
+
+    shop.enrich = replace(shop.enrich, order=superseded)
+    late = Message(topics.UPLOADS, 5, 9, b"sku-1", part(0, title="older", season="summer").value, (), 3_000)
+    passed = replace(late, partition=0, offset=2, headers=((ORIGIN, late.identity.encode()),))
+    found = await shop.take(passed)
+    assert isinstance(found, Item)
+    assert (found.metadata.title, found.metadata.facets) == ("younger", {"season": "summer"})
+
+
+# ---------------------------------------------------------------- kills and second deliveries
+
+
+async def test_what_is_delivered_again_publishes_the_same_or_nothing() -> None:
+    """A process that died before its offsets were kept: the last upload gives the same bytes, the earlier ones nothing."""
+    shop = Shop()
+    messages = [full(0), part(1, price=5), part(2, price=6, season="summer"), full(3, 90), part(4, price=7)]
+    for message in messages:
+        await shop.take(message)
+    values = [value for value, _ in shop.sender.sent]
+    again = shop.successor()
+    assert [await again.take(message) is False for message in messages] == [True, True, True, True, False]
+    assert [value for value, _ in again.sender.sent] == values[-1:]
+    assert again.detector.seen == 0
+
+
+async def test_a_process_that_dies_between_broker_and_state_begins_where_it_was() -> None:
+    """The item was delivered, the state was not kept: the same bytes once more."""
+    shop = Shop()
+    await shop.take(full(0))
+    await shop.publish(part(1, price=5), await shop.worked_out(part(1, price=5)))  # never delivered, as far as it knows
+    lost = shop.sender.sent[-1]
+    again = shop.successor()
+    assert isinstance(await again.take(part(1, price=5)), Item)
+    assert again.sender.sent == [lost]
+    found = await again.take(part(2, season="summer"))
+    assert isinstance(found, Item)
+    assert (found.metadata.price, found.metadata.facets) == (5, {"season": "summer"})
+
+
+async def test_parts_on_their_way_are_merged_in_order() -> None:
+    """None of them is delivered before the last is published."""
+    shop = Shop()
+    deliveries = []
+    for message in (full(0), part(1, price=5), part(2, season="summer"), part(3, price=None)):
+        deliveries += await shop.publish(message, await shop.worked_out(message))
+    shop.sender.deliver()
+    await asyncio.gather(*deliveries)
+    assert (shop.last.metadata.price, shop.last.metadata.facets) == (None, {"season": "summer"})
+    assert isinstance(await shop.successor().take(part(4, mood="calm")), Item)
+
+
+async def test_a_lost_delivery_takes_those_behind_it_along() -> None:
+    """The engine sends all of them again, and the state begins with what is durable; meanwhile newer ones may be published."""
+    shop = Shop()
+    await shop.take(full(0))
+    messages = [part(1, price=5), part(2, season="summer")]
+    outcomes = [await shop.worked_out(message) for message in messages]
+    waiting = [one for m, o in zip(messages, outcomes, strict=True) for one in await shop.publish(m, o)]
+    shop.sender.deliveries[1].set_exception(Retryable("the broker is away"))
+    shop.sender.deliveries[2].set_result(None)
+    results = await asyncio.gather(*waiting, return_exceptions=True)
+    assert all(isinstance(result, Retryable) for result in results)
+    newer = part(3, mood="calm")
+    [late] = await shop.publish(newer, await shop.worked_out(newer))
+    shop.sender.deliver()
+    with pytest.raises(Retryable):
+        await late
+    assert (await shop.successor().product("sku-1")).metadata == {"title": "A dress"}
+    for message in (*messages, newer):
+        assert isinstance(await shop.take(message), Item)
+    assert (shop.last.metadata.price, shop.last.metadata.facets) == (5, {"season": "summer", "mood": "calm"})
+
+
+async def test_nobody_writes_over_what_another_worker_has_written() -> None:
+    """Two believe that the partition is theirs: the one that wrote later begins anew from what is there."""
+    old = Shop()
+    await old.take(full(0))
+    late = await old.publish(part(1, price=5), await old.worked_out(part(1, price=5)))
+    new = old.successor()
+    for message in (part(1, price=5), part(2, season="summer")):
+        await new.take(message)
+    old.sender.deliver()
+    with pytest.raises(Retryable):
+        await asyncio.gather(*late)
+    product = await new.successor().product("sku-1")
+    assert product.metadata == {"title": "A dress", "price": 5, "season": "summer"}
+
+
+async def test_a_topic_that_was_made_anew_is_filled_by_a_replay() -> None:
+    """What stands on the old one stands there no more."""
+    shop = Shop()
+    for message in (full(0), part(1, price=5)):
+        await shop.take(message)
+    replayed = shop.successor(items_topic="made anew")
+    for message in (full(0), part(1, price=5)):
+        await replayed.take(message)
+    assert replayed.last == shop.last
+
+
+async def test_a_replay_without_any_state_gives_the_same_items() -> None:
+    """The store's copy is lost: the uploads hold all of it."""
+    messages = [full(0), part(1, price=5), full(2, 90), part(3, season="summer")]
+    shop = Shop()
+    for message in messages:
+        await shop.take(message)
+    for key in list(shop.store.list(f"{PREFIX}/")):
+        shop.store.delete(key)
+    again = shop.successor()
+    for message in messages:
+        await again.take(message)
+    assert again.sender.sent == shop.sender.sent
+    assert again.detector.seen == 0
+
+
+async def test_unchanged_bytes_may_be_asked_for() -> None:
+    """`WEFT_UNCHANGED=publish`."""
+    shop = Shop(always=True)
+    await shop.take(full(0))
+    assert isinstance(await shop.take(part(1, title="A dress")), Item)
+    assert shop.sender.sent[0][0] == shop.sender.sent[1][0]
+
+
+async def test_a_product_of_an_earlier_version_is_not_cut_down_to_a_part() -> None:
+    """Nothing but the hash of its item is known: the part is refused, and says what to do."""
+    shop = Shop()
+
+    async def items() -> str:
+        return "items"
+
+    before = Standing(shop.store, "enrich", items, asyncio.to_thread)
+    await before.stands("sku-1", b"an item", asyncio.sleep(0))
+    shop.products._before = before
+    with pytest.raises(Poison, match="send it once with its photo") as refused:
+        await shop.take(part(0, title="B"))
+    assert refused.value.code == Code.MISSING_FIELD
+    assert isinstance(await shop.take(full(1)), Item)
+    assert isinstance(await shop.take(part(2, title="B")), Item)
+
+
+async def test_a_part_after_other_models_came_thinks_of_the_photo_again() -> None:
+    """Its memo is of the models of before; the photo lies in the store."""
+    shop = Shop()
+    await shop.take(full(0))
+    for key in list(shop.store.list("memo/")):
+        shop.store.delete(key)
+    again = shop.successor()
+    found = await again.take(part(1, price=5))
+    assert isinstance(found, Item)
+    assert (again.detector.seen, found.metadata.price, len(found.views)) == (1, 5, 2)
+    for key in [key for key in shop.store.list() if key.startswith(("memo/", "images/"))]:
+        shop.store.delete(key)
+    with pytest.raises(Poison, match="send it again"):
+        await again.take(part(2, price=6))
+
+
+# ---------------------------------------------------------------- many photos
+
+
+async def test_each_photo_is_thought_of_once() -> None:
+    """One that is added costs one run; one that is taken away, or another order, none; so do other metadata."""
+    shop = Shop()
+    three = [inline(picture(200), "model"), inline(picture(150), "packshot"), inline(picture(100), "detail")]
+    await shop.take(upload(0, images=three[:2], metadata={"title": "A"}))
+    assert shop.detector.seen == 2
+    await shop.take(upload(1, images=three, metadata={"title": "A"}))
+    assert shop.detector.seen == 3
+    found = await shop.take(upload(2, images=three[::-1], metadata={"title": "A"}))
+    assert isinstance(found, Item)
+    assert isinstance(found.photos, tuple)
+    assert [photo.role for photo in found.photos] == ["detail", "packshot", "model"]
+    await shop.take(upload(3, images=three[1:], metadata={"title": "A"}))
+    await shop.take(part(4, price=5))
+    assert isinstance(shop.last.photos, tuple)
+    assert len(shop.last.photos) == 2
+    assert shop.detector.seen == 3
+
+
+async def test_views_of_each_photo_and_none_of_a_details_garments() -> None:
+    """Each view names its photo; the main one is the item's image."""
+    shop = Shop()
+    images = [inline(picture(100), "detail"), inline(picture(200), "front"), inline(picture(200, 120, 160), "back")]
+    found = await shop.take(upload(0, images=images, metadata={}))
+    assert isinstance(found, Item)
+    assert isinstance(found.photos, tuple)
+    detail, front, back = found.photos
+    assert found.image == front.image
+    assert (found.width, found.height) == (96, 96)
+    of = {view.id: view.photo for view in found.views}
+    assert of == {
+        "whole": msgspec.UNSET,
+        "g0": msgspec.UNSET,
+        "0/whole": detail.image,
+        "2/whole": back.image,
+        "2/g0": back.image,
+    }
+    assert (detail.garments, front.garments, back.garments) == ((), ("g0",), ("g0",))
+    assert found.sold == "g0"
+
+
+async def test_image_beside_images_is_the_main_one() -> None:
+    """As feeds have it: the photo of the product, and further ones. The same photo twice is one."""
+    shop = Shop()
+    further = [inline(picture(150)), inline(picture(200)), inline(picture(100))]
+    found = await shop.take(upload(0, image=inline(picture(200)), images=further, metadata={}))
+    assert isinstance(found, Item)
+    assert isinstance(found.photos, tuple)
+    assert [photo.role for photo in found.photos] == ["main", "", ""]
+    assert found.photos[0].image == found.image
+
+
+async def test_one_photo_in_a_list_is_one_photo() -> None:
+    """The same bytes as by `image`."""
+    shop, other = Shop(), Shop()
+    await shop.take(upload(0, images=[inline(picture(), "front")], metadata={"title": "A dress"}))
+    await other.take(full(0))
+    assert shop.sender.sent == other.sender.sent
+
+
+async def test_a_photo_that_is_broken_is_named() -> None:
+    """By its place in the list; nothing of the upload is stored, and the product stands."""
+    shop = Shop()
+    await shop.take(full(0))
+    images = [inline(picture(150)), inline(picture(100)[:60])]
+    before = list(shop.store.list("images/"))
+    with pytest.raises(Poison) as refused:
+        await shop.take(upload(1, images=images))
+    assert refused.value.field.startswith("images[1]")
+    assert list(shop.store.list("images/")) == before
+    assert await shop.take(full(2)) is False
+
+
+async def test_a_catalogue_of_photos_sent_three_times_asks_the_models_once_for_each() -> None:
+    """Twelve products of three photos; then the same, the same, other prices: no photo is looked at again."""
+    shop = Shop()
+
+    def feed(offset: int, price: float) -> list[Message]:
+        found = []
+        for number in range(12):
+            images = [inline(picture(3 * number + shot, 80 + shot)) for shot in range(3)]
+            record = {"product_id": f"p{number}", "images": images, "metadata": {"title": "A", "price": price}}
+            value = msgspec.json.encode(record)
+            found.append(Message(topics.UPLOADS, 0, offset + number, f"p{number}".encode(), value, (), 1000 + offset))
+        return found
+
+    seen, sent = [], []
+    for round_, price in enumerate((5, 5, 5, 6)):
+        for message in feed(100 * round_, price):
+            await shop.take(message)
+        seen.append(shop.detector.seen)
+        sent.append(len(shop.sender.sent))
+    assert seen == [36, 36, 36, 36]
+    assert sent == [12, 12, 12, 24]
