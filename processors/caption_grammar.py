@@ -186,7 +186,7 @@ def _hashtags(garments: Sequence[Garment], tone: str, rng: random.Random) -> tup
     total = rng.randint(8, 12)
     facts: list[str] = []
     for n, garment in enumerate(garments):
-        noun, *more = _fact_tags(garment, rng)
+        noun, *more = _fact_tags(garment, tone, rng)
         rng.shuffle(more)
         facts += [noun, *more][: 4 if n == 0 else 2]
     facts = list(dict.fromkeys(facts))[: total - 3]
@@ -194,8 +194,8 @@ def _hashtags(garments: Sequence[Garment], tone: str, rng: random.Random) -> tup
     return (*facts, *neutral[: total - len(facts)])
 
 
-def _fact_tags(garment: Garment, rng: random.Random) -> list[str]:
-    noun = _noun(garment, rng)
+def _fact_tags(garment: Garment, tone: str, rng: random.Random) -> list[str]:
+    noun = _noun(garment, rng, tone)
     gender = attribute(garment, "gender")
     fabric, pattern = attribute(garment, "fabric"), _pattern(garment)
     tags = [noun]

@@ -6,6 +6,7 @@ the box, and was taught what a detector takes for garments: eyes, short hair, le
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ UNTOLD = ""
 _SIDE = 96
 _ALIKE = 7.0
 """CIELAB distance from the border's colour within which a pixel is ground."""
+_AT_EDGE = 0.012
 _EDGE = 0.04
 """What is left around the photo where it has no plain ground."""
 
@@ -62,7 +64,13 @@ class Settled:
 
 
 def settle(
-    garments: Sequence[Garment], whole: Vector, crops: Mapping[str, Vector], judge: Head, rules: Rules = RULES
+    garments: Sequence[Garment],
+    whole: Vector,
+    crops: Mapping[str, Vector],
+    judge: Head,
+    rules: Rules = RULES,
+    *,
+    bottom: float = math.inf,
 ) -> tuple[Settled, ...]:
     """The garments that stay, surest first, as "g0", "g1" …
 
@@ -72,13 +80,16 @@ def settle(
         crops: garment → features of its box.
         judge: the head `CATEGORY`.
         rules: when it counts.
+        bottom: the photo's lower edge, in the boxes' pixels: of legs that it cuts off beside the product nobody knows whether they are
+            in shorts or trousers.
     """
     main = main_garment(garments)
     stay: list[tuple[str, Garment]] = []
     for garment in garments:
         features = of_garment(crops[garment.id], whole, main=garment is main)
         judged = _judged(garment, judge.probabilities(features), judge.values, rules)
-        if judged is not None:
+        cut_off = garment is not main and garment.box[3] >= (1 - _AT_EDGE) * bottom
+        if judged is not None and not (cut_off and judged.category == "shorts"):
             stay.append((garment.id, judged))
     stay.sort(key=lambda one: -one[1].confidence)
     kept: list[tuple[str, Garment]] = []

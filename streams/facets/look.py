@@ -106,7 +106,7 @@ def _features(
     found = dict(zip((garment.id for garment in boxes), rest, strict=True))
     garments = seen.garments
     if judge is not None:
-        settled = second_look.settle(garments, whole, found, judge)
+        settled = second_look.settle(garments, whole, found, judge, bottom=pixels.shape[0])
         garments = tuple(one.garment for one in settled)
         found = {one.garment.id: found[one.view] for one in settled}
     garment = main_garment(garments, category)

@@ -53,7 +53,7 @@ U = TypeVar("U")
 
 SERVING_SIDE = 1024
 """Longest side, in pixels, that is kept of a photo: enough for every model, and it bounds the memory of a batch."""
-RULES = "5"
+RULES = "6"
 """Raise it when the rules beside the models change what is seen (colours, crops, limits): memos of old rules are not used."""
 
 
@@ -459,7 +459,8 @@ class Enrich:
             return described, raws
         ready = {name: (one, raw) for (name, _, one), raw in zip(described.views, raws, strict=True)}
         seen = {name: self.encoder.features(raw) for name, (_, raw) in ready.items()}
-        stay = second_look.settle(described.garments, seen[WHOLE], seen, self.judge)
+        height = described.opened.decoded.height
+        stay = second_look.settle(described.garments, seen[WHOLE], seen, self.judge, bottom=height)
         kept = [(WHOLE, stay[0].garment.category if stay else "", WHOLE)]
         kept += [(one.garment.id, one.garment.category, one.view) for one in stay]
         settled = replace(

@@ -49,6 +49,16 @@ def test_a_garment_takes_the_category_that_the_head_is_sure_of() -> None:
     assert alone[0].garment.confidence == 0.5, "no surer than the box was"
 
 
+@pytest.mark.parametrize(("bottom", "stays"), [(300.0, False), (400.0, True)])
+def test_legs_that_the_photo_cuts_off_are_in_no_shorts(bottom: float, stays: bool) -> None:
+    """Beside the product; where the photo goes on below them, they are."""
+    judge = head(("shirt", "shorts", NOTHING), np.eye(3).tolist())
+    legs = garment("g1", "shorts", 0.8, (30, 220, 110, 299))
+    nothing: Vector = np.zeros(3, np.float32)
+    found = settle([SHIRT, legs], nothing, {"g0": nothing, "g1": nothing}, judge, bottom=bottom)
+    assert ("shorts" in [one.garment.category for one in found]) is stays
+
+
 def test_no_idea_changes_nothing() -> None:
     """The first look holds where the second does not know."""
     found = settle([SHIRT, HAIR], NO_IDEA, {"g0": NO_IDEA, "g1": NO_IDEA}, JUDGE)
