@@ -45,7 +45,7 @@ class Rules:
         found: in a photo of which the detector found nothing, a garment is told from this probability on.
     """
 
-    nothing: float = 0.6
+    nothing: float = 0.75
     doubted: float = 0.05
     sure: float = 0.6
     renamed: float = 0.8

@@ -75,7 +75,7 @@ _SHOES = ("sneakers", "boots", "sandals", "heels", "flats")
 _OPEN_NECK = ("round", "v")
 
 PHONE: dict[str, Allowed] = {
-    "t-shirt": {CATEGORY: ("shirt",), "kind": ("t-shirt",), "sleeve": ("short",), "neckline": _OPEN_NECK},
+    "t-shirt": {CATEGORY: ("shirt",), "kind": ("t-shirt",), "sleeve": ("short",), "neckline": ("round",)},
     "longsleeve": {
         CATEGORY: ("shirt",), "kind": ("long-sleeved top", "sweater", "sweatshirt"), "sleeve": ("long",), "neckline": ("round", "v", "high"),
     },

@@ -16,8 +16,8 @@ from processors.values import Attribute, Colour, Garment, Metadata
 from processors.vocabulary import canonical, clean
 
 LEADING = 0.45
-"""Share of a garment's pixels from which its first colour is told: of catalogue photos in which no colour has it, the shop calls the garment
-otherwise in more than half. Set on brands of four folds of the evaluation data, and the same on the fifth."""
+"""Share of a garment's pixels from which its first colour is told: where no colour has it, the shop calls the garment otherwise in half of the
+catalogue photos (3 in 100 photos)."""
 
 
 def told_of(garment: Garment, told: Mapping[str, Attribute], policies: Policies) -> Garment:
