@@ -20,6 +20,7 @@ _OWNERS = {"women": "women's", "men": "men's", "boys": "boys'", "girls": "girls'
 _AUDIENCE = {"unisex": "unisex wear"}
 PRODUCT_COPY = "plain"
 """The tone that is nothing but facts, in the order in which a shop writes them."""
+_AS_WRITTEN = {"t-shirt": "T-shirt"}
 _LENGTHS = frozenset({"knee", "hip", "ankle", "calf", "floor", "waist"})
 """Lengths that are named by a part of the body: a "knee-length" skirt."""
 
@@ -217,7 +218,7 @@ def _neutral_tags(tone: str, rng: random.Random, count: int) -> tuple[str, ...]:
 
 def _noun(garment: Garment, rng: random.Random, tone: str = "") -> str:
     if kind := kind_noun(garment):
-        return kind
+        return _AS_WRITTEN.get(kind, kind)
     # The widest word is the one that is true of every garment of its class: a sweater is no shirt to a shop.
     wide = {"shirt": ("top",), "pants": ("trousers",)}
     nouns = wide if tone == PRODUCT_COPY else {"shirt": ("shirt", "shirt", "top"), "pants": ("trousers", "pants")}

@@ -13,6 +13,7 @@ from processors.vocabulary import EXTRA_FACETS, FACETS, canonical, clean
 _SENTENCE = re.compile(r"[^.!?…]*[.!?…]+[\"'”’)]*\s*|[^.!?…]+$")
 _STATING = frozenset((*FACETS, *EXTRA_FACETS))
 _PAIRS = "shoes|trousers|pants|jeans|shorts|sunglasses|leggings|joggers|boots|sneakers|sandals|heels|flats"
+_TEE = re.compile(r"(?<![^\W_])t-(shirts?)(?![^\W_])")
 _ARTICLE = re.compile(r"(?<![^\W_])(an?)(\s+)(?=([^\W\d_]+))", re.IGNORECASE)
 # "A kids' navy shoes"; but "a pair of shoes", "a white and navy shoe rack".
 _ARTICLE_OF_PAIRS = re.compile(
@@ -50,6 +51,7 @@ def _sentences(text: str) -> list[str]:
 
 def mended(text: str) -> str:
     """The text with the articles and lengths that its words want: "an olive bag", "navy shoes", "a knee-length skirt"."""
+    text = _TEE.sub("T-\\1", text)
     text = _BARE_LENGTH.sub(r"\1-length", text)
     text = _ARTICLE_OF_PAIRS.sub("", text)
     text = _ARTICLE.sub(_article, text)
