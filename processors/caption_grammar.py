@@ -226,6 +226,11 @@ def _noun(garment: Garment, rng: random.Random, tone: str = "") -> str:
     return rng.choice(nouns.get(garment.category, fallback))
 
 
+def written_noun(garment: Garment) -> str:
+    """The noun of product copy: the kind, or the widest word of the category."""
+    return _noun(garment, random.Random(0), PRODUCT_COPY)
+
+
 def _is_plural(garment: Garment) -> bool:
     if kind := kind_noun(garment):
         return kind.endswith("s") and not kind.endswith("ss")

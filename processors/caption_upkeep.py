@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import re
 
+from processors.caption_grammar import written_noun
 from processors.claims import extra_of, mentions
 from processors.evidence import attribute, colours, worth_stating
 from processors.kinds import claims_of
 from processors.values import Evidence, Garment
-from processors.vocabulary import EXTRA_FACETS, FACETS, canonical, clean
+from processors.vocabulary import CATEGORY_NOUNS, EXTRA_FACETS, FACETS, canonical, clean
 
 _SENTENCE = re.compile(r"[^.!?…]*[.!?…]+[\"'”’)]*\s*|[^.!?…]+$")
 _STATING = frozenset((*FACETS, *EXTRA_FACETS))
 _PAIRS = "shoes|trousers|pants|jeans|shorts|sunglasses|leggings|joggers|boots|sneakers|sandals|heels|flats"
 _TEE = re.compile(r"(?<![^\W_])t-(shirts?)(?![^\W_])")
+_WITH_WITH = re.compile(r"(?<![^\W_])(with\s+[^,.;:!?]{1,40}?)\s+with\s+(?=an?\s)", re.IGNORECASE)
+# The facts that a sentence may say a garment is made of.
+_MADE = re.compile(
+    r"(?<![^\W_])(?:made|cut|crafted|woven|sewn|knitted)\s+(?:up\s+)?(?:of|from|out of)\s+(?:an?\s+)?$", re.IGNORECASE
+)
 _ARTICLE = re.compile(r"(?<![^\W_])(an?)(\s+)(?=([^\W\d_]+))", re.IGNORECASE)
 # "A kids' navy shoes"; but "a pair of shoes", "a white and navy shoe rack".
 _ARTICLE_OF_PAIRS = re.compile(
@@ -30,8 +36,8 @@ _BEFORE = re.compile(
     r"\s+(?=\w)"
 )
 _BEHIND = re.compile(
-    r"(?:,? (?:ready to wear|for everyday wear|simple and neat|shown as worn|easy to place|to wear often|for regular use)"
-    r"| makes? up the (?:main part|centre|heart) of this look| leads? this (?:outfit|look))(?=[.!]$)"
+    r"(?:,? (?:ready to wear|for everyday wear|simple and neat|simple to style|shown as worn|easy to place|to wear often|for regular use)"
+    r"| makes? up the (?:main part|centre|heart) of this look| makes? up the main piece| leads? this (?:outfit|look))(?=[.!]$)"
 )
 # What stands before a garment that was not told yet: "a", "another", "a second piece, a".
 _ANOTHER = re.compile(r"(?<![^\W_])(?:an?|another|second)(?:\s+[\w’'-]+){0,4}\s+$", re.IGNORECASE)
@@ -52,10 +58,54 @@ def _sentences(text: str) -> list[str]:
 def mended(text: str) -> str:
     """The text with the articles and lengths that its words want: "an olive bag", "navy shoes", "a knee-length skirt"."""
     text = _TEE.sub("T-\\1", text)
+    text = _WITH_WITH.sub(r"\1 and ", text)
     text = _BARE_LENGTH.sub(r"\1-length", text)
     text = _ARTICLE_OF_PAIRS.sub("", text)
     text = _ARTICLE.sub(_article, text)
     return re.sub(r"(^|[.!?…][\"'”’)]*\s+)([^\W\d_])", lambda match: match.group(1) + match.group(2).upper(), text)
+
+
+def worded(text: str, evidence: Evidence) -> str:
+    """The text with the product under the noun that a shop writes: its kind where that is known, else the widest word of its category.
+
+    A model that learnt before there were kinds calls a T-shirt a shirt, and cloth without a pattern solid.
+    """
+    stating = worth_stating(evidence)
+    if not stating:
+        return text
+    product = stating[0]
+    noun = written_noun(product)
+    for mention in reversed(mentions(text, extra_of(evidence))):
+        values = mention.values("category")
+        plain = mention.surface in CATEGORY_NOUNS.get(product.category, ()) and values == (product.category,)
+        word = text[mention.start : mention.end]
+        if noun and plain and mention.surface != clean(noun) and _alike(word, noun):
+            text = (
+                text[: mention.start]
+                + (noun[:1].upper() + noun[1:] if word[0].isupper() else noun)
+                + text[mention.end :]
+            )
+    for colour in colours(product):
+        text = re.sub(rf"(?<![^\W_]){re.escape(colour)} solid(?![^\W_])", f"plain {colour}", text, flags=re.IGNORECASE)
+    return re.sub(r"(?<![^\W_])solid(?![^\W_])", "plain", text)
+
+
+def _alike(word: str, noun: str) -> bool:
+    """Both of one garment, or both of a pair: "shoes" may be sandals, and "a top" no trousers."""
+    return _plural(word.lower()) == _plural(noun)
+
+
+def _plural(word: str) -> bool:
+    return word.endswith("s") and not word.endswith(("ss", "'s", "’s"))
+
+
+def made_of_no_fabric(text: str, evidence: Evidence) -> tuple[str, ...]:
+    """What a sentence says a garment is made of, and is no fabric ("made of polo collar")."""
+    return tuple(
+        mention.surface
+        for mention in mentions(text, extra_of(evidence))
+        if mention.values("fabric") is None and _MADE.search(text[: mention.start])
+    )
 
 
 def _article(match: re.Match[str]) -> str:
@@ -105,7 +155,8 @@ def left_out(text: str, evidence: Evidence) -> tuple[str, ...]:
         # A value that no list knows ("hip") counts as said where its words stand.
         return not value or known or f" {clean(value)} " in f" {clean(text)} "
 
-    reasons = [f"leaves out the {facet}" for facet in _ORDER if not says(facet, attribute(product, facet))]
+    reasons = [f'is made of "{word}", which is no fabric' for word in made_of_no_fabric(text, evidence)]
+    reasons += [f"leaves out the {facet}" for facet in _ORDER if not says(facet, attribute(product, facet))]
     reasons += [f'leaves out the colour "{name}"' for name in colours(product) if not says("colour", name)]
     named = [values for mention in found if (values := mention.values("category")) is not None]
     if named and not set(named[0]) & _names(product):

@@ -19,7 +19,7 @@ import msgspec
 from processors import caption_grammar
 from processors.audience import audience_of
 from processors.caption_phrases import TONES
-from processors.caption_upkeep import bared, factual, left_out, mended
+from processors.caption_upkeep import bared, factual, left_out, mended, worded
 from processors.evidence import render
 from processors.values import CaptionText, Evidence, Garment
 from processors.verify import MAX_HASHTAGS, MIN_HASHTAGS, ParsedCaption, Rejected, grounded_hashtags, verify
@@ -137,7 +137,9 @@ def judge(raw: str, evidence: Evidence) -> CaptionText | Rejected:
     if isinstance(parsed, Rejected):
         return parsed
     grounded = grounded_hashtags(parsed.hashtags, evidence)
-    verdict = verify(ParsedCaption(factual(mended(bared(parsed.caption)), evidence), grounded), evidence)
+    verdict = verify(
+        ParsedCaption(factual(mended(worded(bared(parsed.caption), evidence)), evidence), grounded), evidence
+    )
     if isinstance(verdict, CaptionText) and (reasons := left_out(verdict.caption, evidence)):
         return Rejected(reasons)
     return verdict

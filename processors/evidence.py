@@ -19,6 +19,8 @@ SURE_SECOND_SHARE = 0.3
 RENDERED_GARMENTS = 4
 SURELY_BESIDE = 0.5
 """Confidence of a garment beside the product from which it is named: an eye taken for sunglasses must not be sold along."""
+_GLOSS = frozenset({"charcoal", "grey", "light grey"})
+"""What light on black is taken for."""
 _ONE_OF = (
     frozenset({"pants", "shorts", "skirt"}),
     frozenset({"dress", "shirt"}),
@@ -99,6 +101,8 @@ def colours(garment: Garment) -> tuple[str, ...]:
     ]
     least = SECOND_COLOUR_SHARE if pattern else SURE_SECOND_SHARE
     stated = [name for n, (name, share) in enumerate(names) if name and (n == 0 or share >= least)]
+    if stated[:1] == ["black"] and not pattern and stated[1:] and stated[1] in _GLOSS:
+        stated = stated[:1]
     return tuple(dict.fromkeys(stated))
 
 

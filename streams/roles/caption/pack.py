@@ -62,9 +62,18 @@ def _renamed(garment: Garment, hexes: Mapping[str, str]) -> tuple[Colour, ...]:
     word = garment.attributes.get("colour")
     name = stateable("colour", word.value) if word is not None else ""
     if not name or not garment.colours:
-        return garment.colours if garment.colours and garment.colours[0].share >= LEADING else ()
+        return garment.colours if garment.colours and _leads(garment) else ()
     meant = canonical("colour", name)
     first, *others = sorted(garment.colours, key=lambda c: canonical("colour", c.name) != meant)
     if meant == canonical("colour", first.name) and (word is None or word.source != MERCHANT):
         return (first, *others)
     return (Colour(name, hexes.get(meant, first.hex), first.share), *others)
+
+
+def _leads(garment: Garment) -> bool:
+    """Whether the first colour has enough of the garment, with what is light on it; of stripes, checks and fields two share it."""
+    first, *others = garment.colours
+    pattern = garment.attributes.get("pattern")
+    together = first.name == "black" and bool(others) and others[0].name in ("charcoal", "grey", "light grey")
+    together |= pattern is not None and pattern.value in ("striped", "checked", "colourblocked")
+    return first.share + (sum(other.share for other in others) if together else 0.0) >= LEADING

@@ -3,7 +3,7 @@
 import pytest
 
 from processors import caption_grammar, caption_phrases
-from processors.caption_upkeep import factual, left_out, mended
+from processors.caption_upkeep import factual, left_out, mended, worded
 from processors.captions import (
     PROMPT_FINGERPRINT,
     TONES,
@@ -317,3 +317,33 @@ def test_verify_marks_its_writer() -> None:
     checked = verify(parsed, PACK, writer="template")
     assert isinstance(checked, CaptionText)
     assert checked.writer == "template"
+
+
+@pytest.mark.parametrize(
+    ("garment", "draft", "written"),
+    [
+        (("shirt", {"kind": "t-shirt"}), "A navy shirt with short sleeves.", "A navy T-shirt with short sleeves."),
+        (("shirt", {}), "A shirt in navy with a collar.", "A top in navy with a collar."),
+        (("shoe", {"kind": "sandals"}), "Navy shoes.", "Navy sandals."),
+        (("pants", {}), "Navy pants.", "Navy trousers."),
+        (("bag", {"pattern": "solid"}), "A navy solid bag.", "A plain navy bag."),
+        (("shirt", {"kind": "t-shirt"}), "A navy T-shirt. Add shoes.", "A navy T-shirt. Add shoes."),
+    ],
+)
+def test_the_product_is_called_what_a_shop_calls_it(
+    garment: tuple[str, dict[str, str]], draft: str, written: str
+) -> None:
+    """A model that learnt before there were kinds says "shirt" of everything above the waist."""
+    category, told = garment
+    attributes = {facet: Attribute(value, 0.9) for facet, value in told.items()}
+    pack = Evidence((Garment("g0", category, (0, 0, 9, 9), 0.9, (Colour("navy", "#000011", 1.0),), attributes),))
+    assert mended(worded(draft, pack)) == written
+
+
+def test_a_garment_is_made_of_fabrics_only() -> None:
+    """ "It is made of polo collar" states a true thing as nonsense: the draft is refused."""
+    told = {"neckline": Attribute("polo", 0.9), "fabric": Attribute("cotton", 1.0)}
+    pack = Evidence((Garment("g0", "shirt", (0, 0, 9, 9), 0.9, (Colour("red", "#cc0000", 1.0),), told),))
+    nonsense = left_out("A red cotton top. It is made of polo collar.", pack)
+    assert [reason for reason in nonsense if "no fabric" in reason]
+    assert left_out("A red top with a polo collar, made of cotton.", pack) == ()

@@ -11,9 +11,10 @@ from streams.roles.caption.pack import told_of
 BOX = (0.0, 0.0, 10.0, 10.0)
 
 
-def seen(*shares: tuple[str, float], word: str = "") -> Garment:
+def seen(*shares: tuple[str, float], word: str = "", pattern: str = "") -> Garment:
     """A shirt of these colours; `word`: what heads of the shop call it."""
-    told = {"colour": Attribute(word, 0.9, source="pixels")} if word else {}
+    given = {"colour": word, "pattern": pattern}
+    told = {facet: Attribute(value, 0.9, source="pixels") for facet, value in given.items() if value}
     return Garment("g0", "shirt", BOX, 0.9, tuple(Colour(name, "#000000", share) for name, share in shares), told)
 
 
@@ -24,6 +25,8 @@ def seen(*shares: tuple[str, float], word: str = "") -> Garment:
         (seen(("navy", 0.46), ("white", 0.4)), ["navy", "white"]),
         (seen(("mint", 0.31), ("white", 0.41)), []),
         (seen(("multicoloured", 1.0)), ["multicoloured"]),
+        (seen(("black", 0.42), ("grey", 0.33)), ["black", "grey"]),
+        (seen(("red", 0.4), ("navy", 0.3), pattern="striped"), ["red", "navy"]),
         (seen(("mint", 0.31), ("white", 0.41), word="white"), ["white", "mint"]),
         (seen(word="white"), []),
     ],
