@@ -37,6 +37,8 @@ class DirectConsumer(Consumer):  # type: ignore[misc]
         self._given: defaultdict[Any, deque[int]] = defaultdict(deque)
         self._done: defaultdict[Any, set[int]] = defaultdict(set)
         self._reached: dict[Any, int] = {}
+        self._ours: set[Any] = set()
+        self._dealt = 0
 
     async def wait_first(self, *coros: Any, timeout: Any = None) -> WaitResults:  # noqa: ASYNC109 - Faust's signature
         """As Faust's; a hand-over (a coroutine first, and a coroutine that waits for suspension) without tasks."""
@@ -48,11 +50,13 @@ class DirectConsumer(Consumer):  # type: ignore[misc]
 
     async def on_partitions_revoked(self, revoked: set[Any]) -> None:
         """As Faust's; what was given out of these partitions will be given out again, to whoever owns them next."""
+        self._ours, self._dealt = set(), self._dealt + 1
         await super().on_partitions_revoked(revoked)
         self._forget(revoked)
 
     async def on_partitions_assigned(self, assigned: set[Any], generation_id: int = 0) -> None:
         """As Faust's; a new assignment begins at the committed offsets."""
+        self._ours, self._dealt = set(assigned), self._dealt + 1
         self._forget(assigned)
         await super().on_partitions_assigned(assigned, generation_id)
 
@@ -82,12 +86,16 @@ class DirectConsumer(Consumer):  # type: ignore[misc]
             The offsets that are committed as they should be; None for the others, which are committed again.
         """
         offsets: dict[Any, int | None] = {}
+        dealt = self._dealt
         starts = await self._thread.find_starts()
         for tp, (start, settled) in starts.items():
             if start.text:
                 await self.app.told(start)
             offsets[tp] = start.offset if settled else None
-        self.app.begins_at({tp: start.offset for tp, (start, _) in starts.items()})
+        # Faust seeks between a revocation and the next assignment, too, by the assignment that is no more: who looks ahead
+        # would go on with partitions of another worker.
+        if dealt == self._dealt:
+            self.app.begins_at({tp: start.offset for tp, (start, _) in starts.items() if tp in self._ours})
         return offsets
 
     def ack(self, message: Any) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from streams.kafka.faust.consumer import DirectConsumer
+from streams.kafka.starts import Start
 
 
 class FakeApp:
@@ -78,3 +79,42 @@ async def test_without_room_a_suspension_interrupts_the_hand_over() -> None:
     answer = await waiting
     assert len(answer.done) == 1
     assert not never.is_set()
+
+
+class Thread:
+    """Finds every partition at its beginning; `meanwhile` happens while it asks."""
+
+    def __init__(self, places: list[str], meanwhile: Any = lambda: None) -> None:
+        self.places, self.meanwhile = places, meanwhile
+
+    async def find_starts(self) -> dict[str, tuple[Start, bool]]:
+        self.meanwhile()
+        return {place: (Start("in", number, 7), True) for number, place in enumerate(self.places)}
+
+
+def seeking(ours: set[str], thread: Thread) -> tuple[Any, list[dict[str, int]]]:
+    one, told = consumer(room=True), []
+    one._ours, one._dealt, one._thread = ours, 1, thread
+    one.app.begins_at = told.append
+    return one, told
+
+
+async def test_who_looks_ahead_is_told_of_partitions_that_are_ours_only() -> None:
+    """Faust seeks once more between a revocation and the next assignment: another worker has them by then."""
+    one, told = seeking({"in-0"}, Thread(["in-0", "in-1"]))
+    assert await one.seek_to_committed() == {"in-0": 7, "in-1": 7}
+    assert told == [{"in-0": 7}]
+    one, told = seeking(set(), Thread(["in-0", "in-1"]))
+    await one.seek_to_committed()
+    assert told == [{}]
+
+
+async def test_a_start_that_was_found_for_an_earlier_assignment_begins_nothing() -> None:
+    """It may lie before what has been done since: that would be done once more, out of its order."""
+
+    def dealt_anew() -> None:
+        one._dealt += 1
+
+    one, told = seeking({"in-0"}, Thread(["in-0"], dealt_anew))
+    await one.seek_to_committed()
+    assert told == []
