@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 import numpy as np
@@ -26,6 +26,7 @@ Wanted: TypeAlias = Mapping[str, tuple[str, ...]]
 """Facet → values: allowed ones in a filter, refused ones in an exclusion."""
 
 _NORM_TOLERANCE = 0.01
+ESSENCE_BYTES = 16
 LONGEST_VALUE = 128
 """Characters of a facet's value that are compared: a shop may send whole descriptions as facets."""
 
@@ -77,6 +78,10 @@ class Change:
     offset: int
     product_id: str
     entry: Entry | None
+    essence: bytes = b""
+    """`ESSENCE_BYTES` that stand for all of the record but its typed columns; b"" where nobody computed them."""
+    columns: Offer | None = None
+    """Not None: the product is as it was, by its essence, but for these columns; `entry` is None then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +241,19 @@ DIGEST_BITS = 128
 """The digest of a shard is the sum of the marks of its live products modulo 2 ** DIGEST_BITS: neither order nor history matters."""
 
 
-def product_mark(product_id: str, version: int, payload: Payload, vectors: Half) -> int:
+class _Named(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+class Viewed(Protocol):
+    """A payload, or what is shown of one."""
+
+    @property
+    def views(self) -> Sequence[_Named]: ...
+
+
+def product_mark(product_id: str, version: int, payload: Viewed, vectors: Half) -> int:
     """What one live product adds to the digest: BLAKE2b-128 over id, version, and each view's id and vector."""
     if len(vectors) != len(payload.views):
         raise ValueError(f"{len(vectors)} vectors for {len(payload.views)} views")

@@ -21,10 +21,10 @@ from index_sync.entry import (
     Change,
     Entry,
     Half,
-    Payload,
     Product,
     RefusedChange,
     ShardHit,
+    Viewed,
     Wanted,
     product_mark,
     to_half,
@@ -160,6 +160,9 @@ class Shard:
         again = self._untyped_to and here is not None and change.offset == here.version and change.entry is not None
         if change.offset <= known and not again:
             return False
+        if change.columns is not None:
+            self._recolumn(change, change.columns)
+            return True
         if change.entry is None:
             if here is not None:
                 self._forget(change.product_id, here)
@@ -169,8 +172,7 @@ class Shard:
         blob = encode_payload(change.entry.payload)
         if here is not None:
             if not self._untyped_to and self._is_as_it_was(here, blob, half):
-                self._retype(change.product_id, here, change.offset, change.entry.offer)
-                self._remark(change.product_id, change.offset, change.entry.payload, half)
+                self._retype(change, here, change.entry.offer, change.entry.payload, half)
                 return True
             self._forget(change.product_id, here)
         self._deletes.pop(change.product_id, None)
@@ -188,18 +190,32 @@ class Shard:
             and segment.vectors(start, stop).tobytes() == half.tobytes()
         )
 
-    def _retype(self, product_id: str, here: _Location, version: int, offer: Offer) -> None:
+    def essence(self, product_id: str) -> bytes:
+        """What stands for a live product's record but its columns, or b"". For the one thread that writes."""
+        here = self._locations.get(product_id)
+        return b"" if here is None or self._untyped_to else self._slots[here.uid].typed.essence_of(here.ordinal)
+
+    def _recolumn(self, change: Change, offer: Offer) -> None:
+        """Other columns for a product whose record is otherwise as it was: nothing of it was decoded.
+
+        Raises:
+            Poison: the record that it is like was refused.
+        """
+        here = self._locations.get(change.product_id)
+        if here is None or self.essence(change.product_id) != change.essence:
+            raise Poison("is, but for its columns, like the record before it, which was refused", field="views")
+        columns = self._slots[here.uid].segment.columns
+        rows = self._slots[here.uid].segment.vectors(columns.first[here.ordinal], columns.first[here.ordinal + 1])
+        self._retype(change, here, offer, columns.shown(here.ordinal), rows)
+
+    def _retype(self, change: Change, here: _Location, offer: Offer, payload: Viewed, half: Half) -> None:
         """Other typed columns for a product whose rows stay."""
         slot = self._slots[here.uid]
         if slot.shown:
             slot.typed, slot.shown = slot.typed.copy(), False
-        slot.typed.put(here.ordinal, version, offer)
-        self._locations[product_id] = _Location(here.uid, here.ordinal, version, here.mark)
-
-    def _remark(self, product_id: str, version: int, payload: Payload, half: Half) -> None:
-        here = self._locations[product_id]
-        mark = product_mark(product_id, version, payload, half)
-        self._locations[product_id] = _Location(here.uid, here.ordinal, version, mark)
+        slot.typed.put(here.ordinal, change.offset, offer, change.essence)
+        mark = product_mark(change.product_id, change.offset, payload, half)
+        self._locations[change.product_id] = _Location(here.uid, here.ordinal, change.offset, mark)
         self._digest = (self._digest - here.mark + mark) % (1 << DIGEST_BITS)
 
     def _floor(self) -> int:
@@ -229,7 +245,7 @@ class Shard:
             growing = self._turn_over()
         ordinal = growing.append(product_id, version, payload, half, blob)
         # Behind what was published: in place, whoever reads the columns.
-        self._slots[growing.uid].typed.put(ordinal, version, entry.offer)
+        self._slots[growing.uid].typed.put(ordinal, version, entry.offer, change.essence)
         mark = product_mark(product_id, version, payload, half)
         self._locations[product_id] = _Location(growing.uid, ordinal, version, mark)
         self._digest = (self._digest + mark) % (1 << DIGEST_BITS)

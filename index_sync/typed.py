@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index_sync.columns import GrowingInts
+from index_sync.entry import ESSENCE_BYTES
 from processors.conditions import Condition
 from processors.offers import NUMBERS, Offer, day_number, day_of, size_key
 
@@ -29,8 +30,10 @@ _ARRAYS: dict[str, np.dtype[Any]] = {
     "stock": np.dtype("i1"),
     "sizes": np.dtype("<i4"),
     "currency": np.dtype("<i4"),
+    "essence": np.dtype(f"V{ESSENCE_BYTES}"),
 }
 _NAN = float("nan")
+_NO_ESSENCE = bytes(ESSENCE_BYTES)
 _UNKNOWN = -1
 
 
@@ -89,7 +92,7 @@ class Vocabularies:
 class TypedColumns:
     """The columns of the products of one segment, by ordinal."""
 
-    __slots__ = ("_words", "currency", "launched", "price", "restored", "sale", "sizes", "stock", "versions")
+    __slots__ = ("_words", "currency", "essence", "launched", "price", "restored", "sale", "sizes", "stock", "versions")
 
     def __init__(self, capacity: int, words: Vocabularies) -> None:
         self._words = words
@@ -104,14 +107,16 @@ class TypedColumns:
     stock: NDArray[np.int8]
     sizes: NDArray[np.int32]
     currency: NDArray[np.int32]
+    essence: NDArray[np.void]
 
     @property
     def nbytes(self) -> int:
         """Bytes of the arrays."""
         return sum(getattr(self, name).nbytes for name in _ARRAYS)
 
-    def put(self, ordinal: int, version: int, offer: Offer) -> None:
+    def put(self, ordinal: int, version: int, offer: Offer, essence: bytes = b"") -> None:
         """Write one product. Of one that readers may see only in a `copy`."""
+        self.essence[ordinal] = essence or _NO_ESSENCE
         self.versions[ordinal] = version
         self.price[ordinal] = _NAN if offer.price is None else offer.price
         self.sale[ordinal] = _NAN if offer.sale_price is None else offer.sale_price
@@ -119,6 +124,11 @@ class TypedColumns:
         self.stock[ordinal] = _UNKNOWN if offer.in_stock is None else offer.in_stock
         self.sizes[ordinal] = self._words.sizes.number(offer.sizes)
         self.currency[ordinal] = self._words.currencies.number((offer.currency,) if offer.currency else ())
+
+    def essence_of(self, ordinal: int) -> bytes:
+        """What stands for the rest of a product's record (`Change.essence`); b"" where nobody knows."""
+        found = self.essence[ordinal].tobytes()
+        return b"" if found == _NO_ESSENCE else found
 
     def offer(self, ordinal: int) -> Offer:
         """What `put` was given."""
@@ -262,6 +272,8 @@ def decode_typed(data: bytes, products: int, capacity: int, words: Vocabularies)
         raise ValueError(f"columns of {saved.products} products, wanted {products}")
     columns = TypedColumns(capacity, words)
     for name, dtype in _ARRAYS.items():
+        if name == "essence" and name not in saved.arrays:
+            continue  # it is learnt again
         array = np.frombuffer(saved.arrays.get(name, b""), dtype=dtype)
         if len(array) != products:
             raise ValueError(f"{name}: {len(array)} values of {products} products")

@@ -117,22 +117,22 @@ def paths_in(path: Iterable[str]) -> tuple[str, ...]:
 
 def shown(metadata: Metadata) -> dict[str, Any]:
     """What a hit may show of a product beside its columns, by the names under which the shop sent it; no long texts."""
-    found: dict[str, Any] = {
+    texts = {
         "title": metadata.title,
         "brand": metadata.brand,
         "gender": metadata.gender,
         "fabric": metadata.fabric,
         "category": metadata.category,
         **metadata.facets,
-        **metadata.more,
-        "category_path": list(metadata.category_path),
-        "tags": list(metadata.tags),
     }
-    return {
-        name: value
-        for name, value in found.items()
-        if value not in ("", [], None) and not (isinstance(value, str) and len(value) > SHOWN_TEXT)
-    }
+    found: dict[str, Any] = {name: text for name, text in texts.items() if 0 < len(text) <= SHOWN_TEXT}
+    if metadata.more:
+        found |= {name: value for name, value in metadata.more.items() if value is not None}
+    if metadata.category_path:
+        found["category_path"] = metadata.category_path
+    if metadata.tags:
+        found["tags"] = metadata.tags
+    return found
 
 
 def _taken(given: dict[str, Any], names: Iterable[str], mark: str) -> tuple[str, ...]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
+from hashlib import blake2b
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
-from index_sync.entry import Change, Entry, Facets, Payload, ViewInfo, shortened
+from index_sync.entry import ESSENCE_BYTES, Change, Entry, Facets, Payload, ViewInfo, shortened
 from processors import said
 from processors.attributes import attributes_of
 from processors.errors import Code, Poison
@@ -25,8 +27,26 @@ from streams.roles.sold import sold_garment
 CATEGORY, COLOUR, BRAND, PATH, TAG = "category", "colour", "brand", "category_path", "tag"
 
 
-def change_of(message: Message) -> Change:
+_RAW = msgspec.msgpack.Decoder(dict[str, msgspec.Raw])
+_METADATA = msgspec.msgpack.Decoder(Metadata)
+_PLAIN = msgspec.msgpack.Encoder()
+_NO_PART = frozenset({"source", "version", "metadata"})
+"""Fields of an item that say nothing of its entry, or are looked at by themselves."""
+_RULES = b"1"
+"""Raise it when another entry is made of the same item: what was indexed by older rules is then written anew."""
+
+
+def _unknown(_product_id: str) -> bytes:
+    return b""
+
+
+def change_of(message: Message, known: Callable[[str], bytes] = _unknown) -> Change:
     """A record of `catalog.items` as a change of its shard; a null value is a delete.
+
+    Args:
+        message: the record.
+        known: the essence (`Change.essence`) of the record before it, by product; b"" where nobody knows. Of a record that
+            differs from it in columns only, nothing else is decoded.
 
     Raises:
         Poison: no key, not decodable, of another product than its key, or its vectors have the wrong length.
@@ -39,12 +59,34 @@ def change_of(message: Message) -> Change:
         raise Poison("is not UTF-8", field="key", code=Code.WRONG_KEY) from error
     if message.value is None:
         return Change(message.offset, product_id, None)
+    essence, metadata = _essence(message.value)
+    if metadata is not None and essence == known(product_id):
+        return Change(message.offset, product_id, None, essence, offer_of(metadata))
     item = codecs.decode_item(message.value)
     if key_of(item.shop, item.product_id) != product_id:
         # Compaction and deletes go by the key: under another name the product could never be removed.
         raise Poison("differs from the record's key", field="product_id", code=Code.WRONG_KEY)
-    # Without a photo there is nothing to be found by: until one comes, the product is not in the index.
-    return Change(message.offset, product_id, None if item.incomplete is True else entry_of(item))
+    if item.incomplete is True:
+        # Without a photo there is nothing to be found by: until one comes, the product is not in the index.
+        return Change(message.offset, product_id, None)
+    return Change(message.offset, product_id, entry_of(item), essence)
+
+
+def _essence(value: bytes) -> tuple[bytes, Metadata | None]:
+    """A hash of all that an entry is made of but its columns, and the metadata; (b"", None) of what is no item."""
+    try:
+        fields = _RAW.decode(value)
+        metadata = _METADATA.decode(fields["metadata"])
+    except (msgspec.DecodeError, KeyError, UnicodeDecodeError, RecursionError):
+        return b"", None
+    bare = msgspec.structs.replace(
+        metadata, price=None, sale_price=None, currency="", in_stock=None, sizes=(), launched=""
+    )
+    parts = [_RULES, _PLAIN.encode(bare)]
+    for name, raw in fields.items():
+        if name not in _NO_PART:
+            parts += (name.encode(), raw)
+    return blake2b(b"\0".join(parts), digest_size=ESSENCE_BYTES).digest(), metadata
 
 
 def entry_of(item: Item) -> Entry:

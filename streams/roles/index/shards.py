@@ -278,9 +278,15 @@ def apply_messages(shard: Shard, messages: Sequence[Message], next_offset: int) 
     changes: list[Change] = []
     failures: list[Failure] = []
     by_offset = {message.offset: message for message in messages}
+    seen: dict[str, bytes] = {}  # by product, of the last record of this batch
+
+    def essence_of(product_id: str) -> bytes:
+        return shard.essence(product_id) if product_id not in seen else seen[product_id]
+
     for message in messages:
         try:
-            changes.append(change_of(message))
+            changes.append(change_of(message, essence_of))
+            seen[changes[-1].product_id] = changes[-1].essence
         except Exception as error:
             # Whatever a record makes our own code raise before anything has changed is that record's fault alone.
             verdict = classify(error, "cpu")
