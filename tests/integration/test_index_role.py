@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import GroupCoordinatorNotAvailableError
+from msgspec.structs import replace
 
 from index_sync.manifest import Manifest, SnapshotLocation, decode_current, decode_manifest
 from infra.broker import EmbeddedBroker
@@ -23,13 +24,15 @@ from infra.store import NotFound
 from processors.errors import Retryable
 from processors.values import Colour, Garment, Metadata
 from streams.contract import codecs, topics
-from streams.contract.records import Answer, Found, Hits, Item, LookupProbe, SearchProbe, Source, View
+from streams.contract.records import Answer, Found, Generation, Hits, Item, LookupProbe, SearchProbe, Source, View
 from streams.engine.observer import NullObserver, Observer
 from streams.kafka.dead_letters import dead_letters
 from streams.kafka.options import client_options
 from streams.kafka.producer import KafkaSender, open_producer
 from streams.ops.admin import create_topics, list_topics
+from streams.ops.generations.control import publish
 from streams.roles.index.role import IndexConfig, IndexRole
+from streams.search.generations import key_of
 from tests.fakes.index_items import ENCODER, MemoryObjects, unit
 
 pytestmark = pytest.mark.integration
@@ -52,6 +55,7 @@ class Bench:
         self.settings = settings
         self.store = MemoryObjects()
         self._sender = sender
+        self.sender = sender
         self._hits = hits
         self.dead = dead
 
@@ -312,6 +316,36 @@ async def test_two_workers_share_the_partitions_and_one_leaves(broker: EmbeddedB
         assert len(found(before)) == 30
         # The epochs tell that partitions changed hands.
         assert sum(b.epochs()) > PARTITIONS
+
+
+async def test_a_worker_holds_every_generation_of_its_partitions(broker: EmbeddedBroker) -> None:
+    """Built while one worker runs, shared with a second one, back with the first; dropped, nobody answers for it any more."""
+    async with bench(broker.bootstrap) as b, b.role() as one:
+        ends: dict[int, int] = {}
+        for i in range(30):
+            partition, offset = await b.put(f"p{i}", _item(f"p{i}", i))
+            ends[partition] = offset + 1
+        await one.wait()
+
+        async def ask(seconds: float = 20.0) -> dict[int, Hits]:
+            probe = replace(search_probe(3, seconds, 30, ends), generation="g-bar")
+            answers = await b.ask(probe)
+            assert all(answer.generation == "g-bar" for answer in answers.values())
+            return {p: a for p, a in answers.items() if isinstance(a, Hits)}
+
+        made = Generation(key_of("g-bar"), "g-bar", "building", ready=True)
+        await publish(b.sender, made)
+        alone = await ask()
+        assert len(found(alone)) == 30
+        async with b.role() as two:
+            await two.wait()
+            shared = await ask()
+        back = await ask()
+        assert found(alone) == found(shared) == found(back) == found(await b.search(3, top_k=30, min_offsets=ends))
+        await publish(b.sender, replace(made, state="retired"))
+        async with asyncio.timeout(30):
+            while await ask(0.5):
+                pass
 
 
 class Lags(NullObserver):

@@ -248,9 +248,13 @@ class IndexRole:
         await work.answerer.catch_up(held)
 
     def _recovering(self) -> int:
-        """How many shards are assigned, and not held yet."""
+        """How many shards are assigned, and not held yet: of the first generation and the live one.
+
+        A candidate is not waited for: the gates of a swap ask for it, and what is wrong with its topic harms nobody else.
+        """
         first = 0 if self._first_is_dropped else len(self._assigned.keys() - self._held.keys())
-        return first + sum(one.recovering for one in self._others.values())
+        live = self._others.get(self._live)
+        return first + (0 if live is None else live.recovering)
 
     @property
     def _first_is_dropped(self) -> bool:
@@ -276,7 +280,7 @@ class IndexRole:
     def _tell_ready(self) -> None:
         if self._ready is None or not self._dealt or self._generations is None or self._recovering():
             return
-        if all(held.caught_up for held in self._everything()):
+        if all(held.caught_up for held in self._everything() if held.shard.generation in {FIRST, self._live}):
             self._ready()
             self._ready = None
 
