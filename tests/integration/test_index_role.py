@@ -224,7 +224,8 @@ async def test_items_are_searchable_until_they_are_deleted(broker: EmbeddedBroke
         assert len(holders) == 1
         assert np.allclose(np.frombuffer(holders[0].vector or b"", "<f4"), unit(500), atol=1e-3)
         assert holders[0].facets == {"category": "dress", "colour": "red"}
-        assert ready.is_set()
+        async with asyncio.timeout(10):
+            await ready.wait()  # it also waits for what index.control says of generations
 
 
 async def test_a_bad_item_goes_to_the_dead_letters_and_stops_nothing(broker: EmbeddedBroker) -> None:
