@@ -33,12 +33,14 @@ class Rows:
     weights: Floats
 
 
-def regress(rows: Rows, *, penalty: float, rounds: int, evened: float) -> dict[str, tuple[Floats, Floats]]:
+def regress(
+    rows: Rows, *, penalty: Mapping[str, float], rounds: int, evened: float
+) -> dict[str, tuple[Floats, Floats]]:
     """Facet → (weight (values, numbers), bias (values,)) on the features as they are.
 
     Args:
         rows: what is learnt from.
-        penalty: of squared weights.
+        penalty: facet → of squared weights.
         rounds: of L-BFGS.
         evened: 0 counts every row alike, 1 every label.
     """
@@ -55,7 +57,7 @@ def regress(rows: Rows, *, penalty: float, rounds: int, evened: float) -> dict[s
     shares = [torch.from_numpy(_evened(rows.allowed[facet], evened)) for facet in facets]
     counts = [torch.from_numpy(rows.weights) * share * some for share, some in zip(shares, told, strict=True)]
     counts = [count / count.sum().clamp(min=1e-9) for count in counts]
-    least = [1 / max(1, int(some.sum())) for some in told]
+    pulls = [penalty[facet] / max(1, int(some.sum())) for facet, some in zip(facets, told, strict=True)]
     weight = torch.zeros(x.shape[1], sum(sizes), requires_grad=True)
     bias = torch.zeros(sum(sizes), requires_grad=True)
     optimiser = torch.optim.LBFGS([weight, bias], lr=1, max_iter=rounds, line_search_fn="strong_wolfe")
@@ -63,11 +65,11 @@ def regress(rows: Rows, *, penalty: float, rounds: int, evened: float) -> dict[s
     def loss() -> torch.Tensor:
         optimiser.zero_grad()
         total = torch.zeros(())
-        for scores, bar, count, share, part in zip(
-            torch.split(x @ weight + bias, sizes, 1), barred, counts, least, torch.split(weight, sizes, 1), strict=True
+        for scores, bar, count, pull, part in zip(
+            torch.split(x @ weight + bias, sizes, 1), barred, counts, pulls, torch.split(weight, sizes, 1), strict=True
         ):
             wrong = torch.logsumexp(scores, 1) - torch.logsumexp(scores + bar, 1)
-            total = total + (wrong * count).sum() + penalty * share * part.pow(2).sum()
+            total = total + (wrong * count).sum() + pull * part.pow(2).sum()
         total.backward()  # type: ignore[no-untyped-call]
         return total
 

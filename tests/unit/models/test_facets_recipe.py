@@ -51,7 +51,7 @@ def test_a_label_that_allows_two_values_teaches_against_the_third() -> None:
         allowed_of(labels, {"f": ("a", "b", "c")}),
         np.ones(320, np.float32),
     )
-    weight, bias = regress(rows, penalty=0.01, rounds=40, evened=0.5)["f"]
+    weight, bias = regress(rows, penalty={"f": 0.01}, rounds=40, evened=0.5)["f"]
     said = (features @ weight.T + bias).argmax(1)
     assert ((said == 2) == third).mean() > 0.97
 
