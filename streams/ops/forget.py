@@ -87,7 +87,7 @@ class Look:
             self.seen.shops[record.partition, record.offset] = shop_of(key)
         if key and self._meant(key):
             self._mine(topic, key, record)
-        elif topics.is_items(topic):
+        elif topics.is_items(topic) or topic == topics.UPLOADS:
             self._theirs(f"{topic} {key}", record)
         elif topic == topics.CAPTIONS:
             self._cites(key, record)
@@ -102,28 +102,29 @@ class Look:
         (live.add if record.value else live.discard)(key)
         if topic == topics.UPLOADS:
             seen.sources.add((record.partition, record.offset))
-            self._photo_of_upload(record)
+            seen.mine.update(self._photos_of_upload(record))
         elif topics.is_items(topic) and (item := _item(record)) is not None:
             seen.mine.update(codecs.images_of(item))
             seen.sources.add((item.source.partition, item.source.offset))
         elif topic == topics.CAPTIONS and (caption := caption_in(record)) is not None:
             seen.texts.add(caption.caption)
 
-    def _photo_of_upload(self, record: Message) -> None:
+    def _photos_of_upload(self, record: Message) -> list[str]:
         try:
             upload = codecs.decode_upload(record)
         except Poison:
-            return
-        for _, photo in () if upload is None else codecs.photos_of(upload):
-            key = self._store.key_of(photo.uri) if photo.uri else None
-            if key is not None:
-                self.seen.mine.add(self._store.address(key))
+            return []
+        uris = [photo.uri for _, photo in codecs.photos_of(upload) if photo.uri] if upload is not None else []
+        return [self._store.address(key) for uri in uris if (key := self._store.key_of(uri)) is not None]
 
     def _theirs(self, key: str, record: Message) -> None:
-        item = _item(record)
-        if item is None:
+        if not record.value:
             self.seen.theirs.pop(key, None)
-        else:
+        elif record.topic == topics.UPLOADS:
+            # It may still wait for its item. One that gives no photo leaves those of before.
+            if photos := self._photos_of_upload(record):
+                self.seen.theirs[key] = tuple(photos)
+        elif (item := _item(record)) is not None:
             self.seen.theirs[key] = codecs.images_of(item)
 
     def _cites(self, key: str, record: Message) -> None:

@@ -158,3 +158,17 @@ def test_memos_that_are_none_of_ours_are_left() -> None:
     world.store.put("memo/other/y", msgspec.msgpack.encode("sku-1"))
     seen, forget = world.look((), "one"), world.forget(shop="one")
     assert not {"memo/caption/x/strange", "memo/other/y"} & set(forget._memos(seen))
+
+
+def test_a_photo_that_another_product_is_about_to_have_stays() -> None:
+    """Its upload names the photo in the store, and waits for its turn: without it the upload would become a dead letter."""
+    world = World()
+    address = next(iter(world.store.list("images/")))
+    looking = Look(world.store, meant_by((), "one"), (), "one")
+    mine = [m for m in (*world.uploads, *world.items) if b"two" not in (m.key or b"") + (m.value or b"")[:200]]
+    value = msgspec.json.encode({"product_id": "new", "image": {"uri": address}, "shop": "two"})
+    for record in (*mine, Message(topics.UPLOADS, 0, 50, b"new", value)):
+        looking.take(record)
+    assert world.forget(shop="one")._photos(looking.seen) == []
+    looking.take(Message(topics.UPLOADS, 0, 51, b"//two/new", None))
+    assert world.forget(shop="one")._photos(looking.seen) == [address]
