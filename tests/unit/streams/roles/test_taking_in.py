@@ -157,6 +157,32 @@ async def test_photos_may_come_later() -> None:
     assert [view.id for view in found.views] == ["whole", "g0"]
 
 
+async def test_the_style_of_a_product_is_a_part_like_any_other() -> None:
+    """Stated beside the metadata: it stays when a price comes, comes by itself, and goes with a full upload that has none."""
+    shop = Shop()
+    await shop.take(full(0, group_id="wrap"))
+    assert shop.last.metadata.group_id == "wrap"
+    await shop.take(part(1, price=5))
+    assert (shop.last.metadata.group_id, shop.last.metadata.price) == ("wrap", 5)
+    await shop.take(upload(2, group_id="knot"))
+    assert (shop.last.metadata.group_id, shop.last.metadata.title) == ("knot", "A dress")
+    await shop.take(upload(3, group_id="bow", image=inline(picture(90))))
+    assert (shop.last.metadata.group_id, shop.last.metadata.price) == ("bow", 5)
+    await shop.take(full(4))
+    assert (shop.last.metadata.group_id, shop.last.metadata.price) == ("", None)
+
+
+async def test_equal_ids_of_two_shops_are_two_products() -> None:
+    """A part of the one says nothing of the other."""
+    shop = Shop()
+    for offset, name in enumerate(("one", "two")):
+        await shop.take(full(offset, shop=name, metadata={"title": name}))
+    await shop.take(upload(2, shop="one", metadata={"season": "summer"}))
+    assert (shop.last.shop, shop.last.metadata.title) == ("one", "one")
+    await shop.take(upload(3, shop="two", metadata={"price": 5}))
+    assert (shop.last.shop, shop.last.metadata.title, shop.last.metadata.facets) == ("two", "two", {})
+
+
 async def test_a_full_upload_replaces_and_a_delete_forgets() -> None:
     """What parts had said is gone."""
     shop = Shop()
