@@ -32,7 +32,7 @@ facets_app = typer.Typer(
 )
 app.add_typer(facets_app, name="facets")
 
-SHIPPED, STARTER = "shipped", "starter"
+SHIPPED, SHOP = "shipped", "shop"
 HELD_OUT = "five folds by brand: every product is judged by heads fitted without its brand"
 
 
@@ -128,7 +128,7 @@ def _fitted(chosen: Settings, taught: Sequence[Labelled], photos: Photos) -> tup
     fitted = facet_fit.fit(looked.examples, say)
     card = Card(
         made=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        source="shop",
+        source=SHOP,
         products=len(looked.products),
         brands=len({product.brand.strip().lower() for product in looked.products}),
         held_out=HELD_OUT,
@@ -172,12 +172,13 @@ def show(
 ) -> None:
     """Show what each value of a version is worth on brands that took no part."""
     from models import facet_heads
+    from streams.wiring.models import shipped_heads
 
     settings = client_settings(data_dir)
     store = open_store(settings)
     live = versions.read_live(store).version
     if version == SHIPPED or not (version or live):
-        if settings.profile != STARTER:
+        if shipped_heads(settings) is None:
             say(f"the profile {settings.profile} ships no facet heads: `weft facets fit` makes some")
             raise typer.Exit(Exit.FAILED)
         found = facet_heads.load_shipped()
@@ -217,7 +218,8 @@ def _show(found: Shown, *, as_json: bool) -> None:
         return
     card = found.card
     state = "live" if found.live else "not live"
-    out.print(f"{found.version} ({state}): {card.products} products of {card.brands} brands, {card.seconds:.0f} s")
+    taught = f"{card.products} products of {card.brands} brands, {card.seconds:.0f} s"
+    out.print(f"{found.version} ({state}): {taught if card.source == SHOP else f'{card.products} pictures'}")
     rows = [row for facet in card.facets for row in _rows(facet)]
     print_table(rows_table(("facet", "value", "labelled", "stated", "right", "of stated", "from"), rows))
     for note in card.notes:

@@ -10,7 +10,8 @@ import pytest
 from infra.settings import Settings
 from models.fakes import FakeDetector, FakeImageEncoder, FakeTextEncoder, FakeWriter
 from models.ports import Detector, ImageEncoder, TextEncoder, Writer
-from streams.wiring.models import Models
+from processors.second_look import CATEGORY
+from streams.wiring.models import Models, judge_of, shipped_heads
 
 
 class SlowLoader:
@@ -58,3 +59,15 @@ def test_two_roles_that_ask_at_once_share_one_model(model: str) -> None:
         first, second = pool.map(ask, range(2))
     assert first is second
     assert loader.loads == 1
+
+
+@pytest.mark.parametrize(
+    ("profile", "shipped"), [("starter", True), ("starter-bf16", True), ("full", False), ("fake", False)]
+)
+def test_the_heads_of_facets_ship_with_the_encoder_that_they_read(profile: str, shipped: bool) -> None:
+    """Both precisions of the starter's encoder have them; an encoder of another maker gets none, and no second look."""
+    found = shipped_heads(Settings(profile=profile))
+    assert (found is not None) is shipped
+    assert judge_of(found, "sha256:another") is None
+    if found is not None:
+        assert judge_of(found, found.maker) is found.heads[CATEGORY]
