@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import TypeAlias
 
 import msgspec
 import structlog
 
 from infra.fetch import Fetcher
-from infra.host_answers import NO_VALIDATORS, Validators
+from infra.host_answers import NO_VALIDATORS
 from infra.store import NotFound, ObjectStore
 from infra.threads import InThread
-from models.ports import Detector, ImageEncoder, Raw, Ready
+from models.ports import Detector, ImageEncoder, Raw
 from processors import crops, decode, evidence, facets, image_parts, second_look
 from processors.colour_shares import colour_shares
 from processors.colours import dominant_colours
@@ -44,12 +44,10 @@ from streams.roles.memo import Memo
 from streams.roles.outcome import Deleted, NoEffect, PassedOn, Unchanged, deleted_upload
 from streams.roles.remote import Kept, RemotePhotos
 from streams.roles.taking_in import Told
+from streams.roles.work import About, Described, Embedded, Known, Opened, Photo, Seen, Work
 from streams.search import query_photos
 
 log = structlog.get_logger("weft.enrich")
-
-T = TypeVar("T")
-U = TypeVar("U")
 
 SERVING_SIDE = 1024
 """Longest side, in pixels, that is kept of a photo: enough for every model, and it bounds the memory of a batch."""
@@ -78,104 +76,6 @@ async def _here(_message: Message, _product: bytes) -> Verdict:
 
 async def _unknown(_product_id: str) -> Product:
     return Product()
-
-
-@dataclass(frozen=True, slots=True)
-class About:
-    """What an upload says beside its photos. `metadata` None: nothing; `pictured`: whether it gives photos; `partial`: no metadata."""
-
-    product_id: str
-    metadata: dict[str, Any] | None
-    version: int | float | None
-    pictured: bool
-    partial: bool
-    source: Source
-    shop: str = ""
-    again: Item | None = None
-    """The item that is thought again: then nothing was uploaded (streams.roles.rethink)."""
-
-    @property
-    def product(self) -> str:
-        """Its key."""
-        return key_of(self.shop, self.product_id)
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A photo of which is remembered what the models said."""
-
-    place: PhotoPlace
-    content: PhotoContent
-
-
-@dataclass(frozen=True, slots=True)
-class Photo:
-    """The bytes of a photo; `suffix` of the key it gets ("" where it lies in our store already: then `place` has its address).
-
-    `field`: of the upload, that gave it.
-    """
-
-    place: PhotoPlace
-    data: bytes
-    suffix: str
-    uri: str = ""
-    validators: Validators = NO_VALIDATORS
-    """Of the host of `uri`: what it is asked with when the photo comes again."""
-    field: str = "image"
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A decoded photo, made ready for the detector; `unkept` holds its encoded bytes until they are stored."""
-
-    place: PhotoPlace
-    decoded: decode.Decoded
-    ready: Ready
-    unkept: Photo | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What the detector's forward pass gave for a photo."""
-
-    opened: Opened
-    raw: Raw
-
-
-@dataclass(frozen=True, slots=True)
-class Described:
-    """The garments with their colours, and the views to be embedded: (view id, category, ready for the encoder)."""
-
-    opened: Opened
-    garments: tuple[Garment, ...]
-    views: tuple[tuple[str, str, Ready], ...]
-    shares: Mapping[str, Vector]
-    """Garment → what its colour word is read from; empty while no heads are live that read it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Embedded:
-    """A photo with all that the models said, but for its memo being durable."""
-
-    place: PhotoPlace
-    content: PhotoContent
-
-
-@dataclass(frozen=True, slots=True)
-class Work(Generic[T]):
-    """An upload on its way, with all of its photos: those that need a model, as far as they are, and those that are known."""
-
-    about: About
-    photos: tuple[T | Known, ...]
-
-    def new(self) -> list[T]:
-        """The photos that need a model."""
-        return [photo for photo in self.photos if not isinstance(photo, Known)]
-
-    def with_new(self, photos: Sequence[U]) -> Work[U]:
-        """The same with these instead of `new`, in their order."""
-        rest = iter(photos)
-        return Work(self.about, tuple(photo if isinstance(photo, Known) else next(rest) for photo in self.photos))
 
 
 @dataclass(frozen=True, slots=True)

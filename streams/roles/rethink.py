@@ -29,8 +29,9 @@ from streams.engine.message import REACHED, Message
 from streams.engine.stages import Done, IoStage, Stage
 from streams.kafka.producer import Sender
 from streams.roles import reserve
-from streams.roles.enrich import SERVING_SIDE, About, Embedded, Enrich, Known, Photo, Work
+from streams.roles.enrich import SERVING_SIDE, Enrich
 from streams.roles.outcome import Deleted, NoEffect, deleted
+from streams.roles.work import About, Embedded, Known, Photo, Work
 
 log = structlog.get_logger("weft.rethink")
 

@@ -26,10 +26,10 @@ from streams.kafka.pins import Pins, partition_of
 from streams.ops import admin
 from streams.ops.generations.plan import Range, some_records
 from streams.ops.generations.rebuild import Pace
-from streams.roles.enrich import Photo, Work
 from streams.roles.outcome import NoEffect
 from streams.roles.rethink import Counts, ItemsSender, Rethink, product_key
 from streams.roles.taking_in import Told
+from streams.roles.work import Photo, Work
 from streams.search.generations import group_of
 from streams.wiring.enriching import Enricher, products_of
 from streams.wiring.parts import Parts, topic_now

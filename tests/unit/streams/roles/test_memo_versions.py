@@ -5,7 +5,7 @@ import msgspec
 from infra.memory_store import MemoryStore
 from models.fakes import FakeDetector
 from streams.contract.codecs import encode
-from streams.roles.enrich import PhotoContent
+from streams.roles.items import PhotoContent
 from streams.roles.memo import Memo
 from tests.unit.streams.roles.test_role_memory import enrich, upload
 
