@@ -75,7 +75,6 @@ def _batch(watch: Stopwatch, photos: Sequence[bytes], models: Any, store: Any, m
     from processors import crops, evidence
     from streams.contract.records import View
     from streams.roles import enrich as role
-    from streams.roles.items import PhotoContent
 
     detector, encoder = models.detector, models.image_encoder
     opened = [watch("decode", _decoded, data) for data in photos]
@@ -99,9 +98,9 @@ def _batch(watch: Stopwatch, photos: Sequence[bytes], models: Any, store: Any, m
     for data, (one, garments, several) in zip(photos, described, strict=True):
         key = watch("keep", lambda data=data: store.put_content(data, suffix=".jpg", prefix="images"))
         shown = tuple(View(f"v{number}", "", bytes(1024)) for number in range(len(several)))
-        content = PhotoContent(one.width, one.height, garments, shown)
+        content = role.PhotoContent(one.width, one.height, garments, shown)
         kept = f"{key.rpartition('/')[2]}-{time.monotonic_ns()}"
-        watch("memo", _remember, memo, kept, content, PhotoContent)
+        watch("memo", _remember, memo, kept, content, role.PhotoContent)
     return len(views)
 
 
