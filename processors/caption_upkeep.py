@@ -15,7 +15,7 @@ _SENTENCE = re.compile(r"[^.!?…]*[.!?…]+[\"'”’)]*\s*|[^.!?…]+$")
 _STATING = frozenset((*FACETS, *EXTRA_FACETS))
 _PAIRS = "shoes|trousers|pants|jeans|shorts|sunglasses|leggings|joggers|boots|sneakers|sandals|heels|flats"
 _TEE = re.compile(r"(?<![^\W_])t-(shirts?)(?![^\W_])")
-_WITH_WITH = re.compile(r"(?<![^\W_])(with\s+[^,.;:!?]{1,40}?)\s+with\s+(?=an?\s)", re.IGNORECASE)
+_WITH_WITH = re.compile(r"(?<![^\W_])(with\s+[\w-]+\s+sleeves)\s+with\s+(?=an?\s)", re.IGNORECASE)
 # The facts that a sentence may say a garment is made of.
 _MADE = re.compile(
     r"(?<![^\W_])(?:made|cut|crafted|woven|sewn|knitted)\s+(?:up\s+)?(?:of|from|out of)\s+(?:an?\s+)?$", re.IGNORECASE

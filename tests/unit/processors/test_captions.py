@@ -243,6 +243,8 @@ def test_a_draft_that_leaves_out_what_is_known_of_the_product_is_refused(sentenc
 @pytest.mark.parametrize(
     ("text", "mended_text"),
     [
+        ("A top with short sleeves with a round neckline", "A top with short sleeves and a round neckline"),
+        ("Worn with a tan top with a V-neckline", "Worn with a tan top with a V-neckline"),
         ("A navy t-shirt, like all t-shirts.", "A navy T-shirt, like all T-shirts."),
         ("A olive bag and an white hat", "An olive bag and a white hat"),
         ("A unisex jacket, an used look, a hour", "A unisex jacket, a used look, an hour"),
