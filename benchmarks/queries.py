@@ -33,7 +33,7 @@ from benchmarks.report import percentile
 from infra import spawn
 from infra.broker import EmbeddedBroker
 from infra.settings import Settings
-from models.clip_encoder import space_fingerprint
+from models.encoder.clip_encoder import space_fingerprint
 from models.fakes import FakeTextEncoder
 from models.weights.hashes import check_weights
 from processors.palette import PALETTE

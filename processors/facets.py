@@ -1,6 +1,6 @@
 """Facets from the pixels: linear heads over what the encoder's pass leaves behind, and when a value is sure enough to state.
 
-A head is fitted elsewhere (`models.facet_fit`); here it only reads. Below its value's threshold a facet is unknown, and so is
+A head is fitted elsewhere (`models.facets.facet_fit`); here it only reads. Below its value's threshold a facet is unknown, and so is
 one of a garment of which the value was never said (sleeves of a shoe).
 """
 

@@ -116,8 +116,8 @@ def embedded_products(data: Path, limit: int, keep: Path) -> tuple[yardstick.Emb
     from models.yardsticks.photos import Photos, UnreadableInput
 
     paths = resolve(STARTER, Settings().model_cache)
-    from models.clip_encoder import ClipImageEncoder
-    from models.yolo_detector import YoloDetector
+    from models.detector.yolo_detector import YoloDetector
+    from models.encoder.clip_encoder import ClipImageEncoder
 
     encoder = Guarded(ClipImageEncoder.load(paths.encoder, paths.image_trunk), name="image encoder")
     detector = Guarded(YoloDetector.load(paths.detector), name="detector")

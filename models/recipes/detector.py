@@ -21,6 +21,7 @@ import numpy as np
 import torch
 import yaml
 
+from models.detector.yolo_detector import DetectorHeader, Thresholds, YoloDetector
 from models.recipes import ship
 from models.recipes.detector_data import BoxedPhoto, keep, kept, load_catalogue, load_drawn, load_held_out, load_street
 from models.recipes.detector_evaluate import EVERYTHING, detect, evaluate, operating_points, report, sheet
@@ -28,7 +29,6 @@ from models.recipes.detector_learning import Batches, Config, Lesson, Trained, r
 from models.recipes.detector_phone import boxed, load_phone
 from models.recipes.detector_proxy import named, proxy, read_masks, report_proxy
 from models.recipes.detector_trunk import plain
-from models.yolo_detector import DetectorHeader, Thresholds, YoloDetector
 from processors.values import CATEGORIES, Detection, Pixels
 
 CONFIG = Path(__file__).with_suffix(".yaml")

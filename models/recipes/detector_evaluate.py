@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from models.detector.yolo_detector import Thresholds
 from models.ports import Detector
 from models.recipes.detection_metrics import DetectionScores, Found, Truth, match, overlaps, score
 from models.recipes.detector_data import BoxedPhoto
-from models.yolo_detector import Thresholds
 from processors.values import CATEGORIES, Detection
 
 EVERYTHING = Thresholds(confidence=0.001, iou=0.6, duplicate_iou=1.0)

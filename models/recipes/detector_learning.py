@@ -15,12 +15,12 @@ import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.detector_net import COARSE, COARSE_CHANNELS, FINE, FINE_CHANNELS
+from models.detector.detector_net import COARSE, COARSE_CHANNELS, FINE, FINE_CHANNELS
+from models.detector.yolo_detector import build_network
 from models.recipes.detector_augment import Sample, Settings, boxed_sample, street_sample
 from models.recipes.detector_data import BoxedPhoto, Photo
 from models.recipes.detector_losses import IgnoringDetectionLoss, ParsingHeads, collate, taps
 from models.recipes.detector_trunk import prepare
-from models.yolo_detector import build_network
 from processors.values import CATEGORIES
 
 Config = dict[str, Any]

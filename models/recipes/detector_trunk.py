@@ -18,7 +18,7 @@ import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from models.detector_net import WeftLite0, fill_trunk
+from models.detector.detector_net import WeftLite0, fill_trunk
 
 
 class Folded(nn.Module):

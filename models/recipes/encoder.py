@@ -25,7 +25,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
-from models import encoder_net
+from models.encoder import encoder_net
 from models.recipes import encoder_data, encoder_fast, ship
 from models.recipes.encoder_batches import (
     Texts,

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.clip_encoder import ClipImageEncoder, ClipTextEncoder
+from models.encoder.clip_encoder import ClipImageEncoder, ClipTextEncoder
 from models.guard import Guarded
 from models.recipes import encoder_data
 from models.recipes.encoder_facets import COLOURS, Claim, Known, encode_claims, encode_pictures, truth

@@ -27,8 +27,8 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from models.clip_encoder import ClipImageEncoder, features_maker_of, space_fingerprint
-from models.facet_heads import SHIPPED, Card, FacetWorth, encode
+from models.encoder.clip_encoder import ClipImageEncoder, features_maker_of, space_fingerprint
+from models.facets.facet_heads import SHIPPED, Card, FacetWorth, encode
 from models.recipes import facets_data as data_of
 from models.recipes import ship
 from models.recipes.facets_data import DRAWN_SEEDS, Sample

@@ -20,15 +20,15 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from models.clip_encoder import ClipImageEncoder
-from models.facet_fit import BINS, JUDGED, fold_of
-from models.facet_heads import BinWorth, FacetWorth, ValueWorth
+from models.detector.yolo_detector import YoloDetector
+from models.encoder.clip_encoder import ClipImageEncoder
+from models.facets.facet_fit import BINS, JUDGED, fold_of
+from models.facets.facet_heads import BinWorth, FacetWorth, ValueWorth
 from models.recipes.facets_learning import Floats
 from models.recipes.facets_truth import CATEGORIES_OF, SILENT, VALUES
 from models.weights.profiles import shipped_path
 from models.yardsticks import charts
 from models.yardsticks.shop_words import truth_of
-from models.yolo_detector import YoloDetector
 from processors import crops, evidence
 from processors.facets import NEVER, of_garment
 from processors.garments import main_garment

@@ -26,11 +26,11 @@ import torch
 import yaml
 from torch import Tensor, distributed, nn
 
-from models.adapters import save_adapter
 from models.device import choose
 from models.recipes import ship
 from models.recipes.writer_data import Example, examples
 from models.weights.profiles import SMOLLM2
+from models.writer.adapters import save_adapter
 from processors.captions import prompt
 from processors.errors import Fatal
 

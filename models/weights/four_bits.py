@@ -64,7 +64,7 @@ def served(base: Path, adapter: Path | None, *, make: Make | None = None) -> Ite
 
     Args:
         base: a checked base with one `model.safetensors`.
-        adapter: LoRA factors of `models.adapters`, or None.
+        adapter: LoRA factors of `models.writer.adapters`, or None.
         make: what makes the file; by default a child process, so that neither bitsandbytes nor the base stay in this one.
 
     Raises:
@@ -169,7 +169,7 @@ def merged(source: Path, adapter: Path | None) -> Iterator[tuple[str, Tensor]]:
     """
     from safetensors import safe_open
 
-    from models.adapters import read_adapter
+    from models.writer.adapters import read_adapter
 
     changes = read_adapter(adapter) if adapter is not None else None
     with safe_open(source, framework="pt") as file:

@@ -76,7 +76,7 @@ class FullPaths(msgspec.Struct, frozen=True):
     """Where the checked weights of the profile `full` lie."""
 
     detector: Path
-    """A safetensors file with the header of `models.yolo_detector`."""
+    """A safetensors file with the header of `models.detector.yolo_detector`."""
     encoder: Path
     """Folder in open_clip's layout: configuration, weights, tokenizer."""
     writer: Path

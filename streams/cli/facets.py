@@ -14,7 +14,7 @@ import typer
 from infra.settings import Settings
 from infra.store import ObjectStore
 from infra.stores import open_store
-from models.facet_heads import Card, FacetWorth
+from models.facets.facet_heads import Card, FacetWorth
 from models.yardsticks.photos import Photos
 from processors.errors import Poison
 from streams.cli.app import AsJson, DataDir, app, client_settings
@@ -113,7 +113,7 @@ def fit(
 
 
 def _fitted(chosen: Settings, taught: Sequence[Labelled], photos: Photos) -> tuple[Looked, bytes, Card]:
-    from models import facet_fit, facet_heads
+    from models.facets import facet_fit, facet_heads
     from models.guard import Guarded, GuardedImageEncoder
     from streams.facets.look import look_at
     from streams.wiring.models import judge_of, shipped_heads
@@ -171,7 +171,7 @@ def show(
     data_dir: DataDir = None,
 ) -> None:
     """Show what each value of a version is worth on brands that took no part."""
-    from models import facet_heads
+    from models.facets import facet_heads
     from streams.wiring.models import shipped_heads
 
     settings = client_settings(data_dir)

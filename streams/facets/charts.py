@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from models.facet_heads import Card, FacetWorth
+from models.facets.facet_heads import Card, FacetWorth
 from models.yardsticks import charts
 
 MOST_VALUES = 24

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.facet_fit import Examples, Floats
+from models.facets.facet_fit import Examples, Floats
 from models.guard import Guarded, GuardedImageEncoder
 from models.yardsticks.photos import Photos, Tick, UnreadableInput, in_batches, load_all, quietly
 from models.yardsticks.seen import Seen, look

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import msgspec
 
 from infra.store import NotFound, ObjectStore
-from models import facet_heads
+from models.facets import facet_heads
 from processors.errors import Code, Poison, Retryable
 
 LIVE = "facets/live.json"

@@ -94,13 +94,13 @@ class StarterLoader:
         resolve(STARTER, self._cache, only=artefacts)
 
     def detector(self) -> Detector:
-        from models.yolo_detector import YoloDetector
+        from models.detector.yolo_detector import YoloDetector
 
         self._check("detector")
         return YoloDetector.load(self._paths.detector, device=self._device)
 
     def image_encoder(self) -> ImageEncoder:
-        from models.clip_encoder import ClipImageEncoder
+        from models.encoder.clip_encoder import ClipImageEncoder
 
         self._check("encoder", EFFICIENTNET.name)
         return ClipImageEncoder.load(
@@ -108,7 +108,7 @@ class StarterLoader:
         )
 
     def text_encoder(self) -> TextEncoder:
-        from models.clip_encoder import ClipTextEncoder
+        from models.encoder.clip_encoder import ClipTextEncoder
 
         self._check("encoder", MINILM.name)
         return ClipTextEncoder.load(
@@ -116,7 +116,7 @@ class StarterLoader:
         )
 
     def writer(self) -> Writer:
-        from models.hf_writer import HfWriter
+        from models.writer.hf_writer import HfWriter
 
         self._check("writer")  # its base is read, and checked, only when it is rounded
         return HfWriter.load(
@@ -137,22 +137,22 @@ class FullLoader:
         self._settings = settings
 
     def detector(self) -> Detector:
-        from models.yolo_detector import YoloDetector
+        from models.detector.yolo_detector import YoloDetector
 
         return YoloDetector.load(self._paths.detector, device=self._device)
 
     def image_encoder(self) -> ImageEncoder:
-        from models.full_encoder import OpenClipImageEncoder
+        from models.encoder.full_encoder import OpenClipImageEncoder
 
         return OpenClipImageEncoder.load(self._paths.encoder, device=self._device)
 
     def text_encoder(self) -> TextEncoder:
-        from models.full_encoder import OpenClipTextEncoder
+        from models.encoder.full_encoder import OpenClipTextEncoder
 
         return OpenClipTextEncoder.load(self._paths.encoder, device=self._device)
 
     def writer(self) -> Writer:
-        from models.hf_writer import HfWriter
+        from models.writer.hf_writer import HfWriter
 
         return HfWriter.load(
             self._paths.writer,
@@ -170,7 +170,7 @@ def calibrations(settings: Settings) -> Calibrations:
     found = load(shipped_path(FILE), Calibration(k=settings.neighbours))
     if settings.profile != STARTER_BF16.name:
         return found
-    from models.clip_encoder import space_fingerprint
+    from models.encoder.clip_encoder import space_fingerprint
 
     digest = check_weights(shipped_path("encoder.safetensors"))
     # Likenesses differ by less than the calibration can tell.
@@ -190,7 +190,7 @@ def shipped_heads(settings: Settings) -> Heads | None:
     """
     if settings.profile == FAKE or not any(one.name == "facets" for one in profile_of(settings).artefacts):
         return None
-    from models.facet_heads import load_shipped
+    from models.facets.facet_heads import load_shipped
 
     return load_shipped().heads
 

@@ -44,9 +44,9 @@ def unsure_detector(settings: Settings) -> Guarded[Pixels, tuple[Detection, ...]
         from models.fakes import FakeDetector
 
         return Guarded(FakeDetector(), name="detector")
+    from models.detector.yolo_detector import YoloDetector
     from models.device import choose, use_threads
     from models.weights.hashes import check_weights
-    from models.yolo_detector import YoloDetector
 
     path = shipped_path(_artefact(settings.profile, "detector").source)
     check_weights(path)
@@ -114,7 +114,7 @@ def base_writer(settings: Settings) -> GuardedWriter:
     if not is_starter(PROFILES.get(settings.profile)):
         raise Fatal(f"the writer of the profile {settings.profile!r} has no adapter of ours: --base is for the starter")
     from models.device import choose, use_threads
-    from models.hf_writer import HfWriter
+    from models.writer.hf_writer import HfWriter
 
     use_threads(settings.threads)
     base = resolve(STARTER, settings.model_cache).writer_base

@@ -15,12 +15,12 @@ from PIL import Image
 
 from infra.memory_store import MemoryStore
 from infra.settings import Settings
-from models.full_encoder import OpenClipTextEncoder
+from models.detector.yolo_detector import YoloDetector
+from models.encoder.full_encoder import OpenClipTextEncoder
 from models.guard import ignore
 from models.ports import WriterRequest
 from models.weights.hashes import MARKER, list_folder
 from models.weights.profiles import FULL, pull, resolve_full, verify
-from models.yolo_detector import YoloDetector
 from processors import captions
 from processors.attributes import Calibration
 from processors.decode import DecodeLimits

@@ -63,7 +63,7 @@ def requests() -> list[WriterRequest]:
 @pytest.fixture(scope="session")
 def detector(paths: StarterPaths) -> Any:
     """Loaded once."""
-    from models.yolo_detector import YoloDetector
+    from models.detector.yolo_detector import YoloDetector
 
     return YoloDetector.load(paths.detector, device="cpu")
 
@@ -235,13 +235,13 @@ class TestStarterTextEncoder(EncoderContract):
 
 @pytest.mark.slow
 def _image_encoder(weights: Path, paths: StarterPaths) -> Any:
-    from models.clip_encoder import ClipImageEncoder
+    from models.encoder.clip_encoder import ClipImageEncoder
 
     return ClipImageEncoder.load(weights, paths.image_trunk, device="cpu")
 
 
 def _text_encoder(weights: Path, paths: StarterPaths) -> Any:
-    from models.clip_encoder import ClipTextEncoder
+    from models.encoder.clip_encoder import ClipTextEncoder
 
     return ClipTextEncoder.load(weights, paths.text_tower, device="cpu")
 
@@ -297,7 +297,7 @@ def test_open_clip_loads_both_towers_as_one_model(
     import torch
     from safetensors.torch import load_file
 
-    from models import encoder_net
+    from models.encoder import encoder_net
 
     encoder_net.register_trunk()
     model = open_clip.CustomTextCLIP(**encoder_net.config(paths.text_tower)).eval()
@@ -332,7 +332,7 @@ def plain(colour: str, category: str) -> GarmentSpec:
 
 def test_bfloat16_is_another_space_whose_facets_the_same_heads_read(paths: StarterPaths, image_encoder: Any) -> None:
     """Both towers name it; its vectors lie beside those of float32."""
-    from models.clip_encoder import ClipImageEncoder, ClipTextEncoder
+    from models.encoder.clip_encoder import ClipImageEncoder, ClipTextEncoder
 
     photos = ClipImageEncoder.load(paths.encoder, paths.image_trunk, precision="bfloat16")
     words = ClipTextEncoder.load(paths.encoder, paths.text_tower, precision="bfloat16")

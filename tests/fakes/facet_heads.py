@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from models import facet_heads
-from models.facet_heads import Card
+from models.facets import facet_heads
+from models.facets.facet_heads import Card
 from processors.facets import Head
 
 

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 import torch
 
-from models.attention import ATTENTIONS
-from models.chat_tokens import ChatTokens
-from models.decoder_net import Decoder, Shape, shape_of
-from models.decoder_weights import Weights, decoder_of
-from models.decoding import MOST_ROWS, Decoding, Prompt, Repeats
-from models.linears import LINEARS, available, plain
-from models.seeded_sampling import Sampler
-from models.steadiness import COUNTS, is_steady, steady_rows
 from models.weights import four_bits
 from models.weights.hashes import MARKER
+from models.writer.attention import ATTENTIONS
+from models.writer.chat_tokens import ChatTokens
+from models.writer.decoder_net import Decoder, Shape, shape_of
+from models.writer.decoder_weights import Weights, decoder_of
+from models.writer.decoding import MOST_ROWS, Decoding, Prompt, Repeats
+from models.writer.linears import LINEARS, available, plain
+from models.writer.seeded_sampling import Sampler
+from models.writer.steadiness import COUNTS, is_steady, steady_rows
 from processors.errors import Fatal
 from tests.fixtures import tiny_llama
 

@@ -10,9 +10,9 @@ import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from safetensors.torch import save_file
 from torch import nn
 
-from models.detector_net import BN_EPSILON, WeftLite0, fill_trunk
+from models.detector.detector_net import BN_EPSILON, WeftLite0, fill_trunk
+from models.detector.yolo_detector import OWN, build_network
 from models.recipes.detector_trunk import FixedFilter, plain, prepare
-from models.yolo_detector import OWN, build_network
 
 
 def lite0() -> nn.Module:

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from models.detector.yolo_detector import build_network
 from models.recipes.detector_augment import Settings, boxed_sample, street_sample
 from models.recipes.detector_data import BoxedPhoto, Photo, Target, load_held_out
 from models.recipes.detector_evaluate import as_found, operating_points
 from models.recipes.detector_losses import IgnoringDetectionLoss, ParsingHeads, collate
-from models.yolo_detector import build_network
 from processors.values import CATEGORIES, Detection
 
 RED, SHIRT, VEST = (250, 0, 0), 38, 55

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import encoder_net
+from models.encoder import encoder_net
 from models.images import checked, letterbox
 from processors.errors import Poison
 from processors.lab import to_lab

@@ -14,7 +14,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import encoder_net
+from models.encoder import encoder_net
 from models.recipes import encoder_data, encoder_fast
 from models.recipes.encoder import paste
 from models.recipes.encoder_augment import false_colours, true_hues

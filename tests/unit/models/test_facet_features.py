@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from models import encoder_net, facet_features
+from models.encoder import encoder_net
+from models.facets import facet_features
 
 
 def test_blocks_stand_in_their_order() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models import facet_fit
-from models.facet_fit import Examples, fit, fold_of, thresholds_of
+from models.facets import facet_fit
+from models.facets.facet_fit import Examples, fit, fold_of, thresholds_of
 from processors.errors import Poison
 from processors.facets import NEVER
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models import facet_heads
-from models.facet_heads import Card
+from models.facets import facet_heads
+from models.facets.facet_heads import Card
 from processors.errors import Poison
 from processors.facets import Head
 from tests.fakes.facet_heads import file_of, head

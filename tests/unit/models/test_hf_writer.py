@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from models.adapters import LoraHeader, read_adapter, save_adapter
-from models.generating import Generating
-from models.hf_writer import WARM_TOKENS, HfWriter, compute_dtype
 from models.ports import WriterRequest
 from models.weights.four_bits import write_rounded
 from models.weights.hashes import sha256_of
+from models.writer.adapters import LoraHeader, read_adapter, save_adapter
+from models.writer.generating import Generating
+from models.writer.hf_writer import WARM_TOKENS, HfWriter, compute_dtype
 from processors.captions import PROMPT_FINGERPRINT
 from processors.errors import Fatal
 from processors.evidence import build

@@ -10,11 +10,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import nn
 
-from models import encoder_net, packed
-from models.detector_served import DecodedAlone, served
-from models.encoder_forward import ServedTower
+from models import packed
+from models.detector.detector_served import DecodedAlone, served
+from models.detector.yolo_detector import OWN, build_network
+from models.encoder import encoder_net
+from models.encoder.encoder_forward import ServedTower
 from models.packed import Packed
-from models.yolo_detector import OWN, build_network
 
 
 @pytest.fixture(params=["oneDNN", "torch"])

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from models.seeded_sampling import SeededSampling, gumbel
+from models.writer.seeded_sampling import SeededSampling, gumbel
 
 
 def test_noise_is_gumbel() -> None:

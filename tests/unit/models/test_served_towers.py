@@ -9,9 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import box_suppression, encoder_net
-from models.lite0 import Lite0
-from models.minilm import load_text_tower
+from models.detector import box_suppression
+from models.encoder import encoder_net
+from models.encoder.lite0 import Lite0
+from models.encoder.minilm import load_text_tower
 from processors.errors import Fatal
 
 ROOT = Path(__file__).parents[3]
@@ -120,7 +121,7 @@ def test_suppression_is_torchvisions(count, seed):
 def test_torchvision_may_be_imported_after_its_kernel_was_loaded():
     """A recipe may: the operators are registered once, whoever came first."""
     code = (
-        "import sys, torch\nfrom models.box_suppression import nms\n"
+        "import sys, torch\nfrom models.detector.box_suppression import nms\n"
         "boxes, sure = torch.tensor([[0., 0, 9, 9], [0, 0, 9, 8]]), torch.tensor([.5, .9])\n"
         "assert nms(boxes, sure, .5).tolist() == [1]\nassert 'torchvision' not in sys.modules\n"
         "import torchvision.ops\nassert torchvision.ops.nms(boxes, sure, .5).tolist() == [1]\n"

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from infra.settings import Settings
-from models.decoding import Decoding
 from models.guard import Guarded
-from models.hf_writer import HfWriter
 from models.ports import Raw, WriterRequest
 from models.recipes.writer_data import unseen
 from models.weights.profiles import SMOLLM2, STARTER_FOLDER
+from models.writer.decoding import Decoding
+from models.writer.hf_writer import HfWriter
 from processors.captions import judge
 from processors.values import CaptionText
 

@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from models.guard import Guarded
-from models.yolo_detector import (
+from models.detector.yolo_detector import (
     DetectorHeader,
     Letterboxed,
     Thresholds,
@@ -23,6 +22,7 @@ from models.yolo_detector import (
     import_ultralytics,
     suppress,
 )
+from models.guard import Guarded
 from processors.errors import Fatal, Poison
 from processors.values import CATEGORIES, Pixels
 

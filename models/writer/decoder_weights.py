@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from models.decoder_net import Attention, Decoder, Layer, Shape
-from models.linears import Form
 from models.weights.four_bits import CODES, SCALES, unpacked
+from models.writer.decoder_net import Attention, Decoder, Layer, Shape
+from models.writer.linears import Form
 from processors.errors import Fatal
 
 if TYPE_CHECKING:

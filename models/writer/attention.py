@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from models.decoder_net import Attention
+    from models.writer.decoder_net import Attention
 
 
 def grouped(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:

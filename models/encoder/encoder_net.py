@@ -15,7 +15,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models import facet_features
+from models.facets import facet_features
 
 if TYPE_CHECKING:
     import torch
@@ -73,7 +73,7 @@ def image_tower() -> nn.Module:
 
 def served_image_tower() -> nn.Module:
     """`image_tower` without timm and open_clip: the same names, the same outputs, a fraction of the imports."""
-    from models.lite0 import Lite0, ProjectedTrunk
+    from models.encoder.lite0 import Lite0, ProjectedTrunk
 
     trunk = _trunk(Lite0())
     return ProjectedTrunk(trunk, trunk.num_features, DIMENSION)  # type: ignore[arg-type]
@@ -173,7 +173,7 @@ def looked_at(trunk: Any, images: torch.Tensor) -> tuple[torch.Tensor, torch.Ten
 
 
 def _trunk(net: nn.Module) -> nn.Module:
-    """The colour branch around an EfficientNet-lite0: timm's, or `models.lite0`."""
+    """The colour branch around an EfficientNet-lite0: timm's, or `models.encoder.lite0`."""
     import torch
     from torch import nn
 

@@ -42,7 +42,7 @@ MOST = 50
 GPU_PART = 64
 """Pictures at once on a GPU, where larger parts are only faster."""
 OWN = "weft-lite0"
-"""The architecture of `models.detector_net`."""
+"""The architecture of `models.detector.detector_net`."""
 SUFFIXES_NOT_SHIPPED = (".num_batches_tracked",)
 """Counters of batch norm, which serving never reads."""
 
@@ -138,7 +138,7 @@ class YoloDetector:
         """
         import hashlib
 
-        from models.detector_served import served
+        from models.detector.detector_served import served
 
         try:
             data = weights.read_bytes()
@@ -253,7 +253,7 @@ def suppress(prediction: Tensor, thresholds: Thresholds) -> Tensor:
     """
     import torch
 
-    from models.box_suppression import batched_nms, nms
+    from models.detector.box_suppression import batched_nms, nms
 
     confidences, classes = prediction[4:].max(0)
     candidates = torch.nonzero(confidences >= thresholds.confidence).flatten()
@@ -284,7 +284,7 @@ def build_network(architecture: str, classes: int, *, source: Path | None = None
     from ultralytics.nn.tasks import DetectionModel
 
     if own:
-        from models.detector_net import build
+        from models.detector.detector_net import build
 
         return build(classes)
     try:

@@ -1,7 +1,7 @@
 """A causal language model as a `Writer`: NF4 weights, LoRA merged, seeded sampling row by row.
 
 QLoRA, arXiv 2305.14314; sampling by the Gumbel-max trick (arXiv 1611.01144, section 2). On a processor a model of a known
-architecture is computed by `models.decoder_net`, everything else by `transformers` (`models.generating`).
+architecture is computed by `models.writer.decoder_net`, everything else by `transformers` (`models.writer.generating`).
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from models.attention import ATTENTIONS
-from models.chat_tokens import CONFIG, TEMPLATE, ChatTokens
-from models.decoder_net import Linear, Shape, shape_of
-from models.decoder_weights import Weights, decoder_of, layer_of
-from models.decoding import Decoding, Prompt
-from models.linears import LINEARS, available
 from models.measured import Choice, Kept, fastest, processor
 from models.ports import WriterRequest
-from models.seeded_sampling import Sampler
-from models.steadiness import Steady, is_steady, steady_rows
 from models.weights import four_bits
 from models.weights.hashes import check_weights, fingerprint, listed_hash
+from models.writer.attention import ATTENTIONS
+from models.writer.chat_tokens import CONFIG, TEMPLATE, ChatTokens
+from models.writer.decoder_net import Linear, Shape, shape_of
+from models.writer.decoder_weights import Weights, decoder_of, layer_of
+from models.writer.decoding import Decoding, Prompt
+from models.writer.linears import LINEARS, available
+from models.writer.seeded_sampling import Sampler
+from models.writer.steadiness import Steady, is_steady, steady_rows
 from processors.captions import PROMPT_FINGERPRINT, TONES, prompt
 from processors.errors import Fatal
 from processors.evidence import build
@@ -201,14 +201,14 @@ def _common(one: Sequence[int], other: Sequence[int]) -> int:
 
 
 def _known_shape(plan: _Plan, most_unpacked: int) -> Shape | None:
-    """The shape of a base that `models.decoder_net` is to compute; None: `transformers` is."""
+    """The shape of a base that `models.writer.decoder_net` is to compute; None: `transformers` is."""
     shape = shape_of(_config(plan.base))
     fits = shape is not None and shape.linear_weights * plan.dtype.itemsize <= most_unpacked
     return shape if fits and plan.device == "cpu" and (plan.base / four_bits.SOURCE).is_file() else None
 
 
 def _decoding(plan: _Plan, shape: Shape, kept: Kept) -> Built:
-    """The engine of `models.decoder_net`, with the linear layers and the attention that are fastest here."""
+    """The engine of `models.writer.decoder_net`, with the linear layers and the attention that are fastest here."""
     import torch
 
     with contextlib.ExitStack() as stack, torch.inference_mode():
@@ -262,7 +262,7 @@ def _attention_trial(shape: Shape, plan: _Plan, kept: Kept) -> Choice:
 
 def _generating(plan: _Plan, kept: Kept) -> Built:
     """The engine of `transformers`, with the attention that is faster here."""
-    from models import generating
+    from models.writer import generating
 
     paths = sorted(plan.base.glob("*.safetensors"))
     if not paths:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.detector_net import TAKEN, Block, WeftLite0
+from models.detector.detector_net import TAKEN, Block, WeftLite0
 from models.packed import Activation, Packed, packs
 
 

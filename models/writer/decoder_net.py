@@ -112,7 +112,7 @@ class Decoder:
         norm: the last norm.
         head: hidden → vocabulary.
         dtype: in which is computed.
-        attention: how a step attends; see `models.attention`.
+        attention: how a step attends; see `models.writer.attention`.
     """
 
     shape: Shape

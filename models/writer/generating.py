@@ -1,6 +1,6 @@
 """The writer's other way: a model of `transformers` with bitsandbytes NF4 layers and its own `generate`.
 
-For GPUs, for architectures that `models.decoder_net` does not know, and for models whose weights are not to lie unpacked
+For GPUs, for architectures that `models.writer.decoder_net` does not know, and for models whose weights are not to lie unpacked
 in memory.
 """
 
@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.adapters import linear_layers, merge_adapter
-from models.decoding import Prompt
 from models.measured import Choice, Kept, fastest
-from models.seeded_sampling import SeededSampling
+from models.writer.adapters import linear_layers, merge_adapter
+from models.writer.decoding import Prompt
+from models.writer.seeded_sampling import SeededSampling
 
 if TYPE_CHECKING:
     import torch

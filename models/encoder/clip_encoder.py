@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models import encoder_net, facet_features
+from models.encoder import encoder_net
+from models.facets import facet_features
 from models.images import checked, letterbox
 from models.parts import Parts
 from models.weights.hashes import check_weights, fingerprint
@@ -31,7 +32,7 @@ class ClipImageEncoder:
     """Pixels → a unit vector of 256 dimensions; see `models.ports.ImageEncoder`. Make one with `load`.
 
     Args:
-        tower: (n, 3, side, side) → (n, 256) unit vectors and (n, `facet_features.LENGTH`): `models.encoder_forward.ServedTower`.
+        tower: (n, 3, side, side) → (n, 256) unit vectors and (n, `facet_features.LENGTH`): `models.encoder.encoder_forward.ServedTower`.
         device: see `models.device.choose`.
         maker: the fingerprint of the space.
         weights: the fingerprint of the space of the same weights in float32: what facets are read from differs less between
@@ -64,7 +65,7 @@ class ClipImageEncoder:
         Raises:
             Fatal: the file is missing, damaged, or does not fit the network.
         """
-        from models.encoder_forward import ServedTower
+        from models.encoder.encoder_forward import ServedTower
 
         digest = check_weights(weights)
         check_weights(trunk)
@@ -152,7 +153,7 @@ class ClipTextEncoder:
         import torch
         from tokenizers import Tokenizer
 
-        from models.minilm import load_text_tower
+        from models.encoder.minilm import load_text_tower
 
         digest = check_weights(weights)
         for name in ("model.safetensors", "config.json", "tokenizer.json"):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from models.decoder_net import Linear
+    from models.writer.decoder_net import Linear
 
 Form: TypeAlias = "Callable[[Tensor, Tensor | None], Linear]"
 """(weight (out, in), bias) → what computes it. May keep another copy of the weight than the one it is given."""

@@ -16,7 +16,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from models.facet_heads import BinWorth, FacetWorth, ValueWorth
+from models.facets.facet_heads import BinWorth, FacetWorth, ValueWorth
 from processors.errors import Poison
 from processors.facets import COLOUR, NEVER, Head
 

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models import facet_features
-from models.encoder_net import SIDE, colour_cells
+from models.encoder.encoder_net import SIDE, colour_cells
+from models.facets import facet_features
 from models.packed import Activation, Packed, Precision, computes, rounded
 
 STEM, MIDDLE = 4, 5

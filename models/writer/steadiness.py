@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from models.decoder_net import WIDTH, Attention, Decoder, Linear, Shape
+from models.writer.decoder_net import WIDTH, Attention, Decoder, Linear, Shape
 
 if TYPE_CHECKING:
     import torch

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from models.decoder_net import Cache, Decoder
-from models.seeded_sampling import Sampler
+from models.writer.decoder_net import Cache, Decoder
+from models.writer.seeded_sampling import Sampler
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,0 +1,1 @@
+"""The encoders: photos and words → one space."""

@@ -1,0 +1,1 @@
+"""The writer: evidence → caption, by transformers or a decoder of its own."""
