@@ -66,6 +66,15 @@ def iou(a: Box, b: Box) -> float:
     return shared / union if union > 0 else 0.0
 
 
+_FUNCTION_WORDS = frozenset(
+    """
+    a an and are as at be but by for from has have in is it its more no not of on one or so some that the their them these
+    they this those to too was what which who will with without you your
+    """.split()  # noqa: SIM905 (a paragraph reads better than a list of forty strings)
+)
+"""As a value of a shop they would make claims of the sentences around all other values."""
+
+
 def stateable(facet: str, value: str) -> str:
     """The value as a writer may print it, or "" when it cannot stand in a sentence.
 
@@ -80,6 +89,8 @@ def stateable(facet: str, value: str) -> str:
         if facet == "gender":
             return ""
     if not text or len(text) > 24 or len(text.split()) > 3 or not all(c.isalpha() or c == " " for c in text):
+        return ""
+    if len(text) == 1 or text in _FUNCTION_WORDS:
         return ""
     claimed = base_forms().get(text)
     if claimed is not None:

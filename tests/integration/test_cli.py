@@ -99,7 +99,7 @@ def test_the_commands_of_the_readme(up: Up, tmp_path: Path) -> None:
     lines = [
         shlex.split(line, comments=True) for line in section.split("```sh")[1].split("```")[0].splitlines() if line
     ]
-    assert [line[1] for line in lines] == ["up", "ingest", "query", "query", "captions", "dlq", "doctor"]
+    assert [line[1] for line in lines] == ["up", "ingest", "query", "query", "query", "captions", "dlq", "doctor"]
     # The models of this stack are none, and the doctor says so.
     codes = {"doctor": Exit.UNAVAILABLE, "captions": Exit.INTERRUPTED}
     for program, command, *rest in lines[1:]:

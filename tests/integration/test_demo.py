@@ -1,4 +1,4 @@
-"""`make demo` itself, on twelve images, with the real models: what a visitor does first."""
+"""`make demo` itself, on eight images, with the real models: what a visitor does first."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from streams.contract.records import Caption, Result
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
-COUNT = 12
+COUNT = 8
 
 
-def test_make_demo_on_twelve_images(tmp_path: Path) -> None:
+def test_make_demo_on_eight_images(tmp_path: Path) -> None:
     """Files, shapes and counts are an interface; the captions are about the pictures."""
     if shutil.which("make") is None:
         pytest.skip("make is not installed")

@@ -1,6 +1,6 @@
 """Whatever the evidence and whatever the model wrote."""
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from processors.captions import TONES, judge, parse, settle, template_caption
@@ -36,8 +36,14 @@ GARMENTS = st.builds(
 PACKS = st.lists(GARMENTS, max_size=6).map(build)
 
 
+def _garment(category: str, *colours: str) -> Garment:
+    return Garment("", category, (0, 0, 0, 0), 0.0, tuple(Colour(name, "#123456", 0.0) for name in colours))
+
+
 @settings(max_examples=150, deadline=None)
 @given(PACKS, st.sampled_from(TONES), st.integers())
+@example(build([_garment("sunglass"), _garment("A"), _garment("sunglass", "A")]), "plain", 0)
+@example(build([_garment("dress", "The"), _garment("with")]), "plain", 0)
 def test_the_rule_based_writer_always_answers_and_is_always_grounded(pack: Evidence, tone: str, seed: int) -> None:
     """Any pack at all: 8 to 18 hashtags, spans on real words, and the verifier agrees with every word."""
     caption = template_caption(pack, tone, seed)

@@ -15,7 +15,7 @@ from processors.captions import judge
 from processors.values import CaptionText
 
 ADAPTER = STARTER_FOLDER / "writer.safetensors"
-COUNT = 12
+COUNT = 8
 
 
 @pytest.fixture(scope="module")
