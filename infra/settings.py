@@ -171,7 +171,7 @@ class Settings(BaseSettings):
     neighbours: int = Field(20, ge=1, description="K: how many labelled neighbours vote on a facet.")
     facet_policy: dict[str, str] = Field(
         {},
-        description="Who decides a facet of a garment: merchant, pixels, neighbours or never, by facet (JSON object, e.g. "
+        description="Who decides a facet of a garment: merchant, seen, pixels, neighbours or never, by facet (JSON object, e.g. "
         '`{"fabric": "neighbours"}`); facets left out keep their defaults (docs/events.md).',
     )
     facet_seconds: float = Field(

@@ -13,7 +13,7 @@ Policy: TypeAlias = Literal["merchant", "seen", "pixels", "neighbours", "never"]
 only. `neighbours`: the shop's word, else the vote of similar labelled products. `never`: it is stated of no garment, whoever says so."""
 
 DEFAULTS: Mapping[str, Policy] = {
-    "colour": "pixels",
+    "colour": "seen",
     "fabric": "merchant",
     "gender": "neighbours",
     "kind": "seen",
@@ -26,8 +26,8 @@ DEFAULTS: Mapping[str, Policy] = {
 }
 
 
-_NOT_OF_COLOUR: tuple[Policy, ...] = ("neighbours", "seen")
-"""Every photo tells its colour by itself: `pixels` or `merchant` say who names it."""
+_NOT_OF_COLOUR: tuple[Policy, ...] = ("neighbours",)
+"""Every photo tells its colour by itself: the others say who names it."""
 
 
 @dataclass(frozen=True, slots=True)

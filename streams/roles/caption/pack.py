@@ -50,7 +50,7 @@ def own_colour(metadata: Metadata) -> str:
 def _colours(garment: Garment, told: Mapping[str, Attribute], policies: Policies) -> tuple[Colour, ...]:
     policy = policies.of("colour")
     hexes = dict(PALETTE)
-    if policy == "pixels":
+    if policy in ("seen", "pixels"):
         return _renamed(garment, hexes)
     name = told["colour"].value if policy == "merchant" and "colour" in told else ""
     # A name that the palette does not know has no swatch to show, and nothing is shown instead of a guess.

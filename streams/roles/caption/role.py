@@ -186,11 +186,12 @@ class Captioner:
         told = told_facets(item.metadata) if stated else {}
         if not is_of_kind(garment, item.metadata.category):
             told = {facet: attribute for facet, attribute in told.items() if facet == "gender"}
-        word = own_colour(item.metadata) if COLOUR in told and item.metadata.group_id else ""
+        # What tells the products of a group apart is the shop's to say: pixels may give two shades one name.
+        named = self.policies.of(COLOUR) == "seen" or item.metadata.group_id
+        word = own_colour(item.metadata) if COLOUR in told and named else ""
         if word:
-            # What tells the products of a group apart is the shop's to say: pixels may give two shades one name.
-            named = Attribute(word, 1.0, source=MERCHANT)
-            garment = msgspec.structs.replace(garment, attributes={**garment.attributes, COLOUR: named})
+            said = Attribute(word, 1.0, source=MERCHANT)
+            garment = msgspec.structs.replace(garment, attributes={**garment.attributes, COLOUR: said})
         return told_of(garment, told, self.policies)
 
     def pack(self, read: Read) -> Packed:

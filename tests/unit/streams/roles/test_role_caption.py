@@ -618,7 +618,7 @@ def test_a_policy_that_does_not_exist_is_told() -> None:
         policies_of({"fabric": "shop"})
     with pytest.raises(Fatal, match="no facet 'material'"):
         policies_of({"material": "never"})
-    with pytest.raises(Fatal, match="say one of merchant, pixels, never"):
+    with pytest.raises(Fatal, match="say one of merchant, seen, pixels, never"):
         policies_of({"colour": "neighbours"})
     assert Rule("x", inferred=("fabric",)).problem() == ""
 
@@ -722,8 +722,23 @@ async def test_captions_of_siblings_differ_in_what_differs(words: tuple[str, str
         assert caption.evidence.garments[0].colours[0].name == word.lower()
         texts.append(caption.caption)
     assert texts[0] != texts[1]
-    alone = await through(role, message(item("alone", facets={"color": words[0]}, category="dress")))
-    assert alone.evidence.garments[0].colours[0].name == "red", "by itself a product has the colour of its photo"
+
+
+async def test_the_shops_colour_leads_and_a_changed_word_writes_anew() -> None:
+    """It wins over the photo's, unless the policy is to believe pixels only: there another word is no other caption."""
+    role = captioner(FakeWriter())
+    emerald = item("alone", facets={"color": "Emerald"}, category="dress")
+    caption = await through(role, message(emerald))
+    assert caption.evidence.garments[0].colours[0].name == "emerald"
+    navy = later(emerald, 9, facets={"color": "navy"})
+    assert await outcome(role, message(navy, 9)) is None, "the model is asked"
+    assert "navy" in (await through(role, message(navy, 9))).caption
+    pixels = replace(captioner(FakeWriter()), policies=policies_of({"colour": "pixels"}))
+    first = await through(pixels, message(emerald))
+    assert first.evidence.garments[0].colours[0].name == "red"
+    again = await outcome(pixels, message(navy, 9))
+    assert isinstance(again, Unchanged)
+    assert encode(again.record) == encode(first)
 
 
 async def test_prices_and_stock_are_no_part_of_a_caption() -> None:
