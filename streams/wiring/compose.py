@@ -16,7 +16,8 @@ from streams.engine.message import Message
 from streams.engine.pipeline import Pipeline
 from streams.kafka.client import Reader
 from streams.roles import reserve
-from streams.roles.compose import QUERY_SIDE, Compose
+from streams.roles.compose.asked import QUERY_SIDE
+from streams.roles.compose.role import Compose
 from streams.search import query_photos
 from streams.search.pending import PendingQueries
 from streams.search.shop_asked import shop_asked

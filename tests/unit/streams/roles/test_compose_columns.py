@@ -15,7 +15,7 @@ from streams.contract import codecs, topics
 from streams.contract.records import Answer, Hits, ImageRef, Item, Probe, Result, SearchProbe, Source, Upload, View
 from streams.engine.message import Message
 from streams.engine.stages import Done
-from streams.roles.compose import Compose
+from streams.roles.compose.role import Compose
 from streams.roles.index.answers import answer_of
 from streams.roles.index.entries import change_of
 from streams.search.pending import PendingQueries

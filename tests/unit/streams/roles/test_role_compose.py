@@ -18,7 +18,7 @@ from streams.contract import topics
 from streams.contract.records import Answer, Found, Hit, Hits, LookupProbe, Probe, Result, SearchProbe
 from streams.engine.message import Message
 from streams.engine.stages import Done
-from streams.roles.compose import Compose
+from streams.roles.compose.role import Compose
 from streams.search.pending import PendingQueries
 from streams.search.spaces import Space
 

@@ -1,0 +1,1 @@
+"""The compose role: a shopper's query becomes a result."""

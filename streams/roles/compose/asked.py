@@ -1,0 +1,76 @@
+"""What the stages of `compose` hand on: a query that was checked, then read and worded, then embedded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from models.ports import Ready
+from processors.values import Pixels, Vector
+from streams.contract.records import Query
+from streams.engine.message import Message
+from streams.roles import reserve
+from streams.roles.compose.reading import Reading
+from streams.search.spaces import Space
+
+QUERY_SIDE = 512
+"""Longest side, in pixels, that is kept of a query's photo: no garment is cut out of it."""
+MARGIN_S = 0.05
+"""Kept back from the deadline for publishing the result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What the query starts from: a product of the catalogue (its key), a photo, or nothing but words."""
+
+    product: str = ""
+    vector: Vector | None = None
+    facets: tuple[tuple[str, str], ...] = ()
+    data: bytes = b""
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A checked query. `deadline` in seconds since the epoch; `started` likewise."""
+
+    message: Message
+    query: Query
+    started: float
+    deadline: float
+    reference: Reference
+    space: Space
+    """The generation that answers this query, from its first look-up to its last hit, whatever is swapped in meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """All that the encoders must embed for one query."""
+
+    asked: Asked
+    reading: Reading
+    pixels: Pixels | None
+    image: Ready | None
+    texts: tuple[Ready, ...]
+    directed: bool  # texts = (edited caption, reference caption); otherwise texts = (what was typed,)
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """A query with its vectors."""
+
+    prepared: Prepared
+    image: Vector | None
+    texts: tuple[Vector, ...]
+
+
+def size_of_photo(asked: Asked) -> int:
+    """Bytes that a query holds until its photo is decoded."""
+    data = asked.reference.data
+    return reserve.held_by(data, QUERY_SIDE) if data else 0
+
+
+def size_of_pixels(prepared: Prepared) -> int:
+    """Bytes that a query holds until it is answered."""
+    # The photo's own bytes stay with the question it belongs to.
+    pixels = 0 if prepared.pixels is None else prepared.pixels.nbytes + reserve.SHOWN_BYTES
+    return len(prepared.asked.reference.data) + pixels

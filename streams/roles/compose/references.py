@@ -1,0 +1,67 @@
+"""The product that a query starts from, looked up in the shards."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from processors.errors import Code, Poison
+from processors.identity import key_of
+from streams.contract.records import Answer, Found, LookupProbe
+from streams.roles.compose.asked import MARGIN_S, Asked, Reference
+from streams.search.pending import PendingQueries, all_answered
+
+
+async def anywhere(_product_id: str) -> int | None:
+    """Nobody can say where a product lies."""
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """Looks products up. `place`: the partition that a product's key names; None where nobody can say."""
+
+    pending: PendingQueries
+    partitions: int
+    place: Callable[[str], Awaitable[int | None]] = anywhere
+
+    async def look_up(self, asked: Asked, product_id: str) -> Reference:
+        """Ask the shard that the product's key names, and only where that has none of the kind, all of them.
+
+        Raises:
+            Poison: no shard that answered in time has it.
+        """
+        key = key_of(asked.query.shop or "", product_id)
+        probe = LookupProbe(
+            query_id=asked.message.event_id("lookup"),
+            product_id=key,
+            deadline=asked.deadline - MARGIN_S,
+            min_offsets=asked.query.min_offsets,
+            joined=True,
+            generation=asked.space.generation,
+            partition=await self.place(key),
+        )
+        answers = await self.pending.ask(
+            probe, lambda got: probe.partition in got or all_answered(got) or _found(got) is not None
+        )
+        if _found(answers) is None and probe.partition is not None:
+            # Keys of before partitions were added may lie elsewhere.
+            probe = msgspec.structs.replace(probe, query_id=asked.message.event_id("lookup/all"), partition=None)
+            answers = await self.pending.ask(probe, lambda got: all_answered(got) or _found(got) is not None)
+        found = _found(answers)
+        if found is None or found.vector is None:
+            missing = f"the catalogue has no product {product_id!r}"
+            if not all_answered(answers):
+                missing = (
+                    f"{len(answers)} of {self.partitions} shards answered in time; none of them has {product_id!r}"
+                )
+            raise Poison(missing, field="image.product_id", code=Code.UNKNOWN_PRODUCT)
+        vector = np.frombuffer(found.vector, dtype="<f4")
+        return Reference(probe.product_id, vector, tuple(sorted(found.facets.items())), group=found.group_id)
+
+
+def _found(answers: dict[int, Answer]) -> Found | None:
+    return next((a for a in answers.values() if isinstance(a, Found) and a.vector is not None), None)

@@ -1,0 +1,126 @@
+"""The answers of the shards made into the result that is published; and the result of a query that has no answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from processors.errors import RESULT_CODES, Code, Poison
+from streams.contract import codecs, topics
+from streams.contract.records import Answer, Hits, Query, QueryError, Result, SearchProbe, Shards
+from streams.engine.message import Message
+from streams.roles.compose import probes
+from streams.roles.compose.asked import Prepared
+from streams.search import merging
+from streams.search.pending import PendingQueries, all_answered
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """Makes results. `relative` makes an address in our store relative to it; `now` in seconds since the epoch."""
+
+    pending: PendingQueries
+    partitions: int
+    relative: Callable[[str], str]
+    now: Callable[[], float]
+
+    async def made(
+        self, prepared: Prepared, probe: SearchProbe, answers: dict[int, Answer], siblings: Sequence[merging.Ranked]
+    ) -> Result:
+        """The merged result; `partial` when a shard is missing, or had not applied what the query asked for."""
+        query, page = prepared.asked.query, merging.page_of(prepared.asked.query)
+        shards = [answer for answer in answers.values() if isinstance(answer, Hits)]
+        of = shards[0].of if shards else self.partitions
+        good = merging.good_of(probe, answers)
+        found = merging.in_order(merging.ranked(good, probe.shop), page.depth, page.order, collapse=page.collapse)
+        found = merging.with_siblings(found, siblings, page)[page.offset : page.depth]
+        members, whole = await self._members(probe, found, prepared) if page.collapse else ([], True)
+        approximate = [] if whole else ["variants"]
+        if query.facets and (len(good) < of or not all(shard.typed and shard.fresh for shard in good)):
+            approximate.append("facets")
+        return Result(
+            query_id=query.query_id,
+            hits=tuple(merging.placed(one, members, query.fields, self.relative) for one in found),
+            partial=len(good) < of or not all(shard.fresh for shard in good),
+            generation=min((shard.generation for shard in good), default=""),
+            applied_offsets={f"{topics.ITEMS}-{s.partition}": s.applied_offset for s in sorted(good, key=_partition)},
+            shards=Shards(answered=len(good), of=of),
+            took_ms=round((self.now() - prepared.asked.started) * 1000),
+            warnings=merging.unknown_facets(query, good),
+            total=merging.total_of(good) if query.facets else None,
+            facets=merging.counts_of(good),
+            ranges=merging.ranges_of(good),
+            understood=merging.understood_of(query.text, prepared.reading.edit, prepared.reading.conditions),
+            approximate=tuple(approximate),
+        )
+
+    async def _members(
+        self, probe: SearchProbe, found: Sequence[merging.Ranked], prepared: Prepared
+    ) -> tuple[list[merging.Ranked], bool]:
+        """The products of the hits' groups, wherever they lie; and whether all shards said theirs, and all that they have.
+
+        Asked for once it is known which groups are on the page: no shard knows that before, and a group's products lie in many.
+        """
+        wanted = probes.variants(prepared, probe, found)
+        if wanted is None:
+            return [], True
+        answers = await self.pending.ask(wanted, all_answered)
+        good = merging.good_of(wanted, answers)
+        whole = (
+            all_answered(answers) and len(good) == len(answers) and all(len(one.hits) < wanted.top_k for one in good)
+        )
+        return merging.ranked(good, wanted.shop), whole
+
+
+def refusal(query_id: str, cause: Poison, partitions: int) -> Result:
+    """The result of a query that cannot be answered."""
+    return Result(
+        query_id=query_id,
+        hits=(),
+        partial=False,
+        generation="",
+        applied_offsets={},
+        shards=Shards(answered=0, of=partitions),
+        took_ms=0,
+        error=QueryError(code=_result_code(cause), message=str(cause), field=cause.field),
+    )
+
+
+def query_id_of(message: Message) -> str:
+    """The id of a query, also of one that is not well formed."""
+    try:
+        return codecs.decode_query(message).query_id
+    except codecs.BadQuery as error:
+        return error.query_id
+
+
+def missing_partitions(query: Query, of: int | None) -> codecs.BadQuery | None:
+    """What a query waits for and can never come: partitions that `catalog.items` has not (`of` None: not known)."""
+    missing = next((name for name in sorted(query.min_offsets) if not _is_partition(name, of)), None)
+    if missing is None:
+        return None
+    there = "" if of is None else f": there are {topics.ITEMS}-0 to {topics.ITEMS}-{of - 1}"
+    return codecs.BadQuery(
+        f"there is no partition {missing[:200]!r} of {topics.ITEMS}{there}",
+        code=Code.UNKNOWN_NAME,
+        query_id=query.query_id,
+        field="min_offsets",
+    )
+
+
+def _result_code(cause: Poison) -> Code:
+    """Clients know one code for whatever is wrong with a photo or its address; the sentence says more."""
+    known = isinstance(cause, codecs.BadQuery) or cause.code is Code.UNKNOWN_PRODUCT
+    if not known and cause.field.partition(".")[0] == "image":
+        return Code.BAD_IMAGE
+    return cause.code if cause.code in RESULT_CODES else Code.INVALID
+
+
+def _is_partition(name: str, of: int | None) -> bool:
+    topic, _, number = name.rpartition("-")
+    spelt = number.isascii() and number.isdigit() and len(number) < 10 and str(int(number)) == number
+    return topic == topics.ITEMS and spelt and (of is None or int(number) < of)
+
+
+def _partition(answer: Hits) -> int:
+    return answer.partition

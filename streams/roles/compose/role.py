@@ -1,0 +1,166 @@
+"""`compose`: a shopper's query becomes a result. Read it from top to bottom:
+
+    read (check it; get the photo, or look the product up) → open → embed → answer (fuse, ask all shards, merge, publish)
+
+A query is never left without an answer: what cannot be answered gets a result that says why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+
+from infra.fetch import Fetcher
+from models.ports import ImageEncoder, TextEncoder
+from processors import decode
+from processors.errors import Code, Poison
+from streams.contract import codecs
+from streams.contract.records import Query, Result
+from streams.engine.failures import Failure
+from streams.engine.message import Message
+from streams.engine.stages import CpuStage, DeviceStage, Done, IoStage, Stage
+from streams.roles.compose import probes, vectors
+from streams.roles.compose.asked import (
+    QUERY_SIDE,
+    Asked,
+    Embedded,
+    Prepared,
+    Reference,
+    size_of_photo,
+    size_of_pixels,
+)
+from streams.roles.compose.reading import read_words
+from streams.roles.compose.references import References, anywhere
+from streams.roles.compose.results import Results, missing_partitions, query_id_of, refusal
+from streams.search import merging
+from streams.search.pending import PendingQueries, all_answered
+from streams.search.spaces import Space
+
+Publish = Callable[[Message, Result], Awaitable[None]]
+"""Publishes a result and returns when the broker has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compose:
+    """The stages of the role; everything it needs is handed in."""
+
+    fetcher: Fetcher
+    images: ImageEncoder
+    texts: TextEncoder
+    pending: PendingQueries
+    publish: Publish
+    now: Callable[[], float]
+    limits: decode.DecodeLimits
+    partitions: int
+    batch_items: int
+    relative: Callable[[str], str] = str
+    """Makes an address in our store relative to it: items of before a move hold absolute ones."""
+    live: Callable[[], Space] | None = None
+    """The generation that is live, with its encoders; None: `images` and `texts`, whichever generation answers."""
+    place: Callable[[str], Awaitable[int | None]] = anywhere
+    """The partition that a product's key names; None where nobody can say."""
+
+    def space(self) -> Space:
+        """Where a query that comes now is answered."""
+        return Space("", self.images, self.texts) if self.live is None else self.live()
+
+    def stages(self) -> tuple[Stage, ...]:
+        """The role's story. Results leave from `answer`: a query that waits for its shards delays no other."""
+        return (
+            IoStage("read", self.answering(self.read), concurrency=256, size=size_of_photo),
+            CpuStage(
+                "open",
+                self.open,
+                size=size_of_pixels,
+                cost=lambda asked: decode.unfolded_pixels(asked.reference.data, QUERY_SIDE),
+                max_cost=self.limits.max_pixels,
+            ),
+            DeviceStage("embed", self.embed, max_items=self.batch_items, wait_s=0.002),
+            IoStage("answer", self.answer, concurrency=256),
+        )
+
+    def answering(
+        self, step: Callable[[Message], Awaitable[Asked | Done[None]]]
+    ) -> Callable[[Message], Awaitable[Asked | Done[None]]]:
+        """Wrap `read`: a bad query is not a dead letter, its asker waits."""
+
+        async def run(message: Message) -> Asked | Done[None]:
+            try:
+                return await step(message)
+            except codecs.BadQuery as error:
+                await self.refuse(message, error.query_id, error)
+            except Poison as error:
+                await self.refuse(message, query_id_of(message), error)
+            return Done(None)
+
+        return run
+
+    async def read(self, message: Message) -> Asked | Done[None]:
+        """Check the query, and get what it starts from."""
+        started = self.now()
+        query = codecs.decode_query(message)
+        # Never longer from now: a record dated into the future would hold its place until then.
+        deadline = min(max(message.timestamp_ms / 1000, 0.0), started) + query.deadline_ms / 1000
+        if deadline <= started:
+            late = Poison("the deadline passed before the query was read", code=Code.DEADLINE_EXCEEDED)
+            await self.refuse(message, query.query_id, late)
+            return Done(None)
+        asked = Asked(message, query, started, deadline, Reference(), self.space())
+        return replace(asked, reference=await self._reference(asked, query))
+
+    async def _reference(self, asked: Asked, query: Query) -> Reference:
+        if query.image is None:
+            return Reference()
+        if query.image.product_id is not None:
+            references = References(self.pending, self.partitions, self.place)
+            return await references.look_up(asked, query.image.product_id)
+        data = query.image.bytes
+        if data is None and query.image.uri is not None:
+            async with asyncio.timeout(max(asked.deadline - self.now(), 0.0)):
+                data = await self.fetcher.fetch(query.image.uri)
+        return Reference(data=data or b"")
+
+    def open(self, asked: Asked) -> Prepared:
+        """Decode the photo, read the words, and word what the query starts from and what it asks for."""
+        reference, pixels, image = asked.reference, None, None
+        if reference.data:
+            pixels = decode.decode(reference.data, self.limits, max_side=QUERY_SIDE).pixels
+            image = asked.space.images.prepare(pixels)
+        reading = read_words(asked.query, alone=image is None and reference.vector is None)
+        texts, directed = vectors.texts_of(asked.space, dict(reference.facets), reading)
+        return Prepared(asked, reading, pixels, image, texts, directed)
+
+    def embed(self, batch: Sequence[Prepared]) -> list[Embedded]:
+        """One pass of each encoder over all queries."""
+        return vectors.embed(batch)
+
+    async def answer(self, embedded: Embedded) -> None:
+        """Fuse, ask every shard, merge what came in time, publish."""
+        prepared = embedded.prepared
+        query, message = prepared.asked.query, prepared.asked.message
+        probe = probes.search(prepared, vectors.fused(embedded))
+        wished = probes.siblings(prepared, probe)
+        if wished is None:
+            answers, siblings = await self.pending.ask(probe, all_answered), []
+        else:
+            answers, others = await asyncio.gather(
+                self.pending.ask(probe, all_answered), self.pending.ask(wished, all_answered)
+            )
+            siblings = merging.ranked(merging.good_of(wished, others), wished.shop)
+        results = Results(self.pending, self.partitions, self.relative, self.now)
+        result = await results.made(prepared, probe, answers, siblings)
+        # Only the shards know how many partitions there are; the setting is about topics that are yet to be made.
+        if missing := missing_partitions(query, result.shards.of if result.shards.answered else None):
+            await self.refuse(message, query.query_id, missing)
+        else:
+            await self.publish(message, result)
+
+    async def refuse(self, message: Message, query_id: str, cause: Poison) -> None:
+        """Answer with an error."""
+        await self.publish(message, refusal(query_id, cause, self.partitions))
+
+    async def failed(self, failure: Failure) -> Sequence[Awaitable[object]]:
+        """What the engine gives up on (a photo that does not decode): an error result instead of a dead letter."""
+        await self.refuse(failure.message, query_id_of(failure.message), failure.error)
+        return ()
