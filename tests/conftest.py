@@ -1,5 +1,6 @@
 """Fixtures of the whole suite: a real Kafka (`kafka`, `kafka_factory`), a real S3 server (`s3`), a running stack (`up`)."""
 
+import os
 import signal
 
 import pytest
@@ -8,6 +9,11 @@ from hypothesis import HealthCheck, settings
 # A busy machine is no failure: no property is timed.
 settings.register_profile("weft", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("weft")
+
+# Two processes share the cores: with a thread a core each, those of one wait, spinning, for those of the other.
+# Here, before anything imports numpy or torch, and for all processes that tests start.
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "WEFT_THREADS"):
+    os.environ.setdefault(name, "1")
 
 ROOMS = ("integration", "contract")
 pytest_plugins = [
