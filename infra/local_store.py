@@ -6,6 +6,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import stat
 import time
 import uuid
 from collections.abc import Iterator
@@ -63,6 +64,9 @@ class LocalStore(ObjectStore):
 
     def create(self, key: str, data: bytes, *, content_type: str = "") -> bool:  # noqa: ARG002 - of the port
         path = self._path(key)
+        with self._guarded(key):
+            if path.is_file():
+                return False  # nothing is written and synced for it
         with self._guarded(key), self._written_aside(data) as aside, self._locked(key):
             if path.is_file():
                 return False
@@ -150,6 +154,8 @@ class LocalStore(ObjectStore):
     def _path(self, key: str) -> Path:
         """Where the object lies. A symbolic link that leads out of the folder is refused."""
         path = self._root / check_key(key)
+        if not self._has_link(key):
+            return path
         try:
             real = path.resolve()
         except (OSError, RuntimeError):  # a loop of links
@@ -157,6 +163,19 @@ class LocalStore(ObjectStore):
         if not real.is_relative_to(self._root):
             raise Poison(f"the key {key!r} leads out of the store")
         return path
+
+    def _has_link(self, key: str) -> bool:
+        """Whether anything on the way to the object is a link. Resolving a path without any took most of a small read."""
+        at = str(self._root)
+        for name in key.split("/"):
+            at = f"{at}/{name}"
+            try:
+                mode = os.lstat(at).st_mode
+            except OSError:
+                return False  # what is not there is not followed
+            if stat.S_ISLNK(mode):
+                return True
+        return False
 
     def _walk(self, folder: Path, at: str, prefix: str) -> Iterator[str]:
         try:
@@ -178,9 +197,10 @@ class LocalStore(ObjectStore):
     def _written_aside(self, data: bytes) -> Iterator[Path]:
         aside = self._aside / uuid.uuid4().hex
         try:
-            with aside.open("wb") as file:
-                file.write(data)
-                file.flush()
+            with aside.open("wb", buffering=0) as file:
+                rest = memoryview(data)
+                while rest:
+                    rest = rest[file.write(rest) :]
                 os.fsync(file.fileno())
             yield aside
         finally:

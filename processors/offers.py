@@ -111,7 +111,9 @@ def split_sizes(text: str) -> tuple[str, ...]:
 
 
 def read_stock(text: str) -> bool | None:
-    """What a word says of the stock; None where it says nothing."""
+    """What a word, or a number of pieces, says of the stock; None where it says nothing."""
+    if re.fullmatch(r"\s*-?\d{1,9}(?:\.\d{1,9})?\s*", text, re.ASCII):  # sold beyond what was there: below 0
+        return float(text) > 0
     word = " ".join(text.casefold().replace("-", " ").split())
     return True if word in _THERE else False if word in _NOT_THERE else None
 
@@ -201,8 +203,6 @@ def _read_in_stock(name: str, value: object) -> bool | None:
         return value > 0
     if not isinstance(value, str):
         raise _wrong(name, "true or false", value)
-    if re.fullmatch(r"\s*\d{1,9}\s*", value, re.ASCII):
-        return int(value) > 0
     return read_stock(value)
 
 

@@ -100,9 +100,11 @@ class Product(msgspec.Struct, frozen=True):
 
     def says_the_same(self, other: Product) -> bool:
         """Whether both differ at most in when things were said, where no version asks for that."""
-        return ((self.latest is None and other.latest is None) or self == other) and (
-            (self.metadata, self.photos, self.alive) == (other.metadata, other.photos, other.alive)
-        )
+        return ((self.latest is None and other.latest is None) or self == other) and self.is_as(other)
+
+    def is_as(self, other: Product) -> bool:
+        """Whether both are the same to everybody else, whenever it was said."""
+        return (self.metadata, self.photos, self.alive) == (other.metadata, other.photos, other.alive)
 
     def having_seen(self, partition: int, offset: int) -> Product:
         """With one more record taken in."""

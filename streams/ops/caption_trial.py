@@ -57,7 +57,7 @@ class Trial:
             sent = [(message, one) for message, one in messages if message is not None]
             told = await run_inline(self.enrich.stages(), [message for message, _ in sent], _quietly)
             for (_, one), outcome in zip(sent, told, strict=True):
-                item = outcome.item if isinstance(outcome, Told) else outcome
+                item = await self.enrich.stands(outcome) if isinstance(outcome, Told) else outcome
                 if isinstance(item, Item):
                     found.append((one, item))
                 else:

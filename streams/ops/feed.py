@@ -29,6 +29,8 @@ from streams.contract import codecs, topics
 from streams.contract.versions import stamp_of, version_of
 from streams.engine.message import Message
 from streams.kafka.client import Reader
+from streams.kafka.dead_letters import PREFIX
+from streams.kafka.positions import header_text, is_number
 from streams.ops.ingest import Photo, RefusedProduct
 
 COLUMNS = COLUMN_NAMES
@@ -84,20 +86,34 @@ class Plan:
 
 
 async def known_products(settings: Settings, shop: str = "") -> dict[str, Known]:
-    """The products of a shop ("": of none) that are there, by id. What cannot be read is left out: it was refused.
+    """The products of a shop ("": of none) that are there, by id. What was refused is left out: it is no part of its product.
 
     Raises:
         Retryable: no broker answers.
     """
+    async with Reader(settings, topics.DEAD_LETTERS) as reader:
+        refused = {place async for message in reader.to_end() if (place := refused_upload(message)) is not None}
     products: dict[str, Product] = {}
     async with Reader(settings, topics.UPLOADS) as reader:
         async for message in reader.to_end():
-            take_in(products, message)
+            if message.first_source not in refused:
+                take_in(products, message)
     return {
         product_id: Known(tuple(photo.address for photo in product.photos), product.metadata)
         for of, product_id, product in ((*split(key), product) for key, product in products.items())
         if product.alive and of == shop
     }
+
+
+def refused_upload(letter: Message) -> tuple[str, int, int] | None:
+    """Where the upload first lay that a dead letter is of; None for a letter of anything else.
+
+    A photo whose host was away is asked for again the next night: an upload that came to nothing must not pass for unchanged.
+    """
+    topic, partition, offset = (header_text(letter, f"{PREFIX}{name}") for name in ("topic", "partition", "offset"))
+    if topic != topics.UPLOADS or not (is_number(partition) and is_number(offset)):
+        return None
+    return Message(topic, int(partition), int(offset), headers=letter.headers).first_source
 
 
 def take_in(products: dict[str, Product], message: Message) -> None:

@@ -26,7 +26,7 @@ from processors.image_header import sniff
 from processors.photo_roles import MAX_PHOTOS
 from streams.ops.photo_names import PhotoNames, name_in, without_suffix
 from streams.ops.table_files import is_feed, is_table
-from streams.ops.tables import RejectedRow, Row, read_table
+from streams.ops.tables import Option, RejectedRow, Row, read_table
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif"})
 # Photos in formats that we do not read: a product is missing.
@@ -138,6 +138,7 @@ class _Walk:
     tables: list[Path] = field(default_factory=list)
     ids: set[str] = field(default_factory=set)
     tables_of: dict[str, str] = field(default_factory=dict)
+    options: dict[str, list[Option]] = field(default_factory=dict)
     sources: dict[str, SourcePhoto] = field(default_factory=dict)
     rejected: list[RejectedRow] = field(default_factory=list)
     noted: list[RejectedRow] = field(default_factory=list)
@@ -209,6 +210,7 @@ class _Walk:
         found = self._photos_of(row, folder)
         if row.product_id in self.sources and self._continues(row):
             # Further photos (and, of Shopify, sizes) of the product above.
+            self._add_option(row)
             self._add_further(row, folder, row.product_id, (row.image, *row.further))
             return
         if row.continues and row.product_id in self.ids:
@@ -232,7 +234,7 @@ class _Walk:
         product_id = row.product_id or self._path_id(image)
         if product_id in self.sources:
             self._refuse(row, folder, f"product {product_id!r} is in the table twice", found)
-        elif image in self.claimed:
+        elif image in self.claimed and not (self.addresses and row.product_id and row.image):
             self._refuse(row, folder, f"{self.shown(image)} belongs to another row already", found)
         else:
             self.claimed.add(image)
@@ -250,6 +252,7 @@ class _Walk:
     def _take(self, row: Row, source: SourcePhoto) -> None:
         self.sources[source.product_id] = source
         self.tables_of[source.product_id] = row.table
+        self.options[source.product_id] = [] if row.option is None else [row.option]
         self.noted.extend(RejectedRow(row.where, note) for note in row.notes)
 
     def _continues(self, row: Row) -> bool:
@@ -260,6 +263,19 @@ class _Walk:
         return row.continues or (
             bool(row.image) and all(said.get(n, value) == value for n, value in row.metadata.items())
         )
+
+    def _add_option(self, row: Row) -> None:
+        """One more size: those that are there count, or all where none is."""
+        options = self.options.setdefault(row.product_id, [])
+        if row.option is None:
+            return
+        options.append(row.option)
+        there = [option for option in options if option.in_stock is not False]
+        source = self.sources[row.product_id]
+        metadata = {**source.metadata, "sizes": ", ".join(dict.fromkeys(o.size for o in there or options))}
+        if any(option.in_stock is not None for option in options):
+            metadata["in_stock"] = "true" if there else "false"
+        self.sources[row.product_id] = replace(source, metadata=metadata)
 
     def _add_further(self, row: Row, folder: Path, product_id: str, images: Iterable[str]) -> None:
         """Photos beside the first; what cannot be used of them is named, and costs nothing else."""
@@ -273,7 +289,7 @@ class _Walk:
             cause = ""
             if isinstance(place, str) and not fetched:
                 cause = f"{len(found)} photos are named {image!r}" if found else _not_there(image)
-            elif place in self.claimed:
+            elif place in self.claimed and not self.addresses:
                 cause = f"{self.shown(found[0])} belongs to another row already"
             elif len(source.further) + 1 >= MAX_PHOTOS:
                 cause = f"{image!r} is left out: more than {MAX_PHOTOS} photos of {product_id!r}"

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from processors.errors import Poison, Retryable
+from processors.offers import read_stock
 from streams.contract.codecs import MAX_FACET_NAME, MAX_FACETS, MAX_TEXT
 from streams.ops.photo_names import without_suffix
 from streams.ops.prices import currency_in, price_of
@@ -57,6 +58,7 @@ _PRICE_IN = re.compile(
 _NOTHING = frozenset({"", "-", "na", "n/a", "#n/a", "null", "none", "nan"})
 _BLANKS = " \t\r\n\v\f\u00a0\u202f\u2009\u3000\u200b\u2060\ufeff"
 """What is cut off at the ends of a cell; some of them nobody sees."""
+_SIZE_WORDS = frozenset({"size", "sizes", "größe", "groesse", "taille", "talla", "taglia", "maat", "storlek"})
 _TAG = re.compile(r"<[^<>]{0,1000}>")
 
 
@@ -73,11 +75,19 @@ class RejectedRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Option:
+    """One size of a product, on a line of its own; `in_stock` None: nobody said."""
+
+    size: str
+    in_stock: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """One row. `product_id` and `image` may be "" each.
 
-    `further`: photos of the product beside its first one. `continues`: a further line of a product that stands above it (Shopify's sizes and further photos). `notes`: fields that
-    were left out. `problem` is "" for a good row; a bad one has its words in `raw`, to tell which photo it was about.
+    `further`: photos of the product beside its first one. `continues`: a further line of a product that stands above it (Shopify's sizes and further photos); `option` is what
+    tells the line from the others of its product. `notes`: fields that were left out. `problem` is "" for a good row; a bad one has its words in `raw`, to tell which photo it was about.
     """
 
     where: str
@@ -87,6 +97,7 @@ class Row:
     metadata: Mapping[str, str | float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     continues: bool = False
+    option: Option | None = None
     problem: str = ""
     raw: tuple[str, ...] = ()
 
@@ -103,16 +114,20 @@ def read_table(file: Path, shown: str) -> tuple[list[Row], str]:
         file: a table; see `streams.ops.table_files` for the forms that are read.
         shown: how the file is called in messages.
     """
+    options: dict[str, str] = {}
     try:
-        return [_row(line) for line in read_lines(file, shown, frozenset({*ID_COLUMNS, *IMAGE_COLUMNS}))], ""
+        lines = read_lines(file, shown, frozenset({*ID_COLUMNS, *IMAGE_COLUMNS}))
+        return [_row(line, options) for line in lines], ""
     except (Poison, Retryable) as error:
         return [], str(error)
 
 
-def _row(line: Line) -> Row:
+def _row(line: Line, options: dict[str, str]) -> Row:
+    """`options`: the names of Shopify's options, which only the first line of a product has; kept from line to line."""
     if line.problem:
         return Row(line.where, problem=line.problem, raw=line.raw)
     flat = _flat(line.cells)
+    size = _take_options(flat, options)
     named: dict[str, str] = {}
     for column in flat:
         named.setdefault(canonical(column), column)
@@ -126,7 +141,33 @@ def _row(line: Line) -> Row:
     metadata, notes = _metadata(flat)
     continues = canonical(id_column) == "handle" and "title" not in metadata
     image, *further = images or [""]
-    return Row(line.where, product_id, image, tuple(further), metadata, notes, continues)
+    option = None
+    if size:
+        stock = metadata.get("in_stock")
+        option = Option(size, read_stock(stock) if isinstance(stock, str) else None)
+        metadata.setdefault("sizes", size)
+    return Row(line.where, product_id, image, tuple(further), metadata, notes, continues, option)
+
+
+def _take_options(flat: dict[str, str | float], names: dict[str, str]) -> str:
+    """Shopify's options ("Option1 Name": "Size", "Option1 Value": "M") as the fields that they are; the size of the line, or ""."""
+    columns = {canonical(column): column for column in flat}
+    if "handle" in columns and columns.keys() & {"title", "option1_name"}:
+        names.clear()  # another product begins
+    size = ""
+    for number in ("1", "2", "3"):
+        name = str(flat.pop(columns.get(f"option{number}_name", ""), "")) or names.get(number, "")
+        value = str(flat.pop(columns.get(f"option{number}_value", ""), ""))
+        if not name:
+            continue
+        names[number] = name
+        if not value or (name, value) == ("Title", "Default Title"):  # Shopify's word for a product without options
+            continue
+        if name.casefold() in _SIZE_WORDS:
+            size = value
+        elif canonical(name) not in columns:
+            flat[name] = value
+    return size
 
 
 def images_in(text: str) -> list[str]:
@@ -177,6 +218,8 @@ def _metadata(flat: Mapping[str, str | float]) -> tuple[dict[str, str | float], 
 
 def _settle_prices(metadata: dict[str, str | float], currency: str) -> None:
     """Shopify's "compare at" is what a product cost before; its price is then the sale price."""
+    if metadata.get("sale_price") == 0 and metadata.get("price"):
+        del metadata["sale_price"]  # how some shops' programs write that there is none: nothing is given away
     before, now = metadata.pop("compare_at_price", None), metadata.get("price")
     if isinstance(before, float) and isinstance(now, float) and before > now and "sale_price" not in metadata:
         metadata["price"], metadata["sale_price"] = before, now

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 import structlog
 
 from infra.fetch import Fetcher
-from infra.host_answers import NO_VALIDATORS
-from infra.store import NotFound, ObjectStore
+from infra.store import ObjectStore
 from infra.threads import InThread
 from models.ports import Detector, ImageEncoder, Raw
-from processors import crops, decode, evidence, facets, image_parts, second_look
+from processors import crops, decode, evidence, facets, second_look
 from processors.colour_shares import colour_shares
 from processors.colours import dominant_colours
 from processors.errors import Code, Poison
@@ -29,23 +27,24 @@ from processors.facets import Head, Heads
 from processors.garment_mask import garment_pixels
 from processors.garments import main_garment
 from processors.identity import key_of
-from processors.product import Change, PhotoPlace, Product
+from processors.product import Change, PhotoPlace
 from processors.values import Box, Detection, Garment, Pixels, Vector
 from streams.contract import codecs
-from streams.contract.records import Item, Source, Upload, UploadPhoto, View
-from streams.contract.versions import version_of
+from streams.contract.records import Item, Source, Upload, View
+from streams.contract.versions import stamp_of, version_of
 from streams.engine.message import Message
 from streams.engine.stages import CpuStage, DeviceStage, Done, IoStage, Stage
 from streams.kafka.key_order import Here, PassOn, Place, Superseded, Verdict
 from streams.kafka.positions import LETTER, POSITION
 from streams.roles import reserve
+from streams.roles.given import GivenPhotos, of_field
 from streams.roles.items import WHOLE, Items, PhotoContent, memo_key
 from streams.roles.memo import Memo
-from streams.roles.outcome import Deleted, NoEffect, PassedOn, Unchanged, deleted_upload
-from streams.roles.remote import Kept, RemotePhotos
+from streams.roles.outcome import Deleted, NoEffect, PassedOn, deleted_upload
+from streams.roles.products import Kept
+from streams.roles.remote import RemotePhotos
 from streams.roles.taking_in import Told
-from streams.roles.work import About, Described, Embedded, Known, Opened, Photo, Seen, Work
-from streams.search import query_photos
+from streams.roles.work import About, Described, Embedded, Known, Opened, Photo, Seen, Stored, Work
 
 log = structlog.get_logger("weft.enrich")
 
@@ -74,8 +73,8 @@ async def _here(_message: Message, _product: bytes) -> Verdict:
     return Here()
 
 
-async def _unknown(_product_id: str) -> Product:
-    return Product()
+async def _unknown(_product_id: str) -> Kept:
+    return Kept()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +104,8 @@ class Enrich:
     """Looks at each box a second time (processors.second_look); None: what the detector says holds."""
     conflicted: Callable[[str], None] = _unheard
     """Told the facet of each conflict between a shop's word and its photo."""
-    product: Callable[[str], Awaitable[Product]] = _unknown
-    """What is known of a product, for uploads that say a part of it (streams.roles.products)."""
+    kept: Callable[[str], Awaitable[Kept]] = _unknown
+    """What is known of a product whose upload is on its way (streams.roles.products)."""
 
     def stages(self) -> tuple[Stage, ...]:
         """The role's story."""
@@ -149,21 +148,37 @@ class Enrich:
         if isinstance(found, Deleted):
             return Done(found)
         codecs.metadata_of(found)  # what is wrong with it is told before anything is fetched
-        pictured = found.image is not None or found.images is not None
-        about = About(
-            found.product_id,
-            codecs.fields_of(found),
-            version_of(found.version),
-            pictured,
-            found.metadata is None,
-            Source(*message.first_source),
-            found.shop or "",
-        )
-        photos = await (self._given(found) if pictured else self._standing(about.product))
-        work: Work[Photo] = Work(about, tuple(photos))
+        about = _about(message, found)
+        kept = await self.kept(about.product)
+        if about.pictured:
+            given = await self.photos.of(found, kept.product)
+        else:
+            given = [Stored(place) for place in kept.product.photos]
+        told = self._told(about, [one.place for one in given], {})
+        if all(isinstance(one, Stored) for one in given) and self._changes_nothing(message, told, kept):
+            return Done(told)
+        photos = [await self._recalled(one) for one in given]
         if any(isinstance(photo, Photo) for photo in photos):
-            return work
-        return Done(await self._told(about, [photo for photo in photos if isinstance(photo, Known)]))
+            return Work(about, tuple(photos))
+        known = [photo for photo in photos if isinstance(photo, Known)]
+        return Done(self._told(about, [one.place for one in known], _contents(known)))
+
+    def _changes_nothing(self, message: Message, told: Told, kept: Kept) -> bool:
+        """Whether the product, as it is known now, is what the upload says, and its item stands: then no photo is looked at.
+
+        It is looked at once more in the upload's turn (streams.roles.taking_in): others may be on their way before it.
+        """
+        if not (kept.product.alive and kept.digest and kept.made == self.items.maker(self.live())):
+            return False
+        after = kept.product.after(told.change, stamp_of(kept.product, message, told.change.version))
+        return after.is_as(kept.product)
+
+    async def _recalled(self, one: Photo | Stored) -> Photo | Known:
+        """What is known of a photo, or the photo where nothing is."""
+        content = await self.known(one.place.digest)
+        if isinstance(one, Stored):
+            return await self.photos.load(one) if content is None else Known(one.place, content)
+        return one if content is None else Known(await self.photos.keep(one), content)
 
     async def _elsewhere(self, message: Message, found: Upload | Deleted) -> PassedOn | NoEffect | None:
         """What becomes of an upload that is not the next of its product; None for one that is, or may still count."""
@@ -181,104 +196,18 @@ class Enrich:
                         field=POSITION,
                         code=Code.SUPERSEDED,
                     )
-                if versioned or (await self.product(product)).touched is not None:
+                if versioned or (await self.kept(product)).product.touched is not None:
                     return None  # what the younger one left as it was may be this one's
                 log.info("upload.superseded", product=product, by=offset, offset=message.offset)
                 return NoEffect()
         return None
-
-    async def _given(self, upload: Upload) -> list[Photo | Known]:
-        """The photos of an upload, each once."""
-        found: dict[str, Photo | Known] = {}
-        for field, given in codecs.photos_of(upload):
-            with _of_field(field):
-                photo = await self._photo(given, field)
-            if photo.place.digest not in found:
-                found[photo.place.digest] = photo
-        return list(found.values())
-
-    async def _standing(self, product: str) -> list[Photo | Known]:
-        """The photos that the product has, for an upload that gives none."""
-        found: list[Photo | Known] = []
-        for place in (await self.product(product)).photos:
-            content = await self._recall(place)
-            found.append(Photo(place, await self._load(place), "") if content is None else Known(place, content))
-        return found
-
-    async def _load(self, place: PhotoPlace) -> bytes:
-        key = self.store.key_of(place.address) or place.address
-        try:
-            return await self.in_thread(self.store.get, key)
-        except NotFound:
-            raise Poison(
-                f"the photo {place.address} of the product is not in the store any more: send it again",
-                field="image",
-                code=Code.NOT_FOUND,
-            ) from None
-
-    async def _recall(self, place: PhotoPlace) -> PhotoContent | None:
-        return await self.known(place.digest)
-
-    async def _photo(self, given: UploadPhoto, field: str) -> Photo | Known:
-        """A photo as it is stored, or what is known of it; where its host says that it is unchanged, it is not loaded."""
-        got = await self._bytes_or_place(given, field)
-        if isinstance(got, Kept):
-            place = PhotoPlace(self.store.address(got.key), got.digest, given.role or "")
-            content = await self._recall(place)
-            if content is not None:
-                return Known(place, content)
-            return Photo(place, await self.remote.load(got), "", field=field)
-        content = await self._recall(got.place)
-        return got if content is None else Known(await self._kept(got), content)
-
-    async def _bytes_or_place(self, given: UploadPhoto, field: str) -> Photo | Kept:
-        uri, data, validators = given.uri, given.bytes or b"", NO_VALIDATORS
-        if given.bytes is None and uri is None:
-            raise Poison("a photo needs uri or bytes", field=field, code=Code.MISSING_FIELD)
-        key = None
-        if given.bytes is None and uri is not None:
-            key = self.store.key_of(uri)
-            if key is None:
-                answer = await self.remote.get(uri)
-                if isinstance(answer, Kept):
-                    return answer
-                data, validators = answer.data, answer.validators
-            else:
-                data = await self.fetcher.fetch(uri)
-        # A shopper's photo is gone in some hours: a product keeps its own.
-        if key and not key.startswith(query_photos.PREFIX) and await asyncio.to_thread(self._is_clean, data):
-            address, suffix = self.store.address(key), ""
-        else:
-            data, kind = await asyncio.to_thread(self._checked, data)
-            address, suffix = "", f".{kind}"
-        place = PhotoPlace(address, hashlib.sha256(data).hexdigest(), given.role or "")
-        return Photo(place, data, suffix, uri or "", validators, field)
-
-    def _is_clean(self, data: bytes) -> bool:
-        """Whether a photo in our store may stay there as it is, or has to lose something first."""
-        return self.keep_metadata or not _tells_more(data)
-
-    async def _kept(self, photo: Photo) -> PhotoPlace:
-        """Put a photo of elsewhere into our store, under the hash of the bytes that are stored, so that every delivery gives
-        the same address: the one outside may be gone tomorrow.
-        """
-        if not photo.suffix:
-            return photo.place
-        key = await self.in_thread(self.store.put_content, photo.data, suffix=photo.suffix, prefix="images")
-        await self.remote.remember(photo.uri, key, photo.place.digest, photo.validators)
-        return msgspec.structs.replace(photo.place, address=self.store.address(key))
-
-    def _checked(self, data: bytes) -> tuple[bytes, str]:
-        """The bytes to store, and their format. Only what looks like an image is decoded."""
-        header = decode.check_header(data, self.limits)
-        return data if self.keep_metadata else image_parts.clean(data), header.format
 
     def decode(self, work: Work[Photo]) -> Work[Opened]:
         """Hostile bytes → pixels, within the limits."""
         return work.with_new([self._opened(photo) for photo in work.new()])
 
     def _opened(self, photo: Photo) -> Opened:
-        with _of_field(photo.field):
+        with of_field(photo.field):
             decoded = decode.decode(photo.data, self.limits, max_side=SERVING_SIDE)
         return Opened(photo.place, decoded, self.detector.prepare(decoded.pixels), photo if photo.suffix else None)
 
@@ -286,7 +215,9 @@ class Enrich:
         """Only photos whose pixels are there go into the store, all of them: a refused upload leaves nothing behind."""
         return work.with_new(
             [
-                opened if opened.unkept is None else replace(opened, place=await self._kept(opened.unkept), unkept=None)
+                opened
+                if opened.unkept is None
+                else replace(opened, place=await self.photos.keep(opened.unkept), unkept=None)
                 for opened in work.new()
             ]
         )
@@ -393,31 +324,42 @@ class Enrich:
 
     async def remember(self, work: Work[Embedded]) -> Enriched:
         """Keep what the models said, so that a re-delivery publishes the same bytes; the first writer wins."""
-        return await self._told(work.about, await self.thought(work.photos))
+        photos = await self.thought(work.photos)
+        return self._told(work.about, [photo.place for photo in photos], _contents(photos))
 
-    async def _told(self, about: About, photos: Sequence[Known]) -> Told:
-        """What the upload says; where that is all there is to say, with the item that it makes by itself."""
-        places = tuple(photo.place for photo in photos)
-        contents = {photo.place.digest: photo.content for photo in photos}
-        change = Change(about.metadata, places if about.pictured else None, about.version, about.partial)
-        item = None
-        if about.pictured:
-            metadata = codecs.metadata_of(Upload(about.product_id, metadata=about.metadata))
-            item = await self.items.made(about.product, metadata, places, contents, about.source)
-        return Told(about.product, change, contents, about.source, item)
+    def _told(self, about: About, places: Sequence[PhotoPlace], contents: Mapping[str, PhotoContent]) -> Told:
+        """What the upload says."""
+        given = tuple(places) if about.pictured else None
+        change = Change(about.metadata, given, about.version, about.partial)
+        return Told(about.product, change, contents, about.source)
 
-    async def stands(self, told: Told) -> Item | Unchanged | NoEffect:
-        """The item of the product that an upload is of, as it is known now: for uploads that are thought again."""
-        product = await self.product(told.product)
+    async def stands(self, told: Told) -> Item | NoEffect:
+        """The item of the product that an upload is of, as it is known now; of one of which nothing is known, by what it
+        says itself: for uploads that are thought again.
+        """
+        product = (await self.kept(told.product)).product
+        found, contents = await self._with_contents(told, product.photos)
+        if product.touched is None or not found:
+            if not told.change.photos:
+                return NoEffect()
+            said = {name: value for name, value in (told.change.metadata or {}).items() if value is not None}
+            return self._item(told, said, told.change.photos, contents)
+        return self._item(told, product.metadata, product.photos, contents)
+
+    def _item(
+        self, told: Told, said: dict[str, Any], photos: Sequence[PhotoPlace], contents: Mapping[str, PhotoContent]
+    ) -> Item:
+        metadata = codecs.metadata_of(Upload(told.product, metadata=said))
+        return self.items.item(told.product, metadata, photos, contents, told.source)
+
+    async def _with_contents(self, told: Told, photos: Sequence[PhotoPlace]) -> tuple[bool, Mapping[str, PhotoContent]]:
+        """What was seen of these photos, and of those of the upload; and whether that is known of all of these."""
         contents = dict(told.contents)
-        for place in product.photos:
-            content = contents.get(place.digest) or await self._recall(place)
+        for place in photos:
+            content = contents.get(place.digest) or await self.known(place.digest)
             if content is not None:
                 contents[place.digest] = content
-        if product.touched is None or any(place.digest not in contents for place in product.photos):
-            return told.item or NoEffect()
-        metadata = codecs.metadata_of(Upload(told.product, metadata=product.metadata))
-        return self.items.item(told.product, metadata, product.photos, contents, told.source)
+        return all(place.digest in contents for place in photos), contents
 
     async def known(self, digest: str) -> PhotoContent | None:
         """What is remembered of the photo of this hash, under the facet heads that are live."""
@@ -435,32 +377,35 @@ class Enrich:
         return found
 
     @property
+    def photos(self) -> GivenPhotos:
+        """Gets the photos of uploads."""
+        return GivenPhotos(self.store, self.fetcher, self.remote, self.limits, self.keep_metadata, self.in_thread)
+
+    @property
     def items(self) -> Items:
         """Makes items of what the models said."""
         return Items(self.memo, self.detector, self.encoder, self.conflicted)
 
 
-@contextmanager
-def _of_field(field: str) -> Iterator[None]:
-    """What is wrong with a photo is told of the field that gave it: "images[2].uri"."""
-    try:
-        yield
-    except Poison as error:
-        inner = error.field.partition(".")[2] if error.field.partition(".")[0] == "image" else error.field
-        named = error.field if field == "image" else f"{field}.{inner}" if inner else field
-        raise Poison(error.message, field=named, code=error.code) from error
+def _about(message: Message, found: Upload) -> About:
+    pictured = found.image is not None or found.images is not None
+    return About(
+        found.product_id,
+        codecs.fields_of(found),
+        version_of(found.version),
+        pictured,
+        found.metadata is None,
+        Source(*message.first_source),
+        found.shop or "",
+    )
+
+
+def _contents(photos: Sequence[Known]) -> dict[str, PhotoContent]:
+    return {photo.place.digest: photo.content for photo in photos}
 
 
 def _scaled(box: Box, scale: float) -> Box:
     return (box[0] * scale, box[1] * scale, box[2] * scale, box[3] * scale)
-
-
-def _tells_more(data: bytes) -> bool:
-    """Whether a photo holds more than its picture; what is no photo does not, and is refused where it is decoded."""
-    try:
-        return image_parts.clean(data) != data
-    except Poison:
-        return False
 
 
 def _size_of_photos(work: Work[Photo]) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,7 +18,6 @@ from processors.values import Garment, Metadata
 from streams.contract.records import Conflict, Disagreement, Item, ItemPhoto, Source, View, Vote
 from streams.contract.version import VERSION
 from streams.roles.memo import Memo, content_hash
-from streams.roles.outcome import Unchanged
 from streams.roles.sold import sold_garment
 
 WHOLE = "whole"
@@ -47,7 +45,7 @@ class Items:
     """Makes items.
 
     Args:
-        memo: of the role; keeps for which upload an item was first made.
+        memo: of the role: what was seen of photos.
         detector: names itself.
         encoder: names itself.
         conflicted: told the facet of each conflict between a shop's word and its photo.
@@ -58,33 +56,13 @@ class Items:
     encoder: ImageEncoder
     conflicted: Callable[[str], None]
 
-    async def made(
-        self,
-        product: str,
-        metadata: Metadata,
-        photos: Sequence[PhotoPlace],
-        contents: Mapping[str, PhotoContent],
-        source: Source,
-        *,
-        newest: bool = True,
-    ) -> Item | Unchanged:
-        """The item; where the product was the same before, that one, with the source that it had then.
-
-        Other heads see other facets: under another version it is another item. Raises `Retryable`.
+    def maker(self, facets: str) -> str:
+        """By what an item is made of what is known of its product: other models, heads, rules or code may make another.
 
         Args:
-            product: its key (`processors.identity`).
-            metadata: what the shop says.
-            photos: in the order of the shop; none: the product is incomplete.
-            contents: by the photos' digests.
-            source: the upload.
-            newest: whether it is the one that made the product what it is; not where an earlier one is delivered again.
+            facets: the version of facet heads.
         """
-        kept = await self.memo.keep(_name(product, metadata, photos, contents), source, Source)
-        # Two equal uploads are worked on beside each other: where the younger was remembered first, the older names itself.
-        first = kept.or_earlier(source) if newest else kept
-        item = self.item(product, metadata, photos, contents, first)
-        return item if first == source else Unchanged(item)
+        return f"{self.memo.name} {facets} {VERSION}"
 
     def item(
         self,
@@ -94,50 +72,41 @@ class Items:
         contents: Mapping[str, PhotoContent],
         source: Source,
     ) -> Item:
-        """See `made`."""
+        """The item of a product.
+
+        Args:
+            product: its key (`processors.identity`).
+            metadata: what the shop says.
+            photos: in the order of the shop; none: the product is incomplete.
+            contents: by the photos' digests.
+            source: the upload since which the product is what it is.
+        """
         if not photos:
-            return self._of_nothing(product, metadata, source)
-        shop, product_id = split(product)
+            nothing = self._made(product, metadata, source, "", PhotoContent(0, 0, (), ()))
+            return msgspec.structs.replace(nothing, incomplete=True)
         [first, *others] = photos
         if others or first.role in NO_GARMENT:
             return self._of_many(product, metadata, photos, contents, source)
-        content = contents[first.digest]
-        return self._with_conflicts(
-            Item(
-                product_id=product_id,
-                shop=shop,
-                image=first.address,
-                width=content.width,
-                height=content.height,
-                garments=content.garments,
-                views=content.views,
-                metadata=metadata,
-                encoder=self.encoder.fingerprint,
-                dimension=self.encoder.dimension,
-                detector=self.detector.fingerprint,
-                source=source,
-                version=content.version,
-                facets=content.facets,
-            )
-        )
+        return self._with_conflicts(self._made(product, metadata, source, first.address, contents[first.digest]))
 
-    def _of_nothing(self, product: str, metadata: Metadata, source: Source) -> Item:
+    def _made(self, product: str, metadata: Metadata, source: Source, image: str, content: PhotoContent) -> Item:
+        """An item of one photo, or of the main one."""
         shop, product_id = split(product)
         return Item(
             product_id=product_id,
             shop=shop,
-            image="",
-            width=0,
-            height=0,
-            garments=(),
-            views=(),
+            image=image,
+            width=content.width,
+            height=content.height,
+            garments=content.garments,
+            views=content.views,
             metadata=metadata,
             encoder=self.encoder.fingerprint,
             dimension=self.encoder.dimension,
             detector=self.detector.fingerprint,
             source=source,
-            version=VERSION,
-            incomplete=True,
+            version=content.version,
+            facets=content.facets,
         )
 
     def _of_many(
@@ -148,28 +117,16 @@ class Items:
         contents: Mapping[str, PhotoContent],
         source: Source,
     ) -> Item:
-        shop, product_id = split(product)
         shown = [contents[photo.digest] for photo in photos]
         shots = [Shot(p.address, p.role, c.width, c.height, c.garments) for p, c in zip(photos, shown, strict=True)]
         agreed = agreement.agree(shots, metadata.category)
-        main = shown[agreed.main]
         seen_in = _seen_in(agreed, len(photos))
+        main = self._made(product, metadata, source, photos[agreed.main].address, shown[agreed.main])
         return self._with_conflicts(
-            Item(
-                product_id=product_id,
-                shop=shop,
-                image=photos[agreed.main].address,
-                width=main.width,
-                height=main.height,
+            msgspec.structs.replace(
+                main,
                 garments=agreed.garments,
                 views=_views(agreed, photos, shown),
-                metadata=metadata,
-                encoder=self.encoder.fingerprint,
-                dimension=self.encoder.dimension,
-                detector=self.detector.fingerprint,
-                source=source,
-                version=main.version,
-                facets=main.facets,
                 photos=tuple(
                     ItemPhoto(p.address, p.role, c.width, c.height, tuple(seen_in[number]))
                     for number, (p, c) in enumerate(zip(photos, shown, strict=True))
@@ -185,22 +142,6 @@ class Items:
             self.conflicted(conflict.facet)
         told = tuple(Conflict(c.garment, c.facet, c.merchant, c.pixels, c.confidence) for c in conflicts)
         return msgspec.structs.replace(item, conflicts=told) if told else item
-
-
-def _name(
-    product: str,
-    metadata: Metadata,
-    photos: Sequence[PhotoPlace],
-    contents: Mapping[str, PhotoContent],
-) -> str:
-    """What an item is a function of, as one name; of a single photo the one that it had when there was but one."""
-    version = contents[photos[0].digest].facets if photos else ""
-    if len(photos) == 1 and photos[0].role not in NO_GARMENT:
-        said = [product, photos[0].address, photos[0].digest, metadata]
-    else:
-        said = [product, photos, metadata]
-    digest = memo_key(hashlib.sha256(msgspec.msgpack.encode(said)).hexdigest(), version)
-    return f"item-{digest}"
 
 
 def _seen_in(agreed: Agreed, photos: int) -> list[list[str]]:

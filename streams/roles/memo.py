@@ -44,6 +44,11 @@ class Memo:
         self._in_thread = in_thread
         self._prefix = f"memo/{stage}/{hashlib.sha256(fingerprint.encode()).hexdigest()[:16]}"
 
+    @property
+    def name(self) -> str:
+        """What tells its answers from those of another fingerprint."""
+        return self._prefix
+
     async def get(self, content: str) -> bytes | None:
         """The remembered answer, or None. `content` is the hash of what was asked. Raises `Retryable`."""
         return await self._in_thread(self._read, self._key(content))

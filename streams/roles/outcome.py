@@ -46,7 +46,12 @@ class Unchanged:
     record: Item | Caption
 
 
-Outcome: TypeAlias = Item | Caption | Unchanged | Deleted | PassedOn | NoEffect
+@dataclass(frozen=True, slots=True)
+class Stands:
+    """What an upload says is what is known of its product, and the item of that stands: nothing was made of it."""
+
+
+Outcome: TypeAlias = Item | Caption | Unchanged | Stands | Deleted | PassedOn | NoEffect
 
 
 def deleted(message: Message) -> Deleted:
@@ -93,7 +98,7 @@ def publisher(
     """
 
     async def publish(message: Message, outcome: Outcome) -> Sequence[Awaitable[object]]:
-        if isinstance(outcome, NoEffect):
+        if isinstance(outcome, NoEffect | Stands):
             return []
         if isinstance(outcome, PassedOn):
             return [await pass_on(sender, message, outcome)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -18,20 +19,30 @@ from infra.store import ETag, NotFound, ObjectStore
 from infra.threads import InThread
 from processors.errors import Code, Poison, Retryable
 from processors.product import Product
+from streams.contract.records import Source
 from streams.roles.standing import Standing
 
 log = structlog.get_logger(__name__)
 
 PREFIX = "products"
 NOTHING = Product()
+PEEKED = 10_000
+"""Products that were read for uploads on their way, at most."""
+PEEKED_S = 30.0
+"""For so long what was read is as good as read now: only who holds the partition writes, and another writer is found out."""
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """What is known of a product, and of its item on the topic: the hash of its bytes, and the id of the topic."""
+    """What is known of a product, and of its item on the topic: the hash of its bytes, and the id of the topic.
+
+    `made`: by which models and rules (`Items.maker`); `source`: the upload that it was made for.
+    """
 
     product: Product = NOTHING
     digest: bytes = b""
     topic: str = ""
+    made: str = ""
+    source: Source | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +51,14 @@ class Known:
 
     kept: Kept
     tag: ETag | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Peeked:
+    """What was read of a product whose upload is on its way; `at`: when. None: it is being read."""
+
+    known: Known | None = None
+    at: float = 0.0
 
 
 @dataclass(slots=True)
@@ -80,6 +99,7 @@ class Products:
         self._prefix = ""
         self._topic = ""
         self._flying: dict[str, _Flying] = {}
+        self._peeked: OrderedDict[str, _Peeked] = OrderedDict()
 
     async def topic(self) -> str:
         """The id of the topic of items."""
@@ -101,7 +121,27 @@ class Products:
             flying = None
         if flying is not None:
             return Known(flying.known, flying.tag)
+        peeked = self._peeked.pop(product_id, None)
+        if peeked is not None and peeked.known is not None and _now() - peeked.at < PEEKED_S:
+            return peeked.known
         return await self._in_thread(self._read, await self._key(product_id))
+
+    async def peek(self, product_id: str) -> Kept:
+        """What is known of a product whose upload is on its way: `now` need not read it again. Raises `Retryable`."""
+        flying = self._flying.get(product_id)
+        if flying is not None:
+            return flying.known
+        # What is taken in meanwhile takes the mark away: then what was read is of before.
+        mark = self._peeked[product_id] = _Peeked()
+        while len(self._peeked) > PEEKED:
+            self._peeked.popitem(last=False)
+        known = await self._in_thread(self._read, await self._key(product_id))
+        mark.known, mark.at = known, _now()
+        return known.kept
+
+    def is_on_its_way(self, product_id: str) -> bool:
+        """Whether records of the product are not delivered, or not kept yet."""
+        return product_id in self._flying
 
     async def check_known(self, product_id: str) -> None:
         """Of a product without a state.
@@ -123,6 +163,7 @@ class Products:
         """The delivery of a product's item (None: nothing was sent), done once the state is kept. Call it in the order of
         the records, without waiting for anything between `now` and this but the broker's client.
         """
+        self._peeked.pop(product_id, None)
         flying = self._flying.get(product_id)
         if flying is None:
             flying = self._flying[product_id] = _Flying(before.kept, before.kept, before.tag)
@@ -161,7 +202,7 @@ class Products:
 
     async def _keep(self, product_id: str, flying: _Flying, kept: Kept) -> None:
         written = flying.written
-        same = (kept.digest, kept.topic) == (written.digest, written.topic)
+        same = (kept.digest, kept.topic, kept.made) == (written.digest, written.topic, written.made)
         if same and kept.product.says_the_same(written.product):
             return
         data = msgspec.msgpack.encode(kept)
@@ -208,3 +249,7 @@ class Products:
         if found.data != data:  # else it was written by an attempt whose answer did not come
             raise Retryable(f"{key} was changed by another worker")
         return found.etag
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

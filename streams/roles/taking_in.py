@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import msgspec
+
 from processors.errors import Code, Poison
 from processors.identity import key_of, split
 from processors.product import Change, PhotoPlace, Product, Stamp
@@ -21,7 +23,7 @@ from streams.contract.versions import stamp_of
 from streams.engine.message import ANSWER, PRIORITY, URGENT, Message
 from streams.kafka.producer import Sender
 from streams.roles.items import Items, PhotoContent, memo_key
-from streams.roles.outcome import Deleted, NoEffect, Outcome, PassedOn, Unchanged, pass_on
+from streams.roles.outcome import Deleted, NoEffect, Outcome, PassedOn, Stands, Unchanged, pass_on
 from streams.roles.products import Kept, Known, Products
 
 DELETED = b"deleted"
@@ -32,14 +34,21 @@ DELETED = b"deleted"
 class Told:
     """What an upload says, and what the models made of its photos: of those it gives, or else of those the product had.
 
-    `product`: its key (`processors.identity`). `item`: what it makes where nothing else counts; None for a part of a product. `contents`: by the photos' digests.
+    `product`: its key (`processors.identity`). `contents`: by the photos' digests; what is not there is looked up where it is needed.
     """
 
     product: str
     change: Change
     contents: Mapping[str, PhotoContent]
     source: Source
-    item: Item | Unchanged | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """`by`: what made it (`Items.maker`)."""
+
+    record: Item | Deleted
+    by: str
 
 
 Enriched: TypeAlias = Told | Deleted | PassedOn | NoEffect
@@ -91,37 +100,51 @@ class TakeIn:
             await self.products.check_known(key)
         first = not before.has_seen(*record)
         product = _with(before, message, outcome).having_seen(*record) if first else before
-        result = await self._result(key, message, outcome, product, changed=not product.says_the_same(before))
-        if result is None:
-            return self._kept(key, known, Kept(product, known.kept.digest, known.kept.topic), None)
-        own = _newest(product, message) and not isinstance(result, Unchanged)
-        return await self._send(message, result, known, product, own=own or (first and isinstance(outcome, Deleted)))
+        topic, maker = await self.products.topic(), self.items.maker(self.live())
+        same, source = product.is_as(before), Source(*message.first_source)
+        if same and known.kept.made == maker and known.kept.source is not None:
+            source = known.kept.source  # the upload that it was made for, of this one as well
+        repeat = self._is_repeated(message, product, source)
+        if same and not repeat and stands(known.kept, topic, maker):
+            self.published(Stands())
+            if product.says_the_same(before) and not self.products.is_on_its_way(key):
+                return []
+            return self._kept(key, known, msgspec.structs.replace(known.kept, product=product), None)
+        made = await self._result(key, message, outcome, product, source, changed=not product.says_the_same(before))
+        if made is None:
+            return self._kept(key, known, msgspec.structs.replace(known.kept, product=product), None)
+        repeat = repeat or (first and isinstance(outcome, Deleted))
+        return await self._send(message, made, known, Kept(product, topic=topic, source=source), repeat=repeat)
+
+    def _is_repeated(self, message: Message, product: Product, source: Source) -> bool:
+        """Whether the item is published even where it stands: somebody waits for it, or for what is made of it."""
+        if message.header(ANSWER) is not None:
+            return True
+        # One's own: it is new, or delivered again, and nobody knows whether it was read the first time.
+        own = source == Source(*message.first_source)
+        return (own or self.always or self.urgent(message)) and _newest(product, message)
 
     async def _send(
-        self, message: Message, result: Item | Unchanged | Deleted, known: Known, product: Product, *, own: bool
+        self, message: Message, made: _Made, known: Known, kept: Kept, *, repeat: bool
     ) -> Sequence[Awaitable[object]]:
-        """Publish it, unless it stands already and is not of this upload's own making."""
-        record = result.record if isinstance(result, Unchanged) else result
+        """Publish it, unless it stands already and need not be repeated."""
+        record = made.record
         value = None if isinstance(record, Deleted) else encode(record)
         digest = DELETED if value is None else hashlib.sha256(value).digest()
         key = key_of(record.shop, record.product_id)
-        topic, answer, hurries = await self.products.topic(), message.header(ANSWER), self.urgent(message)
-        stands = (known.kept.digest, known.kept.topic) == (digest, topic)
-        repeat = (
-            own
-            or (hurries and _newest(product, message))
-            or answer is not None
-            or (self.always and _newest(product, message))
-        )
-        kept = Kept(product, digest, topic)
-        if stands and not repeat:
-            self.published(result)
+        answer, hurries = message.header(ANSWER), self.urgent(message)
+        kept = msgspec.structs.replace(kept, digest=digest, made=made.by)
+        outcome: Outcome = record
+        if isinstance(record, Item) and record.source != Source(*message.first_source):
+            outcome = Unchanged(record)
+        if (known.kept.digest, known.kept.topic) == (digest, kept.topic) and not repeat:
+            self.published(outcome)
             return self._kept(key, known, kept, None)
         headers = output_headers(message, stage="enrich", topic=topics.ITEMS)
         headers = headers if answer is None else (*headers, (ANSWER, answer))
         headers = (*headers, (PRIORITY, URGENT)) if hurries else headers
         delivery = await self.sender.send(topics.ITEMS, key=key.encode(), value=value, headers=headers)
-        self.published(result)
+        self.published(outcome)
         return self._kept(key, known, kept, delivery)
 
     def _kept(
@@ -130,14 +153,12 @@ class TakeIn:
         return [self.products.stands(product_id, known, kept, delivery)]
 
     async def _result(
-        self, key: str, message: Message, outcome: Told | Deleted, product: Product, *, changed: bool
-    ) -> Item | Unchanged | Deleted | None:
+        self, key: str, message: Message, outcome: Told | Deleted, product: Product, source: Source, *, changed: bool
+    ) -> _Made | None:
         """What the product is now. None: that is not known here, and a later upload, which said it, is going to publish it."""
         if not product.alive:
             shop, product_id = split(key)
-            return Deleted(product_id, shop)
-        if isinstance(outcome, Told) and outcome.item is not None and _is_all(outcome.change, product):
-            return outcome.item
+            return _Made(Deleted(product_id, shop), "")
         contents = dict(outcome.contents) if isinstance(outcome, Told) else {}
         for photo in product.photos:
             if photo.digest not in contents:
@@ -152,9 +173,8 @@ class TakeIn:
                     )
                 contents[photo.digest] = content
         metadata = codecs.metadata_of(Upload(key, metadata=product.metadata))
-        source = outcome.source if isinstance(outcome, Told) else Source(*message.first_source)
-        newest = _newest(product, message)
-        return await self.items.made(key, metadata, product.photos, contents, source, newest=newest)
+        by = self.items.maker(contents[product.photos[0].digest].facets if product.photos else self.live())
+        return _Made(self.items.item(key, metadata, product.photos, contents, source), by)
 
     async def _recalled(self, photo: PhotoPlace, others: Mapping[str, PhotoContent]) -> PhotoContent | None:
         """What is known of a photo that another upload gave: under the heads of now, or those of the other photos."""
@@ -189,7 +209,6 @@ class _Order:
         return self.stamp.before(other.stamp)
 
 
-def _is_all(change: Change, product: Product) -> bool:
-    """Whether an upload says all that is known of the product."""
-    said = {name: value for name, value in (change.metadata or {}).items() if value is not None}
-    return change.photos == product.photos and said == product.metadata
+def stands(kept: Kept, topic: str, maker: str) -> bool:
+    """Whether what is known of a product was made into its item, which stands on this very topic, by what would make it now."""
+    return (kept.topic, kept.made) == (topic, maker) and kept.digest not in {b"", DELETED} and kept.product.alive

@@ -14,6 +14,7 @@ from processors.product import PhotoPlace
 from processors.values import Garment, Vector
 from streams.contract.records import Item, Source
 from streams.roles.items import PhotoContent
+from streams.roles.remote import Kept
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -45,6 +46,15 @@ class Known:
 
     place: PhotoPlace
     content: PhotoContent
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A photo that lies in our store, whose hash is known without reading it; `asked`: what its host said is unchanged."""
+
+    place: PhotoPlace
+    field: str = "image"
+    asked: Kept | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from processors.product import Product
 from streams.contract import topics
 from streams.kafka.dead_letters import dead_letters
 from streams.kafka.key_order import KafkaLog, KeyOrder
@@ -13,7 +12,7 @@ from streams.kafka.positions import Positions
 from streams.ops.dlq_watch import watch_letters
 from streams.roles import reserve
 from streams.roles.enrich import SERVING_SIDE
-from streams.roles.outcome import Outcome, Unchanged
+from streams.roles.outcome import Outcome, Stands, Unchanged
 from streams.roles.taking_in import TakeIn
 from streams.wiring.enriching import enricher, products_of
 from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, loaded
@@ -30,19 +29,16 @@ async def run_enrich(parts: Parts, ready: Ready) -> None:
     found = await enricher(parts, parts.settings, detector, encoder)
     heads, products = found.heads, products_of(parts)
 
-    async def product(key: str) -> Product:
-        return (await products.now(key)).kept.product
-
     role = replace(
         found.enrich,
         check_place=Positions(parts.settings).check,
         order=order.place,
         conflicted=observer.conflicted,
-        product=product,
+        kept=products.peek,
     )
 
     def published(outcome: Outcome) -> None:
-        if isinstance(outcome, Unchanged):
+        if isinstance(outcome, Unchanged | Stands):
             observer.unchanged()
 
     both = pipelines(

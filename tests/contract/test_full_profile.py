@@ -162,7 +162,7 @@ async def test_one_photo_becomes_an_item_and_a_caption(models: Models, pictures:
     [embedded] = enrich.embed([enrich.describe(seen)])
     told = await enrich.remember(embedded)
     assert isinstance(told, Told)
-    item = told.item
+    item = await enrich.stands(told)
     assert isinstance(item, Item)
     assert item.garments
     assert item.encoder == models.text_encoder.fingerprint

@@ -14,7 +14,6 @@ from typing import Any
 
 from infra.settings import Settings
 from processors.errors import Poison
-from processors.product import Product
 from streams.contract import codecs, topics
 from streams.contract.records import Generation
 from streams.engine.inline import run_inline
@@ -27,6 +26,7 @@ from streams.ops import admin
 from streams.ops.generations.plan import Range, some_records
 from streams.ops.generations.rebuild import Pace
 from streams.roles.outcome import NoEffect
+from streams.roles.products import Kept
 from streams.roles.rethink import Counts, ItemsSender, Rethink, product_key
 from streams.roles.taking_in import Told
 from streams.roles.work import Photo, Work
@@ -193,11 +193,12 @@ class Thinking:
         out = ItemsSender(self._parts.sender, self._made.items, place, counts)
         products = products_of(self._parts)
 
-        async def product(key: str) -> Product:
-            return (await products.now(key)).kept.product
+        async def kept(key: str) -> Kept:
+            # Not by whom its item was made: this one is made in any case.
+            return Kept((await products.now(key)).kept.product)
 
         # A part of a product makes an item with the rest of it, as enrich knows it.
-        found = replace(found, enrich=replace(found.enrich, product=product))
+        found = replace(found, enrich=replace(found.enrich, kept=kept))
         return items_pipeline(self._parts, name, _upload_stages(found, counts, wanted), out)
 
     async def _place(self) -> Callable[[Message], int]:

@@ -17,6 +17,8 @@ from processors.values import Metadata
         ({"sale_price": 39, "currency": "eur", "in_stock": True}, Offer(None, 39.0, "EUR", True)),
         ({"sizes": ["S", "M", "S"], "launched": "2026-03-01"}, Offer(sizes=("S", "M"), launched="2026-03-01")),
         ({"size": "S, M;L", "stock": 3}, Offer(sizes=("S", "M", "L"), in_stock=True)),
+        ({"stock": "-2"}, Offer(in_stock=False)),
+        ({"stock": "4.0"}, Offer(in_stock=True)),
         ({"sizes": [38, 38.5], "availability": "out of stock"}, Offer(sizes=("38", "38.5"), in_stock=False)),
         ({"launched": "2026-03-01T23:30:00-05:00", "stock": 0}, Offer(launched="2026-03-02", in_stock=False)),
         ({"sale_price": "19.90", "in_stock": "yes", "currency": "€"}, Offer(None, 19.9, "EUR", True)),

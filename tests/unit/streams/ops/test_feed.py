@@ -15,7 +15,10 @@ from hypothesis import strategies as st
 from infra.memory_store import MemoryStore
 from infra.settings import Settings
 from processors.errors import Poison
-from streams.ops.feed import Change, Known, images_in, plan
+from streams.contract import topics
+from streams.engine.message import ORIGIN, Message
+from streams.kafka.dead_letters import PREFIX
+from streams.ops.feed import Change, Known, images_in, plan, refused_upload
 from streams.ops.ingest import Photo, RefusedProduct, announce
 from streams.ops.sources import SourcePhoto, walk
 from streams.ops.table_xml import read_items
@@ -45,6 +48,26 @@ def known(*photos: Photo) -> dict[str, Known]:
 
 def address_of(one: Photo) -> tuple[str, ...]:
     return (one.address,)
+
+
+# ---------------------------------------------------------------- what is there
+
+
+def letter(topic: str, offset: str, *headers: tuple[str, bytes]) -> Message:
+    told = [("topic", topic), ("partition", "3"), ("offset", offset)]
+    return Message(
+        topics.DEAD_LETTERS, 0, 0, b"sku-1", b"{}", (*((f"{PREFIX}{n}", v.encode()) for n, v in told), *headers)
+    )
+
+
+def test_an_upload_that_was_refused_is_known_by_its_letter() -> None:
+    """By where it first lay: one that was passed on, too. Letters of items, and what is no letter, name none."""
+    assert refused_upload(letter(topics.UPLOADS, "81")) == (topics.UPLOADS, 3, 81)
+    passed_on = Message(topics.UPLOADS, 5, 9, b"sku-1").identity
+    assert refused_upload(letter(topics.UPLOADS, "81", (ORIGIN, passed_on.encode()))) == (topics.UPLOADS, 5, 9)
+    assert refused_upload(letter(topics.ITEMS, "81")) is None
+    assert refused_upload(letter(topics.UPLOADS, "x")) is None
+    assert refused_upload(Message(topics.DEAD_LETTERS, 0, 0, b"k", b"{}")) is None
 
 
 # ---------------------------------------------------------------- feeds

@@ -510,3 +510,52 @@ def test_columns_of_price_and_stock_under_the_names_of_shops(tmp_path: Path) -> 
     assert (typed["2"].price, typed["2"].sale_price, typed["2"].in_stock) == (45.0, 30.0, False)
     assert (typed["3"].price, typed["3"].sale_price) == (30.0, None)
     assert ["sale_price 'cheap'" in row.cause for row in catalogue.noted] == [True]
+
+
+def test_sizes_of_shopifys_lines_are_those_of_the_product(tmp_path: Path) -> None:
+    """Only the first line of a product names its options. Those in stock count, or all where none is; a product without
+    options has none; other options are fields under their own names.
+    """
+    fill(tmp_path, "a.jpg", "b.jpg", "c.jpg", "d.jpg")
+    head = "Handle,Title,Option1 Name,Option1 Value,Option2 Name,Option2 Value,Variant Price,Variant Inventory Qty,Image Src\n"
+    lines = (
+        "wrap,Wrap dress,Size,S,Color,Navy,79,0,a.jpg",
+        "wrap,,,M,,Navy,79,3,b.jpg",
+        "wrap,,,L,,Navy,79,-2,",
+        "wrap,,,XL,,Navy,79,1,",
+        "hat,Hat,Title,Default Title,,,20,1,c.jpg",
+        "sock,Sock,Taille,38,,,5,0,d.jpg",
+        "sock,,,40,,,5,-1,",
+    )
+    (tmp_path / "products_export.csv").write_text(head + "\n".join(lines))
+    catalogue = walk(tmp_path)
+    assert (catalogue.rejected, catalogue.noted) == ((), ())
+    wrap = fields(catalogue, "wrap")
+    assert wrap == {"title": "Wrap dress", "Color": "Navy", "price": 79.0, "in_stock": "true", "sizes": "M, XL"}
+    assert fields(catalogue, "hat") == {"title": "Hat", "price": 20.0, "in_stock": "1"}
+    sock = metadata_of(Upload("sock", ImageRef(uri="images/a.jpg"), fields(catalogue, "sock")))
+    assert (sock.sizes, sock.in_stock, sock.facets) == (("38", "40"), False, {})
+    assert [len(source.further) for source in catalogue.sources] == [0, 0, 1]
+
+
+def test_a_sale_price_of_nothing_is_none(tmp_path: Path) -> None:
+    """Some programs write 0 where there is no sale; a filter on the price would find everything."""
+    fill(tmp_path, "a.jpg", "b.jpg")
+    (tmp_path / "products.csv").write_text("id,price,sale_price\na,79.00,0.00\nb,79.00,59.00\n")
+    catalogue = walk(tmp_path)
+    assert fields(catalogue, "a") == {"price": 79.0}
+    assert fields(catalogue, "b") == {"price": 79.0, "sale_price": 59.0}
+
+
+def test_products_of_a_feed_may_share_a_photo(tmp_path: Path) -> None:
+    """Sizes of one style, each a product with an id of its own. In a folder's table a photo named twice is a slip."""
+    fill(tmp_path, "a.jpg", "b.jpg")
+    rows = "id,image,additional_image_link,size\nsku-s,a.jpg,b.jpg,S\nsku-m,a.jpg,b.jpg,M\n"
+    (tmp_path / "feed.csv").write_text(rows)
+    shared = walk(tmp_path / "feed.csv")
+    assert found(shared) == {"sku-s": "a.jpg", "sku-m": "a.jpg"}
+    assert [len(source.further) for source in shared.sources] == [1, 1]
+    assert (shared.rejected, shared.noted) == ((), ())
+    (tmp_path / "feed.csv").rename(tmp_path / "products.csv")
+    [refused] = walk(tmp_path).rejected
+    assert "belongs to another row already" in refused.cause

@@ -47,7 +47,7 @@ async def through(role, message):
     photo = await role.read(message)
     [seen] = role.detect([await role.keep(role.decode(photo))])
     [embedded] = role.embed([role.describe(seen)])
-    return (await role.remember(embedded)).item
+    return await role.stands(await role.remember(embedded))
 
 
 async def test_a_replay_by_a_later_version_publishes_the_bytes_of_the_first():
@@ -57,8 +57,8 @@ async def test_a_replay_by_a_later_version_publishes_the_bytes_of_the_first():
     [key] = [key for key in role.store.list("memo/") if "/item-" not in key]
     sight = msgspec.msgpack.decode(role.store.get(key), type=PhotoContent)
     role.store.put(key, msgspec.msgpack.encode(msgspec.structs.replace(sight, version="0.0.9")))
-    again = (await role.read(upload(0))).result.item
+    again = await role.stands((await role.read(upload(0))).result)
     assert again.version == "0.0.9", "of the code that thought it"
     role.store.put(key, msgspec.msgpack.encode(sight))
-    assert encode((await role.read(upload(0))).result.item) == encode(first)
+    assert encode(await role.stands((await role.read(upload(0))).result)) == encode(first)
     assert first.detector == FakeDetector.fingerprint

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from infra.fetch import Fetcher
 from infra.memory_store import MemoryStore
+from infra.settings import Settings
 from processors.errors import Code, Poison, Retryable
 from streams.contract import topics
 from streams.contract.codecs import decode_item
@@ -22,7 +24,8 @@ from streams.engine.message import ANSWER, ORIGIN, Message
 from streams.engine.stages import Done
 from streams.kafka.key_order import Superseded, Verdict
 from streams.roles.enrich import Enrich
-from streams.roles.outcome import Unchanged
+from streams.roles.memo import Memo
+from streams.roles.outcome import Stands
 from streams.roles.products import PREFIX, Products
 from streams.roles.standing import Standing
 from streams.roles.taking_in import TakeIn
@@ -61,7 +64,7 @@ class Shop:
                 return items_topic
 
             self.products = Products(self.store, self.products._uploads, other, asyncio.to_thread)
-        self.enrich: Enrich = replace(base, store=self.store, memo=memo, product=self.product)
+        self.enrich: Enrich = replace(base, store=self.store, memo=memo, kept=self.products.peek)
         self.told: list[Any] = []
         self.taking_in = TakeIn(self.sender, self.products, self.enrich.items, str, self.told.append, always=always)
 
@@ -138,7 +141,7 @@ async def test_a_part_that_says_nothing_new_publishes_nothing() -> None:
     shop = Shop()
     await shop.take(full(0))
     assert await shop.take(part(1, title="A dress", brand=None)) is False
-    assert isinstance(shop.told[-1], Unchanged)
+    assert isinstance(shop.told[-1], Stands)
     before = shop.sender.sent[-1][0]
     await shop.take(upload(2, metadata={"title": "A dress"}, headers=[(ANSWER, b"1")]))
     assert shop.sender.sent[-1][0] == before
@@ -228,6 +231,114 @@ async def test_a_product_of_too_many_fields_is_refused_where_the_last_part_makes
     found = await shop.take(part(2, a0="y"))
     assert isinstance(found, Item)
     assert len(found.metadata.facets) == 60
+
+
+# ---------------------------------------------------------------- what comes again as it was
+
+
+class CountingStore(MemoryStore):
+    """Remembers what was read, and what was written."""
+
+    def __init__(self) -> None:
+        super().__init__("test")
+        self.read: list[str] = []
+        self.written: list[str] = []
+
+    def get(self, key: str, *, limit: int | None = None) -> bytes:
+        self.read.append(key)
+        return super().get(key, limit=limit)
+
+    def _write(self, key: str, data: bytes) -> Any:
+        self.written.append(key)
+        return super()._write(key, data)
+
+
+def stored(shop: Shop, offset: int, red: int = 200, **fields: Any) -> Message:
+    """An upload of a photo that lies in the store, as `weft ingest` sends it."""
+    key = shop.store.put_content(picture(red), ".png")
+    return upload(offset, image={"uri": key}, **{"metadata": {"title": "A dress", "price": 5}, **fields})
+
+
+async def test_what_comes_again_unchanged_costs_one_read() -> None:
+    """Of what is known of its product: neither photo nor memo is read, and nothing is written; by another process, too."""
+    shop = Shop(CountingStore())
+    store = shop.store
+    assert isinstance(store, CountingStore)
+    shop.enrich = replace(shop.enrich, fetcher=Fetcher(Settings(), store))
+    await shop.take(stored(shop, 0))
+    again = shop.successor()
+    again.enrich = replace(again.enrich, fetcher=Fetcher(Settings(), store))
+    for offset in (1, 2):
+        message = stored(shop, offset)
+        store.read, store.written = [], []
+        assert await again.take(message) is False
+        assert [key.partition("/")[0] for key in store.read] == [PREFIX]
+        assert store.written == []
+        assert isinstance(again.told[-1], Stands)
+
+
+async def test_who_waits_for_an_unchanged_product_gets_the_bytes_that_stand() -> None:
+    """Item and source are those of the upload since which it is so."""
+    shop = Shop()
+    await shop.take(full(0))
+    await shop.take(part(1, price=5))
+    before = shop.sender.sent[-1][0]
+    again = shop.successor()
+    await again.take(full(2, metadata={"title": "A dress", "price": 5}, headers=[(ANSWER, b"1")]))
+    assert again.sender.sent[-1][0] == before
+    assert again.last.source.offset == 1
+
+
+async def test_a_product_that_was_another_meanwhile_is_made_for_the_upload_that_made_it_so() -> None:
+    """Its price went up and came down again."""
+    shop = Shop()
+    for offset, price in enumerate((5, 6, 5)):
+        await shop.take(full(offset, metadata={"title": "A dress", "price": price}))
+        assert (shop.last.metadata.price, shop.last.source.offset) == (price, offset)
+    assert shop.detector.seen == 1
+
+
+async def test_other_models_make_another_item_of_what_comes_again() -> None:
+    """It stands by the models of before: the photo is thought of again, and its item names this upload."""
+    shop = Shop()
+    await shop.take(full(0))
+    other = shop.successor()
+    memo = Memo(shop.store, "enrich", "sha256:" + "0" * 64)
+    other.enrich = replace(other.enrich, memo=memo)
+    other.taking_in = replace(other.taking_in, items=other.enrich.items)
+    found = await other.take(full(1))
+    assert isinstance(found, Item)
+    assert (other.detector.seen, found.source.offset) == (1, 1)
+    assert await other.take(full(2)) is False
+
+
+async def test_a_photo_that_is_gone_is_told_though_the_product_is_unchanged() -> None:
+    """By a letter that names it; what stands under the product stays."""
+    shop = Shop()
+    shop.enrich = replace(shop.enrich, fetcher=Fetcher(Settings(), shop.store))
+    first = stored(shop, 0)
+    await shop.take(first)
+    for key in list(shop.store.list("images/")):
+        shop.store.delete(key)
+    with pytest.raises(Poison) as refused:
+        await shop.take(replace(first, offset=1))
+    assert refused.value.code == Code.NOT_FOUND
+
+
+async def test_what_was_read_before_an_earlier_upload_was_taken_in_does_not_count() -> None:
+    """The second is worked out while the first is on its way: it says what stood before that, and is no repeat of it."""
+    shop = Shop()
+    await shop.take(full(0, metadata={"title": "A dress", "price": 5}))
+    messages = [part(1, price=6), full(2, metadata={"title": "A dress", "price": 5}), part(3, price=5)]
+    outcomes = [await shop.worked_out(message) for message in messages]
+    published = []
+    for message, outcome in zip(messages, outcomes, strict=True):
+        deliveries = await shop.publish(message, outcome)
+        shop.sender.deliver()
+        await asyncio.gather(*deliveries)
+        published.append((len(shop.sender.sent), shop.last.metadata.price))
+    assert published == [(2, 6), (3, 5), (3, 5)]
+    assert (await shop.successor().product("sku-1")).metadata["price"] == 5
 
 
 # ---------------------------------------------------------------- versions
