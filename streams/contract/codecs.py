@@ -21,23 +21,8 @@ from processors.photo_roles import MAIN, MAX_PHOTOS, ROLES
 from processors.values import MAX_QUERY_TEXT, Metadata
 from streams.contract import plain
 from streams.contract.cloudevents import unwrapped
-from streams.contract.records import (
-    Answer,
-    Caption,
-    Found,
-    Generation,
-    Hits,
-    ImageRef,
-    Item,
-    LookupProbe,
-    Probe,
-    Query,
-    Record,
-    Result,
-    SearchProbe,
-    Upload,
-    UploadPhoto,
-)
+from streams.contract.probes import Answer, Found, Hits, LookupProbe, Probe, SearchProbe
+from streams.contract.records import Caption, Generation, ImageRef, Item, Query, Record, Result, Upload, UploadPhoto
 from streams.contract.versions import version_of
 from streams.engine.message import SHOP, Message
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from streams.contract import records
+from streams.contract import probes, records
 
 UPLOADS = "catalog.uploads"
 ITEMS = "catalog.items"
@@ -136,7 +136,7 @@ TOPICS: tuple[TopicSpec, ...] = (
         "delete",
         partitions=1,
         retention_ms=HOUR_MS,
-        record=records.Probe,
+        record=probes.Probe,
         summary="What every shard of the index is asked.",
         event_type="weft.probe.v1",
         key="query_id",
@@ -149,7 +149,7 @@ TOPICS: tuple[TopicSpec, ...] = (
         "delete",
         partitions=1,
         retention_ms=HOUR_MS,
-        record=records.Answer,
+        record=probes.Answer,
         summary="One shard's answer.",
         event_type="weft.hits.v1",
         key="query_id",

@@ -16,7 +16,8 @@ from processors.identity import shop_of, split
 from processors.offers import COLUMNS, Offer, column_named
 from processors.ordering import BY_SCORE, DIGITS, Order, best
 from processors.vocabulary import FACET_NAMES, FAMILIES, facet_named
-from streams.contract.records import About, Answer, Hit, Hits, Query, QueryError, SearchProbe, Understood, Variant
+from streams.contract.probes import About, Answer, Hits, SearchProbe
+from streams.contract.records import Hit, Query, QueryError, Understood, Variant
 
 MOST_VARIANTS = 24
 """Beside one hit."""

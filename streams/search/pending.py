@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from processors.errors import Retryable
-from streams.contract.records import About, Answer, Found, Hit, Hits, Probe, SearchProbe, Standing
+from streams.contract.probes import About, Answer, Found, Hits, Probe, SearchProbe, Standing
+from streams.contract.records import Hit
 
 ALIVE_S = 15.0
 MAX_OPEN = 1000

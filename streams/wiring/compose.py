@@ -11,7 +11,8 @@ from models.weights.profiles import PROFILES, is_starter
 from processors.errors import Poison
 from streams.contract import codecs, topics
 from streams.contract.cloudevents import ce_headers, output_headers, rfc3339
-from streams.contract.records import Probe, Result
+from streams.contract.probes import Probe
+from streams.contract.records import Result
 from streams.engine.message import Message
 from streams.engine.pipeline import Pipeline
 from streams.kafka.client import Reader

@@ -24,7 +24,8 @@ from infra.store import NotFound
 from processors.errors import Retryable
 from processors.values import Colour, Garment, Metadata
 from streams.contract import codecs, topics
-from streams.contract.records import Answer, Found, Generation, Hits, Item, LookupProbe, SearchProbe, Source, View
+from streams.contract.probes import Answer, Found, Hits, LookupProbe, SearchProbe
+from streams.contract.records import Generation, Item, Source, View
 from streams.engine.observer import NullObserver, Observer
 from streams.kafka.dead_letters import dead_letters
 from streams.kafka.options import client_options

@@ -18,7 +18,7 @@ from processors.identity import shop_of
 from processors.values import Vector
 from streams.contract import codecs, topics
 from streams.contract.cloudevents import ce_headers, rfc3339
-from streams.contract.records import Answer, Census, CensusAsk, Found, Hits, LookupProbe, Probe, SearchProbe
+from streams.contract.probes import Answer, Census, CensusAsk, Found, Hits, LookupProbe, Probe, SearchProbe
 from streams.kafka.client import Reader
 from streams.kafka.producer import Sender, open_producer
 from streams.search.pending import PendingQueries, all_answered

@@ -9,7 +9,7 @@ import msgspec
 
 from index_sync.census import id_mark
 from infra.settings import Settings
-from streams.contract.records import CensusAsk
+from streams.contract.probes import CensusAsk
 from streams.ops.generations.asking import MOST_LISTED, Asking, open_asking, total_live, whole_digest
 from streams.ops.generations.swap import compared_ids
 from streams.ops.generations.verify import chosen

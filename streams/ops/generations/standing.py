@@ -12,7 +12,8 @@ from index_sync.manifest import Damaged, Manifest, SnapshotLocation, decode_curr
 from infra.settings import Settings
 from infra.store import NotFound, ObjectStore
 from processors.errors import Retryable
-from streams.contract.records import CensusAsk, Generation, SegmentCensus
+from streams.contract.probes import CensusAsk, SegmentCensus
+from streams.contract.records import Generation
 from streams.kafka.consumer import open_consumer
 from streams.ops.generations.asking import Counted, open_asking, total_live, whole_digest
 from streams.ops.generations.verify import chosen

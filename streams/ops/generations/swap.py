@@ -12,7 +12,8 @@ from infra.settings import Settings
 from infra.store import ObjectStore
 from processors.errors import BadSetting, Retryable
 from streams.contract import topics
-from streams.contract.records import CensusAsk, Generation
+from streams.contract.probes import CensusAsk
+from streams.contract.records import Generation
 from streams.kafka.consumer import PlainConsumer, open_consumer
 from streams.kafka.producer import open_producer
 from streams.ops import admin

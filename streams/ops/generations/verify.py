@@ -18,7 +18,8 @@ from index_sync.manifest import Damaged, SnapshotLocation, decode_current, decod
 from infra.settings import Settings
 from infra.store import NotFound, ObjectStore
 from processors.errors import BadSetting, Poison
-from streams.contract.records import CensusAsk, Generation
+from streams.contract.probes import CensusAsk
+from streams.contract.records import Generation
 from streams.kafka.consumer import PlainConsumer, open_consumer
 from streams.ops.generations.asking import Asking, Counted, open_asking, total_live, whole_digest
 from streams.roles.index.entries import change_of

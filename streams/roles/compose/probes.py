@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from processors.values import Vector
 from streams.contract import codecs
-from streams.contract.records import SearchProbe
+from streams.contract.probes import SearchProbe
 from streams.roles.compose.asked import MARGIN_S, Prepared
 from streams.search import merging
 

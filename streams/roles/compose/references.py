@@ -10,7 +10,7 @@ import numpy as np
 
 from processors.errors import Code, Poison
 from processors.identity import key_of
-from streams.contract.records import Answer, Found, LookupProbe
+from streams.contract.probes import Answer, Found, LookupProbe
 from streams.roles.compose.asked import MARGIN_S, Asked, Reference
 from streams.search.pending import PendingQueries, all_answered
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from processors.errors import RESULT_CODES, Code, Poison
 from streams.contract import codecs, topics
-from streams.contract.records import Answer, Hits, Query, QueryError, Result, SearchProbe, Shards
+from streams.contract.probes import Answer, Hits, SearchProbe
+from streams.contract.records import Query, QueryError, Result, Shards
 from streams.engine.message import Message
 from streams.roles.compose import probes
 from streams.roles.compose.asked import Prepared

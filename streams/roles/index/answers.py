@@ -14,7 +14,8 @@ from processors.conditions import Condition, parted
 from processors.errors import Code, Poison
 from processors.offers import column_named
 from processors.ordering import DIGITS, Order
-from streams.contract.records import About, Answer, Found, Hit, Hits, LookupProbe, Probe, SearchProbe, Standing
+from streams.contract.probes import About, Answer, Found, Hits, LookupProbe, Probe, SearchProbe, Standing
+from streams.contract.records import Hit
 
 
 def answer(shard: Shard, probe: Probe, of: int, wanted: int) -> Answer:

@@ -10,7 +10,7 @@ import numpy as np
 from index_sync.census import Buckets, bucket_of, by_bucket, digest_text, id_mark, recall_of
 from index_sync.segment import Window
 from index_sync.shard import Shard
-from streams.contract.records import Census, CensusAsk, Found, LookupProbe, Member, SegmentCensus
+from streams.contract.probes import Census, CensusAsk, Found, LookupProbe, Member, SegmentCensus
 
 _BYTES = 2
 """Of one dimension of a vector: half precision."""

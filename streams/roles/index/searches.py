@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 
-from streams.contract.records import Answer
+from streams.contract.probes import Answer
 
 VISIT_S = 0.002
 """A visit ends with the first search past this: its answers leave before those that have been waiting behind them."""

@@ -11,22 +11,8 @@ from processors.errors import Code, Poison
 from processors.values import Evidence
 from streams.contract import codecs
 from streams.contract.codecs import BadQuery, decode_query, decode_upload, encode, metadata_of
-from streams.contract.records import (
-    Answer,
-    Caption,
-    Found,
-    Hit,
-    Hits,
-    ImageRef,
-    Lineage,
-    LookupProbe,
-    Query,
-    Result,
-    SearchProbe,
-    Shards,
-    Source,
-    Upload,
-)
+from streams.contract.probes import Answer, Found, Hits, LookupProbe, SearchProbe
+from streams.contract.records import Caption, Hit, ImageRef, Lineage, Query, Result, Shards, Source, Upload
 from streams.engine.message import Message
 
 

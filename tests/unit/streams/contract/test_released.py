@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from processors.values import Attribute, Colour, Evidence, Garment, Metadata, Span, StyleExample
-from streams.contract import codecs, records, released, topics
+from streams.contract import codecs, probes, records, released, topics
 from streams.contract.compatibility import breaking_changes, unreadable_changes
 from streams.contract.schemas import API_VERSION, DOCS, schema_of, with_schema
 from streams.engine.message import Message
@@ -88,10 +88,10 @@ WRITTEN_NOW = [
     ),
     (topics.RESULTS, records.Result("q", (records.Hit("a", 0.5, "i", "dress"),), False, "g", {}, records.Shards(1, 1), 3)),
     (topics.RESULTS, records.Result("q", (), True, "", {}, records.Shards(0, 1), 3, records.QueryError("c", "m"))),
-    (topics.PROBES, records.LookupProbe("p", "a", 1.0)),
-    (topics.PROBES, records.SearchProbe("p", b"\0" * 4, "e", 3, 1.0, {"f": ("v",)}, {}, ("a",))),
-    (topics.HITS, records.Hits("p", 0, 1, "g", 3, True, (records.Hit("a", 0.5, "i", "dress"),))),
-    (topics.HITS, records.Found("p", 0, 1, "g", 3, False)),
+    (topics.PROBES, probes.LookupProbe("p", "a", 1.0)),
+    (topics.PROBES, probes.SearchProbe("p", b"\0" * 4, "e", 3, 1.0, {"f": ("v",)}, {}, ("a",))),
+    (topics.HITS, probes.Hits("p", 0, 1, "g", 3, True, (records.Hit("a", 0.5, "i", "dress"),))),
+    (topics.HITS, probes.Found("p", 0, 1, "g", 3, False)),
     (topics.CONTROL, records.Generation("c", "g", "live")),
 ]  # fmt: skip
 

@@ -12,7 +12,8 @@ from models.fakes import FakeImageEncoder, FakeTextEncoder
 from processors.decode import DecodeLimits
 from processors.values import Colour, Garment
 from streams.contract import codecs, topics
-from streams.contract.records import Answer, Hits, ImageRef, Item, Probe, Result, SearchProbe, Source, Upload, View
+from streams.contract.probes import Answer, Hits, Probe, SearchProbe
+from streams.contract.records import ImageRef, Item, Result, Source, Upload, View
 from streams.engine.message import Message
 from streams.engine.stages import Done
 from streams.roles.compose.role import Compose

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from index_sync.shard import Shard
-from streams.contract.records import Found, Hits, LookupProbe, SearchProbe
+from streams.contract.probes import Found, Hits, LookupProbe, SearchProbe
 from streams.roles.index.answers import answer, answer_of
 from tests.fakes.index_items import DIMENSION, ENCODER, entry, unit
 

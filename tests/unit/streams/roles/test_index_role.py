@@ -19,7 +19,8 @@ from index_sync.state import State
 from processors.errors import Fatal, Poison, Retryable
 from processors.values import Colour, Garment, Metadata
 from streams.contract import codecs, topics
-from streams.contract.records import CensusAsk, Found, Item, LookupProbe, SearchProbe, Source, View
+from streams.contract.probes import CensusAsk, Found, LookupProbe, SearchProbe
+from streams.contract.records import Item, Source, View
 from streams.engine.backoff import Backoff
 from streams.engine.failures import Failure
 from streams.engine.lanes import DeadLetter

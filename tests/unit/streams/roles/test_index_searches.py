@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from streams.contract.records import Answer, Found
+from streams.contract.probes import Answer, Found
 from streams.roles.index.searches import Searches
 from tests.fixtures.virtual_time import InlineExecutor
 

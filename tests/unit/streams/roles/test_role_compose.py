@@ -15,7 +15,8 @@ from processors.decode import DecodeLimits
 from processors.errors import RESULT_CODES
 from processors.values import MAX_QUERY_TEXT
 from streams.contract import topics
-from streams.contract.records import Answer, Found, Hit, Hits, LookupProbe, Probe, Result, SearchProbe
+from streams.contract.probes import Answer, Found, Hits, LookupProbe, Probe, SearchProbe
+from streams.contract.records import Hit, Result
 from streams.engine.message import Message
 from streams.engine.stages import Done
 from streams.roles.compose.role import Compose

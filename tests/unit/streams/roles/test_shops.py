@@ -18,7 +18,8 @@ from processors.errors import Code, Poison
 from processors.policies import policies_of
 from streams.contract import codecs, topics
 from streams.contract.codecs import decode_caption, decode_item
-from streams.contract.records import Caption, Hits, Item, SearchProbe
+from streams.contract.probes import Hits, SearchProbe
+from streams.contract.records import Caption, Item
 from streams.engine.message import SHOP, Message
 from streams.kafka.key_order import PassOn
 from streams.kafka.producer import MemorySender, Sent

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from processors.errors import Retryable
-from streams.contract.records import Found, Hit, Hits, LookupProbe, Probe, SearchProbe, Standing
+from streams.contract.probes import Found, Hits, LookupProbe, Probe, SearchProbe, Standing
+from streams.contract.records import Hit
 from streams.search import pending as pending_module
 from streams.search.pending import PendingQueries, all_answered, apart
 from tests.fixtures.virtual_time import run_virtual
