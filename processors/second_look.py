@@ -119,6 +119,23 @@ def _judged(garment: Garment, chances: NDArray[np.float32], values: Sequence[str
 
 def subject_box(pixels: Pixels) -> Box:
     """Where a photo is not its plain ground, in pixels; of one without, the photo but for its edge."""
+    height, width = pixels.shape[:2]
+    far, plain = _ground(pixels)
+    rows, columns = np.flatnonzero(far.mean(1) > 0.03), np.flatnonzero(far.mean(0) > 0.03)
+    if not plain or len(rows) < 0.1 * far.shape[0] or len(columns) < 0.1 * far.shape[1]:
+        return (_EDGE * width, _EDGE * height, (1 - _EDGE) * width, (1 - _EDGE) * height)
+    across, along = width / far.shape[1], height / far.shape[0]
+    left, right, top, bottom = (int(v) for v in (columns[0], columns[-1] + 1, rows[0], rows[-1] + 1))
+    return (left * across, top * along, right * across, bottom * along)
+
+
+def on_plain_ground(pixels: Pixels) -> bool:
+    """Whether the photo's border is of one colour, as in a shop's own photos."""
+    return _ground(pixels)[1]
+
+
+def _ground(pixels: Pixels) -> tuple[NDArray[np.bool_], bool]:
+    """Of a small copy, which pixels are not of the border's colour; and whether the border has one."""
     import cv2
 
     height, width = pixels.shape[:2]
@@ -128,10 +145,4 @@ def subject_box(pixels: Pixels) -> Box:
     ring = np.concatenate([lab[0], lab[-1], lab[:, 0], lab[:, -1]])
     ground = np.median(ring, axis=0)
     far = np.sqrt(((lab - ground) ** 2).sum(2)) > _ALIKE
-    plain = float((np.sqrt(((ring - ground) ** 2).sum(1)) <= _ALIKE).mean()) > 0.6
-    rows, columns = np.flatnonzero(far.mean(1) > 0.03), np.flatnonzero(far.mean(0) > 0.03)
-    if not plain or len(rows) < 0.1 * far.shape[0] or len(columns) < 0.1 * far.shape[1]:
-        return (_EDGE * width, _EDGE * height, (1 - _EDGE) * width, (1 - _EDGE) * height)
-    across, along = width / far.shape[1], height / far.shape[0]
-    left, right, top, bottom = (int(v) for v in (columns[0], columns[-1] + 1, rows[0], rows[-1] + 1))
-    return (left * across, top * along, right * across, bottom * along)
+    return far, float((np.sqrt(((ring - ground) ** 2).sum(1)) <= _ALIKE).mean()) > 0.6

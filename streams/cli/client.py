@@ -18,7 +18,7 @@ from processors.identity import checked_shop
 from processors.offers import NUMBERS, column_named
 from streams.cli.app import AsJson, DataDir, OfShop, app, client_settings, run
 from streams.cli.exits import Exit
-from streams.cli.output import result_notes, result_table, say, show
+from streams.cli.output import garment_lines, result_notes, result_table, say, show
 from streams.contract.records import Hit, ImageRef, Query, Result, Variant
 from streams.kafka.client import Client, new_query_id
 
@@ -44,6 +44,9 @@ def delete(
 @app.command()
 def query(
     image: Annotated[Path | None, typer.Option(help="A photo to start from.")] = None,
+    box: Annotated[
+        str | None, typer.Option(help="x0,y0,x1,y1 in pixels of the photo: the one garment of it that is meant.")
+    ] = None,
     product: Annotated[str | None, typer.Option(help="A product of the catalogue to start from.")] = None,
     text: Annotated[str | None, typer.Option(help="What to look for, or what to change.")] = None,
     top_k: Annotated[int, typer.Option(help="How many products.")] = 10,
@@ -86,16 +89,30 @@ def query(
         fields=tuple(fields or ()),
         shop=checked_shop(shop, "--shop") or None,
     )
-    result = run(_query(asked, image, data_dir))
+    part = None if box is None else parsed_box(box, image)
+    result = run(_query(asked, image, part, data_dir))
     show(result, result_table(result, offset), as_json=as_json)
     if not as_json:
-        for line in result_notes(result):
+        for line in (*garment_lines(result), *result_notes(result)):
             say(line)
     for warning in result.warnings:
         say(f"warning: {warning.message}")
     if result.error is not None:
         say(f"refused: {result.error.code}: {result.error.message}")
         raise typer.Exit(Exit.REJECTED)
+
+
+def parsed_box(text: str, image: Path | None) -> tuple[float, float, float, float]:
+    """`--box 10,20,110,220`; whether it lies in the photo, the query's own check tells."""
+    if image is None:
+        say("--box is of a photo: give one with --image")
+        raise typer.Exit(Exit.USAGE)
+    try:
+        x0, y0, x1, y1 = (float(side) for side in text.split(","))
+    except ValueError:
+        say(f"--box {text}: write x0,y0,x1,y1 in pixels, as in --box 96,120,310,402")
+        raise typer.Exit(Exit.USAGE) from None
+    return x0, y0, x1, y1
 
 
 _OPERATORS = {"<=": "lte", ">=": "gte", "<": "lt", ">": "gt"}
@@ -147,12 +164,15 @@ def _wrong(pair: str, message: str) -> typer.Exit:
     return typer.Exit(Exit.USAGE)
 
 
-async def _query(asked: Query, image: Path | None, data_dir: Path | None) -> Result:
+async def _query(
+    asked: Query, image: Path | None, box: tuple[float, float, float, float] | None, data_dir: Path | None
+) -> Result:
     settings = client_settings(data_dir)
     if image is not None:
         from streams.ops.ask import photo_to_ask_with
 
-        asked = msgspec.structs.replace(asked, image=await photo_to_ask_with(image, settings, time.time()))
+        given = await photo_to_ask_with(image, settings, time.time())
+        asked = msgspec.structs.replace(asked, image=msgspec.structs.replace(given, box=box))
     async with Client(settings) as client:
         return _resolved(await client.query(asked), settings)
 
@@ -167,5 +187,5 @@ def _resolved(result: Result, settings: Settings) -> Result:
         photo = absolute(settings, hit.photo) if hit.photo else ""
         return msgspec.structs.replace(opened(hit), photo=photo, variants=tuple(map(opened, hit.variants)))
 
-    hits = map(shown, result.hits)
-    return msgspec.structs.replace(result, hits=tuple(hits))
+    garments = tuple(msgspec.structs.replace(one, hits=tuple(map(shown, one.hits))) for one in result.garments)
+    return msgspec.structs.replace(result, hits=tuple(map(shown, result.hits)), garments=garments)

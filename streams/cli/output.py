@@ -148,6 +148,16 @@ def _condition(value: object) -> str:
     return f"is {_cell(value)}"
 
 
+def garment_lines(result: Result) -> list[str]:
+    """What a photo shows, a garment a line: where, and which products are most like it."""
+    lines = []
+    for one in result.garments:
+        box = ",".join(f"{side:.0f}" for side in one.box)
+        found = ", ".join(f"{hit.product_id} {hit.score:.3f}" for hit in one.hits[:3])
+        lines.append(f"{one.id} {one.category or 'unknown'} at {box}: {found or 'nothing'}")
+    return lines
+
+
 def rows_table(headers: Sequence[str], rows: Iterable[Sequence[object]], ids: Sequence[str] = ()) -> Table:
     table = new_table(*headers, ids=ids)
     for row in rows:

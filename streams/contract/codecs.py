@@ -20,6 +20,7 @@ from processors.ordering import SORTS
 from processors.photo_roles import MAIN, MAX_PHOTOS, ROLES
 from processors.values import MAX_QUERY_TEXT, Metadata
 from streams.contract import plain
+from streams.contract.boxes import FIELD, check_box
 from streams.contract.cloudevents import unwrapped
 from streams.contract.probes import Answer, Found, Hits, LookupProbe, Probe, SearchProbe
 from streams.contract.records import Caption, Generation, ImageRef, Item, Query, Record, Result, Upload, UploadPhoto
@@ -331,6 +332,8 @@ def _check_id(value: str, field: str) -> None:
 def _check_photos(upload: Upload) -> None:
     if upload.image is not None and upload.image.product_id is not None:
         raise Poison("only a query may refer to a product", field="image.product_id", code=Code.INVALID)
+    if upload.image is not None and upload.image.box is not None:
+        raise Poison("only a query may ask for a part of a photo", field=FIELD, code=Code.INVALID)
     if upload.image is None and upload.images is None and fields_of(upload) is None:
         raise Poison("there is no photo, and no metadata either", field="image", code=Code.MISSING_FIELD)
     if upload.images is not None and not upload.images:
@@ -383,6 +386,7 @@ def _check_query(query: Query, query_id: str) -> None:
     if query.sort is not None and query.sort not in SORTS:
         raise refuse(Code.UNKNOWN_NAME, f"is {query.sort[:50]!r}, and none of {', '.join(SORTS)}", "sort")
     try:
+        check_box(query.image)
         checked_shop(query.shop)
         conditions.parted(query.filters)
     except Poison as error:

@@ -12,7 +12,7 @@ from msgspec import UNSET, UnsetType
 
 from processors.errors import RESULT_CODES
 from processors.photo_roles import ROLES
-from processors.values import Evidence, Garment, Metadata, Span, WriterKind
+from processors.values import Box, Evidence, Garment, Metadata, Span, WriterKind
 from streams.contract.compatibility import OPEN_ENUM
 
 # `ImageRef` has a field called "bytes" (EVENTS.md), which hides the type of that name inside the class.
@@ -32,11 +32,15 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ImageRef(Record, frozen=True):
-    """Exactly one of: an address, the bytes in base64 (up to 1 MiB), or (in a query) a product of the catalogue."""
+    """Exactly one of: an address, the bytes in base64 (up to 1 MiB), or (in a query) a product of the catalogue.
+
+    In a query, `box` asks for one garment of the photo: x0, y0, x1, y1 in pixels of the photo as it is shown, origin top left.
+    """
 
     uri: str | None = None
     bytes: Base64 | None = None
     product_id: str | None = None
+    box: tuple[float, float, float, float] | None = None
 
 
 class UploadPhoto(Record, frozen=True):
@@ -303,6 +307,18 @@ class QueryError(Record, frozen=True, omit_defaults=False):
     field: str = ""  # of the query: "filters.colour"; "" when no single one is at fault
 
 
+class ShownGarment(Record, frozen=True, omit_defaults=False):
+    """A garment of a shopper's photo: where it lies, in pixels of the photo as it is shown, and what is like it.
+
+    `category` is "" for a box that was asked for and of which nobody can say what it holds.
+    """
+
+    id: str
+    category: str
+    box: Box
+    hits: tuple[Hit, ...]
+
+
 class Result(Record, frozen=True):
     """The answer to a query; a bad query gets `error` and no hits, a doubtful one `warnings`."""
 
@@ -320,6 +336,7 @@ class Result(Record, frozen=True):
     ranges: dict[str, tuple[float, float]] = {}  # of a counted number: the least and the most
     understood: Understood | None = None
     approximate: tuple[str, ...] = ()  # what may not be exact: "variants", "facets"
+    garments: tuple[ShownGarment, ...] = ()  # of the photo that was asked with, the surest first
 
 
 # ---------------------------------------------------------------- index.control (JSON, compacted)

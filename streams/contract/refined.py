@@ -111,7 +111,8 @@ def _from_outside() -> set[str]:
 
 
 def _image_of_upload(image: Schema) -> Schema:
-    fields = image["properties"] | {"product_id": {"type": "null", "description": "In a query only."}}
+    only = {"type": "null", "description": "In a query only."}
+    fields = image["properties"] | {"product_id": only, "box": only}
     about = "Exactly one of: an address, or the bytes in base64 (up to 1 MiB)."
     one_of = [_given("uri"), _given("bytes")]
     return {**image, "title": _UPLOAD_IMAGE, "description": about, "properties": fields, "oneOf": one_of}

@@ -24,6 +24,7 @@ from streams.search.pending import PendingQueries
 from streams.search.shop_asked import shop_asked
 from streams.search.spaces import Spaces
 from streams.wiring.generations import encoders_of, place_by_key, serve_spaces, when_settled
+from streams.wiring.models import judge_of, shipped_heads
 from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, loaded
 
 
@@ -31,6 +32,8 @@ async def run_compose(parts: Parts, ready: Ready) -> None:
     """`search.queries` → `search.probes` → `search.hits` → `search.results`."""
     images = await loaded(lambda: parts.models.image_encoder)
     texts: TextEncoder = await loaded(lambda: parts.models.text_encoder)
+    detector = await loaded(lambda: parts.models.detector)
+    heads = await asyncio.to_thread(shipped_heads, parts.settings)
     if is_starter(PROFILES.get(parts.settings.profile)):
         texts = OneThread(texts)
     observer = parts.engine_of("compose").observer
@@ -65,6 +68,8 @@ async def run_compose(parts: Parts, ready: Ready) -> None:
         relative=parts.store.relative,
         live=spaces.live,
         place=place_by_key(parts),
+        detector=detector,
+        judge_of=lambda maker: judge_of(heads, maker),
     )
 
     async def keep_house() -> None:
@@ -105,4 +110,4 @@ async def run_compose(parts: Parts, ready: Ready) -> None:
         await beside(serve_spaces(parts, spaces), beside(deliver(), beside(keep_house(), beginning)))
 
 
-ROLE = Role("compose", run_compose, ("image_encoder", "text_encoder"))
+ROLE = Role("compose", run_compose, ("image_encoder", "text_encoder", "detector"))

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from models.ports import Ready
-from processors.values import Pixels, Vector
+from processors.values import Vector
 from streams.contract.records import Query
 from streams.engine.message import Message
 from streams.roles import reserve
 from streams.roles.compose.reading import Reading
+from streams.roles.compose.shown import Photo, Worn
 from streams.search.spaces import Space
 
-QUERY_SIDE = 512
-"""Longest side, in pixels, that is kept of a query's photo: no garment is cut out of it."""
+QUERY_SIDE = 768
+"""Longest side, in pixels, that is kept of a query's photo: of a person in it, shoes are a twentieth."""
 MARGIN_S = 0.05
 """Kept back from the deadline for publishing the result."""
 
@@ -48,19 +49,29 @@ class Prepared:
 
     asked: Asked
     reading: Reading
-    pixels: Pixels | None
-    image: Ready | None
+    photo: Photo | None
+    image: Ready | None  # of the whole photo, or of the part of it that was asked for
     texts: tuple[Ready, ...]
     directed: bool  # texts = (edited caption, reference caption); otherwise texts = (what was typed,)
 
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """A query with its vectors."""
+    """A query with its vectors.
+
+    Attributes:
+        image: of what the words are about: the garment of the photo that they name, its main one, or the whole photo.
+        worn: the garments of the photo, the surest first.
+        lead: the one of them that the words are about; "" for none.
+        whole: of the whole photo, where it is searched for beside its garments.
+    """
 
     prepared: Prepared
     image: Vector | None
     texts: tuple[Vector, ...]
+    worn: tuple[Worn, ...] = ()
+    lead: str = ""
+    whole: Vector | None = None
 
 
 def size_of_photo(asked: Asked) -> int:
@@ -72,5 +83,8 @@ def size_of_photo(asked: Asked) -> int:
 def size_of_pixels(prepared: Prepared) -> int:
     """Bytes that a query holds until it is answered."""
     # The photo's own bytes stay with the question it belongs to.
-    pixels = 0 if prepared.pixels is None else prepared.pixels.nbytes + reserve.SHOWN_BYTES
+    photo, pixels = prepared.photo, 0
+    if photo is not None:
+        own = photo.decoded.pixels.nbytes + (0 if photo.bright is photo.decoded.pixels else photo.bright.nbytes)
+        pixels = own + reserve.SHOWN_BYTES
     return len(prepared.asked.reference.data) + pixels

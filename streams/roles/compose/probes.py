@@ -9,8 +9,11 @@ from msgspec.structs import replace
 from processors.values import Vector
 from streams.contract import codecs
 from streams.contract.probes import SearchProbe
-from streams.roles.compose.asked import MARGIN_S, Prepared
+from streams.roles.compose.asked import MARGIN_S, Embedded, Prepared
 from streams.search import merging
+
+WHOLE = "whole"
+"""The name of a whole photo beside its garments."""
 
 
 def search(prepared: Prepared, vector: Vector) -> SearchProbe:
@@ -58,6 +61,29 @@ def siblings(prepared: Prepared, probe: SearchProbe) -> SearchProbe | None:
         collapse=False,
         facets=(),
     )
+
+
+def beside(embedded: Embedded, probe: SearchProbe) -> dict[str, SearchProbe]:
+    """Garment → what every shard is asked for it: for those of the photo that the words are not about, and for the whole photo.
+
+    Filters hold for all of them; what the words wish and refuse is of the garment that they are about.
+    """
+    prepared = embedded.prepared
+    event_id, page = prepared.asked.message.event_id, merging.page_of(prepared.asked.query)
+    wanted = {one.garment.id: one.vector for one in embedded.worn if one.garment.id != embedded.lead}
+    if embedded.whole is not None:
+        wanted[WHOLE] = embedded.whole
+    return {
+        name: replace(
+            probe,
+            query_id=event_id(f"search/{name}"),
+            vector=vector.astype("<f4").tobytes(),
+            top_k=page.depth,
+            exclude={},
+            facets=(),
+        )
+        for name, vector in wanted.items()
+    }
 
 
 def variants(prepared: Prepared, probe: SearchProbe, found: Sequence[merging.Ranked]) -> SearchProbe | None:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from processors.errors import RESULT_CODES, Code, Poison
 from streams.contract import codecs, topics
 from streams.contract.probes import Answer, Hits, SearchProbe
-from streams.contract.records import Query, QueryError, Result, Shards
+from streams.contract.records import Hit, Query, QueryError, Result, Shards, ShownGarment
 from streams.engine.message import Message
 from streams.roles.compose import probes
 from streams.roles.compose.asked import Prepared
+from streams.roles.compose.garments import MAX_HITS, FoundGarments
 from streams.search import merging
 from streams.search.pending import PendingQueries, all_answered
 
@@ -26,7 +27,12 @@ class Results:
     now: Callable[[], float]
 
     async def made(
-        self, prepared: Prepared, probe: SearchProbe, answers: dict[int, Answer], siblings: Sequence[merging.Ranked]
+        self,
+        prepared: Prepared,
+        probe: SearchProbe,
+        answers: dict[int, Answer],
+        siblings: Sequence[merging.Ranked],
+        garments: FoundGarments,
     ) -> Result:
         """The merged result; `partial` when a shard is missing, or had not applied what the query asked for."""
         query, page = prepared.asked.query, merging.page_of(prepared.asked.query)
@@ -34,15 +40,25 @@ class Results:
         of = shards[0].of if shards else self.partitions
         good = merging.good_of(probe, answers)
         found = merging.in_order(merging.ranked(good, probe.shop), page.depth, page.order, collapse=page.collapse)
+        if garments.merged is not None:
+            found = list(garments.merged)
         found = merging.with_siblings(found, siblings, page)[page.offset : page.depth]
-        members, whole = await self._members(probe, found, prepared) if page.collapse else ([], True)
+        shown = [(one.garment, one.hits[page.offset : page.depth][:MAX_HITS]) for one in garments.garments]
+        every = [*found, *(hit for _, hits in shown for hit in hits)]
+        members, whole = await self._members(probe, every, prepared) if page.collapse else ([], True)
+
+        def placed(hits: Sequence[merging.Ranked]) -> tuple[Hit, ...]:
+            return tuple(merging.placed(one, members, query.fields, self.relative) for one in hits)
+
         approximate = [] if whole else ["variants"]
         if query.facets and (len(good) < of or not all(shard.typed and shard.fresh for shard in good)):
             approximate.append("facets")
         return Result(
             query_id=query.query_id,
-            hits=tuple(merging.placed(one, members, query.fields, self.relative) for one in found),
-            partial=len(good) < of or not all(shard.fresh for shard in good),
+            hits=placed(found),
+            partial=len(good) < of
+            or not all(shard.fresh for shard in good)
+            or not all(one.whole for one in garments.garments),
             generation=min((shard.generation for shard in good), default=""),
             applied_offsets={f"{topics.ITEMS}-{s.partition}": s.applied_offset for s in sorted(good, key=_partition)},
             shards=Shards(answered=len(good), of=of),
@@ -53,6 +69,7 @@ class Results:
             ranges=merging.ranges_of(good),
             understood=merging.understood_of(query.text, prepared.reading.edit, prepared.reading.conditions),
             approximate=tuple(approximate),
+            garments=tuple(ShownGarment(one.id, one.category, one.box, placed(hits)) for one, hits in shown),
         )
 
     async def _members(

@@ -1,6 +1,7 @@
 """`compose`: a shopper's query becomes a result. Read it from top to bottom:
 
-    read (check it; get the photo, or look the product up) → open → embed → answer (fuse, ask all shards, merge, publish)
+    read (check it; get the photo, or look the product up) → open → detect → cut → embed (the photo, its garments, the words)
+    → answer (fuse, ask all shards for each garment, merge, publish)
 
 A query is never left without an answer: what cannot be answered gets a result that says why.
 """
@@ -12,15 +13,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from infra.fetch import Fetcher
-from models.ports import ImageEncoder, TextEncoder
+from models.ports import Detector, ImageEncoder, TextEncoder
 from processors import decode
 from processors.errors import Code, Poison
+from processors.facets import Head
 from streams.contract import codecs
 from streams.contract.records import Query, Result
 from streams.engine.failures import Failure
 from streams.engine.message import Message
 from streams.engine.stages import CpuStage, DeviceStage, Done, IoStage, Stage
-from streams.roles.compose import probes, vectors
+from streams.roles.compose import garments, probes, vectors
 from streams.roles.compose.asked import (
     QUERY_SIDE,
     Asked,
@@ -30,6 +32,7 @@ from streams.roles.compose.asked import (
     size_of_photo,
     size_of_pixels,
 )
+from streams.roles.compose.photos import Photos, nobody
 from streams.roles.compose.reading import read_words
 from streams.roles.compose.references import References, anywhere
 from streams.roles.compose.results import Results, missing_partitions, query_id_of, refusal
@@ -60,6 +63,15 @@ class Compose:
     """The generation that is live, with its encoders; None: `images` and `texts`, whichever generation answers."""
     place: Callable[[str], Awaitable[int | None]] = anywhere
     """The partition that a product's key names; None where nobody can say."""
+    detector: Detector | None = None
+    """Finds the garments of a shopper's photo; None: the whole photo is searched for."""
+    judge_of: Callable[[str], Head | None] = nobody
+    """Who looks at what it found a second time, by the encoder's `features_maker`."""
+
+    @property
+    def photos(self) -> Photos:
+        """Reads shoppers' photos."""
+        return Photos(self.limits, self.detector, self.judge_of)
 
     def space(self) -> Space:
         """Where a query that comes now is answered."""
@@ -76,6 +88,8 @@ class Compose:
                 cost=lambda asked: decode.unfolded_pixels(asked.reference.data, QUERY_SIDE),
                 max_cost=self.limits.max_pixels,
             ),
+            DeviceStage("detect", self.detect, max_items=self.batch_items, wait_s=0.002, known=_without_photo),
+            CpuStage("cut", self.cut, size=size_of_pixels),
             DeviceStage("embed", self.embed, max_items=self.batch_items, wait_s=0.002),
             IoStage("answer", self.answer, concurrency=256),
         )
@@ -123,17 +137,22 @@ class Compose:
 
     def open(self, asked: Asked) -> Prepared:
         """Decode the photo, read the words, and word what the query starts from and what it asks for."""
-        reference, pixels, image = asked.reference, None, None
-        if reference.data:
-            pixels = decode.decode(reference.data, self.limits, max_side=QUERY_SIDE).pixels
-            image = asked.space.images.prepare(pixels)
-        reading = read_words(asked.query, alone=image is None and reference.vector is None)
+        reference, photo = asked.reference, self.photos.open(asked)
+        reading = read_words(asked.query, alone=photo is None and reference.vector is None)
         texts, directed = vectors.texts_of(asked.space, dict(reference.facets), reading)
-        return Prepared(asked, reading, pixels, image, texts, directed)
+        return Prepared(asked, reading, photo, None, texts, directed)
+
+    def detect(self, batch: Sequence[Prepared]) -> list[Prepared]:
+        """One pass of the detector over the photos of all queries."""
+        return self.photos.detect(batch)
+
+    def cut(self, prepared: Prepared) -> Prepared:
+        """Cut the garments out of the photo."""
+        return self.photos.cut(prepared)
 
     def embed(self, batch: Sequence[Prepared]) -> list[Embedded]:
         """One pass of each encoder over all queries."""
-        return vectors.embed(batch)
+        return vectors.embed(batch, self.photos)
 
     async def answer(self, embedded: Embedded) -> None:
         """Fuse, ask every shard, merge what came in time, publish."""
@@ -141,15 +160,13 @@ class Compose:
         query, message = prepared.asked.query, prepared.asked.message
         probe = probes.search(prepared, vectors.fused(embedded))
         wished = probes.siblings(prepared, probe)
-        if wished is None:
-            answers, siblings = await self.pending.ask(probe, all_answered), []
-        else:
-            answers, others = await asyncio.gather(
-                self.pending.ask(probe, all_answered), self.pending.ask(wished, all_answered)
-            )
-            siblings = merging.ranked(merging.good_of(wished, others), wished.shop)
+        beside = probes.beside(embedded, probe)
+        asked = [probe, *beside.values(), *([wished] if wished else [])]
+        answers, *others = await asyncio.gather(*(self.pending.ask(one, all_answered) for one in asked))
+        siblings = [] if wished is None else merging.ranked(merging.good_of(wished, others[-1]), wished.shop)
+        found = garments.found(embedded, probe, answers, dict(zip(beside, others, strict=False)))
         results = Results(self.pending, self.partitions, self.relative, self.now)
-        result = await results.made(prepared, probe, answers, siblings)
+        result = await results.made(prepared, probe, answers, siblings, found)
         # Only the shards know how many partitions there are; the setting is about topics that are yet to be made.
         if missing := missing_partitions(query, result.shards.of if result.shards.answered else None):
             await self.refuse(message, query.query_id, missing)
@@ -164,3 +181,8 @@ class Compose:
         """What the engine gives up on (a photo that does not decode): an error result instead of a dead letter."""
         await self.refuse(failure.message, query_id_of(failure.message), failure.error)
         return ()
+
+
+def _without_photo(prepared: Prepared) -> Prepared | None:
+    """A query without a photo to be looked at passes the detector by."""
+    return None if prepared.photo is not None and prepared.photo.ready is not None else prepared

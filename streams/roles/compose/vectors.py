@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from models.ports import Raw, Ready
 from processors import fusion
 from processors.values import MAX_QUERY_TEXT, Vector
+from streams.roles.compose import garments
 from streams.roles.compose.asked import Embedded, Prepared
+from streams.roles.compose.photos import Photos
 from streams.roles.compose.reading import Reading
 from streams.search.spaces import Space
 
@@ -23,13 +25,13 @@ def texts_of(space: Space, facets: Mapping[str, str], reading: Reading) -> tuple
     return ((_worded(space, reading.typed),) if reading.typed else ()), False
 
 
-def embed(batch: Sequence[Prepared]) -> list[Embedded]:
+def embed(batch: Sequence[Prepared], photos: Photos) -> list[Embedded]:
     """One pass of each encoder over all queries; around a swap there may be encoders of two generations."""
     spaces = {prepared.asked.space.images.fingerprint: prepared.asked.space for prepared in batch}
     found: dict[int, Embedded] = {}
     for maker, space in spaces.items():
         own = [p for p in batch if p.asked.space.images.fingerprint == maker]
-        found |= zip(map(id, own), _embed(space, own), strict=True)
+        found |= zip(map(id, own), _embed(space, own, photos), strict=True)
     return [found[id(prepared)] for prepared in batch]
 
 
@@ -45,18 +47,42 @@ def fused(embedded: Embedded) -> Vector:
     return fusion.fuse_slerp(image, embedded.texts[0], SLERP)
 
 
-def _embed(space: Space, batch: Sequence[Prepared]) -> list[Embedded]:
-    images: list[Raw] = space.images.forward([p.image for p in batch if p.image is not None])
+def _embed(space: Space, batch: Sequence[Prepared], photos: Photos) -> list[Embedded]:
+    views = [_views(prepared) for prepared in batch]
+    raws: list[Raw] = space.images.forward([ready for own in views for ready in own])
     texts: list[Raw] = space.texts.forward([ready for p in batch for ready in p.texts])
-    next_image, next_text = iter(images), iter(texts)
+    next_raw, next_text = iter(raws), iter(texts)
     return [
-        Embedded(
+        _embedded(
             prepared,
-            None if prepared.pixels is None else space.images.finish(prepared.pixels, next(next_image)),
+            [next(next_raw) for _ in own],
             tuple(space.texts.finish("", next(next_text)) for _ in prepared.texts),
+            photos,
         )
-        for prepared in batch
+        for prepared, own in zip(batch, views, strict=True)
     ]
+
+
+def _views(prepared: Prepared) -> list[Ready]:
+    """The photo, and its garments."""
+    if prepared.photo is None or prepared.image is None:
+        return []
+    return [prepared.image, *(cut.ready for cut in prepared.photo.cuts)]
+
+
+def _embedded(prepared: Prepared, raws: Sequence[Raw], texts: tuple[Vector, ...], photos: Photos) -> Embedded:
+    photo = prepared.photo
+    if photo is None or not raws:
+        return Embedded(prepared, None, texts)
+    whole = prepared.asked.space.images.finish(photo.decoded.pixels, raws[0])
+    worn = photos.worn(prepared, raws[0], raws[1:])
+    lead = garments.lead_of(worn, prepared.asked.query.text or "")
+    if lead is None:
+        return Embedded(prepared, whole, texts)
+    if photo.alone:
+        return Embedded(prepared, whole, texts, worn, lead.garment.id)
+    beside = None if texts or photo.boxed is not None else whole
+    return Embedded(prepared, lead.vector, texts, worn, lead.garment.id, beside)
 
 
 def _worded(space: Space, text: str) -> Ready:

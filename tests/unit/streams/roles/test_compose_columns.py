@@ -86,7 +86,7 @@ class Index:
         message = Message(topics.QUERIES, 0, 3, b"q-1", value, timestamp_ms=int(NOW * 1000))
         read = await role.answering(role.read)(message)
         if not isinstance(read, Done):
-            await role.answer(role.embed([role.open(read)])[0])
+            await role.answer(role.embed([role.cut(role.detect([role.open(read)])[0])])[0])
         return self.results[-1]
 
 

@@ -101,7 +101,7 @@ async def ask(shards: Shards, *, at: float = NOW, **query: Any) -> Result:
     role = compose(shards)
     read = await role.answering(role.read)(Message(topics.QUERIES, 0, 3, b"q-1", value, timestamp_ms=int(at * 1000)))
     if not isinstance(read, Done):
-        await role.answer(role.embed([role.open(read)])[0])
+        await role.answer(role.embed([role.cut(role.detect([role.open(read)])[0])])[0])
     return shards.results[-1]
 
 
@@ -282,7 +282,7 @@ async def test_a_look_up_goes_to_the_shard_that_the_key_names() -> None:
             Message(topics.QUERIES, 0, 3, b"q-1", value, timestamp_ms=int(NOW * 1000))
         )
         assert not isinstance(read, Done)
-        await role.answer(role.embed([role.open(read)])[0])
+        await role.answer(role.embed([role.cut(role.detect([role.open(read)])[0])])[0])
         return shards.results[-1]
 
     assert (await ask_at(1)).error is None

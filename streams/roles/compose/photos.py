@@ -1,0 +1,148 @@
+"""A shopper's photo: the garments that are worn in it are found as `enrich` finds them, and each gets a vector of its own.
+
+open (decode, bring to a shop's exposure) → detect → cut → embed → what stays after the second look
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from msgspec import structs
+
+from models.ports import Detector, Raw
+from processors import crops, decode, evidence, exposure, second_look
+from processors.errors import Code
+from processors.facets import Head
+from processors.values import Box, Garment, Vector
+from streams.contract import codecs
+from streams.contract.boxes import FIELD
+from streams.roles.compose.asked import QUERY_SIDE, Asked, Prepared
+from streams.roles.compose.shown import Cut, Photo, Worn
+
+MAX_SEARCHED = 6
+"""Garments of one photo that are looked at, the surest first."""
+
+
+def nobody(_maker: str) -> Head | None:
+    """There is no second look."""
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Photos:
+    """Reads shoppers' photos.
+
+    Args:
+        limits: of a photo.
+        detector: None: the whole photo is searched for.
+        judge_of: who looks at boxes a second time, by the encoder's `features_maker`; None: what the detector says holds.
+    """
+
+    limits: decode.DecodeLimits
+    detector: Detector | None = None
+    judge_of: Callable[[str], Head | None] = nobody
+
+    def open(self, asked: Asked) -> Photo | None:
+        """Decode the photo of a query that has one, and make it ready for the detector.
+
+        Raises:
+            Poison: it does not decode.
+            BadQuery: nothing of it lies in the box that was asked for.
+        """
+        data, image = asked.reference.data, asked.query.image
+        if not data:
+            return None
+        decoded = decode.decode(data, self.limits, max_side=QUERY_SIDE)
+        bright = exposure.lifted(decoded.pixels)
+        if image is not None and image.box is not None:
+            return Photo(decoded, bright, boxed=_boxed(asked, decoded, image.box))
+        return Photo(decoded, bright, None if self.detector is None else self.detector.prepare(bright))
+
+    def detect(self, batch: Sequence[Prepared]) -> list[Prepared]:
+        """One pass over the photos of all queries that have one to be looked at."""
+        waiting = [photo for one in batch if (photo := _waiting(one)) is not None]
+        if self.detector is None or not waiting:
+            return list(batch)
+        raws = iter(self.detector.forward([photo.ready for photo in waiting]))
+        return [
+            one if (photo := _waiting(one)) is None else replace(one, photo=replace(photo, raw=next(raws)))
+            for one in batch
+        ]
+
+    def cut(self, prepared: Prepared) -> Prepared:
+        """The views that are embedded: the whole photo, or the part of it that was asked for; and each garment that was found."""
+        photo, images = prepared.photo, prepared.asked.space.images
+        if photo is None:
+            return prepared
+        pixels, scale = photo.bright, photo.decoded.scale
+        if photo.boxed is not None:
+            return replace(prepared, image=images.prepare(crops.cut(pixels, _times(photo.boxed.box, scale))))
+        found = crops.worth_keeping(self.detector.finish(pixels, photo.raw), pixels.shape) if self.detector else ()
+        # A shop's own photo of one product is compared whole, as the shop's other photos are.
+        alone = len(found) <= 1 and second_look.on_plain_ground(pixels)
+        garments = evidence.build(
+            Garment("", one.category, _times(one.box, 1 / scale), round(one.confidence, 4))
+            for one in found[:MAX_SEARCHED]
+        ).garments
+        cuts = tuple(Cut(one, images.prepare(crops.cut(pixels, _times(one.box, scale)))) for one in garments)
+        return replace(
+            prepared, image=images.prepare(pixels), photo=replace(photo, ready=None, raw=None, cuts=cuts, alone=alone)
+        )
+
+    def worn(self, prepared: Prepared, whole: Raw, raws: Sequence[Raw]) -> tuple[Worn, ...]:
+        """The garments that stay after the second look, the surest first.
+
+        Args:
+            prepared: the query.
+            whole: what the encoder gave for its `image`.
+            raws: the same for each of the photo's cuts.
+        """
+        photo, images = prepared.photo, prepared.asked.space.images
+        if photo is None:
+            return ()
+        judge = self.judge_of(images.features_maker)
+        pixels = photo.decoded.pixels
+        if photo.boxed is not None:
+            told = photo.boxed if judge is None else _told(photo.boxed, judge, images.features(whole))
+            return (Worn(told, images.finish(pixels, whole)),)
+        garments = tuple(cut.garment for cut in photo.cuts)
+        by_id = {garment.id: raw for garment, raw in zip(garments, raws, strict=True)}
+        if judge is None:
+            return tuple(Worn(one, images.finish(pixels, by_id[one.id])) for one in garments)
+        seen = {name: images.features(raw) for name, raw in by_id.items()}
+        bottom = photo.decoded.height
+        stay = second_look.settle(garments, images.features(whole), seen, judge, bottom=bottom) if garments else ()
+        return tuple(Worn(one.garment, images.finish(pixels, by_id[one.view])) for one in stay)
+
+
+def _waiting(prepared: Prepared) -> Photo | None:
+    photo = prepared.photo
+    return photo if photo is not None and photo.ready is not None else None
+
+
+def _boxed(asked: Asked, decoded: decode.Decoded, box: Box) -> Garment:
+    """The garment in a box of the original photo, clipped to it."""
+    clipped = (max(box[0], 0.0), max(box[1], 0.0), min(box[2], decoded.width), min(box[3], decoded.height))
+    sides = clipped[2] - clipped[0], clipped[3] - clipped[1]
+    if min(sides) * decoded.scale < crops.MIN_SIDE:
+        least = math.ceil(crops.MIN_SIDE / decoded.scale)
+        raise codecs.BadQuery(
+            f"holds {max(sides[0], 0):g}x{max(sides[1], 0):g} pixels of a photo of {decoded.width}x{decoded.height}: "
+            f"a garment needs {least} a side",
+            code=Code.OUT_OF_RANGE,
+            query_id=asked.query.query_id,
+            field=FIELD,
+        )
+    return Garment("g0", second_look.UNTOLD, clipped, 1.0)
+
+
+def _told(garment: Garment, judge: Head, features: Vector) -> Garment:
+    """With the category that its own pixels show, where they show one; the box was a person's, so it stays whatever it holds."""
+    settled = second_look.settle((garment,), features, {garment.id: features}, judge)
+    return structs.replace(garment, category=settled[0].garment.category) if settled else garment
+
+
+def _times(box: Box, scale: float) -> Box:
+    return (box[0] * scale, box[1] * scale, box[2] * scale, box[3] * scale)

@@ -1,0 +1,268 @@
+"""compose and a shopper's photo: garments found, searched for one by one, merged; boxes; words that name one of them."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import msgspec
+import numpy as np
+import pytest
+
+from models.fakes import FakeImageEncoder, FakeTextEncoder
+from processors.decode import DecodeLimits
+from processors.exposure import lifted
+from processors.values import Detection, Pixels, Vector
+from streams.contract import codecs, topics
+from streams.contract.probes import Answer, Hits, Probe, SearchProbe
+from streams.contract.records import Hit, Result
+from streams.engine.message import Message
+from streams.engine.stages import Done
+from streams.roles.compose.role import Compose
+from streams.search.pending import PendingQueries
+
+NOW = 1_000_000.0
+RED, NAVY, GREEN, GREY = (200, 30, 30), (20, 30, 90), (30, 130, 50), (128, 128, 128)
+SHIRT, PANTS = (60.0, 20.0, 140.0, 100.0), (60.0, 110.0, 140.0, 230.0)
+
+
+class Boxes:
+    """A detector that finds what it was told, in pixels of a photo of 200 x 240; it counts how many photos it saw."""
+
+    fingerprint = "boxes"
+
+    def __init__(self, *found: Detection) -> None:
+        self.found = found
+        self.seen = 0
+
+    def prepare(self, item: Pixels, /) -> tuple[int, ...]:
+        return item.shape
+
+    def forward(self, batch: Sequence[tuple[int, ...]], /) -> list[float]:
+        self.seen += len(batch)
+        return [shape[0] / 240 for shape in batch]
+
+    def finish(self, _item: Pixels, raw: float, /) -> tuple[Detection, ...]:
+        def scaled(one: Detection) -> Detection:
+            x0, y0, x1, y1 = (side * raw for side in one.box)
+            return Detection(one.category, (x0, y0, x1, y1), one.confidence)
+
+        return tuple(map(scaled, self.found))
+
+    def example(self) -> Pixels:
+        return np.zeros((240, 200, 3), np.uint8)
+
+
+def of_colour(colour: tuple[int, int, int]) -> Vector:
+    images = FakeImageEncoder()
+    patch = np.full((64, 64, 3), colour, np.uint8)
+    return images.finish(patch, images.forward([images.prepare(patch)])[0])
+
+
+class Shop:
+    """Two shards with products of one colour each; the answers of a shard come in the order of their scores."""
+
+    def __init__(self, *found: Detection, **products: tuple[str, tuple[int, int, int]]) -> None:
+        self.products = [(name, kind, of_colour(colour)) for name, (kind, colour) in products.items()]
+        self.detector = Boxes(*found)
+        self.pending = PendingQueries(self.send, lambda: self.time)
+        self.probes: list[SearchProbe] = []
+        self.results: list[Result] = []
+        self.time = NOW
+        self.deaf: set[str] = set()
+        """Probes (the last part of their names in order of asking) that shard 1 does not answer."""
+
+    async def send(self, probe: Probe) -> None:
+        assert isinstance(probe, SearchProbe)
+        self.probes.append(probe)
+        deaf = str(len(self.probes)) in self.deaf
+        for partition in (0,) if deaf else (0, 1):
+            self.pending.deliver(self.answer(probe, partition))
+        if deaf:
+            self.time = probe.deadline + 0.001
+
+    def answer(self, probe: SearchProbe, partition: int) -> Answer:
+        asked = np.frombuffer(probe.vector, "<f4")
+        hits = [
+            Hit(name, float(vector @ asked), "images/x", kind)
+            for number, (name, kind, vector) in enumerate(self.products)
+            if number % 2 == partition
+        ]
+        hits.sort(key=lambda hit: -hit.score)
+        return Hits(probe.query_id, partition, 2, "g-1", 9, fresh=True, hits=tuple(hits[: probe.top_k]), typed=True)
+
+    async def publish(self, _message: Message, result: Result) -> None:
+        self.results.append(codecs.decode_result(codecs.encode(result)))
+
+    async def ask(self, photo: Pixels, *, box: Any = None, **query: Any) -> Result:
+        ok, data = cv2.imencode(".png", photo[:, :, ::-1])
+        assert ok
+        image = {"bytes": base64.b64encode(data.tobytes()).decode()} | ({} if box is None else {"box": box})
+        role = Compose(
+            fetcher=None,  # type: ignore[arg-type]
+            images=FakeImageEncoder(),
+            texts=FakeTextEncoder(),
+            pending=self.pending,
+            publish=self.publish,
+            now=lambda: self.time,
+            limits=DecodeLimits(),
+            partitions=2,
+            batch_items=4,
+            detector=self.detector,
+        )
+        value = msgspec.json.encode({"query_id": "q-1", "image": image, **query})
+        message = Message(topics.QUERIES, 0, 3, b"q-1", value, timestamp_ms=int(NOW * 1000))
+        read = await role.answering(role.read)(message)
+        if not isinstance(read, Done):
+            try:
+                await role.answer(role.embed([role.cut(role.detect([role.open(read)])[0])])[0])
+            except codecs.BadQuery as error:
+                await role.refuse(message, "q-1", error)
+        return self.results[-1]
+
+
+def street() -> Pixels:
+    """A person in a red shirt and navy trousers before something colourful."""
+    photo = np.random.default_rng(5).integers(60, 256, (240, 200, 3), np.uint8)
+    photo[20:100, 60:140] = RED
+    photo[110:230, 60:140] = NAVY
+    return photo
+
+
+def worn() -> Shop:
+    return Shop(
+        Detection("pants", PANTS, 0.9),
+        Detection("shirt", SHIRT, 0.8),
+        red=("shirt", RED),
+        navy=("pants", NAVY),
+        green=("shirt", GREEN),
+        grey=("bag", GREY),
+    )
+
+
+async def test_each_garment_of_the_photo_has_its_own_hits_and_the_merged_ones_take_turns() -> None:
+    """The shirt is found for the shirt and the trousers for the trousers; both lead the merged list."""
+    shop = worn()
+    result = await shop.ask(street(), top_k=3)
+    assert [(one.id, one.category, one.hits[0].product_id) for one in result.garments] == [
+        ("g0", "pants", "navy"),
+        ("g1", "shirt", "red"),
+    ]
+    assert result.garments[1].box == pytest.approx(SHIRT)
+    assert {hit.product_id for hit in result.hits[:2]} == {"navy", "red"}
+    assert len(result.hits) == len({hit.product_id for hit in result.hits}) == 3
+
+
+async def test_boxes_are_in_pixels_of_the_photo_as_it_was_sent() -> None:
+    """A photo of 1,200 pixels is shrunk before anything looks at it."""
+    large = np.asarray(cv2.resize(street(), None, fx=5, fy=5, interpolation=cv2.INTER_NEAREST), np.uint8)
+    result = await worn().ask(large)
+    assert result.garments[1].box == pytest.approx([5 * side for side in SHIRT], abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("text", "edited", "kept"), [("this shirt, but in green", "g1", "g0"), ("the trousers in green", "g0", "g1")]
+)
+async def test_words_are_about_the_garment_that_they_name(text: str, edited: str, kept: str) -> None:
+    """Its hits go towards what was asked for, and are the hits of the query; the other garment's stay as they were."""
+    shop = worn()
+    before = {one.id: one.hits for one in (await shop.ask(street())).garments}
+    result = await shop.ask(street(), text=text)
+    after = {one.id: one.hits for one in result.garments}
+    assert after[kept] == before[kept]
+    assert after[edited] == result.hits
+    green = {hit.product_id: hit.score for hit in after[edited]}["green"]
+    assert green > {hit.product_id: hit.score for hit in before[edited]}["green"]
+
+
+async def test_words_that_name_none_are_about_the_largest() -> None:
+    """ "But in green" of a person: the trousers are most of what is seen."""
+    shop = worn()
+    result = await shop.ask(street(), text="but in green")
+    assert result.hits == result.garments[0].hits
+
+
+async def test_a_box_asks_for_one_garment_and_nothing_is_detected() -> None:
+    """The rest of the photo has no part in it."""
+    shop = worn()
+    result = await shop.ask(street(), box=list(SHIRT))
+    assert result.hits[0].product_id == "red"
+    assert [(one.id, one.box) for one in result.garments] == [("g0", SHIRT)]
+    assert result.garments[0].hits == result.hits
+    assert (shop.detector.seen, len(shop.probes)) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("box", "cause"),
+    [
+        ([50, 50, 50, 90], "x0 < x1"),
+        ([-20, -20, -1, -1], "above the photo"),
+        ([300, 20, 400, 90], "of a photo of 200x240"),
+        ([10, 20, 13, 90], "needs 8 a side"),
+    ],
+)
+async def test_a_box_without_a_garment_is_told_by_its_field(box: list[float], cause: str) -> None:
+    """Nobody is answered for another part of the photo than was asked for."""
+    result = await worn().ask(street(), box=box)
+    assert result.error is not None
+    assert (result.error.code, result.error.field) == ("out_of_range", "image.box")
+    assert cause in result.error.message
+
+
+async def test_a_box_of_a_product_is_refused() -> None:
+    """A product has many photos: nobody knows which one the box lies in."""
+    value = msgspec.json.encode({"query_id": "q-1", "image": {"product_id": "sku-1", "box": [0, 0, 9, 9]}})
+    with pytest.raises(codecs.BadQuery, match="of a photo"):
+        codecs.decode_query(Message(topics.QUERIES, 0, 0, b"q-1", value, timestamp_ms=0))
+    upload = msgspec.json.encode({"product_id": "a", "image": {"uri": "file:///x", "box": [0, 0, 9, 9]}})
+    with pytest.raises(Exception, match="only a query may ask for a part"):
+        codecs.decode_upload(Message(topics.UPLOADS, 0, 0, b"a", upload, timestamp_ms=0))
+
+
+async def test_one_product_on_plain_ground_is_searched_for_whole() -> None:
+    """As the shop's own photos are: one question to the shards, and the vector is that of the whole photo."""
+    photo = np.full((240, 200, 3), 255, np.uint8)
+    photo[20:100, 60:140] = RED
+    shop = Shop(Detection("shirt", SHIRT, 0.8), red=("shirt", RED), grey=("bag", GREY))
+    result = await shop.ask(photo)
+    images = FakeImageEncoder()
+    whole = images.finish(photo, images.forward([images.prepare(photo)])[0])
+    [probe] = shop.probes
+    assert np.frombuffer(probe.vector, "<f4") == pytest.approx(whole)
+    assert result.garments[0].hits == result.hits
+
+
+async def test_a_photo_in_which_nothing_is_found_is_searched_for_whole() -> None:
+    """And has no garments to show."""
+    shop = Shop(red=("shirt", RED))
+    result = await shop.ask(street())
+    assert [hit.product_id for hit in result.hits] == ["red"]
+    assert result.garments == ()
+
+
+async def test_a_shard_that_does_not_answer_for_one_garment_makes_the_result_partial() -> None:
+    """What came in time is answered, at the deadline."""
+    shop = worn()
+    shop.deaf = {"2"}
+    result = await shop.ask(street(), deadline_ms=800)
+    assert result.partial
+    assert result.took_ms <= 800
+    assert result.garments[1].hits[0].product_id == "red"
+
+
+async def test_a_dim_photo_finds_what_the_bright_one_finds() -> None:
+    """Half of the light: colours are read as they would be in a shop's photo."""
+    dim = (street() * 0.5).astype(np.uint8)
+    result = await worn().ask(dim)
+    assert [one.hits[0].product_id for one in result.garments] == ["navy", "red"]
+    scores = [one.hits[0].score for one in result.garments]
+    assert scores == pytest.approx([one.hits[0].score for one in (await worn().ask(street())).garments], abs=0.02)
+
+
+def test_exposure_is_left_alone_where_something_is_bright() -> None:
+    """The very same array: the vectors of well-lit photos do not change."""
+    assert lifted(bright := street()) is bright
+    black = np.full((64, 64, 3), 20, np.uint8)
+    assert int(lifted(black).max()) == 40, "black cloth alone stays dark"
