@@ -11,7 +11,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from index_sync.entry import Facets, Payload, counted_as, facet_key, postings_of
+from index_sync.blocks import BlockColumns
+from index_sync.entry import Facets, Payload, chances_of, counted_as, facet_key, postings_of
 from processors.identity import shop_of
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -85,6 +86,7 @@ class Columns:
         "_before",
         "_last",
         "_postings",
+        "blocks",
         "facets",
         "first",
         "groups",
@@ -108,6 +110,7 @@ class Columns:
         self.rows = 0
         self._alternatives = GrowingInts()  # alternative (one garment of one row) -> row
         self._postings: dict[tuple[str, str], GrowingInts] = {}  # (facet, value) -> alternatives
+        self.blocks = BlockColumns(capacity)
         self._last: dict[str, int] = {}  # product -> its latest ordinal here
         self._before = GrowingInts()  # ordinal -> the ordinal that it replaced here, or -1
         self.shops: dict[str, int] = {}  # shop ("" for none) -> its number here
@@ -140,6 +143,7 @@ class Columns:
                 self._alternatives.append(row)
                 for posting in postings:
                     posting.append(alternative)
+        self.blocks.put(ordinal, chances_of(payload))
         self.versions.append(version)
         self.payloads.append(blob)
         self.groups.append(payload.group)

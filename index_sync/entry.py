@@ -13,11 +13,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from processors.chances import Packed, of_attributes
 from processors.errors import Code, Poison
 from processors.kinds import kind_label
 from processors.labels import read_label
 from processors.offers import NO_OFFER, Offer
-from processors.values import Colour, Vector
+from processors.values import Attribute, Colour, Vector
 from processors.vocabulary import facet_named, narrow_category
 
 Half: TypeAlias = NDArray[np.float16]
@@ -59,6 +60,10 @@ class Payload(msgspec.Struct, frozen=True):
     views: tuple[ViewInfo, ...]
     group: str = ""
     said: dict[str, Any] = {}
+    chances: Packed | msgspec.UnsetType = msgspec.UNSET
+    """What the product probably is (`processors.chances`); not there in payloads of before."""
+    heads: str | msgspec.UnsetType = msgspec.UNSET
+    """The version of the facet heads that told it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +116,8 @@ class ShardHit:
     """Where it was asked for."""
     photo: str = ""
     """The photo that the view is of: `image`, or another one of the product."""
+    meets: Mapping[str, bool] = field(default_factory=dict)
+    """Of a composed query's wishes, facet by facet, whether the product probably is so; of what it does not know, nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +129,18 @@ class Product:
     payload: Payload
     vector: Vector
     offer: Offer = NO_OFFER
+
+
+def chances_of(payload: Payload) -> Packed:
+    """What a product probably is; of a payload of before, what its facets say."""
+    if isinstance(payload.chances, dict):
+        return payload.chances
+    facets = {facet: Attribute(value, _OF_BEFORE) for facet, value in payload.facets.items()}
+    return of_attributes(facets, payload.colours, payload.category)
+
+
+_OF_BEFORE = 0.8
+"""How sure the facets of payloads of before are: they said a value, and not how sure it was."""
 
 
 def shortened(text: str) -> str:

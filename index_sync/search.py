@@ -10,14 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from index_sync import scan
+from index_sync import composed, scan
 from index_sync.entry import Facets, Half
 from index_sync.segment import Rows, Window
+from processors.composing import Blocks
 from processors.conditions import Condition, number_of
 from processors.offers import COLUMNS, NUMBERS
 from processors.ordering import BY_SCORE, DIGITS, Order, best
@@ -33,7 +34,7 @@ class Ask:
     """One search. `wanted` and `refused` are folded (`index_sync.entry.fold_wanted`).
 
     `conditions`: on typed columns. `groups`: only products of these; None: all. `order` of the hits; `collapse`: one a group.
-    `shop`: whose products; None: everybody's.
+    `shop`: whose products; None: everybody's. `blocks`: of a composed query (`processors.composing`), added to the inner product.
     """
 
     query: Vector
@@ -46,6 +47,7 @@ class Ask:
     order: Order = BY_SCORE
     collapse: bool = False
     shop: str | None = None
+    blocks: Blocks = field(default_factory=dict)
 
     @property
     def need(self) -> int:
@@ -130,6 +132,10 @@ def _value(one: Candidate, column: str) -> float | None:
 
 def _nearest(parts: Sequence[_Part], ask: Ask) -> list[Candidate]:
     """The `k` best products by score descending, then product id."""
+    if ask.blocks:
+        return _best(
+            parts, _near(parts, _sorted(*composed.candidates(parts, ask.query, ask.need, ask.blocks)), ask), ask
+        )
     dense = [part for part in parts if part.kept >= _SCAN_BELOW * part.window.rows]
     found = _by_distance(dense, ask)
     if found is None:  # too many of the nearest do not count
@@ -344,6 +350,8 @@ def _best(parts: Sequence[_Part], found: _Rough, ask: Ask) -> list[Candidate]:
         numbers, rows = found.parts[block], found.rows[block]
         # In double: BLAS sums in an order that depends on where a row stands in its block.
         scores = np.einsum("ij,j->i", _gathered(parts, numbers, rows).astype(np.float64), query).astype(np.float32)
+        if ask.blocks:
+            scores += composed.sums_at(parts, numbers, rows, ask.blocks)
         for score, number, row in zip(scores.tolist(), numbers.tolist(), rows.tolist(), strict=True):
             columns = parts[number].window.segment.columns
             owner = int(columns.owner[row])

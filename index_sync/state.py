@@ -6,7 +6,7 @@ Nothing here looks at the writer's own tables: a product is absent from those be
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from index_sync.columns import ShownWhole
 from index_sync.entry import Product, ShardHit, Wanted, facet_key, fold_wanted
 from index_sync.search import Ask, Candidate, Counts, count, search
 from index_sync.segment import Window
+from processors.composing import Blocks
 from processors.conditions import Condition
 from processors.errors import Poison
 from processors.offers import column_named
@@ -92,6 +93,8 @@ class Wish:
         collapse: one hit a style.
         said: whether hits have what the shop says of them.
         shop: whose products; "": those of no shop; None: everybody's.
+        blocks: of a composed query; see `Ask`.
+        wishes: facet → the values that meet what its words set; hits say whether they do.
     """
 
     conditions: tuple[Condition, ...] = ()
@@ -100,6 +103,8 @@ class Wish:
     collapse: bool = False
     said: bool = False
     shop: str | None = None
+    blocks: Blocks = field(default_factory=dict)
+    wishes: Wanted = field(default_factory=dict)
 
 
 ANY = Wish()
@@ -140,9 +145,10 @@ def search_states(
         wish.order,
         wish.collapse,
         shop=wish.shop,
+        blocks=wish.blocks,
     )
     windows = [window for state in states for window in state.windows]
-    return [(numbers[candidate.number], _hit(candidate, said=wish.said)) for candidate in search(windows, ask)]
+    return [(numbers[candidate.number], _hit(candidate, wish)) for candidate in search(windows, ask)]
 
 
 def count_states(
@@ -175,9 +181,9 @@ def _knows(window: Window, column: str) -> bool:
     return window.typed is not None and window.typed.knows(column, window.products)
 
 
-def _hit(candidate: Candidate, *, said: bool) -> ShardHit:
+def _hit(candidate: Candidate, wish: Wish) -> ShardHit:
     columns, group = candidate.window.segment.columns, candidate.group
-    whole = said or bool(group)
+    whole = wish.said or bool(group)
     payload = columns.shown_whole(candidate.ordinal) if whole else columns.shown(candidate.ordinal)
     view = payload.views[candidate.row - columns.first[candidate.ordinal]]
     hit = ShardHit(
@@ -190,6 +196,7 @@ def _hit(candidate: Candidate, *, said: bool) -> ShardHit:
         group,
         candidate.value,
         photo=view.photo if isinstance(view.photo, str) else payload.image,
+        meets=columns.blocks.meets(candidate.ordinal, wish.wishes) if wish.wishes else {},
     )
     if not isinstance(payload, ShownWhole):
         return hit
@@ -197,7 +204,7 @@ def _hit(candidate: Candidate, *, said: bool) -> ShardHit:
         hit,
         colour=_colour(payload),
         offer=candidate.window.offer(candidate.ordinal),
-        said=payload.said if said else {},
+        said=payload.said if wish.said else {},
     )
 
 

@@ -48,6 +48,26 @@ def colour_shares(found: GarmentPixels) -> Vector:
     return np.concatenate(parts).astype(np.float32)
 
 
+def palette_shares(shares: Vector) -> dict[str, float]:
+    """How much of a garment is of each of the palette's names, most first; they sum to 1. `shares`: of `colour_shares`."""
+    squares = np.asarray(shares[: len(_anchors())], np.float64) ** 2
+    total = squares @ _named()
+    order = np.argsort(-total, kind="stable")
+    return {PALETTE[n][0]: float(total[n] / total.sum()) for n in order.tolist()}
+
+
+@cache
+def _named() -> NDArray[np.float64]:
+    """(anchors, names): how much each anchor is of each name."""
+    anchors = _anchors() / _SCALE
+    swatches = np.stack([lab_of_hex(code) for _, code in PALETTE])
+    apart = (((anchors[:, None] - swatches[None]) ** 2) * _SCALE**2).sum(2)
+    powers = np.exp(-(apart - apart.min(1, keepdims=True)) / (2 * _NAMING**2))
+    return np.asarray(powers / powers.sum(1, keepdims=True), np.float64)
+
+
+_NAMING = 4.0
+"""Distance in CIELAB within which a colour has two names."""
 _SCALE = np.sqrt(np.array([_LIGHTNESS, 1.0, 1.0], np.float32))
 
 

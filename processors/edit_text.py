@@ -44,9 +44,26 @@ _REWRITES: tuple[tuple[str, str], ...] = (
     ),
     (r"\b(?:barely|hardly)\b", " LESS "),
     (r"\b(?:instead of|rather than|other than|anything but|except(?: for)?|minus|lack(?:s|ing)?|never)\b", " NOT "),
-    (r"\b(?:without|with no|with not|(?:has|have) no|but no|but not|no|not|non|remove|drop|lose)\b", " NOT "),
+    (
+        r"\b(?:without|with no|with not|(?:has|have) no|but no|but not|no|not|non|remove|drop|lose)(?: (?:with|in|have|having|has|of|a|an|any))*\b",
+        " NOT ",
+    ),
     (r"LESS +(?:bright|light|pale)(?:er)?(?: in)?(?: colou?r(?:ed)?s?)?\b", " DARKER "),
     (r"LESS +dark(?:er)?(?: in)?(?: colou?r(?:ed)?s?)?\b", " LIGHTER "),
+    # "Make the sleeves long", "change the neckline to a v", "with sleeves that are short": the facet's noun behind its value.
+    (
+        r"\bsleeves?(?: length)?(?: (?:should be|that are|which are|are|were|be|in|into|to|at|:|of))* (?:a )?(long|short|three[- ]quarter|cap|puff)(?:er)?(?: (?:ones?|length))?\b(?![- ]sleeve)",
+        r" \1-sleeves ",
+    ),
+    (
+        r"\b(?:neck(?:line)?|collar):?(?: (?:should be|that is|which is|is|was|be|in|into|to|of))* (?:a |an )?(round|v|crew|scoop|square|boat|high)(?: (?:shaped|one))?(?![- ](?:neck|collar))\b",
+        r" \1-neck ",
+    ),
+    (
+        r"\b(?:neck(?:line)?|collar):?(?: (?:should be|that is|which is|is|was|be|in|into|to|of))+ (?:a |an )?(polo|mandarin)\b(?![- ](?:neck|collar))",
+        r" \1-collar ",
+    ),
+    (r"\bshirt[- ]collar(?:ed|s)?\b", " collar "),
     (r"\bplain\b", " solid "),
     (r"\bsleeve ?less\b", " sleeveless "),
     (r"\b(?:long(?:er)?|full)[ -]sleeve[sd]?\b", " long-sleeves "),
@@ -67,7 +84,8 @@ _FILLER = frozenset(
     please make want would i i'd i'm me my show find get give need looking something anything some any just only also
     very more be is are was has have do does can could you your version style kind type item product colour color
     colored coloured colours colors shade tone tones pattern patterns patterned print prints design material fabric
-    made from at all too so now then instead exactly still keep kept change changed into than
+    made from at all too so now then instead exactly still keep kept change changed into than see switch swap get wish
+    neckline neck sleeve sleeves shaped should could would
     """.split()  # noqa: SIM905 (a paragraph reads better than a list of a hundred strings)
 )
 _POINTERS = frozenset({"this", "that", "same", "these", "the"})

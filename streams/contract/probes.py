@@ -57,6 +57,10 @@ class SearchProbe(Record, frozen=True, omit_defaults=False, tag="search"):
     fields: bool = False  # hits say what the shop says of them
     shop: str = ""  # only its products; "": those of no shop
     generation: str = ""  # whose shards are asked; "" (who asks is of an earlier version): of the one that is live
+    # Of a composed query: facet -> value -> weight of the square root of its probability, added to the inner product; the
+    # value "" is what a product gets that does not know the facet.
+    blocks: dict[str, dict[str, float]] = {}
+    wishes: dict[str, tuple[str, ...]] = {}  # facet -> the values that meet what its words set
 
 
 Probe: TypeAlias = LookupProbe | SearchProbe
@@ -79,6 +83,7 @@ class About(Record, frozen=True):
     colour: str = ""
     offer: Offer = NO_OFFER
     said: dict[str, Any] = {}
+    meets: dict[str, bool] = {}
 
 
 class Hits(Record, frozen=True, omit_defaults=False, tag="hits"):
@@ -100,6 +105,7 @@ class Hits(Record, frozen=True, omit_defaults=False, tag="hits"):
     others: tuple[Standing, ...] = ()
     partitions: tuple[int, ...] = ()
     typed: bool = False  # the worker follows conditions, groups, order and collapse; earlier versions did not
+    composed: bool = False  # the worker follows blocks and wishes; earlier versions did not
     about: tuple[About, ...] = ()  # of each hit
     total: int = 0
     counts: dict[str, dict[str, int]] = {}
@@ -159,6 +165,9 @@ class Found(Record, frozen=True, omit_defaults=False, tag="found"):
     others: tuple[Standing, ...] = ()
     group_id: str = ""
     census: Census | None = None
+    # Facet -> value -> probability in thousandths (`Item.chances`, and what the shop says), and whose heads told it.
+    chances: dict[str, dict[str, int]] = {}
+    heads: str = ""
 
 
 Answer: TypeAlias = Hits | Found

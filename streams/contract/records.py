@@ -164,6 +164,8 @@ class Item(Record, frozen=True, omit_defaults=False):
     photos: tuple[ItemPhoto, ...] | UnsetType = UNSET
     sold: str | UnsetType = UNSET
     disagreements: tuple[Disagreement, ...] | UnsetType = UNSET
+    # Facet -> value -> probability in thousandths, of the garment that is sold; left out where no heads were applied.
+    chances: dict[str, dict[str, int]] | UnsetType = UNSET
 
 
 # ---------------------------------------------------------------- catalog.captions (JSON, compacted)
@@ -283,6 +285,8 @@ class Hit(Record, frozen=True, omit_defaults=False):
     fields: dict[str, Any] = {}  # what the shop says of it, where the query asks for it
     shop: str = ""
     photo: str = ""
+    # Of what the words set, facet by facet, whether the product probably is so; what is not known of it is not there.
+    meets: dict[str, bool] | UnsetType = UNSET
 
 
 class Understood(Record, frozen=True):
@@ -292,6 +296,10 @@ class Understood(Record, frozen=True):
     wants: dict[str, str] = {}  # facet -> value
     refuses: dict[str, tuple[str, ...]] = {}  # facet -> values
     ignored: tuple[str, ...] = ()  # words that cannot be followed
+    set: dict[str, str] | UnsetType = UNSET  # facet -> value that was asked for, steps ("lighter") as what they come to
+    exclude: dict[str, tuple[str, ...]] | UnsetType = UNSET  # facet -> values that are pushed away
+    kept: tuple[str, ...] | UnsetType = UNSET  # facets of the reference that hits are to share
+    heads: str | UnsetType = UNSET  # the version of the facet heads that told what the reference is
 
 
 class Shards(Record, frozen=True, omit_defaults=False):

@@ -23,6 +23,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "sleeve": ("sleeve", "sleeves", "sleevelength"),
     "neckline": ("neckline", "neck", "collar"),
     "length": ("length", "dresslength"),
+    "gender": ("gender", "audience", "targetgender", "sex"),
     COLOUR: ("colour", "color", "basecolour", "basecolor", "colourname", "colorname"),
 }
 """Facet → the columns, cleaned and without spaces, in which shops write it; the first that says something counts."""

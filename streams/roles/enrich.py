@@ -19,7 +19,8 @@ from infra.fetch import Fetcher
 from infra.store import ObjectStore
 from infra.threads import InThread
 from models.ports import Detector, ImageEncoder, Raw
-from processors import crops, decode, evidence, facets, second_look
+from processors import chances, crops, decode, evidence, facets, second_look
+from processors.chances import Packed
 from processors.colour_shares import colour_shares
 from processors.colours import dominant_colours
 from processors.errors import Code, Poison
@@ -246,8 +247,7 @@ class Enrich:
         return Described(seen.opened, garments, tuple(views), self._shares(garments, pixels, scale))
 
     def _shares(self, garments: Sequence[Garment], pixels: Pixels, scale: float) -> dict[str, Vector]:
-        heads = self.heads()
-        if heads is None or facets.COLOUR not in heads.heads:
+        if self.heads() is None:
             return {}
         boxes = {garment.id: _scaled(garment.box, scale) for garment in garments}
         found: dict[str, Vector] = {}
@@ -274,14 +274,17 @@ class Enrich:
         described, raws = self._settled(described, raws)
         vectors = [self.encoder.finish(decoded.pixels, raw) for raw in raws]
         heads = self.heads()
-        garments = described.garments if heads is None else self._faceted(described, raws, heads)
+        garments, known = described.garments, {}
+        if heads is not None and heads.maker == self.encoder.features_maker:
+            garments, known = self._faceted(described, raws, heads)
         # A kind may have said that a garment is of another category than its box was found as.
         category_of = {WHOLE: garments[0].category if garments else "", **{one.id: one.category for one in garments}}
         views = tuple(
             View(view_id, category_of[view_id], vector.astype("<f4").tobytes())
             for (view_id, _, _), vector in zip(described.views, vectors, strict=True)
         )
-        content = PhotoContent(decoded.width, decoded.height, garments, views, "" if heads is None else heads.version)
+        version = "" if heads is None else heads.version
+        content = PhotoContent(decoded.width, decoded.height, garments, views, version, known)
         return Embedded(described.opened.place, content)
 
     def _settled(self, described: Described, raws: Sequence[Raw]) -> tuple[Described, Sequence[Raw]]:
@@ -302,20 +305,22 @@ class Enrich:
         )
         return settled, [ready[view][1] for _, _, view in kept]
 
-    def _faceted(self, described: Described, raws: Sequence[Raw], heads: Heads) -> tuple[Garment, ...]:
-        """The garments with what the heads read from the pass that gave their vectors."""
-        if heads.maker != self.encoder.features_maker:
-            return described.garments
+    def _faceted(
+        self, described: Described, raws: Sequence[Raw], heads: Heads
+    ) -> tuple[tuple[Garment, ...], dict[str, Packed]]:
+        """The garments with what the heads read from the pass that gave their vectors; and what each probably is."""
         seen = {name: self.encoder.features(raw) for (name, _, _), raw in zip(described.views, raws, strict=True)}
         main = main_garment(described.garments)
-        found = []
+        found, known = [], {}
         for garment in described.garments:
             features = facets.of_garment(seen[garment.id], seen[WHOLE], main=garment is main)
-            read = heads.read(features, described.shares.get(garment.id), garment.category)
+            shares = described.shares.get(garment.id)
+            read = heads.read(features, shares, garment.category)
             category = facets.category_of(garment.category, read)
             attributes = {**garment.attributes, **read}
             found.append(msgspec.structs.replace(garment, category=category, attributes=attributes))
-        return tuple(found)
+            known[garment.id] = chances.read(heads, self.judge, features, shares, category, garment.colours)
+        return tuple(found), known
 
     def live(self) -> str:
         """The version of facet heads that is live; "" for none."""

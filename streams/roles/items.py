@@ -9,8 +9,9 @@ import msgspec
 from msgspec import UNSET
 
 from models.ports import Detector, ImageEncoder
-from processors import agreement, merchant
+from processors import agreement, chances, merchant
 from processors.agreement import Agreed, Shot
+from processors.chances import Packed
 from processors.identity import split
 from processors.photo_roles import NO_GARMENT
 from processors.product import PhotoPlace
@@ -31,6 +32,8 @@ class PhotoContent(msgspec.Struct, frozen=True):
     garments: tuple[Garment, ...]
     views: tuple[View, ...]
     facets: str = ""
+    chances: dict[str, Packed] = {}
+    """Garment → what it probably is (`processors.chances`)."""
     # Who thought it: a replay by a later version publishes the bytes of the first.
     version: str = VERSION
 
@@ -87,7 +90,9 @@ class Items:
         [first, *others] = photos
         if others or first.role in NO_GARMENT:
             return self._of_many(product, metadata, photos, contents, source)
-        return self._with_conflicts(self._made(product, metadata, source, first.address, contents[first.digest]))
+        content = contents[first.digest]
+        known = {garment: [one] for garment, one in content.chances.items()}
+        return self._finished(self._made(product, metadata, source, first.address, content), known)
 
     def _made(self, product: str, metadata: Metadata, source: Source, image: str, content: PhotoContent) -> Item:
         """An item of one photo, or of the main one."""
@@ -122,7 +127,7 @@ class Items:
         agreed = agreement.agree(shots, metadata.category)
         seen_in = _seen_in(agreed, len(photos))
         main = self._made(product, metadata, source, photos[agreed.main].address, shown[agreed.main])
-        return self._with_conflicts(
+        return self._finished(
             msgspec.structs.replace(
                 main,
                 garments=agreed.garments,
@@ -133,8 +138,16 @@ class Items:
                 ),
                 sold=agreed.sold or UNSET,
                 disagreements=_disagreements(agreed, photos) or UNSET,
-            )
+            ),
+            _chances(agreed, shown),
         )
+
+    def _finished(self, item: Item, known: Mapping[str, Sequence[Packed]]) -> Item:
+        """With what the garment that is sold probably is, and with what the shop says otherwise; `known`: by garment."""
+        sold = sold_garment(item)
+        if sold is not None and known.get(sold.id):
+            item = msgspec.structs.replace(item, chances=chances.mean(known[sold.id]))
+        return self._with_conflicts(item)
 
     def _with_conflicts(self, item: Item) -> Item:
         conflicts = merchant.conflicts(item.garments, item.metadata, sold_garment(item))
@@ -181,6 +194,18 @@ def _views(agreed: Agreed, photos: Sequence[PhotoPlace], shown: Sequence[PhotoCo
                 if sighting.photo == number:
                     add(f"{number}/{garment.id}", garment.category, number, sighting.garment.id)
     return tuple(found)
+
+
+def _chances(agreed: Agreed, shown: Sequence[PhotoContent]) -> dict[str, list[Packed]]:
+    """Garment of the pack → what each photo that shows it says of it."""
+    return {
+        garment.id: [
+            known
+            for sighting in sightings
+            if (known := shown[sighting.photo].chances.get(sighting.garment.id)) is not None
+        ]
+        for garment, sightings in zip(agreed.garments, agreed.sightings, strict=True)
+    }
 
 
 def _disagreements(agreed: Agreed, photos: Sequence[PhotoPlace]) -> tuple[Disagreement, ...]:

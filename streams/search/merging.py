@@ -7,9 +7,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
-from processors.conditions import Condition, parted, told
+from processors.conditions import Condition, parted
 from processors.edit_text import ParsedEdit
 from processors.errors import Code
 from processors.identity import shop_of, split
@@ -17,7 +18,7 @@ from processors.offers import COLUMNS, Offer, column_named
 from processors.ordering import BY_SCORE, DIGITS, Order, best
 from processors.vocabulary import FACET_NAMES, FAMILIES, facet_named
 from streams.contract.probes import About, Answer, Hits, SearchProbe
-from streams.contract.records import Hit, Query, QueryError, Understood, Variant
+from streams.contract.records import Hit, Query, QueryError, Variant
 
 MOST_VARIANTS = 24
 """Beside one hit."""
@@ -58,7 +59,7 @@ def page_of(query: Query) -> Page:
 def follows(probe: SearchProbe, answer: Hits) -> bool:
     """Whether a worker has done all that the probe asks; one of an earlier version knows no columns, and must not count."""
     asks_more = bool(probe.conditions or probe.sort) or probe.groups is not None
-    return answer.typed or not asks_more
+    return (answer.typed or not asks_more) and (answer.composed or not probe.blocks)
 
 
 def ranked(answers: Iterable[Hits], shop: str = "") -> list[Ranked]:
@@ -173,14 +174,6 @@ def ranges_of(answers: Iterable[Hits]) -> dict[str, tuple[float, float]]:
     return found
 
 
-def understood_of(text: str | None, edit: ParsedEdit, conditions: Sequence[Condition]) -> Understood | None:
-    """What is told of how a query's words were read; None where it has none."""
-    if not (text or "").strip():
-        return None
-    filters = {condition.column: told(condition) for condition in conditions}
-    return Understood(filters, dict(edit.set), dict(edit.exclude), edit.ignored)
-
-
 def unknown_facets(query: Query, shards: Sequence[Hits]) -> tuple[QueryError, ...]:
     """A warning for each filter on a facet that no product has: it finds nothing, and a typing error would look alike."""
     if not shards:
@@ -224,4 +217,5 @@ def placed(one: Ranked, members: Sequence[Ranked], fields: Collection[str], rela
         photo=relative(one.hit.photo or one.hit.image),
         variants=variants if one.hit.group_id else (),
         fields=shown_fields(one, fields) if fields else {},
+        meets=one.about.meets or UNSET,
     )

@@ -144,6 +144,7 @@ def apart(answer: Answer) -> Sequence[Answer]:
             error=one.error,
             unknown_facets=one.unknown_facets,
             typed=answer.typed,
+            composed=answer.composed,
             about=tuple(about.get(one.partition, ())),
             # Of all these shards together: said once.
             total=answer.total if one is own else 0,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from models.ports import Ready
+from processors.chances import Packed
 from processors.values import Vector
 from streams.contract.records import Query
 from streams.engine.message import Message
@@ -28,6 +29,10 @@ class Reference:
     facets: tuple[tuple[str, str], ...] = ()
     data: bytes = b""
     group: str = ""
+    chances: Packed = field(default_factory=dict)
+    """What it probably is (`processors.chances`)."""
+    heads: str = ""
+    """The version of the facet heads that told it."""
 
 
 @dataclass(frozen=True, slots=True)

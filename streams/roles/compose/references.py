@@ -60,7 +60,8 @@ class References:
                 )
             raise Poison(missing, field="image.product_id", code=Code.UNKNOWN_PRODUCT)
         vector = np.frombuffer(found.vector, dtype="<f4")
-        return Reference(probe.product_id, vector, tuple(sorted(found.facets.items())), group=found.group_id)
+        facets = tuple(sorted(found.facets.items()))
+        return Reference(probe.product_id, vector, facets, b"", found.group_id, found.chances, found.heads)
 
 
 def _found(answers: dict[int, Answer]) -> Found | None:

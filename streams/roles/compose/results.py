@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from processors.composing import Composed
 from processors.errors import RESULT_CODES, Code, Poison
 from streams.contract import codecs, topics
 from streams.contract.probes import Answer, Hits, SearchProbe
@@ -13,6 +14,7 @@ from streams.engine.message import Message
 from streams.roles.compose import probes
 from streams.roles.compose.asked import Prepared
 from streams.roles.compose.garments import MAX_HITS, FoundGarments
+from streams.roles.compose.telling import understood_of
 from streams.search import merging
 from streams.search.pending import PendingQueries, all_answered
 
@@ -33,6 +35,7 @@ class Results:
         answers: dict[int, Answer],
         siblings: Sequence[merging.Ranked],
         garments: FoundGarments,
+        composed: Composed | None = None,
     ) -> Result:
         """The merged result; `partial` when a shard is missing, or had not applied what the query asked for."""
         query, page = prepared.asked.query, merging.page_of(prepared.asked.query)
@@ -67,7 +70,7 @@ class Results:
             total=merging.total_of(good) if query.facets else None,
             facets=merging.counts_of(good),
             ranges=merging.ranges_of(good),
-            understood=merging.understood_of(query.text, prepared.reading.edit, prepared.reading.conditions),
+            understood=understood_of(prepared, composed),
             approximate=tuple(approximate),
             garments=tuple(ShownGarment(one.id, one.category, one.box, placed(hits)) for one, hits in shown),
         )

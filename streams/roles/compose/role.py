@@ -22,7 +22,7 @@ from streams.contract.records import Query, Result
 from streams.engine.failures import Failure
 from streams.engine.message import Message
 from streams.engine.stages import CpuStage, DeviceStage, Done, IoStage, Stage
-from streams.roles.compose import garments, probes, vectors
+from streams.roles.compose import facets, garments, probes, vectors
 from streams.roles.compose.asked import (
     QUERY_SIDE,
     Asked,
@@ -158,7 +158,8 @@ class Compose:
         """Fuse, ask every shard, merge what came in time, publish."""
         prepared = embedded.prepared
         query, message = prepared.asked.query, prepared.asked.message
-        probe = probes.search(prepared, vectors.fused(embedded))
+        composed = facets.composed_of(embedded)
+        probe = facets.with_facets(probes.search(prepared, vectors.fused(embedded)), composed)
         wished = probes.siblings(prepared, probe)
         beside = probes.beside(embedded, probe)
         asked = [probe, *beside.values(), *([wished] if wished else [])]
@@ -166,7 +167,7 @@ class Compose:
         siblings = [] if wished is None else merging.ranked(merging.good_of(wished, others[-1]), wished.shop)
         found = garments.found(embedded, probe, answers, dict(zip(beside, others, strict=False)))
         results = Results(self.pending, self.partitions, self.relative, self.now)
-        result = await results.made(prepared, probe, answers, siblings, found)
+        result = await results.made(prepared, probe, answers, siblings, found, composed)
         # Only the shards know how many partitions there are; the setting is about topics that are yet to be made.
         if missing := missing_partitions(query, result.shards.of if result.shards.answered else None):
             await self.refuse(message, query.query_id, missing)

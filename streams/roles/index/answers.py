@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from index_sync.entry import ShardHit, Wanted
+from index_sync.entry import ShardHit, Wanted, chances_of
 from index_sync.search import Counts
 from index_sync.shard import Shard
 from index_sync.state import State, Wish, count_states, search_states
@@ -64,6 +64,8 @@ def _search(
         probe.collapse,
         probe.fields,
         probe.shop,
+        probe.blocks,
+        probe.wishes,
     )
     try:
         vector = _vector(probe.vector)
@@ -100,7 +102,8 @@ def _search(
         others=tuple(others),
         partitions=tuple(shards[number].partition for number, _ in found) if others else (),
         typed=True,
-        about=tuple(About(hit.value, hit.colour, hit.offer, dict(hit.said)) for _, hit in found),
+        composed=True,
+        about=tuple(About(hit.value, hit.colour, hit.offer, dict(hit.said), dict(hit.meets)) for _, hit in found),
         total=counted.total,
         counts={name: _most(values) for name, values in counted.facets.items()},
         ranges=counted.ranges,
@@ -179,6 +182,8 @@ def _look_up(
         vector=product.vector.astype("<f4").tobytes(),
         others=others,
         group_id=product.payload.group,
+        chances=chances_of(product.payload),
+        heads=product.payload.heads if isinstance(product.payload.heads, str) else "",
     )
 
 

@@ -11,12 +11,13 @@ import msgspec
 import numpy as np
 
 from index_sync.entry import ESSENCE_BYTES, Change, Entry, Facets, Payload, ViewInfo, shortened
-from processors import said
+from processors import chances, said
 from processors.attributes import attributes_of
+from processors.chances import Packed
 from processors.errors import Code, Poison
 from processors.garments import is_of_kind
 from processors.identity import key_of
-from processors.merchant import told_kind
+from processors.merchant import told_facets, told_kind
 from processors.offers import offer_of
 from processors.values import Garment, Metadata
 from streams.contract import codecs
@@ -32,7 +33,7 @@ _METADATA = msgspec.msgpack.Decoder(Metadata)
 _PLAIN = msgspec.msgpack.Encoder()
 _NO_PART = frozenset({"source", "version", "metadata"})
 """Fields of an item that say nothing of its entry, or are looked at by themselves."""
-_RULES = b"1"
+_RULES = b"2"
 """Raise it when another entry is made of the same item: what was indexed by older rules is then written anew."""
 
 
@@ -127,6 +128,8 @@ def entry_of(item: Item) -> Entry:
         views=views,
         group=metadata.group_id,
         said=said.shown(metadata),
+        chances=_chances(item, main),
+        heads=item.facets or msgspec.UNSET,
     )
     return Entry(payload, vectors.reshape(len(item.views), item.dimension), item.encoder, offer_of(metadata))
 
@@ -249,6 +252,19 @@ def _reference_facets(metadata: Metadata, stated: Mapping[str, str], main: Garme
     elif metadata.category:
         found[CATEGORY] = metadata.category
     return found
+
+
+def _chances(item: Item, main: Garment | None) -> Packed:
+    """What the product probably is: by its photos, or (items of before) by what was sure of them; the shop's word replaces it."""
+    if isinstance(item.chances, dict):
+        seen: Packed = item.chances
+    elif main is not None:
+        seen = chances.of_attributes(main.attributes, main.colours, main.category)
+    else:
+        seen = {}
+    told = {facet: attribute.value for facet, attribute in told_facets(item.metadata).items()}
+    sold = main is None or is_of_kind(main, item.metadata.category)
+    return chances.with_stated(seen, told) if sold else seen
 
 
 def _distinct(values: Iterable[str]) -> tuple[str, ...]:

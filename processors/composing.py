@@ -1,0 +1,233 @@
+"""A composed query as one inner product over facets: "this, but in navy, with long sleeves, no stripes".
+
+With p_f(x) the distribution of facet f of garment x (`processors.chances`), a product stores √p_f(x), and what is asked is one weight
+a value: of a facet that the words do not touch w·√p_f(reference), so that the sum is w times the Bhattacharyya coefficient; of one
+that they set, more on what is wanted; of what they refuse, less than nothing. Beside it stands the inner product of the embeddings,
+for what no facet says. A facet that a product does not know adds what it would on average, and so counts neither way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from math import exp, sqrt
+from types import MappingProxyType
+from typing import TypeAlias
+
+from processors.chances import CATEGORY, COLOUR, FACETS, GENDER, KIND, Chances, canonical_colour, swatches
+from processors.edit_text import ParsedEdit
+from processors.fusion import edited_facets
+from processors.kinds import claims_of, kind_label
+from processors.values import CATEGORIES
+from processors.vocabulary import COLLARS, FAMILIES
+
+Blocks: TypeAlias = dict[str, dict[str, float]]
+"""Facet → value → weight of the square root of its probability; `UNKNOWN` is what a product gets that does not know the facet."""
+UNKNOWN = ""
+
+WANTED: Mapping[str, float] = MappingProxyType(
+    {
+        COLOUR: 2.2,
+        "pattern": 2.0,
+        "sleeve": 2.4,
+        "neckline": 1.3,
+        "length": 1.5,
+        CATEGORY: 4.0,
+        KIND: 2.0,
+        GENDER: 2.0,
+        "fabric": 1.5,
+    }
+)
+KEPT: Mapping[str, float] = MappingProxyType(
+    {
+        CATEGORY: 3.0,
+        KIND: 1.2,
+        COLOUR: 1.0,
+        "pattern": 1.0,
+        "sleeve": 1.0,
+        "neckline": 1.0,
+        "length": 0.5,
+        GENDER: 1.0,
+        "fabric": 0.3,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """How much each part of a composed query counts (docs/models/composer.md says how they were found).
+
+    Args:
+        embedding: of the inner product of the embeddings.
+        wanted: of the facets that the words set; what heads tell badly counts for less.
+        refused: of each value that they refuse.
+        kept: of the facets that the words do not touch.
+        neutral: of the most that a facet adds, what a product gets that does not know it.
+        near: how far colours are alike, in CIELAB: exp(−(distance / near)²).
+        family: how much "blue" is met by navy.
+    """
+
+    embedding: float = 1.5
+    wanted: Mapping[str, float] = field(default_factory=lambda: WANTED)
+    refused: float = 3.0
+    kept: Mapping[str, float] = field(default_factory=lambda: KEPT)
+    neutral: float = 0.4
+    near: float = 8.0
+    family: float = 0.5
+
+
+WEIGHTS = Weights()
+_ALIKE: Mapping[tuple[str, str], Mapping[str, float]] = MappingProxyType(
+    {
+        ("neckline", "crew"): {"round": 1.0},
+        ("neckline", "round"): {"crew": 1.0},
+        ("neckline", "collar"): {"polo": 0.7, "mandarin": 0.5},
+        ("neckline", "polo"): {"collar": 0.7},
+        ("neckline", "mandarin"): {"collar": 0.6},
+        ("neckline", "scoop"): {"round": 0.5, "boat": 0.3},
+        ("neckline", "boat"): {"round": 0.5, "scoop": 0.3},
+        ("neckline", "square"): {"round": 0.3, "scoop": 0.3},
+        ("neckline", "high"): {"mandarin": 0.2},
+        ("pattern", "printed"): {"graphic": 0.8, "floral": 0.5, "animal": 0.5, "camouflage": 0.5, "paisley": 0.5, "geometric": 0.5, "dotted": 0.3},
+        ("pattern", "graphic"): {"printed": 0.8},
+        ("pattern", "floral"): {"printed": 0.5},
+        ("pattern", "animal"): {"printed": 0.5},
+        ("pattern", "camouflage"): {"printed": 0.5},
+        ("pattern", "paisley"): {"printed": 0.5, "floral": 0.4},
+        ("pattern", "geometric"): {"printed": 0.5, "checked": 0.3},
+        ("pattern", "colourblocked"): {"striped": 0.2},
+        ("pattern", "patterned"): dict.fromkeys(("printed", "striped", "checked", "dotted", "floral", "colourblocked"), 1.0),
+        ("sleeve", "cap"): {"short": 0.7},
+        ("sleeve", "puff"): {"short": 0.5, "long": 0.3},
+        ("sleeve", "three-quarter"): {"long": 0.5, "short": 0.2},
+        ("gender", "men"): {"unisex": 0.5},
+        ("gender", "women"): {"unisex": 0.5},
+        ("gender", "kids"): {"boys": 1.0, "girls": 1.0},
+    }
+)  # fmt: skip
+"""Values that meet a wish for another one, and how far."""
+_WITH_ANOTHER_GARMENT = frozenset({COLOUR, "pattern", GENDER, "fabric"})
+"""What is kept where the words ask for another category."""
+_LIKE_SLEEVED = frozenset({"shirt", "dress", "jacket"})
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """What is asked of the facets.
+
+    Args:
+        blocks: weights; what they are multiplied with is a square root of a probability.
+        most: the largest sum that a product can reach, embedding included: scores are divided by it.
+        wishes: facet → the values that meet what the words set.
+        kept: facets of the reference that count, most first.
+    """
+
+    blocks: Blocks
+    most: float
+    wishes: dict[str, tuple[str, ...]]
+    kept: tuple[str, ...]
+
+
+def compose(reference: Chances, edit: ParsedEdit, weights: Weights = WEIGHTS) -> Composed:
+    """What is asked, from what the reference probably is and how it is to differ."""
+    wanted = _wanted(reference, edit)
+    blocks: Blocks = {}
+    most = weights.embedding
+    wishes: dict[str, tuple[str, ...]] = {}
+    refused = {facet: _refused(facet, values) for facet, values in edit.exclude.items() if facet in FACETS}
+    less = {facet: _refused(facet, values) for facet, values in edit.less.items() if facet in FACETS}
+    kept = [f for f in _kept(reference, wanted) if not _is(reference[f], (*refused.get(f, ()), *less.get(f, ())))]
+    for facet, values in wanted.items():
+        meeting = _meeting(facet, values, weights)
+        blocks[facet] = {value: weights.wanted[facet] * share for value, share in meeting.items()}
+        wishes[facet] = tuple(value for value, share in meeting.items() if share >= 0.5)
+        most += weights.wanted[facet]
+    for facet in kept:
+        weight = weights.kept.get(facet, 0.0)
+        blocks[facet] = {value: weight * sqrt(p) for value, p in reference[facet].items()}
+        most += weight
+    for given, share in ((refused, 1.0), (less, 0.5)):
+        for facet, values in given.items():
+            block = blocks.setdefault(facet, {})
+            for value in values:
+                block[value] = min(block.get(value, 0.0), 0.0) - share * weights.refused
+    for block in blocks.values():
+        # Of what is only refused most products have nothing: so an unknown one is far nearer to those.
+        best = max(block.values())
+        block[UNKNOWN] = weights.neutral * (best if best > 0 else 0.5 * min(block.values()))
+    return Composed(blocks, most, wishes, tuple(kept))
+
+
+def _wanted(reference: Chances, edit: ParsedEdit) -> dict[str, tuple[str, ...]]:
+    """Facet → the values that the words set, steps from the reference among them ("lighter", "longer")."""
+    known = {facet: max(given, key=lambda value: given[value]) for facet, given in reference.items() if given}
+    after = edited_facets(known, edit)
+    stepped = {f for f, step in ((COLOUR, edit.shade), ("length", edit.length)) if step and f in after}
+    found = {}
+    for facet in FACETS:
+        if facet in edit.set or facet in stepped:
+            values = after[facet].split(" and ") if facet == COLOUR else [after[facet]]
+            found[facet] = tuple(values)
+    kind = found.get(KIND, ("",))[0]
+    if kind:
+        found[KIND] = (kind_label(kind),)
+        named = [v for name, values in claims_of(kind) if name == CATEGORY for v in values if v in CATEGORIES]
+        if named:
+            found[CATEGORY] = (named[0],)
+    return found
+
+
+def _kept(reference: Chances, wanted: Mapping[str, object]) -> list[str]:
+    """The facets of the reference that still hold; of another garment its sleeves and its neck only where it has such."""
+    kept = [facet for facet in FACETS if reference.get(facet) and facet not in wanted]
+    asked = wanted.get(CATEGORY)
+    if isinstance(asked, tuple) and asked and asked[0] not in reference.get(CATEGORY, {}):
+        before = max(reference.get(CATEGORY, {"": 0.0}), key=lambda value: reference.get(CATEGORY, {"": 0.0})[value])
+        alike = {before, asked[0]} <= _LIKE_SLEEVED
+        kept = [f for f in kept if f in _WITH_ANOTHER_GARMENT or (alike and f in ("sleeve", "neckline"))]
+    elif KIND in wanted or CATEGORY in wanted:
+        kept = [facet for facet in kept if facet != KIND or KIND not in wanted]
+    return kept
+
+
+def _is(chances: Mapping[str, float], values: Iterable[str]) -> bool:
+    """Whether the likeliest value is one of these."""
+    return max(chances, key=lambda value: chances[value]) in values
+
+
+def _meeting(facet: str, values: Iterable[str], weights: Weights) -> dict[str, float]:
+    """Value → how far it meets the wish, 0..1."""
+    found: dict[str, float] = {}
+    for value in values:
+        alike = (
+            near(value, weights.near, weights.family)
+            if facet == COLOUR
+            else {value: 1.0, **_ALIKE.get((facet, value), {})}
+        )
+        for other, share in alike.items():
+            found[other] = max(found.get(other, 0.0), share)
+    return found
+
+
+@lru_cache(maxsize=1024)
+def near(colour: str, reach: float, family: float) -> dict[str, float]:
+    """Colours → how far they are the same, the colour itself 1. One that the palette does not know is like no other."""
+    name = canonical_colour(colour)
+    found = {name: 1.0} | dict.fromkeys(FAMILIES.get(name, ()), family)
+    known = swatches()
+    if name in known:
+        here = known[name]
+        for other, lab in known.items():
+            share = exp(-(float(((here - lab) ** 2).sum()) / reach**2)) if reach else 0.0
+            if share >= 0.05:
+                found[other] = max(found.get(other, 0.0), share)
+    return found
+
+
+def _refused(facet: str, values: Iterable[str]) -> tuple[str, ...]:
+    """All that a refusal refuses: "no collar" also the polo's."""
+    found = dict.fromkeys(canonical_colour(value) if facet == COLOUR else value for value in values)
+    if facet == "neckline" and "collar" in found:
+        found |= dict.fromkeys(sorted(COLLARS))
+    return tuple(found)

@@ -1,0 +1,32 @@
+"""What a result says of how its query was read."""
+
+from __future__ import annotations
+
+from msgspec import UNSET
+
+from processors.composing import Composed
+from processors.conditions import told
+from streams.contract.records import Understood
+from streams.roles.compose.asked import Prepared
+
+
+def understood_of(prepared: Prepared, composed: Composed | None) -> Understood | None:
+    """What is told of how a query's words were read; None where it has none."""
+    reading, reference = prepared.reading, prepared.asked.reference
+    if not (prepared.asked.query.text or "").strip():
+        return None
+    edit = reading.edit
+    wanted = dict(edit.set)
+    if composed is not None:
+        # Steps ("lighter") are told as what they came to.
+        wanted |= {facet: values[0] for facet, values in composed.wishes.items() if facet not in wanted and values}
+    return Understood(
+        filters={condition.column: told(condition) for condition in reading.conditions},
+        wants=dict(edit.set),
+        refuses=dict(edit.exclude),
+        ignored=edit.ignored,
+        set=wanted or UNSET,
+        exclude=dict(edit.exclude) or UNSET,
+        kept=UNSET if composed is None else composed.kept,
+        heads=reference.heads or UNSET if composed is not None else UNSET,
+    )

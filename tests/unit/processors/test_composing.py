@@ -1,0 +1,121 @@
+"""A composed query as weights on facets: what is asked for counts most, what was not mentioned stays, what is refused is pushed away."""
+
+from __future__ import annotations
+
+from math import sqrt
+
+import pytest
+
+from processors import composing
+from processors.chances import pack, unpacked, with_stated
+from processors.composing import UNKNOWN, WEIGHTS, Composed, compose
+from processors.edit_text import parse_edit
+
+SHIRT = {
+    "category": {"shirt": 0.9, "jacket": 0.1},
+    "kind": {"shirt": 0.8, "blouse": 0.2},
+    "colour": {"blue": 0.7, "navy": 0.3},
+    "pattern": {"striped": 0.9, "checked": 0.1},
+    "sleeve": {"long": 1.0},
+    "neckline": {"collar": 1.0},
+}
+
+
+def score(composed: Composed, product: dict[str, dict[str, float]]) -> float:
+    """The inner product that a shard computes, without the embedding."""
+    total = 0.0
+    for facet, weights in composed.blocks.items():
+        known = product.get(facet)
+        if known is None:
+            total += weights[UNKNOWN]
+        else:
+            total += sum(weight * sqrt(known.get(value, 0.0)) for value, weight in weights.items() if value)
+    return total
+
+
+def like(**other: dict[str, float]) -> dict[str, dict[str, float]]:
+    """The same shirt, but for some facets."""
+    return {**SHIRT, **other}
+
+
+def test_what_is_wanted_counts_more_than_what_is_kept() -> None:
+    """The shirt in green comes before the blue one; and before green things of another kind."""
+    composed = compose(SHIRT, parse_edit("this, but in green"))
+    green = like(colour={"green": 1.0})
+    assert score(composed, green) > score(composed, SHIRT)
+    trousers = {"category": {"pants": 1.0}, "kind": {"trousers": 1.0}, "colour": {"green": 1.0}}
+    assert score(composed, SHIRT) > score(composed, trousers), "the kind of garment stays first of all"
+    assert score(composed, green) > score(composed, like(colour={"green": 1.0}, pattern={"solid": 1.0}))
+    assert composed.wishes == {"colour": ("green", "dark green", "mint", "olive")}
+    assert composed.kept == ("category", "kind", "pattern", "sleeve", "neckline")
+
+
+def test_several_edits_and_a_refusal_in_one_sentence() -> None:
+    """Each is weighed by itself."""
+    composed = compose(SHIRT, parse_edit("in white, with short sleeves, no stripes"))
+    assert set(composed.wishes) == {"colour", "sleeve"}
+    asked = like(colour={"white": 1.0}, sleeve={"short": 1.0}, pattern={"solid": 1.0})
+    striped = like(colour={"white": 1.0}, sleeve={"short": 1.0})
+    blue, long = asked | {"colour": {"blue": 1.0}}, asked | {"sleeve": {"long": 1.0}}
+    assert score(composed, asked) > max(score(composed, one) for one in (striped, blue, long))
+    assert score(composed, striped) < score(composed, asked) - 1
+
+
+def test_what_a_product_does_not_know_counts_neither_way() -> None:
+    """It lies between one that is as wished and one that is not; of a refusal, between one that has it and one that has not."""
+    unknown = {facet: values for facet, values in SHIRT.items() if facet != "pattern"}
+    wished = compose(SHIRT, parse_edit("but dotted"))
+    assert score(wished, SHIRT) < score(wished, unknown) < score(wished, like(pattern={"dotted": 1.0}))
+    refused = compose(SHIRT, parse_edit("but not striped"))
+    assert score(refused, SHIRT) < score(refused, unknown) < score(refused, like(pattern={"solid": 1.0}))
+
+
+def test_no_score_is_above_one_and_the_perfect_product_has_nearly_that() -> None:
+    """`most` bounds what a product can reach: scores of composed queries compare."""
+    composed = compose(SHIRT, parse_edit("in green"))
+    perfect = like(colour={"green": 1.0})
+    assert 0.95 < (score(composed, perfect) + WEIGHTS.embedding) / composed.most <= 1.0 + 1e-9
+
+
+def test_another_garment_keeps_its_colour_and_not_its_kind() -> None:
+    """Of a skirt nobody asks for sleeves."""
+    composed = compose(SHIRT, parse_edit("as a skirt"))
+    assert composed.kept == ("colour", "pattern")
+    assert "sleeve" in compose(SHIRT, parse_edit("as a dress")).kept
+    skirt = {"category": {"skirt": 1.0}, "kind": {"skirt": 1.0}, "colour": {"blue": 1.0}}
+    assert score(composed, skirt) > score(composed, SHIRT)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "met", "not_met"),
+    [("with a polo collar", {"collar": 1.0}, {"round": 1.0}), ("with a crew neck", {"round": 1.0}, {"v": 1.0})],
+)
+def test_a_value_that_no_head_tells_is_met_by_one_that_means_nearly_the_same(
+    wanted: str, met: dict[str, float], not_met: dict[str, float]
+) -> None:
+    """Shipped heads know no crew neck."""
+    plain = like(neckline={"v": 1.0})
+    composed = compose(plain, parse_edit(wanted))
+    assert score(composed, like(neckline=met)) > score(composed, like(neckline=not_met))
+
+
+def test_a_step_is_told_as_what_it_comes_to() -> None:
+    """ "Darker" than blue is navy."""
+    composed = compose(like(colour={"blue": 1.0}), parse_edit("the same but darker"))
+    assert composed.wishes["colour"][0] == "navy"
+
+
+def test_the_shops_word_replaces_what_the_pixels_say() -> None:
+    """And its kind says the category; a facet that it does not say stays."""
+    told = unpacked(with_stated(pack(SHIRT), {"colour": "Navy Blue", "kind": "jeans"}))
+    assert list(told["colour"]) == ["navy"]
+    assert list(told["category"]) == ["pants"]
+    assert told["sleeve"] == {"long": 1.0}
+
+
+def test_near_colours_meet_a_wish_a_little() -> None:
+    """By their distance on the palette, and by their family."""
+    near = composing.near("blue", 8.0, 0.5)
+    assert near["blue"] == 1.0
+    assert near["navy"] == 0.5
+    assert "red" not in near
