@@ -7,7 +7,7 @@ a filter where the index knows the facet; what no facet can express is named in 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal, TypeAlias
@@ -151,6 +151,34 @@ def parse_edit(text: str) -> ParsedEdit:
         length="longer" if "longer" in words else "shorter" if "shorter" in words else "",
         rest=" ".join(_rest(wanted)),
         ignored=(*ignored, *(f"less {word}" for word in vague), *prices),
+    )
+
+
+def joined(edits: Sequence[ParsedEdit]) -> ParsedEdit:
+    """Several turns as one edit: of a facet the latest wish counts; what is wished for later is not refused any more, and the other way."""
+    chosen: dict[str, str] = {}
+    exclude: Values = {}
+    less: Values = {}
+    shade: Literal["", "lighter", "darker"] = ""
+    length: Literal["", "longer", "shorter"] = ""
+    for edit in edits:
+        for given, more in ((exclude, edit.exclude), (less, edit.less)):
+            for facet, values in more.items():
+                given[facet] = tuple(dict.fromkeys((*given.get(facet, ()), *values)))
+                chosen = {f: v for f, v in chosen.items() if f != facet or v not in values}
+        chosen |= edit.set
+        shade = "" if "colour" in edit.set else shade
+        length = "" if "length" in edit.set else length
+        shade, length = edit.shade or shade, edit.length or length
+    return ParsedEdit(
+        text=", ".join(edit.text for edit in edits if edit.text),
+        set=chosen,
+        exclude=_minus(exclude, chosen),
+        less=_minus(less, chosen),
+        shade=shade,
+        length=length,
+        rest=" ".join(edit.rest for edit in edits if edit.rest),
+        ignored=tuple(dict.fromkeys(word for edit in edits for word in edit.ignored)),
     )
 
 

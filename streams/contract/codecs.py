@@ -35,6 +35,7 @@ MAX_URI_BYTES = 4096
 MAX_TOP_K = 1000
 MAX_DEPTH = 10_000
 """Hits that may be paged through: `offset` and the hits of the page together."""
+MAX_EDITS = 20
 MAX_COUNTED = 20
 MAX_FIELDS = 100
 MAX_DEADLINE_MS = 600_000
@@ -396,6 +397,8 @@ def _check_query(query: Query, query_id: str) -> None:
 def _bounds(query: Query) -> Iterator[tuple[bool, str, str]]:
     """(whether it holds, what to say otherwise, field) of every bound of a query."""
     yield len(query.text or "") <= MAX_QUERY_TEXT, f"is longer than {MAX_QUERY_TEXT} characters", "text"
+    yield len(query.edits) <= MAX_EDITS, f"has more than {MAX_EDITS} turns", "edits"
+    yield sum(map(len, query.edits)) <= MAX_QUERY_TEXT, f"is longer than {MAX_QUERY_TEXT} characters", "edits"
     yield 1 <= query.top_k <= MAX_TOP_K, f"is not within 1..{MAX_TOP_K}", "top_k"
     yield query.limit is None or 1 <= query.limit <= MAX_TOP_K, f"is not within 1..{MAX_TOP_K}", "limit"
     depth = query.offset + (query.top_k if query.limit is None else query.limit)

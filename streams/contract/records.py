@@ -256,6 +256,7 @@ class Query(Record, frozen=True):
     fields: tuple[str, ...] = ()  # of the product, to be in each hit; "*": all
     # Only products of this shop are found; without it, only those of no shop.
     shop: str | None = None
+    edits: tuple[str, ...] = ()  # what was asked for in the turns before, the first first; `text` refines it
 
 
 class Variant(Record, frozen=True, omit_defaults=False):

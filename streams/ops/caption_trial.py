@@ -33,12 +33,12 @@ class Trial:
     Args:
         store: of the roles; its own and of nobody else.
         enrich: the role.
-        captioner: the role.
+        captioner: the role; None where only items are wanted.
     """
 
     store: ObjectStore
     enrich: Enrich
-    captioner: Captioner
+    captioner: Captioner | None = None
 
     async def enriched(
         self,
@@ -72,12 +72,15 @@ class Trial:
             Message(topics.ITEMS, 0, offset, item.product_id.encode(), encode(item))
             for offset, (_, item) in enumerate(items)
         ]
+        captioner = self.captioner
+        if captioner is None:
+            raise ValueError("this trial has no captioner")
         for message in messages:
-            self.captioner.neighbourhood.apply(message)
+            captioner.neighbourhood.apply(message)
         found: list[Captioned] = []
         rest = iter(zip(messages, items, strict=True))
-        while batch := list(islice(rest, self.captioner.batch_items)):
-            texts = await run_inline(self.captioner.stages(), [message for message, _ in batch], _quietly)
+        while batch := list(islice(rest, captioner.batch_items)):
+            texts = await run_inline(captioner.stages(), [message for message, _ in batch], _quietly)
             for (_, (product, item)), text in zip(batch, texts, strict=True):
                 found.append(_captioned(product, item, text))
             tick(len(batch))

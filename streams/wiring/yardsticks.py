@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from infra.fetch import Fetcher
 from infra.memory_store import MemoryStore
@@ -74,8 +75,27 @@ async def caption_trial(settings: Settings, heads_of: ObjectStore | None = None)
     Raises:
         Poison: no heads are live there, or they are of another encoder.
     """
-    models, store = models_of(settings), MemoryStore("eval")
+    models = models_of(settings)
     policies, votes = policies_of(settings.facet_policy), calibrations(settings)
+    async with photo_trial(settings, models, heads_of) as trial:
+        captioner = Captioner(
+            writer=models.writer,
+            neighbourhood=Neighbourhood(policies.voted()),
+            memo=Memo(trial.store, "caption", models.writer.fingerprint),
+            calibration=votes,
+            batch_items=settings.batch_items,
+            batch_wait_s=0.0,
+            policies=policies,
+            rules=hold_rules(settings.hold_rules),
+            tone=settings.caption_tone,
+        )
+        yield replace(trial, captioner=captioner)
+
+
+@asynccontextmanager
+async def photo_trial(settings: Settings, models: Models, heads_of: ObjectStore | None = None) -> AsyncIterator[Trial]:
+    """The role `enrich` alone; see `caption_trial`."""
+    store = MemoryStore("eval")
     shipped = shipped_heads(settings)
     heads = LiveHeads(heads_of or store, models.image_encoder.features_maker, shipped=shipped)
     await heads.look()
@@ -95,18 +115,7 @@ async def caption_trial(settings: Settings, heads_of: ObjectStore | None = None)
             heads=heads.now,
             judge=judge_of(shipped, models.image_encoder.features_maker),
         )
-        captioner = Captioner(
-            writer=models.writer,
-            neighbourhood=Neighbourhood(policies.voted()),
-            memo=Memo(store, "caption", models.writer.fingerprint),
-            calibration=votes,
-            batch_items=settings.batch_items,
-            batch_wait_s=0.0,
-            policies=policies,
-            rules=hold_rules(settings.hold_rules),
-            tone=settings.caption_tone,
-        )
-        yield Trial(store, enrich, captioner)
+        yield Trial(store, enrich)
 
 
 def base_writer(settings: Settings) -> GuardedWriter:

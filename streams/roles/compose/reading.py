@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from processors import fusion, query_words
 from processors.conditions import Condition
-from processors.edit_text import ParsedEdit
+from processors.edit_text import ParsedEdit, joined
 from processors.errors import Code
 from streams.contract import codecs
 from streams.contract.records import Query
@@ -33,12 +34,24 @@ def read_words(query: Query, *, alone: bool) -> Reading:
     Raises:
         BadQuery: "not black" alone: everything else is refused, and nothing is asked for.
     """
-    words = query_words.read(query.text or "")
-    edit = fusion.parse_edit(words.text)
-    typed = edit.text or (query.text if words.conditions else "") or ""
+    turns = [query_words.read(text) for text in (*query.edits, query.text or "")]
+    conditions = _latest(turns)
+    edit = (
+        joined([fusion.parse_edit(words.text) for words in turns]) if query.edits else fusion.parse_edit(turns[0].text)
+    )
+    typed = edit.text or (query.text if conditions else "") or ""
     if not typed and alone:
         raise codecs.BadQuery(
             "says nothing of what is wanted", code=Code.EMPTY_QUERY, query_id=query.query_id, field="text"
         )
     # Of "under 50" alone nothing is left to be embedded: beside a photo nothing is, else the words as they are.
-    return Reading(edit, typed if edit.text or alone else "", words.conditions)
+    return Reading(edit, typed if edit.text or alone else "", conditions)
+
+
+def _latest(turns: Sequence[query_words.Words]) -> tuple[Condition, ...]:
+    """Of the conditions of several turns, of each column those of the last turn that says one."""
+    found: dict[str, tuple[Condition, ...]] = {}
+    for words in turns:
+        for column in dict.fromkeys(condition.column for condition in words.conditions):
+            found[column] = tuple(condition for condition in words.conditions if condition.column == column)
+    return tuple(condition for conditions in found.values() for condition in conditions)

@@ -13,7 +13,8 @@ from streams.roles.compose.asked import Prepared
 def understood_of(prepared: Prepared, composed: Composed | None) -> Understood | None:
     """What is told of how a query's words were read; None where it has none."""
     reading, reference = prepared.reading, prepared.asked.reference
-    if not (prepared.asked.query.text or "").strip():
+    query = prepared.asked.query
+    if not any(text.strip() for text in (*query.edits, query.text or "")):
         return None
     edit = reading.edit
     wanted = dict(edit.set)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from processors.edit_text import ParsedEdit, parse_edit
+from processors.edit_text import ParsedEdit, joined, parse_edit
 from processors.vocabulary import FAMILIES
 
 BLUES = ("blue", *FAMILIES["blue"])
@@ -154,3 +154,53 @@ def test_what_refuses_nothing(text: str, wanted: dict[str, str]) -> None:
     edit = parse_edit(text)
     assert edit.exclude == {}
     assert edit.set == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("change the sleeves to short", {"sleeve": "short"}),
+        ("make the sleeves long", {"sleeve": "long"}),
+        ("switch the sleeve length to three-quarter", {"sleeve": "three-quarter"}),
+        ("with sleeves that are short", {"sleeve": "short"}),
+        ("change the neckline to a v", {"neckline": "v"}),
+        ("neckline: boat", {"neckline": "boat"}),
+        ("the neckline should be square", {"neckline": "square"}),
+        ("change the collar to a polo", {"neckline": "polo"}),
+        ("with a shirt collar", {"neckline": "collar"}),
+        ("a v-neck, long-sleeved version of this", {"neckline": "v", "sleeve": "long"}),
+    ],
+)
+def test_the_facets_noun_may_stand_before_its_value(text: str, wanted: dict[str, str]) -> None:
+    """As in "change the X to Y"; the nouns themselves are no wishes."""
+    edit = parse_edit(text)
+    assert (edit.set, edit.rest) == (wanted, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "refused"),
+    [
+        ("but not with a round neck", {"neckline": ("round",)}),
+        ("not in black", {"colour": ("black",)}),
+        ("like this but not with long sleeves", {"sleeve": ("long",)}),
+        ("but not in red and not striped", {"colour": ("red", "burgundy"), "pattern": ("striped",)}),
+    ],
+)
+def test_a_refusal_goes_through_with_and_in(text: str, refused: dict[str, tuple[str, ...]]) -> None:
+    """ "Not with a round neck" was read as a wish for one."""
+    edit = parse_edit(text)
+    assert (edit.exclude, edit.set) == (refused, {})
+
+
+def test_turns_are_one_edit_of_which_the_latest_wish_counts() -> None:
+    """What was refused may be wished for later, and the other way."""
+    turns = [
+        parse_edit(text)
+        for text in ("in navy with long sleeves, no stripes", "rather in green", "striped after all", "no sleeves")
+    ]
+    edit = joined(turns)
+    assert edit.set == {"colour": "green", "sleeve": "sleeveless", "pattern": "striped"}
+    assert "striped" not in edit.exclude.get("pattern", ())
+    gone = joined([parse_edit("in green"), parse_edit("not in green")])
+    assert (gone.set, gone.exclude["colour"][0]) == ({}, "green")
+    assert joined(turns[:1]) == turns[0]

@@ -1,0 +1,1 @@
+"""Composed search held against a catalogue: `weft eval composed`."""

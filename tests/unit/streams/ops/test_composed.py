@@ -1,0 +1,108 @@
+"""The yardstick of composed search: its pairs, their wordings, and the figures of a catalogue that is known."""
+
+from __future__ import annotations
+
+import pytest
+
+from models.fakes import FakeImageEncoder, FakeTextEncoder
+from processors.chances import pack
+from processors.edit_text import parse_edit
+from processors.facets import COLOUR
+from processors.values import Garment, Metadata
+from streams.contract.records import Item, Source, View
+from streams.facets.labelled import Labelled
+from streams.ops.composed.local import LocalSearch
+from streams.ops.composed.pairs import PHRASINGS, pairs_of, refusal_of, texts_of
+from streams.ops.composed.trial import DIRECTION, IMAGE, SERVED, SHUFFLED, SUM, TEXT, measure
+
+COLOURS, SLEEVES = ("navy", "red", "green", "white"), ("long", "short")
+PRODUCTS = [
+    Labelled(
+        f"{kind}-{colour}-{sleeve}",
+        "a.jpg",
+        "b",
+        kind,
+        {"kind": kind, COLOUR: colour, "sleeve": sleeve, "gender": "men"},
+    )
+    for kind in ("t-shirt", "dress")
+    for colour in COLOURS
+    for sleeve in SLEEVES
+]
+
+
+def item(product: Labelled) -> Item:
+    """As `enrich` makes it of a photo on which all facets are seen well, and whose vector says little."""
+    texts = FakeTextEncoder()
+    category = "dress" if product.category == "dress" else "shirt"
+    vector = texts.forward([texts.prepare(f"{category} {product.product_id}")])[0].astype("<f4").tobytes()
+    chances = {facet: {value: 0.9} for facet, value in product.labels.items()} | {"category": {category: 0.95}}
+    return Item(
+        product.product_id, "a.jpg", 9, 9, (Garment("g0", category, (0, 0, 9, 9), 0.9),), (View("whole", category, vector),),
+        Metadata(), FakeImageEncoder().fingerprint, len(vector) // 4, "d", Source("catalog.uploads", 0, 0), "0",
+        "sha256:heads", chances=pack(chances),
+    )  # fmt: skip
+
+
+def test_a_pair_differs_in_one_facet_and_every_such_product_is_right() -> None:
+    """Of one type and audience; the others agree."""
+    pairs = pairs_of(PRODUCTS, 1000, 3)
+    one = next(pair for pair in pairs if pair.reference == "dress-navy-long" and pair.value == "red")
+    assert one.right == {"dress-red-long"}
+    assert len(pairs) == len(PRODUCTS) * (len(COLOURS) - 1 + len(SLEEVES) - 1)
+    twin = Labelled("twin", "a.jpg", "b", "dress", PRODUCTS[-1].labels)
+    more = pairs_of([*PRODUCTS, twin], 1000, 3)
+    assert any(pair.right == {PRODUCTS[-1].product_id, "twin"} for pair in more)
+    assert pairs_of(PRODUCTS, 5, 3) == pairs_of(PRODUCTS, 5, 3) != pairs_of(PRODUCTS, 5, 4)
+
+
+@pytest.mark.parametrize(
+    ("facet", "value"),
+    [(COLOUR, "navy"), (COLOUR, "white"), ("pattern", "solid"), ("pattern", "striped"), ("pattern", "checked"),
+     ("pattern", "printed"), ("sleeve", "long"), ("sleeve", "sleeveless"), ("sleeve", "three-quarter"),
+     ("neckline", "round"), ("neckline", "v"), ("neckline", "polo"), ("neckline", "collar"), ("neckline", "scoop")],
+)  # fmt: skip
+def test_six_wordings_are_read_as_the_same_wish_and_a_refusal_as_none(facet: str, value: str) -> None:
+    """Otherwise the spread over them would measure the rules that read them."""
+    texts = texts_of(facet, value)
+    assert len(set(texts)) == PHRASINGS
+    assert {parse_edit(text).set.get(facet) for text in texts} == {value}
+    assert value in parse_edit(refusal_of(facet, value)).exclude.get(facet, ()) or value == "sleeveless"
+
+
+async def test_figures_of_a_catalogue_that_is_known() -> None:
+    """Where facets are seen well the served answer is right, in all wordings; shuffled words are not; refusals hold."""
+    search = LocalSearch(map(item, PRODUCTS), FakeImageEncoder(), FakeTextEncoder(), None)  # type: ignore[arg-type]
+    known = {one.product_id: one for one in PRODUCTS}
+    pairs = pairs_of(PRODUCTS, 1000, 3)
+    found = await measure(search, FakeTextEncoder(), known, pairs)
+    served = found.methods[SERVED]
+    assert (served["all"].r1, served[COLOUR].queries, served["sleeve"].queries) == (1.0, 48, 16)
+    assert found.paraphrases == (1.0,) * PHRASINGS
+    assert (found.spread, found.understood, found.first_category) == (0.0, 1.0, 1.0)
+    assert found.methods[SHUFFLED]["all"].r1 < 0.5
+    assert set(found.methods) == {SERVED, IMAGE, TEXT, SUM, DIRECTION, SHUFFLED}
+    assert found.methods[IMAGE]["all"].r1 < served["all"].r1
+    assert found.heads == "sha256:heads"
+    assert found.refused.by_facet[COLOUR] == 0.0
+
+
+async def test_a_result_says_what_was_understood_and_which_hits_meet_it() -> None:
+    """What is set, refused and kept, by which heads; a second turn refines the first."""
+    search = LocalSearch(map(item, PRODUCTS), FakeImageEncoder(), FakeTextEncoder(), None)  # type: ignore[arg-type]
+    reference = {"product_id": "dress-navy-long"}
+    [first, second] = await search.ask(
+        [
+            {"image": reference, "text": "in red, not in white"},
+            {"image": reference, "text": "with short sleeves", "edits": ["in red, not in white"]},
+        ]
+    )
+    told = first.understood
+    assert told is not None
+    assert (told.set, told.exclude, told.heads) == ({"colour": "red"}, {"colour": ("white",)}, "sha256:heads")
+    assert told.kept == ("category", "kind", "sleeve", "gender")
+    assert [hit.product_id for hit in first.hits][0] == "dress-red-long"
+    assert first.hits[0].meets == {"colour": True}
+    assert next(h for h in first.hits if h.product_id == "dress-green-long").meets == {"colour": False}
+    assert second.hits[0].product_id == "dress-red-short"
+    assert second.hits[0].meets == {"colour": True, "sleeve": True}
+    assert all(-1 <= hit.score <= 1 for hit in (*first.hits, *second.hits))
