@@ -68,9 +68,9 @@ class Weights:
         family: how much "blue" is met by navy.
     """
 
-    embedding: float = 1.5
+    embedding: float = 1.0
     wanted: Mapping[str, float] = field(default_factory=lambda: WANTED)
-    refused: float = 3.0
+    refused: float = 14.0
     kept: Mapping[str, float] = field(default_factory=lambda: KEPT)
     neutral: float = 0.4
     near: float = 8.0
@@ -147,11 +147,11 @@ def compose(reference: Chances, edit: ParsedEdit, weights: Weights = WEIGHTS) ->
         weight = weights.kept.get(facet, 0.0)
         blocks[facet] = {value: weight * sqrt(p) for value, p in reference[facet].items()}
         most += weight
-    for given, share in ((refused, 1.0), (less, 0.5)):
+    for given, times in ((refused, 1.0), (less, 0.2)):
         for facet, values in given.items():
             block = blocks.setdefault(facet, {})
-            for value in values:
-                block[value] = min(block.get(value, 0.0), 0.0) - share * weights.refused
+            for value, share in _refusing(facet, values, weights).items():
+                block[value] = min(block.get(value, 0.0), 0.0) - times * share * weights.refused
     for block in blocks.values():
         # Of what is only refused most products have nothing: so an unknown one is far nearer to those.
         best = max(block.values())
@@ -208,6 +208,12 @@ def _meeting(facet: str, values: Iterable[str], weights: Weights) -> dict[str, f
         for other, share in alike.items():
             found[other] = max(found.get(other, 0.0), share)
     return found
+
+
+def _refusing(facet: str, values: Iterable[str], weights: Weights) -> dict[str, float]:
+    """Value → how far a refusal is of it: heads that know no polo collar call it a collar."""
+    alike = {} if facet == COLOUR else _meeting(facet, values, weights)
+    return {**alike, **dict.fromkeys(values, 1.0)}
 
 
 @lru_cache(maxsize=1024)

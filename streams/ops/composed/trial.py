@@ -150,7 +150,7 @@ async def _served(
     found: list[list[str]] = []
     read: list[bool] = []
     heads = ""
-    for batch in _batches(zip(pairs, wording, strict=True), BATCH):
+    for batch in _batches(zip(pairs, wording, strict=True)):
         asked = [{"image": {"product_id": pair.reference}, "text": text, "top_k": DEPTH} for pair, text in batch]
         for (pair, _), result in zip(batch, await search.ask(asked), strict=True):
             found.append([hit.product_id for hit in result.hits])
@@ -199,7 +199,7 @@ async def _refused(
     """Each reference without what it has: "like this but not in blue"."""
     asked = list(dict.fromkeys((pair.reference, pair.facet, pair.before) for pair in pairs))
     shares: dict[str, list[float]] = defaultdict(list)
-    for batch in _batches(asked, BATCH):
+    for batch in _batches(asked):
         queries = [
             {"image": {"product_id": reference}, "text": refusal_of(facet, value), "top_k": TEN}
             for reference, facet, value in batch

@@ -100,7 +100,7 @@ async def test_a_result_says_what_was_understood_and_which_hits_meet_it() -> Non
     assert told is not None
     assert (told.set, told.exclude, told.heads) == ({"colour": "red"}, {"colour": ("white",)}, "sha256:heads")
     assert told.kept == ("category", "kind", "sleeve", "gender")
-    assert [hit.product_id for hit in first.hits][0] == "dress-red-long"
+    assert first.hits[0].product_id == "dress-red-long"
     assert first.hits[0].meets == {"colour": True}
     assert next(h for h in first.hits if h.product_id == "dress-green-long").meets == {"colour": False}
     assert second.hits[0].product_id == "dress-red-short"
