@@ -77,8 +77,11 @@ def dominant_colours(pixels: Pixels, box: Box, category: str = "", others: Seque
         Colours of different names; `share` is of the garment's pixels. Empty when the box holds no pixels.
     """
     found = garment_pixels(pixels, box, category, others)
-    if found is None:
-        return ()
+    return () if found is None else colours_of_pixels(found)
+
+
+def colours_of_pixels(found: GarmentPixels) -> tuple[Colour, ...]:
+    """The same of a garment that was cut out."""
     return _named(*_voters(found))
 
 

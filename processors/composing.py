@@ -121,15 +121,17 @@ class Composed:
         most: the largest sum that a product can reach, embedding included: scores are divided by it.
         wishes: facet → the values that meet what the words set.
         kept: facets of the reference that count, most first.
+        heads: the version of the facet heads that told what the reference is.
     """
 
     blocks: Blocks
     most: float
     wishes: dict[str, tuple[str, ...]]
     kept: tuple[str, ...]
+    heads: str = ""
 
 
-def compose(reference: Chances, edit: ParsedEdit, weights: Weights = WEIGHTS) -> Composed:
+def compose(reference: Chances, edit: ParsedEdit, weights: Weights = WEIGHTS, *, heads: str = "") -> Composed:
     """What is asked, from what the reference probably is and how it is to differ."""
     wanted = _wanted(reference, edit)
     blocks: Blocks = {}
@@ -156,7 +158,7 @@ def compose(reference: Chances, edit: ParsedEdit, weights: Weights = WEIGHTS) ->
         # Of what is only refused most products have nothing: so an unknown one is far nearer to those.
         best = max(block.values())
         block[UNKNOWN] = weights.neutral * (best if best > 0 else 0.5 * min(block.values()))
-    return Composed(blocks, most, wishes, tuple(kept))
+    return Composed(blocks, most, wishes, tuple(kept), heads)
 
 
 def _wanted(reference: Chances, edit: ParsedEdit) -> dict[str, tuple[str, ...]]:

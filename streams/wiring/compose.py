@@ -15,6 +15,7 @@ from streams.contract.probes import Probe
 from streams.contract.records import Result
 from streams.engine.message import Message
 from streams.engine.pipeline import Pipeline
+from streams.facets.live import LiveHeads
 from streams.kafka.client import Reader
 from streams.roles import reserve
 from streams.roles.compose.asked import QUERY_SIDE
@@ -36,6 +37,8 @@ async def run_compose(parts: Parts, ready: Ready) -> None:
     heads = await asyncio.to_thread(shipped_heads, parts.settings)
     if is_starter(PROFILES.get(parts.settings.profile)):
         texts = OneThread(texts)
+    live = LiveHeads(parts.store, images.features_maker, shipped=heads, in_thread=parts.in_thread)
+    await live.look()
     observer = parts.engine_of("compose").observer
     spaces = Spaces((images, texts), lambda profile: encoders_of(parts.settings, profile), parts.settings.profile)
 
@@ -70,6 +73,7 @@ async def run_compose(parts: Parts, ready: Ready) -> None:
         place=place_by_key(parts),
         detector=detector,
         judge_of=lambda maker: judge_of(heads, maker),
+        heads_of=lambda maker: live.now() if maker == images.features_maker else None,
     )
 
     async def keep_house() -> None:
@@ -107,7 +111,8 @@ async def run_compose(parts: Parts, ready: Ready) -> None:
 
         consuming = consume_group(parts, "compose", topics.QUERIES, pipeline, ready)
         beginning = when_settled(spaces, parts.stop, consuming)
-        await beside(serve_spaces(parts, spaces), beside(deliver(), beside(keep_house(), beginning)))
+        following = beside(live.follow(parts.settings.facet_seconds), beginning)
+        await beside(serve_spaces(parts, spaces), beside(deliver(), beside(keep_house(), following)))
 
 
 ROLE = Role("compose", run_compose, ("image_encoder", "text_encoder", "detector"))

@@ -6,7 +6,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from processors import composing
-from processors.chances import unpacked
+from processors.chances import Packed, unpacked
 from processors.composing import Composed
 from streams.contract.probes import SearchProbe
 from streams.roles.compose.asked import Embedded
@@ -14,18 +14,31 @@ from streams.roles.compose.asked import Embedded
 
 def composed_of(embedded: Embedded) -> Composed | None:
     """What is asked of the facets; None where nothing is known of the reference, or the words say nothing of any facet."""
-    reference, edit = embedded.prepared.asked.reference, embedded.prepared.reading.edit
-    says = edit.set or edit.exclude or edit.less or edit.shade or edit.length or edit.rest
-    if not reference.chances or not says:
+    reading = embedded.prepared.reading
+    known, heads = _known(embedded)
+    if not known or not reading.edits:
         return None
-    return composing.compose(unpacked(reference.chances), edit)
+    return composing.compose(unpacked(known), reading.edit, heads=heads)
 
 
-def with_facets(probe: SearchProbe, composed: Composed | None) -> SearchProbe:
+def _known(embedded: Embedded) -> tuple[Packed, str]:
+    """What the product that was looked up probably is, or the garment of the photo that the words are about; and whose heads told it."""
+    reference = embedded.prepared.asked.reference
+    if reference.chances:
+        return reference.chances, reference.heads
+    lead = next((one for one in embedded.worn if one.garment.id == embedded.lead), None)
+    return ({}, "") if lead is None else (lead.chances, lead.heads)
+
+
+def with_facets(probe: SearchProbe, composed: Composed | None, embedded: Embedded) -> SearchProbe:
     """The probe as one inner product over embedding and facets, whose largest value is 1."""
     if composed is None:
         return probe
-    vector = np.frombuffer(probe.vector, dtype="<f4") * np.float32(composing.WEIGHTS.embedding / composed.most)
+    image = embedded.image if embedded.image is not None else embedded.prepared.asked.reference.vector
+    # What the facets say is no part of the vector: words that no facet expresses act on it.
+    asked = image is None or embedded.prepared.reading.edit.rest
+    vector = np.frombuffer(probe.vector, dtype="<f4") if asked else image
+    vector = vector * np.float32(composing.WEIGHTS.embedding / composed.most)
     blocks = {
         facet: {value: weight / composed.most for value, weight in sorted(block.items())}
         for facet, block in composed.blocks.items()

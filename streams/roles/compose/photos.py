@@ -19,6 +19,7 @@ from processors.values import Box, Garment, Vector
 from streams.contract import codecs
 from streams.contract.boxes import FIELD
 from streams.roles.compose.asked import QUERY_SIDE, Asked, Prepared
+from streams.roles.compose.probable import HeadsOf, Looked, no_heads, told
 from streams.roles.compose.shown import Cut, Photo, Worn
 
 MAX_SEARCHED = 6
@@ -38,11 +39,13 @@ class Photos:
         limits: of a photo.
         detector: None: the whole photo is searched for.
         judge_of: who looks at boxes a second time, by the encoder's `features_maker`; None: what the detector says holds.
+        heads_of: who reads the facets of what an edit starts from.
     """
 
     limits: decode.DecodeLimits
     detector: Detector | None = None
     judge_of: Callable[[str], Head | None] = nobody
+    heads_of: HeadsOf = no_heads
 
     def open(self, asked: Asked) -> Photo | None:
         """Decode the photo of a query that has one, and make it ready for the detector.
@@ -105,16 +108,25 @@ class Photos:
         judge = self.judge_of(images.features_maker)
         pixels = photo.decoded.pixels
         if photo.boxed is not None:
-            told = photo.boxed if judge is None else _told(photo.boxed, judge, images.features(whole))
-            return (Worn(told, images.finish(pixels, whole)),)
+            features = images.features(whole)
+            garment = photo.boxed if judge is None else _told(photo.boxed, judge, features)
+            return self._faceted(prepared, [Looked(Worn(garment, images.finish(pixels, whole)), features)], None)
         garments = tuple(cut.garment for cut in photo.cuts)
         by_id = {garment.id: raw for garment, raw in zip(garments, raws, strict=True)}
-        if judge is None:
-            return tuple(Worn(one, images.finish(pixels, by_id[one.id])) for one in garments)
         seen = {name: images.features(raw) for name, raw in by_id.items()}
-        bottom = photo.decoded.height
-        stay = second_look.settle(garments, images.features(whole), seen, judge, bottom=bottom) if garments else ()
-        return tuple(Worn(one.garment, images.finish(pixels, by_id[one.view])) for one in stay)
+        stay = tuple(second_look.Settled(one.id, one) for one in garments)
+        if judge is not None and garments:
+            bottom = photo.decoded.height
+            stay = second_look.settle(garments, images.features(whole), seen, judge, bottom=bottom)
+        looked = [Looked(Worn(one.garment, images.finish(pixels, by_id[one.view])), seen[one.view]) for one in stay]
+        return self._faceted(prepared, looked, images.features(whole))
+
+    def _faceted(self, prepared: Prepared, looked: Sequence[Looked], whole: Vector | None) -> tuple[Worn, ...]:
+        photo, maker = prepared.photo, prepared.asked.space.images.features_maker
+        heads = self.heads_of(maker)
+        if photo is None or heads is None or heads.maker != maker or not prepared.reading.edits:
+            return tuple(one.worn for one in looked)
+        return told(looked, whole, photo.bright, photo.decoded.scale, heads, self.judge_of(maker))
 
 
 def _waiting(prepared: Prepared) -> Photo | None:

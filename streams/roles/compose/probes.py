@@ -80,6 +80,8 @@ def beside(embedded: Embedded, probe: SearchProbe) -> dict[str, SearchProbe]:
             vector=vector.astype("<f4").tobytes(),
             top_k=page.depth,
             exclude={},
+            blocks={},
+            wishes={},
             facets=(),
         )
         for name, vector in wanted.items()

@@ -27,6 +27,12 @@ class Reading:
     typed: str
     conditions: tuple[Condition, ...] = ()
 
+    @property
+    def edits(self) -> bool:
+        """Whether the words ask for anything that a facet or the embedding may tell."""
+        edit = self.edit
+        return bool(edit.set or edit.exclude or edit.less or edit.shade or edit.length or edit.rest)
+
 
 def read_words(query: Query, *, alone: bool) -> Reading:
     """Read a query's words; `alone`: it has neither a photo nor a product.

@@ -33,6 +33,7 @@ from streams.roles.compose.asked import (
     size_of_pixels,
 )
 from streams.roles.compose.photos import Photos, nobody
+from streams.roles.compose.probable import HeadsOf, no_heads
 from streams.roles.compose.reading import read_words
 from streams.roles.compose.references import References, anywhere
 from streams.roles.compose.results import Results, missing_partitions, query_id_of, refusal
@@ -67,11 +68,13 @@ class Compose:
     """Finds the garments of a shopper's photo; None: the whole photo is searched for."""
     judge_of: Callable[[str], Head | None] = nobody
     """Who looks at what it found a second time, by the encoder's `features_maker`."""
+    heads_of: HeadsOf = no_heads
+    """The facet heads that are live (streams.facets.live), by whose features they read."""
 
     @property
     def photos(self) -> Photos:
         """Reads shoppers' photos."""
-        return Photos(self.limits, self.detector, self.judge_of)
+        return Photos(self.limits, self.detector, self.judge_of, self.heads_of)
 
     def space(self) -> Space:
         """Where a query that comes now is answered."""
@@ -159,7 +162,7 @@ class Compose:
         prepared = embedded.prepared
         query, message = prepared.asked.query, prepared.asked.message
         composed = facets.composed_of(embedded)
-        probe = facets.with_facets(probes.search(prepared, vectors.fused(embedded)), composed)
+        probe = facets.with_facets(probes.search(prepared, vectors.fused(embedded)), composed, embedded)
         wished = probes.siblings(prepared, probe)
         beside = probes.beside(embedded, probe)
         asked = [probe, *beside.values(), *([wished] if wished else [])]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from models.ports import Raw, Ready
+from processors.chances import Packed
 from processors.decode import Decoded
 from processors.values import Garment, Pixels, Vector
 
@@ -46,3 +47,7 @@ class Worn:
 
     garment: Garment
     vector: Vector
+    chances: Packed = field(default_factory=dict)
+    """What it probably is (`processors.chances`), where the query's words ask for a change."""
+    heads: str = ""
+    """The version of the facet heads that told it."""

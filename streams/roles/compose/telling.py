@@ -12,7 +12,7 @@ from streams.roles.compose.asked import Prepared
 
 def understood_of(prepared: Prepared, composed: Composed | None) -> Understood | None:
     """What is told of how a query's words were read; None where it has none."""
-    reading, reference = prepared.reading, prepared.asked.reference
+    reading = prepared.reading
     query = prepared.asked.query
     if not any(text.strip() for text in (*query.edits, query.text or "")):
         return None
@@ -29,5 +29,5 @@ def understood_of(prepared: Prepared, composed: Composed | None) -> Understood |
         set=wanted or UNSET,
         exclude=dict(edit.exclude) or UNSET,
         kept=UNSET if composed is None else composed.kept,
-        heads=reference.heads or UNSET if composed is not None else UNSET,
+        heads=composed.heads or UNSET if composed is not None else UNSET,
     )

@@ -14,6 +14,7 @@ import pytest
 from models.fakes import FakeImageEncoder, FakeTextEncoder
 from processors.decode import DecodeLimits
 from processors.exposure import lifted
+from processors.facets import Head, Heads
 from processors.values import Detection, Pixels, Vector
 from streams.contract import codecs, topics
 from streams.contract.probes import Answer, Hits, Probe, SearchProbe
@@ -71,6 +72,7 @@ class Shop:
         self.probes: list[SearchProbe] = []
         self.results: list[Result] = []
         self.time = NOW
+        self.heads: Heads | None = None
         self.deaf: set[str] = set()
         """Probes (the last part of their names in order of asking) that shard 1 does not answer."""
 
@@ -91,7 +93,17 @@ class Shop:
             if number % 2 == partition
         ]
         hits.sort(key=lambda hit: -hit.score)
-        return Hits(probe.query_id, partition, 2, "g-1", 9, fresh=True, hits=tuple(hits[: probe.top_k]), typed=True)
+        return Hits(
+            probe.query_id,
+            partition,
+            2,
+            "g-1",
+            9,
+            fresh=True,
+            hits=tuple(hits[: probe.top_k]),
+            typed=True,
+            composed=True,
+        )
 
     async def publish(self, _message: Message, result: Result) -> None:
         self.results.append(codecs.decode_result(codecs.encode(result)))
@@ -111,6 +123,7 @@ class Shop:
             partitions=2,
             batch_items=4,
             detector=self.detector,
+            heads_of=lambda _maker: self.heads,
         )
         value = msgspec.json.encode({"query_id": "q-1", "image": image, **query})
         message = Message(topics.QUERIES, 0, 3, b"q-1", value, timestamp_ms=int(NOW * 1000))
@@ -266,3 +279,40 @@ def test_exposure_is_left_alone_where_something_is_bright() -> None:
     assert lifted(bright := street()) is bright
     black = np.full((64, 64, 3), 20, np.uint8)
     assert int(lifted(black).max()) == 40, "black cloth alone stays dark"
+
+
+def always_striped() -> Heads:
+    """Heads that find every garment striped."""
+    weight = np.zeros((2, FakeImageEncoder.dimension), np.float32)
+    head = Head(("striped", "solid"), weight, np.array([3.0, 0.0], np.float32), (0.6, 0.6), ((), ()))
+    return Heads("sha256:one", FakeImageEncoder.fingerprint, {"pattern": head})
+
+
+async def test_an_edit_of_a_photo_is_asked_by_its_facets_as_that_of_a_product_is() -> None:
+    """By the heads that are live: what the garment probably is stays, but for what the words set; others are asked by their vectors."""
+    shop = worn()
+    shop.heads = always_striped()
+    result = await shop.ask(street(), text="the shirt in green")
+    assert result.understood is not None
+    assert (result.understood.set, result.understood.heads) == ({"colour": "green"}, "sha256:one")
+    assert result.understood.kept == ("category", "pattern")
+    [composed] = [probe for probe in shop.probes if probe.blocks]
+    assert composed.blocks["pattern"]["striped"] > composed.blocks["pattern"]["solid"] > 0
+    assert composed.blocks["category"]["shirt"] > 0
+    assert composed.wishes["colour"][0] == "green"
+    assert np.linalg.norm(np.frombuffer(composed.vector, "<f4")) < 0.5, "the facets have the larger say"
+
+
+async def test_a_refusal_alone_is_asked_by_facets_and_mixes_no_other_garment_into_the_list() -> None:
+    """Its scores are on another scale."""
+    shop = worn()
+    shop.heads = always_striped()
+    result = await shop.ask(street(), text="not striped")
+    [composed] = [probe for probe in shop.probes if probe.blocks]
+    assert composed.blocks["pattern"]["striped"] < 0
+    asked = np.frombuffer(composed.vector, "<f4")
+    by_score = sorted(shop.products, key=lambda one: -float(one[2] @ asked))
+    assert [hit.product_id for hit in result.hits] == [name for name, _, _ in by_score]
+    without = await Shop(Detection("shirt", SHIRT, 0.8), red=("shirt", RED)).ask(street(), text="in green")
+    assert without.understood is not None
+    assert without.understood.kept is msgspec.UNSET, "where nothing reads facets the words act on the vector"
