@@ -15,8 +15,9 @@ from math import exp, sqrt
 from types import MappingProxyType
 from typing import TypeAlias
 
-from processors.chances import CATEGORY, COLOUR, FACETS, GENDER, KIND, Chances, canonical_colour, swatches
+from processors.chances import CATEGORY, FACETS, GENDER, KIND, Chances, canonical_colour, swatches
 from processors.edit_text import ParsedEdit
+from processors.facets import COLOUR
 from processors.fusion import edited_facets
 from processors.kinds import claims_of, kind_label
 from processors.values import CATEGORIES

@@ -274,7 +274,8 @@ class Enrich:
         described, raws = self._settled(described, raws)
         vectors = [self.encoder.finish(decoded.pixels, raw) for raw in raws]
         heads = self.heads()
-        garments, known = described.garments, {}
+        garments: tuple[Garment, ...] = described.garments
+        known: dict[str, Packed] = {}
         if heads is not None and heads.maker == self.encoder.features_maker:
             garments, known = self._faceted(described, raws, heads)
         # A kind may have said that a garment is of another category than its box was found as.

@@ -36,9 +36,9 @@ def with_facets(probe: SearchProbe, composed: Composed | None, embedded: Embedde
         return probe
     image = embedded.image if embedded.image is not None else embedded.prepared.asked.reference.vector
     # What the facets say is no part of the vector: words that no facet expresses act on it.
-    asked = image is None or embedded.prepared.reading.edit.rest
-    vector = np.frombuffer(probe.vector, dtype="<f4") if asked else image
-    vector = vector * np.float32(composing.WEIGHTS.embedding / composed.most)
+    if image is None or embedded.prepared.reading.edit.rest:
+        image = np.frombuffer(probe.vector, dtype="<f4")
+    vector = image * np.float32(composing.WEIGHTS.embedding / composed.most)
     blocks = {
         facet: {value: weight / composed.most for value, weight in sorted(block.items())}
         for facet, block in composed.blocks.items()

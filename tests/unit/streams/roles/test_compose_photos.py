@@ -311,7 +311,7 @@ async def test_a_refusal_alone_is_asked_by_facets_and_mixes_no_other_garment_int
     [composed] = [probe for probe in shop.probes if probe.blocks]
     assert composed.blocks["pattern"]["striped"] < 0
     asked = np.frombuffer(composed.vector, "<f4")
-    by_score = sorted(shop.products, key=lambda one: -float(one[2] @ asked))
+    by_score = sorted(shop.products, key=lambda one: (-round(float(one[2] @ asked), 6), one[0]))
     assert [hit.product_id for hit in result.hits] == [name for name, _, _ in by_score]
     without = await Shop(Detection("shirt", SHIRT, 0.8), red=("shirt", RED)).ask(street(), text="in green")
     assert without.understood is not None
