@@ -88,13 +88,14 @@ async def measure(settings: Settings, folder: Path | None, backlog: int, times: 
         waiting = await asyncio.to_thread(uploads, store, files[1 + 2 * times :], "backlog", "normal")
         async with Client(stack.settings) as client, Reader(stack.settings, topics.CAPTIONS, from_end=True) as captions:
             await captioned(client, captions, warm[0])
+            before = await asked_of(stack)
             first = [await captioned(client, captions, upload) for upload in alone]
+            asked = (await asked_of(stack)).since(before)
             await client.upload(waiting)
             await asyncio.sleep(SETTLE_S)
             later = [await captioned(client, captions, upload) for upload in behind]
             async with Reader(stack.settings, topics.CAPTIONS) as all_of_them:
                 done = [message async for message in all_of_them.to_end()]
-        asked = await asked_of(stack)
     mean = sum(later) / len(later) / (sum(first) / len(first))
     left = backlog - (len(done) - 2 * times - 1)
     return [
@@ -102,7 +103,7 @@ async def measure(settings: Settings, folder: Path | None, backlog: int, times: 
         Row(
             f"the same behind a backlog of {backlog:,}", _each(later), "", f"{left:,} captions still waited at the end"
         ),
-        Row("models so far", asked.said()),
+        Row("models, alone", asked.said()),
         Row("behind ÷ alone", f"{mean:.2f} (mean), {max(later) / percentile(first, 0.5):.2f} (worst ÷ median)", "≤ 3"),
     ]
 

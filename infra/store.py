@@ -16,6 +16,7 @@ from processors.errors import Poison
 ETag = NewType("ETag", str)
 
 RESERVED = ".weft"  # the local store keeps its locks and unfinished writes under this name
+_CONTENT = re.compile(r"(?:^|/)([0-9a-f]{64})(?:\.[a-z0-9]+)?$")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _LONGEST_KEY = 512
 _LONGEST_SEGMENT = 200  # bytes; file systems allow 255, and writers add an ending
@@ -164,6 +165,12 @@ def content_key(data: bytes, suffix: str, *, prefix: str = "images") -> str:
     """`prefix/ab/cd/<64 hex digits>suffix`, e.g. `images/ab/cd/abcd….jpg`."""
     digest = hashlib.sha256(data).hexdigest()
     return check_key(f"{prefix}/{digest[:2]}/{digest[2:4]}/{digest}{suffix}")
+
+
+def content_digest(address: str) -> str:
+    """The hash in a key of `content_key`, or in an address of one; "" where there is none."""
+    found = _CONTENT.search(address)
+    return "" if found is None else found[1]
 
 
 def check_key(key: str) -> str:

@@ -28,7 +28,7 @@ from processors.facets import Head, Heads
 from processors.garment_mask import garment_pixels
 from processors.garments import main_garment
 from processors.identity import key_of
-from processors.product import Change, PhotoPlace
+from processors.product import Change, PhotoPlace, Product
 from processors.values import Box, Detection, Garment, Pixels, Vector
 from streams.contract import codecs
 from streams.contract.records import Item, Source, Upload, View
@@ -78,6 +78,10 @@ async def _unknown(_product_id: str) -> Kept:
     return Kept()
 
 
+async def _none(_product_id: str) -> Kept | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Enrich:
     """The stages of the role; everything it needs is handed in."""
@@ -107,6 +111,8 @@ class Enrich:
     """Told the facet of each conflict between a shop's word and its photo."""
     kept: Callable[[str], Awaitable[Kept]] = _unknown
     """What is known of a product whose upload is on its way (streams.roles.products)."""
+    earlier: Callable[[str], Awaitable[Kept | None]] = _none
+    """What is known of one that has no state, and of which a part comes (streams.roles.earlier)."""
 
     def stages(self) -> tuple[Stage, ...]:
         """The role's story."""
@@ -151,6 +157,8 @@ class Enrich:
         codecs.metadata_of(found)  # what is wrong with it is told before anything is fetched
         about = _about(message, found)
         kept = await self.kept(about.product)
+        if kept.product == Product() and (about.partial or not about.pictured):
+            kept = await self.earlier(about.product) or kept
         if about.pictured:
             given = await self.photos.of(found, kept.product)
         else:

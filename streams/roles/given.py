@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from infra.fetch import Fetcher
-from infra.store import NotFound, ObjectStore
+from infra.store import NotFound, ObjectStore, content_digest
 from infra.threads import InThread
 from processors import decode, image_parts
 from processors.errors import Code, Poison
@@ -25,8 +24,6 @@ from streams.contract.records import Upload, UploadPhoto
 from streams.roles.remote import Kept, RemotePhotos
 from streams.roles.work import Photo, Stored
 from streams.search import query_photos
-
-_CONTENT = re.compile(r"(?:^|/)([0-9a-f]{64})(?:\.[a-z0-9]+)?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +102,10 @@ class GivenPhotos:
         return await self._foreign(Photo(PhotoPlace("", "", role), answer.data, "", uri, answer.validators, field))
 
     async def _of_store(self, key: str, uri: str, role: str, field: str, product: Product) -> Photo | Stored:
-        address, named = self.store.address(key), _CONTENT.search(key)
-        known = named is not None and any((p.address, p.digest) == (address, named[1]) for p in product.photos)
-        if known and named is not None and await self.in_thread(self.store.exists, key):
-            return Stored(PhotoPlace(address, named[1], role), field)
+        address, named = self.store.address(key), content_digest(key)
+        known = bool(named) and any((p.address, p.digest) == (address, named) for p in product.photos)
+        if known and await self.in_thread(self.store.exists, key):
+            return Stored(PhotoPlace(address, named, role), field)
         data = await self.fetcher.fetch(uri)
         photo = Photo(PhotoPlace(address, "", role), data, "", uri, field=field)
         # A shopper's photo is gone in some hours: a product keeps its own.

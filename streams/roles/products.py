@@ -17,10 +17,9 @@ import structlog
 
 from infra.store import ETag, NotFound, ObjectStore
 from infra.threads import InThread
-from processors.errors import Code, Poison, Retryable
+from processors.errors import Retryable
 from processors.product import Product
 from streams.contract.records import Source
-from streams.roles.standing import Standing
 
 log = structlog.get_logger(__name__)
 
@@ -82,8 +81,7 @@ class Products:
         uploads: the id of the topic of uploads: one that is made anew begins anew. Raises `Retryable` while nobody can say it.
         items: the id of the topic of items, likewise.
         in_thread: runs what waits for the store.
-        before: what stood on the topic of items before there were states: a product that is known there only was uploaded by
-            an earlier version.
+        before: what is known by its item of a product that has no state.
     """
 
     def __init__(
@@ -92,7 +90,7 @@ class Products:
         uploads: Callable[[], Awaitable[str]],
         items: Callable[[], Awaitable[str]],
         in_thread: InThread,
-        before: Standing | None = None,
+        before: Callable[[str], Awaitable[Kept | None]] | None = None,
     ) -> None:
         self._store, self._uploads, self._items, self._in_thread = store, uploads, items, in_thread
         self._before = before
@@ -143,19 +141,10 @@ class Products:
         """Whether records of the product are not delivered, or not kept yet."""
         return product_id in self._flying
 
-    async def check_known(self, product_id: str) -> None:
-        """Of a product without a state.
-
-        Raises:
-            Poison: it was uploaded by a version that kept none, and nobody can say what a part of it changes.
-        """
-        if self._before is not None and await self._before.knows(product_id):
-            raise Poison(
-                "of this product nothing is kept: it was uploaded by an earlier version; send it once with its photo and all "
-                "its metadata",
-                field="image",
-                code=Code.MISSING_FIELD,
-            )
+    async def earlier(self, product_id: str) -> Kept | None:
+        """Of a product without a state: what its item says of it (`streams.roles.earlier`). Raises `Poison`, `Retryable`."""
+        kept = None if self._before is None else await self._before(product_id)
+        return None if kept is None else msgspec.structs.replace(kept, topic=await self.topic())
 
     def stands(
         self, product_id: str, before: Known, kept: Kept, delivery: Awaitable[object] | None

@@ -9,14 +9,13 @@ generation's topic: an older photo's vector would answer for it otherwise.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
 import structlog
 
-from infra.store import NotFound
+from infra.store import NotFound, content_digest
 from processors.errors import Code, Poison
 from processors.identity import key_of
 from processors.product import PhotoPlace
@@ -36,7 +35,6 @@ from streams.roles.work import About, Embedded, Known, Photo, Work
 log = structlog.get_logger("weft.rethink")
 
 STAGE = "rethink"
-_CONTENT = re.compile(r"/([0-9a-f]{64})(?:\.[a-z0-9]+)?$")
 
 Rethought = Item | Deleted | NoEffect
 
@@ -93,10 +91,10 @@ class Rethink:
         enrich, key = self.enrich, self.enrich.store.key_of(place.address)
         if key is None:
             raise Poison(f"{place.address[:200]} is not in the store", field="image", code=Code.NOT_FOUND)
-        named = _CONTENT.search(key)
-        content = await enrich.known(named[1]) if named else None
-        if named and content is not None:
-            return Known(msgspec.structs.replace(place, digest=named[1]), content)
+        named = content_digest(key)
+        content = await enrich.known(named) if named else None
+        if content is not None:
+            return Known(msgspec.structs.replace(place, digest=named), content)
         try:
             data = await enrich.in_thread(enrich.store.get, key)
         except NotFound:

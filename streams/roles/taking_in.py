@@ -97,7 +97,9 @@ class TakeIn:
         known = await self.products.now(key, record)
         before = known.kept.product
         if known.tag is None and before == Product() and isinstance(outcome, Told) and not outcome.change.replaces:
-            await self.products.check_known(key)
+            earlier = await self.products.earlier(key)
+            if earlier is not None:
+                known, before = Known(earlier, known.tag), earlier.product
         first = not before.has_seen(*record)
         product = _with(before, message, outcome).having_seen(*record) if first else before
         topic, maker = await self.products.topic(), self.items.maker(self.live())

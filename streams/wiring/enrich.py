@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import AsyncExitStack
 from dataclasses import replace
 
 from streams.contract import topics
@@ -13,6 +14,7 @@ from streams.ops.dlq_watch import watch_letters
 from streams.roles import reserve
 from streams.roles.enrich import SERVING_SIDE
 from streams.roles.outcome import Outcome, Stands, Unchanged
+from streams.roles.products import Products
 from streams.roles.taking_in import TakeIn
 from streams.wiring.enriching import enricher, products_of
 from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, loaded
@@ -22,12 +24,17 @@ from streams.wiring.urgent import is_urgent, pipelines
 
 async def run_enrich(parts: Parts, ready: Ready) -> None:
     """`catalog.uploads` → `catalog.items`."""
+    async with AsyncExitStack() as closing:
+        await _run(parts, ready, products_of(parts, closing))
+
+
+async def _run(parts: Parts, ready: Ready, products: Products) -> None:
     detector = await loaded(lambda: parts.models.detector)
     encoder = await loaded(lambda: parts.models.image_encoder)
     order = KeyOrder(KafkaLog(parts.looking, topics.UPLOADS), parts.notices_of("enrich"), now=time.monotonic)
     observer = parts.engine_of("enrich").observer
     found = await enricher(parts, parts.settings, detector, encoder)
-    heads, products = found.heads, products_of(parts)
+    heads = found.heads
 
     role = replace(
         found.enrich,
@@ -35,6 +42,7 @@ async def run_enrich(parts: Parts, ready: Ready) -> None:
         order=order.place,
         conflicted=observer.conflicted,
         kept=products.peek,
+        earlier=products.earlier,
     )
 
     def published(outcome: Outcome) -> None:

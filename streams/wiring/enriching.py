@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from infra.settings import Settings
 from models.ports import Detector, ImageEncoder
 from streams.contract import topics
 from streams.facets.live import LiveHeads
+from streams.kafka.consumer import open_consumer
+from streams.kafka.key_order import KafkaLog
+from streams.kafka.pins import Pins, partition_of
+from streams.roles.earlier import EarlierItems, ItemsLog, kept_of
 from streams.roles.enrich import Enrich, memo_fingerprint
 from streams.roles.memo import Memo
-from streams.roles.products import Products
+from streams.roles.products import Kept, Products
 from streams.roles.remote import RemotePhotos
-from streams.roles.standing import Standing
 from streams.wiring.models import judge_of, shipped_heads
-from streams.wiring.parts import Parts
+from streams.wiring.parts import Parts, topic_now
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +74,13 @@ async def enricher(parts: Parts, settings: Settings, detector: Detector, encoder
     return Enricher(enrich, heads)
 
 
-def products_of(parts: Parts) -> Products:
-    """What is known of the products of this cluster."""
+def products_of(parts: Parts, closing: AsyncExitStack | None = None) -> Products:
+    """What is known of the products of this cluster.
+
+    Args:
+        parts: of the process.
+        closing: closes what is opened to find the items of products without a state; None: these are unknown.
+    """
 
     async def uploads() -> str:
         return await parts.looking.topic_id(topics.UPLOADS)
@@ -78,5 +88,17 @@ def products_of(parts: Parts) -> Products:
     async def items() -> str:
         return await parts.looking.topic_id(topics.ITEMS)
 
-    before = Standing(parts.store, "enrich", items, parts.in_thread)
-    return Products(parts.store, uploads, items, parts.in_thread, before)
+    async def opening() -> ItemsLog:
+        assert closing is not None  # asked for only then
+        return KafkaLog(await closing.enter_async_context(open_consumer(parts.settings, client="enrich")), topics.ITEMS)
+
+    async def partition(key: bytes) -> int:
+        pinned = await pins.partitions(topics.ITEMS)
+        return partition_of(key, pinned or 1)
+
+    async def before(product: str) -> Kept | None:
+        return await kept_of(earlier, product)
+
+    pins = Pins(parts.store, topic_now(parts.looking), time.monotonic)
+    earlier = EarlierItems(opening, partition)
+    return Products(parts.store, uploads, items, parts.in_thread, before if closing is not None else None)

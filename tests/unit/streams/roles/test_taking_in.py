@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
@@ -18,16 +19,16 @@ from infra.memory_store import MemoryStore
 from infra.settings import Settings
 from processors.errors import Code, Poison, Retryable
 from streams.contract import topics
-from streams.contract.codecs import decode_item
+from streams.contract.codecs import decode_item, encode
 from streams.contract.records import Item
 from streams.engine.message import ANSWER, ORIGIN, Message
 from streams.engine.stages import Done
 from streams.kafka.key_order import Superseded, Verdict
+from streams.roles.earlier import EarlierItems, kept_of
 from streams.roles.enrich import Enrich
 from streams.roles.memo import Memo
 from streams.roles.outcome import Stands
-from streams.roles.products import PREFIX, Products
-from streams.roles.standing import Standing
+from streams.roles.products import PREFIX, Kept, Products
 from streams.roles.taking_in import TakeIn
 from tests.fakes.products import products_in
 from tests.unit.streams.roles.test_role_enrich import CountingDetector, Web, role
@@ -508,21 +509,133 @@ async def test_unchanged_bytes_may_be_asked_for() -> None:
     assert shop.sender.sent[0][0] == shop.sender.sent[1][0]
 
 
-async def test_a_product_of_an_earlier_version_is_not_cut_down_to_a_part() -> None:
-    """Nothing but the hash of its item is known: the part is refused, and says what to do."""
-    shop = Shop()
+class Published:
+    """What was published of items, as the log that `EarlierItems` reads."""
 
-    async def items() -> str:
-        return "items"
+    def __init__(self, *values: bytes | None) -> None:
+        self.messages = [Message(topics.ITEMS, 0, offset, b"sku-1", value) for offset, value in enumerate(values)]
+        self.reads: list[tuple[int, int]] = []
 
-    before = Standing(shop.store, "enrich", items, asyncio.to_thread)
-    await before.stands("sku-1", b"an item", asyncio.sleep(0))
+    async def between(self, _partition: int, first: int, end: int) -> AsyncIterator[Message]:
+        self.reads.append((first, end))
+        for message in self.messages:
+            if first <= message.offset < end:
+                yield message
+
+
+def knowing(shop: Shop, log: Published) -> Shop:
+    """A process that finds what stands in this log."""
+
+    async def opening() -> Published:
+        return log
+
+    async def partition(_key: bytes) -> int:
+        return 0
+
+    earlier = EarlierItems(opening, partition)
+
+    async def before(product: str) -> Kept | None:
+        return await kept_of(earlier, product)
+
     shop.products._before = before
+    shop.enrich = replace(shop.enrich, earlier=shop.products.earlier)
+    return shop
+
+
+def without_states(shop: Shop) -> Shop:
+    """Its successor, after the states were lost: the topic of uploads was made anew, or they were never kept."""
+    for key in list(shop.store.list(f"{PREFIX}/")):
+        shop.store.delete(key)
+    return knowing(shop.successor(), Published(*(value for value, _ in shop.sender.sent)))
+
+
+async def test_a_part_of_a_product_without_a_state_is_merged_into_its_item() -> None:
+    """It was uploaded before there were states, or the topic of uploads was made anew: photos, words and columns stay."""
+    shop = Shop()
+    said = {"title": "A dress", "brand": "x", "price": 5, "sizes": ["S", "M"], "season": "summer", "stock": 3}
+    said |= {"category_path": ["Women", "Dresses"], "tags": ["new"], "care": {"wash": 30}, "group_id": "g"}
+    first = await shop.take(full(7, metadata=said))
+    assert isinstance(first, Item)
+    again = without_states(shop)
+    found = await again.take(part(0, price=6, season=None))
+    assert isinstance(found, Item)
+    expected = msgspec.structs.replace(first.metadata, price=6, facets={})
+    assert (found.metadata, found.views, found.image) == (expected, first.views, first.image)
+    assert (found.source.offset, again.detector.seen) == (0, 0)
+    photo_later = await again.take(upload(1, image=inline(picture(90))))
+    assert isinstance(photo_later, Item)
+    assert (photo_later.metadata, photo_later.image != first.image) == (expected, True)
+    assert (await again.successor().product("sku-1")).metadata["price"] == 6
+
+
+async def test_photos_alone_for_a_product_without_a_state_keep_its_words() -> None:
+    """And several photos stay several, with their roles, when a price comes."""
+    shop = Shop()
+    await shop.take(
+        upload(0, images=[inline(picture(1), "front"), inline(picture(2), "back")], metadata={"title": "A"})
+    )
+    again = without_states(shop)
+    found = await again.take(part(0, price=6))
+    assert isinstance(found, Item)
+    assert isinstance(found.photos, tuple)
+    assert ([photo.role for photo in found.photos], found.metadata.title) == (["front", "back"], "A")
+    later = without_states(again)
+    found = await later.take(upload(0, image=inline(picture(90))))
+    assert isinstance(found, Item)
+    assert (found.metadata.title, found.metadata.price) == ("A", 6)
+
+
+async def test_what_was_deleted_or_never_there_stays_unknown() -> None:
+    """A part of it is the beginning of a product. A full upload looks for nothing."""
+    shop = Shop()
+    await shop.take(full(0))
+    await shop.take(Message(topics.UPLOADS, 0, 1, b"sku-1", None))
+    log = Published(*(value for value, _ in shop.sender.sent))
+    for key in list(shop.store.list(f"{PREFIX}/")):
+        shop.store.delete(key)
+    again = knowing(shop.successor(), log)
+    found = await again.take(part(0, title="B"))
+    assert isinstance(found, Item)
+    assert (found.incomplete, found.metadata.title) == (True, "B")
+    log.reads.clear()
+    assert isinstance(await knowing(shop.successor(), log).take(full(1)), Item)
+    assert log.reads == []
+
+
+async def test_a_partition_is_read_once_for_all_its_products() -> None:
+    """Then one record for each; one that was compacted away since is looked for once more."""
+    items = Published(b"a", b"b")
+
+    async def opening() -> Published:
+        return items
+
+    async def partition(_key: bytes) -> int:
+        return 0
+
+    earlier = EarlierItems(opening, partition)
+    assert await earlier.of("unknown") is None
+    found = await earlier.of("sku-1")
+    assert found is not None
+    assert (found.value, items.reads) == (b"b", [(0, 2**62), (1, 2)])
+    items.messages = [Message(topics.ITEMS, 0, 5, b"sku-1", b"c")]
+    found = await earlier.of("sku-1")
+    assert found is not None
+    assert found.value == b"c"
+
+
+async def test_an_item_that_does_not_tell_its_photos_hash_is_not_cut_down_to_a_part() -> None:
+    """The part is refused, and says what to do."""
+    shop = Shop()
+    await shop.take(full(0))
+    item = msgspec.structs.replace(shop.last, image="theirs/a.jpg")
+    for key in list(shop.store.list(f"{PREFIX}/")):
+        shop.store.delete(key)
+    again = knowing(shop.successor(), Published(encode(item)))
     with pytest.raises(Poison, match="send it once with its photo") as refused:
-        await shop.take(part(0, title="B"))
+        await again.take(part(0, title="B"))
     assert refused.value.code == Code.MISSING_FIELD
-    assert isinstance(await shop.take(full(1)), Item)
-    assert isinstance(await shop.take(part(2, title="B")), Item)
+    assert isinstance(await again.take(full(1)), Item)
+    assert isinstance(await again.take(part(2, title="B")), Item)
 
 
 async def test_a_part_after_other_models_came_thinks_of_the_photo_again() -> None:
