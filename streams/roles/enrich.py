@@ -33,7 +33,7 @@ from processors.values import Box, Detection, Garment, Pixels, Vector
 from streams.contract import codecs
 from streams.contract.records import Item, Source, Upload, View
 from streams.contract.versions import stamp_of, version_of
-from streams.engine.message import Message
+from streams.engine.message import ANSWER, Message
 from streams.engine.stages import CpuStage, DeviceStage, Done, IoStage, Stage
 from streams.kafka.key_order import Here, PassOn, Place, Superseded, Verdict
 from streams.kafka.positions import LETTER, POSITION
@@ -78,6 +78,10 @@ async def _unknown(_product_id: str) -> Kept:
     return Kept()
 
 
+def _is_waited_for(message: Message) -> bool:
+    return message.header(ANSWER) is not None
+
+
 async def _none(_product_id: str) -> Kept | None:
     return None
 
@@ -113,6 +117,8 @@ class Enrich:
     """What is known of a product whose upload is on its way (streams.roles.products)."""
     earlier: Callable[[str], Awaitable[Kept | None]] = _none
     """What is known of one that has no state, and of which a part comes (streams.roles.earlier)."""
+    wanted: Callable[[Message], bool] = _is_waited_for
+    """Whether an item is to come of an upload even where it stands."""
 
     def stages(self) -> tuple[Stage, ...]:
         """The role's story."""
@@ -177,6 +183,8 @@ class Enrich:
 
         It is looked at once more in the upload's turn (streams.roles.taking_in): others may be on their way before it.
         """
+        if self.wanted(message) or kept.source == told.source:
+            return False  # its item is published in any case
         if not (kept.product.alive and kept.digest and kept.made == self.items.maker(self.live())):
             return False
         after = kept.product.after(told.change, stamp_of(kept.product, message, told.change.version))

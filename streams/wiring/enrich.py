@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 
 from streams.contract import topics
+from streams.engine.message import ANSWER, Message
 from streams.kafka.dead_letters import dead_letters
 from streams.kafka.key_order import KafkaLog, KeyOrder
 from streams.kafka.positions import Positions
@@ -36,12 +37,18 @@ async def _run(parts: Parts, ready: Ready, products: Products) -> None:
     found = await enricher(parts, parts.settings, detector, encoder)
     heads = found.heads
 
+    always = parts.settings.unchanged == "publish"
+
+    def wanted(message: Message) -> bool:
+        return always or message.header(ANSWER) is not None or is_urgent(message)
+
     role = replace(
         found.enrich,
         check_place=Positions(parts.settings).check,
         order=order.place,
         conflicted=observer.conflicted,
         kept=products.peek,
+        wanted=wanted,
         earlier=products.earlier,
     )
 
@@ -60,7 +67,7 @@ async def _run(parts: Parts, ready: Ready, products: Products) -> None:
             role.items,
             role.live,
             published,
-            always=parts.settings.unchanged == "publish",
+            always=always,
             urgent=is_urgent,
         ).publish,
         dead_letter=dead_letters(parts.sender),

@@ -290,6 +290,19 @@ async def test_who_waits_for_an_unchanged_product_gets_the_bytes_that_stand() ->
     assert again.last.source.offset == 1
 
 
+@pytest.mark.parametrize("offset", [0, 1])
+async def test_an_item_that_is_wanted_is_made_though_nothing_is_remembered(offset: int) -> None:
+    """Somebody cleared the memos, and waits for what comes of an unchanged upload; or the last one is delivered again."""
+    shop = Shop()
+    await shop.take(full(0))
+    for key in list(shop.store.list("memo/")):
+        shop.store.delete(key)
+    again = shop.successor()
+    assert isinstance(await again.take(full(offset, headers=[(ANSWER, b"1")] if offset else ())), Item)
+    assert [value for value, _ in again.sender.sent] == [value for value, _ in shop.sender.sent]
+    assert again.detector.seen == 1
+
+
 async def test_a_product_that_was_another_meanwhile_is_made_for_the_upload_that_made_it_so() -> None:
     """Its price went up and came down again."""
     shop = Shop()
