@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from infra.settings import Settings
 from models.ports import Detector, ImageEncoder
+from processors.errors import Code, Poison, Retryable
 from streams.contract import topics
+from streams.engine.message import Message
 from streams.facets.live import LiveHeads
 from streams.kafka.consumer import open_consumer
 from streams.kafka.key_order import KafkaLog
@@ -74,6 +77,30 @@ async def enricher(parts: Parts, settings: Settings, detector: Detector, encoder
     return Enricher(enrich, heads)
 
 
+@dataclass(frozen=True, slots=True)
+class ReadableItems:
+    """A log of items that says so where this worker may not read them: a part must not wait for a right for ever."""
+
+    log: ItemsLog
+
+    async def between(self, partition: int, first: int, end: int) -> AsyncIterator[Message]:
+        """See `ItemsLog`. Raises `Poison` too: the broker does not let us read."""
+        from aiokafka.errors import TopicAuthorizationFailedError
+
+        try:
+            async for message in self.log.between(partition, first, end):
+                yield message
+        except Retryable as error:
+            if not isinstance(error.__cause__, TopicAuthorizationFailedError):
+                raise
+            raise Poison(
+                f"of this product nothing is kept, and enrich may not read {topics.ITEMS}: give it the right, or send the "
+                "product once with its photo and all its metadata",
+                field="image",
+                code=Code.MISSING_FIELD,
+            ) from error
+
+
 def products_of(parts: Parts, closing: AsyncExitStack | None = None) -> Products:
     """What is known of the products of this cluster.
 
@@ -90,7 +117,8 @@ def products_of(parts: Parts, closing: AsyncExitStack | None = None) -> Products
 
     async def opening() -> ItemsLog:
         assert closing is not None  # asked for only then
-        return KafkaLog(await closing.enter_async_context(open_consumer(parts.settings, client="enrich")), topics.ITEMS)
+        consumer = await closing.enter_async_context(open_consumer(parts.settings, client="enrich"))
+        return ReadableItems(KafkaLog(consumer, topics.ITEMS))
 
     async def partition(key: bytes) -> int:
         pinned = await pins.partitions(topics.ITEMS)

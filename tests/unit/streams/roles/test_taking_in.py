@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError
 from PIL import Image
 
 from infra.fetch import Fetcher
@@ -30,6 +31,7 @@ from streams.roles.memo import Memo
 from streams.roles.outcome import Stands
 from streams.roles.products import PREFIX, Kept, Products
 from streams.roles.taking_in import TakeIn
+from streams.wiring.enriching import ReadableItems
 from tests.fakes.products import products_in
 from tests.unit.streams.roles.test_role_enrich import CountingDetector, Web, role
 from tests.unit.streams.roles.test_standing import Sending
@@ -634,6 +636,23 @@ async def test_a_partition_is_read_once_for_all_its_products() -> None:
     found = await earlier.of("sku-1")
     assert found is not None
     assert found.value == b"c"
+
+
+async def test_a_worker_that_may_not_read_items_says_so() -> None:
+    """On a cluster that gives the right to nobody but caption and index; a broker that is away is waited for."""
+
+    class Refusing:
+        def __init__(self, cause: Exception) -> None:
+            self.cause = cause
+
+        async def between(self, _partition: int, _first: int, _end: int) -> AsyncIterator[Message]:
+            raise Retryable("the records before cannot be read") from self.cause
+            yield
+
+    with pytest.raises(Poison, match=r"may not read catalog\.items"):
+        [m async for m in ReadableItems(Refusing(TopicAuthorizationFailedError("catalog.items"))).between(0, 0, 1)]
+    with pytest.raises(Retryable):
+        [m async for m in ReadableItems(Refusing(KafkaConnectionError("away"))).between(0, 0, 1)]
 
 
 async def test_an_item_that_does_not_tell_its_photos_hash_is_not_cut_down_to_a_part() -> None:
