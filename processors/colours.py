@@ -22,6 +22,8 @@ MOST = 2
 LEADS, SEVERAL, PART = 0.3, 4, 0.1
 """A garment is multicoloured when no colour has `LEADS` of it and `SEVERAL` have `PART` each."""
 MULTICOLOURED = "multicoloured"
+_BORDER = 4.0
+"""Difference in naming distance (CIEDE2000) at which the farther of two names has lost most of its say about a colour."""
 _TRACE = 0.002
 """A cell of colour with less than this share of the garment is noise."""
 # Folds and shadow change lightness, and cloth does not: two families that differ by little else are shades of one colour.
@@ -33,12 +35,16 @@ _TINT, _TINT_WEIGHT = 4.0, 1.0
 
 
 class Group(NamedTuple):
-    """Pixels of one family: their mean (3,), their share of the garment, its weight in naming, and the commonest name."""
+    """Pixels of one family: their mean (3,), their share of the garment, its weight in naming, and the commonest name.
+
+    `certainty`: the share again, where a pixel on the border of two names counts for both.
+    """
 
     centre: NDArray[np.float64]
     share: float
     weight: float
     name: str
+    certainty: float
 
 
 def name_of(rgb: tuple[int, int, int]) -> str:
@@ -53,15 +59,15 @@ def names_of_labs(labs: Lab) -> list[str]:
     white) is pushed away from tinted colours, by each unit of chroma above 4: people call a washed-out blue "blue" long
     after it is nearer to grey.
     """
-    return [_palette().names[number] for number in _nearest(labs)]
+    return [_palette().names[number] for number in _apart(labs).argmin(axis=1)]
 
 
-def _nearest(labs: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
-    """Numbers of the swatches nearest to CIELAB colours (n, 3), as `names_of_labs` says."""
+def _apart(labs: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """(n, swatches): how far each swatch is from CIELAB colours (n, 3), as `names_of_labs` says."""
     known = _palette()
     distance = ciede2000(known.colours, labs[:, None], lightness=_LIGHTNESS) - known.common
     tint = np.maximum(0.0, np.hypot(labs[:, 1], labs[:, 2]) - _TINT)
-    return np.asarray((distance + known.neutral * (_TINT_WEIGHT * tint)[:, None]).argmin(axis=1))
+    return np.asarray(distance + known.neutral * (_TINT_WEIGHT * tint)[:, None])
 
 
 def dominant_colours(pixels: Pixels, box: Box, category: str = "", others: Sequence[Box] = ()) -> tuple[Colour, ...]:
@@ -136,12 +142,15 @@ def _named(lab: Lab, cells: Cells, weights: NDArray[np.float64]) -> tuple[Colour
     shades = sum(group.share for group in rest if _are_shades(first, group))
     others = sorted((group for group in rest if not _are_shades(first, group)), key=lambda group: -group.share)
     if first.share + shades < LEADS and _distinct((first, *others)) >= SEVERAL:
-        return (Colour(MULTICOLOURED, _code(first), 1.0),)
+        return (Colour(MULTICOLOURED, _code(first), 1.0, 1.0),)
     further = others[0] if others else None
     shown = [first._replace(share=first.share + shades)]
     if further is not None and further.share >= MIN_SHARE:
         shown.append(further)
-    return tuple(Colour(name=group.name, hex=_code(group), share=round(group.share, 3)) for group in shown[:MOST])
+    return tuple(
+        Colour(name=group.name, hex=_code(group), share=round(group.share, 3), certainty=round(group.certainty, 3))
+        for group in shown[:MOST]
+    )
 
 
 def _distinct(groups: Sequence[Group]) -> int:
@@ -167,16 +176,20 @@ def _groups(colours: NDArray[np.float64], heavy: NDArray[np.float64]) -> list[Gr
     kept = share > min(_TRACE, float(share.max()) / 2)
     colours, share = colours[kept], share[kept] / share[kept].sum()
     known = _palette()
-    numbers = _nearest(colours)
+    apart = _apart(colours)
+    numbers = apart.argmin(axis=1)
     families = known.family[numbers]
+    said = np.exp((apart.min(axis=1, keepdims=True) - apart) / _BORDER)
+    votes = share @ (said / said.sum(axis=1, keepdims=True))
+    certain = np.bincount(known.family, votes)
     groups = []
     for family in np.unique(families):
         mine = families == family
         total = float(share[mine].sum())
         centre = (share[mine] @ colours[mine]) / total
-        votes = np.bincount(numbers[mine], share[mine], len(known.names))
-        name = known.names[int(votes.argmax())]
-        groups.append(Group(centre, total, total * float(known.weight[numbers[mine][0]]), name))
+        name = known.names[int(np.where(known.family == family, votes, 0).argmax())]
+        sure = float(certain[family])
+        groups.append(Group(centre, total, sure * float(known.weight[numbers[mine][0]]), name, sure))
     return sorted(groups, key=lambda group: -group.weight)
 
 

@@ -95,7 +95,7 @@ def garment_pixels(pixels: Pixels, box: Box, category: str = "", others: Sequenc
         # Whatever is not wall is the garment; by its usual place the print in the middle would count more than the cloth.
         prior = np.where(inside, np.maximum(prior, ALONE_PRIOR), prior)
     weights = _posterior(cells, np.where(seen, prior, STUDIO_PRIOR), seen) * (inside & seen)
-    skin = _skin(small)
+    skin = skin_of(small)
     # A skin-coloured *majority* is a beige or tan garment; a minority is arms, legs and faces.
     if weights[skin].sum() < 0.5 * weights.sum():
         weights[skin] *= SKIN_WEIGHT
@@ -228,5 +228,6 @@ def _smooth(histogram: Weights) -> Weights:
     return np.asarray(a @ (light @ histogram.reshape(GRID[0], -1)).reshape(GRID) @ b, dtype=np.float64).ravel()
 
 
-def _skin(pixels: Pixels) -> Mask:
+def skin_of(pixels: Pixels) -> Mask:
+    """Where pixels are of skin's colour, (h, w)."""
     return np.asarray(cv2.inRange(cv2.cvtColor(pixels, cv2.COLOR_RGB2YCrCb), SKIN_LOW, SKIN_HIGH)) > 0

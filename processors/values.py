@@ -41,11 +41,15 @@ CATEGORIES: tuple[str, ...] = (
 
 
 class Colour(msgspec.Struct, frozen=True):
-    """A named colour and its share (0..1) of the garment's own pixels."""
+    """A named colour and its share (0..1) of the garment's own pixels.
+
+    `certainty`: the share again, where a pixel between two names counts for both; None in records of before there was one.
+    """
 
     name: str
     hex: str
     share: float
+    certainty: float | None = None
 
 
 class Attribute(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ from infra.fetch import Fetcher
 from infra.store import ObjectStore
 from infra.threads import InThread
 from models.ports import Detector, ImageEncoder, Raw
-from processors import chances, crops, decode, evidence, facets, second_look
+from processors import chances, crops, decode, evidence, facets, hem, second_look
 from processors.chances import Packed
 from processors.colour_shares import colour_shares
 from processors.colours import dominant_colours
@@ -51,7 +51,7 @@ log = structlog.get_logger("weft.enrich")
 
 SERVING_SIDE = 1024
 """Longest side, in pixels, that is kept of a photo: enough for every model, and it bounds the memory of a batch."""
-RULES = "6"
+RULES = "7"
 """Raise it when the rules beside the models change what is seen (colours, crops, limits): memos of old rules are not used."""
 
 
@@ -288,6 +288,8 @@ class Enrich:
     def _embedded(self, described: Described, raws: Sequence[Raw]) -> Embedded:
         decoded = described.opened.decoded
         described, raws = self._settled(described, raws)
+        worn = hem.worn_over(described.garments, decoded.pixels, decoded.scale)
+        described = replace(described, garments=worn)
         vectors = [self.encoder.finish(decoded.pixels, raw) for raw in raws]
         heads = self.heads()
         garments: tuple[Garment, ...] = described.garments

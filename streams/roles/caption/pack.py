@@ -15,9 +15,11 @@ from processors.policies import Policies
 from processors.values import Attribute, Colour, Garment, Metadata
 from processors.vocabulary import canonical, clean
 
+CERTAIN = 0.43
+"""Certainty from which a garment's first colour is told (`processors.values.Colour.certainty`): between .3 and this one a shop calls the garment
+otherwise in half of the catalogue photos of the evaluation data, on whichever brands. A caption without a colour is better than a wrong one."""
 LEADING = 0.45
-"""Share of a garment's pixels from which its first colour is told: where no colour has it, the shop calls the garment otherwise in half of the
-catalogue photos (3 in 100 photos)."""
+"""The same of its share, for records of before there was a certainty."""
 
 
 def told_of(garment: Garment, told: Mapping[str, Attribute], policies: Policies) -> Garment:
@@ -75,5 +77,7 @@ def _leads(garment: Garment) -> bool:
     first, *others = garment.colours
     pattern = garment.attributes.get("pattern")
     together = first.name == "black" and bool(others) and others[0].name in ("charcoal", "grey", "light grey")
+    if first.certainty is not None:
+        return first.certainty + (sum(other.certainty or 0.0 for other in others) if together else 0.0) >= CERTAIN
     together |= pattern is not None and pattern.value in ("striped", "checked", "colourblocked")
     return first.share + (sum(other.share for other in others) if together else 0.0) >= LEADING

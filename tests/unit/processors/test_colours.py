@@ -58,6 +58,24 @@ def test_the_garment_not_the_background(name: str, ground: tuple[int, int, int])
     assert found[0].share > 0.6
 
 
+def test_a_colour_between_two_names_is_less_certain_than_one_of_its_own() -> None:
+    """Both garments are of one colour nearly all over; of the one that lies between navy and black nobody can be sure."""
+
+    def middle(one: str, other: str) -> tuple[int, int, int]:
+        red, green, blue = (round((a + b) / 2) for a, b in zip(rgb(one), rgb(other), strict=True))
+        return red, green, blue
+
+    sure, unsure = (
+        dominant_colours(scene((245, 245, 245), cloth), BOX, "dress")[0]
+        for cloth in (rgb("navy"), middle("navy", "black"))
+    )
+    assert sure.certainty is not None
+    assert unsure.certainty is not None
+    assert sure.share > 0.9
+    assert sure.certainty > unsure.certainty + 0.1
+    assert 0 < unsure.certainty < 1
+
+
 def test_two_colours_of_a_striped_garment() -> None:
     """Stripes give both colours, and nothing of the ground."""
     picture = scene((60, 120, 60), rgb("white"))

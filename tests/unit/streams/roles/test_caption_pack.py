@@ -34,3 +34,27 @@ def seen(*shares: tuple[str, float], word: str = "", pattern: str = "") -> Garme
 def test_a_colour_that_does_not_lead_is_not_told(garment: Garment, names: list[str]) -> None:
     """Unless heads that were fitted on a shop's words are sure of it."""
     assert [colour.name for colour in told_of(garment, {}, Policies()).colours] == names
+
+
+def certain(*colours: tuple[str, float, float], pattern: str = "") -> Garment:
+    """A shirt of these colours, each with its share and its certainty."""
+    told = {"pattern": Attribute(pattern, 0.9, source="pixels")} if pattern else {}
+    found = tuple(Colour(name, "#000000", share, certainty) for name, share, certainty in colours)
+    return Garment("g0", "shirt", BOX, 0.9, found, told)
+
+
+@pytest.mark.parametrize(
+    ("garment", "names"),
+    [
+        (certain(("navy", 0.9, 0.7)), ["navy"]),
+        (certain(("navy", 0.95, 0.35)), []),
+        (certain(("white", 0.4, 0.45), ("red", 0.3, 0.2)), ["white", "red"]),
+        (certain(("black", 0.5, 0.3), ("grey", 0.3, 0.2)), ["black", "grey"]),
+        (certain(("red", 0.4, 0.35), ("navy", 0.3, 0.3), pattern="striped"), []),
+        (certain(("multicoloured", 1.0, 1.0)), ["multicoloured"]),
+    ],
+    ids=["sure", "between two names", "less than half", "black that shines", "one of two stripes", "multicoloured"],
+)
+def test_a_colour_between_two_names_is_not_told(garment: Garment, names: list[str]) -> None:
+    """Nearly the whole garment may be of one colour, and nobody be sure what it is called."""
+    assert [colour.name for colour in told_of(garment, {}, Policies()).colours] == names

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import cv2
 import msgspec
 import numpy as np
 
@@ -153,4 +154,23 @@ async def test_a_kind_that_is_stated_says_the_category() -> None:
     found = Heads("sha256:k", FakeImageEncoder.fingerprint, {"kind": kind})
     item = await enriched(replace(role(Web(photo())), heads=lambda: found, judge=judge("dress")), upload())
     assert item.garments[0].category == "shirt"
+    assert [view.category for view in item.views] == ["shirt", "shirt"]
+
+
+class DressFinder(CountingDetector):
+    """Finds one dress in the upper three quarters."""
+
+    def finish(self, item: Pixels, raw: Any, /) -> tuple[Detection, ...]:
+        super().finish(item, raw)
+        return (Detection("dress", (50.0, 40.0, 150.0, 240.0), 0.9),)
+
+
+async def test_a_dress_over_trousers_is_a_top_on_the_item_and_in_its_views() -> None:
+    """A long top boxed as a dress: what is filtered by and what is described agree."""
+    pixels = np.full((320, 200, 3), 250, np.uint8)
+    pixels[240:320, 70:130] = 25
+    pixels[40:240, 50:150] = (40, 80, 170)
+    png = cv2.imencode(".png", pixels)[1].tobytes()
+    item = await enriched(role(Web(png), DressFinder()), upload())
+    assert [garment.category for garment in item.garments] == ["shirt"]
     assert [view.category for view in item.views] == ["shirt", "shirt"]
