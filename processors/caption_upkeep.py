@@ -41,6 +41,13 @@ _BEHIND = re.compile(
 )
 # What stands before a garment that was not told yet: "a", "another", "a second piece, a".
 _ANOTHER = re.compile(r"(?<![^\W_])(?:an?|another|second)(?:\s+[\w’'-]+){0,4}\s+$", re.IGNORECASE)
+# What may stand before a garment that wants its article, and after its noun ("a shirt collar" is no shirt).
+_WANTS = re.compile(r"(?:^|(?<![^\W_])(?:with|to|alongside|beside|plus|add|meet|and))\s*$", re.IGNORECASE)
+_ENDS = re.compile(
+    r"\s*(?:$|[.,;:!?…]|(?:with|in|next|and|or|worn|for|from|made|of|alongside|beside|plus|over|under|by|is|has|that|which|to)(?![^\W_]))",
+    re.IGNORECASE,
+)
+_BETWEEN = re.compile(r"[\s,]*(?:and[\s]+)?", re.IGNORECASE)
 # The facets in the order in which a shop writes them.
 _ORDER = ("pattern", "sleeve", "neckline", "length", "fabric", "gender")
 
@@ -61,8 +68,31 @@ def mended(text: str) -> str:
     text = _WITH_WITH.sub(r"\1 and ", text)
     text = _BARE_LENGTH.sub(r"\1-length", text)
     text = _ARTICLE_OF_PAIRS.sub("", text)
+    text = " ".join(_with_articles(sentence) for sentence in _sentences(text))
     text = _ARTICLE.sub(_article, text)
     return re.sub(r"(^|[.!?…][\"'”’)]*\s+)([^\W\d_])", lambda match: match.group(1) + match.group(2).upper(), text)
+
+
+def _with_articles(sentence: str) -> str:
+    """The sentence with "a" before each single garment that has no article: "Dress next to black hat." wants two."""
+    found = mentions(sentence)
+    for number in reversed(range(len(found))):
+        noun = found[number]
+        word = sentence[noun.start : noun.end]
+        single = noun.values("category") is not None and not _plural(word.lower()) and not word.lower().endswith("wear")
+        if not single or not _ENDS.match(sentence[noun.end :]):
+            continue
+        start = noun.start
+        for before in reversed(found[:number]):
+            if before.values("category") is not None or not _BETWEEN.fullmatch(sentence[before.end : start]):
+                break
+            start = before.start
+        if _WANTS.search(sentence[:start]):
+            rest = sentence[start:]
+            first = not sentence[:start].strip()
+            lowered = rest if re.match(r"[A-Z](?![a-z])", rest) else rest[:1].lower() + rest[1:]
+            sentence = f"{sentence[:start]}{'A' if first else 'a'} {lowered if first else rest}"
+    return sentence
 
 
 def worded(text: str, evidence: Evidence) -> str:

@@ -35,6 +35,7 @@ class Head:
         bias: (values,) float32.
         thresholds: for each value the probability from which it is stated; `NEVER` is never.
         categories: for each value the categories of garments of which it may be said; () is any.
+        covers: for each value the narrower ones of which it is true as well ("printed" of a floral); () is none of any.
     """
 
     values: tuple[str, ...]
@@ -42,6 +43,7 @@ class Head:
     bias: NDArray[np.float32]
     thresholds: tuple[float, ...]
     categories: tuple[tuple[str, ...], ...]
+    covers: tuple[tuple[str, ...], ...] = ()
 
     def __post_init__(self) -> None:
         count = len(self.values)
@@ -49,6 +51,10 @@ class Head:
             raise Fatal(f"a head has {self.weight.shape} weights and {self.bias.shape} biases for {count} values")
         if not count or {len(self.thresholds), len(self.categories), len(set(self.values))} != {count}:
             raise Fatal(f"a head of {count} values has {len(self.thresholds)} thresholds, or says a value twice")
+        if self.covers and (
+            len(self.covers) != count or not {v for some in self.covers for v in some} <= set(self.values)
+        ):
+            raise Fatal(f"a head of {count} values covers {self.covers}")
 
     def probabilities(self, features: Vector) -> NDArray[np.float32]:
         """(values,), which sum to 1, of features (numbers,)."""
@@ -56,16 +62,33 @@ class Head:
         powers = np.exp(scores - scores.max())
         return np.asarray(powers / powers.sum(), np.float32)
 
+    def widened(self, chances: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(values,): how likely it is that each is true, the narrower ones that it covers among it; these may sum to more than 1."""
+        wide = chances.copy()
+        for number, narrower in enumerate(self.covers):
+            wide[number] += sum(float(chances[self.values.index(value)]) for value in narrower)
+        return wide
+
     def read(self, features: Vector, category: str) -> Attribute | None:
         """The likeliest value where it is sure enough and suits the category, with the next one; None: unknown."""
-        chances = self.probabilities(features)
-        order = np.argsort(-chances, kind="stable")
+        return self.told(self.probabilities(features), category)
+
+    def told(self, chances: NDArray[np.float32], category: str) -> Attribute | None:
+        """The same of `probabilities`. Where no narrow value is sure enough alone, the one that covers them may be."""
+        wide = self.widened(chances)
+        order = np.argsort(-wide, kind="stable")
         first = int(order[0])
+        within = self.covers[first] if self.covers else ()
+        narrow = max((self.values.index(value) for value in within), key=lambda n: chances[n], default=first)
+        if chances[narrow] > chances[first] and chances[narrow] >= self.thresholds[narrow]:
+            first, wide = narrow, chances
         allowed = self.categories[first]
-        if not chances[first] >= self.thresholds[first] or (allowed and category not in allowed):
+        if not wide[first] >= self.thresholds[first] or (allowed and category not in allowed):
             return None
-        second = self.values[int(order[1])] if len(order) > 1 else ""
-        return Attribute(self.values[first], round(float(chances[first]), 4), source=PIXELS, second=second)
+        others = (self.values[int(n)] for n in order if n != first and self.values[int(n)] not in within)
+        return Attribute(
+            self.values[first], round(min(1.0, float(wide[first])), 4), source=PIXELS, second=next(others, "")
+        )
 
 
 @dataclass(frozen=True, slots=True)

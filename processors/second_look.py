@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from processors.evidence import DUPLICATE_IOU, iou
 from processors.facets import Head, of_garment
-from processors.garments import main_garment
+from processors.garments import area, main_garment
 from processors.lab import to_lab
 from processors.values import Box, Garment, Pixels, Vector
 
@@ -25,6 +25,9 @@ CATEGORY = "category"
 NOTHING = "nothing"
 UNTOLD = ""
 """The category of a box that no detector found: the whole photo, which may show anything."""
+OVERLOOKED = 0.12
+"""Where the largest garment that was found has less than this share of what is not ground, the whole is judged beside it: the detector has
+found the print of a shirt, or the eyes of its wearer."""
 _SIDE = 96
 _ALIKE = 7.0
 """CIELAB distance from the border's colour within which a pixel is ground."""
@@ -115,6 +118,19 @@ def _judged(garment: Garment, chances: NDArray[np.float32], values: Sequence[str
         )
     doubted = chance.get(garment.category, 1.0) <= rules.doubted and garment.confidence < rules.sure
     return None if nothing >= rules.nothing or doubted else garment
+
+
+def overlooked(garments: Sequence[Garment], pixels: Pixels, scale: float = 1.0) -> bool:
+    """Whether what was found is so small that the photo must show something else.
+
+    Args:
+        garments: boxes in pixels of the photo as it was sent; none is nothing found.
+        pixels: the photo, RGB.
+        scale: pixels of `pixels` to one of the photo as it was sent.
+    """
+    largest = max((area(garment.box) for garment in garments), default=0.0) * scale**2
+    height, width = pixels.shape[:2]
+    return largest < OVERLOOKED * height * width and largest < OVERLOOKED * area(subject_box(pixels))
 
 
 def subject_box(pixels: Pixels) -> Box:

@@ -79,6 +79,7 @@ class _Described(msgspec.Struct, frozen=True):
     values: tuple[str, ...]
     thresholds: tuple[float, ...]
     categories: tuple[tuple[str, ...], ...]
+    covers: tuple[tuple[str, ...], ...] = ()
 
 
 class _Header(msgspec.Struct, frozen=True):
@@ -113,7 +114,7 @@ def encode(maker: str, heads: dict[str, Head], card: Card) -> bytes:
         tensors[f"{facet}.weight"] = (head.weight / scale[:, None]).astype(np.float16)
         tensors[f"{facet}.scale"] = scale
         tensors[f"{facet}.bias"] = head.bias.astype(np.float32)
-    described = {f: _Described(h.values, h.thresholds, h.categories) for f, h in heads.items()}
+    described = {f: _Described(h.values, h.thresholds, h.categories, h.covers) for f, h in heads.items()}
     header = _Header(FORMAT, maker, colour_shares.VERSION, described, card)
     return bytes(save(tensors, {"weft": msgspec.json.encode(header).decode()}))
 
@@ -147,7 +148,7 @@ def decode(data: bytes, *, name: str) -> Version:
             bias = tensors[f"{facet}.bias"]
             if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
                 raise Poison(f"{name}: the head of {facet} is not finite")
-            heads[facet] = Head(said.values, weight, bias, said.thresholds, said.categories)
+            heads[facet] = Head(said.values, weight, bias, said.thresholds, said.categories, said.covers)
     except (KeyError, ValueError, IndexError, Fatal) as error:
         raise Poison(f"{name}: a head does not fit what is said of it: {error}") from error
     return Version(Heads(version_of(data), header.maker, heads), header.card)

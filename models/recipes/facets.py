@@ -33,7 +33,7 @@ from models.recipes import facets_data as data_of
 from models.recipes import ship
 from models.recipes.facets_data import DRAWN_SEEDS, Sample
 from models.recipes.facets_learning import Rows, aligned, allowed_of, regress
-from models.recipes.facets_truth import CATEGORIES_OF, VALUES, Allowed
+from models.recipes.facets_truth import CATEGORIES_OF, COVERS, VALUES, Allowed
 from models.weights.hashes import check_weights
 from models.weights.profiles import EFFICIENTNET, STARTER_FOLDER, shipped_path
 from processors import crops
@@ -234,9 +234,9 @@ def heads_of(config: Config, fitted: Mapping[str, tuple[Floats, Floats]]) -> dic
         values = VALUES[facet]
         told = config["thresholds"].get(facet, {})
         thresholds = tuple(float(told.get(value, NEVER)) for value in values)
-        heads[facet] = Head(
-            values, weight * sharp, bias * sharp, thresholds, tuple(CATEGORIES_OF[facet](v) for v in values)
-        )
+        categories = tuple(CATEGORIES_OF[facet](value) for value in values)
+        covers = tuple(COVERS[facet].get(value, ()) for value in values) if facet in COVERS else ()
+        heads[facet] = Head(values, weight * sharp, bias * sharp, thresholds, categories, covers)
     return heads
 
 

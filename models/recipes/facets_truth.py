@@ -29,6 +29,11 @@ VALUES: dict[str, tuple[str, ...]] = {
     "length": ("mini", "knee", "midi", "maxi", "cropped", "regular"),
 }  # fmt: skip
 """Facet → what its head can say. Of joggers, caps, beanies, backpacks and three-quarter sleeves the sources have none."""
+COVERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "pattern": {"printed": ("dotted", "floral")},
+    "neckline": {"collar": ("polo",)},
+}
+"""Facet → wide values and the narrower ones of which they are true as well."""
 SILENT = frozenset({("length", "regular")})
 """Values that are learnt so that the others can be told from them, and never stated: they say nothing."""
 

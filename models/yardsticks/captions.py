@@ -227,7 +227,7 @@ def _allowed(statement: Statement, product: Product) -> bool | None:
     if known is None:
         return None
     if statement.facet == "colour":
-        # "Blue" is no word for what a shop calls navy: the first value is what was said.
+        # The first value is what was said, the others are shades of it. "Blue" of a navy garment: `colour_names.COARSE`.
         return statement.values[0] in known | product.further_colours
     return bool(known.intersection(statement.values))
 

@@ -56,6 +56,16 @@ RIGHT: dict[str, tuple[str, ...]] = {
     "metallic": ("light grey", "grey"),
 }
 """Shop's name, cleaned → ours. "Multi" and the like are not here: no one name is right or wrong for them."""
+COARSE: dict[str, str] = {
+    # The shop's own words hold the coarse one …
+    "navy blue": "blue", "turquoise blue": "blue", "sea green": "green",
+    # … or it is the family of which theirs is a shade (`processors.vocabulary.FAMILIES`), dark or light.
+    "navy": "blue", "maroon": "red", "burgundy": "red", "charcoal": "grey", "olive": "green", "mustard": "yellow", "magenta": "pink",
+    "lavender": "purple",
+}  # fmt: skip
+"""A shop's fine name, cleaned → the coarse word that is true of it too: nobody calls "a blue shirt" wrong of a navy one, as nobody does the
+other way round (`RIGHT["blue"]`). A caption that says it is right; `weft eval colour`, which judges names, does not count it. Neighbours of
+which neither is the other's family stay wrong: cream for white, black for navy, purple for maroon, coral for red."""
 _OURS = frozenset(name for name, _ in PALETTE)
 
 
@@ -63,3 +73,9 @@ def right_names(shops: str) -> tuple[str, ...]:
     """Our names that are right for a shop's colour; () when the table does not say."""
     name = clean(shops)
     return RIGHT.get(name) or ((name,) if name in _OURS else ())
+
+
+def true_names(shops: str) -> tuple[str, ...]:
+    """Our names that are true of a shop's colour, the coarse word for a fine one among them."""
+    coarse = COARSE.get(clean(shops), "")
+    return tuple(dict.fromkeys((*right_names(shops), *([coarse] if coarse else []))))

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from models.yardsticks.colour_names import right_names
+from models.yardsticks.colour_names import true_names
 from models.yardsticks.seen import TYPES
 from processors.attributes import attributes_of
 from processors.claims import mentions
@@ -106,7 +106,7 @@ def truth_of(fields: Mapping[str, str | float], brand: str = "") -> dict[str, fr
     found: dict[str, frozenset[str]] = {}
     category, kinds = _category(given)
     found["category"] = frozenset({category} - {""})
-    found["colour"] = frozenset(right_names(_first(given, _COLOUR)))
+    found["colour"] = frozenset(true_names(_first(given, _COLOUR)))
     found["pattern"] = _pattern(given)
     found["sleeve"] = _mapped(given, _SLEEVE, SLEEVES, "sleeve")
     found["neckline"] = _mapped(given, _NECKLINE, NECKLINES, "neckline")
@@ -125,7 +125,7 @@ def truth_of(fields: Mapping[str, str | float], brand: str = "") -> dict[str, fr
 def further_colours(fields: Mapping[str, str | float]) -> frozenset[str]:
     """Our names of the further colours that a shop says: right to say, but not what the garment is called first."""
     given = {clean(name): str(value) for name, value in fields.items()}
-    return frozenset(name for field in _FURTHER_COLOURS for name in right_names(given.get(field, "")))
+    return frozenset(name for field in _FURTHER_COLOURS for name in true_names(given.get(field, "")))
 
 
 def _first(given: Mapping[str, str], names: tuple[str, ...]) -> str:
@@ -215,7 +215,7 @@ def _of_title(title: str) -> dict[str, frozenset[str]]:
             if facet == "category" and values[0] in CATEGORIES:
                 found["category"] = frozenset(values[:1])
             elif facet == "colour":
-                found.setdefault("colour", frozenset(right_names(values[0])))
+                found.setdefault("colour", frozenset(true_names(values[0])))
             elif facet in ("pattern", "sleeve", "neckline", "fabric"):
                 table = {"pattern": PATTERNS, "sleeve": {}, "neckline": {}}.get(facet, {})
                 value = {"check": "checked", "stripe": "striped"}.get(values[0], values[0])

@@ -252,10 +252,11 @@ class Enrich:
         pixels, scale = seen.opened.decoded.pixels, seen.opened.decoded.scale
         found = crops.worth_keeping(self.detector.finish(pixels, seen.raw), pixels.shape)
         # Named once, here: the ids of the views are those that the captions' evidence points to.
-        garments = evidence.build(_garment(one, found, pixels, scale) for one in found).garments
-        if not garments and self.judge is not None:
+        seen_as = [_garment(one, found, pixels, scale) for one in found]
+        if self.judge is not None and second_look.overlooked(seen_as, pixels, scale):
             untold = Detection(second_look.UNTOLD, second_look.subject_box(pixels), 0.0)
-            garments = evidence.build([_garment(untold, (), pixels, scale)]).garments
+            seen_as.append(_garment(untold, (), pixels, scale))
+        garments = evidence.build(seen_as).garments
         views = [(WHOLE, garments[0].category if garments else "", self.encoder.prepare(pixels))]
         for garment in garments:
             crop = crops.cut(pixels, _scaled(garment.box, scale))

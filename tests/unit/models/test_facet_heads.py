@@ -13,10 +13,10 @@ from tests.fakes.facet_heads import file_of, head
 
 
 def test_what_is_written_is_read() -> None:
-    """Values, thresholds, categories and the card as they were; weights within half precision, whatever their scale."""
+    """Values, thresholds, categories, what they cover and the card as they were; weights within half precision, whatever their scale."""
     rng = np.random.default_rng(0)
     weight = (rng.normal(size=(2, 300)) * np.array([[1e-7], [30.0]])).astype(np.float32)
-    written = Head(("a", "b"), weight, np.array([0.25, -3], np.float32), (0.5, 2.0), (("shirt",), ()))
+    written = Head(("a", "b"), weight, np.array([0.25, -3], np.float32), (0.5, 2.0), (("shirt",), ()), ((), ("a",)))
     card = Card("2026-01-01T00:00:00+00:00", "shop", 7, 3, "by brand", 1.5, (), ("a note",))
     data = facet_heads.encode("sha256:m", {"pattern": written}, card)
     found = facet_heads.decode(data, name="test")
@@ -25,6 +25,7 @@ def test_what_is_written_is_read() -> None:
     assert found.heads.version == facet_heads.version_of(data)
     read = found.heads.heads["pattern"]
     assert (read.values, read.thresholds, read.categories) == (written.values, written.thresholds, written.categories)
+    assert read.covers == written.covers
     assert np.allclose(read.weight, weight, rtol=2e-3, atol=np.abs(weight).max(1, keepdims=True) * 1e-3)
     assert read.bias.tolist() == [0.25, -3]
 

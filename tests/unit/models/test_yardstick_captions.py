@@ -39,7 +39,7 @@ def test_what_a_shop_says() -> None:
     truth = truth_of(TEE, "Classic Polo")
     assert truth["category"] == {"shirt"}
     assert truth["kind"] == {"t-shirt"}
-    assert truth["colour"] == {"navy"}
+    assert truth["colour"] == {"navy", "blue"}
     assert {"printed", "graphic", "floral"} <= truth["pattern"]
     assert "striped" not in truth["pattern"]
     assert (truth["sleeve"], truth["neckline"]) == ({"short", "cap"}, {"round", "crew"})
@@ -57,7 +57,10 @@ def test_what_a_shop_says() -> None:
         ({"Pattern": "NA"}, "pattern", None),
         ({"Collar": "Mandarin Collar", "Neck": ""}, "neckline", {"mandarin", "high", "collar"}),
         ({"ageGroup": "Kids-Girls", "gender": "Girls"}, "audience", {"girls", "kids"}),
-        ({"baseColour": "Multi"}, "colour", {"navy"}),  # then the title's
+        ({"baseColour": "Multi"}, "colour", {"navy", "blue"}),  # then the title's
+        ({"baseColour": "Maroon"}, "colour", {"burgundy", "red"}),
+        ({"baseColour": "Cream"}, "colour", {"cream", "beige"}),
+        ({"baseColour": "Red"}, "colour", {"red", "burgundy"}),
         ({"articleType": "Watches"}, "category", None),
     ],
 )
@@ -91,6 +94,9 @@ def test_right_and_stated() -> None:
     [
         ("A grey dress.", {}, [("colour", "grey"), ("category", "dress")]),
         ("A navy sweater.", {}, [("kind", "sweater")]),
+        ("A blue shirt.", {}, []),  # of a navy one
+        ("A light blue shirt.", {}, [("colour", "light blue")]),
+        ("A black shirt.", {}, [("colour", "black")]),
         ("A navy and white shirt.", {}, []),  # white is the shop's second colour
         ("A navy and red shirt.", {}, []),  # of a print only the ground is named
         ("A navy and red shirt.", {"Pattern": "Solid"}, [("colour", "red")]),

@@ -210,7 +210,7 @@ TAGS = "#NavyDress #LinenDress #WhiteShoes #WomensFashion #NewIn #Ootd #StyleIns
         ("A navy linen dress for women. Nothing more is needed.", "A navy linen dress for women."),
         ("Restraint, said well. An navy linen dress for women.", "A navy linen dress for women."),
         ("A navy linen dress for women, with a white shoes.", "A navy linen dress for women, with white shoes."),
-        ("Navy linen dress for women. the rest is posture.", "Navy linen dress for women."),
+        ("Navy linen dress for women. the rest is posture.", "A navy linen dress for women."),
         ("Pictured: a navy linen dress for women, ready to wear.", "A navy linen dress for women."),
         ("A women's navy linen dress makes up the heart of this look.", "A women's navy linen dress."),
         (
@@ -260,6 +260,28 @@ def test_a_draft_that_leaves_out_what_is_known_of_the_product_is_refused(sentenc
 )
 def test_articles_and_lengths(text: str, mended_text: str) -> None:
     assert mended(text) == mended_text
+
+
+@pytest.mark.parametrize(
+    ("text", "mended_text"),
+    [
+        ("Dress next to black sandals.", "A dress next to black sandals."),
+        ("Olive bag.", "An olive bag."),
+        ("Navy and white striped dress with short sleeves.", "A navy and white striped dress with short sleeves."),
+        ("T-shirt with a round neckline.", "A T-shirt with a round neckline."),
+        ("Black trousers worn with white shirt and brown leather bag.", "Black trousers worn with a white shirt and a brown leather bag."),
+        ("A navy dress next to black hat.", "A navy dress next to a black hat."),
+        ("The dress is long. Worn with white hat.", "The dress is long. Worn with a white hat."),
+        ("Black shoes and a hat.", "Black shoes and a hat."),
+        ("A top with a shirt collar and hood.", "A top with a shirt collar and hood."),
+        ("Knitwear for men.", "Knitwear for men."),
+        ("A shirt dress.", "A shirt dress."),
+    ],
+)  # fmt: skip
+def test_a_single_garment_has_its_article(text: str, mended_text: str) -> None:
+    """Whichever place it has in the sentence; pairs, collars and cloth in general have none."""
+    assert mended(text) == mended_text
+    assert mended(mended_text) == mended_text
 
 
 def test_odd_values_never_reach_the_text() -> None:

@@ -73,3 +73,51 @@ def test_a_head_whose_parts_do_not_fit_is_refused() -> None:
     ):
         with pytest.raises(Fatal):
             Head(values, two, bias, thresholds, ((),) * len(values))
+
+
+def covering(*thresholds: float) -> Head:
+    """Plain, floral, dotted, printed; a printed thing may be either."""
+    values = ("plain", "floral", "dotted", "printed")
+    return Head(
+        values,
+        np.eye(4, dtype=np.float32),
+        np.zeros(4, np.float32),
+        thresholds,
+        ((),) * 4,
+        ((), (), (), ("floral", "dotted")),
+    )
+
+
+@pytest.mark.parametrize(
+    ("chances", "value", "confidence"),
+    [
+        ((0.4, 0.25, 0.2, 0.15), "printed", 0.6),
+        ((0.1, 0.7, 0.1, 0.1), "floral", 0.7),
+        ((0.1, 0.45, 0.3, 0.15), "printed", 0.9),
+        ((0.8, 0.1, 0.05, 0.05), "plain", 0.8),
+        ((0.49, 0.21, 0.15, 0.15), "", 0.0),
+    ],
+    ids=["no print alone", "sure which", "not sure which", "plain", "not sure at all"],
+)
+def test_the_word_for_both_is_said_of_what_is_either(chances: tuple[float, ...], value: str, confidence: float) -> None:
+    """Floral or dotted is printed; the narrower word where it is sure enough by itself."""
+    found = covering(0.5, 0.5, 0.5, 0.55).told(np.array(chances, np.float32), "shirt")
+    assert (found.value if found else "") == value
+    if found:
+        assert found.confidence == pytest.approx(confidence, abs=1e-4)
+        assert found.second not in ("", value)
+
+
+def test_a_wide_value_that_is_never_stated_says_nothing() -> None:
+    """However likely; the narrower one still speaks for itself."""
+    head_of = covering(0.5, 0.5, 0.5, NEVER)
+    assert head_of.told(np.array([0.1, 0.45, 0.3, 0.15], np.float32), "shirt") is None
+    said = head_of.told(np.array([0.1, 0.6, 0.2, 0.1], np.float32), "shirt")
+    assert said is not None
+    assert said.value == "floral"
+
+
+def test_a_head_covers_its_own_values_only() -> None:
+    """A file with others is damaged."""
+    with pytest.raises(Fatal, match="covers"):
+        Head(("a", "b"), np.eye(2, dtype=np.float32), np.zeros(2, np.float32), (0.5, 0.5), ((), ()), (("c",), ()))

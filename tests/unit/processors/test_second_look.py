@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from processors.second_look import CATEGORY, NOTHING, UNTOLD, Rules, settle, subject_box
+from processors.second_look import CATEGORY, NOTHING, UNTOLD, Rules, overlooked, settle, subject_box
 from processors.values import Garment, Vector
 from tests.fakes.facet_heads import head
 
@@ -91,3 +91,32 @@ def test_the_subject_of_a_packshot_is_where_the_ground_is_not() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (300, 200, 3)).astype(np.uint8)
     assert subject_box(noise) == (8.0, 12.0, 192.0, 288.0)
     assert subject_box(np.full((40, 40, 3), 255, np.uint8)) == (1.6, 1.6, 38.4, 38.4)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "scale", "more"),
+    [
+        ([], 1.0, True),
+        ([(20, 40, 120, 200)], 1.0, False),
+        ([(60, 90, 80, 110)], 1.0, True),
+        ([(60, 90, 80, 110), (20, 40, 120, 200)], 1.0, False),
+        ([(40, 80, 240, 400)], 0.5, False),
+        ([(120, 180, 160, 220)], 0.5, True),
+    ],
+    ids=["nothing", "the subject", "a print", "a print and its shirt", "a large photo", "a print in a large photo"],
+)
+def test_a_print_that_was_found_is_not_all_of_the_photo(
+    boxes: list[tuple[float, float, float, float]], scale: float, more: bool
+) -> None:
+    """A shirt of 100 × 160 on white, of which the detector may have found its picture only."""
+    pixels = np.full((240, 160, 3), 252, np.uint8)
+    pixels[40:200, 20:120] = (30, 60, 140)
+    garments = [garment(f"g{n}", "bag", 0.4, box) for n, box in enumerate(boxes)]
+    assert overlooked(garments, pixels, scale) is more
+
+
+def test_a_small_thing_in_a_small_subject_is_the_subject() -> None:
+    """Sunglasses on a large empty ground."""
+    pixels = np.full((400, 400, 3), 252, np.uint8)
+    pixels[180:220, 160:240] = 20
+    assert not overlooked([garment("g0", "sunglass", 0.8, (160, 180, 240, 220))], pixels)

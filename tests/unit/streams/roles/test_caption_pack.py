@@ -48,7 +48,7 @@ def certain(*colours: tuple[str, float, float], pattern: str = "") -> Garment:
     [
         (certain(("navy", 0.9, 0.7)), ["navy"]),
         (certain(("navy", 0.95, 0.35)), []),
-        (certain(("white", 0.4, 0.45), ("red", 0.3, 0.2)), ["white", "red"]),
+        (certain(("white", 0.4, 0.52), ("red", 0.3, 0.2)), ["white", "red"]),
         (certain(("black", 0.5, 0.3), ("grey", 0.3, 0.2)), ["black", "grey"]),
         (certain(("red", 0.4, 0.35), ("navy", 0.3, 0.3), pattern="striped"), []),
         (certain(("multicoloured", 1.0, 1.0)), ["multicoloured"]),

@@ -174,3 +174,25 @@ async def test_a_dress_over_trousers_is_a_top_on_the_item_and_in_its_views() -> 
     item = await enriched(role(Web(png), DressFinder()), upload())
     assert [garment.category for garment in item.garments] == ["shirt"]
     assert [view.category for view in item.views] == ["shirt", "shirt"]
+
+
+class PrintFinder(CountingDetector):
+    """Finds a bag in the print of a shirt."""
+
+    def finish(self, item: Pixels, raw: Any, /) -> tuple[Detection, ...]:
+        super().finish(item, raw)
+        return (Detection("bag", (42.0, 42.0, 55.0, 55.0), 0.4),)
+
+
+async def test_the_whole_is_judged_where_only_a_small_part_was_found() -> None:
+    """The garment that fills the photo is on the item, with its own box, colours and view."""
+    enrich = replace(role(Web(photo()), PrintFinder()), judge=judge("shirt"))
+    item = await enriched(enrich, upload())
+    largest = max(item.garments, key=lambda one: (one.box[2] - one.box[0]) * (one.box[3] - one.box[1]))
+    assert largest.category == "shirt"
+    assert largest.box[0] < 40
+    assert largest.box[3] > 65
+    assert largest.colours[0].name == "red"
+    assert {view.id for view in item.views} == {"whole", *(one.id for one in item.garments)}
+    unjudged = await enriched(role(Web(photo()), PrintFinder()), upload())
+    assert len(unjudged.garments) == 1, "without a second look nobody can say what it is"
