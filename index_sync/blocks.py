@@ -15,6 +15,7 @@ from processors.chances import Packed
 from processors.composing import UNKNOWN, Blocks
 
 _FULL = 255.0
+_ROOTS = tuple(round(_FULL * (thousandths / 1000) ** 0.5) for thousandths in range(1001))
 _LEAST = 1e-4
 """A weight below it moves no product."""
 
@@ -30,10 +31,15 @@ class BlockColumns:
 
     def put(self, ordinal: int, chances: Packed) -> None:
         """Write one product, in no other order than that of the ordinals."""
+        columns = self._columns
         for facet, values in chances.items():
-            self._column(facet, UNKNOWN)[ordinal] = 1
+            known = columns.get((facet, UNKNOWN))
+            (self._column(facet, UNKNOWN) if known is None else known)[ordinal] = 1
             for value, thousandths in values.items():
-                self._column(facet, value)[ordinal] = round(_FULL * min(max(thousandths / 1000, 0.0), 1.0) ** 0.5)
+                column = columns.get((facet, value))
+                if column is None:
+                    column = self._column(facet, value)
+                column[ordinal] = _ROOTS[min(max(thousandths, 0), 1000)]
 
     def _column(self, facet: str, value: str) -> NDArray[np.uint8]:
         found = self._columns.get((facet, value))

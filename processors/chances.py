@@ -30,7 +30,7 @@ Packed: TypeAlias = dict[str, dict[str, int]]
 CATEGORY, KIND, GENDER = "category", "kind", "gender"
 FACETS: tuple[str, ...] = (CATEGORY, KIND, COLOUR, "pattern", "sleeve", "neckline", "length", GENDER, "fabric")
 """What is compared."""
-LEAST, MOST = 0.015, 8
+LEAST, MOST = 0.004, 12
 """A value below the one, or behind the other, is left out."""
 SUITS = 0.2
 """A facet that a garment of its category cannot have (sleeves of a shoe) has less than this on the values that it may have."""
@@ -54,34 +54,41 @@ def read(
         features: of the encoder's pass (`processors.facets.of_garment`).
         shares: what colour heads read (`processors.colour_shares`); None: the garment has no pixels of its own.
         category: the detector's, after the second look.
-        colours: that were named; they count where no head reads the shop's colour words.
+        colours: that were named; where a head reads the shop's colour words, both count.
     """
     found: dict[str, dict[str, float]] = {}
     if category:
         found[CATEGORY] = _categories(judge, features, category)
     for facet, head in ({} if heads is None else heads.heads).items():
-        given = shares if facet == COLOUR else features
-        if facet == CATEGORY or facet not in FACETS or given is None:
-            continue
-        chances = dict(zip(head.values, head.probabilities(given).tolist(), strict=True))
-        allowed = dict(zip(head.values, head.categories, strict=True))
-        suiting = {v: p for v, p in chances.items() if not allowed[v] or category in allowed[v]}
-        total = sum(suiting.values())
-        if total >= SUITS:
-            found[facet] = _named(facet, {value: p / total for value, p in suiting.items()})
-    if COLOUR not in found and (named := _seen(of_colours(colours), shares)):
-        found[COLOUR] = named
+        if facet in FACETS and facet not in (CATEGORY, COLOUR):
+            chances = dict(zip(head.values, head.probabilities(features).tolist(), strict=True))
+            allowed = dict(zip(head.values, head.categories, strict=True))
+            suiting = {v: p for v, p in chances.items() if not allowed[v] or category in allowed[v]}
+            total = sum(suiting.values())
+            if total >= SUITS:
+                found[facet] = {value: p / total for value, p in suiting.items()}
+    seen = _seen(of_colours(colours), shares)
+    words = None if heads is None else heads.heads.get(COLOUR)
+    if words is not None and shares is not None:
+        told = dict(zip(words.values, words.probabilities(shares).tolist(), strict=True))
+        found[COLOUR] = _half(_named(COLOUR, told), seen)
+    elif seen:
+        found[COLOUR] = seen
     return pack(found)
+
+
+def _half(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
+    """Both with half the say each: a head knows the shop's words, the palette what such a word is near to."""
+    if not other:
+        return dict(one)
+    return {name: (one.get(name, 0.0) + other.get(name, 0.0)) / 2 for name in dict.fromkeys((*one, *other))}
 
 
 def _seen(named: Mapping[str, float], shares: Vector | None) -> dict[str, float]:
     """Of a garment's colours: half the say is that of the one or two that were named, half that of all of its pixels."""
     if shares is None or not named:
         return dict(named)
-    found = {name: share / 2 for name, share in palette_shares(shares).items()}
-    for name, share in named.items():
-        found[name] = found.get(name, 0.0) + share / 2
-    return found
+    return _half(named, palette_shares(shares))
 
 
 def _named(facet: str, chances: Mapping[str, float]) -> dict[str, float]:

@@ -29,10 +29,10 @@ UNKNOWN = ""
 
 WANTED: Mapping[str, float] = MappingProxyType(
     {
-        COLOUR: 2.2,
+        COLOUR: 2.4,
         "pattern": 2.0,
         "sleeve": 2.4,
-        "neckline": 1.3,
+        "neckline": 1.5,
         "length": 1.5,
         CATEGORY: 4.0,
         KIND: 2.0,
@@ -69,9 +69,9 @@ class Weights:
         family: how much "blue" is met by navy.
     """
 
-    embedding: float = 1.0
+    embedding: float = 1.5
     wanted: Mapping[str, float] = field(default_factory=lambda: WANTED)
-    refused: float = 14.0
+    refused: float = 40.0
     kept: Mapping[str, float] = field(default_factory=lambda: KEPT)
     neutral: float = 0.4
     near: float = 8.0
