@@ -16,6 +16,8 @@ from index_sync.segment import Rows, Window
 from processors.composing import Blocks
 from processors.values import Vector
 
+_SLACK = 1e-4
+"""Scores are told with six decimals, and products alike in those are in the order of their ids."""
 _MARGIN = 1e-3
 """More than half precision makes of a unit vector's inner product."""
 
@@ -72,7 +74,7 @@ def candidates(parts: Sequence[Part], query: Vector, need: int, blocks: Blocks) 
     first = np.argpartition(-base, several - 1)[:several]
     scores = base[first] + _inner(parts, numbers[first], every[first], query)
     floor = _least(parts, numbers[first], every[first], scores, need)
-    chosen = np.flatnonzero(base >= floor - reach) if floor is not None else np.arange(len(base))
+    chosen = np.flatnonzero(base >= floor - reach - _SLACK) if floor is not None else np.arange(len(base))
     return base[chosen] + _inner(parts, numbers[chosen], every[chosen], query), numbers[chosen], every[chosen]
 
 

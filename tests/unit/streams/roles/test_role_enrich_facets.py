@@ -62,8 +62,11 @@ async def test_garments_get_what_the_heads_read_and_the_item_names_the_version()
     assert isinstance(item.chances, dict)
     assert set(item.chances["pattern"]) <= {"striped", "solid"}
     assert item.chances["pattern"]["striped"] == round(1000 * found.confidence)
-    assert next(iter(item.chances["colour"])) == "red", "where no head reads colour words, the palette's names stand"
-    assert sum(item.chances["colour"].values()) <= 1001
+    colours = item.chances["colour"]
+    assert max(colours, key=lambda name: colours[name]) == "red", (
+        "where no head reads colour words, the palette's names stand"
+    )
+    assert sum(colours.values()) <= 1001
 
 
 async def test_other_heads_apply_to_what_comes_after() -> None:
