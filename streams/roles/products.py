@@ -62,15 +62,23 @@ class _Peeked:
 
 @dataclass(slots=True)
 class _Flying:
-    """A product with records on their way. `known`: as the last of them leaves it; `written`: what the store has."""
+    """A product with records on their way, numbered in their order.
+
+    `known`: as the last of them leaves it; `arrived`: as the last of those leaves it that are delivered, with all before them;
+    `written`: what the store has. `last`: done once the last record is delivered, or failed.
+    """
 
     known: Kept
     written: Kept
     tag: ETag | None
+    arrived: tuple[int, Kept]
+    number: int = 0
+    written_number: int = 0
     count: int = 0
     broken: bool = False
-    last: asyncio.Task[None] | None = None
+    last: asyncio.Future[None] | None = None
     data: bytes = field(default=b"")
+    writing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Products:
@@ -155,21 +163,22 @@ class Products:
         self._peeked.pop(product_id, None)
         flying = self._flying.get(product_id)
         if flying is None:
-            flying = self._flying[product_id] = _Flying(before.kept, before.kept, before.tag)
+            flying = self._flying[product_id] = _Flying(before.kept, before.kept, before.tag, (0, before.kept))
         flying.known = kept
         flying.count += 1
-        earlier = flying.last
-        delivered = asyncio.ensure_future(self._delivered(product_id, flying, kept, delivery, earlier))
-        flying.last = delivered
-        return delivered
+        flying.number += 1
+        earlier, flying.last = flying.last, asyncio.get_running_loop().create_future()
+        work = self._delivered(product_id, flying, (flying.number, kept), delivery, earlier, flying.last)
+        return asyncio.ensure_future(work)
 
     async def _delivered(
         self,
         product_id: str,
         flying: _Flying,
-        kept: Kept,
+        record: tuple[int, Kept],
         delivery: Awaitable[object] | None,
-        earlier: asyncio.Task[None] | None,
+        earlier: asyncio.Future[None] | None,
+        arrived: asyncio.Future[None],
     ) -> None:
         try:
             if delivery is not None:
@@ -177,14 +186,23 @@ class Products:
             if earlier is not None:
                 # What an earlier record said is part of this state: it is kept when that one's item is durable.
                 await asyncio.wait([earlier])
-            if flying.broken:
-                raise Retryable("an earlier record of the product is sent again")
-            await self._keep(product_id, flying, kept)
+            _check(flying)
+            flying.arrived = record
+            arrived.set_result(None)
+            async with flying.writing:
+                # Prices of one product may come faster than states are written: one write keeps all that have arrived.
+                if flying.written_number < record[0]:
+                    _check(flying)
+                    number, kept = flying.arrived
+                    await self._keep(product_id, flying, kept)
+                    flying.written_number = number
         except BaseException:
             # It stays, for the records behind this one: they were worked out from it, and are sent again with it.
             flying.broken = True
             raise
         finally:
+            if not arrived.done():
+                arrived.set_result(None)
             flying.count -= 1
             if not flying.count and not flying.broken and self._flying.get(product_id) is flying:
                 del self._flying[product_id]
@@ -242,3 +260,8 @@ class Products:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
+
+
+def _check(flying: _Flying) -> None:
+    if flying.broken:
+        raise Retryable("an earlier record of the product is sent again")

@@ -453,6 +453,44 @@ async def test_parts_on_their_way_are_merged_in_order() -> None:
     assert isinstance(await shop.successor().take(part(4, mood="calm")), Item)
 
 
+async def test_parts_that_have_arrived_are_kept_by_one_write() -> None:
+    """Stock of one product comes faster than states are written; none is acknowledged before a state that has it is kept."""
+    shop = Shop(CountingStore())
+    store = shop.store
+    assert isinstance(store, CountingStore)
+    await shop.take(full(0))
+    store.written = []
+    deliveries = []
+    for offset in range(1, 21):
+        message = part(offset, stock=offset)
+        deliveries += await shop.publish(message, await shop.worked_out(message))
+    assert store.written == []
+    shop.sender.deliver()
+    await deliveries[0]
+    assert (await shop.successor().product("sku-1")).metadata["stock"] >= 1
+    await asyncio.gather(*deliveries)
+    assert len([key for key in store.written if key.startswith(PREFIX)]) <= 2
+    assert (await shop.successor().product("sku-1")).metadata["stock"] == 20
+    assert [decode_item(value or b"").metadata.in_stock for value, _ in shop.sender.sent[1:]] == [True] * 20
+
+
+async def test_a_state_that_cannot_be_kept_takes_all_that_wait_for_it_along() -> None:
+    """Another worker wrote meanwhile: every record that was to be kept with it is sent again."""
+    shop = Shop()
+    await shop.take(full(0))
+    messages = [part(offset, stock=offset) for offset in (1, 2, 3)]
+    deliveries = [one for m in messages for one in await shop.publish(m, await shop.worked_out(m))]
+    new = shop.successor()
+    for message in (*messages, part(4, stock=9)):
+        await new.take(message)
+    shop.sender.deliver()
+    results = await asyncio.gather(*deliveries, return_exceptions=True)
+    assert all(isinstance(result, Retryable) for result in results)
+    for message in messages:
+        assert await shop.take(message) is False, "taken in by the other worker"
+    assert (await shop.successor().product("sku-1")).metadata["stock"] == 9
+
+
 async def test_a_lost_delivery_takes_those_behind_it_along() -> None:
     """The engine sends all of them again, and the state begins with what is durable; meanwhile newer ones may be published."""
     shop = Shop()
