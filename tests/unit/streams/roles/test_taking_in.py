@@ -459,19 +459,30 @@ async def test_parts_that_have_arrived_are_kept_by_one_write() -> None:
     store = shop.store
     assert isinstance(store, CountingStore)
     await shop.take(full(0))
+    gate = asyncio.Event()
+
+    async def slowly(call: Any, *args: Any) -> Any:
+        if call == shop.products._write:
+            await gate.wait()
+        return call(*args)
+
+    shop.products._in_thread = slowly
     store.written = []
     deliveries = []
     for offset in range(1, 21):
         message = part(offset, stock=offset)
         deliveries += await shop.publish(message, await shop.worked_out(message))
-    assert store.written == []
     shop.sender.deliver()
-    await deliveries[0]
-    assert (await shop.successor().product("sku-1")).metadata["stock"] >= 1
+    last_arrived = shop.products._flying["sku-1"].last
+    assert last_arrived is not None
+    await last_arrived
+    assert store.written == []
+    assert not any(delivery.done() for delivery in deliveries), "nothing is acknowledged before it is kept"
+    gate.set()
     await asyncio.gather(*deliveries)
-    assert len([key for key in store.written if key.startswith(PREFIX)]) <= 2
+    assert [key.partition("/")[0] for key in store.written] == [PREFIX, PREFIX]
     assert (await shop.successor().product("sku-1")).metadata["stock"] == 20
-    assert [decode_item(value or b"").metadata.in_stock for value, _ in shop.sender.sent[1:]] == [True] * 20
+    assert len(shop.sender.sent) == 21
 
 
 async def test_a_state_that_cannot_be_kept_takes_all_that_wait_for_it_along() -> None:
