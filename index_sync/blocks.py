@@ -41,6 +41,13 @@ class BlockColumns:
                     column = self._column(facet, value)
                 column[ordinal] = _ROOTS[min(max(thousandths, 0), 1000)]
 
+    def take(self, start: int, other: BlockColumns, ordinals: NDArray[np.int64]) -> None:
+        """Write some products of another segment, that stand there under `ordinals`, from ordinal `start` on."""
+        for (facet, value), column in list(other._columns.items()):
+            taken = column[ordinals]
+            if taken.any():
+                self._column(facet, value)[start : start + len(taken)] = taken
+
     def _column(self, facet: str, value: str) -> NDArray[np.uint8]:
         found = self._columns.get((facet, value))
         if found is None:

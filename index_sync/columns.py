@@ -5,6 +5,8 @@ One writer, readers without locks: everything only grows, and a reader uses no m
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -60,6 +62,14 @@ class GrowingInts:
         self._buffer = np.empty(8, dtype=np.int32)
         self._count = 0
 
+    @classmethod
+    def of(cls, values: NDArray[np.int32]) -> GrowingInts:
+        """These values, copied, to be added to."""
+        made = cls()
+        if len(values):
+            made._buffer, made._count = values.copy(), len(values)
+        return made
+
     def append(self, value: int) -> None:
         count = self._count
         if count == len(self._buffer):
@@ -69,6 +79,16 @@ class GrowingInts:
         self._buffer[count] = value
         self._count = count + 1
 
+    def extend(self, values: NDArray[np.int32]) -> None:
+        """`append` of many."""
+        count = self._count
+        if count + len(values) > len(self._buffer):
+            grown = np.empty(count + len(values), dtype=np.int32)
+            grown[:count] = self._buffer[:count]
+            self._buffer = grown
+        self._buffer[count : count + len(values)] = values
+        self._count = count + len(values)
+
     def __len__(self) -> int:
         return self._count
 
@@ -76,6 +96,19 @@ class GrowingInts:
         # Count first: a buffer read later can only be larger.
         count = self._count
         return self._buffer[:count]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some products of a segment's columns: their ordinals (int64, ascending) and versions. Each id stands there once."""
+
+    columns: Columns
+    ordinals: NDArray[np.int64]
+    versions: NDArray[np.int64]
+
+
+_KEYS_BETWEEN = 512
+"""Postings that are put together between two pauses."""
 
 
 class Columns:
@@ -156,6 +189,84 @@ class Columns:
         # Last: a reader that finds the ordinal must find everything that stands under it.
         self._last[product_id] = ordinal
         return ordinal
+
+    @classmethod
+    def gathered(cls, parts: Sequence[Part], capacity: int, pause: Callable[[], None]) -> Columns:
+        """The products of all parts, one after the other, as if they were appended; no payload is decoded.
+
+        Args:
+            parts: of segments that are not written to meanwhile; no product twice.
+            capacity: rows there is room for, if more than theirs.
+            pause: called every few milliseconds.
+        """
+        counts = [rows_of(part.columns.first)[part.ordinals] for part in parts]
+        rows = int(sum(count.sum() for count in counts))
+        made = cls(max(capacity, rows))
+        postings: dict[tuple[str, str], list[NDArray[np.int32]]] = {}
+        alternatives: list[NDArray[np.int32]] = []
+        for part, count in zip(parts, counts, strict=True):
+            made._take(part, count, alternatives, postings, pause)
+        made._alternatives = GrowingInts.of(_concatenated(alternatives))
+        for number, (key, found) in enumerate(postings.items()):
+            made._postings[key] = GrowingInts.of(_concatenated(found))
+            made.facets.add(key[0])
+            if number % _KEYS_BETWEEN == 0:
+                pause()
+        for part in parts:
+            for facet, values in part.columns.values.items():
+                kept = {value: shown for value, shown in values.items() if (facet, value) in postings}
+                if kept:
+                    made.values[facet] = {**kept, **made.values.get(facet, {})}
+        return made
+
+    def _take(
+        self,
+        part: Part,
+        counts: NDArray[np.int64],
+        alternatives: list[NDArray[np.int32]],
+        postings: dict[tuple[str, str], list[NDArray[np.int32]]],
+        pause: Callable[[], None],
+    ) -> None:
+        """Append the products of one part, all but their postings, which are collected as they will be numbered here."""
+        columns, before, start = part.columns, len(self.ids), self.rows
+        picked = part.ordinals.tolist()
+        stop = start + int(counts.sum())
+        self.owner[start:stop] = np.repeat(np.arange(before, before + len(picked), dtype=np.int32), counts)
+        taken = np.zeros(len(columns.ids), dtype=np.bool_)
+        taken[part.ordinals] = True
+        rows = np.flatnonzero(taken[columns.owner[: columns.rows]])
+        numbers = [self.shops.setdefault(shop, len(self.shops)) for shop in _used(columns, rows)]
+        table = np.zeros(max(1, len(columns.shops)), dtype=np.int32)
+        table[[columns.shops[shop] for shop in _used(columns, rows)]] = numbers
+        self.shop[start:stop] = table[columns.shop[rows]]
+        pause()
+        self.ids += [columns.ids[ordinal] for ordinal in picked]
+        self.payloads += [columns.payloads[ordinal] for ordinal in picked]
+        self.versions += part.versions.tolist()
+        self.first += (start + np.cumsum(counts)).tolist()
+        self.rows = stop
+        self._last.update(zip(self.ids[before:], range(before, before + len(picked)), strict=True))
+        pause()
+        groups = [columns.groups[ordinal] for ordinal in picked]
+        self.groups += groups
+        for ordinal, group in enumerate(groups, before):
+            if group:
+                self.members.setdefault(group, []).append(ordinal)
+        self._before.extend(np.full(len(picked), -1, dtype=np.int32))
+        self.blocks.take(before, columns.blocks, part.ordinals)
+        pause()
+        moved = np.full(columns.rows, -1, dtype=np.int64)
+        moved[rows] = np.arange(start, stop)
+        here = moved[columns._alternatives.view()]  # noqa: SLF001 - its own kind
+        number = np.where(here >= 0, np.cumsum(here >= 0) - 1 + sum(map(len, alternatives)), -1).astype(np.int32)
+        alternatives.append(here[here >= 0].astype(np.int32))
+        for done, (key, posting) in enumerate(columns._postings.items(), 1):  # noqa: SLF001 - its own kind
+            found = number[posting.view()]
+            found = found[found >= 0]
+            if len(found):
+                postings.setdefault(key, []).append(found)
+            if done % _KEYS_BETWEEN == 0:
+                pause()
 
     def ordinal_of(self, product_id: str, products: int) -> int | None:
         """The latest of the first `products` products that has this id, live or not; None when there is none."""
@@ -262,3 +373,19 @@ class Columns:
         mask = np.zeros(rows, dtype=np.bool_)
         mask[found[found < rows]] = True
         return mask
+
+
+def _concatenated(arrays: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
+    return np.concatenate(arrays) if arrays else np.empty(0, dtype=np.int32)
+
+
+def _used(columns: Columns, rows: NDArray[np.int64]) -> list[str]:
+    """The shops of some rows."""
+    numbers = set(np.unique(columns.shop[rows]).tolist())
+    return [shop for shop, number in columns.shops.items() if number in numbers]
+
+
+def rows_of(first: Sequence[int]) -> NDArray[np.int64]:
+    """How many rows each product has, by `Columns.first` or a part of it."""
+    starts = np.array(first, dtype=np.int64)
+    return starts[1:] - starts[:-1]

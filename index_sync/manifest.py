@@ -29,7 +29,7 @@ class ObjectRef(msgspec.Struct, frozen=True):
 class SegmentRef(msgspec.Struct, frozen=True):
     """A segment: its parts in order (a growing segment gets one more with each snapshot), rows and products.
 
-    `typed`: its typed columns and versions; None in a snapshot of before there were any.
+    `typed`: its typed columns and versions; None in a snapshot of before there were any. `index`: its approximate index.
     """
 
     uid: int
@@ -38,11 +38,12 @@ class SegmentRef(msgspec.Struct, frozen=True):
     products: int
     parts: tuple[ObjectRef, ...]
     typed: ObjectRef | None = None
+    index: ObjectRef | None = None
 
     @property
     def objects(self) -> tuple[ObjectRef, ...]:
         """All that it consists of."""
-        return self.parts if self.typed is None else (*self.parts, self.typed)
+        return (*self.parts, *(one for one in (self.typed, self.index) if one is not None))
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -71,11 +72,12 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 class Current(msgspec.Struct, frozen=True):
-    """Who may write snapshots of a shard (`owner`, by `epoch`), and the latest manifest, if there is one."""
+    """Who may write snapshots of a shard (`owner`, by `epoch`), the latest manifest, if there is one, and the one `before`."""
 
     epoch: int
     owner: str
     manifest: ObjectRef | None = None
+    before: ObjectRef | None = None
 
 
 @dataclass(frozen=True, slots=True)

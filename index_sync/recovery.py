@@ -1,7 +1,7 @@
 """Bringing a shard back: claim it, load and verify the latest snapshot, and say where reading goes on.
 
-Whatever is wrong with the snapshot, the topic is the truth: the shard is then rebuilt from its beginning, and the
-reason is told. Records are never skipped silently.
+Where an object of the latest snapshot is not as recorded, the one before it is taken. Where that does not do either, the topic
+is the truth: the shard is then rebuilt from its beginning, and the reason is told. Records are never skipped silently.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 import msgspec
 
-from index_sync.manifest import Current, Damaged, Manifest, SnapshotLocation, decode_manifest, fetch
+from index_sync.approximate import Approximate
+from index_sync.manifest import Current, Damaged, Manifest, ObjectRef, SnapshotLocation, decode_manifest, fetch
 from index_sync.part import decode_segment, decode_tombstones
 from index_sync.retention import DELETE_RETENTION_SECONDS
+from index_sync.segment import SealedSegment
 from index_sync.shard import Shard
 from index_sync.snapshot import SnapshotWriter, claim
 from infra.store import ObjectStore
@@ -35,13 +37,17 @@ class LogBounds:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """A shard ready for replay. `reason` says why it starts empty; "" when it was restored from `manifest`."""
+    """A shard ready for replay. `reason` says why it starts empty; "" when it was restored from `manifest`.
+
+    `refused`: what of the snapshots was missing or not as recorded, by name, whether the shard came back without it or not.
+    """
 
     shard: Shard
     seek: int
     writer: SnapshotWriter
     manifest: Manifest | None
     reason: str
+    refused: tuple[str, ...] = ()
 
 
 def recover(
@@ -72,27 +78,36 @@ def recover(
         Retryable: the store is away.
     """
     claimed = claim(store, place, owner, now)
-    manifest, shard, reason = None, None, claimed.damage
-    if claimed.found is not None:
+    refused: list[str] = []
+    reason = claimed.damage or ("" if claimed.found else "no snapshot yet")
+    for origin in _origins(claimed.found):
         try:
-            manifest = _read_manifest(store, claimed.found)
+            manifest = decode_manifest(origin.key, fetch(store, origin))
             reason = _unfit(manifest, place, blank(), log, now - delete_retention_seconds) or _another_log(
                 manifest, log
             )
-            shard = None if reason else _restore(store, manifest, blank(), segment_rows)
+            if reason:
+                break
+            shard = _restore(store, manifest, blank(), segment_rows, refused)
         except Damaged as damage:
             reason = str(damage)
-    elif not reason:
-        reason = "no snapshot yet"
-    if shard is None or manifest is None:
-        shard = blank()
-        shard.apply_batch((), log.low)
-        # The number goes on: manifests are never written twice.
-        writer = SnapshotWriter(store, place, claimed, topic_id=log.topic_id)
-        return Recovered(shard, log.low, writer, None, reason)
-    writer = SnapshotWriter(store, place, claimed, topic_id=log.topic_id or manifest.topic_id, manifest=manifest)
-    # Without typed columns (an older version wrote the snapshot) they are taken from the records: all are read again.
-    return Recovered(shard, log.low if shard.untyped else manifest.next_offset, writer, manifest, "")
+            refused.append(reason)
+            continue
+        topic_id = log.topic_id or manifest.topic_id
+        writer = SnapshotWriter(store, place, claimed, topic_id=topic_id, manifest=manifest, origin=origin)
+        # Without typed columns (an older version wrote the snapshot) they are taken from the records: all are read again.
+        seek = log.low if shard.untyped else manifest.next_offset
+        return Recovered(shard, seek, writer, manifest, "", tuple(refused))
+    shard = blank()
+    shard.apply_batch((), log.low)
+    # The number goes on: manifests are never written twice.
+    writer = SnapshotWriter(store, place, claimed, topic_id=log.topic_id)
+    return Recovered(shard, log.low, writer, None, refused[0] if refused else reason, tuple(refused))
+
+
+def _origins(found: Current | None) -> list[ObjectRef]:
+    """The manifests that `CURRENT` names, the latest first."""
+    return [] if found is None else [one for one in (found.manifest, found.before) if one is not None]
 
 
 def loaded(store: ObjectStore, manifest: Manifest, segment_rows: int = 16_384) -> Shard:
@@ -103,13 +118,7 @@ def loaded(store: ObjectStore, manifest: Manifest, segment_rows: int = 16_384) -
         Retryable: the store is away.
     """
     shard = Shard(manifest.partition, manifest.encoder, manifest.dimension, generation=manifest.generation)
-    return _restore(store, manifest, shard, segment_rows)
-
-
-def _read_manifest(store: ObjectStore, current: Current) -> Manifest:
-    if current.manifest is None:
-        raise Damaged("CURRENT names no manifest")
-    return decode_manifest(current.manifest.key, fetch(store, current.manifest))
+    return _restore(store, manifest, shard, segment_rows, [])
 
 
 def _unfit(manifest: Manifest, place: SnapshotLocation, wanted: Shard, log: LogBounds, oldest: float) -> str:
@@ -151,12 +160,15 @@ def _another_log(manifest: Manifest, log: LogBounds) -> str:
     return f"record {first} is newer than the snapshot that claims to hold it: the topic was created again"
 
 
-def _restore(store: ObjectStore, manifest: Manifest, shard: Shard, segment_rows: int) -> Shard:
+def _restore(store: ObjectStore, manifest: Manifest, shard: Shard, segment_rows: int, refused: list[str]) -> Shard:
     masks, deletes = decode_tombstones(manifest.state.key, fetch(store, manifest.state), manifest.segments)
     segments = [
         decode_segment(segment, [fetch(store, part) for part in segment.parts], manifest.dimension, segment_rows)
         for segment in manifest.segments
     ]
+    for segment, wanted in zip(segments, manifest.segments, strict=True):
+        if wanted.index is not None and isinstance(segment, SealedSegment):
+            segment.index = _index(store, wanted.index, wanted.rows, refused)
     typed = [None if segment.typed is None else fetch(store, segment.typed) for segment in manifest.segments]
     try:
         shard.restore(
@@ -176,3 +188,18 @@ def _restore(store: ObjectStore, manifest: Manifest, shard: Shard, segment_rows:
             f"the manifest says {manifest.digest} and {manifest.live}"
         )
     return shard
+
+
+def _index(store: ObjectStore, wanted: ObjectRef, rows: int, refused: list[str]) -> Approximate | None:
+    """The approximate index of a segment; None where it is not as recorded: the rows are there, and it is built again."""
+    try:
+        found = Approximate.decode(fetch(store, wanted))
+        if found.measured.rows != rows:
+            raise ValueError(f"is of {found.measured.rows} rows, the segment has {rows}")
+    except Damaged as damage:
+        refused.append(str(damage))
+    except ValueError as error:
+        refused.append(f"{wanted.key}: {error}")
+    else:
+        return found
+    return None

@@ -2,7 +2,8 @@
 
 A selector inside FAISS is not trusted (`bounded_queue=False` ignores it, HNSW loses recall under it): every mask is
 applied here. Scores of what is returned are summed in double from half-precision vectors, so that an answer is a
-function of the topics alone, whichever segments hold the rows, and however many of them are searched at once.
+function of the topics alone, whichever segments hold the rows, and however many of them are searched at once. Where a
+segment has an approximate index, that names the rows that are scored: what it misses (its recall says how much) is missing.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from processors.ordering import BY_SCORE, DIGITS, Order, best
 from processors.values import Vector
 
 _SCAN_BELOW = 0.08  # share of kept rows under which scanning just those is faster than over-fetching
+_INDEX_ABOVE = 0.15
+"""Share of kept rows under which all of them are scanned, whatever index there is: its candidates would hardly be kept."""
 _BLOCK = 4096
 _EPSILON = 2e-5  # more than float32 sums of 512 products of unit vectors can be off (about 1e-6)
 
@@ -136,14 +139,41 @@ def _nearest(parts: Sequence[_Part], ask: Ask) -> list[Candidate]:
         return _best(
             parts, _near(parts, _sorted(*composed.candidates(parts, ask.query, ask.need, ask.blocks)), ask), ask
         )
+    indexed = [(part, rows) for part in parts if (rows := _by_index(part, ask)) is not None]
+    chosen = {part.number for part, _ in indexed}
+    searched, found = _exactly([part for part in parts if part.number not in chosen], ask)
+    for part, rows in indexed:
+        scores = _scores(part, rows, ask.query)
+        found = _joined(found, _sorted(scores, np.zeros(len(rows), dtype=np.int64), rows), len(searched))
+        searched.append(part)
+    return _best(searched, _near(searched, found, ask) if indexed else found, ask)
+
+
+def _by_index(part: _Part, ask: Ask) -> Rows | None:
+    """Kept rows that a segment's approximate index names; None where it has none, or not for so many or for so few."""
+    window = part.window
+    index = window.segment.index
+    if index is None or part.kept < _INDEX_ABOVE * window.rows:
+        return None
+    # As many rows as `need` products have on average, and the share that the mask takes of them.
+    wanted = ask.need * (window.rows / window.products) * (window.rows / part.kept)
+    rows = index.candidates(ask.query, math.ceil(wanted))
+    if rows is None:
+        return None
+    kept = rows if part.mask is None else rows[part.mask[rows]]
+    # Where what is asked for lies elsewhere than what is kept, there may be too few: then all of those are looked at.
+    return kept if len(np.unique(window.segment.columns.owner[kept])) >= ask.need else None
+
+
+def _exactly(parts: Sequence[_Part], ask: Ask) -> tuple[list[_Part], _Rough]:
     dense = [part for part in parts if part.kept >= _SCAN_BELOW * part.window.rows]
     found = _by_distance(dense, ask)
     if found is None:  # too many of the nearest do not count
-        return _best(parts, _by_scan(parts, ask), ask)
+        return list(parts), _by_scan(parts, ask)
     few = [part for part in parts if part.kept < _SCAN_BELOW * part.window.rows]
     if few:
         found = _near([*dense, *few], _joined(found, _by_scan(few, ask), len(dense)), ask)
-    return _best([*dense, *few], found, ask)
+    return [*dense, *few], found
 
 
 def _part(number: int, window: Window, ask: Ask) -> _Part | None:

@@ -12,6 +12,7 @@ from typing import Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from index_sync.approximate import Approximate
 from index_sync.columns import Columns
 from index_sync.entry import Half, Payload
 from index_sync.typed import TypedColumns
@@ -19,6 +20,7 @@ from processors.offers import NO_OFFER, Offer
 
 Kind: TypeAlias = Literal["growing", "sealed"]
 Rows: TypeAlias = NDArray[np.int64]
+Ordinals: TypeAlias = NDArray[np.int64]
 
 
 class Segment(Protocol):
@@ -35,6 +37,11 @@ class Segment(Protocol):
     @property
     def columns(self) -> Columns: ...
 
+    @property
+    def index(self) -> Approximate | None:
+        """Beside the rows of a sealed one, where there is one."""
+        ...
+
     def gather(self, rows: Rows) -> Half:
         """These rows, float16 of shape (len(rows), dimension), a copy."""
         ...
@@ -48,12 +55,22 @@ class GrowingSegment:
     """A preallocated half-precision buffer with one writer. Readers never see past the row count published to them."""
 
     kind: Kind = "growing"
+    index: Approximate | None = None
     __slots__ = ("_buffer", "columns", "uid")
 
     def __init__(self, uid: int, dimension: int, capacity: int) -> None:
         self.uid = uid
         self.columns = Columns(capacity)
         self._buffer = np.zeros((capacity, dimension), dtype=np.float16)
+
+    @classmethod
+    def begun(cls, uid: int, capacity: int, columns: Columns, vectors: Half) -> GrowingSegment:
+        """One that holds some products already; `columns` have room for `capacity` rows."""
+        made = cls(uid, vectors.shape[1], 0)
+        made.columns = columns
+        made._buffer = np.zeros((capacity, vectors.shape[1]), dtype=np.float16)
+        made._buffer[: len(vectors)] = vectors
+        return made
 
     @property
     def rows(self) -> int:
@@ -89,15 +106,19 @@ class GrowingSegment:
 
 
 class SealedSegment:
-    """An immutable exact segment: no larger than its rows."""
+    """An immutable exact segment, as it grew or as a merge made it."""
 
     kind: Kind = "sealed"
-    __slots__ = ("_rows", "columns", "uid")
+    __slots__ = ("_rows", "columns", "index", "uid")
 
-    def __init__(self, uid: int, columns: Columns, vectors: Half) -> None:
-        """Args: uid; columns, complete and never written again; vectors, float16 of shape (rows, dimension), kept."""
+    def __init__(self, uid: int, columns: Columns, vectors: Half, index: Approximate | None = None) -> None:
+        """Args: uid; columns, complete and never written again; vectors, float16 of shape (rows, dimension), kept.
+
+        `index` may come later: a reader sees one or none, and finds the same products but for what its recall says.
+        """
         self.uid = uid
         self.columns = columns
+        self.index = index
         self._rows: Half = np.ascontiguousarray(vectors)
 
     def gather(self, rows: Rows) -> Half:
@@ -129,32 +150,12 @@ class Window:
         return NO_OFFER if self.typed is None else self.typed.offer(ordinal)
 
 
-def live_products(window: Window) -> list[int]:
+def live_products(window: Window) -> Ordinals:
     """The ordinals of the live products of a window."""
-    first, alive = window.segment.columns.first, window.alive
-    return [ordinal for ordinal in range(window.products) if alive[first[ordinal]]]
+    first = np.array(window.segment.columns.first[: window.products], dtype=np.int64)
+    return np.flatnonzero(window.alive[first])
 
 
-def live_rows(window: Window) -> tuple[list[str], list[int], list[bytes], Half]:
-    """Ids, versions, encoded payloads and rows of the live products of a window, in order."""
-    columns = window.segment.columns
-    kept = live_products(window)
-    rows = np.flatnonzero(window.alive[: window.rows])
-    return (
-        [columns.ids[ordinal] for ordinal in kept],
-        [window.version(ordinal) for ordinal in kept],
-        [columns.payloads[ordinal] for ordinal in kept],
-        window.segment.vectors(0, window.rows)[rows],
-    )
-
-
-def seal(uid: int, window: Window) -> SealedSegment:
-    """The live rows of a window as an immutable segment. Nothing is written to the window's segment any more."""
-    segment = window.segment
-    if window.alive[: window.rows].all():
-        return SealedSegment(uid, segment.columns, segment.vectors(0, window.rows))  # as it stands
-    ids, versions, payloads, vectors = live_rows(window)
-    columns = Columns(len(vectors))
-    for product_id, version, blob in zip(ids, versions, payloads, strict=True):
-        columns.append_encoded(product_id, version, blob)
-    return SealedSegment(uid, columns, vectors)
+def sealed(segment: GrowingSegment) -> SealedSegment:
+    """A growing segment that takes no more rows, as it stands, under its uid: no row is copied, dead ones stay until a merge."""
+    return SealedSegment(segment.uid, segment.columns, segment.vectors(0, segment.rows))

@@ -8,14 +8,15 @@ reports belongs to exactly the rows it searched.
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
 
-from index_sync.columns import encode_payload
+from index_sync.columns import encode_payload, rows_of
+from index_sync.compaction import Compacted, compact, gathered, live_vectors
 from index_sync.entry import (
     DIGEST_BITS,
     Change,
@@ -30,7 +31,8 @@ from index_sync.entry import (
     to_half,
     to_halves,
 )
-from index_sync.segment import GrowingSegment, Segment, Window, live_products, live_rows, seal
+from index_sync.moves import Moves
+from index_sync.segment import GrowingSegment, Segment, Window, live_products, sealed
 from index_sync.state import State
 from index_sync.typed import TypedColumns, Vocabularies, decode_typed
 from processors.errors import Code, Poison
@@ -38,6 +40,11 @@ from processors.offers import NO_OFFER, Offer
 from processors.values import Vector
 
 _PRUNE_FROM = 1024
+_CARRIED = 8
+"""One live row in so many, or less: a full segment's live rows move on into the next one, in a millisecond or two."""
+_MOST_SEGMENTS = 8
+_MOST_ROWS = 3
+"""Rows in memory are bounded by so many a live one, and so many segments beside: past it the writer merges itself, and waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +117,7 @@ class Shard:
         self._prune_at = _PRUNE_FROM
         self._digest = 0
         self._writing = threading.Lock()
+        self._moves = Moves()
         self._words = Vocabularies()
         self._untyped_to = 0
         self._state = State((), 0, 0, 0, encoder=fingerprint, dimension=dimension)
@@ -155,7 +163,7 @@ class Shard:
         return refused
 
     def _apply(self, change: Change, half: Half | None = None) -> bool:
-        here = self._locations.get(change.product_id)
+        here = self._located(change.product_id)
         known = here.version if here is not None else self._deletes.get(change.product_id, self._floor())
         again = self._untyped_to and here is not None and change.offset == here.version and change.entry is not None
         if change.offset <= known and not again:
@@ -192,7 +200,7 @@ class Shard:
 
     def essence(self, product_id: str) -> bytes:
         """What stands for a live product's record but its columns, or b"". For the one thread that writes."""
-        here = self._locations.get(product_id)
+        here = self._located(product_id)
         return b"" if here is None or self._untyped_to else self._slots[here.uid].typed.essence_of(here.ordinal)
 
     def _recolumn(self, change: Change, offer: Offer) -> None:
@@ -201,7 +209,7 @@ class Shard:
         Raises:
             Poison: the record that it is like was refused.
         """
-        here = self._locations.get(change.product_id)
+        here = self._located(change.product_id)
         if here is None or self.essence(change.product_id) != change.essence:
             raise Poison("is, but for its columns, like the record before it, which was refused", field="views")
         columns = self._slots[here.uid].segment.columns
@@ -259,31 +267,115 @@ class Shard:
         del self._locations[product_id]
         self._digest = (self._digest - here.mark) % (1 << DIGEST_BITS)
 
+    def _located(self, product_id: str) -> _Location | None:
+        here = self._locations.get(product_id)
+        if here is not None and self._moves.moved(here.uid):
+            uid, ordinal = self._moves.follow(here.uid, here.ordinal)
+            here = self._locations[product_id] = _Location(uid, ordinal, here.version, here.mark)
+        return here
+
     def _turn_over(self) -> GrowingSegment:
-        """A new growing segment. The full one is sealed, or (mostly dead) its live rows move into the new one."""
-        old, self._growing = self._growing, GrowingSegment(next(self._uids), self._dimension, self._segment_rows)
-        typed = TypedColumns(self._segment_rows, self._words)
-        self._slots[self._growing.uid] = _Slot(self._growing, np.ones(self._segment_rows, dtype=np.bool_), typed)
+        """A new growing segment. The full one is sealed as it stands, or (nearly all dead) its live rows move into the new one."""
+        old, uid = self._growing, next(self._uids)
         if old is None:
+            self._growing = GrowingSegment(uid, self._dimension, self._segment_rows)
+            self._slots[uid] = self._slot(self._growing, TypedColumns(self._segment_rows, self._words))
             return self._growing
-        window = _window(self._slots[old.uid])
+        slot = self._slots[old.uid]
+        window = _window(slot)
         live = int(np.count_nonzero(window.alive[: window.rows]))
-        kept = self._slots[old.uid].typed.take(np.array(live_products(window), dtype=np.int64))
-        if live > self._segment_rows // 2:
-            sealed = seal(next(self._uids), window)
-            self._slots[sealed.uid] = _Slot(sealed, np.ones(live, dtype=np.bool_), kept)
-            self._relocate(sealed)
+        typed = TypedColumns(self._segment_rows, self._words)
+        if _CARRIED * live <= self._segment_rows:
+            ordinals = live_products(window)
+            columns = gathered([(window, ordinals)], self._segment_rows)
+            self._growing = GrowingSegment.begun(uid, self._segment_rows, columns, live_vectors(window))
+            typed.write(0, slot.typed.take(ordinals))
+            for ordinal, product_id in enumerate(columns.ids):
+                here = self._locations[product_id]
+                self._locations[product_id] = _Location(uid, ordinal, here.version, here.mark)
+            del self._slots[old.uid]
         else:
-            self._growing.extend(*live_rows(window))
-            typed.write(0, kept)
-            self._relocate(self._growing)
-        del self._slots[old.uid]
+            self._growing = GrowingSegment(uid, self._dimension, self._segment_rows)
+            slot.segment = sealed(old)
+            self._bound()
+        self._slots[uid] = self._slot(self._growing, typed)
         return self._growing
 
-    def _relocate(self, segment: Segment) -> None:
-        for ordinal, product_id in enumerate(segment.columns.ids):
-            old = self._locations[product_id]
-            self._locations[product_id] = _Location(segment.uid, ordinal, old.version, old.mark)
+    @staticmethod
+    def _slot(segment: GrowingSegment, typed: TypedColumns) -> _Slot:
+        return _Slot(segment, np.ones(segment.capacity, dtype=np.bool_), typed)
+
+    def _bound(self) -> None:
+        """Where nobody merges, or not fast enough, the writer does before dead rows fill the memory."""
+        windows = [_window(slot) for slot in self._slots.values() if slot.segment.kind == "sealed"]
+        live = {window.segment.uid: int(np.count_nonzero(window.alive[: window.rows])) for window in windows}
+        rows = sum(window.rows for window in windows)
+        if rows <= _MOST_ROWS * sum(live.values()) + _MOST_SEGMENTS * self._segment_rows:
+            return
+        dying = [window for window in windows if 2 * live[window.segment.uid] < window.rows]
+        self._replace(compact(next(self._uids), dying))
+        while ids := self._moves.next_ids(len(self._locations)):
+            for product_id in ids:
+                self._located(product_id)
+
+    # ------------------------------------------------------------------ merging (any one thread beside the writer)
+
+    def merge(self, uids: Collection[int], pause: Callable[[], None] = lambda: None) -> bool:
+        """Put the live rows of sealed segments into one new segment, and readers onto it, as one reference.
+
+        Writes and searches go on: the writer waits for the swap (a millisecond or two) and for slices of as much.
+
+        Args:
+            uids: of the segments.
+            pause: called between slices of some milliseconds.
+
+        Returns:
+            Whether it was done; not where one of the segments is not there any more.
+        """
+        chosen = [window for window in self._state.windows if window.segment.uid in uids]
+        if len(chosen) != len(set(uids)) or any(window.segment.kind != "sealed" for window in chosen):
+            return False
+        made = compact(next(self._uids), chosen, pause)
+        with self._writing:
+            if not self._replace(made):
+                return False
+            self._publish(self._state.next_offset)
+        while self._settle():
+            pause()
+        return True
+
+    def _replace(self, made: Compacted) -> bool:
+        """The new segment in the place of its sources: what died or changed its columns since they were read has done so in it."""
+        slots = [self._slots.get(window.segment.uid) for window, _ in made.sources]
+        known = [
+            slot
+            for slot, (window, _) in zip(slots, made.sources, strict=True)
+            if slot is not None and slot.segment is window.segment
+        ]
+        if len(known) != len(made.sources):
+            return False
+        columns = made.segment.columns
+        alive, typed, start = np.zeros(columns.rows, dtype=np.bool_), TypedColumns(len(columns.ids), self._words), 0
+        for slot, (window, ordinals) in zip(known, made.sources, strict=True):
+            first = np.array(window.segment.columns.first, dtype=np.int64)
+            stop = start + len(ordinals)
+            counts = rows_of(columns.first[start : stop + 1])
+            alive[columns.first[start] : columns.first[stop]] = np.repeat(slot.alive[first[ordinals]], counts)
+            typed.write(start, slot.typed.take(ordinals))
+            del self._slots[window.segment.uid]
+            start = stop
+        self._moves.add(made)
+        if alive.any():
+            self._slots[made.segment.uid] = _Slot(made.segment, alive, typed)
+        return True
+
+    def _settle(self, products: int = 2048) -> bool:
+        """Write down the new places of some products that were merged. Returns whether there may be more."""
+        with self._writing:
+            ids = self._moves.next_ids(products)
+            for product_id in ids:
+                self._located(product_id)
+        return bool(ids)
 
     def _publish(self, next_offset: int, newest_ms: int = -1) -> None:
         next_offset = max(next_offset, self._state.next_offset)

@@ -66,7 +66,7 @@ def claim(store: ObjectStore, place: SnapshotLocation, owner: str, now: float) -
             store.create(place.current, encode(Current(0, "")))
             continue
         found, damage = _read_current(place, data, now)
-        mine = Current(found.epoch + 1, owner, found.manifest)
+        mine = Current(found.epoch + 1, owner, found.manifest, found.before)
         swapped = store.swap(place.current, encode(mine), etag)
         if swapped is not None:
             return Claim(mine, swapped, found if found.manifest else None, damage)
@@ -92,6 +92,7 @@ class SnapshotWriter:
         *,
         topic_id: str = "",
         manifest: Manifest | None = None,
+        origin: ObjectRef | None = None,
     ) -> None:
         """A writer.
 
@@ -101,7 +102,9 @@ class SnapshotWriter:
             claim: from `claim`.
             topic_id: of the topic, where the broker tells it.
             manifest: the one the shard was restored from, so that its objects are used again.
+            origin: where that lies; None: where the claim says.
         """
+        origin = (origin or claim.current.manifest) if manifest else None
         self._store = store
         self._place = place
         self._current = claim.current
@@ -115,9 +118,11 @@ class SnapshotWriter:
             if manifest
             else None
         )
+        self._layout = {(one.uid, one.index is not None) for one in manifest.segments} if manifest else set()
+        self._before = origin  # what is known to be whole
         self._kept = [keys_of(manifest)] if manifest else []  # objects of the latest two snapshots
-        if manifest and claim.current.manifest:
-            self._kept[0].add(claim.current.manifest.key)
+        if origin:
+            self._kept[0].add(origin.key)
         self._garbage: set[str] = set()
         self._swept = False
 
@@ -126,8 +131,10 @@ class SnapshotWriter:
         return self._current.epoch
 
     def changed(self, cut: Cut) -> bool:
-        """Whether this cut says anything that the last snapshot does not."""
-        return self._saved != (cut.state.next_offset, f"{cut.state.digest:032x}", cut.typed)
+        """Whether this cut says anything that the last snapshot does not, or says it by other segments."""
+        if self._saved != (cut.state.next_offset, f"{cut.state.digest:032x}", cut.typed):
+            return True
+        return self._layout != _layout(cut)
 
     def save(self, cut: Cut, now: float) -> Manifest:
         """Store a snapshot.
@@ -169,7 +176,7 @@ class SnapshotWriter:
         self._point_to(manifest)
         self._stored = {segment.uid: segment for segment in segments}
         self._typed = {uid: known for uid, known in self._typed.items() if uid in self._stored}
-        self._saved = (manifest.next_offset, manifest.digest, cut.typed)
+        self._saved, self._layout = (manifest.next_offset, manifest.digest, cut.typed), _layout(cut)
         self._keep(keys_of(manifest) | {self._place.manifest(manifest.epoch, manifest.number)})
         return manifest
 
@@ -225,7 +232,10 @@ class SnapshotWriter:
         if start < window.products:
             parts = (*parts, self._store_object(encode_part(segment, start, window.products)))
         columns = self._store_typed(window) if typed else None
-        return SegmentRef(segment.uid, segment.kind, window.rows, window.products, parts, columns)
+        index = known.index if known else None
+        if index is None and segment.index is not None:
+            index = self._store_object(segment.index.encode())
+        return SegmentRef(segment.uid, segment.kind, window.rows, window.products, parts, columns, index)
 
     def _store_typed(self, window: Window) -> ObjectRef | None:
         """The typed columns of a segment; those that were not changed since are not encoded again."""
@@ -254,11 +264,11 @@ class SnapshotWriter:
         wanted = ref(self._place.manifest(manifest.epoch, manifest.number), data)
         if not self._store.create(wanted.key, data):
             raise Fenced(f"{wanted.key}: another writer has used this epoch and number")
-        following = Current(self.epoch, self._current.owner, wanted)
+        following = Current(self.epoch, self._current.owner, wanted, self._before)
         for _ in range(_TRIES):
             etag = self._store.swap(self._place.current, encode(following), self._etag)
             if etag is not None:
-                self._current, self._etag = following, etag
+                self._current, self._etag, self._before = following, etag, wanted
                 return
             # Either fenced, or an earlier swap of ours went through and its answer was lost.
             found, seen = self._read()
@@ -276,3 +286,7 @@ class SnapshotWriter:
         except NotFound:
             raise Fenced(f"{self._place.current}: gone") from None
         return _read_current(self._place, data, 0.0)[0], etag
+
+
+def _layout(cut: Cut) -> set[tuple[int, bool]]:
+    return {(window.segment.uid, window.segment.index is not None) for window in cut.state.windows}

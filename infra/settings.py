@@ -191,6 +191,17 @@ class Settings(BaseSettings):
         None,
         description="Rules (JSON) by which a caption is put on hold; empty: those that are shipped (docs/events.md).",
     )
+    index_recall: float = Field(
+        0.99,
+        ge=0.5,
+        le=1,
+        description="The least share of the nearest rows that an approximate index of a segment must find, measured on the"
+        " segment's own vectors; 1: no such index is built, every search is a scan.",
+    )
+    index_types: tuple[Literal["ivf-sq8", "ivf-rabitq", "hnsw-sq8"], ...] = Field(
+        ("ivf-sq8", "ivf-rabitq", "hnsw-sq8"),
+        description="Types of approximate indexes that may be built (JSON list); the fastest that finds enough is taken.",
+    )
     snapshot_seconds: float = Field(30.0, gt=0, description="How often an index shard is snapshotted while it changes.")
 
     metrics_host: str = Field("127.0.0.1", description="Address the metrics servers listen on.")

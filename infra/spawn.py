@@ -54,6 +54,11 @@ def spawn(command: Command) -> subprocess.Popen[bytes]:
     return _Spawner.get().submit(lambda: _popen(command))
 
 
+def single_threaded() -> dict[str, str]:
+    """The environment of this process for a child whose libraries are to start no threads of their own."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
 def stop(process: subprocess.Popen[bytes], *, grace_seconds: float) -> int:
     """SIGTERM, wait up to `grace_seconds`, then SIGKILL. Returns the exit status (negative: the signal)."""
     if process.poll() is None:

@@ -136,10 +136,11 @@ def _unnamed_of_shard(store: ObjectStore, place: SnapshotLocation, keys: list[st
     except (NotFound, Damaged):
         return  # whoever takes the shard over next says what is wrong with it
     manifests = sorted(key for key in keys if key.startswith(f"{place.root}/manifests/"))
-    needed = {*manifests[-2:], *([current.manifest.key] if current.manifest else [])}
+    named = {one.key: one for one in (current.manifest, current.before) if one is not None}
+    needed = {*manifests[-2:], *named}
     for key in list(needed):
         try:
-            wanted = current.manifest if current.manifest is not None and key == current.manifest.key else None
+            wanted = named.get(key)
             data = store.get(key) if wanted is None else fetch(store, wanted)
             needed |= keys_of(decode_manifest(key, data))
         except (NotFound, Damaged):

@@ -7,6 +7,7 @@ import uuid
 
 from streams.kafka.dead_letters import dead_letters
 from streams.roles.index.role import IndexConfig, IndexRole
+from streams.roles.index.upkeep import Wanted, clear_folder
 from streams.wiring.parts import Parts, Ready, Role
 
 
@@ -15,6 +16,8 @@ async def run_index(parts: Parts, ready: Ready) -> None:
     config = IndexConfig(
         owner=f"{socket.gethostname()}-{uuid.uuid4().hex}", snapshot_seconds=parts.settings.snapshot_seconds
     )
+    # A folder of this process: another index worker of this machine may be building in its own.
+    folder = parts.settings.data_dir.absolute() / "index-work" / config.owner
     role = IndexRole(
         config,
         store=parts.store,
@@ -24,8 +27,12 @@ async def run_index(parts: Parts, ready: Ready) -> None:
         observer=parts.engine_of("index").observer,
         ready=lambda: ready("index"),
         in_thread=parts.in_thread,
+        upkeep=Wanted(parts.settings.index_recall, parts.settings.index_types, folder),
     )
-    await role.run(parts.stop)
+    try:
+        await role.run(parts.stop)
+    finally:
+        await parts.in_thread(clear_folder, folder)
 
 
 ROLE = Role("index", run_index)

@@ -1,4 +1,4 @@
-"""The shard against a dict: any history of upserts, deletes, replays, snapshots and restarts."""
+"""The shard against a dict: any history of upserts, deletes, replays, merges, vacuums, snapshots, damage and restarts."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from index_sync.entry import Change
-from index_sync.manifest import SnapshotLocation
+from index_sync.manifest import SnapshotLocation, decode_current, decode_manifest, keys_of
+from index_sync.planning import DEAD_SHARE, Limits, Merge, SegmentStats, plan
 from index_sync.recovery import LogBounds, recover
 from index_sync.shard import Shard
+from streams.roles.index.upkeep import sealed_of
 from tests.fakes.index_items import DIMENSION, ENCODER, MemoryObjects, ModelShard, entry, unit
 
 PLACE = SnapshotLocation("catalog", "g-0001", "catalog.items", 0)
@@ -46,7 +48,7 @@ class ShardMachine(RuleBasedStateMachine):
             now=1e9,
             segment_rows=8,
         )
-        self.shard, self.writer = back.shard, back.writer
+        self.shard, self.writer, self.refused = back.shard, back.writer, back.refused
         self.shard.apply_batch(self.log[back.seek :])
 
     def _write(self, changes: list[Change]) -> None:
@@ -73,6 +75,51 @@ class ShardMachine(RuleBasedStateMachine):
     def snapshot(self) -> None:
         self.writer.save(self.shard.cut(), 1e9)
         self.writer.collect()
+
+    @rule(choices=st.sets(st.integers(0, 5), min_size=1), writes=st.lists(st.tuples(PRODUCTS, SEEDS), max_size=5))
+    def merge(self, choices: set[int], writes: list[tuple[str, list[int]]]) -> None:
+        """Of any sealed segments, one (a vacuum) or many; records come in while it is at work, at every point where it pauses."""
+        sealed = [one.uid for one, _ in sealed_of(self.shard)]
+        pending = list(writes)
+
+        def write_one() -> None:
+            if pending:
+                product, seeds = pending.pop()
+                self._write([Change(len(self.log), product, entry(*seeds) if len(seeds) < 3 else None)])
+
+        uids = {sealed[choice % len(sealed)] for choice in choices} if sealed else {99}
+        assert self.shard.merge(uids, write_one) or pending != writes or not sealed
+
+    @rule()
+    def merge_as_planned(self) -> None:
+        """Until nothing is left to be done; then few rows are dead."""
+        limits = Limits(merge_rows=32, index_rows=0)
+        while isinstance(
+            step := plan(
+                [SegmentStats(one.uid, one.columns.rows, live) for one, live in sealed_of(self.shard)], limits
+            ),
+            Merge,
+        ):
+            assert self.shard.merge(step.uids)
+        assert all(one.columns.rows - live < DEAD_SHARE * one.columns.rows for one, live in sealed_of(self.shard))
+
+    @rule(which=st.integers(0, 30), how=st.sampled_from(["changed", "cut", "missing"]))
+    def damage_and_recover(self, which: int, how: str) -> None:
+        """An object of the last snapshot is not as it was: refused by name, and the shard is whole all the same."""
+        held = decode_current("", self.store.objects[PLACE.current]).manifest
+        if held is None:
+            return
+        manifest = decode_manifest("", self.store.objects[held.key])
+        keys = sorted({held.key, *keys_of(manifest)})
+        key = keys[which % len(keys)]
+        data = self.store.objects[key]
+        if how == "missing":
+            del self.store.objects[key]
+        else:
+            self.store.objects[key] = data[:-1] if how == "cut" else bytes([data[0] ^ 1]) + data[1:]
+        self._open()
+        assert any(key in said for said in self.refused)
+        self.writer.save(self.shard.cut(), 1e9)  # whole again
 
     @rule()
     def crash_and_recover(self) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from index_sync.compaction import live_vectors
 from index_sync.recovery import loaded
-from index_sync.segment import live_rows
+from index_sync.segment import live_products
 from infra.store import ObjectStore
 from processors.errors import Retryable
 from streams.contract.records import Generation
@@ -48,19 +49,16 @@ def export_npz(store: ObjectStore, made: Generation, path: Path) -> Exported:
     for manifest in manifests.values():
         for window in loaded(store, manifest).state.windows:
             columns = window.segment.columns
-            window_ids, window_versions, _, rows = live_rows(window)
-            for product_id, version in zip(window_ids, window_versions, strict=True):
-                ordinal = columns.ordinal_of(product_id, window.products)
-                assert ordinal is not None
+            for ordinal in live_products(window).tolist():
                 payload = columns.payload(ordinal)
-                ids.append(product_id)
-                versions.append(version)
+                ids.append(columns.ids[ordinal])
+                versions.append(window.version(ordinal))
                 images.append(store.relative(payload.image))
                 categories.append(payload.category)
                 facets.append(json.dumps(payload.facets, sort_keys=True, ensure_ascii=False))
                 views += [view.id for view in payload.views]
                 owners += [len(ids) - 1] * len(payload.views)
-            vectors.append(rows)
+            vectors.append(live_vectors(window))
     whole = np.concatenate(vectors) if vectors else np.empty((0, 0), dtype=np.float16)
     arrays: dict[str, Any] = {
         "ids": np.array(ids, dtype=np.str_),

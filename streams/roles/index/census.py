@@ -55,7 +55,9 @@ def census_of(shard: Shard, probe: LookupProbe, ask: CensusAsk, of: int, *, save
 
 def _segment(window: Window) -> SegmentCensus:
     dead = window.rows - int(np.count_nonzero(window.alive[: window.rows]))
-    return SegmentCensus(f"flat/{window.segment.kind}", window.rows, dead, round(recall_of(window), 4))
+    index = window.segment.index
+    kind = "flat" if index is None else index.measured.kind
+    return SegmentCensus(f"{kind}/{window.segment.kind}", window.rows, dead, round(recall_of(window), 4))
 
 
 def _members(products: Mapping[str, tuple[int, int]], ask: CensusAsk) -> tuple[Member, ...]:

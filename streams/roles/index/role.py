@@ -41,6 +41,7 @@ from streams.roles.index.probes import ProbeAnswerer
 from streams.roles.index.shards import IndexConfig, OwnedShard, ShardOwner
 from streams.roles.index.standing import ITEMS_WORK, Standing
 from streams.roles.index.trouble import LastingLetters, Patience, first_of
+from streams.roles.index.upkeep import Upkeep, Wanted
 from streams.search.generations import FIRST, Generations, follow
 
 __all__ = ["IndexConfig", "IndexRole"]
@@ -69,6 +70,7 @@ class IndexRole:
         now: seconds since the epoch.
         ready: called once, when all shards of the first assignment hold what their partitions held then.
         in_thread: runs what waits for the store.
+        upkeep: what indexes segments get; None: nothing is merged and nothing indexed.
     """
 
     def __init__(
@@ -83,8 +85,10 @@ class IndexRole:
         now: Callable[[], float] = time.time,
         ready: Callable[[], None] = lambda: None,
         in_thread: InThread = asyncio.to_thread,
+        upkeep: Wanted | None = None,
     ) -> None:
         self._config = config
+        self._in_thread, self._wanted = in_thread, upkeep
         self._sender = sender
         self._settings = settings
         self._observer = observer
@@ -153,6 +157,14 @@ class IndexRole:
                 tasks.create_task(standing.tell_health(), name="index:health"),
                 tasks.create_task(self._watch_topic(work), name="index:topic"),
             ]
+            if self._wanted is not None:
+                upkeep = Upkeep(
+                    self._wanted,
+                    lambda: [held.shard for held in self._everything()],
+                    self._observer,
+                    self._in_thread,
+                )
+                until_stopped.append(tasks.create_task(upkeep.run(self._stop), name="index:upkeep"))
             await asyncio.wait(until_stopped)
             asking.cancel()  # it may be waiting for a broker that is away
             following.cancel()

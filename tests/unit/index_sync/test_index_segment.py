@@ -9,8 +9,9 @@ import pytest
 
 from index_sync import scan
 from index_sync.columns import Columns, GrowingInts
+from index_sync.compaction import compact
 from index_sync.entry import Payload, ViewInfo, fold_wanted, product_mark, to_half, to_halves
-from index_sync.segment import GrowingSegment, Window, seal
+from index_sync.segment import GrowingSegment, Window, sealed
 from processors.errors import Poison
 from tests.fakes.index_items import entry, unit
 
@@ -52,20 +53,20 @@ def test_masks_ignore_rows_that_are_not_published_yet() -> None:
     assert columns.matching(1, {"colour": ("red",)}).tolist() == [True]
 
 
-def test_sealing_drops_the_dead_and_keeps_the_scores() -> None:
-    """A sealed segment holds the live products in order, with bit-equal vectors."""
+def test_a_vacuum_drops_the_dead_and_keeps_the_scores() -> None:
+    """The new segment holds the live products in order, with bit-equal vectors."""
     growing = GrowingSegment(0, 8, 10)
     for ordinal in range(4):
         item = entry(ordinal, 10 + ordinal)
         growing.append(f"p{ordinal}", ordinal, item.payload, to_half(item.vectors, 8))
     alive = np.ones(10, dtype=np.bool_)
     alive[2:4] = False
-    sealed = seal(1, Window(growing, 8, 4, alive))
-    assert sealed.columns.ids == ["p0", "p2", "p3"]
-    assert sealed.columns.first == [0, 2, 4, 6]
+    made = compact(1, [Window(growing, 8, 4, alive)]).segment
+    assert made.columns.ids == ["p0", "p2", "p3"]
+    assert made.columns.first == [0, 2, 4, 6]
     kept = np.array([0, 1, 4, 5, 6, 7])
-    assert np.array_equal(sealed.gather(np.arange(6)), growing.gather(kept))
-    scores, parts, rows = scan.nearest([sealed.vectors(0, 6)], unit(2), 1)
+    assert np.array_equal(made.gather(np.arange(6)), growing.gather(kept))
+    scores, parts, rows = scan.nearest([made.vectors(0, 6)], unit(2), 1)
     assert (parts.tolist(), rows.tolist()) == ([0], [2])
     assert scores[0] == pytest.approx(1.0, abs=1e-3)
 
@@ -100,16 +101,16 @@ def test_many_items_at_once_become_what_each_becomes_by_itself() -> None:
     assert to_halves([]) == []
 
 
-def test_a_segment_of_which_all_lives_is_sealed_as_it_stands() -> None:
-    """No row is copied and no payload read again: a replay of bulk would do both for everything."""
+def test_a_segment_is_sealed_as_it_stands() -> None:
+    """No row is copied and no payload read again: in the middle of a write either would be felt."""
     growing = GrowingSegment(0, 8, 4)
     for ordinal in range(3):
         item = entry(ordinal)
         growing.append(f"p{ordinal}", ordinal, item.payload, to_half(item.vectors, 8))
-    sealed = seal(1, Window(growing, 3, 3, np.ones(4, dtype=np.bool_)))
-    assert sealed.columns is growing.columns
-    assert np.shares_memory(sealed.vectors(0, 3), growing.vectors(0, 3))
-    assert len(sealed.gather(np.arange(3))) == 3
+    made = sealed(growing)
+    assert made.columns is growing.columns
+    assert np.shares_memory(made.vectors(0, 3), growing.vectors(0, 3))
+    assert len(made.gather(np.arange(3))) == 3
 
 
 def test_the_mark_of_a_product_is_what_it_always_was() -> None:
