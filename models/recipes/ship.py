@@ -19,6 +19,7 @@ RECIPES = {
     "detector": "models/recipes/detector.py",
     "encoder": "models/recipes/encoder.py",
     "facets": "models/recipes/facets.py",
+    "relevance": "models/recipes/relevance.py",
     "writer": "models/recipes/writer.py",
 }
 
@@ -36,7 +37,8 @@ def list_run(weights: Path) -> Path:
 
 def _manifest(folder: Path, paths: list[Path]) -> Manifest:
     licences = {artefact.name: artefact.licence for artefact in STARTER.artefacts}
-    licences["attributes"] = "AGPL-3.0-or-later"  # six numbers, no weights: not an artefact of the profile
+    # A few numbers, no weights: no artefacts of the profile.
+    licences |= dict.fromkeys(("attributes", "relevance"), "AGPL-3.0-or-later")
     files = {}
     for path in paths:
         name = path.relative_to(folder).as_posix()

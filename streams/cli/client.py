@@ -53,6 +53,7 @@ def query(
     filters: Annotated[
         list[str] | None, typer.Option("--filter", help="facet=value, price<=50, price=20..50; repeatable.")
     ] = None,
+    min_relevance: Annotated[float, typer.Option(help="Leave out hits that are less likely right, 0..1.")] = 0.0,
     sort: Annotated[
         str | None, typer.Option(help="price, -price, launched or -launched, within bands of scores.")
     ] = None,
@@ -82,6 +83,7 @@ def query(
         top_k=top_k,
         deadline_ms=deadline_ms,
         offset=offset,
+        min_relevance=min_relevance,
         sort=sort,
         score_band=score_band,
         collapse=collapse,

@@ -124,7 +124,7 @@ def _cell(value: object) -> str:
 
 def result_notes(result: Result) -> list[str]:
     """What is told beside the hits: how the words were read, how many there are, what may not be exact."""
-    lines = []
+    lines = ["nothing that was found surely fits"] if result.confident is False else []
     if result.understood is not None and result.understood.filters:
         said = ", ".join(f"{name} {_condition(value)}" for name, value in result.understood.filters.items())
         lines.append(f"understood: {said}")

@@ -403,6 +403,7 @@ def _bounds(query: Query) -> Iterator[tuple[bool, str, str]]:
     yield query.limit is None or 1 <= query.limit <= MAX_TOP_K, f"is not within 1..{MAX_TOP_K}", "limit"
     depth = query.offset + (query.top_k if query.limit is None else query.limit)
     yield query.offset >= 0 and depth <= MAX_DEPTH, f"is below 0, or ends beyond {MAX_DEPTH} hits", "offset"
+    yield 0 <= query.min_relevance <= 1, "is not within 0..1", "min_relevance"
     yield 0 < query.score_band <= 4, "is not within 0..4, or is 0", "score_band"
     yield len(query.facets) <= MAX_COUNTED, f"has more than {MAX_COUNTED} names", "facets"
     yield len(query.fields) <= MAX_FIELDS, f"has more than {MAX_FIELDS} names", "fields"

@@ -257,6 +257,7 @@ class Query(Record, frozen=True):
     # Only products of this shop are found; without it, only those of no shop.
     shop: str | None = None
     edits: tuple[str, ...] = ()  # what was asked for in the turns before, the first first; `text` refines it
+    min_relevance: float = 0.0  # hits below it are left out
 
 
 class Variant(Record, frozen=True, omit_defaults=False):
@@ -288,6 +289,7 @@ class Hit(Record, frozen=True, omit_defaults=False):
     photo: str = ""
     # Of what the words set, facet by facet, whether the product probably is so; what is not known of it is not there.
     meets: dict[str, bool] | UnsetType = UNSET
+    relevance: float | UnsetType = UNSET  # how likely it is what was asked for, where that was fitted
 
 
 class Understood(Record, frozen=True):
@@ -346,6 +348,7 @@ class Result(Record, frozen=True):
     understood: Understood | None = None
     approximate: tuple[str, ...] = ()  # what may not be exact: "variants", "facets"
     garments: tuple[ShownGarment, ...] = ()  # of the photo that was asked with, the surest first
+    confident: bool | None = None  # false: nothing that was found fits; null: nobody can say
 
 
 # ---------------------------------------------------------------- index.control (JSON, compacted)

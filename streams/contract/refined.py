@@ -39,6 +39,7 @@ _BOUNDS: dict[str, dict[str, Schema]] = {
         "filters": {"maxProperties": codecs.MAX_FACETS},
         "top_k": {"minimum": 1, "maximum": codecs.MAX_TOP_K},
         "deadline_ms": {"minimum": 1, "maximum": codecs.MAX_DEADLINE_MS},
+        "min_relevance": _SHARE,
         "min_offsets": {"propertyNames": {"pattern": f"^{ITEMS.replace('.', '[.]')}-(0|[1-9][0-9]*)$"}},
     },
     "Result": {"took_ms": _COUNT},

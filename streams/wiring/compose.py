@@ -25,7 +25,7 @@ from streams.search.pending import PendingQueries
 from streams.search.shop_asked import shop_asked
 from streams.search.spaces import Spaces
 from streams.wiring.generations import encoders_of, place_by_key, serve_spaces, when_settled
-from streams.wiring.models import judge_of, shipped_heads
+from streams.wiring.models import judge_of, relevance_of, shipped_heads
 from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, loaded
 
 
@@ -35,6 +35,7 @@ async def run_compose(parts: Parts, ready: Ready) -> None:
     texts: TextEncoder = await loaded(lambda: parts.models.text_encoder)
     detector = await loaded(lambda: parts.models.detector)
     heads = await asyncio.to_thread(shipped_heads, parts.settings)
+    relevance = await asyncio.to_thread(relevance_of, parts.settings)
     if is_starter(PROFILES.get(parts.settings.profile)):
         texts = OneThread(texts)
     live = LiveHeads(parts.store, images.features_maker, shipped=heads, in_thread=parts.in_thread)
@@ -74,6 +75,7 @@ async def run_compose(parts: Parts, ready: Ready) -> None:
         detector=detector,
         judge_of=lambda maker: judge_of(heads, maker),
         heads_of=lambda maker: live.now() if maker == images.features_maker else None,
+        relevance=relevance,
     )
 
     async def keep_house() -> None:

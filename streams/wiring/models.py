@@ -27,6 +27,7 @@ from models.weights.profiles import (
 )
 from processors.attributes import Calibration, Calibrations
 from processors.facets import Head, Heads
+from processors.relevance import Relevance
 from processors.second_look import CATEGORY
 from streams.wiring.weights import FAKE, profile_of
 
@@ -174,6 +175,22 @@ def calibrations(settings: Settings) -> Calibrations:
 
     digest = check_weights(shipped_path("encoder.safetensors"))
     # Likenesses differ by less than the calibration can tell.
+    alike = space_fingerprint(digest) == found.encoder
+    return replace(found, encoder=space_fingerprint(digest, "bfloat16")) if alike else found
+
+
+def relevance_of(settings: Settings) -> Relevance:
+    """How scores become relevance: as fitted for the starter's encoder, of which bfloat16 moves them by less than the fit can tell;
+    of another profile's nobody can say.
+    """
+    from models.relevance import FILE, load
+
+    found = load(shipped_path(FILE))
+    if settings.profile != STARTER_BF16.name:
+        return found
+    from models.encoder.clip_encoder import space_fingerprint
+
+    digest = check_weights(shipped_path("encoder.safetensors"))
     alike = space_fingerprint(digest) == found.encoder
     return replace(found, encoder=space_fingerprint(digest, "bfloat16")) if alike else found
 

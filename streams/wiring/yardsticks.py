@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -18,15 +19,21 @@ from processors.decode import DecodeLimits
 from processors.errors import Fatal, Poison
 from processors.policies import policies_of
 from processors.values import Detection, Pixels
+from streams.contract.probes import Probe
+from streams.contract.records import Result
+from streams.engine.message import Message
 from streams.facets.live import LiveHeads
 from streams.ops.caption_trial import Trial
+from streams.ops.search_trial import SearchTrial
 from streams.roles.caption.neighbours import Neighbourhood
 from streams.roles.caption.role import Captioner
 from streams.roles.caption.rules import load as hold_rules
+from streams.roles.compose.role import Compose
 from streams.roles.enrich import Enrich, memo_fingerprint
 from streams.roles.memo import Memo
 from streams.roles.remote import RemotePhotos
-from streams.wiring.models import MEASURED, Models, calibrations, judge_of, shipped_heads
+from streams.search.pending import PendingQueries
+from streams.wiring.models import MEASURED, Models, calibrations, judge_of, relevance_of, shipped_heads
 
 UNSURE = 0.001
 """The integral of average precision wants every detection, however unsure."""
@@ -116,6 +123,50 @@ async def photo_trial(settings: Settings, models: Models, heads_of: ObjectStore 
             judge=judge_of(shipped, models.image_encoder.features_maker),
         )
         yield Trial(store, enrich)
+
+
+@asynccontextmanager
+async def search_trial(settings: Settings) -> AsyncIterator[SearchTrial]:
+    """The roles `enrich` and `compose` with the profile's models, over a store and a bank in memory and no broker."""
+    models, store = models_of(settings), MemoryStore("eval")
+    shipped = shipped_heads(settings)
+    limits = DecodeLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
+    async with Fetcher(settings, store) as fetcher:
+        enrich = Enrich(
+            store=store,
+            fetcher=fetcher,
+            remote=RemotePhotos(fetcher, store),
+            detector=models.detector,
+            encoder=models.image_encoder,
+            memo=Memo(store, "enrich", memo_fingerprint(models.detector, models.image_encoder)),
+            limits=limits,
+            batch_items=settings.batch_items,
+            batch_wait_s=0.0,
+            judge=judge_of(shipped, models.image_encoder.features_maker),
+        )
+        compose = Compose(
+            fetcher=fetcher,
+            images=models.image_encoder,
+            texts=models.text_encoder,
+            pending=PendingQueries(_unsent, time.time),
+            publish=_unpublished,
+            now=time.time,
+            limits=limits,
+            partitions=1,
+            batch_items=settings.batch_items,
+            detector=models.detector,
+            judge_of=lambda maker: judge_of(shipped, maker),
+            relevance=relevance_of(settings),
+        )
+        yield SearchTrial(store, enrich, compose)
+
+
+async def _unsent(_probe: Probe) -> None:
+    """Replaced by the trial, which answers."""
+
+
+async def _unpublished(_message: Message, _result: Result) -> None:
+    """Replaced by the trial, which keeps results."""
 
 
 def base_writer(settings: Settings) -> GuardedWriter:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from processors.composing import Composed
 from processors.errors import RESULT_CODES, Code, Poison
+from processors.relevance import Judged
 from streams.contract import codecs, topics
 from streams.contract.probes import Answer, Hits, SearchProbe
 from streams.contract.records import Hit, Query, QueryError, Result, Shards, ShownGarment
 from streams.engine.message import Message
-from streams.roles.compose import probes
+from streams.roles.compose import judging, probes
 from streams.roles.compose.asked import Prepared
 from streams.roles.compose.garments import MAX_HITS, FoundGarments
 from streams.roles.compose.telling import understood_of
@@ -36,6 +37,7 @@ class Results:
         siblings: Sequence[merging.Ranked],
         garments: FoundGarments,
         composed: Composed | None = None,
+        judged: Judged | None = None,
     ) -> Result:
         """The merged result; `partial` when a shard is missing, or had not applied what the query asked for."""
         query, page = prepared.asked.query, merging.page_of(prepared.asked.query)
@@ -45,14 +47,17 @@ class Results:
         found = merging.in_order(merging.ranked(good, probe.shop), page.depth, page.order, collapse=page.collapse)
         if garments.merged is not None:
             found = list(garments.merged)
+        sure = judging.confident(found, judged)
         found = merging.with_siblings(found, siblings, page)[page.offset : page.depth]
         shown = [(one.garment, one.hits[page.offset : page.depth][:MAX_HITS]) for one in garments.garments]
         every = [*found, *(hit for _, hits in shown for hit in hits)]
         members, whole = await self._members(probe, every, prepared) if page.collapse else ([], True)
 
         def placed(hits: Sequence[merging.Ranked]) -> tuple[Hit, ...]:
-            return tuple(merging.placed(one, members, query.fields, self.relative) for one in hits)
+            all_placed = [merging.placed(one, members, query.fields, self.relative) for one in hits]
+            return judging.told(all_placed, judged, query.min_relevance)
 
+        unfollowed = (judging.UNFITTED,) if query.min_relevance and judged is None else ()
         approximate = [] if whole else ["variants"]
         if query.facets and (len(good) < of or not all(shard.typed and shard.fresh for shard in good)):
             approximate.append("facets")
@@ -66,13 +71,14 @@ class Results:
             applied_offsets={f"{topics.ITEMS}-{s.partition}": s.applied_offset for s in sorted(good, key=_partition)},
             shards=Shards(answered=len(good), of=of),
             took_ms=round((self.now() - prepared.asked.started) * 1000),
-            warnings=merging.unknown_facets(query, good),
+            warnings=(*merging.unknown_facets(query, good), *unfollowed),
             total=merging.total_of(good) if query.facets else None,
             facets=merging.counts_of(good),
             ranges=merging.ranges_of(good),
             understood=understood_of(prepared, composed),
             approximate=tuple(approximate),
             garments=tuple(ShownGarment(one.id, one.category, one.box, placed(hits)) for one, hits in shown),
+            confident=sure,
         )
 
     async def _members(

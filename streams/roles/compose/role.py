@@ -17,12 +17,13 @@ from models.ports import Detector, ImageEncoder, TextEncoder
 from processors import decode
 from processors.errors import Code, Poison
 from processors.facets import Head
+from processors.relevance import Relevance
 from streams.contract import codecs
 from streams.contract.records import Query, Result
 from streams.engine.failures import Failure
 from streams.engine.message import Message
 from streams.engine.stages import CpuStage, DeviceStage, Done, IoStage, Stage
-from streams.roles.compose import facets, garments, probes, vectors
+from streams.roles.compose import facets, garments, judging, probes, vectors
 from streams.roles.compose.asked import (
     QUERY_SIDE,
     Asked,
@@ -43,6 +44,9 @@ from streams.search.spaces import Space
 
 Publish = Callable[[Message, Result], Awaitable[None]]
 """Publishes a result and returns when the broker has it."""
+
+
+NO_RELEVANCE = Relevance()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,9 @@ class Compose:
     """Who looks at what it found a second time, by the encoder's `features_maker`."""
     heads_of: HeadsOf = no_heads
     """The facet heads that are live (streams.facets.live), by whose features they read."""
+
+    relevance: Relevance = NO_RELEVANCE
+    """Tells how likely a hit is right, where that was fitted for the encoder."""
 
     @property
     def photos(self) -> Photos:
@@ -170,7 +177,8 @@ class Compose:
         siblings = [] if wished is None else merging.ranked(merging.good_of(wished, others[-1]), wished.shop)
         found = garments.found(embedded, probe, answers, dict(zip(beside, others, strict=False)))
         results = Results(self.pending, self.partitions, self.relative, self.now)
-        result = await results.made(prepared, probe, answers, siblings, found, composed)
+        judged = judging.judge_of(embedded, self.relevance, edited=composed is not None)
+        result = await results.made(prepared, probe, answers, siblings, found, composed, judged)
         # Only the shards know how many partitions there are; the setting is about topics that are yet to be made.
         if missing := missing_partitions(query, result.shards.of if result.shards.answered else None):
             await self.refuse(message, query.query_id, missing)

@@ -209,3 +209,28 @@ def test_train_says_what_is_wrong(weft: Any, tmp_path: Path) -> None:
     (tmp_path / "half.yaml").write_text("seed: 1\n")
     code, _, err = weft("train", "writer", "--recipe", tmp_path / "half.yaml", "--run", tmp_path / "run")
     assert (code, "half.yaml" in err, "steps" in err) == (Exit.FAILED, True, True)
+
+
+def test_eval_worn(weft: Any, shop: Path) -> None:
+    """Both ways side by side, over photos in which each garment is the only one."""
+    ask = ("eval", "worn", "--images", shop / "photos", "--coco", shop / "boxes.json", "--light", "0.8", "--json")
+    code, out, _ = weft(*ask)
+    found = json.loads(out)
+    assert code == 0
+    assert (found["photos"], found["catalogue"], found["light"]) == (8, 8, 0.8)
+    assert set(found["whole"]) == set(found["garments"]) >= {"first", "ten", "garment_first", "garment_ten", "in_ten"}
+    assert found["garments"]["ten"] == 1.0, "eight products: all of them are among ten"
+    code, out, _ = weft(*ask, "--every", "2", "--limit", "3")
+    assert json.loads(out)["photos"] == 3
+
+
+def test_eval_relevance(weft: Any, shop: Path) -> None:
+    """The fake models have no fit: nothing is called unsure, and that is what the figures say."""
+    ask = ("eval", "relevance", "--images", shop / "photos", "--coco", shop / "boxes.json", "--json")
+    code, out, _ = weft(*ask)
+    found = json.loads(out)
+    assert code == 0
+    assert set(found["kinds"]) == {"photo", "words", "absent"}
+    assert found["kinds"]["photo"]["nothing"] == 80
+    assert found["kinds"]["words"]["unsure_of_nothing"] == 0.05, "one of twenty is refused: it asks for nothing"
+    assert found["kinds"]["words"]["unsure_of_good"] == 0.0

@@ -15,6 +15,7 @@ from models.fakes import FakeImageEncoder, FakeTextEncoder
 from processors.decode import DecodeLimits
 from processors.exposure import lifted
 from processors.facets import Head, Heads
+from processors.relevance import Curve, Relevance
 from processors.values import Detection, Pixels, Vector
 from streams.contract import codecs, topics
 from streams.contract.probes import Answer, Hits, Probe, SearchProbe
@@ -73,6 +74,7 @@ class Shop:
         self.results: list[Result] = []
         self.time = NOW
         self.heads: Heads | None = None
+        self.relevance = Relevance()
         self.deaf: set[str] = set()
         """Probes (the last part of their names in order of asking) that shard 1 does not answer."""
 
@@ -124,6 +126,7 @@ class Shop:
             batch_items=4,
             detector=self.detector,
             heads_of=lambda _maker: self.heads,
+            relevance=self.relevance,
         )
         value = msgspec.json.encode({"query_id": "q-1", "image": image, **query})
         message = Message(topics.QUERIES, 0, 3, b"q-1", value, timestamp_ms=int(NOW * 1000))
@@ -316,3 +319,41 @@ async def test_a_refusal_alone_is_asked_by_facets_and_mixes_no_other_garment_int
     without = await Shop(Detection("shirt", SHIRT, 0.8), red=("shirt", RED)).ask(street(), text="in green")
     assert without.understood is not None
     assert without.understood.kept is msgspec.UNSET, "where nothing reads facets the words act on the vector"
+
+
+FITTED = Relevance(FakeImageEncoder.fingerprint, {"photo": Curve(20.0, 0.6, 0.4), "words": Curve(20.0, 0.3, 0.4)})
+
+
+async def test_hits_have_a_relevance_and_a_photo_of_nothing_is_not_answered_with_confidence() -> None:
+    """Where garments are seen and found the result is sure; of a photo in which none is seen it is not, however near its hits lie."""
+    shop = worn()
+    shop.relevance = FITTED
+    result = await shop.ask(street())
+    assert result.confident is True
+    assert result.garments[0].hits[0].relevance == result.hits[0].relevance
+    assert isinstance(result.hits[0].relevance, float)
+    assert result.hits[0].relevance > 0.9
+    shop.detector.found = ()
+    unsure = await shop.ask(street())
+    assert unsure.hits
+    assert unsure.confident is False
+
+
+async def test_hits_below_the_least_relevance_are_left_out() -> None:
+    """Of the merged list and of every garment's."""
+    shop = worn()
+    shop.relevance = FITTED
+    result = await shop.ask(street(), min_relevance=0.9)
+    shown = [*result.hits, *(hit for one in result.garments for hit in one.hits)]
+    assert {hit.product_id for hit in shown} == {"red", "navy"}
+    refused = await shop.ask(street(), min_relevance=1.5)
+    assert refused.error is not None
+    assert refused.error.field == "min_relevance"
+
+
+async def test_without_a_fit_nothing_is_said_and_a_least_relevance_is_told_as_not_followed() -> None:
+    """No number is better than one that nobody measured."""
+    result = await worn().ask(street(), min_relevance=0.9)
+    assert result.confident is None
+    assert len(result.hits) == 4
+    assert [warning.field for warning in result.warnings] == ["min_relevance"]
