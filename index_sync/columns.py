@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 
 from index_sync.blocks import BlockColumns
 from index_sync.entry import Facets, Payload, chances_of, counted_as, facet_key, postings_of
+from index_sync.growing import GrowingInts
+from index_sync.lexical import WordColumns
 from processors.identity import shop_of
+from processors.product_words import Words
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Payload)
@@ -35,6 +38,7 @@ class Shown(msgspec.Struct, frozen=True):
     image: str
     category: str
     views: tuple[ShownView, ...]
+    words: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 class ShownWhole(Shown, frozen=True):
@@ -51,51 +55,6 @@ _SHOWN_WHOLE = msgspec.msgpack.Decoder(ShownWhole)
 def encode_payload(payload: Payload) -> bytes:
     """The bytes of a payload as a segment keeps them."""
     return _ENCODER.encode(payload)
-
-
-class GrowingInts:
-    """An append-only array of int32. Readers take `view()`; the count is published after the value is there."""
-
-    __slots__ = ("_buffer", "_count")
-
-    def __init__(self) -> None:
-        self._buffer = np.empty(8, dtype=np.int32)
-        self._count = 0
-
-    @classmethod
-    def of(cls, values: NDArray[np.int32]) -> GrowingInts:
-        """These values, copied, to be added to."""
-        made = cls()
-        if len(values):
-            made._buffer, made._count = values.copy(), len(values)
-        return made
-
-    def append(self, value: int) -> None:
-        count = self._count
-        if count == len(self._buffer):
-            grown = np.empty(2 * count, dtype=np.int32)
-            grown[:count] = self._buffer
-            self._buffer = grown
-        self._buffer[count] = value
-        self._count = count + 1
-
-    def extend(self, values: NDArray[np.int32]) -> None:
-        """`append` of many."""
-        count = self._count
-        if count + len(values) > len(self._buffer):
-            grown = np.empty(count + len(values), dtype=np.int32)
-            grown[:count] = self._buffer[:count]
-            self._buffer = grown
-        self._buffer[count : count + len(values)] = values
-        self._count = count + len(values)
-
-    def __len__(self) -> int:
-        return self._count
-
-    def view(self) -> NDArray[np.int32]:
-        # Count first: a buffer read later can only be larger.
-        count = self._count
-        return self._buffer[:count]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +91,7 @@ class Columns:
         "shops",
         "values",
         "versions",
+        "words",
     )
 
     def __init__(self, capacity: int) -> None:
@@ -152,6 +112,7 @@ class Columns:
         self.values: dict[str, dict[str, str]] = {}  # facet -> value that is counted -> as it is shown
         self.groups: list[str] = []  # of product i; "": none
         self.members: dict[str, list[int]] = {}  # group -> ordinals
+        self.words = WordColumns()
 
     def append(self, product_id: str, version: int, payload: Payload, blob: bytes | None = None) -> int:
         """Add one product, of that version (source offset), with a row for each of its views. Returns its ordinal."""
@@ -184,6 +145,7 @@ class Columns:
             self.members.setdefault(payload.group, []).append(ordinal)
         self.first.append(stop)
         self.rows = stop
+        self.words.append(product_id, stop, payload.words if isinstance(payload.words, Words) else None)
         self._before.append(self._last.get(product_id, -1))
         self.ids.append(product_id)
         # Last: a reader that finds the ordinal must find everything that stands under it.
@@ -253,6 +215,8 @@ class Columns:
             if group:
                 self.members.setdefault(group, []).append(ordinal)
         self._before.extend(np.full(len(picked), -1, dtype=np.int32))
+        self.words.take(columns.words, part.ordinals, start + np.cumsum(counts))
+        pause()
         self.blocks.take(before, columns.blocks, part.ordinals)
         pause()
         moved = np.full(columns.rows, -1, dtype=np.int64)

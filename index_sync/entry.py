@@ -18,6 +18,7 @@ from processors.errors import Code, Poison
 from processors.kinds import kind_label
 from processors.labels import read_label
 from processors.offers import NO_OFFER, Offer
+from processors.product_words import Words
 from processors.values import Attribute, Colour, Vector
 from processors.vocabulary import facet_named, narrow_category
 
@@ -60,6 +61,8 @@ class Payload(msgspec.Struct, frozen=True):
     views: tuple[ViewInfo, ...]
     group: str = ""
     said: dict[str, Any] = {}
+    words: Words | msgspec.UnsetType = msgspec.UNSET
+    """What it is found by in words; not set: by nothing."""
     chances: Packed | msgspec.UnsetType = msgspec.UNSET
     """What the product probably is (`processors.chances`); not there in payloads of before."""
     heads: str | msgspec.UnsetType = msgspec.UNSET
@@ -98,6 +101,17 @@ class RefusedChange:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """What a product's words are to a query: the value of each, the names among `WordCounts.names`, and what they add."""
+
+    added: float
+    text: float
+    values: tuple[int, ...]
+    names: tuple[int, ...]
+    coded: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ShardHit:
     """One product found, by its best view. `score` is the inner product of half-precision vector and query."""
 
@@ -116,6 +130,9 @@ class ShardHit:
     """Where it was asked for."""
     photo: str = ""
     """The photo that the view is of: `image`, or another one of the product."""
+    similarity: float = 0.0
+    """The score without words; `score` is more where words of the query are the product's (`told`)."""
+    told: Told | None = None
     meets: Mapping[str, bool] = field(default_factory=dict)
     """Of a composed query's wishes, facet by facet, whether the product probably is so; of what it does not know, nothing."""
 
@@ -260,6 +277,9 @@ DIGEST_BITS = 128
 """The digest of a shard is the sum of the marks of its live products modulo 2 ** DIGEST_BITS: neither order nor history matters."""
 
 
+_WORDS = msgspec.msgpack.Encoder()
+
+
 class _Named(Protocol):
     @property
     def id(self) -> str: ...
@@ -271,9 +291,12 @@ class Viewed(Protocol):
     @property
     def views(self) -> Sequence[_Named]: ...
 
+    @property
+    def words(self) -> Words | msgspec.Raw | msgspec.UnsetType: ...
+
 
 def product_mark(product_id: str, version: int, payload: Viewed, vectors: Half) -> int:
-    """What one live product adds to the digest: BLAKE2b-128 over id, version, and each view's id and vector."""
+    """What one live product adds to the digest: BLAKE2b-128 over id, version, each view's id and vector, and the words."""
     if len(vectors) != len(payload.views):
         raise ValueError(f"{len(vectors)} vectors for {len(payload.views)} views")
     name = product_id.encode()
@@ -283,5 +306,9 @@ def product_mark(product_id: str, version: int, payload: Viewed, vectors: Half) 
     for number, view in enumerate(payload.views):
         label = view.id.encode()
         said += (len(label).to_bytes(4, "little"), label, raw[number * size : (number + 1) * size])
+    if isinstance(payload.words, Words):
+        said.append(_WORDS.encode(payload.words))
+    elif isinstance(payload.words, msgspec.Raw):
+        said.append(bytes(payload.words))
     # At once: a call of the hash for each piece took longer than the hash.
     return int.from_bytes(blake2b(b"".join(said), digest_size=DIGEST_BITS // 8).digest(), "little")

@@ -69,6 +69,7 @@ class Manifest(msgspec.Struct, frozen=True):
     digest: str
     created_at: float
     newest_ms: int = -1
+    words: int = 0  # `processors.product_words.RULES` by which its products' words were read; 0: they have none
 
 
 class Current(msgspec.Struct, frozen=True):

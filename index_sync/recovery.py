@@ -19,6 +19,7 @@ from index_sync.segment import SealedSegment
 from index_sync.shard import Shard
 from index_sync.snapshot import SnapshotWriter, claim
 from infra.store import ObjectStore
+from processors import product_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +180,7 @@ def _restore(store: ObjectStore, manifest: Manifest, shard: Shard, segment_rows:
             encoder=manifest.encoder,
             dimension=manifest.dimension,
             typed=typed,
+            worded=manifest.words == product_words.RULES,
         )
     except (ValueError, msgspec.MsgspecError) as error:
         raise Damaged(f"{manifest.state.key}: {error}") from error

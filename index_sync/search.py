@@ -9,15 +9,16 @@ segment has an approximate index, that names the rows that are scored: what it m
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from index_sync import composed, scan
-from index_sync.entry import Facets, Half
+from index_sync.entry import Facets, Half, Told
 from index_sync.segment import Rows, Window
 from processors.composing import Blocks
 from processors.conditions import Condition, number_of
@@ -69,6 +70,9 @@ class Candidate:
     ordinal: int
     row: int
     value: float | None = None
+    similarity: float | None = None
+    """The score without words, where `score` has words in it; `told`: what they are to the product."""
+    told: Told | None = None
 
     @property
     def group(self) -> str:
@@ -77,7 +81,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class Part:
     """A window of which rows are kept: all of them where `mask` is None."""
 
     number: int
@@ -87,7 +91,7 @@ class _Part:
 
 
 @dataclass(frozen=True, slots=True)
-class _Rough:
+class Rough:
     """Rows that may be among the best: float32 scores, descending, and for each its part (an index) and its row."""
 
     scores: Vector
@@ -95,20 +99,28 @@ class _Rough:
     rows: Rows
 
 
-def search(windows: Sequence[Window], ask: Ask) -> list[Candidate]:
-    """The `k` best products of all windows in the order that is asked for; by score, products alike by their ids."""
+Nearest: TypeAlias = "Callable[[Sequence[Part], Ask], list[Candidate]]"
+"""Finds the `k` best products of some parts by score descending, then product id, exactly."""
+
+
+def search(windows: Sequence[Window], ask: Ask, nearest: Nearest | None = None) -> list[Candidate]:
+    """The `k` best products of all windows in the order that is asked for; by score, products alike by their ids.
+
+    `nearest`: how they are scored; by the inner product alone where it is not given.
+    """
+    nearest = nearest or _nearest
     parts = [part for number, window in enumerate(windows) if (part := _part(number, window, ask)) is not None]
     grouped = ask.collapse and any(part.window.segment.columns.members for part in parts)
     if not ask.order.sort and not grouped:
-        return _nearest(parts, ask)
-    return _ordered(parts, ask, grouped=grouped)
+        return nearest(parts, ask)
+    return _ordered(parts, ask, nearest, grouped=grouped)
 
 
-def _ordered(parts: Sequence[_Part], ask: Ask, *, grouped: bool) -> list[Candidate]:
+def _ordered(parts: Sequence[Part], ask: Ask, nearest: Nearest, *, grouped: bool) -> list[Candidate]:
     """Ask for ever more of the nearest until those that are behind them can change nothing."""
     order, fetch = ask.order, 2 * ask.k + 16
     while True:
-        found = _nearest(parts, replace(ask, k=fetch))
+        found = nearest(parts, replace(ask, k=fetch))
         valued = [replace(one, value=_value(one, order.column)) for one in found] if order.sort else found
         chosen = best(
             valued,
@@ -133,23 +145,26 @@ def _value(one: Candidate, column: str) -> float | None:
     return number_of(one.window.offer(one.ordinal), column)
 
 
-def _nearest(parts: Sequence[_Part], ask: Ask) -> list[Candidate]:
+def _nearest(parts: Sequence[Part], ask: Ask) -> list[Candidate]:
     """The `k` best products by score descending, then product id."""
+    return _best(*rough_best(parts, ask), ask)
+
+
+def rough_best(parts: Sequence[Part], ask: Ask) -> tuple[list[Part], Rough]:
+    """The parts, and rows of them among which the best `need` products without their words certainly are."""
     if ask.blocks:
-        return _best(
-            parts, _near(parts, _sorted(*composed.candidates(parts, ask.query, ask.need, ask.blocks)), ask), ask
-        )
+        return list(parts), _near(parts, _sorted(*composed.candidates(parts, ask.query, ask.need, ask.blocks)), ask)
     indexed = [(part, rows) for part in parts if (rows := _by_index(part, ask)) is not None]
     chosen = {part.number for part, _ in indexed}
     searched, found = _exactly([part for part in parts if part.number not in chosen], ask)
     for part, rows in indexed:
-        scores = _scores(part, rows, ask.query)
+        scores = rows_scores(part, rows, ask.query)
         found = _joined(found, _sorted(scores, np.zeros(len(rows), dtype=np.int64), rows), len(searched))
         searched.append(part)
-    return _best(searched, _near(searched, found, ask) if indexed else found, ask)
+    return searched, _near(searched, found, ask) if indexed else found
 
 
-def _by_index(part: _Part, ask: Ask) -> Rows | None:
+def _by_index(part: Part, ask: Ask) -> Rows | None:
     """Kept rows that a segment's approximate index names; None where it has none, or not for so many or for so few."""
     window = part.window
     index = window.segment.index
@@ -165,7 +180,7 @@ def _by_index(part: _Part, ask: Ask) -> Rows | None:
     return kept if len(np.unique(window.segment.columns.owner[kept])) >= ask.need else None
 
 
-def _exactly(parts: Sequence[_Part], ask: Ask) -> tuple[list[_Part], _Rough]:
+def _exactly(parts: Sequence[Part], ask: Ask) -> tuple[list[Part], Rough]:
     dense = [part for part in parts if part.kept >= _SCAN_BELOW * part.window.rows]
     found = _by_distance(dense, ask)
     if found is None:  # too many of the nearest do not count
@@ -176,7 +191,7 @@ def _exactly(parts: Sequence[_Part], ask: Ask) -> tuple[list[_Part], _Rough]:
     return [*dense, *few], found
 
 
-def _part(number: int, window: Window, ask: Ask) -> _Part | None:
+def _part(number: int, window: Window, ask: Ask) -> Part | None:
     mask = window.alive[: window.rows]
     columns = window.segment.columns
     if ask.shop is not None and (own := columns.of_shop(window.rows, ask.shop)) is not None:
@@ -192,7 +207,7 @@ def _part(number: int, window: Window, ask: Ask) -> _Part | None:
     kept = int(np.count_nonzero(mask))
     if kept == 0:
         return None
-    return _Part(number, window, None if kept == window.rows else mask, kept)
+    return Part(number, window, None if kept == window.rows else mask, kept)
 
 
 def _meeting(window: Window, conditions: tuple[Condition, ...]) -> NDArray[np.bool_]:
@@ -282,7 +297,7 @@ def _without_products(window: Window, mask: NDArray[np.bool_], exclude: Abstract
             mask[columns.first[ordinal] : columns.first[ordinal + 1]] = False
 
 
-def _by_distance(parts: Sequence[_Part], ask: Ask) -> _Rough | None:
+def _by_distance(parts: Sequence[Part], ask: Ask) -> Rough | None:
     """Over-fetch the nearest rows until `need` kept products are certain; None where a scan is the better way."""
     if not parts:
         return _NOTHING
@@ -296,19 +311,19 @@ def _by_distance(parts: Sequence[_Part], ask: Ask) -> _Rough | None:
         fetch = min(fetch, rows)
         scores, numbers, ids = scan.nearest(codes, ask.query, fetch)
         keep = _keep(parts, numbers, ids)
-        found = _Rough(scores[keep], numbers[keep], ids[keep])
+        found = Rough(scores[keep], numbers[keep], ids[keep])
         if fetch == rows:
             return found
         # Rows that were not fetched score at most scores[-1]: the need-th product must beat that clearly.
         last = _least(parts, found, ask.need)
-        if last is not None and last > scores[-1] + _slack(ask.query):
-            return _above(found, last - _slack(ask.query))
+        if last is not None and last > scores[-1] + slack_of(ask.query):
+            return _above(found, last - slack_of(ask.query))
         fetch *= 4
         if fetch > rows // 2:
             return None
 
 
-def _keep(parts: Sequence[_Part], numbers: Rows, rows: Rows) -> NDArray[np.bool_]:
+def _keep(parts: Sequence[Part], numbers: Rows, rows: Rows) -> NDArray[np.bool_]:
     keep = np.ones(len(rows), dtype=np.bool_)
     for number, part in enumerate(parts):
         if part.mask is not None:
@@ -317,7 +332,7 @@ def _keep(parts: Sequence[_Part], numbers: Rows, rows: Rows) -> NDArray[np.bool_
     return keep
 
 
-def _least(parts: Sequence[_Part], found: _Rough, need: int) -> float | None:
+def _least(parts: Sequence[Part], found: Rough, need: int) -> float | None:
     """The rough score of the `need`-th product; None where there are fewer."""
     seen: set[str] = set()
     for score, number, row in zip(found.scores.tolist(), found.parts.tolist(), found.rows.tolist(), strict=True):
@@ -329,34 +344,34 @@ def _least(parts: Sequence[_Part], found: _Rough, need: int) -> float | None:
     return None
 
 
-def _near(parts: Sequence[_Part], found: _Rough, ask: Ask) -> _Rough:
+def _near(parts: Sequence[Part], found: Rough, ask: Ask) -> Rough:
     """Less what is certainly not among the `need` best products."""
     last = _least(parts, found, ask.need)
-    return found if last is None else _above(found, last - _slack(ask.query))
+    return found if last is None else _above(found, last - slack_of(ask.query))
 
 
-def _above(found: _Rough, least: float) -> _Rough:
+def _above(found: Rough, least: float) -> Rough:
     count = int(np.searchsorted(-found.scores, -least, side="right"))
-    return _Rough(found.scores[:count], found.parts[:count], found.rows[:count])
+    return Rough(found.scores[:count], found.parts[:count], found.rows[:count])
 
 
-def _by_scan(parts: Sequence[_Part], ask: Ask) -> _Rough:
+def _by_scan(parts: Sequence[Part], ask: Ask) -> Rough:
     """Score every kept row and keep those that can be among the `need` best products."""
     rows = [np.arange(p.window.rows) if p.mask is None else np.flatnonzero(p.mask) for p in parts]
     if not rows:
         return _NOTHING
-    scores = np.concatenate([_scores(p, kept, ask.query) for p, kept in zip(parts, rows, strict=True)])
+    scores = np.concatenate([rows_scores(p, kept, ask.query) for p, kept in zip(parts, rows, strict=True)])
     numbers = np.repeat(np.arange(len(parts)), [len(kept) for kept in rows])
     return _near(parts, _sorted(scores, numbers, np.concatenate(rows)), ask)
 
 
-def _scores(part: _Part, rows: Rows, query: Vector) -> NDArray[np.float32]:
+def rows_scores(part: Part, rows: Rows, query: Vector) -> NDArray[np.float32]:
     segment = part.window.segment
     blocks = [segment.gather(rows[i : i + _BLOCK]).astype(np.float32) @ query for i in range(0, len(rows), _BLOCK)]
     return np.concatenate(blocks)
 
 
-def _joined(one: _Rough, other: _Rough, shift: int) -> _Rough:
+def _joined(one: Rough, other: Rough, shift: int) -> Rough:
     """Both, where the parts of `other` come after the `shift` parts of `one`."""
     return _sorted(
         np.concatenate([one.scores, other.scores]),
@@ -365,15 +380,28 @@ def _joined(one: _Rough, other: _Rough, shift: int) -> _Rough:
     )
 
 
-def _sorted(scores: Vector, parts: Rows, rows: Rows) -> _Rough:
+def _sorted(scores: Vector, parts: Rows, rows: Rows) -> Rough:
     order = np.argsort(-scores, kind="stable")
-    return _Rough(scores[order], parts[order], rows[order])
+    return Rough(scores[order], parts[order], rows[order])
 
 
-def _best(parts: Sequence[_Part], found: _Rough, ask: Ask) -> list[Candidate]:
+def _best(parts: Sequence[Part], found: Rough, ask: Ask) -> list[Candidate]:
     """Score rows exactly and keep the best row a product; of equal rows, the first."""
-    query = ask.query.astype(np.float64)
     kept: dict[str, tuple[float, int, int, int]] = {}
+    for product_id, score, number, owner, row in best_rows(parts, found, ask):
+        seen = kept.get(product_id)
+        if seen is None or score > seen[0]:
+            kept[product_id] = (score, number, owner, row)
+    # By what is told of a score: else a page could end between two products that the next one has in the other order.
+    ranked = sorted((-round(score, DIGITS), product_id) for product_id, (score, *_) in kept.items())
+    chosen = [product_id for _, product_id in ranked if product_id not in ask.exclude_products][: ask.k]
+    return [candidate_of(parts, product_id, *kept[product_id]) for product_id in chosen]
+
+
+def best_rows(parts: Sequence[Part], found: Rough, ask: Ask) -> Iterable[tuple[str, float, int, int, int]]:
+    """Product, exact score, part, ordinal and row of the best of the rows of each product of each part."""
+    query = ask.query.astype(np.float64)
+    kept: dict[tuple[int, int], tuple[float, int]] = {}
     order = np.lexsort((found.rows, found.parts))
     for start in range(0, len(order), _BLOCK):
         block = order[start : start + _BLOCK]
@@ -383,19 +411,15 @@ def _best(parts: Sequence[_Part], found: _Rough, ask: Ask) -> list[Candidate]:
         if ask.blocks:
             scores += composed.sums_at(parts, numbers, rows, ask.blocks)
         for score, number, row in zip(scores.tolist(), numbers.tolist(), rows.tolist(), strict=True):
-            columns = parts[number].window.segment.columns
-            owner = int(columns.owner[row])
-            product_id = columns.ids[owner]
-            seen = kept.get(product_id)
+            owner = int(parts[number].window.segment.columns.owner[row])
+            seen = kept.get((number, owner))
             if seen is None or score > seen[0]:
-                kept[product_id] = (score, number, owner, row)
-    # By what is told of a score: else a page could end between two products that the next one has in the other order.
-    ranked = sorted((-round(score, DIGITS), product_id) for product_id, (score, *_) in kept.items())
-    chosen = [product_id for _, product_id in ranked if product_id not in ask.exclude_products][: ask.k]
-    return [_candidate(parts, product_id, *kept[product_id]) for product_id in chosen]
+                kept[number, owner] = (score, row)
+    for (number, owner), (score, row) in kept.items():
+        yield parts[number].window.segment.columns.ids[owner], score, number, owner, row
 
 
-def _gathered(parts: Sequence[_Part], numbers: Rows, rows: Rows) -> Half:
+def _gathered(parts: Sequence[Part], numbers: Rows, rows: Rows) -> Half:
     """The rows of all parts, one below the other; `numbers` ascending."""
     if numbers[0] == numbers[-1]:
         return parts[int(numbers[0])].window.segment.gather(rows)
@@ -407,12 +431,12 @@ def _gathered(parts: Sequence[_Part], numbers: Rows, rows: Rows) -> Half:
     return np.concatenate(blocks)
 
 
-def _candidate(parts: Sequence[_Part], product_id: str, score: float, number: int, owner: int, row: int) -> Candidate:
+def candidate_of(parts: Sequence[Part], product_id: str, score: float, number: int, owner: int, row: int) -> Candidate:
     return Candidate(score, product_id, parts[number].number, parts[number].window, owner, row)
 
 
-def _slack(query: Vector) -> float:
+def slack_of(query: Vector) -> float:
     return _EPSILON * max(1.0, math.sqrt(float(np.dot(query, query))))
 
 
-_NOTHING = _Rough(np.empty(0, dtype=np.float32), np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
+_NOTHING = Rough(np.empty(0, dtype=np.float32), np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))

@@ -478,6 +478,7 @@ class Shard:
         encoder: str = "",
         dimension: int = 0,
         typed: Sequence[bytes | None] = (),
+        worded: bool = True,
     ) -> None:
         """Fill an empty shard from a snapshot: segments with their live rows, deletes, and where reading goes on.
 
@@ -488,6 +489,7 @@ class Shard:
             parts: segments in order, each with a boolean mask (rows,) of its live rows; one may be growing, the last.
             typed: of each segment the bytes of `encode_typed`; None, or empty as a whole, where the snapshot has none.
             deletes: product → version of its delete.
+            worded: whether its words were read by the rules of now; else they are taken anew from the topic, as the columns.
             next_offset: the manifest's.
             newest_ms: the manifest's.
             encoder: the manifest's; "" keeps the shard's own.
@@ -496,7 +498,7 @@ class Shard:
         with self._writing:
             self._encoder, self._dimension = encoder or self._encoder, dimension or self._dimension
             saved = typed or [None] * len(parts)
-            if any(data is None for data in saved):
+            if any(data is None for data in saved) or (parts and not worded):
                 self._untyped_to = next_offset
             for (segment, alive), data in zip(parts, saved, strict=True):
                 if isinstance(segment, GrowingSegment):
@@ -511,7 +513,7 @@ class Shard:
 
     @property
     def untyped(self) -> bool:
-        """Whether typed columns are still to come from the topic's records, which must be read from its beginning."""
+        """Whether typed columns or words are still to come from the topic's records, which must be read from its beginning."""
         return bool(self._untyped_to)
 
     def _restored(self, segment: Segment, capacity: int, data: bytes | None) -> TypedColumns:
@@ -537,4 +539,5 @@ class Shard:
 
 def _window(slot: _Slot) -> Window:
     columns = slot.segment.columns
+    columns.words.settle()  # before anybody looks
     return Window(slot.segment, columns.rows, len(columns.ids), slot.alive, slot.typed)

@@ -27,6 +27,7 @@ from index_sync.segment import Window
 from index_sync.shard import Cut
 from index_sync.typed import TypedColumns, encode_typed
 from infra.store import ETag, NotFound, ObjectStore
+from processors import product_words
 from processors.errors import Fatal, Retryable
 
 _TRIES = 16
@@ -172,6 +173,7 @@ class SnapshotWriter:
             digest=f"{cut.state.digest:032x}",
             created_at=now,
             newest_ms=cut.state.newest_ms,
+            words=product_words.RULES,
         )
         self._point_to(manifest)
         self._stored = {segment.uid: segment for segment in segments}

@@ -12,6 +12,8 @@ import numpy as np
 
 from index_sync.columns import ShownWhole
 from index_sync.entry import Product, ShardHit, Wanted, facet_key, fold_wanted
+from index_sync.fused_search import Fused
+from index_sync.lexical_search import Weights
 from index_sync.search import Ask, Candidate, Counts, count, search
 from index_sync.segment import Window
 from processors.composing import Blocks
@@ -19,6 +21,7 @@ from processors.conditions import Condition
 from processors.errors import Poison
 from processors.offers import column_named
 from processors.ordering import BY_SCORE, Order
+from processors.query_terms import AskedWords
 from processors.values import Vector
 from processors.vocabulary import FACET_NAMES
 
@@ -118,12 +121,14 @@ def search_states(
     exclude: Wanted | None = None,
     exclude_products: Collection[str] = (),
     wish: Wish = ANY,
+    words: Weights | None = None,
 ) -> list[tuple[int, ShardHit]]:
     """The `k` best products of all `states` together, exactly: each with the number of the state that holds it.
 
     The answer is that of searching each by itself and merging (`processors.ordering`), in one scan instead of many.
 
-    Args: as `State.search`, and `states`, whose vectors have one maker and dimension; `wish`: what else is asked.
+    Args: as `State.search`, and `states`, whose vectors have one maker and dimension; `wish`: what else is asked;
+        `words`: `weigh_states` of the same states, where words count.
 
     Raises:
         Poison: the vector has the wrong shape or is not finite.
@@ -148,7 +153,16 @@ def search_states(
         blocks=wish.blocks,
     )
     windows = [window for state in states for window in state.windows]
-    return [(numbers[candidate.number], _hit(candidate, wish)) for candidate in search(windows, ask)]
+    nearest = None if words is None or words.idle else Fused(words)
+    return [(numbers[candidate.number], _hit(candidate, wish)) for candidate in search(windows, ask, nearest)]
+
+
+def weigh_states(states: Sequence[State], asked: AskedWords, shop: str | None) -> Weights:
+    """The words of a query over states: what `search_states` adds to the scores, and how many products have each word.
+
+    Args: states, as they are then searched; asked; shop, whose products count (None: everybody's).
+    """
+    return Weights([window for state in states for window in state.windows], asked, shop)
 
 
 def count_states(
@@ -196,6 +210,8 @@ def _hit(candidate: Candidate, wish: Wish) -> ShardHit:
         group,
         candidate.value,
         photo=view.photo if isinstance(view.photo, str) else payload.image,
+        similarity=candidate.score if candidate.similarity is None else candidate.similarity,
+        told=candidate.told,
         meets=columns.blocks.meets(candidate.ordinal, wish.wishes) if wish.wishes else {},
     )
     if not isinstance(payload, ShownWhole):

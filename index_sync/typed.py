@@ -13,8 +13,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from index_sync.columns import GrowingInts
 from index_sync.entry import ESSENCE_BYTES
+from index_sync.growing import GrowingInts
 from processors.conditions import Condition
 from processors.offers import NUMBERS, Offer, day_number, day_of, size_key
 

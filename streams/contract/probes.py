@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from processors.conditions import Condition
 from processors.offers import NO_OFFER, Offer
+from processors.query_terms import AskedWords, WordCounts
 from processors.values import Colour
 from streams.contract.records import Hit, Record
 
@@ -61,6 +62,7 @@ class SearchProbe(Record, frozen=True, omit_defaults=False, tag="search"):
     # value "" is what a product gets that does not know the facet.
     blocks: dict[str, dict[str, float]] = {}
     wishes: dict[str, tuple[str, ...]] = {}  # facet -> the values that meet what its words set
+    words: AskedWords | None = None  # to be looked for in what the shop says of its products
 
 
 Probe: TypeAlias = LookupProbe | SearchProbe
@@ -84,6 +86,11 @@ class About(Record, frozen=True):
     offer: Offer = NO_OFFER
     said: dict[str, Any] = {}
     meets: dict[str, bool] = {}
+    # Where words count: the score without them; and for each word its value in the product, and which names and codes are its.
+    similarity: float | None = None
+    values: bytes = b""
+    names: tuple[int, ...] = ()  # of `WordCounts.names`
+    coded: bool = False
 
 
 class Hits(Record, frozen=True, omit_defaults=False, tag="hits"):
@@ -110,6 +117,7 @@ class Hits(Record, frozen=True, omit_defaults=False, tag="hits"):
     total: int = 0
     counts: dict[str, dict[str, int]] = {}
     ranges: dict[str, tuple[float, float]] = {}
+    words: WordCounts | None = None  # what the probe's words are to the products of all these shards
 
 
 class SegmentCensus(Record, frozen=True, omit_defaults=False):

@@ -291,6 +291,27 @@ class Hit(Record, frozen=True, omit_defaults=False):
     meets: dict[str, bool] | UnsetType = UNSET
     relevance: float | UnsetType = UNSET  # how likely it is what was asked for, where that was fitted
 
+    # Where words of the query counted: the score without them, and how much of the words the product's own text has (0 to 1).
+    similarity: float | None = None
+    words: float | None = None
+
+
+class WordTaken(Record, frozen=True):
+    """How one word of a query, or several that are one name, was taken.
+
+    `taken`: "brand", "collection", "id", "word" (products have it in their texts), "typo" (`value`: what it was taken for), or
+    "meaning" (no product has it: only the vector knows it).
+    """
+
+    text: str
+    taken: Annotated[
+        str,
+        msgspec.Meta(
+            extra_json_schema={"enum": ["brand", "collection", "id", "word", "typo", "meaning"], OPEN_ENUM: True}
+        ),
+    ]
+    value: str = ""
+
 
 class Understood(Record, frozen=True):
     """How the words of a query were read."""
@@ -303,6 +324,7 @@ class Understood(Record, frozen=True):
     exclude: dict[str, tuple[str, ...]] | UnsetType = UNSET  # facet -> values that are pushed away
     kept: tuple[str, ...] | UnsetType = UNSET  # facets of the reference that hits are to share
     heads: str | UnsetType = UNSET  # the version of the facet heads that told what the reference is
+    words: tuple[WordTaken, ...] = ()  # how the catalogue's own words were found in it
 
 
 class Shards(Record, frozen=True, omit_defaults=False):

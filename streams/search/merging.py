@@ -19,6 +19,7 @@ from processors.ordering import BY_SCORE, DIGITS, Order, best
 from processors.vocabulary import FACET_NAMES, FAMILIES, facet_named
 from streams.contract.probes import About, Answer, Hits, SearchProbe
 from streams.contract.records import Hit, Query, QueryError, Variant
+from streams.search.wording import Wording
 
 MOST_VARIANTS = 24
 """Beside one hit."""
@@ -62,12 +63,17 @@ def follows(probe: SearchProbe, answer: Hits) -> bool:
     return (answer.typed or not asks_more) and (answer.composed or not probe.blocks)
 
 
-def ranked(answers: Iterable[Hits], shop: str = "") -> list[Ranked]:
-    """All hits of a shop of all answers: an index worker from before there were shops answers with everybody's products."""
+def ranked(answers: Iterable[Hits], shop: str = "", wording: Wording | None = None) -> list[Ranked]:
+    """All hits of a shop of all answers: an index worker from before there were shops answers with everybody's products.
+
+    `wording`: the query's words, which weigh what they weigh over all these answers.
+    """
     found = []
     for answer in answers:
         about = answer.about if len(answer.about) == len(answer.hits) else (_NOTHING,) * len(answer.hits)
-        both = zip(answer.hits, about, strict=True)
+        both = list(zip(answer.hits, about, strict=True))
+        if wording is not None and answer.words is not None:
+            both = [(wording.weighed(hit, one, answer.words), one) for hit, one in both]
         found += [Ranked(hit, one) for hit, one in both if shop_of(hit.product_id) == shop]
     return found
 

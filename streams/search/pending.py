@@ -150,6 +150,7 @@ def apart(answer: Answer) -> Sequence[Answer]:
             total=answer.total if one is own else 0,
             counts=answer.counts if one is own else {},
             ranges=answer.ranges if one is own else {},
+            words=answer.words,
         )
         for one in (own, *answer.others)
     ]

@@ -40,6 +40,7 @@ def search(prepared: Prepared, vector: Vector) -> SearchProbe:
         fields=bool(query.fields),
         shop=query.shop or "",
         generation=asked.space.generation,
+        words=reading.words,
     )
 
 

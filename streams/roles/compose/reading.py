@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from processors import fusion, query_words
 from processors.conditions import Condition
 from processors.edit_text import ParsedEdit, joined
 from processors.errors import Code
+from processors.query_terms import AskedWords, codes_in, words_asked
 from streams.contract import codecs
 from streams.contract.records import Query
 
@@ -21,11 +24,13 @@ class Reading:
         edit: what is set, refused and left over.
         typed: what is to be embedded where the reference's facets are not known; "" where nothing is.
         conditions: prices, sizes and stock ("under 50").
+        words: what is looked for in the products' own texts; beside a photo or a product only names: "but in navy" is no keyword.
     """
 
     edit: ParsedEdit
     typed: str
     conditions: tuple[Condition, ...] = ()
+    words: AskedWords | None = None
 
     @property
     def edits(self) -> bool:
@@ -51,7 +56,18 @@ def read_words(query: Query, *, alone: bool) -> Reading:
             "says nothing of what is wanted", code=Code.EMPTY_QUERY, query_id=query.query_id, field="text"
         )
     # Of "under 50" alone nothing is left to be embedded: beside a photo nothing is, else the words as they are.
-    return Reading(edit, typed if edit.text or alone else "", conditions)
+    words = _words(query.text or "", " ".join(words.text for words in turns), edit, alone=alone)
+    return Reading(edit, typed if edit.text or alone else "", conditions, words)
+
+
+def _words(whole: str, text: str, edit: ParsedEdit, *, alone: bool) -> AskedWords | None:
+    # What is refused must not be found by its name.
+    refuses = bool(edit.exclude or edit.less or edit.ignored)
+    found = words_asked(edit.text if refuses else text, names_only=not alone)
+    codes = codes_in(whole) if alone else ()
+    if found is None:
+        return AskedWords((), codes) if codes else None
+    return replace(found, codes=codes)
 
 
 def _latest(turns: Sequence[query_words.Words]) -> tuple[Condition, ...]:

@@ -18,6 +18,7 @@ from streams.roles.compose.garments import MAX_HITS, FoundGarments
 from streams.roles.compose.telling import understood_of
 from streams.search import merging
 from streams.search.pending import PendingQueries, all_answered
+from streams.search.wording import wording_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,10 @@ class Results:
         shards = [answer for answer in answers.values() if isinstance(answer, Hits)]
         of = shards[0].of if shards else self.partitions
         good = merging.good_of(probe, answers)
-        found = merging.in_order(merging.ranked(good, probe.shop), page.depth, page.order, collapse=page.collapse)
+        wording = wording_of(probe.words, good)
+        found = merging.in_order(
+            merging.ranked(good, probe.shop, wording), page.depth, page.order, collapse=page.collapse
+        )
         if garments.merged is not None:
             found = list(garments.merged)
         sure = judging.confident(found, judged)
@@ -75,7 +79,7 @@ class Results:
             total=merging.total_of(good) if query.facets else None,
             facets=merging.counts_of(good),
             ranges=merging.ranges_of(good),
-            understood=understood_of(prepared, composed),
+            understood=understood_of(prepared, composed, wording),
             approximate=tuple(approximate),
             garments=tuple(ShownGarment(one.id, one.category, one.box, placed(hits)) for one, hits in shown),
             confident=sure,
@@ -96,7 +100,7 @@ class Results:
         whole = (
             all_answered(answers) and len(good) == len(answers) and all(len(one.hits) < wanted.top_k for one in good)
         )
-        return merging.ranked(good, wanted.shop), whole
+        return merging.ranked(good, wanted.shop, wording_of(wanted.words, good)), whole
 
 
 def refusal(query_id: str, cause: Poison, partitions: int) -> Result:

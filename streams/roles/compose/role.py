@@ -41,6 +41,7 @@ from streams.roles.compose.results import Results, missing_partitions, query_id_
 from streams.search import merging
 from streams.search.pending import PendingQueries, all_answered
 from streams.search.spaces import Space
+from streams.search.wording import wording_of
 
 Publish = Callable[[Message, Result], Awaitable[None]]
 """Publishes a result and returns when the broker has it."""
@@ -174,7 +175,8 @@ class Compose:
         beside = probes.beside(embedded, probe)
         asked = [probe, *beside.values(), *([wished] if wished else [])]
         answers, *others = await asyncio.gather(*(self.pending.ask(one, all_answered) for one in asked))
-        siblings = [] if wished is None else merging.ranked(merging.good_of(wished, others[-1]), wished.shop)
+        there = [] if wished is None else merging.good_of(wished, others[-1])
+        siblings = [] if wished is None else merging.ranked(there, wished.shop, wording_of(wished.words, there))
         found = garments.found(embedded, probe, answers, dict(zip(beside, others, strict=False)))
         results = Results(self.pending, self.partitions, self.relative, self.now)
         judged = judging.judge_of(embedded, self.relevance, edited=composed is not None)

@@ -8,9 +8,10 @@ from processors.composing import Composed
 from processors.conditions import told
 from streams.contract.records import Understood
 from streams.roles.compose.asked import Prepared
+from streams.search.wording import Wording
 
 
-def understood_of(prepared: Prepared, composed: Composed | None) -> Understood | None:
+def understood_of(prepared: Prepared, composed: Composed | None, wording: Wording | None = None) -> Understood | None:
     """What is told of how a query's words were read; None where it has none."""
     reading = prepared.reading
     query = prepared.asked.query
@@ -29,5 +30,6 @@ def understood_of(prepared: Prepared, composed: Composed | None) -> Understood |
         set=wanted or UNSET,
         exclude=dict(edit.exclude) or UNSET,
         kept=UNSET if composed is None else composed.kept,
+        words=() if wording is None else wording.told(),
         heads=composed.heads or UNSET if composed is not None else UNSET,
     )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
 import numpy as np
 
 from index_sync.entry import ShardHit, Wanted, chances_of
 from index_sync.search import Counts
 from index_sync.shard import Shard
-from index_sync.state import State, Wish, count_states, search_states
+from index_sync.state import State, Wish, count_states, search_states, weigh_states
 from processors.conditions import Condition, parted
 from processors.errors import Code, Poison
 from processors.offers import column_named
@@ -55,7 +56,7 @@ def _search(
     errors = [_other_maker(state, probe) for state in states]
     searched = [number for number, error in enumerate(errors) if not error]
     found: list[tuple[int, ShardHit]] = []
-    counted = _NOTHING
+    counted, words = _NOTHING, None
     filters, conditions = _parted(probe)
     wish = Wish(
         conditions,
@@ -71,9 +72,9 @@ def _search(
         vector = _vector(probe.vector)
         able = [states[number] for number in searched]
         exclude = probe.exclude, probe.exclude_products
-        found = [
-            (searched[number], hit) for number, hit in search_states(able, vector, probe.top_k, filters, *exclude, wish)
-        ]
+        words = None if probe.words is None else weigh_states(able, probe.words, probe.shop)
+        hits = search_states(able, vector, probe.top_k, filters, *exclude, wish, words)
+        found = [(searched[number], hit) for number, hit in hits]
         if probe.facets:
             counted = count_states(able, probe.facets, filters, *exclude, wish)
     except Poison as poison:
@@ -103,10 +104,20 @@ def _search(
         partitions=tuple(shards[number].partition for number, _ in found) if others else (),
         typed=True,
         composed=True,
-        about=tuple(About(hit.value, hit.colour, hit.offer, dict(hit.said), dict(hit.meets)) for _, hit in found),
+        about=tuple(_about(hit) for _, hit in found),
         total=counted.total,
         counts={name: _most(values) for name, values in counted.facets.items()},
         ranges=counted.ranges,
+        words=None if words is None or words.idle else words.counts,
+    )
+
+
+def _about(hit: ShardHit) -> About:
+    about = About(hit.value, hit.colour, hit.offer, dict(hit.said), dict(hit.meets))
+    if hit.told is None:
+        return about
+    return msgspec.structs.replace(
+        about, similarity=hit.similarity, values=bytes(hit.told.values), names=hit.told.names, coded=hit.told.coded
     )
 
 

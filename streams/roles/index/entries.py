@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from index_sync.entry import ESSENCE_BYTES, Change, Entry, Facets, Payload, ViewInfo, shortened
-from processors import chances, said
+from processors import chances, product_words, said
 from processors.attributes import attributes_of
 from processors.chances import Packed
 from processors.errors import Code, Poison
@@ -33,7 +33,7 @@ _METADATA = msgspec.msgpack.Decoder(Metadata)
 _PLAIN = msgspec.msgpack.Encoder()
 _NO_PART = frozenset({"source", "version", "metadata"})
 """Fields of an item that say nothing of its entry, or are looked at by themselves."""
-_RULES = b"2"
+_RULES = b"3/%d" % product_words.RULES
 """Raise it when another entry is made of the same item: what was indexed by older rules is then written anew."""
 
 
@@ -128,6 +128,7 @@ def entry_of(item: Item) -> Entry:
         views=views,
         group=metadata.group_id,
         said=said.shown(metadata),
+        words=product_words.words_of(metadata),
         chances=_chances(item, main),
         heads=item.facets or msgspec.UNSET,
     )

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from index_sync import scan
-from index_sync.columns import Columns, GrowingInts
+from index_sync.columns import Columns
 from index_sync.compaction import compact
 from index_sync.entry import Payload, ViewInfo, fold_wanted, product_mark, to_half, to_halves
+from index_sync.growing import GrowingInts
 from index_sync.segment import GrowingSegment, Window, sealed
 from processors.errors import Poison
 from tests.fakes.index_items import entry, unit

@@ -1,0 +1,91 @@
+"""The words of a query over the answers of several workers: weighed by what all their shards hold, and told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from processors.ordering import DIGITS
+from processors.query_terms import (
+    WEIGHT,
+    AskedWord,
+    AskedWords,
+    NameCount,
+    WordCounts,
+    added,
+    names_taken,
+    together,
+    weights_of,
+)
+from processors.words import stems
+from streams.contract.probes import About, Hits
+from streams.contract.records import Hit, WordTaken
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """The words of a query as all shards that answered know them."""
+
+    asked: AskedWords
+    counts: WordCounts
+    weights: tuple[float, ...]
+    taken: tuple[NameCount, ...]
+
+    def weighed(self, hit: Hit, about: About, own: WordCounts) -> Hit:
+        """A hit with the score that its words have among all shards; `own`: the counts of the answer that it is from."""
+        if about.similarity is None:
+            return hit
+        keys = {own.names[n].key for n in about.names if n < len(own.names)}
+        names = [name for name in self.taken if name.key in keys]
+        values = [self._value(i, value, own) for i, value in enumerate(about.values)]
+        more, text = added(self.weights, values, names, coded=about.coded)
+        return msgspec.structs.replace(
+            hit,
+            score=round(about.similarity + more, DIGITS),
+            similarity=round(about.similarity, DIGITS),
+            words=round(min(1.0, text / WEIGHT), 3),
+        )
+
+    def _value(self, number: int, value: int, own: WordCounts) -> int:
+        """A word that one worker took for another, and that other workers' products have as it stands, is not found there."""
+        return value if own.typos[number] == self.counts.typos[number] else 0
+
+    def told(self) -> tuple[WordTaken, ...]:
+        """How each word was taken, from left to right; words that only join others are left out."""
+        found: list[WordTaken] = []
+        starts = {name.start: name for name in self.taken}
+        inside = {place for name in self.taken for place in range(name.start, name.stop)}
+        for number, word in enumerate(self.asked.words):
+            if number in starts:
+                name = starts[number]
+                words = " ".join(one.shown for one in self.asked.words[name.start : name.stop])
+                found.append(WordTaken(words, name.facet, name.value))
+            elif number not in inside and not self.asked.names_only:
+                found += self._one(number, word)
+        return tuple(found)
+
+    def _one(self, number: int, word: AskedWord) -> Iterable[WordTaken]:
+        if word.word in self.counts.codes or word.shown in self.counts.codes:
+            yield WordTaken(word.shown, "id")
+        elif self.counts.typos[number]:
+            yield WordTaken(word.shown, "typo", self.counts.typos[number])
+        elif not word.plain:
+            yield WordTaken(word.shown, "word" if self.counts.having[number] else "meaning")
+
+
+def wording_of(asked: AskedWords | None, answers: Sequence[Hits]) -> Wording | None:
+    """The words of a query over these answers; None where none of them knows words, or they change no score."""
+    # One object for all shards that one message answers for.
+    told = {id(one.words): one.words for one in answers if one.words is not None}
+    fitting = [one for one in told.values() if asked is not None and len(one.having) == len(asked.words)]
+    if asked is None or not fitting:
+        return None
+    counts = together(fitting)
+    words = tuple(
+        AskedWord(typo, stems(typo), text=word.shown, plain=word.plain, claimed=word.claimed) if typo else word
+        for word, typo in zip(asked.words, counts.typos, strict=True)
+    )
+    mended = msgspec.structs.replace(asked, words=words)
+    return Wording(mended, counts, weights_of(mended, counts), names_taken(counts))
