@@ -20,12 +20,12 @@ STEM, PART = 0.75, 0.5
 """What a word counts where only its stem, or only a part of a compound, is found."""
 FULL = 200
 """The value of a word in a title of the usual length (`index_sync.lexical`)."""
-WEIGHT = 1.0
+WEIGHT = 8.0
 """What all words of a query found in a product's title add to the inner product."""
-DOUBT = 12.0
+DOUBT = 4.0
 """Nats. A query that says little (words that every third product has) is left to its vector."""
-NAMED = {"brand": 1.0, "collection": 0.5}
-CODED = 2.0
+NAMED = {"brand": 4.0, "collection": 2.0}
+CODED = 16.0
 WHOLE_NAME, FIRST_OF_NAME = 0.5, 0.8
 """Of the products that have a word, the share that must have it as their brand for it to be taken as one; of "Adidas" for
 "Adidas Originals" it must be more."""

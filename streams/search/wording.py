@@ -45,7 +45,7 @@ class Wording:
             hit,
             score=round(about.similarity + more, DIGITS),
             similarity=round(about.similarity, DIGITS),
-            words=round(min(1.0, text / WEIGHT), 3),
+            words=1.0 if about.coded else round(min(1.0, text / WEIGHT), 3),
         )
 
     def _value(self, number: int, value: int, own: WordCounts) -> int:

@@ -44,12 +44,23 @@ def confident(found: Sequence[Ranked], judged: Judged | None) -> bool | None:
     """Whether some hit is likelier right than not; None where nobody can say."""
     if judged is None:
         return None
-    return any(judged.at(one.hit.score, one.hit.category) >= SURE for one in found)
+    return any(_at(one.hit, judged) >= SURE for one in found)
 
 
 def told(hits: Sequence[Hit], judged: Judged | None, least: float) -> tuple[Hit, ...]:
     """The hits with their relevance, without those below `least`."""
     if judged is None:
         return tuple(hits)
-    known = (replace(one, relevance=judged.at(one.score, one.category)) for one in hits)
+    known = (replace(one, relevance=_at(one, judged)) for one in hits)
     return tuple(one for one in known if one.relevance is UNSET or one.relevance >= least)
+
+
+WORDED = 0.5
+"""Of the words of a query, the share in a product's title from which they speak for it by themselves."""
+
+
+def _at(hit: Hit, judged: Judged) -> float:
+    """By its vector, as the curve was fitted; a title that has the words, or the id itself, needs no likeness."""
+    chance = judged.at(hit.score if hit.similarity is None else hit.similarity, hit.category)
+    words = hit.words or 0.0
+    return max(chance, round(words, 4)) if words >= WORDED else chance

@@ -7,9 +7,9 @@ import pytest
 
 from index_sync.blocks import BlockColumns
 from index_sync.choosing import Budget, choose
-from index_sync.columns import Columns
+from index_sync.columns import Columns, Part
 from index_sync.entry import Change, Payload, ViewInfo
-from index_sync.growing import GrowingInts, Part
+from index_sync.growing import GrowingInts
 from index_sync.manifest import SnapshotLocation, decode_current
 from index_sync.recovery import LogBounds, recover
 from index_sync.segment import SealedSegment

@@ -6,6 +6,7 @@ import pytest
 
 from processors.product_words import MOST_TOLD, words_of
 from processors.query_terms import (
+    WEIGHT,
     NameCount,
     WordCounts,
     codes_in,
@@ -136,12 +137,12 @@ def test_the_longest_name_wins():
 
 
 def test_rare_words_weigh_more_and_a_query_of_common_words_little():
-    """Neither drowns the vector: all words together add less than one."""
+    """All words together add less than the weight, and a vague query less than one that says something."""
     asked = words_asked("riviera dress")
     rare, common = weights_of(asked, counts(having=(1, 60)))
     assert rare > 4 * common
     vague = sum(weights_of(words_asked("blue shirt"), counts(having=(50, 60))))
-    assert vague < 0.2 < rare + common < 1
+    assert vague < rare + common < WEIGHT
 
 
 def test_a_word_that_some_worker_has_is_no_typing_error_of_another():
