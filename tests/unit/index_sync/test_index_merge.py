@@ -10,6 +10,7 @@ from index_sync.choosing import Budget, choose
 from index_sync.columns import Columns, Part
 from index_sync.entry import Change, Payload, ViewInfo
 from index_sync.growing import GrowingInts
+from index_sync.lexical import WordColumns
 from index_sync.manifest import SnapshotLocation, decode_current
 from index_sync.recovery import LogBounds, recover
 from index_sync.segment import SealedSegment
@@ -191,6 +192,18 @@ def test_recovery_goes_back_to_the_snapshot_before() -> None:
 
 def _plain(value: object) -> object:
     """What a column holds, to be compared: arrays as lists, as far as they are filled."""
+    if isinstance(value, WordColumns):
+        told = [
+            (term, block.start + int(found), int(worth))
+            for block in value.settle()
+            for at, term in enumerate(block.terms.tolist())
+            for found, worth in zip(
+                block.found[block.bounds[at] : block.bounds[at + 1]],
+                block.values[block.bounds[at] : block.bounds[at + 1]],
+                strict=True,
+            )
+        ]
+        return sorted(told), _plain(value.names), _plain(value.wholes), _plain(value.starts)
     if isinstance(value, GrowingInts):
         return value.view().tolist()
     if isinstance(value, BlockColumns):
@@ -211,7 +224,16 @@ def test_merged_columns_are_those_that_appending_gives() -> None:
                 ViewInfo(f"g{n}", "c", (dict.fromkeys(_facets(number), (f"v{number % 4}",)),)) for n in range(3)
             )
             chances = {"colour": {"red": 900 - number, "navy": 20}} if number % 2 else {"sleeve": {"long": 500}}
-            payload = Payload("i", "c", {}, (), views, group=f"s{number % 3}" if number % 4 else "", chances=chances)
+            payload = Payload(
+                "i",
+                "c",
+                {},
+                (),
+                views,
+                group=f"s{number % 3}" if number % 4 else "",
+                chances=chances,
+                words=Words(f"dress w{number}", "tag", "told", f"Brand {number % 2}"),
+            )
             shop = f"//shop{number % 2}/p{number}" if number % 3 else f"p{number}"
             columns.append(shop, number, payload)
             if ordinal in kept[side]:
