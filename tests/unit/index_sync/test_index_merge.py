@@ -15,6 +15,7 @@ from index_sync.manifest import SnapshotLocation, decode_current
 from index_sync.recovery import LogBounds, recover
 from index_sync.segment import SealedSegment
 from index_sync.shard import Shard
+from processors.product_words import Words
 from streams.roles.index.upkeep import sealed_of
 from tests.fakes.index_items import DIMENSION, ENCODER, MemoryObjects, ModelShard, entry, unit
 from tests.unit.index_sync.test_index_choosing import _FreeIndexes
