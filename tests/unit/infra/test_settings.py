@@ -70,6 +70,7 @@ def test_an_empty_variable_is_like_none(monkeypatch: pytest.MonkeyPatch) -> None
     """Compose files pass empty variables: an empty path is not the current folder, an empty number no error."""
     monkeypatch.setenv("WEFT_KAFKA_JARS", "")
     monkeypatch.setenv("WEFT_PARTITIONS", "")
+    monkeypatch.setenv("WEFT_THREADS", "")
     assert (Settings().kafka_jars, Settings().partitions) == (None, 12)
     assert not Settings().model_fields_set
 
