@@ -399,6 +399,8 @@ def _bounds(query: Query) -> Iterator[tuple[bool, str, str]]:
     yield len(query.text or "") <= MAX_QUERY_TEXT, f"is longer than {MAX_QUERY_TEXT} characters", "text"
     yield len(query.edits) <= MAX_EDITS, f"has more than {MAX_EDITS} turns", "edits"
     yield sum(map(len, query.edits)) <= MAX_QUERY_TEXT, f"is longer than {MAX_QUERY_TEXT} characters", "edits"
+    named = query.previous is None or 0 < len(query.previous.encode()) <= MAX_ID_BYTES
+    yield named, f"is empty or longer than {MAX_ID_BYTES} bytes", "previous"
     yield 1 <= query.top_k <= MAX_TOP_K, f"is not within 1..{MAX_TOP_K}", "top_k"
     yield query.limit is None or 1 <= query.limit <= MAX_TOP_K, f"is not within 1..{MAX_TOP_K}", "limit"
     depth = query.offset + (query.top_k if query.limit is None else query.limit)

@@ -258,6 +258,7 @@ class Query(Record, frozen=True):
     shop: str | None = None
     edits: tuple[str, ...] = ()  # what was asked for in the turns before, the first first; `text` refines it
     min_relevance: float = 0.0  # hits below it are left out
+    previous: str | None = None  # the query that this one refines, where the worker that reads it knows that one
 
 
 class Variant(Record, frozen=True, omit_defaults=False):

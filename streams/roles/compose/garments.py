@@ -38,9 +38,9 @@ class FoundGarments:
     merged: tuple[merging.Ranked, ...] | None = None
 
 
-def lead_of(worn: Sequence[Worn], text: str) -> Worn | None:
-    """The garment that the words are about: the first that they name and the photo shows, else the main one."""
-    for categories in _named(text):
+def lead_of(worn: Sequence[Worn], turns: Sequence[str]) -> Worn | None:
+    """The garment that the words are about: the first that the latest turn names and the photo shows, else the turn before, else the main one."""
+    for categories in (one for text in reversed(turns) for one in _named(text)):
         for one in worn:
             if one.garment.category in categories:
                 return one

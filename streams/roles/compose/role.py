@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from infra.fetch import Fetcher
 from models.ports import Detector, ImageEncoder, TextEncoder
@@ -38,6 +38,7 @@ from streams.roles.compose.probable import HeadsOf, no_heads
 from streams.roles.compose.reading import read_words
 from streams.roles.compose.references import References, anywhere
 from streams.roles.compose.results import Results, missing_partitions, query_id_of, refusal
+from streams.roles.compose.turns import Turns
 from streams.search import merging
 from streams.search.pending import PendingQueries, all_answered
 from streams.search.spaces import Space
@@ -78,6 +79,8 @@ class Compose:
 
     relevance: Relevance = NO_RELEVANCE
     """Tells how likely a hit is right, where that was fitted for the encoder."""
+    turns: Turns = field(default_factory=Turns)
+    """What queries asked for, for those that name them as `previous`."""
 
     @property
     def photos(self) -> Photos:
@@ -124,7 +127,8 @@ class Compose:
     async def read(self, message: Message) -> Asked | Done[None]:
         """Check the query, and get what it starts from."""
         started = self.now()
-        query = codecs.decode_query(message)
+        query = self.turns.resumed(codecs.decode_query(message))
+        self.turns.keep(query)
         # Never longer from now: a record dated into the future would hold its place until then.
         deadline = min(max(message.timestamp_ms / 1000, 0.0), started) + query.deadline_ms / 1000
         if deadline <= started:

@@ -76,7 +76,8 @@ def _embedded(prepared: Prepared, raws: Sequence[Raw], texts: tuple[Vector, ...]
         return Embedded(prepared, None, texts)
     whole = prepared.asked.space.images.finish(photo.decoded.pixels, raws[0])
     worn = photos.worn(prepared, raws[0], raws[1:])
-    lead = garments.lead_of(worn, prepared.asked.query.text or "")
+    query = prepared.asked.query
+    lead = garments.lead_of(worn, (*query.edits, query.text or ""))
     if lead is None:
         return Embedded(prepared, whole, texts)
     if photo.alone:

@@ -123,6 +123,8 @@ def test_bad_metadata_names_its_field(metadata, field):
         ({"top_k": 2.5}, "wrong_type", "top_k"),
         ({"deadline_ms": 0}, "out_of_range", "deadline_ms"),
         ({"text": "x" * 2001}, "out_of_range", "text"),
+        ({"previous": ""}, "out_of_range", "previous"),
+        ({"previous": 7}, "wrong_type", "previous"),
         ({"image": {}}, "bad_image", "image"),
         ({"image": {"product_id": ""}}, "bad_image", "image.product_id"),
         ({"filters": {"category": "dress"}}, "wrong_type", "filters.category"),

@@ -106,3 +106,16 @@ async def test_a_result_says_what_was_understood_and_which_hits_meet_it() -> Non
     assert second.hits[0].product_id == "dress-red-short"
     assert second.hits[0].meets == {"colour": True, "sleeve": True}
     assert all(-1 <= hit.score <= 1 for hit in (*first.hits, *second.hits))
+    # The same second turn by the first query's id (each query of a batch is named by its place).
+    [_, named] = await search.ask(
+        [
+            {"image": reference, "text": "in red, not in white"},
+            {"previous": "q-0", "text": "with short sleeves"},
+        ]
+    )
+    assert named.hits == second.hits
+    assert named.understood == second.understood
+    [unknown] = await search.ask([{"previous": "q-77", "text": "with short sleeves"}])
+    assert unknown.error is not None
+    assert (unknown.error.code, unknown.error.field) == ("unknown_name", "previous")
+    assert "`edits`" in unknown.error.message

@@ -193,6 +193,15 @@ async def test_words_are_about_the_garment_that_they_name(text: str, edited: str
     assert green > {hit.product_id: hit.score for hit in before[edited]}["green"]
 
 
+async def test_a_turn_that_names_no_garment_is_about_the_one_that_the_turn_before_named() -> None:
+    """ "This shirt, but in green", then "with stripes": the trousers are larger, and nobody spoke of them."""
+    shop = worn()
+    result = await shop.ask(street(), edits=["this shirt, but in green"], text="striped")
+    assert result.hits == next(one for one in result.garments if one.category == "shirt").hits
+    result = await shop.ask(street(), edits=["this shirt, but in green"], text="and the trousers in red")
+    assert result.hits == next(one for one in result.garments if one.category == "pants").hits
+
+
 async def test_words_that_name_none_are_about_the_largest() -> None:
     """ "But in green" of a person: the trousers are most of what is seen."""
     shop = worn()
