@@ -132,34 +132,62 @@ class Composed:
     heads: str = ""
 
 
-def compose(reference: Chances, edit: ParsedEdit, weights: Weights = WEIGHTS, *, heads: str = "") -> Composed:
-    """What is asked, from what the reference probably is and how it is to differ."""
+def compose(
+    reference: Chances,
+    edit: ParsedEdit,
+    weights: Weights = WEIGHTS,
+    *,
+    heads: str = "",
+    lent: Chances = MappingProxyType({}),
+) -> Composed:
+    """What is asked, from what the reference probably is and how it is to differ.
+
+    Args:
+        reference: what the query starts from.
+        edit: its words.
+        weights: of the parts.
+        heads: the version that told what the reference is.
+        lent: facets of other products, that are wanted as those have them; the words lead.
+    """
     wanted = _wanted(reference, edit)
+    lent = {facet: given for facet, given in lent.items() if facet not in wanted}
     blocks: Blocks = {}
     most = weights.embedding
     wishes: dict[str, tuple[str, ...]] = {}
     refused = {facet: _refused(facet, values) for facet, values in edit.exclude.items() if facet in FACETS}
     less = {facet: _refused(facet, values) for facet, values in edit.less.items() if facet in FACETS}
-    kept = [f for f in _kept(reference, wanted) if not _is(reference[f], (*refused.get(f, ()), *less.get(f, ())))]
+    kept = [
+        f
+        for f in _kept(reference, {**wanted, **lent})
+        if not _is(reference[f], (*refused.get(f, ()), *less.get(f, ())))
+    ]
     for facet, values in wanted.items():
         meeting = _meeting(facet, values, weights)
         blocks[facet] = {value: weights.wanted[facet] * share for value, share in meeting.items()}
         wishes[facet] = tuple(value for value, share in meeting.items() if share >= 0.5)
         most += weights.wanted[facet]
+    for facet, given in lent.items():
+        blocks[facet] = {value: weights.wanted[facet] * sqrt(p) for value, p in given.items()}
+        wishes[facet] = _likely(given)
+        most += weights.wanted[facet]
     for facet in kept:
         weight = weights.kept.get(facet, 0.0)
         blocks[facet] = {value: weight * sqrt(p) for value, p in reference[facet].items()}
         most += weight
-    for given, times in ((refused, 1.0), (less, 0.2)):
-        for facet, values in given.items():
-            block = blocks.setdefault(facet, {})
-            for value, share in _refusing(facet, values, weights).items():
-                block[value] = min(block.get(value, 0.0), 0.0) - times * share * weights.refused
+    _refuse(blocks, refused, weights, 1.0)
+    _refuse(blocks, less, weights, 0.2)
     for block in blocks.values():
         # Of what is only refused most products have nothing: so an unknown one is far nearer to those.
         best = max(block.values())
         block[UNKNOWN] = weights.neutral * (best if best > 0 else 0.5 * min(block.values()))
     return Composed(blocks, most, wishes, tuple(kept), heads)
+
+
+def _refuse(blocks: Blocks, refused: Mapping[str, tuple[str, ...]], weights: Weights, times: float) -> None:
+    for facet, values in refused.items():
+        block = blocks.setdefault(facet, {})
+        for value, share in _refusing(facet, values, weights).items():
+            block[value] = min(block.get(value, 0.0), 0.0) - times * share * weights.refused
 
 
 def _wanted(reference: Chances, edit: ParsedEdit) -> dict[str, tuple[str, ...]]:
@@ -192,6 +220,12 @@ def _kept(reference: Chances, wanted: Mapping[str, object]) -> list[str]:
     elif KIND in wanted or CATEGORY in wanted:
         kept = [facet for facet in kept if facet != KIND or KIND not in wanted]
     return kept
+
+
+def _likely(chances: Mapping[str, float]) -> tuple[str, ...]:
+    """The likeliest value, and the others that are likely, in that order."""
+    first, *others = sorted(chances, key=lambda value: (-chances[value], value))
+    return (first, *(value for value in others if chances[value] >= 0.3))
 
 
 def _is(chances: Mapping[str, float], values: Iterable[str]) -> bool:

@@ -57,10 +57,12 @@ def composed(
     table = read_labelled(products, photos)
     listed = table.products[:limit] if limit else table.products
     if not pairs_of(listed, 1, seed):
-        raise Poison(f"{products}: no two products with a photo differ in one facet only", field="products")
+        raise _no_pairs(products)
     heads_of = open_store(client_settings(data_dir)) if facets else None
-    found = asyncio.run(_run(chosen, listed, photos, heads_of, pairs, seed))
-    found = msgspec.structs.replace(found, left_out=dict(table.left_out))
+    measured = asyncio.run(_run(chosen, listed, photos, heads_of, pairs, seed))
+    if measured is None:
+        raise _no_pairs(products)
+    found = msgspec.structs.replace(measured, left_out=dict(table.left_out))
     if as_json:
         print_json(found)
     else:
@@ -71,6 +73,10 @@ def composed(
         raise typer.Exit(Exit.REJECTED)
 
 
+def _no_pairs(products: Path) -> Poison:
+    return Poison(f"{products}: no two products with a photo differ in one facet only", field="products")
+
+
 async def _run(
     settings: Settings,
     listed: Sequence[Labelled],
@@ -78,7 +84,8 @@ async def _run(
     heads_of: ObjectStore | None,
     most: int,
     seed: int,
-) -> ComposedReport:
+) -> ComposedReport | None:
+    """All figures; None where of no pair both photos can be used."""
     from streams.ops.composed.local import LocalSearch
     from streams.ops.composed.pairs import PHRASINGS, pairs_of
     from streams.ops.composed.trial import measure
@@ -93,6 +100,8 @@ async def _run(
     known = {one.product_id: one for one in listed}
     there = {item.product_id for _, item in items}
     wanted = pairs_of([one for one in listed if one.product_id in there], most, seed)
+    if not wanted:
+        return None
     async with Fetcher(settings, MemoryStore("eval")) as fetcher:
         search = LocalSearch((item for _, item in items), models.image_encoder, models.text_encoder, fetcher)
         with progress("asking", (PHRASINGS + 1) * len(wanted)) as tick:

@@ -22,6 +22,7 @@ from processors.values import MAX_QUERY_TEXT, Metadata
 from streams.contract import plain
 from streams.contract.boxes import FIELD, check_box
 from streams.contract.cloudevents import unwrapped
+from streams.contract.lenders import with_start
 from streams.contract.probes import Answer, Found, Hits, LookupProbe, Probe, SearchProbe
 from streams.contract.records import Caption, Generation, ImageRef, Item, Query, Record, Result, Upload, UploadPhoto
 from streams.contract.versions import version_of
@@ -148,6 +149,13 @@ def decode_query(message: Message) -> Query:
         query = _decode_given(_QUERY, unwrapped(message).value or b"", Query)
     except Poison as error:
         known = fallback or _query_id_in(message.value)
+        raise BadQuery(error.message, code=error.code, query_id=known, field=error.field) from error
+    try:
+        query = with_start(query)
+        for one in query.images:
+            _check_id(one.product_id or "", f"images[{one.role}].product_id")
+    except Poison as error:
+        known = (query.query_id or fallback)[:MAX_ID_BYTES]
         raise BadQuery(error.message, code=error.code, query_id=known, field=error.field) from error
     _check_query(query, query.query_id or fallback)
     given = {name: value for name, value in query.filters.items() if value is not None}
@@ -374,7 +382,7 @@ def _check_query(query: Query, query_id: str) -> None:
 
     if not query.query_id or len(query.query_id.encode()) > MAX_ID_BYTES:
         raise refuse(Code.OUT_OF_RANGE, f"is empty or longer than {MAX_ID_BYTES} bytes", "query_id")
-    if query.image is None and not (query.text or "").strip():
+    if query.image is None and not query.images and not (query.text or "").strip():
         raise refuse(Code.EMPTY_QUERY, "needs an image, a text, or both", "")
     if query.image is not None:
         try:

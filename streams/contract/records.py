@@ -43,6 +43,16 @@ class ImageRef(Record, frozen=True):
     box: tuple[float, float, float, float] | None = None
 
 
+class QueryImage(Record, frozen=True):
+    """One of several images of a query: what it starts from (`role` "cut", or none), or a product that lends one facet ("colour")."""
+
+    uri: str | None = None
+    bytes: Base64 | None = None
+    product_id: str | None = None
+    box: tuple[float, float, float, float] | None = None
+    role: str | None = None
+
+
 class UploadPhoto(Record, frozen=True):
     """One of the photos of a product: exactly one of an address and the bytes in base64, and what it shows."""
 
@@ -258,6 +268,7 @@ class Query(Record, frozen=True):
     shop: str | None = None
     edits: tuple[str, ...] = ()  # what was asked for in the turns before, the first first; `text` refines it
     min_relevance: float = 0.0  # hits below it are left out
+    images: tuple[QueryImage, ...] = ()  # several: what it starts from, and products that lend it a facet each
     previous: str | None = None  # the query that this one refines, where the worker that reads it knows that one
 
 

@@ -13,6 +13,7 @@ from processors.identity import MAX_SHOP_BYTES
 from processors.photo_roles import MAX_PHOTOS
 from processors.values import MAX_QUERY_TEXT
 from streams.contract import codecs
+from streams.contract.lenders import MAX_IMAGES
 from streams.contract.topics import CLIENT, ITEMS, TOPICS
 
 Schema: TypeAlias = dict[str, Any]
@@ -32,10 +33,17 @@ _BOUNDS: dict[str, dict[str, Schema]] = {
         "bytes": {"minLength": 1},
         "product_id": _ID,
     },
+    "QueryImage": {
+        "uri": {"minLength": 1, "maxLength": codecs.MAX_URI_BYTES},
+        "bytes": {"minLength": 1},
+        "product_id": _ID,
+    },
     "Query": {
         "query_id": _ID,
         "shop": _SHOP,
         "text": {"maxLength": MAX_QUERY_TEXT},
+        "images": {"maxItems": MAX_IMAGES},
+        "previous": _ID,
         "filters": {"maxProperties": codecs.MAX_FACETS},
         "top_k": {"minimum": 1, "maximum": codecs.MAX_TOP_K},
         "deadline_ms": {"minimum": 1, "maximum": codecs.MAX_DEADLINE_MS},
@@ -80,10 +88,7 @@ def refined(components: dict[str, Schema], prefix: str) -> dict[str, Schema]:
     for name in _from_outside() & found.keys():
         _allow_null(found[name])
     if "Query" in found:
-        found["Query"]["anyOf"] = [
-            {"required": ["image"], "properties": {"image": {"type": "object"}}},
-            {"required": ["text"], "properties": {"text": {"type": "string", "pattern": r"\S"}}},
-        ]
+        _refine_query(found)
     if "ImageRef" in found:
         whole = found["ImageRef"]
         if "Upload" in found:
@@ -92,6 +97,16 @@ def refined(components: dict[str, Schema], prefix: str) -> dict[str, Schema]:
         if "Query" not in found:
             del found["ImageRef"]
     return found
+
+
+def _refine_query(found: dict[str, Schema]) -> None:
+    """A query asks for something; and each of its images is one."""
+    found["Query"]["anyOf"] = [
+        {"required": ["image"], "properties": {"image": {"type": "object"}}},
+        {"required": ["images"], "properties": {"images": {"type": "array", "minItems": 1}}},
+        {"required": ["text"], "properties": {"text": {"type": "string", "pattern": r"\S"}}},
+    ]
+    found["QueryImage"]["oneOf"] = [_given(source) for source in ("uri", "bytes", "product_id")]
 
 
 def _refine_upload(found: dict[str, Schema], image: Schema, prefix: str) -> None:
@@ -108,7 +123,7 @@ def _refine_upload(found: dict[str, Schema], image: Schema, prefix: str) -> None
 def _from_outside() -> set[str]:
     """The records that clients write: those of their topics, and what these are made of."""
     records = {spec.record.__name__ for spec in TOPICS if spec.record is not None and CLIENT in spec.written_by}
-    return records | {"ImageRef", "UploadPhoto"}
+    return records | {"ImageRef", "QueryImage", "UploadPhoto"}
 
 
 def _image_of_upload(image: Schema) -> Schema:

@@ -33,6 +33,8 @@ class Reference:
     """What it probably is (`processors.chances`)."""
     heads: str = ""
     """The version of the facet heads that told it."""
+    lent: Packed = field(default_factory=dict)
+    """What other products lend it, facet by facet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,11 @@ from streams.roles.compose.asked import Embedded
 
 def composed_of(embedded: Embedded) -> Composed | None:
     """What is asked of the facets; None where nothing is known of the reference, or the words say nothing of any facet."""
-    reading = embedded.prepared.reading
+    reading, lent = embedded.prepared.reading, embedded.prepared.asked.reference.lent
     known, heads = _known(embedded)
-    if not known or not reading.edits:
+    if not lent and not (known and reading.edits):
         return None
-    return composing.compose(unpacked(known), reading.edit, heads=heads)
+    return composing.compose(unpacked(known), reading.edit, heads=heads, lent=unpacked(lent))
 
 
 def _known(embedded: Embedded) -> tuple[Packed, str]:

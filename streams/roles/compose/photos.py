@@ -124,7 +124,8 @@ class Photos:
     def _faceted(self, prepared: Prepared, looked: Sequence[Looked], whole: Vector | None) -> tuple[Worn, ...]:
         photo, maker = prepared.photo, prepared.asked.space.images.features_maker
         heads = self.heads_of(maker)
-        if photo is None or heads is None or heads.maker != maker or not prepared.reading.edits:
+        asks = prepared.reading.edits or prepared.asked.reference.lent
+        if photo is None or heads is None or heads.maker != maker or not asks:
             return tuple(one.worn for one in looked)
         return told(looked, whole, photo.bright, photo.decoded.scale, heads, self.judge_of(maker))
 

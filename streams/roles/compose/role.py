@@ -19,6 +19,7 @@ from processors.errors import Code, Poison
 from processors.facets import Head
 from processors.relevance import Relevance
 from streams.contract import codecs
+from streams.contract.lenders import check_start
 from streams.contract.records import Query, Result
 from streams.engine.failures import Failure
 from streams.engine.message import Message
@@ -128,6 +129,7 @@ class Compose:
         """Check the query, and get what it starts from."""
         started = self.now()
         query = self.turns.resumed(codecs.decode_query(message))
+        check_start(query)
         self.turns.keep(query)
         # Never longer from now: a record dated into the future would hold its place until then.
         deadline = min(max(message.timestamp_ms / 1000, 0.0), started) + query.deadline_ms / 1000
@@ -136,7 +138,9 @@ class Compose:
             await self.refuse(message, query.query_id, late)
             return Done(None)
         asked = Asked(message, query, started, deadline, Reference(), self.space())
-        return replace(asked, reference=await self._reference(asked, query))
+        reference = await self._reference(asked, query)
+        lent = await References(self.pending, self.partitions, self.place).lent(asked)
+        return replace(asked, reference=replace(reference, lent=lent))
 
     async def _reference(self, asked: Asked, query: Query) -> Reference:
         if query.image is None:

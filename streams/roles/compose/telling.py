@@ -15,7 +15,7 @@ def understood_of(prepared: Prepared, composed: Composed | None, wording: Wordin
     """What is told of how a query's words were read; None where it has none."""
     reading = prepared.reading
     query = prepared.asked.query
-    if not any(text.strip() for text in (*query.edits, query.text or "")):
+    if composed is None and not any(text.strip() for text in (*query.edits, query.text or "")):
         return None
     edit = reading.edit
     wanted = dict(edit.set)

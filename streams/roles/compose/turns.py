@@ -45,7 +45,7 @@ class Turns:
         """Remember a query, whose `previous` was resolved; one that is larger than all that may be held is not."""
         # What a later turn needs, and nothing else of it.
         name = (query.shop or "", query.query_id)
-        kept = Query(query.query_id, query.image, query.text, edits=query.edits)
+        kept = Query(query.query_id, query.image, query.text, edits=query.edits, images=query.images)
         before = self._known.pop(name, None)
         self._bytes -= 0 if before is None else _size(before)
         if _size(kept) > self._most_bytes:
@@ -80,12 +80,19 @@ class Turns:
                 query_id=query.query_id,
                 field=FIELD,
             )
-        return replace(query, image=query.image or before.image, edits=edits, previous=None)
+        lent = {one.role: one for one in (*before.images, *query.images)}
+        return replace(
+            query, image=query.image or before.image, edits=edits, images=tuple(lent.values()), previous=None
+        )
 
 
 def _size(query: Query) -> int:
     texts = (query.query_id, query.text or "", *query.edits)
-    return _of(query.image) + sum(4 * len(text) for text in texts)
+    return (
+        _of(query.image)
+        + sum(4 * len(text) for text in texts)
+        + sum(4 * len(one.product_id or "") for one in query.images)
+    )
 
 
 def _of(image: ImageRef | None) -> int:

@@ -113,6 +113,19 @@ def test_the_shops_word_replaces_what_the_pixels_say() -> None:
     assert told["sleeve"] == {"long": 1.0}
 
 
+def test_a_facet_that_another_product_lends_is_wanted_as_that_has_it() -> None:
+    """Of its pattern what it probably is, the rest stays; what the words set leads."""
+    lent = {"pattern": {"dotted": 0.7, "floral": 0.3}}
+    composed = compose(SHIRT, parse_edit(""), lent=lent)
+    assert composed.wishes == {"pattern": ("dotted", "floral")}
+    assert composed.kept == ("category", "kind", "colour", "sleeve", "neckline")
+    dotted, floral, solid = (like(pattern={value: 1.0}) for value in ("dotted", "floral", "solid"))
+    assert score(composed, dotted) > score(composed, floral) > score(composed, solid)
+    assert score(composed, like(pattern=lent["pattern"])) > score(composed, SHIRT)
+    assert (score(composed, like(pattern=lent["pattern"])) + WEIGHTS.embedding) / composed.most <= 1.0 + 1e-9
+    assert compose(SHIRT, parse_edit("but checked"), lent=lent).wishes == {"pattern": ("checked",)}
+
+
 def test_near_colours_meet_a_wish_a_little() -> None:
     """By their distance on the palette, and by their family."""
     near = composing.near("blue", 8.0, 0.5)

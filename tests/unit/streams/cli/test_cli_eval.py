@@ -157,6 +157,32 @@ def test_eval_captions_of_other_tables_and_broken_photos(weft: Any, shop: Path) 
     assert (code, out, "broken.csv.gz" in err, "gzip" in err) == (Exit.REJECTED, "", True, True)
 
 
+def test_eval_composed(weft: Any, shop: Path) -> None:
+    """The promised keys over the shop's own pairs; a broken photo is named, by exit code too; without a pair it says so."""
+    table = shop / "products.jsonl"
+    ask = ("eval", "composed", "--products", table, "--images", shop / "photos", "--pairs", 5)
+    code, out, err = weft(*ask, "--json")
+    assert (code, out) == (Exit.REJECTED, ""), "red ones are for women, blue ones for men: no pair"
+    assert "differ in one facet only" in err
+    table.write_text(table.read_text().replace('"Men"', '"Women"'))
+    code, out, err = weft(*ask, "--json")
+    found = json.loads(out)
+    assert code == Exit.OK, err
+    assert (found["products"], found["seed"], len(found["paraphrases"])) == (8, 3, 6)
+    methods = found["methods"]
+    assert set(methods) == {"served", "image only", "text only", "sum", "direction", "shuffled texts"}
+    assert methods["served"]["colour"]["queries"] == methods["served"]["all"]["queries"] == 5
+    assert methods["served"]["all"]["r50"] == 1.0
+    assert set(found["refused"]) == {"queries", "share", "by_facet"}
+    (shop / "photos" / "3.png").write_bytes(b"no photo")
+    code, out, err = weft(*ask)
+    assert code == Exit.REJECTED
+    assert "3.png" in err
+    assert "R@1 / R@10 / R@50" in out
+    code, out, _ = weft(*ask, "--limit", 1, "--json")
+    assert (code, out) == (Exit.REJECTED, "")
+
+
 def test_eval_writer(weft: Any, tmp_path: Path) -> None:
     """The fake writer is the grammar: it covers what the pack holds and needs no rule-based writer."""
     code, out, err = weft("eval", "writer", "--packs", 12, "--json", "--out", tmp_path)

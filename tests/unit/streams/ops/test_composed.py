@@ -69,6 +69,47 @@ def test_six_wordings_are_read_as_the_same_wish_and_a_refusal_as_none(facet: str
     assert value in parse_edit(refusal_of(facet, value)).exclude.get(facet, ()) or value == "sleeveless"
 
 
+async def test_the_cut_of_one_product_and_the_colour_of_another() -> None:
+    """The second lends its colour and nothing else; words lead; a later turn goes on from both."""
+    search = LocalSearch(map(item, PRODUCTS), FakeImageEncoder(), FakeTextEncoder(), None)  # type: ignore[arg-type]
+    images = [{"product_id": "dress-navy-long"}, {"product_id": "t-shirt-red-short", "role": "colour"}]
+    [first, second, third] = await search.ask(
+        [
+            {"images": images},
+            {"previous": "q-0", "text": "with short sleeves"},
+            {"images": images, "text": "in green"},
+        ]
+    )
+    assert first.hits[0].product_id == "dress-red-long"
+    assert first.hits[0].meets == {"colour": True}
+    assert first.understood is not None
+    assert first.understood.set == {"colour": "red"}
+    assert second.hits[0].product_id == "dress-red-short"
+    assert third.hits[0].product_id == "dress-green-long"
+    beside = await search.ask([{"image": images[0], "images": images[1:]}])
+    assert beside[0].hits == first.hits
+
+
+@pytest.mark.parametrize(
+    ("images", "code", "field"),
+    [
+        ([{"product_id": "dress-navy-long"}, {"product_id": "x", "role": "mood"}], "unknown_name", "images[1].role"),
+        ([{"product_id": "dress-navy-long"}, {"product_id": "dress-red-long"}], "invalid", "images[1].role"),
+        ([{"product_id": "dress-navy-long"}, {"uri": "https://a.example/b.jpg", "role": "colour"}], "invalid", "images[1].product_id"),
+        ([{"product_id": "dress-red-long", "role": "colour"}], "invalid", "images"),
+        ([{"product_id": "dress-navy-long"}, {"product_id": "absent", "role": "colour"}], "unknown_product", "images[colour].product_id"),
+        ([{"product_id": "dress-navy-long"}, {"product_id": "dress-red-long", "role": "fabric"}], "invalid", "images[fabric].product_id"),
+        ([{"product_id": "dress-navy-long"}] * 8, "out_of_range", "images"),
+    ],
+)  # fmt: skip
+async def test_an_image_that_can_lend_nothing_is_told(images: list[dict[str, str]], code: str, field: str) -> None:
+    """Nobody is answered without a facet that was asked for."""
+    search = LocalSearch(map(item, PRODUCTS), FakeImageEncoder(), FakeTextEncoder(), None)  # type: ignore[arg-type]
+    [result] = await search.ask([{"images": images}])
+    assert result.error is not None
+    assert (result.error.code, result.error.field) == (code, field)
+
+
 async def test_figures_of_a_catalogue_that_is_known() -> None:
     """Where facets are seen well the served answer is right, in all wordings; shuffled words are not; refusals hold."""
     search = LocalSearch(map(item, PRODUCTS), FakeImageEncoder(), FakeTextEncoder(), None)  # type: ignore[arg-type]
