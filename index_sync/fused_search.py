@@ -58,7 +58,7 @@ class Fused:
         for number, part in enumerate(parts):
             seen[number][_owners(part, found.rows[found.parts == number])] = True
         # Those with the most words first: what they reach spares most of the others.
-        best = [_most(added, ask.need) for added in more]
+        best = _most(more, ask.need)
         found = self._scored(parts, found, best, seen, ask)
         least = self._least(parts, found, more, ask.need)
         if least is None:
@@ -130,16 +130,16 @@ def _owners(part: Part, rows: Rows) -> Rows:
     return owners
 
 
-def _most(added: Vector, need: int) -> Mask:
-    """The products with the most words, `need` of them and some more, as far as they have any."""
-    chosen: Mask = added > _ROUNDING
+def _most(more: Sequence[Vector], need: int) -> list[Mask]:
+    """The products with the most words of all parts, `need` of them and some more, as far as they have any."""
+    together = np.concatenate(more)
+    chosen: Mask = together > _ROUNDING
     most = need + 16
-    if int(np.count_nonzero(chosen)) <= most:
-        return chosen
-    places = np.argpartition(-added, most)[:most]
-    chosen = np.zeros(len(added), dtype=np.bool_)
-    chosen[places] = True
-    return chosen
+    if int(np.count_nonzero(chosen)) > most:
+        places = np.argpartition(-together, most)[:most]
+        chosen = np.zeros(len(together), dtype=np.bool_)
+        chosen[places] = True
+    return np.split(chosen, np.cumsum([len(added) for added in more])[:-1])
 
 
 def _rows_of(part: Part, products: Rows) -> Rows:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -39,15 +40,69 @@ _TABLES = {
 }  # fmt: skip
 
 
-@dataclass(slots=True)
-class _Found:
-    """Of one window: the values of the words (words, products), which have the word itself, and which products count."""
+class _Shelf:
+    """The products of all windows, one after the other: what each word of a query is to them.
 
-    window: Window
-    eligible: Mask
-    values: NDArray[np.uint8]
-    exact: Mask
-    coded: Mask
+    Attributes:
+        windows: as they are searched.
+        offsets: where the products of each begin; one more at the end.
+        eligible: which are alive and of the shop.
+        values: (words, products), bytes.
+        exact: the same shape: which products have the word itself, and no other of its stem.
+        coded: which have a code that was asked for.
+    """
+
+    def __init__(self, windows: Sequence[Window], words: int, shop: str | None) -> None:
+        self.windows = tuple(windows)
+        self.offsets: list[int] = [0, *np.cumsum([window.products for window in windows], dtype=np.int64).tolist()]
+        self.eligible = _joined([_eligible(window, shop) for window in windows], np.bool_)
+        self.values = np.zeros((words, len(self.eligible)), dtype=np.uint8)
+        self.exact = np.zeros((words, len(self.eligible)), dtype=np.bool_)
+        self.coded = np.zeros(len(self.eligible), dtype=np.bool_)
+
+    def fill(self, wanted: Mapping[int, Sequence[tuple[int, float]]], codes: Collection[int] = ()) -> None:
+        """Look terms up. `wanted`: term → the words that it is found for, and what it counts; `codes`: those of codes."""
+        for key, products, values in self.postings({*wanted, *codes}):
+            for number, factor in wanted.get(key, ()):
+                row = self.values[number]
+                row[products] = np.maximum(row[products], _TABLES[factor][values])
+                if factor == 1.0:
+                    self.exact[number][products] = True
+            if key in codes:
+                self.coded[products] = True
+
+    def postings(self, wanted: Collection[int]) -> Iterable[tuple[int, NDArray[np.int64], NDArray[np.uint8]]]:
+        """Of each term that some window has: the products that have it, alive or not, and the values."""
+        keys = np.fromiter(sorted(wanted), dtype=np.int64, count=len(wanted))
+        pieces: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]] = []
+        for window, offset in zip(self.windows, self.offsets, strict=False):
+            for block in window.segment.columns.words.settle() if len(keys) else ():
+                if block.start >= window.products:
+                    break
+                pieces += _in_block(block, keys, offset, window.products)
+        if not pieces:
+            return
+        which, products, values = (np.concatenate(one) for one in zip(*pieces, strict=True))
+        order = np.argsort(which, kind="stable")
+        stops = np.cumsum(np.bincount(which, minlength=len(keys))).tolist()
+        for number, (start, stop) in enumerate(zip([0, *stops], stops, strict=False)):
+            if start < stop:
+                yield int(keys[number]), products[order[start:stop]], values[order[start:stop]]
+
+    def named(self, names: str, key: tuple[str, str]) -> NDArray[np.int64]:
+        """The products of a brand or collection, alive or not; `names`: "names", or "wholes" of those whose whole name it is."""
+        found = []
+        for window, offset in zip(self.windows, self.offsets, strict=False):
+            posting: GrowingInts | None = getattr(window.segment.columns.words, names).get(key)
+            if posting is not None:
+                products = posting.view()
+                found.append(products[: int(np.searchsorted(products, window.products))].astype(np.int64) + offset)
+        return _joined(found, np.int64)
+
+    def place(self, product: int) -> tuple[Window, int]:
+        """The window of a product, and its ordinal there."""
+        number = bisect_right(self.offsets, product) - 1
+        return self.windows[number], product - self.offsets[number]
 
 
 class Weights:
@@ -55,11 +110,18 @@ class Weights:
 
     def __init__(self, windows: Sequence[Window], asked: AskedWords, shop: str | None) -> None:
         """Args: windows, as they are searched; asked; shop, whose products count (None: everybody's)."""
-        self._found = [_look_up(window, asked, shop) for window in windows]
-        self.asked, typos = _corrected(asked, self._found)
-        self.counts = _counted(self.asked, asked, self._found, typos)
+        self._shelf = _Shelf(windows, len(asked.words), shop)
+        wanted: dict[int, list[tuple[int, float]]] = {}
+        for number, word in enumerate(asked.words):
+            for term, factor in _terms(word):
+                wanted.setdefault(hash_of(term), []).append((number, factor))
+        self._shelf.fill(wanted, {hash_of(CODE + code) for code in asked.codes})
+        self.asked, typos = _corrected(asked, self._shelf)
+        self.counts = _counted(self.asked, asked.codes, self._shelf, typos)
         self._weights = weights_of(self.asked, self.counts)
         self._taken = names_taken(self.counts)
+        self._having = {name.key: self._shelf.named("names", _key(name, self.asked)) for name in self.counts.names}
+        self._added: Vector | None = None
 
     @property
     def idle(self) -> bool:
@@ -68,56 +130,54 @@ class Weights:
 
     def added(self, number: int) -> Vector:
         """What the words add to each product of a window, to float32's precision."""
-        found = self._found[number]
-        weights = np.array(self._weights, dtype=np.float32) / FULL
-        used = np.flatnonzero(weights)
-        sums: Vector = np.asarray(weights[used] @ found.values[used].astype(np.float32), dtype=np.float32)
-        for facet in {name.facet for name in self._taken}:
-            sums[self._named(found, facet)] += NAMED[facet]
-        sums[found.coded] += CODED
-        return sums
+        if self._added is None:
+            self._added = self._sums()
+        return self._added[self._shelf.offsets[number] : self._shelf.offsets[number + 1]]
 
-    def _named(self, found: _Found, facet: str) -> Mask:
-        mask = np.zeros(found.window.products, dtype=np.bool_)
-        for name in self._taken:
-            if name.facet == facet:
-                mask[_having_name(found.window, name, self.asked)] = True
-        return mask
+    def _sums(self) -> Vector:
+        shelf, sums = self._shelf, np.zeros(len(self._shelf.eligible), dtype=np.float32)
+        for weight, row in zip(self._weights, shelf.values, strict=True):
+            if weight:
+                sums += row * np.float32(weight / FULL)
+        for facet in {name.facet for name in self._taken}:
+            mask = np.zeros(len(sums), dtype=np.bool_)
+            for name in self._taken:
+                if name.facet == facet:
+                    mask[self._having[name.key]] = True
+            sums[mask] += NAMED[facet]
+        sums[shelf.coded] += CODED
+        return sums
 
     def told(self, number: int, ordinal: int) -> Told:
         """The same of one product: a function of the product and the counts alone, whichever segment holds it."""
-        found = self._found[number]
-        values = tuple(found.values[:, ordinal].tolist())
-        names = tuple(
-            n for n, name in enumerate(self.counts.names) if ordinal in _having_name(found.window, name, self.asked)
-        )
-        coded = bool(found.coded[ordinal])
+        product = self._shelf.offsets[number] + ordinal
+        values = tuple(self._shelf.values[:, product].tolist())
+        names = tuple(n for n, name in enumerate(self.counts.names) if _has(self._having[name.key], product))
+        coded = bool(self._shelf.coded[product])
         own = [self.counts.names[n] for n in names]
         total, text = added(self._weights, values, [name for name in own if name in self._taken], coded=coded)
         return Told(total, text, values, names, coded)
 
 
-def _look_up(window: Window, asked: AskedWords, shop: str | None) -> _Found:
-    columns, products = window.segment.columns, window.products
-    starts = columns.words.starts.view()[:products]
-    eligible = window.alive[starts]
+def _has(products: NDArray[np.int64], product: int) -> bool:
+    place = int(np.searchsorted(products, product))
+    return place < len(products) and int(products[place]) == product
+
+
+def _key(name: NameCount, asked: AskedWords) -> tuple[str, str]:
+    return name.facet, name_key(tuple(word.word for word in asked.words[name.start : name.stop]))
+
+
+def _eligible(window: Window, shop: str | None) -> Mask:
+    columns = window.segment.columns
+    starts = columns.words.starts.view()[: window.products]
     own = None if shop is None else columns.of_shop(window.rows, shop)
-    if own is not None:
-        eligible = eligible & own[starts]
-    count = len(asked.words)
-    found = _Found(
-        window,
-        eligible,
-        np.zeros((count, products), dtype=np.uint8),
-        np.zeros((count, products), dtype=np.bool_),
-        np.zeros(products, dtype=np.bool_),
-    )
-    wanted: dict[int, list[tuple[int, float]]] = {}
-    for number, word in enumerate(asked.words):
-        for term, factor in _terms(word):
-            wanted.setdefault(hash_of(term), []).append((number, factor))
-    _fill(found, wanted, {hash_of(CODE + code) for code in asked.codes})
-    return found
+    alive = window.alive[starts]
+    return alive if own is None else alive & own[starts]
+
+
+def _joined(arrays: Sequence[NDArray[Any]], kind: Any) -> NDArray[Any]:
+    return np.concatenate(arrays) if arrays else np.empty(0, dtype=kind)
 
 
 def _terms(word: AskedWord) -> Iterable[tuple[str, float]]:
@@ -126,41 +186,24 @@ def _terms(word: AskedWord) -> Iterable[tuple[str, float]]:
     yield from ((part, PART) for part in word.parts)
 
 
-def _fill(found: _Found, wanted: dict[int, list[tuple[int, float]]], codes: Collection[int] = ()) -> None:
-    for key, products, values in _postings(found.window, {*wanted, *codes}):
-        for number, factor in wanted.get(key, ()):
-            row = found.values[number]
-            row[products] = np.maximum(row[products], _TABLES[factor][values])
-            if factor == 1.0:
-                found.exact[number][products] = True
-        if key in codes:
-            found.coded[products] = True
-
-
-def _postings(window: Window, wanted: Collection[int]) -> Iterable[tuple[int, NDArray[np.int64], NDArray[np.uint8]]]:
-    """Of each term that a window has: the products and the values, block by block."""
-    if not wanted:
-        return
-    keys = np.fromiter(sorted(wanted), dtype=np.int64, count=len(wanted))
-    for block in window.segment.columns.words.settle():
-        if block.start >= window.products:
-            break
-        yield from _in_block(block, keys, window.products)
-
-
 def _in_block(
-    block: Block, keys: NDArray[np.int64], products: int
-) -> Iterable[tuple[int, NDArray[np.int64], NDArray[np.uint8]]]:
+    block: Block, keys: NDArray[np.int64], offset: int, products: int
+) -> Iterable[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]]:
+    """The numbers of the keys, the products (from `offset` on) and the values of all their postings in a block."""
     places = np.searchsorted(block.terms, keys)
     places[places == len(block.terms)] = 0
-    for which in np.flatnonzero(block.terms[places] == keys).tolist():
-        low, high = block.bounds[places[which]], block.bounds[places[which] + 1]
-        found = block.found[low:high].astype(np.int64) + block.start
-        values = block.values[low:high]
-        if block.stop > products:
-            count = int(np.searchsorted(found, products))
-            found, values = found[:count], values[:count]
-        yield int(keys[which]), found, values
+    there = np.flatnonzero(block.terms[places] == keys)
+    if not len(there):
+        return
+    low = block.bounds[places[there]].astype(np.int64)
+    counts = block.bounds[places[there] + 1] - low
+    at = np.repeat(low - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
+    which, found = np.repeat(there, counts), block.found[at].astype(np.int64) + block.start
+    values = block.values[at]
+    if block.stop > products:
+        seen = found < products
+        which, found, values = which[seen], found[seen], values[seen]
+    yield which, found + offset, values
 
 
 @lru_cache(maxsize=1024)
@@ -168,107 +211,63 @@ def _guesses(word: str) -> dict[int, str]:
     return {hash_of(guess): guess for guess in one_typo_away(word)}
 
 
-def _corrected(asked: AskedWords, found: Sequence[_Found]) -> tuple[AskedWords, list[str]]:
+def _corrected(asked: AskedWords, shelf: _Shelf) -> tuple[AskedWords, list[str]]:
     """The words with one letter mended in those that no product has; and what was mended."""
     words, typos = list(asked.words), [""] * len(asked.words)
     for number, word in enumerate(words):
         if word.plain or word.claimed or not may_be_misspelt(word.word):
             continue
-        if any((one.values[number].astype(np.bool_) & one.eligible).any() for one in found):
+        if (shelf.values[number].astype(np.bool_) & shelf.eligible).any():
             continue
-        guess = _best_guess(word.word, found)
+        guess = _best_guess(word.word, shelf)
         if guess:
             typos[number] = guess
             words[number] = AskedWord(guess, stems(guess), text=word.shown)
-            wanted = {hash_of(term): [(number, factor)] for term, factor in _terms(words[number])}
-            for one in found:
-                _fill(one, wanted)
+            shelf.fill({hash_of(term): [(number, factor)] for term, factor in _terms(words[number])})
     return msgspec.structs.replace(asked, words=tuple(words)), typos
 
 
-def _best_guess(word: str, found: Sequence[_Found]) -> str:
+def _best_guess(word: str, shelf: _Shelf) -> str:
     guesses = _guesses(word)
-    near = {key for one in found for key in guesses.keys() & one.window.segment.columns.words.spelt}
-    counts = dict.fromkeys(near, 0)
-    for one in found:
-        for key, products, _ in _postings(one.window, near):
-            counts[key] += int(np.count_nonzero(one.eligible[products]))
+    near = {key for window in shelf.windows for key in guesses.keys() & window.segment.columns.words.spelt}
+    counts = {key: int(np.count_nonzero(shelf.eligible[products])) for key, products, _ in shelf.postings(near)}
     # Of equally frequent ones the same everywhere.
     best = max(counts, key=lambda key: (counts[key], guesses[key]), default=None)
     return guesses[best] if best is not None and counts[best] else ""
 
 
-def _counted(asked: AskedWords, typed: AskedWords, found: Sequence[_Found], typos: Sequence[str]) -> WordCounts:
-    having = np.zeros(len(asked.words), dtype=np.int64)
-    for one in found:
-        having += np.count_nonzero(one.values[:, one.eligible], axis=1)
-    names = tuple(name for span in spans(asked.words) for name in _names(span, asked, found))
-    coded = any((one.coded & one.eligible).any() for one in found)
-    return WordCounts(
-        sum(int(np.count_nonzero(one.eligible)) for one in found),
-        tuple(having.tolist()),
-        tuple(typos),
-        names,
-        _codes_found(typed.codes, found) if coded else (),
-    )
+def _counted(asked: AskedWords, codes: Sequence[str], shelf: _Shelf, typos: Sequence[str]) -> WordCounts:
+    everybody = bool(shelf.eligible.all())
+    having = tuple(int(np.count_nonzero(row if everybody else row[shelf.eligible])) for row in shelf.values)
+    names = tuple(name for span in spans(asked.words) for name in _names(span, asked, shelf))
+    coded = bool((shelf.coded & shelf.eligible).any())
+    found = tuple(code for code in codes if _is_some(code, shelf)) if coded else ()
+    return WordCounts(int(np.count_nonzero(shelf.eligible)), having, tuple(typos), names, found)
 
 
-def _codes_found(codes: Sequence[str], found: Sequence[_Found]) -> tuple[str, ...]:
-    return tuple(
-        code
-        for code in codes
-        if any(
-            one.eligible[products].any()
-            for one in found
-            for _, products, _ in _postings(one.window, [hash_of(CODE + code)])
-        )
-    )
+def _is_some(code: str, shelf: _Shelf) -> bool:
+    return any(shelf.eligible[products].any() for _, products, _ in shelf.postings([hash_of(CODE + code)]))
 
 
-def _names(span: tuple[int, int, str], asked: AskedWords, found: Sequence[_Found]) -> Iterable[NameCount]:
+def _names(span: tuple[int, int, str], asked: AskedWords, shelf: _Shelf) -> Iterable[NameCount]:
     start, stop, spelling = span
     words = [number for number in range(start, stop) if not asked.words[number].plain] or list(range(start, stop))
     for facet in NAMED:
-        if not any((facet, spelling) in one.window.segment.columns.words.names for one in found):
+        key = facet, spelling
+        if not any(key in window.segment.columns.words.names for window in shelf.windows):
             continue
-        named = having = whole = 0
-        first: tuple[str, _Found, int] | None = None
-        for one in found:
-            columns = one.window.segment.columns.words
-            own = _in_window(columns.names.get((facet, spelling)), one.window)
-            own = own[one.eligible[own]]
-            all_of_it = _in_window(columns.wholes.get((facet, spelling)), one.window)
-            whole += int(np.count_nonzero(one.eligible[all_of_it]))
-            named += len(own)
-            mask = np.logical_and.reduce(one.exact[words]) & one.eligible
-            mask[own] = True
-            having += int(np.count_nonzero(mask))
-            first = min(
-                (one for one in (first, _first(one, own)) if one is not None), default=None, key=lambda it: it[0]
-            )
-        if first is not None:
-            yield NameCount(facet, start, stop, _written(facet, first[1], first[2]), whole > 0, named, having)
+        own = shelf.named("names", key)
+        own = own[shelf.eligible[own]]
+        if not len(own):
+            continue
+        whole = bool(shelf.eligible[shelf.named("wholes", key)].any())
+        mask = np.logical_and.reduce(shelf.exact[words]) & shelf.eligible
+        mask[own] = True
+        yield NameCount(facet, start, stop, _written(facet, own, shelf), whole, len(own), int(np.count_nonzero(mask)))
 
 
-def _first(found: _Found, products: NDArray[np.int32]) -> tuple[str, _Found, int] | None:
-    """Of some products the one whose id comes first: whichever segment holds it."""
-    ids = found.window.segment.columns.ids
-    return min(((ids[n], found, n) for n in products.tolist()), default=None, key=lambda it: it[0])
-
-
-def _written(facet: str, found: _Found, product: int) -> str:
-    """A product's brand or collection as its shop writes it."""
-    words = found.window.segment.columns.payload(product).words
-    return getattr(words, facet, "")
-
-
-def _in_window(posting: GrowingInts | None, window: Window) -> NDArray[np.int32]:
-    if posting is None:
-        return np.empty(0, dtype=np.int32)
-    products = posting.view()
-    return products[: int(np.searchsorted(products, window.products))]
-
-
-def _having_name(window: Window, name: NameCount, asked: AskedWords) -> NDArray[np.int32]:
-    spelling = name_key(tuple(word.word for word in asked.words[name.start : name.stop]))
-    return _in_window(window.segment.columns.words.names.get((name.facet, spelling)), window)
+def _written(facet: str, products: NDArray[np.int64], shelf: _Shelf) -> str:
+    """A name as its shop writes it, by the product whose id comes first: whichever segment holds it."""
+    places = [shelf.place(product) for product in products.tolist()]
+    window, ordinal = min(places, key=lambda place: place[0].segment.columns.ids[place[1]])
+    return str(getattr(window.segment.columns.payload(ordinal).words, facet, ""))
