@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from streams.contract import topics
 from streams.contract.cloudevents import output_headers
 from streams.contract.codecs import encode, metadata_of
 from streams.contract.records import Item, ItemPhoto, Source, Upload
-from streams.engine.message import Message
+from streams.engine.message import PRIORITY, URGENT, Message
 from tests.chaos.checker import Untrustworthy, Violation, judge
 from tests.chaos.evidence import Evidence, Index, Indexed
 from tests.chaos.products import State, effects
@@ -298,9 +298,11 @@ PARTS = (
 """A part before the first photo, a photo that is older than it, two photos, a late one, a part, one that says nothing new."""
 
 
-def parts(wanted: Sequence[int], *, ops: Sequence[Op] = PARTS, **changed: Any) -> list[str]:
+def parts(
+    wanted: Sequence[int], *, ops: Sequence[Op] = PARTS, urgent: Collection[int] = (), **changed: Any
+) -> list[str]:
     """Kinds of violations of a run of `ops` with the items of these uploads; `changed`: of the last of them."""
-    uploads = [upload_of(op) for op in ops]
+    uploads = [hurried(upload_of(op)) if op.number in urgent else upload_of(op) for op in ops]
     made = [item_of(uploads[number], ops) for number in wanted]
     if changed:
         made[-1] = item_of(uploads[wanted[-1]], ops, **changed)
@@ -325,6 +327,19 @@ def test_parts_versions_and_several_photos_are_known() -> None:
     assert parts([0, 1, 2, 4], metadata={"season": "summer"}) == ["wrong product"]
     assert parts([0, 1, 2, 4], photos=msgspec.UNSET) == ["wrong product"]
     assert parts([0, 1, 2, 4], incomplete=True) == ["wrong product"]
+
+
+def hurried(upload: Message) -> Message:
+    return replace(upload, headers=(*upload.headers, (PRIORITY, URGENT)))
+
+
+def test_an_urgent_part_that_says_nothing_new_may_have_an_item() -> None:
+    """Of its own, and true of it; it need not have one, and what is not urgent has none."""
+    assert parts([0, 1, 2, 4], urgent=[5]) == []
+    assert parts([0, 1, 2, 4, 5], urgent=[5]) == []
+    assert "doubled item" in parts([0, 1, 2, 4, 5], urgent=[4])
+    assert parts([0, 1, 2, 4, 5], urgent=[5], metadata={"season": "summer"}) == ["wrong product"]
+    assert "lost item" in parts([0, 1, 2, 5], urgent=[4, 5])
 
 
 def test_a_product_without_a_photo_is_in_no_index_and_has_no_caption() -> None:
