@@ -257,9 +257,13 @@ def test_facets_fit_on_a_running_stack(up: Up, tmp_path: Path) -> None:
 
 
 def test_a_nightly_feed(up: Up, tmp_path: Path) -> None:
-    """What is unchanged is not sent, what is gone is deleted, and a feed that was cut off deletes nothing. The last test: it
-    takes the products of all others for gone."""
+    """What is unchanged is not sent, what is gone is deleted, and a feed that was cut off deletes nothing. It takes the
+    products of other tests for gone, and there is one where it comes first."""
     where = ("--full", "--json", "--data-dir", str(up.data_dir))
+    yesterday = tmp_path / "yesterday"
+    yesterday.mkdir()
+    photo_of(yesterday, "of-yesterday", (30, 20, 200))
+    assert weft("ingest", str(yesterday), "--wait", *where[2:]).returncode == Exit.OK
     folder = tmp_path / "shop"
     folder.mkdir()
     for number in range(4):
