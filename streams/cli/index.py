@@ -13,8 +13,12 @@ from streams.cli.exits import Exit
 from streams.cli.output import print_json, print_table, rows_table, say
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from infra.settings import Settings
     from infra.store import ObjectStore
+    from streams.contract.records import Generation
+    from streams.ops.generations.export import Exported
     from streams.ops.generations.standing import Listed
     from streams.ops.generations.swap import Swapped
 
@@ -244,22 +248,24 @@ def export(
     generation: Annotated[
         str | None, typer.Option(metavar="NAME", help="A generation.", show_default="the live one")
     ] = None,
-    form: Annotated[str, typer.Option("--format", help="npz.")] = "npz",
+    form: Annotated[str, typer.Option("--format", help="npz, or parquet (needs the extra `parquet`).")] = "npz",
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
     """Write ids, versions, vectors, facets and addresses of images into one file, as they are now."""
     from streams.ops.generations import standing
-    from streams.ops.generations.export import export_npz
+    from streams.ops.generations.export import export_npz, export_parquet
     from streams.ops.generations.verify import chosen
     from streams.search.generations import read
 
-    if form != "npz":
-        say(f"--format {form}: only npz is written")
+    writers: dict[str, Callable[[ObjectStore, Generation, Path], Exported]]
+    writers = {"npz": export_npz, "parquet": export_parquet}
+    if form not in writers:
+        say(f"--format {form}: npz and parquet are written")
         raise typer.Exit(Exit.USAGE)
     settings = client_settings(data_dir)
     run(standing.snapshot(settings, generation))
-    done = export_npz(opened(settings), chosen(run(read(settings)), generation), file)
+    done = writers[form](opened(settings), chosen(run(read(settings)), generation), file)
     if as_json:
         print_json(done)
     else:

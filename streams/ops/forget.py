@@ -29,6 +29,7 @@ from streams.ops import admin
 from streams.ops.forget_memos import NEIGHBOURS, Traces, memos_of, remove
 from streams.ops.forget_places import Forgotten, Place, Report, of_topic
 from streams.ops.rewrite import Wanted, rewrite
+from streams.ops.store_gc import ASIDE
 from streams.search import generations
 
 log = logger("weft.forget")
@@ -258,7 +259,9 @@ class Forget:
         """Photos that no other product has, memos, and the snapshot of the labelled products (it is made anew)."""
         photos = self._photos(seen)
         removed = remove(self.store, [*self._memos(seen), *self.store.list(NEIGHBOURS)])
-        return removed + remove(self.store, [key for key in photos if self.store.exists(key)])
+        # A clean-up of the store that was ended may have left copies.
+        aside = [f"{ASIDE}{key}" for key in photos]
+        return removed + remove(self.store, [key for key in (*photos, *aside) if self.store.exists(key)])
 
     def _photos(self, seen: Seen) -> list[str]:
         others = {image for images in seen.theirs.values() for image in images}

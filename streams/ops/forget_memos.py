@@ -62,8 +62,8 @@ def memos_of(store: ObjectStore, traces: Traces) -> list[str]:
             small.append(key)
     found += [
         key
-        for key, data in _read(store, small)
-        if (s := _as(data, Source)) and (s.partition, s.offset) in traces.sources
+        for key, data in read_all(store, small)
+        if (s := decoded(data, Source)) and (s.partition, s.offset) in traces.sources
     ]
     return found + _captions(store, captions, traces)
 
@@ -72,15 +72,15 @@ def _captions(store: ObjectStore, keys: list[str], traces: Traces) -> list[str]:
     """Of `Shown` the upload says whose it is; of `Written` only its text, which is that of some `Shown`."""
     texts, found = set(traces.texts), []
     written: list[tuple[str, str]] = []
-    for key, data in _read(store, keys):
-        shown = _as(data, Shown)
+    for key, data in read_all(store, keys):
+        shown = decoded(data, Shown)
         if shown is not None:
             place = (shown.source.partition, shown.source.offset)
             theirs = traces.shops.get(place, traces.shop) == traces.shop
             if place in traces.sources or (theirs and cites(shown.written, traces.cited)):
                 texts.add(shown.written.text.caption)
                 found.append(key)
-        elif (plain := _as(data, Written)) is not None:
+        elif (plain := decoded(data, Written)) is not None:
             written.append((key, plain.text.caption))
     return found + [key for key, text in written if text in texts]
 
@@ -91,7 +91,7 @@ def cites(written: Written, ids: Collection[str]) -> bool:
     return not voters.isdisjoint(ids) or any(example.product_id in ids for example in written.style_examples)
 
 
-def _read(store: ObjectStore, keys: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+def read_all(store: ObjectStore, keys: Iterable[str]) -> Iterator[tuple[str, bytes]]:
     def one(key: str) -> tuple[str, bytes]:
         try:
             return key, store.get(key)
@@ -102,7 +102,7 @@ def _read(store: ObjectStore, keys: Iterable[str]) -> Iterator[tuple[str, bytes]
         yield from pool.map(one, keys)
 
 
-def _as(data: bytes, kind: type[T]) -> T | None:
+def decoded(data: bytes, kind: type[T]) -> T | None:
     try:
         return msgspec.msgpack.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError):

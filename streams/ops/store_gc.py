@@ -1,37 +1,60 @@
-"""What lies in the object store that nothing names any more: told, and removed by nobody here.
+"""What lies in the object store that nothing names any more: told here, and removed by `streams.ops.store_sweep`.
 
-Nothing is listed that a manifest, a record or a running writer names: a photo counts as named for as long as any record of
-an upload, an item or a dead letter that the broker keeps names it, because a replay or a redrive reads it again.
+Nothing is listed that a manifest, a record or a running writer names (see `streams.ops.store_names`).
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
 
 import msgspec
 
 from index_sync.manifest import Damaged, SnapshotLocation, decode_current, decode_manifest, fetch, keys_of
 from infra.settings import Settings
-from infra.store import NotFound, ObjectStore
-from processors.errors import Poison
-from streams.contract import codecs, topics
-from streams.engine.message import Message
-from streams.kafka.client import Reader
+from infra.store import NotFound, ObjectStore, content_digest
+from streams.facets import versions
+from streams.ops.forget_memos import CAPTIONS, MEMOS, decoded, read_all
 from streams.ops.generations import lease
-from streams.search.generations import COLLECTION, Generations, read
+from streams.ops.store_names import Named, open_records
+from streams.roles.caption.role import Shown, Written
+from streams.roles.items import memo_key
+from streams.search.generations import COLLECTION, Generations
 
 INDEX = f"index/{COLLECTION}/"
 PHOTOS = "images/"
+ASIDE = "gc/aside/"
+"""Where photos and memos lie while it is not known whether somebody is about to name them."""
 MOST_LISTED = 1000
 
 
+class World(Protocol):
+    """What the cluster says: `streams.ops.store_names.Records`."""
+
+    async def read_on(self) -> Named:
+        """What all records name, those that came since the last time included. Raises `Retryable`."""
+        ...
+
+    async def generations(self) -> Generations:
+        """Those that exist, now."""
+        ...
+
+    async def roles_caught_up(self, patience_s: float) -> bool:
+        """Wait until the roles have published all that they make of what lies on their topics now. False: not in that time."""
+        ...
+
+
 class Unnamed(msgspec.Struct, frozen=True):
-    """An object that nothing names. `kind`: generation (of a dropped one), snapshot (of an earlier epoch), or photo."""
+    """An object that nothing names. `kind`: generation (of a dropped one), snapshot (of an earlier epoch), photo, or memo.
+
+    `photo`: of a memo, the unnamed photo that it is of; "" where it is of none.
+    """
 
     key: str
     kind: str
+    photo: str = ""
 
 
 class Garbage(msgspec.Struct, frozen=True):
@@ -42,70 +65,85 @@ class Garbage(msgspec.Struct, frozen=True):
     objects: tuple[Unnamed, ...]
 
 
+def told(looked: int, found: Sequence[Unnamed]) -> Garbage:
+    """The counts and the first of what was found."""
+    counts = Counter(one.kind for one in found)
+    return Garbage(looked, dict(sorted(counts.items())), tuple(found[:MOST_LISTED]))
+
+
 async def garbage(settings: Settings, store: ObjectStore) -> Garbage:
-    """Look. What is written while this runs may be listed though a record that names it is on its way.
+    """Look, and change nothing. What is written while this runs may be listed though a record that names it is on its way.
 
     Raises:
         Retryable: broker or store are away.
     """
+    async with open_records(settings, store) as records:
+        return told(*await look(store, records))
+
+
+async def look(store: ObjectStore, records: World) -> tuple[int, list[Unnamed]]:
+    """How many objects were looked at, and those that nothing names. Raises `Retryable`: broker or store are away."""
     # Before the topics are read: what is stored afterwards is not looked at, as nothing that names it may have been read.
-    photos = await asyncio.to_thread(lambda: list(store.list(PHOTOS)))
-    generations = await read(settings)
-    named = await _named_photos(settings, store, generations)
-    indexed = await asyncio.to_thread(lambda: list(store.list(INDEX)))
+    photos, memos, indexed = await asyncio.to_thread(lambda: [list(store.list(at)) for at in (PHOTOS, MEMOS, INDEX)])
+    generations = await records.generations()
+    named = await records.read_on()
     found = await asyncio.to_thread(lambda: list(unnamed_snapshots(store, generations, indexed)))
-    found += [Unnamed(key, "photo") for key in photos if key not in named]
-    counts = Counter(one.kind for one in found)
-    return Garbage(len(photos) + len(indexed), dict(sorted(counts.items())), tuple(found[:MOST_LISTED]))
+    lost = [key for key in photos if content_digest(key) and not named.photo(key)]
+    found += [Unnamed(key, "photo") for key in lost]
+    found += await asyncio.to_thread(lambda: list(unnamed_memos(store, named, memos, lost)))
+    return len(photos) + len(memos) + len(indexed), found
 
 
-async def _named_photos(settings: Settings, store: ObjectStore, generations: Generations) -> set[str]:
-    """Keys of photos that some record names which the broker keeps."""
-    own = {made.items for made in generations.all()}
-    named: set[str] = set()
-    for topic in sorted({topics.UPLOADS, topics.ITEMS, topics.DEAD_LETTERS} | own):
-        async with Reader(settings, topic) as reader:
-            async for message in reader.to_end():
-                named |= {key for address in addresses_in(message) if (key := store.key_of(address)) is not None}
-    return named
+def unnamed_memos(store: ObjectStore, named: Named, keys: Iterable[str], photos: Iterable[str]) -> Iterator[Unnamed]:
+    """What was thought of photos that nothing names, and of products of which no record is kept. Blocking; reads memos of captions.
+
+    Of a caption that is: its text is that of no caption, and the upload that it was made for is kept no more. What hosts said of
+    their photos (`memo/address/`) and what stands on the topics (`memo/standing-…`), a few bytes each, is not looked at.
+
+    Args:
+        store: the object store.
+        named: by the records.
+        keys: of memos, as they were listed before the records were read.
+        photos: that nothing names.
+    """
+    heads = ("", *versions.listed(store))
+    of_photo = {memo_key(content_digest(photo), version): photo for photo in photos for version in heads}
+    captions: list[str] = []
+    for key in keys:
+        stage, name = key.split("/")[1], key.rpartition("/")[2]
+        if stage == "enrich" and name in of_photo:
+            yield Unnamed(key, "memo", of_photo[name])
+        elif key.startswith(CAPTIONS):
+            captions.append(key)
+    yield from _unnamed_captions(store, named, captions)
 
 
-def addresses_in(message: Message) -> list[str]:
-    """The addresses of images in a record of uploads, items or dead letters; a letter may hold either."""
-    if not message.value:
-        return []
-    readers: tuple[Callable[[bytes], list[str]], ...] = (_of_upload, _of_item)
-    if message.topic == topics.UPLOADS:
-        readers = (_of_upload,)
-    elif topics.is_items(message.topic):
-        readers = (_of_item,)
-    return [address for reader in readers for address in reader(message.value)]
+def named_caption(data: bytes, named: Named, texts: Mapping[str, bool] | None = None) -> bool:
+    """Whether the memo of a caption is named; one that cannot be read is. `texts`: of others' `Shown`, whether these are named."""
+    shown = decoded(data, Shown)
+    if shown is not None:
+        source = (shown.source.partition, shown.source.offset)
+        return source in named.sources or shown.written.text.caption in named.texts
+    written = decoded(data, Written)
+    return written is None or written.text.caption in named.texts or (texts or {}).get(written.text.caption, False)
 
 
-def _of_item(value: bytes) -> list[str]:
-    try:
-        return [codecs.decode_item(value).image]
-    except Poison:
-        return []
+def texts_of(memos: Iterable[bytes], named: Named) -> dict[str, bool]:
+    """The texts of those that are `Shown`, and whether any of them is named: a `Written` has no upload, and is named as they are."""
+    texts: dict[str, bool] = {}
+    for data in memos:
+        if (shown := decoded(data, Shown)) is not None:
+            text = shown.written.text.caption
+            texts[text] = texts.get(text, False) or named_caption(data, named)
+    return texts
 
 
-def _of_upload(value: bytes) -> list[str]:
-    """Every `uri` in the document, whatever else is wrong with it: a name too many keeps a photo, one too few loses it."""
-    try:
-        return list(_uris(msgspec.json.decode(value)))
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return []
-
-
-def _uris(document: object) -> Iterator[str]:
-    if isinstance(document, dict):
-        if isinstance(uri := document.get("uri"), str):
-            yield uri
-        for inner in document.values():
-            yield from _uris(inner)
-    elif isinstance(document, list):
-        for inner in document:
-            yield from _uris(inner)
+def _unnamed_captions(store: ObjectStore, named: Named, keys: Sequence[str]) -> Iterator[Unnamed]:
+    """Read twice, rather than held: there may be millions."""
+    texts = texts_of((data for _, data in read_all(store, keys)), named)
+    for key, data in read_all(store, keys):
+        if data and not named_caption(data, named, texts):
+            yield Unnamed(key, "memo")
 
 
 def unnamed_snapshots(store: ObjectStore, generations: Generations, keys: Iterable[str]) -> Iterator[Unnamed]:

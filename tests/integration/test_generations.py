@@ -100,6 +100,20 @@ def test_a_generation_is_exported(shop: Up) -> None:
     assert found["images"][row].startswith("images/")
 
 
+def test_a_generation_is_exported_as_parquet(shop: Up) -> None:
+    """The same products and vectors as in the other format; a format that there is not is refused."""
+    import pyarrow.parquet as pq
+
+    path = shop.data_dir / "catalogue.parquet"
+    done = said(shop, "index", "export", str(path), "--format", "parquet")
+    table = pq.read_table(path)
+    assert (len(table), len(set(table["id"].to_pylist()))) == (done["rows"], done["products"])
+    assert done["products"] == said(shop, "index", "verify")["live"]
+    assert table.schema.field("vector").type.list_size == done["dimension"]
+    assert table.schema.metadata[b"weft.encoder"].decode() == done["encoder"]
+    assert weft(shop, "index", "export", str(path), "--format", "csv").returncode == Exit.USAGE
+
+
 def test_a_photo_that_is_gone_is_named(shop: Up) -> None:
     """Exit code 1, the product and the kind; put back, all is well again."""
     store = open_store(shop.settings)
@@ -262,6 +276,14 @@ def test_a_part_of_the_topic_is_not_swapped_in_unless_somebody_says_so(shop: Up)
     store.put_content(b"of no product", ".png")
     unnamed = said(shop, "store", "gc", "--dry-run")
     assert [one["kind"] for one in unnamed["objects"] if one["kind"] != "snapshot"] == ["photo"]
+    noted = said(shop, "store", "gc", "--older-than", "0s")
+    assert (noted["counts"], noted["waiting"]) == ({}, sum(unnamed["counts"].values()))
+    done = said(shop, "store", "gc", "--older-than", "0s")
+    assert done["counts"]["photo"] == 1
+    assert not any(store.exists(key) for key in done["removed"])
+    assert (done["put_back"], done["aside"], list(store.list("gc/aside/"))) == (0, 0, [])
+    assert said(shop, "store", "gc", "--dry-run")["counts"].get("photo", 0) == 0
+    assert said(shop, "index", "verify")["ok"]
     assert said(shop, "index", "status")["items"] == topics.ITEMS
 
 

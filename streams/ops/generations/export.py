@@ -1,22 +1,32 @@
-"""A generation as one file of arrays, for another engine: ids, versions, vectors, facets, addresses of images."""
+"""A generation as one file, for another engine: ids, versions, vectors, facets, addresses of images; npz or Parquet."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from index_sync.compaction import live_vectors
+from index_sync.entry import Half, Payload
+from index_sync.manifest import Manifest
 from index_sync.recovery import loaded
-from index_sync.segment import live_products
+from index_sync.segment import Window, live_products
 from infra.store import ObjectStore
-from processors.errors import Retryable
+from processors.errors import BadSetting, Fatal, Missing, Retryable
+from processors.identity import split
 from streams.contract.records import Generation
 from streams.ops.generations.standing import manifests_of
+
+GROUP_ROWS = 4096
+"""Vectors of a row group of Parquet: 8 MiB of them at a dimension of 512."""
 
 
 class Exported(msgspec.Struct, frozen=True):
@@ -30,6 +40,49 @@ class Exported(msgspec.Struct, frozen=True):
     encoder: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """The snapshots that are written; all of one encoder."""
+
+    generation: str
+    manifests: Mapping[int, Manifest]
+    dimension: int
+    encoder: str
+
+
+def _source(store: ObjectStore, made: Generation) -> _Source:
+    manifests = manifests_of(store, made)
+    if not manifests:
+        raise Retryable(f"{made.generation} has no snapshot yet: say `weft index snapshot {made.generation}` first")
+    held = {(one.encoder, one.dimension) for one in manifests.values() if one.dimension}
+    if len(held) > 1:
+        told = ", ".join(f"{encoder} ({dimension})" for encoder, dimension in sorted(held))
+        raise Fatal(f"{made.generation} has shards of several encoders, which no one space holds: {told}")
+    encoder, dimension = next(iter(held), (made.encoder, 0))
+    return _Source(made.generation, manifests, dimension, encoder)
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[IO[bytes]]:
+    """A file that appears under its name when all of it is on the disk, or not at all.
+
+    Raises:
+        BadSetting: nothing can be written there.
+    """
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise BadSetting(f"{path} cannot be written: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
 def export_npz(store: ObjectStore, made: Generation, path: Path) -> Exported:
     """Write the last snapshots of a generation. Blocking; the file appears whole or not at all.
 
@@ -40,18 +93,17 @@ def export_npz(store: ObjectStore, made: Generation, path: Path) -> Exported:
     Raises:
         Retryable: the store is away, or there is no snapshot yet.
         Damaged: an object of a snapshot is not as recorded.
+        Fatal: the shards hold vectors of several encoders.
+        BadSetting: nothing can be written at `path`.
     """
-    manifests = manifests_of(store, made)
-    if not manifests:
-        raise Retryable(f"{made.generation} has no snapshot yet: say `weft index snapshot {made.generation}` first")
+    source = _source(store, made)
     ids, images, categories, facets, views = list[str](), list[str](), list[str](), list[str](), list[str]()
-    versions, owners, vectors = list[int](), list[int](), []
-    for manifest in manifests.values():
+    versions, owners, vectors = list[int](), list[int](), list[Half]()
+    for manifest in source.manifests.values():
         for window in loaded(store, manifest).state.windows:
-            columns = window.segment.columns
             for ordinal in live_products(window).tolist():
-                payload = columns.payload(ordinal)
-                ids.append(columns.ids[ordinal])
+                payload = window.segment.columns.payload(ordinal)
+                ids.append(window.segment.columns.ids[ordinal])
                 versions.append(window.version(ordinal))
                 images.append(store.relative(payload.image))
                 categories.append(payload.category)
@@ -59,7 +111,7 @@ def export_npz(store: ObjectStore, made: Generation, path: Path) -> Exported:
                 views += [view.id for view in payload.views]
                 owners += [len(ids) - 1] * len(payload.views)
             vectors.append(live_vectors(window))
-    whole = np.concatenate(vectors) if vectors else np.empty((0, 0), dtype=np.float16)
+    whole = np.concatenate(vectors) if vectors else np.empty((0, source.dimension), dtype=np.float16)
     arrays: dict[str, Any] = {
         "ids": np.array(ids, dtype=np.str_),
         "versions": np.array(versions, dtype=np.int64),
@@ -70,11 +122,102 @@ def export_npz(store: ObjectStore, made: Generation, path: Path) -> Exported:
         "products": np.array(owners, dtype=np.int64),
         "vectors": whole,
     }
-    part = path.with_name(f"{path.name}.part")
-    with part.open("wb") as file:
+    with _whole(path) as file:
         np.savez(file, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-    encoder = next((manifest.encoder for manifest in manifests.values() if manifest.encoder), "")
-    return Exported(made.generation, str(path), len(ids), len(whole), whole.shape[1], encoder)
+    return Exported(source.generation, str(path), len(ids), len(whole), source.dimension, source.encoder)
+
+
+def export_parquet(store: ObjectStore, made: Generation, path: Path, group_rows: int = GROUP_ROWS) -> Exported:
+    """Write the last snapshots of a generation as Parquet, a row for each vector. Blocking; whole or not at all.
+
+    One shard and one row group lie in memory at a time. Columns: `id` (of the product, as in `export_npz`: its key), `shop` and
+    `product_id` (its two halves), `version` (int64), `view` ("whole", "g0" …), `vector` (fixed-size list of float32, of
+    norm 1), `category` (of the product) and `view_category`, `facets` (map of text to text), `image` (address relative to the store),
+    `photo` (of the view: `image`, or another photo of the product). The schema's metadata names generation and encoder.
+
+    Args:
+        store: the object store.
+        made: the generation.
+        path: of the file.
+        group_rows: vectors of a row group, about; a product is never cut in two.
+
+    Raises:
+        Missing: pyarrow is not installed.
+        Retryable, Damaged, Fatal, BadSetting: as `export_npz` does.
+    """
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise Missing("Parquet needs pyarrow: install Weft with the extra `parquet`, or say --format npz") from None
+    source = _source(store, made)
+    schema = _schema(pa, source)
+    products = rows = 0
+    with _whole(path) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        for manifest in source.manifests.values():
+            for window in loaded(store, manifest).state.windows:
+                for ordinals in _groups(window, group_rows):
+                    batch = _batch(pa, schema, store, window, ordinals)
+                    writer.write_batch(batch, row_group_size=max(1, batch.num_rows))
+                    products, rows = products + len(ordinals), rows + batch.num_rows
+    return Exported(source.generation, str(path), products, rows, source.dimension, source.encoder)
+
+
+def _schema(pa: Any, source: _Source) -> Any:
+    text, vector = pa.string(), pa.list_(pa.float32(), source.dimension)
+    fields = [
+        *((name, text) for name in ("id", "shop", "product_id")),
+        ("version", pa.int64()),
+        ("view", text),
+        ("vector", vector),
+        *((name, text) for name in ("category", "view_category")),
+        ("facets", pa.map_(text, text)),
+        *((name, text) for name in ("image", "photo")),
+    ]
+    told = {"weft.generation": source.generation, "weft.encoder": source.encoder}
+    return pa.schema([pa.field(name, kind, nullable=False) for name, kind in fields], metadata=told)
+
+
+def _groups(window: Window, group_rows: int) -> Iterator[NDArray[np.int64]]:
+    """The live products of a window, so many at once that they have `group_rows` rows, or one product more."""
+    ordinals = live_products(window)
+    first = np.array(window.segment.columns.first, dtype=np.int64)
+    ends = np.cumsum(first[ordinals + 1] - first[ordinals])
+    start = 0
+    while start < len(ordinals):
+        before = int(ends[start - 1]) if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, before + group_rows, side="right")))
+        yield ordinals[start:stop]
+        start = stop
+
+
+def _batch(pa: Any, schema: Any, store: ObjectStore, window: Window, ordinals: NDArray[np.int64]) -> Any:
+    columns = window.segment.columns
+    table: dict[str, list[Any]] = {name: [] for name in schema.names if name != "vector"}
+    wanted = list[int]()
+    for ordinal in ordinals.tolist():
+        payload: Payload = columns.payload(ordinal)
+        product = columns.ids[ordinal]
+        shop, product_id = split(product)
+        image, facets = store.relative(payload.image), sorted(payload.facets.items())
+        wanted += range(columns.first[ordinal], columns.first[ordinal + 1])
+        for view in payload.views:
+            photo = store.relative(view.photo) if isinstance(view.photo, str) else image
+            row = {
+                "id": product,
+                "shop": shop,
+                "product_id": product_id,
+                "version": window.version(ordinal),
+                "view": view.id,
+                "category": payload.category,
+                "view_category": view.category,
+                "facets": facets,
+                "image": image,
+                "photo": photo,
+            }
+            for name, value in row.items():
+                table[name].append(value)
+    vectors = window.segment.gather(np.array(wanted, dtype=np.int64)).astype(np.float32)
+    flat = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
+    arrays = [flat if f.name == "vector" else pa.array(table[f.name], type=f.type) for f in schema]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)

@@ -185,6 +185,7 @@ class ShardOwner:
             "shard restored" if found.manifest else "shard rebuilt from the topic",
             partition=partition,
             reason=found.reason,
+            refused=found.refused,
             live=found.shard.live,
             seek=found.seek,
             behind=bounds.end - found.seek,

@@ -12,7 +12,8 @@ from streams.contract import topics
 from streams.contract.records import Generation
 from streams.engine.message import Message
 from streams.ops.generations import lease
-from streams.ops.store_gc import addresses_in, unnamed_snapshots
+from streams.ops.store_gc import unnamed_snapshots
+from streams.ops.store_names import addresses_in
 from streams.search.generations import COLLECTION, FIRST, Generations, key_of
 from tests.fakes.index_items import DIMENSION, ENCODER, MemoryObjects, entry
 

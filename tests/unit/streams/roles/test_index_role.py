@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from aiokafka.structs import ConsumerRecord
+from structlog.testing import capture_logs
 
 from index_sync.census import bucket_of
 from index_sync.entry import Change
@@ -100,6 +101,25 @@ async def test_a_snapshot_waits_for_the_dead_letter() -> None:
     assert await saving
     assert saved_offset(store) == 2
     assert [failure.message.offset for failure in letters.written] == [1]
+
+
+async def test_what_recovery_refused_is_in_the_log() -> None:
+    """By name, whether the shard came back from the snapshot before or from the topic; nothing where all was whole."""
+    store, letters = MemoryObjects(), Letters()
+    k = keeper(store, letters)
+    held = await taken(k)
+    await k.apply(held, [record(0, item("p", 1))], 1)
+    assert await k.save(held)
+    with capture_logs() as lines:
+        await taken(keeper(store, letters))
+    assert [(line["event"], line["refused"]) for line in lines] == [("shard restored", ())]
+    for key in [key for key in store.objects if "/objects/" in key]:
+        store.objects[key] += b"?"
+    with capture_logs() as lines:
+        await taken(keeper(store, letters))
+    [line] = lines
+    assert line["event"] == "shard rebuilt from the topic"
+    assert any("/objects/" in said for said in line["refused"])
 
 
 @pytest.mark.parametrize("end", [Fatal("stopped before a dead letter was durable"), TypeError("a fault of ours")])
