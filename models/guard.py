@@ -11,9 +11,20 @@ from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 import numpy as np
 
-from models.ports import GivesWay, ImageEncoder, Model, Raw, Ready, TextEncoder, Writer, WriterRequest
+from models.ports import (
+    Detector,
+    GivesWay,
+    ImageEncoder,
+    Model,
+    Raw,
+    Ready,
+    SeesFaint,
+    TextEncoder,
+    Writer,
+    WriterRequest,
+)
 from processors.errors import Code, Fatal, Poison, Retryable, WeftError
-from processors.values import Pixels, Vector
+from processors.values import Detection, Pixels, Vector
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -160,6 +171,20 @@ class Guarded(Generic[In, Out]):
 
     def _timed(self, stage: str, items: int) -> AbstractContextManager[None]:
         return _timed(stage, items, self._observe, self._clock)
+
+
+class GuardedDetector(Guarded[Pixels, tuple[Detection, ...]]):
+    """A guarded `Detector`."""
+
+    def __init__(self, model: Detector, *, name: str = "detector", observe: Observe = ignore) -> None:
+        super().__init__(model, name=name, observe=observe)
+
+    def faint(self, item: Pixels, raw: Raw, /) -> tuple[Detection, ...]:
+        """See `SeesFaint`; of a detector that is sure of all that it tells, `finish`."""
+        if not isinstance(self._model, SeesFaint):
+            return self.finish(item, raw)
+        with self._timed("finish", 1):
+            return self._model.faint(item, raw)
 
 
 class GuardedImageEncoder(Guarded[Pixels, Vector]):

@@ -24,7 +24,7 @@ Raw: TypeAlias = Any
 
 
 class Model(Protocol[In, Out]):
-    """One model. `prepare` and `finish` are pure and thread-safe; `forward` is called from one thread only."""
+    """One model. `prepare` and `finish` are pure and thread-safe; `forward` is called by one thread at a time."""
 
     @property
     def fingerprint(self) -> str:
@@ -63,6 +63,15 @@ class GivesWay(Protocol):
 
 class Detector(Model[Pixels, tuple[Detection, ...]], Protocol):
     """Pixels → garments, in descending confidence; boxes in pixels of the array that went in."""
+
+
+@runtime_checkable
+class SeesFaint(Protocol):
+    """A detector that can also tell what it is less sure of, from the same pass."""
+
+    def faint(self, item: Pixels, raw: Raw, /) -> tuple[Detection, ...]:
+        """As `finish`, and behind it the boxes of lower confidence."""
+        ...
 
 
 class ImageEncoder(Model[Pixels, Vector], Protocol):

@@ -78,12 +78,15 @@ class Judged:
 
     def at(self, score: float, category: str) -> float:
         """The relevance, 0..1, of a hit."""
-        chance = self.curve.at(score)
-        if self.evidence.categories and category and category not in self.evidence.categories:
-            chance *= WRONG
+        chance = self.curve.at(score) * self.fits(category)
         if not self.evidence.seen:
             chance *= self.curve.blind
         return round(chance, 4)
+
+    def fits(self, category: str) -> float:
+        """The factor of a hit of this category: `WRONG` where the words ask for another."""
+        asked = self.evidence.categories
+        return WRONG if asked and category and category not in asked else 1.0
 
 
 def knows(text: str) -> bool:

@@ -13,7 +13,7 @@ import os
 import re
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,8 @@ CANDIDATES = 1000
 """At most this many boxes a picture enter suppression: below it are none that could survive."""
 PORTRAIT = 0.7
 """Width ÷ height of the photo that the network is prepared for."""
+FAINT = 0.1
+"""Confidence of what `faint` tells beside the garments: for photos that ask (`processors.asked_garments`)."""
 MOST = 50
 """At most this many garments a picture leave it."""
 GPU_PART = 64
@@ -104,6 +106,8 @@ class YoloDetector:
         self._header = header
         self._size = size
         self._thresholds = thresholds
+        # Surer boxes come first in suppression: fainter ones behind them change none of them.
+        self._all = replace(thresholds, confidence=min(FAINT, thresholds.confidence))
         self._device = device
         if shown is None or device != "cpu":
             self._parts = Parts(self._at_once, part=GPU_PART, alike=_shape)
@@ -188,14 +192,14 @@ class YoloDetector:
         return Letterboxed(torch.from_numpy(canvas).permute(2, 0, 1), scale)
 
     def forward(self, batch: Sequence[Letterboxed], /) -> list[NDArray[np.float32]]:
-        """Parts of one shape each; a row (x0, y0, x1, y1, confidence, class) a detection, surest first.
+        """Parts of one shape each; a row (x0, y0, x1, y1, confidence, class) a detection, surest first, faint ones at the end.
 
         A picture gets the same bytes whatever it shares a batch with.
         """
         import torch
 
         with torch.inference_mode():
-            return [suppress(one, self._thresholds).cpu().numpy() for one in self._parts(batch)]
+            return [suppress(one, self._all).cpu().numpy() for one in self._parts(batch)]
 
     def _at_once(self, pictures: Sequence[Letterboxed]) -> list[Tensor]:
         """(4 + classes, anchors) of each picture; all of one shape."""
@@ -208,6 +212,11 @@ class YoloDetector:
 
     def finish(self, item: Pixels, raw: NDArray[np.float32], /) -> tuple[Detection, ...]:
         """Boxes back in pixels of `item`, cut at its borders, in descending confidence."""
+        # Of the network's own float32: a threshold in double precision is another one.
+        return self.faint(item, raw[raw[:, 4] >= np.float32(self._thresholds.confidence)])
+
+    def faint(self, item: Pixels, raw: NDArray[np.float32], /) -> tuple[Detection, ...]:
+        """The same, and behind them what has a confidence of `FAINT` at least."""
         height, width = item.shape[:2]
         scale = self._size / max(height, width)
         found = []

@@ -34,6 +34,8 @@ class Ranked:
 
     hit: Hit
     about: About
+    said: float = 0.0
+    """How far its own words alone speak for it (`Wording.said`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +73,11 @@ def ranked(answers: Iterable[Hits], shop: str = "", wording: Wording | None = No
     found = []
     for answer in answers:
         about = answer.about if len(answer.about) == len(answer.hits) else (_NOTHING,) * len(answer.hits)
-        both = list(zip(answer.hits, about, strict=True))
+        both = [Ranked(hit, one) for hit, one in zip(answer.hits, about, strict=True)]
         if wording is not None and answer.words is not None:
-            both = [(wording.weighed(hit, one, answer.words), one) for hit, one in both]
-        found += [Ranked(hit, one) for hit, one in both if shop_of(hit.product_id) == shop]
+            weighed = ((wording.weighed(one.hit, one.about, answer.words), one.about) for one in both)
+            both = [Ranked(hit, one, wording.said(hit, one, answer.words)) for hit, one in weighed]
+        found += [one for one in both if shop_of(one.hit.product_id) == shop]
     return found
 
 

@@ -24,6 +24,10 @@ from streams.contract.probes import About, Hits
 from streams.contract.records import Hit, WordTaken
 
 
+OF_THE_NAME = 0.9
+"""How far it speaks for a product to be of the brand or collection that is named; not fitted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wording:
     """The words of a query as all shards that answered know them."""
@@ -33,12 +37,41 @@ class Wording:
     weights: tuple[float, ...]
     taken: tuple[NameCount, ...]
 
+    def said(self, hit: Hit, about: About, own: WordCounts) -> float:
+        """How far a product's own words alone speak for it, 0..1; `hit`: as `weighed`.
+
+        Its id is asked for: 1. Else what its text has of the words, or that it is of the brand that they name; less where the words ask
+        for more than the catalogue and our lists know: one word of "quarterly tax report" is in some title.
+        """
+        if about.similarity is None:
+            return 0.0
+        if about.coded:
+            return 1.0
+        named = OF_THE_NAME if self._names(about, own) else 0.0
+        return round(self.known * max(named, hit.words or 0.0), 4)
+
+    @property
+    def known(self) -> float:
+        """Of the words that say something, the share that a product has, a name holds, or a list of ours knows."""
+        inside = {place for name in self.taken for place in range(name.start, name.stop)}
+        telling = [n for n, word in enumerate(self.asked.words) if not word.plain]
+        known = [n for n in telling if n in inside or self.counts.having[n] or self.asked.words[n].claimed]
+        return len(known) / len(telling) if telling else 0.0
+
+    @property
+    def found(self) -> bool:
+        """Whether it is known that the words name a brand, a collection or a product."""
+        return bool(self.taken or self.counts.codes)
+
+    def _names(self, about: About, own: WordCounts) -> list[NameCount]:
+        keys = {own.names[n].key for n in about.names if n < len(own.names)}
+        return [name for name in self.taken if name.key in keys]
+
     def weighed(self, hit: Hit, about: About, own: WordCounts) -> Hit:
         """A hit with the score that its words have among all shards; `own`: the counts of the answer that it is from."""
         if about.similarity is None:
             return hit
-        keys = {own.names[n].key for n in about.names if n < len(own.names)}
-        names = [name for name in self.taken if name.key in keys]
+        names = self._names(about, own)
         values = [self._value(i, value, own) for i, value in enumerate(about.values)]
         more, text = added(self.weights, values, names, coded=about.coded)
         return msgspec.structs.replace(

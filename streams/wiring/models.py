@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from infra.settings import Settings
-from models.guard import Guarded, GuardedImageEncoder, GuardedTextEncoder, GuardedWriter, Observe
+from models.guard import GuardedDetector, GuardedImageEncoder, GuardedTextEncoder, GuardedWriter, Observe
 from models.ports import Detector, ImageEncoder, TextEncoder, Writer
 from models.weights.hashes import check_weights
 from models.weights.profiles import (
@@ -270,7 +270,7 @@ class Models:
     @property
     def detector(self) -> Detector:
         return self._once(
-            "detector", lambda one: Guarded(one.detector(), name="detector", observe=self._observe("detector"))
+            "detector", lambda one: GuardedDetector(one.detector(), observe=self._observe("detector"))
         )
 
     @property

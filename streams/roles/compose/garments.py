@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from processors.asked_garments import SURE
 from processors.garments import main_garment
 from processors.ordering import Order
 from processors.values import Garment
@@ -44,7 +45,8 @@ def lead_of(worn: Sequence[Worn], turns: Sequence[str]) -> Worn | None:
         for one in worn:
             if one.garment.category in categories:
                 return one
-    main = main_garment([one.garment for one in worn])
+    surely = [one.garment for one in worn if one.garment.confidence >= SURE]
+    main = main_garment(surely or [one.garment for one in worn])
     return next((one for one in worn if one.garment is main), None)
 
 

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from msgspec import structs
 
-from models.ports import Detector, Raw
-from processors import crops, decode, evidence, exposure, second_look
+from models.ports import Detector, Raw, SeesFaint
+from processors import asked_garments, crops, decode, evidence, exposure, second_look
 from processors.errors import Code
 from processors.facets import Head
-from processors.values import Box, Garment, Vector
+from processors.values import Box, Detection, Garment, Pixels, Vector
 from streams.contract import codecs
 from streams.contract.boxes import FIELD
 from streams.roles.compose.asked import QUERY_SIDE, Asked, Prepared
@@ -64,15 +65,26 @@ class Photos:
         return Photo(decoded, bright, None if self.detector is None else self.detector.prepare(bright))
 
     def detect(self, batch: Sequence[Prepared]) -> list[Prepared]:
-        """One pass over the photos of all queries that have one to be looked at."""
-        waiting = [photo for one in batch if (photo := _waiting(one)) is not None]
-        if self.detector is None or not waiting:
-            return list(batch)
-        raws = iter(self.detector.forward([photo.ready for photo in waiting]))
-        return [
-            one if (photo := _waiting(one)) is None else replace(one, photo=replace(photo, raw=next(raws)))
-            for one in batch
-        ]
+        """One pass over the photos of all queries that have one to be looked at.
+
+        Of one photo the detector keeps one core busy: the encoder looks at the whole photo beside it.
+        """
+        places = [place for place, one in enumerate(batch) if _waiting(one) is not None]
+        done = list(batch)
+        if self.detector is None or not places:
+            return done
+        shown = [photo.ready for one in batch if (photo := _waiting(one)) is not None]
+        wholes: list[Raw] = [None] * len(places)
+        if len(places) > 1:  # enough for all cores
+            raws = self.detector.forward(shown)
+        else:
+            with ThreadPoolExecutor(1, thread_name_prefix="whole-photo") as beside:
+                whole = beside.submit(_whole, batch[places[0]])
+                raws, wholes = self.detector.forward(shown), [whole.result()]
+        for place, raw, seen in zip(places, raws, wholes, strict=True):
+            photo = batch[place].photo
+            done[place] = replace(batch[place], photo=None if photo is None else replace(photo, raw=raw, whole=seen))
+        return done
 
     def cut(self, prepared: Prepared) -> Prepared:
         """The views that are embedded: the whole photo, or the part of it that was asked for; and each garment that was found."""
@@ -82,17 +94,24 @@ class Photos:
         pixels, scale = photo.bright, photo.decoded.scale
         if photo.boxed is not None:
             return replace(prepared, image=images.prepare(crops.cut(pixels, _times(photo.boxed.box, scale))))
-        found = crops.worth_keeping(self.detector.finish(pixels, photo.raw), pixels.shape) if self.detector else ()
+        found = self._found(pixels, photo.raw)
         # A shop's own photo of one product is compared whole, as the shop's other photos are.
-        alone = len(found) <= 1 and second_look.on_plain_ground(pixels)
+        sure = asked_garments.sure(found)
+        alone = len(sure) <= 1 and second_look.on_plain_ground(pixels)
+        found = sure if alone else found
         garments = evidence.build(
             Garment("", one.category, _times(one.box, 1 / scale), round(one.confidence, 4))
-            for one in found[:MAX_SEARCHED]
+            for one in found
         ).garments
         cuts = tuple(Cut(one, images.prepare(crops.cut(pixels, _times(one.box, scale)))) for one in garments)
-        return replace(
-            prepared, image=images.prepare(pixels), photo=replace(photo, ready=None, raw=None, cuts=cuts, alone=alone)
-        )
+        whole = images.prepare(pixels) if photo.whole is None else None
+        return replace(prepared, image=whole, photo=replace(photo, ready=None, raw=None, cuts=cuts, alone=alone))
+
+    def _found(self, pixels: Pixels, raw: Raw) -> tuple[Detection, ...]:
+        if self.detector is None:
+            return ()
+        tell = self.detector.faint if isinstance(self.detector, SeesFaint) else self.detector.finish
+        return asked_garments.searched(tell(pixels, raw), pixels.shape, MAX_SEARCHED)
 
     def worn(self, prepared: Prepared, whole: Raw, raws: Sequence[Raw]) -> tuple[Worn, ...]:
         """The garments that stay after the second look, the surest first.
@@ -128,6 +147,12 @@ class Photos:
         if photo is None or heads is None or heads.maker != maker or not asks:
             return tuple(one.worn for one in looked)
         return told(looked, whole, photo.bright, photo.decoded.scale, heads, self.judge_of(maker))
+
+
+def _whole(prepared: Prepared) -> Raw:
+    """What the encoder gives for the whole photo."""
+    photo, images = prepared.photo, prepared.asked.space.images
+    return None if photo is None else images.forward([images.prepare(photo.bright)])[0]
 
 
 def _waiting(prepared: Prepared) -> Photo | None:

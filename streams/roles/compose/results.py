@@ -46,6 +46,7 @@ class Results:
         of = shards[0].of if shards else self.partitions
         good = merging.good_of(probe, answers)
         wording = wording_of(probe.words, good)
+        judged = judging.with_words(judged, wording)
         found = merging.in_order(
             merging.ranked(good, probe.shop, wording), page.depth, page.order, collapse=page.collapse
         )
@@ -59,7 +60,7 @@ class Results:
 
         def placed(hits: Sequence[merging.Ranked]) -> tuple[Hit, ...]:
             all_placed = [merging.placed(one, members, query.fields, self.relative) for one in hits]
-            return judging.told(all_placed, judged, query.min_relevance)
+            return judging.told(hits, all_placed, judged, query.min_relevance)
 
         unfollowed = (judging.UNFITTED,) if query.min_relevance and judged is None else ()
         approximate = [] if whole else ["variants"]

@@ -27,6 +27,7 @@ class Photo:
         bright: at the exposure of a shop's photos (`processors.exposure`).
         ready: what the detector is shown; None once it has looked, or where it need not.
         raw: what it said.
+        whole: what the encoder gave for the whole photo, where that was computed beside the detector.
         cuts: the garments that it found.
         boxed: the one garment that was asked for by its box.
         alone: it shows one product on plain ground, as a shop's own photos do.
@@ -36,6 +37,7 @@ class Photo:
     bright: Pixels
     ready: Ready = None
     raw: Raw = None
+    whole: Raw = None
     cuts: tuple[Cut, ...] = ()
     boxed: Garment | None = None
     alone: bool = False

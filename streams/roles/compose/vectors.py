@@ -64,14 +64,17 @@ def _embed(space: Space, batch: Sequence[Prepared], photos: Photos) -> list[Embe
 
 
 def _views(prepared: Prepared) -> list[Ready]:
-    """The photo, and its garments."""
-    if prepared.photo is None or prepared.image is None:
+    """The photo, unless that was looked at beside the detector, and its garments."""
+    if prepared.photo is None:
         return []
-    return [prepared.image, *(cut.ready for cut in prepared.photo.cuts)]
+    whole = [] if prepared.image is None else [prepared.image]
+    return [*whole, *(cut.ready for cut in prepared.photo.cuts)]
 
 
 def _embedded(prepared: Prepared, raws: Sequence[Raw], texts: tuple[Vector, ...], photos: Photos) -> Embedded:
     photo = prepared.photo
+    if photo is not None and photo.whole is not None:
+        raws = [photo.whole, *raws]
     if photo is None or not raws:
         return Embedded(prepared, None, texts)
     whole = prepared.asked.space.images.finish(photo.decoded.pixels, raws[0])

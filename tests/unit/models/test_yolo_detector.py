@@ -22,7 +22,8 @@ from models.detector.yolo_detector import (
     import_ultralytics,
     suppress,
 )
-from models.guard import Guarded
+from models.fakes import FakeDetector
+from models.guard import Guarded, GuardedDetector
 from processors.errors import Fatal, Poison
 from processors.values import CATEGORIES, Pixels
 
@@ -142,6 +143,22 @@ def test_doubles_of_a_class_are_suppressed() -> None:
     """Two boxes of one class that overlap by more than `iou` are one garment."""
     prediction = FixedNetwork((50, 50, 40, 40, 3, 0.9), (52, 50, 40, 40, 3, 0.8), (90, 90, 20, 20, 3, 0.7)).prediction
     assert suppress(prediction, Thresholds())[:, 4].tolist() == pytest.approx([0.9, 0.7])
+
+
+def test_what_is_unsure_is_told_only_where_it_is_asked_for() -> None:
+    """The same pass; what a product's photo shows does not change by it."""
+    network = FixedNetwork((32, 64, 20, 40, 7, 0.9), (32, 20, 20, 10, 1, 0.15), (50, 50, 9, 9, 2, 0.05))
+    guarded = GuardedDetector(detector(network))
+    picture = photo(640, 320)
+    (raw,) = guarded.forward([guarded.prepare(picture)])
+    assert [one.category for one in guarded.finish(picture, raw)] == [CATEGORIES[7]]
+    assert [one.category for one in guarded.faint(picture, raw)] == [CATEGORIES[7], CATEGORIES[1]]
+    keen = detector(network, thresholds=Thresholds(confidence=0.01))
+    (every,) = keen.forward([keen.prepare(picture)])
+    assert len(keen.finish(picture, every)) == 3
+    fake = GuardedDetector(FakeDetector())
+    (seen,) = fake.forward([fake.prepare(fake.example())])
+    assert fake.faint(fake.example(), seen) == fake.finish(fake.example(), seen) != ()
 
 
 def test_one_garment_gets_one_name() -> None:

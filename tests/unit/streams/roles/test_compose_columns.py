@@ -10,6 +10,7 @@ import numpy as np
 from index_sync.shard import Shard
 from models.fakes import FakeImageEncoder, FakeTextEncoder
 from processors.decode import DecodeLimits
+from processors.relevance import Curve, Relevance
 from processors.values import Colour, Garment
 from streams.contract import codecs, topics
 from streams.contract.probes import Answer, Hits, Probe, SearchProbe
@@ -50,6 +51,7 @@ class Index:
         self.results: list[Result] = []
         self.probes: list[Probe] = []
         self.old: set[int] = set()
+        self.relevance = Relevance()
         self.offset = 0
         for number, one in enumerate(items):
             self.put(number % 3, one)
@@ -81,6 +83,7 @@ class Index:
             limits=DecodeLimits(),
             partitions=3,
             batch_items=4,
+            relevance=self.relevance,
         )
         value = msgspec.json.encode({"query_id": "q-1", **query})
         message = Message(topics.QUERIES, 0, 3, b"q-1", value, timestamp_ms=int(NOW * 1000))
@@ -263,3 +266,32 @@ async def test_what_tags_and_paths_say_is_a_filter_of_its_facet_too() -> None:
     )
     for filters in ({"fabric": ["linen"]}, {"gender": ["women"]}, {"category": ["Dresses"], "length": ["maxi"]}):
         assert ids(await index.ask(text="dress", filters=filters)) == ["a"]
+
+
+def named_shop() -> Index:
+    """Forty dresses of which six are of a brand and one has a name of its own; the curve is sure of no vector."""
+    plain = [item(f"p{n}", "red", title=f"Evening dress number {n}") for n in range(33)]
+    brand = [item(f"f{n}", "navy", title="Summer dress", brand="Fjordhem") for n in range(6)]
+    index = Index(*plain, *brand, item("z-4711", "green", title="Kalahari wrap dress"))
+    index.relevance = Relevance(FakeImageEncoder.fingerprint, {"words": Curve(50.0, 0.99, 0.4)})
+    return index
+
+
+async def test_a_brand_an_id_and_the_words_of_a_title_are_sure_by_themselves() -> None:
+    """No list of ours knows them, and no vector is like them; the catalogue does."""
+    index = named_shop()
+    for text, found in (("fjordhem", "f"), ("Fjordhem dress", "f"), ("z-4711", "z-4711"), ("kalahari wrap", "z-4711")):
+        result = await index.ask(text=text)
+        assert result.confident is True, text
+        assert result.hits[0].product_id.startswith(found)
+        assert isinstance(result.hits[0].relevance, float)
+        assert result.hits[0].relevance >= 0.5
+        others = [hit.relevance for hit in result.hits if not hit.product_id.startswith(found)]
+        assert all(isinstance(one, float) and one < 0.5 for one in others), text
+
+
+async def test_one_word_of_many_makes_no_answer() -> None:
+    """Some title has "number", and none the rest; of a brand's dresses none is a shoe."""
+    index = named_shop()
+    for text in ("quarterly tax number", "kalahari weather", "asdf qwer", "fjordhem boots"):
+        assert (await index.ask(text=text)).confident is False, text

@@ -38,6 +38,7 @@ class Boxes:
     def __init__(self, *found: Detection) -> None:
         self.found = found
         self.seen = 0
+        self.unsure: tuple[Detection, ...] = ()
 
     def prepare(self, item: Pixels, /) -> tuple[int, ...]:
         return item.shape
@@ -46,12 +47,15 @@ class Boxes:
         self.seen += len(batch)
         return [shape[0] / 240 for shape in batch]
 
-    def finish(self, _item: Pixels, raw: float, /) -> tuple[Detection, ...]:
+    def finish(self, item: Pixels, raw: float, /) -> tuple[Detection, ...]:
+        return tuple(one for one in self.faint(item, raw) if one.confidence >= 0.3)
+
+    def faint(self, _item: Pixels, raw: float, /) -> tuple[Detection, ...]:
         def scaled(one: Detection) -> Detection:
             x0, y0, x1, y1 = (side * raw for side in one.box)
             return Detection(one.category, (x0, y0, x1, y1), one.confidence)
 
-        return tuple(map(scaled, self.found))
+        return tuple(map(scaled, (*self.found, *self.unsure)))
 
     def example(self) -> Pixels:
         return np.zeros((240, 200, 3), np.uint8)
@@ -110,7 +114,7 @@ class Shop:
     async def publish(self, _message: Message, result: Result) -> None:
         self.results.append(codecs.decode_result(codecs.encode(result)))
 
-    async def ask(self, photo: Pixels, *, box: Any = None, **query: Any) -> Result:
+    async def ask(self, photo: Pixels, *, box: Any = None, company: int = 1, **query: Any) -> Result:
         ok, data = cv2.imencode(".png", photo[:, :, ::-1])
         assert ok
         image = {"bytes": base64.b64encode(data.tobytes()).decode()} | ({} if box is None else {"box": box})
@@ -133,7 +137,7 @@ class Shop:
         read = await role.answering(role.read)(message)
         if not isinstance(read, Done):
             try:
-                await role.answer(role.embed([role.cut(role.detect([role.open(read)])[0])])[0])
+                await role.answer(role.embed([role.cut(role.detect([role.open(read)] * company)[0])])[0])
             except codecs.BadQuery as error:
                 await role.refuse(message, "q-1", error)
         return self.results[-1]
@@ -366,3 +370,56 @@ async def test_without_a_fit_nothing_is_said_and_a_least_relevance_is_told_as_no
     assert result.confident is None
     assert len(result.hits) == 4
     assert [warning.field for warning in result.warnings] == ["min_relevance"]
+
+
+async def test_what_the_detector_is_unsure_of_is_searched_for_behind_the_rest() -> None:
+    """Where no surer box lies; the words are not about it, and a photo of which nothing else is seen is not sure."""
+    shop = worn()
+    shop.relevance = FITTED
+    shop.detector.found = shop.detector.found[1:]
+    shop.detector.unsure = (Detection("pants", PANTS, 0.15), Detection("jacket", SHIRT, 0.14))
+    result = await shop.ask(street())
+    assert [(one.category, one.hits[0].product_id) for one in result.garments] == [("shirt", "red"), ("pants", "navy")]
+    assert result.confident is True
+    edited = await shop.ask(street(), text="but in green")
+    assert edited.hits == edited.garments[0].hits, "the trousers are larger, and unsure"
+    shop.detector.found = ()
+    assert (await shop.ask(street())).confident is False
+
+
+async def test_a_product_on_plain_ground_has_no_unsure_garments() -> None:
+    """It is compared whole: what else is seen in it is the model's eye, or a shadow."""
+    photo = np.full((240, 200, 3), 255, np.uint8)
+    photo[20:100, 60:140] = RED
+    shop = Shop(Detection("shirt", SHIRT, 0.8), red=("shirt", RED), grey=("bag", GREY))
+    shop.detector.unsure = (Detection("bag", PANTS, 0.2),)
+    result = await shop.ask(photo)
+    assert len(shop.probes) == 1
+    assert [one.category for one in result.garments] == ["shirt"]
+
+
+async def test_one_photo_alone_and_photos_in_company_are_answered_alike() -> None:
+    """Beside the detector, or behind it: the whole photo gets the same vector."""
+    shop = worn()
+    await shop.ask(street())
+    alone = [probe.vector for probe in shop.probes]
+    shop.probes.clear()
+    await shop.ask(street(), company=2)
+    assert [probe.vector for probe in shop.probes] == alone
+
+
+@pytest.mark.parametrize("text", ["the shirt in green", "not striped", "this shirt, more elegant"])
+async def test_an_edit_has_no_relevance(text: str) -> None:
+    """Its scores are on another scale, with facets or without: nothing is said, and a least relevance is told as not followed."""
+    for heads in (None, always_striped()):
+        shop = worn()
+        shop.heads, shop.relevance = heads, FITTED
+        result = await shop.ask(street(), text=text, min_relevance=0.9)
+        if text == "not striped" and heads is None:
+            assert result.confident is not None, "a filter on plain scores of photos"
+            continue
+        assert result.confident is None
+        shown = [*result.hits, *(hit for one in result.garments for hit in one.hits)]
+        assert len(shown) > 4
+        assert all(hit.relevance is msgspec.UNSET for hit in shown)
+        assert [warning.field for warning in result.warnings] == ["min_relevance"]
