@@ -14,7 +14,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.asked_garments import SURE
 from processors.evidence import DUPLICATE_IOU, iou
 from processors.facets import Head, of_garment
 from processors.garments import area, main_garment
@@ -46,8 +45,6 @@ class Rules:
         doubted: … or when its own category has at most this probability, and the detector was less sure than `sure`.
         sure: see `doubted`.
         renamed: another category is taken from this probability on.
-        likely: a garment of which the detector is not sure at all (`processors.asked_garments`) stays from this probability of its own
-            category on.
         found: in a photo of which the detector found nothing, a garment is told from this probability on.
     """
 
@@ -55,7 +52,6 @@ class Rules:
     doubted: float = 0.05
     sure: float = 0.6
     renamed: float = 0.8
-    likely: float = 0.5
     found: float = 0.5
 
 
@@ -120,10 +116,7 @@ def _judged(garment: Garment, chances: NDArray[np.float32], values: Sequence[str
         return msgspec.structs.replace(
             garment, category=best, confidence=round(min(garment.confidence, chance[best]), 4)
         )
-    own = chance.get(garment.category, 1.0)
-    doubted = (own <= rules.doubted and garment.confidence < rules.sure) or (
-        own < rules.likely and garment.confidence < SURE
-    )
+    doubted = chance.get(garment.category, 1.0) <= rules.doubted and garment.confidence < rules.sure
     return None if nothing >= rules.nothing or doubted else garment
 
 

@@ -37,7 +37,7 @@ CANDIDATES = 1000
 """At most this many boxes a picture enter suppression: below it are none that could survive."""
 PORTRAIT = 0.7
 """Width ÷ height of the photo that the network is prepared for."""
-FAINT = 0.1
+FAINT = 0.15
 """Confidence of what `faint` tells beside the garments: for photos that ask (`processors.asked_garments`)."""
 MOST = 50
 """At most this many garments a picture leave it."""

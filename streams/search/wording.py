@@ -23,7 +23,6 @@ from processors.words import stems
 from streams.contract.probes import About, Hits
 from streams.contract.records import Hit, WordTaken
 
-
 OF_THE_NAME = 0.9
 """How far it speaks for a product to be of the brand or collection that is named; not fitted."""
 

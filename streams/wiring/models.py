@@ -269,9 +269,7 @@ class Models:
 
     @property
     def detector(self) -> Detector:
-        return self._once(
-            "detector", lambda one: GuardedDetector(one.detector(), observe=self._observe("detector"))
-        )
+        return self._once("detector", lambda one: GuardedDetector(one.detector(), observe=self._observe("detector")))
 
     @property
     def image_encoder(self) -> ImageEncoder:

@@ -100,8 +100,7 @@ class Photos:
         alone = len(sure) <= 1 and second_look.on_plain_ground(pixels)
         found = sure if alone else found
         garments = evidence.build(
-            Garment("", one.category, _times(one.box, 1 / scale), round(one.confidence, 4))
-            for one in found
+            Garment("", one.category, _times(one.box, 1 / scale), round(one.confidence, 4)) for one in found
         ).garments
         cuts = tuple(Cut(one, images.prepare(crops.cut(pixels, _times(one.box, scale)))) for one in garments)
         whole = images.prepare(pixels) if photo.whole is None else None

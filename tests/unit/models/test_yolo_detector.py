@@ -147,7 +147,7 @@ def test_doubles_of_a_class_are_suppressed() -> None:
 
 def test_what_is_unsure_is_told_only_where_it_is_asked_for() -> None:
     """The same pass; what a product's photo shows does not change by it."""
-    network = FixedNetwork((32, 64, 20, 40, 7, 0.9), (32, 20, 20, 10, 1, 0.15), (50, 50, 9, 9, 2, 0.05))
+    network = FixedNetwork((32, 64, 20, 40, 7, 0.9), (32, 20, 20, 10, 1, 0.2), (50, 50, 9, 9, 2, 0.1))
     guarded = GuardedDetector(detector(network))
     picture = photo(640, 320)
     (raw,) = guarded.forward([guarded.prepare(picture)])

@@ -377,7 +377,7 @@ async def test_what_the_detector_is_unsure_of_is_searched_for_behind_the_rest() 
     shop = worn()
     shop.relevance = FITTED
     shop.detector.found = shop.detector.found[1:]
-    shop.detector.unsure = (Detection("pants", PANTS, 0.15), Detection("jacket", SHIRT, 0.14))
+    shop.detector.unsure = (Detection("pants", PANTS, 0.2), Detection("jacket", SHIRT, 0.18))
     result = await shop.ask(street())
     assert [(one.category, one.hits[0].product_id) for one in result.garments] == [("shirt", "red"), ("pants", "navy")]
     assert result.confident is True
