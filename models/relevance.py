@@ -19,6 +19,7 @@ class FittedCurve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     slope: float
     middle: float
     blind: float = 1.0
+    agreeing: float = 0.0
 
 
 class RelevanceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,4 +49,4 @@ def load(path: Path) -> Relevance:
     for kind, fitted in found.kinds.items():
         if not (fitted.slope > 0 and 0 <= fitted.blind <= 1):
             raise Fatal(f"{path}: {kind} has an impossible curve: {fitted}")
-    return Relevance(found.encoder, {k: Curve(f.slope, f.middle, f.blind) for k, f in found.kinds.items()})
+    return Relevance(found.encoder, {k: Curve(f.slope, f.middle, f.blind, f.agreeing) for k, f in found.kinds.items()})

@@ -19,17 +19,24 @@ SURE = 0.5
 """Relevance of the best hit from which a result is confident."""
 WRONG = 0.1
 """Factor of a hit of another category than was asked for."""
+UNTOLD = 0.7
+"""Factor of a hit whose category nobody knows, where the words ask for one: what no detector finds a garment in is likelier another."""
 _LONGEST = 3
 """Words of a name that a list may know."""
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Probability = 1 / (1 + exp(-slope × (score - middle))); `blind`: its factor where nothing but the score speaks."""
+    """Probability = 1 / (1 + exp(-slope × (score - middle))).
+
+    `blind`: its factor where nothing but the score speaks. `agreeing`: added to the score of a hit of the very category that the words
+    ask for: that the shop has one is most of what is asked.
+    """
 
     slope: float
     middle: float
     blind: float = 1.0
+    agreeing: float = 0.0
 
     def at(self, score: float) -> float:
         """The probability at a score."""
@@ -78,15 +85,18 @@ class Judged:
 
     def at(self, score: float, category: str) -> float:
         """The relevance, 0..1, of a hit."""
-        chance = self.curve.at(score) * self.fits(category)
+        agrees = bool(category) and category in self.evidence.categories
+        chance = self.curve.at(score + self.curve.agreeing * agrees) * self.fits(category)
         if not self.evidence.seen:
             chance *= self.curve.blind
         return round(chance, 4)
 
     def fits(self, category: str) -> float:
-        """The factor of a hit of this category: `WRONG` where the words ask for another."""
+        """The factor of a hit of this category: `WRONG` where the words ask for another, `UNTOLD` where it is not known ("")."""
         asked = self.evidence.categories
-        return WRONG if asked and category and category not in asked else 1.0
+        if not asked or category in asked:
+            return 1.0
+        return WRONG if category else UNTOLD
 
 
 def knows(text: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from processors.relevance import SURE, WRONG, Curve, Evidence, Relevance, knows
+from processors.relevance import SURE, UNTOLD, WRONG, Curve, Evidence, Relevance, knows
 
 FITTED = Relevance("sha256:a", {"photo": Curve(20.0, 0.6, 0.4), "words": Curve(40.0, 0.2, 0.4)})
 
@@ -28,11 +28,28 @@ def test_nobody_says_what_was_not_fitted() -> None:
 
 
 def test_another_category_than_was_asked_for_is_hardly_right() -> None:
-    """Boots in a shop of shirts; of a product whose category nobody knows nothing is held against it."""
+    """Boots in a shop of shirts; a product whose category nobody knows must be nearer."""
     asked = FITTED.of("sha256:a", Evidence("words", ("shoe",)))
     assert asked is not None
     assert asked.at(0.9, "shirt") == pytest.approx(WRONG, abs=1e-3)
-    assert asked.at(0.9, "shoe") == asked.at(0.9, "") > 0.99
+    assert asked.at(0.9, "shoe") > 0.99
+    assert asked.at(0.9, "") == pytest.approx(UNTOLD, abs=1e-3)
+    assert SURE < UNTOLD < 1
+    open_to_all = FITTED.of("sha256:a", Evidence("words"))
+    assert open_to_all is not None
+    assert open_to_all.at(0.9, "") > 0.99
+
+
+def test_the_category_that_is_asked_for_speaks_for_a_hit() -> None:
+    """A hat that is not navy is nearer to a navy hat than its score says; a shirt is not, nor a hat where no category is asked for."""
+    curves = {"words": Curve(40.0, 0.2, 0.4, agreeing=0.1)}
+    hats = Relevance("sha256:a", curves).of("sha256:a", Evidence("words", ("hat",)))
+    anything = Relevance("sha256:a", curves).of("sha256:a", Evidence("words"))
+    assert hats is not None
+    assert anything is not None
+    assert hats.at(0.1, "hat") == anything.at(0.2, "hat") == 0.5
+    assert hats.at(0.2, "") == pytest.approx(0.5 * UNTOLD)
+    assert hats.at(0.2, "shirt") == pytest.approx(0.5 * WRONG)
 
 
 def test_where_nothing_is_seen_no_score_is_sure() -> None:
