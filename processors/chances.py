@@ -108,10 +108,8 @@ def _categories(judge: Head | None, features: Vector, category: str) -> dict[str
     chances = dict(zip(judge.values, judge.probabilities(features).tolist(), strict=True))
     chances.pop(NOTHING, None)
     total = sum(chances.values())
-    # The box and the second look have settled it: half of the say is theirs.
-    settled = {value: p / total / 2 for value, p in chances.items()}
-    settled[category] = settled.get(category, 0.0) + 0.5
-    return settled
+    # As unsure as the judge is: had the settled category the larger say, a tunic boxed as a dress would be compared with dresses only.
+    return {value: p / total for value, p in chances.items()} if total > 0 else {category: STATED}
 
 
 def of_colours(colours: Sequence[Colour]) -> dict[str, float]:

@@ -29,12 +29,12 @@ UNKNOWN = ""
 
 WANTED: Mapping[str, float] = MappingProxyType(
     {
-        COLOUR: 2.4,
-        "pattern": 2.0,
-        "sleeve": 2.4,
+        COLOUR: 2.6,
+        "pattern": 1.5,
+        "sleeve": 2.8,
         "neckline": 1.5,
         "length": 1.5,
-        CATEGORY: 4.0,
+        CATEGORY: 5.0,
         KIND: 2.0,
         GENDER: 2.0,
         "fabric": 1.5,
@@ -42,13 +42,13 @@ WANTED: Mapping[str, float] = MappingProxyType(
 )
 KEPT: Mapping[str, float] = MappingProxyType(
     {
-        CATEGORY: 3.0,
-        KIND: 1.2,
-        COLOUR: 1.0,
-        "pattern": 1.0,
-        "sleeve": 1.0,
+        CATEGORY: 5.0,
+        KIND: 1.3,
+        COLOUR: 0.65,
+        "pattern": 1.2,
+        "sleeve": 1.3,
         "neckline": 1.0,
-        "length": 0.5,
+        "length": 0.3,
         GENDER: 1.0,
         "fabric": 0.3,
     }
@@ -69,7 +69,7 @@ class Weights:
         family: how much "blue" is met by navy.
     """
 
-    embedding: float = 1.5
+    embedding: float = 1.6
     wanted: Mapping[str, float] = field(default_factory=lambda: WANTED)
     refused: float = 40.0
     kept: Mapping[str, float] = field(default_factory=lambda: KEPT)
@@ -171,9 +171,10 @@ def compose(
         wishes[facet] = _likely(given)
         most += weights.wanted[facet]
     for facet in kept:
-        weight = weights.kept.get(facet, 0.0)
-        blocks[facet] = {value: weight * sqrt(p) for value, p in reference[facet].items()}
-        most += weight
+        weight, standing = weights.kept.get(facet, 0.0), _standing(facet, reference[facet])
+        blocks[facet] = {value: weight * share for value, share in standing.items()}
+        # Where values mean nearly the same, a product with some of each may reach more than 1.
+        most += weight * max(1.0, sqrt(sum(share * share for share in standing.values())))
     _refuse(blocks, refused, weights, 1.0)
     _refuse(blocks, less, weights, 0.2)
     for block in blocks.values():
@@ -220,6 +221,15 @@ def _kept(reference: Chances, wanted: Mapping[str, object]) -> list[str]:
     elif KIND in wanted or CATEGORY in wanted:
         kept = [facet for facet in kept if facet != KIND or KIND not in wanted]
     return kept
+
+
+def _standing(facet: str, chances: Mapping[str, float]) -> dict[str, float]:
+    """Value → how far it is what the reference has: heads call one garment's collar a polo, and the next one's of the same cut a collar."""
+    found: dict[str, float] = {}
+    for value, p in chances.items():
+        for other, share in {value: 1.0, **_ALIKE.get((facet, value), {})}.items():
+            found[other] = found.get(other, 0.0) + share * sqrt(p)
+    return found
 
 
 def _likely(chances: Mapping[str, float]) -> tuple[str, ...]:

@@ -87,8 +87,8 @@ async def _run(
 ) -> ComposedReport | None:
     """All figures; None where of no pair both photos can be used."""
     from streams.ops.composed.local import LocalSearch
-    from streams.ops.composed.pairs import PHRASINGS, pairs_of
-    from streams.ops.composed.trial import measure
+    from streams.ops.composed.pairs import pairs_of
+    from streams.ops.composed.trial import measure, queries_of
     from streams.wiring.yardsticks import models_of, photo_trial
 
     models = models_of(settings)
@@ -104,7 +104,7 @@ async def _run(
         return None
     async with Fetcher(settings, MemoryStore("eval")) as fetcher:
         search = LocalSearch((item for _, item in items), models.image_encoder, models.text_encoder, fetcher)
-        with progress("asking", (PHRASINGS + 1) * len(wanted)) as tick:
+        with progress("asking", queries_of(wanted)) as tick:
             found = await measure(search, models.text_encoder, known, wanted, seed=seed, tick=tick)
     return msgspec.structs.replace(found, refused_photos=tuple(one.cause for one in refused))
 

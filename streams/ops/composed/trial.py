@@ -98,6 +98,16 @@ def _recall(ranks: Sequence[int]) -> Recall:
     return Recall(len(ranks), *shares)
 
 
+def refusals_of(pairs: Sequence[Pair]) -> list[tuple[str, str, str]]:
+    """(reference, facet, value) that are refused: each that a pair's reference has."""
+    return list(dict.fromkeys((pair.reference, pair.facet, pair.before) for pair in pairs))
+
+
+def queries_of(pairs: Sequence[Pair]) -> int:
+    """How many queries `measure` asks the role: in all wordings, with shuffled texts, and the refusals."""
+    return (PHRASINGS + 1) * len(pairs) + len(refusals_of(pairs))
+
+
 async def measure(
     search: LocalSearch,
     texts: TextEncoder,
@@ -197,7 +207,7 @@ async def _refused(
     search: LocalSearch, products: Mapping[str, Labelled], pairs: Sequence[Pair], tick: Callable[[int], None]
 ) -> Refused:
     """Each reference without what it has: "like this but not in blue"."""
-    asked = list(dict.fromkeys((pair.reference, pair.facet, pair.before) for pair in pairs))
+    asked = refusals_of(pairs)
     shares: dict[str, list[float]] = defaultdict(list)
     for batch in _batches(asked):
         queries = [

@@ -13,7 +13,7 @@ from streams.contract.records import Item, Source, View
 from streams.facets.labelled import Labelled
 from streams.ops.composed.local import LocalSearch
 from streams.ops.composed.pairs import PHRASINGS, pairs_of, refusal_of, texts_of
-from streams.ops.composed.trial import DIRECTION, IMAGE, SERVED, SHUFFLED, SUM, TEXT, measure
+from streams.ops.composed.trial import DIRECTION, IMAGE, SERVED, SHUFFLED, SUM, TEXT, measure, queries_of
 
 COLOURS, SLEEVES = ("navy", "red", "green", "white"), ("long", "short")
 PRODUCTS = [
@@ -115,7 +115,9 @@ async def test_figures_of_a_catalogue_that_is_known() -> None:
     search = LocalSearch(map(item, PRODUCTS), FakeImageEncoder(), FakeTextEncoder(), None)  # type: ignore[arg-type]
     known = {one.product_id: one for one in PRODUCTS}
     pairs = pairs_of(PRODUCTS, 1000, 3)
-    found = await measure(search, FakeTextEncoder(), known, pairs)
+    asked: list[int] = []
+    found = await measure(search, FakeTextEncoder(), known, pairs, tick=asked.append)
+    assert sum(asked) == queries_of(pairs), "what the progress is told it is out of"
     served = found.methods[SERVED]
     assert (served["all"].r1, served[COLOUR].queries, served["sleeve"].queries) == (1.0, 48, 16)
     assert found.paraphrases == (1.0,) * PHRASINGS
