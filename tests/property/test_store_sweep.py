@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from index_sync.entry import Change
@@ -133,6 +133,7 @@ def test_writers_between_the_steps_of_a_sweep(first: list[str], meanwhile: list[
     shop.opened()
 
 
+@example(first=["write", "save", "write"], last=["save", "take over", "write", "save"], at=set(range(100)))
 @given(first=STEPS, last=STEPS, at=st.sets(st.integers(0, 80), min_size=1, max_size=12))
 @settings(deadline=None, max_examples=30)
 def test_a_sweep_between_the_steps_of_a_writer(first: list[str], last: list[str], at: set[int]) -> None:
