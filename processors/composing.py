@@ -29,12 +29,12 @@ UNKNOWN = ""
 
 WANTED: Mapping[str, float] = MappingProxyType(
     {
-        COLOUR: 2.6,
-        "pattern": 1.5,
-        "sleeve": 2.8,
+        COLOUR: 2.4,
+        "pattern": 2.0,
+        "sleeve": 2.4,
         "neckline": 1.5,
         "length": 1.5,
-        CATEGORY: 5.0,
+        CATEGORY: 4.0,
         KIND: 2.0,
         GENDER: 2.0,
         "fabric": 1.5,
@@ -42,13 +42,13 @@ WANTED: Mapping[str, float] = MappingProxyType(
 )
 KEPT: Mapping[str, float] = MappingProxyType(
     {
-        CATEGORY: 5.0,
-        KIND: 1.3,
-        COLOUR: 0.65,
-        "pattern": 1.2,
-        "sleeve": 1.3,
+        CATEGORY: 3.0,
+        KIND: 1.2,
+        COLOUR: 1.0,
+        "pattern": 1.0,
+        "sleeve": 1.0,
         "neckline": 1.0,
-        "length": 0.3,
+        "length": 0.5,
         GENDER: 1.0,
         "fabric": 0.3,
     }
@@ -69,7 +69,7 @@ class Weights:
         family: how much "blue" is met by navy.
     """
 
-    embedding: float = 1.6
+    embedding: float = 1.5
     wanted: Mapping[str, float] = field(default_factory=lambda: WANTED)
     refused: float = 40.0
     kept: Mapping[str, float] = field(default_factory=lambda: KEPT)
