@@ -47,11 +47,11 @@ install: deps ## everything a user needs: .venv, the starter models, Apache Kafk
 demo: install ## photos in, captions and search answers out (IMAGES=/folder OUT=/folder)
 	@$(BIN)/weft demo --out "$(OUT)" $(if $(IMAGES),--images "$(IMAGES)") $(DEMO_ARGS)
 
-# Two processes: much of the suite waits for brokers and sessions. A file stays in one, so that it starts its stack once.
+# Three processes: much of the suite waits for brokers and sessions. A file stays in one, so that it starts its stack once.
 test: install dev ## the whole suite, a real Kafka included
 	@$(BIN)/python -m tests.fixtures.s3_servers
 	@$(BIN)/python -m tests.fixtures.asyncapi
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 chaos: install dev ## kill everything N times, and check that nobody can tell (UPLOADS=500 SEED= OUT=)
 	@$(BIN)/python -m tests.fixtures.s3_servers

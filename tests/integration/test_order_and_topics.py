@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -30,6 +31,8 @@ from streams.ops.dlq import open_dead_letter_admin
 from streams.ops.dlq_letters import Filter
 from streams.ops.forget_places import Report
 from streams.ops.ingest import Ingest
+from streams.ops.stack_file import StackFile
+from streams.worker import ROLES
 from tests.fakes.key_topic import crc32_partition
 from tests.fixtures.stack import Up, photo_of
 
@@ -83,10 +86,19 @@ async def shop_of(up: Up) -> AsyncIterator[Shop]:
         yield Shop(producer, len(await producer.partitions_for(topics.UPLOADS)))
 
 
+def running(up: Up) -> StackFile:
+    """`stack.json` once it names every role: one that was started again works before it stands there."""
+    until = time.monotonic() + 60
+    while set(found := up.file.pids) != set(ROLES):
+        assert time.monotonic() < until, f"only {sorted(found)} run"
+        time.sleep(0.05)
+    return up.file
+
+
 @contextmanager
 def frozen(up: Up) -> Iterator[None]:
     """The roles stand still: what is written meanwhile is a backlog."""
-    pids = set(up.file.pids.values())
+    pids = set(running(up).pids.values())
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:
@@ -146,7 +158,7 @@ def found(result: Result) -> set[str]:
 
 
 def page(up: Up, name: str) -> str:
-    with urllib.request.urlopen(f"{up.file.metrics['enrich']}/{name}") as answer:
+    with urllib.request.urlopen(f"{running(up).metrics['enrich']}/{name}") as answer:
         text: str = answer.read().decode()
     return text
 
