@@ -109,20 +109,8 @@ async def photo_trial(settings: Settings, models: Models, heads_of: ObjectStore 
     if heads_of is not None and not heads.fitted:
         raise Poison(f"{heads_of.base} has no live facet heads for this encoder: weft facets fit makes some")
     async with Fetcher(settings, store) as fetcher:
-        enrich = Enrich(
-            store=store,
-            fetcher=fetcher,
-            remote=RemotePhotos(fetcher, store),
-            detector=models.detector,
-            encoder=models.image_encoder,
-            memo=Memo(store, "enrich", memo_fingerprint(models.detector, models.image_encoder)),
-            limits=DecodeLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels),
-            batch_items=settings.batch_items,
-            batch_wait_s=0.0,
-            heads=heads.now,
-            judge=judge_of(shipped, models.image_encoder.features_maker),
-        )
-        yield Trial(store, enrich)
+        enrich = _enrich(settings, models, store, fetcher)
+        yield Trial(store, replace(enrich, heads=heads.now))
 
 
 @asynccontextmanager
@@ -130,20 +118,8 @@ async def search_trial(settings: Settings) -> AsyncIterator[SearchTrial]:
     """The roles `enrich` and `compose` with the profile's models, over a store and a bank in memory and no broker."""
     models, store = models_of(settings), MemoryStore("eval")
     shipped = shipped_heads(settings)
-    limits = DecodeLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
     async with Fetcher(settings, store) as fetcher:
-        enrich = Enrich(
-            store=store,
-            fetcher=fetcher,
-            remote=RemotePhotos(fetcher, store),
-            detector=models.detector,
-            encoder=models.image_encoder,
-            memo=Memo(store, "enrich", memo_fingerprint(models.detector, models.image_encoder)),
-            limits=limits,
-            batch_items=settings.batch_items,
-            batch_wait_s=0.0,
-            judge=judge_of(shipped, models.image_encoder.features_maker),
-        )
+        enrich = _enrich(settings, models, store, fetcher)
         compose = Compose(
             fetcher=fetcher,
             images=models.image_encoder,
@@ -151,7 +127,7 @@ async def search_trial(settings: Settings) -> AsyncIterator[SearchTrial]:
             pending=PendingQueries(_unsent, time.time),
             publish=_unpublished,
             now=time.time,
-            limits=limits,
+            limits=enrich.limits,
             partitions=1,
             batch_items=settings.batch_items,
             detector=models.detector,
@@ -159,6 +135,22 @@ async def search_trial(settings: Settings) -> AsyncIterator[SearchTrial]:
             relevance=relevance_of(settings),
         )
         yield SearchTrial(store, enrich, compose)
+
+
+def _enrich(settings: Settings, models: Models, store: MemoryStore, fetcher: Fetcher) -> Enrich:
+    """The role with the shipped heads' judge, over a store in memory; it waits for no fuller batch."""
+    return Enrich(
+        store=store,
+        fetcher=fetcher,
+        remote=RemotePhotos(fetcher, store),
+        detector=models.detector,
+        encoder=models.image_encoder,
+        memo=Memo(store, "enrich", memo_fingerprint(models.detector, models.image_encoder)),
+        limits=DecodeLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels),
+        batch_items=settings.batch_items,
+        batch_wait_s=0.0,
+        judge=judge_of(shipped_heads(settings), models.image_encoder.features_maker),
+    )
 
 
 async def _unsent(_probe: Probe) -> None:
