@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.images import checked
-from models.ports import WriterRequest
+from models.ports import Composition, WriterRequest
 from models.weights.hashes import fingerprint
 from processors import captions
 from processors.lab import lab_of_hex, to_lab
@@ -90,6 +90,28 @@ class FakeTextEncoder:
 
     def example(self) -> str:
         return "a red dress"
+
+
+class FakeComposer:
+    """Between the image and the words, in the space of `FakeImageEncoder`."""
+
+    name = "fake"
+    fingerprint = fingerprint("fake composer", "1")
+    target = FakeImageEncoder.fingerprint
+    dimension = DIMENSION
+
+    def prepare(self, item: Composition, /) -> Composition:
+        return item
+
+    def forward(self, batch: Sequence[Composition], /) -> list[Vector]:
+        return [_unit((one.image + one.text).astype(np.float64)) for one in batch]
+
+    def finish(self, _item: Composition, raw: Vector, /) -> Vector:
+        return raw
+
+    def example(self) -> Composition:
+        axes = np.eye(DIMENSION, dtype=np.float32)
+        return Composition(axes[0], axes[1])
 
 
 class FakeWriter:

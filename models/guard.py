@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 import numpy as np
 
 from models.ports import (
+    Composer,
+    Composition,
     Detector,
     GivesWay,
     ImageEncoder,
@@ -216,6 +218,22 @@ class GuardedTextEncoder(Guarded[str, Vector]):
     @property
     def dimension(self) -> int:
         return self._dimension
+
+
+class GuardedComposer(Guarded[Composition, Vector]):
+    """A guarded `Composer`."""
+
+    def __init__(self, model: Composer, *, name: str = "composer", observe: Observe = ignore) -> None:
+        super().__init__(model, name=name, observe=observe)
+        self._composer = model
+
+    @property
+    def dimension(self) -> int:
+        return self._composer.dimension
+
+    @property
+    def target(self) -> str:
+        return self._composer.target
 
 
 class GuardedWriter(Guarded[WriterRequest, str]):

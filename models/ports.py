@@ -115,3 +115,41 @@ class Writer(Model[WriterRequest, str], Protocol):
     def prompt_fingerprint(self) -> str:
         """`sha256:…` of the prompt template."""
         ...
+
+
+class Composition(msgspec.Struct, frozen=True):
+    """What a composed query starts from, and how that is to differ.
+
+    Args:
+        image: the reference in the encoder's space, (dimension,) float32 of length 1.
+        text: the words of the change in the same space.
+        caption: what the reference is, in words, in the same space; None where nobody knows it. It may be wrong.
+        words: the words of the change, for composers that read them themselves.
+        pixels: the reference's photo, for composers that look at it themselves; None where it is not at hand.
+    """
+
+    image: Vector
+    text: Vector
+    caption: Vector | None = None
+    words: str = ""
+    pixels: Pixels | None = None
+
+
+class Composer(Model[Composition, Vector], Protocol):
+    """A reference and a change → one L2-normalised vector, to be compared by inner product with the vectors of an index.
+
+    `fingerprint` is of the query side: another one needs no other index.
+    """
+
+    @property
+    def name(self) -> str:
+        """One of `models.composers.registry.COMPOSERS`."""
+        ...
+
+    @property
+    def dimension(self) -> int: ...
+
+    @property
+    def target(self) -> str:
+        """Fingerprint of the image encoder whose vectors it is compared with: another one is another generation of the index."""
+        ...
