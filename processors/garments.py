@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
+from processors.label_text import bare
+from processors.label_words import FOREIGN
 from processors.values import CATEGORIES, Box, Garment
-from processors.vocabulary import canonical
+from processors.vocabulary import canonical, clean
 
 
 def area(box: Box) -> float:
@@ -20,7 +22,8 @@ def kind_of(stated: str) -> str:
 
     Of a path ("Women > Dresses > Maxi") the narrowest category that names one.
     """
-    kinds = (canonical("category", node) for node in reversed(stated.split(">")))
+    nodes = [clean(node) for node in reversed(stated.split(">"))]
+    kinds = (FOREIGN["category"].get(bare(node), canonical("category", node)) for node in nodes)
     return next((kind for kind in kinds if kind in CATEGORIES), "")
 
 

@@ -37,7 +37,11 @@ def latin(text: str) -> bool:
     return all(unicodedata.name(c, "").startswith("LATIN") for c in text if c.isalpha())
 
 
+_STROKES = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ı": "i", "ß": "ss"})
+"""Letters whose mark Unicode does not part from them."""
+
+
 def bare(text: str) -> str:
     """Without accents ("algodón" is written "algodon" as often); "ß" as "ss"."""
     plain = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
-    return plain.replace("ß", "ss")
+    return plain.translate(_STROKES)

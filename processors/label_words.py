@@ -14,23 +14,26 @@ PLACEHOLDERS = frozenset(
     all|any|anything|everything|something|yes|no|true|false|empty|blank|please select|select|choose|choose an option|
     standard|special|different|divers|diverse|k a|keine angabe|keine|sonstige|sonstiges|andere|unbekannt|autre|autres|
     inconnu|non specifie|aucun|aucune|otro|otros|varios|sin especificar|desconocido|ninguno|altro|altri|vari|sconosciuto|
-    overig|onbekend|nvt|coming soon|outro|outros|desconhecido|xx|xxx|xxxx|not applicable|not available|composition|material|materials|fabric
+    overig|onbekend|nvt|coming soon|outro|outros|desconhecido|xx|xxx|xxxx|not applicable|not available|composition|material|materials|fabric|
+    ref|value|num|div 0|default title|default category|uncategorized|uncategorised|random|random colour|random color|
+    color may vary|colour may vary|colors may vary|colours may vary|zufallig|beliebig|egal|selecionar|seleccionar|selezionare|choisir|
+    does not apply|no aplica|entfallt|trifft nicht zu
     """.replace("\n", "")
     .replace("    ", "")
     .split("|")
 )
 """Whole labels that say nothing."""
-REFERRALS = ("see ", "refer to ", "check ", "please ", "siehe ", "voir ", "ver ", "vedi ", "zie ", "as per ", "cf ")
+REFERRALS = ("see ", "refer to ", "check ", "please ", "siehe ", "voir ", "ver ", "vedi ", "zie ", "as per ", "as shown ", "as pictured ", "as seen ", "as in ", "cf ", "bitte ", "wie ", "comme ", "como ", "come ", "zoals ")
 """How labels begin that send the reader elsewhere ("see description")."""
 
 NEGATIONS = frozenset(
     """
     no not non never without except excluding excludes excl exclude minus neither nor zero lacks lacking lack nothing
     avoid avoids isnt arent doesnt dont wont cant cannot wasnt hasnt havent didnt shouldnt free-of free-from instead-of
-    rather-than other-than anything-but alternative-to substitute-for hardly barely almost nearly none nil false
+    rather-than other-than anything-but except-but alternative-to substitute-for hardly barely almost nearly none nil false
     perhaps maybe possibly probably presumably might could
     ohne kein keine keinen keinem keiner keines nicht sans pas aucun aucune sin senza sem nao zonder geen niet utan inte uden
-    ikke bez nie ei nein nee nej inget ingen inga
+    uten ilman fara brez ikke bez nie ei nein nee nej inget ingen inga
     """.split()  # noqa: SIM905 (a paragraph reads better than a list of eighty strings)
 )
 """What follows, to the end of its clause, is not so."""
@@ -38,7 +41,7 @@ NEUTRAL_AFTER_NEGATION = frozenset(
     "iron stretch crease slip wrinkle toxic fade pilling pill shrink transparent see padded wired woven gmo dyed wash nonsense".split()  # noqa: SIM905
 )
 """Of "non-iron cotton" the iron is denied, and the cotton is not."""
-DENIED_BEFORE = frozenset("free excluded excepted absent frei libre".split())  # noqa: SIM905
+DENIED_BEFORE = frozenset("free excluded excepted absent frei fri fritt vrij libre".split())  # noqa: SIM905
 """What stands before, in its clause, is not so ("leather-free")."""
 ENDS_NEGATION = frozenset("but yet however aber sondern mais pero sino ma maar".split())  # noqa: SIM905
 """Words that end a clause as a comma does."""
@@ -107,7 +110,7 @@ IMITATING_PREFIXES = (
     "non",
     "pu",
 )
-QUALIFYING_SUFFIXES = ("imitation", "imitat", "optik", "effect", "look", "like", "free", "frei")
+QUALIFYING_SUFFIXES = ("imitation", "imitat", "optik", "effect", "look", "like", "free", "frei", "vrij", "fri")
 """Written together with a value ("fauxleather", "leatherfree"), they are words of their own."""
 
 PARTS = frozenset(
@@ -123,23 +126,38 @@ BLENDS = frozenset("blend blends blended mix mixed mixture rich mischung mischge
 """A blend of a fabric is not that fabric."""
 NO_LABELS = frozenset("silky silken lacy furry woolly feminine womanly masculine manly boyish girly girlish".split())  # noqa: SIM905
 """Words that a caption may not say without the value, and that as a label do not name it: silky is no silk."""
+SHELLS = frozenset(
+    "shell outer outside upper main body face fabric material obermaterial oberstoff aussen exterieur exterior esterno".split()  # noqa: SIM905
+)
+"""What names the garment itself, beside its parts."""
+BESIDE_GARMENTS = frozenset(
+    """
+    accessory accessories care charm charms strap straps polish cleaner cleaning insole insoles laces tree trees hanger hangers
+    cover covers rack racks organiser organisers organizer organizers pattern patterns form forms clip clips dye spray
+    """.split()  # noqa: SIM905
+)
+"""Directly behind a garment, what is sold is none: "shoe care"."""
 PATTERN_NOUNS = frozenset("print prints printed pattern patterns patterned design designs".split())  # noqa: SIM905
-SLEEVES = frozenset({"sleeve", "sleeves", "armel", "manches", "mangas", "maniche"})
+SLEEVES = frozenset({"sleeve", "sleeves", "arm", "armel", "manche", "manches", "manga", "mangas", "manica", "maniche", "mouw", "mouwen", "arma"})
 
 LABELS: dict[str, dict[str, str]] = {
     "length": {"above knee": "short", "above the knee": "short", "below knee": "midi", "below the knee": "midi",
                "regular": "", "regular length": "", "normal": "", "normal length": "", "standard length": ""},
+    "colour": {"blk": "black", "wht": "white", "nvy": "navy", "gry": "grey", "brn": "brown", "grn": "green"},
     "pattern": {"plain": "solid", "unprinted": "solid", "self design": "solid", "polka dot": "dotted"},
-    "sleeve": {"sleeve less": "sleeveless", "full": "long", "half sleeve": "short", "3 4": "three-quarter", "3 4 sleeve": "three-quarter",
+    "sleeve": {"sleeve less": "sleeveless", "full": "long", "half": "short", "half sleeve": "short", "1 2": "short", "3 4": "three-quarter",
+               "3 4 length": "three-quarter", "3 4 length sleeve": "three-quarter", "3 4 length sleeves": "three-quarter", "3 4 sleeve": "three-quarter",
                "3 4 sleeves": "three-quarter", "full sleeves": "long", "half sleeves": "short"},
     "gender": {
         "baby": "kids", "babies": "kids", "infant": "kids", "infants": "kids", "newborn": "kids", "newborns": "kids",
         "junior": "kids", "juniors": "kids", "youth": "kids", "teen": "kids", "teens": "kids", "teenager": "kids",
         "teenagers": "kids", "tween": "kids", "tweens": "kids", "schoolgirl": "girls", "schoolboy": "boys", "gents": "men", "gent": "men",
-        "maternity": "women", "everyone": "unisex", "all genders": "unisex", "all gender": "unisex", "m f": "unisex", "f m": "unisex",
+        "maternity": "women", "everyone": "unisex", "everybody": "unisex", "anyone": "unisex", "anybody": "unisex", "both": "unisex", "all genders": "unisex", "all gender": "unisex", "m f": "unisex", "f m": "unisex",
+        "m w": "unisex", "w m": "unisex", "d h": "unisex", "h d": "unisex", "h f": "unisex", "f h": "unisex",
     },
     "fabric": {"poly": "polyester", "leatherette": "faux leather", "pleather": "faux leather", "suedette": "faux suede", "ultrasuede": "faux suede",
-               "microsuede": "faux suede", "micro suede": "faux suede", "sherpa fleece": "fleece"},
+               "microsuede": "faux suede", "micro suede": "faux suede", "sherpa fleece": "fleece", "fun fur": "faux fur", "teddy fur": "faux fur",
+               "lace up": "", "lace ups": "", "laceup": "", "silk screen": "", "silk screened": "", "silkscreen": ""},
 }  # fmt: skip
 """English labels beside the words of captions (`processors.vocabulary`), by facet; "" for one that says nothing: a caption would
 call a shirt of regular length "a regular shirt"."""
@@ -191,6 +209,13 @@ FOREIGN: dict[str, dict[str, str]] = {
         "einfarbig": "solid", "unifarben": "solid", "uni": "solid", "liso": "solid", "bedruckt": "printed", "imprime": "printed",
     },
     "sleeve": {
+        "halbarm": "short", "1 2 arm": "short", "3 4 arm": "three-quarter", "3 4 armel": "three-quarter", "dreiviertelarm": "three-quarter",
+        "lange armel": "long", "kurze armel": "short", "langarmlig": "long", "langarmelig": "long", "kurzarmlig": "short", "kurzarmelig": "short",
+        "manches 3 4": "three-quarter", "manches trois quarts": "three-quarter", "manga 3 4": "three-quarter", "mangas 3 4": "three-quarter",
+        "maniche 3 4": "three-quarter", "mangas largas": "long", "mangas cortas": "short", "manga comprida": "long", "manga curta": "short",
+        "maniche lunghe": "long", "maniche corte": "short", "manica lunga": "long", "manica corta": "short", "smanicato": "sleeveless",
+        "lange mouwen": "long", "lange mouw": "long", "korte mouwen": "short", "korte mouw": "short", "mouwloos": "sleeveless",
+        "langarmad": "long", "kortarmad": "short", "armlos": "sleeveless",
         "langarm": "long", "kurzarm": "short", "armellos": "sleeveless", "manches longues": "long",
         "manches courtes": "short", "sans manches": "sleeveless", "sin mangas": "sleeveless", "manga larga": "long",
         "manga corta": "short",
@@ -205,6 +230,34 @@ FOREIGN: dict[str, dict[str, str]] = {
         "grun": "green", "vert": "green", "verde": "green", "gelb": "yellow", "jaune": "yellow", "amarillo": "yellow",
         "grau": "grey", "gris": "grey", "grigio": "grey", "braun": "brown", "marron": "brown", "marrone": "brown",
         "rosa": "pink", "lila": "purple", "violett": "purple", "bunt": "", "mehrfarbig": "",
+        "hellblau": "light blue", "dunkelblau": "navy", "hellgrau": "light grey", "dunkelgrau": "charcoal", "dunkelgrun": "dark green",
+        "hellgrun": "green", "hellbraun": "tan", "dunkelbraun": "brown", "dunkelrot": "burgundy", "weinrot": "burgundy", "hellrosa": "pink",
+        "anthrazit": "charcoal", "turkis": "turquoise", "creme": "cream", "naturweiss": "cream", "wollweiss": "cream", "oliv": "olive",
+        "flieder": "lavender", "silber": "light grey", "senf": "mustard", "farblos": "", "gemustert": "", "verschiedene": "",
+        "bleu marine": "navy", "bleu clair": "light blue", "bleu fonce": "navy", "gris clair": "light grey", "gris fonce": "charcoal",
+        "vert fonce": "dark green", "kaki": "khaki", "multicolore": "", "azul marino": "navy", "azul claro": "light blue", "azul oscuro": "navy",
+        "morado": "purple", "naranja": "orange", "azzurro": "light blue", "arancione": "orange", "viola": "purple",
+        "cinza": "grey", "castanho": "brown", "roxo": "purple", "laranja": "orange",
+        "zwart": "black", "wit": "white", "rood": "red", "blauw": "blue", "donkerblauw": "navy", "lichtblauw": "light blue", "groen": "green",
+        "geel": "yellow", "grijs": "grey", "bruin": "brown", "roze": "pink", "paars": "purple", "oranje": "orange",
+        "svart": "black", "vit": "white", "czarny": "black", "bialy": "white", "czerwony": "red", "niebieski": "blue", "zielony": "green",
+    },
+    "category": {
+        "kleid": "dress", "kleider": "dress", "rocke": "skirt", "hosen": "pants", "jacke": "jacket", "jacken": "jacket", "hemd": "shirt",
+        "hemden": "shirt", "bluse": "shirt", "blusen": "shirt", "schuh": "shoe", "schuhe": "shoe", "stiefel": "shoe", "tasche": "bag",
+        "taschen": "bag", "hut": "hat", "hute": "hat", "mutze": "hat", "mutzen": "hat", "sonnenbrille": "sunglass", "sonnenbrillen": "sunglass",
+        "robes": "dress", "jupe": "skirt", "jupes": "skirt", "pantalon": "pants", "pantalons": "pants", "manteau": "jacket", "manteaux": "jacket",
+        "chemisier": "shirt", "chemisiers": "shirt", "chaussure": "shoe", "chaussures": "shoe", "sac a main": "bag", "sacs": "bag",
+        "chapeau": "hat", "chapeaux": "hat", "lunettes de soleil": "sunglass",
+        "vestido": "dress", "vestidos": "dress", "falda": "skirt", "faldas": "skirt", "pantalones": "pants", "camisa": "shirt",
+        "camisas": "shirt", "camiseta": "shirt", "camisetas": "shirt", "chaqueta": "jacket", "chaquetas": "jacket", "zapato": "shoe",
+        "zapatos": "shoe", "zapatillas": "shoe", "bolso": "bag", "bolsos": "bag", "gafas de sol": "sunglass",
+        "abito": "dress", "abiti": "dress", "vestito": "dress", "vestiti": "dress", "gonna": "skirt", "gonne": "skirt", "pantaloni": "pants",
+        "camicia": "shirt", "camicie": "shirt", "maglietta": "shirt", "magliette": "shirt", "giacca": "jacket", "giacche": "jacket",
+        "scarpa": "shoe", "scarpe": "shoe", "borsa": "bag", "borse": "bag", "cappello": "hat", "cappelli": "hat", "occhiali da sole": "sunglass",
+        "jurk": "dress", "jurken": "dress", "rokken": "skirt", "broek": "pants", "broeken": "pants", "jassen": "jacket", "overhemd": "shirt",
+        "overhemden": "shirt", "schoen": "shoe", "schoenen": "shoe", "tas": "bag", "tassen": "bag", "zonnebril": "sunglass",
+        "saia": "skirt", "saias": "skirt", "calcas": "pants", "casaco": "jacket", "casacos": "jacket", "sapato": "shoe", "sapatos": "shoe",
     },
 }  # fmt: skip
 """Words of other languages by facet; "" is one that names no value by itself."""
@@ -218,6 +271,9 @@ JOINED = (
     (r"\bw/o\b", "without"),
     (r"n['’`]t\b", "nt"),
     (r"\b(?:art|poly) (?=silk\b)", "artificial "),
+    (r"\bmay (?=contain|include|have|be\b)", "perhaps "),
+    (r"\bor (?:similar|equivalent|comparable|equal)\b", "absent"),
+    (r"\b(?:anyone|anybody|everyone|everybody|all) (?=but\b)", "except-"),
     (r"\bas \w+ as\b", "like"),
     (r"\b(inspired) (?=by\b)", r"\1-"),
     (r"\b(free) (?=of\b|from\b)", r"\1-"),

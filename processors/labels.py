@@ -26,6 +26,8 @@ _COMPOUNDS = sorted(
 _TOKEN = re.compile(rf"\b(?:{'|'.join(_COMPOUNDS)})\b|\d+(?:[.,]\d+)?\s*%?|[^\W\d_]+(?:['’`][^\W\d_]+)?|[^\w\s]|_")
 _OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
 _BREAKS = frozenset(",;/|.()[]{}&+!?\n–—•·_")
+_PART_NAME = re.compile(rf"\b({'|'.join(sorted(words.PARTS | words.SHELLS))})\s*:")
+"""Of "Shell: 100% wool lining: 100% silk" each part begins anew."""
 _ZERO = re.compile(r"0+(?:[.,]0+)?\s*%")
 
 
@@ -38,7 +40,8 @@ class _Clause:
     negated: bool = False  # it holds a negation, whether or not a known value follows
     parts: bool = False
     blended: bool = False
-    alone: str = ""  # "imitation", "material", "negation": it holds nothing else
+    alone: str = ""  # "imitation", "material", "negation", "part": it holds nothing else
+    bracketed: bool = False
 
 
 @lru_cache(maxsize=65_536)
@@ -49,6 +52,8 @@ def read_label(facet: str, text: str) -> str:
     unless something in it is denied. Never raises.
     """
     text = unescaped(text[: 4 * LONGEST_LABEL])[:LONGEST_LABEL]
+    if (listed := words.LABELS.get(facet, {}).get(clean(text))) is not None:
+        return listed  # "3/4" holds no letter, and says something of a sleeve
     if says_nothing(clean(text)):
         return ""
     if facet in _READ:
@@ -81,7 +86,10 @@ _MOST = 50.0
 
 def _said(facet: str, whole: str, clauses: list[_Clause]) -> str:
     _apply_lone_qualifiers(facet, clauses)
-    kept = _merged(facet, list(dict.fromkeys(value for clause in clauses for value in clause.kept)))
+    found = list(dict.fromkeys(value for clause in clauses for value in clause.kept))
+    kept = _merged(facet, found)
+    if found and not kept:
+        return ""
     denied = {word for clause in clauses for word in clause.denied}
     untouched = not denied and not any(clause.negated or clause.parts for clause in clauses)
     if len(kept) == 1:
@@ -89,6 +97,8 @@ def _said(facet: str, whole: str, clauses: list[_Clause]) -> str:
         return f"{kept[0]} blend" if blended else kept[0]
     if kept:
         imitated = any(value.startswith("faux ") for value in kept)
+        if facet == "gender":
+            return " and ".join(kept)
         return whole if untouched and not imitated else " ".join(kept)
     return _unlisted(facet, whole) if untouched else _denied(facet, denied)
 
@@ -98,7 +108,8 @@ def _unlisted(facet: str, whole: str) -> str:
     tokens = whole.split()
     if facet == "fabric" and any(canonical(facet, token) == "blended" for token in tokens):
         return "blended"
-    return "" if _foreign(whole) or words.NO_LABELS.intersection(tokens) else whole
+    numbered = any(char.isdigit() for char in whole)  # the code of an article or a colour ("#1f2a44", "C01"), a measure
+    return "" if numbered or _foreign(whole) or words.NO_LABELS.intersection(tokens) else whole
 
 
 def _denied(facet: str, denied: set[str]) -> str:
@@ -137,6 +148,9 @@ def _apply_lone_qualifiers(facet: str, clauses: list[_Clause]) -> None:
         before = next((c for c in reversed(clauses[:place]) if c.kept), None)
         after = next((c for c in clauses[place + 1 :] if c.kept), None)
         owner = before or after
+        if clause.alone == "part":
+            _give_to_part(clauses, place)
+            continue
         if owner is None:
             continue
         if clause.alone == "material":
@@ -155,12 +169,21 @@ def _apply_lone_qualifiers(facet: str, clauses: list[_Clause]) -> None:
         clause.kept = []
 
 
+def _give_to_part(clauses: list[_Clause], place: int) -> None:
+    """Of "lining (silk)" and "lining / silk" the silk is the lining's, and so it is of "silk (lining)"."""
+    at = place - 1 if clauses[place].bracketed else place + 1
+    if 0 <= at < len(clauses):
+        clauses[at].kept, clauses[at].parts = [], True
+
+
 def _clauses(facet: str, text: str) -> Iterator[tuple[list[str], bool]]:
     """The words and numbers of each clause in order, and whether it stands in brackets."""
     lowered = bare(text.lower())
     for pattern, replacement in words.JOINED:
         lowered = re.sub(pattern, replacement, lowered)
     lowered = re.sub(r"\s[-–—]+\s|^\s*[-–—]+\s", " , ", lowered)
+    if facet == "fabric":
+        lowered = _PART_NAME.sub(r" , \1 ", lowered)
     clause: list[str] = []
     depth = 0
     for found in _TOKEN.findall(lowered):
@@ -192,10 +215,11 @@ class _Reader:
     """Reads one clause word by word."""
 
     def __init__(self, facet: str, tokens: list[str], *, bracketed: bool) -> None:
-        self.clause = _Clause(alone=_alone(tokens, bracketed=bracketed))
+        self.clause = _Clause(alone=_alone(facet, tokens, bracketed=bracketed), bracketed=bracketed)
         self._facet = facet
         self._tokens = tokens
         self._negated = self._imitated = self._part = False
+        self._leads = False  # whether the part read last is that of the values behind it
         self._behind_value = -1  # where the value read last ends
 
     def read(self) -> _Clause:
@@ -224,6 +248,9 @@ class _Reader:
             self._imitation_word(at)
         elif word in words.PARTS and self._facet == "fabric":
             self._part = self.clause.parts = True
+            self._leads = at != self._behind_value or self._names_next(at)
+        elif word in words.SHELLS and self._facet == "fabric":
+            self._part = False
         elif word in words.BLENDS and not self._negated:
             self.clause.blended = True
         elif word in words.JOINS:
@@ -249,9 +276,10 @@ class _Reader:
     def _number(self, at: int) -> None:
         """Of "0 % cotton" and "cotton 0 %" the cotton is denied, 5 % of it is a blend; any other number begins anew."""
         number, last = self._tokens[at], at + 1 == len(self._tokens)
-        counted = self._facet in ("fabric", "gender", "pattern") and not number.strip("0")
+        counted = self._facet in ("fabric", "gender", "pattern") and not number.strip("0 ")
         self._negated = counted or bool(_ZERO.fullmatch(number))
-        self._imitated = self._part = False
+        self._imitated = False
+        self._part = self._part and self._leads  # "lining 100% silk"
         if self._negated and last:
             self._deny()
         beside_value = at == self._behind_value if last else _longest(self._facet, self._tokens, at + 1)[0]
@@ -282,7 +310,11 @@ class _Reader:
         manners = words.MANNERS_AFTER if self._facet in ("fabric", "gender") else frozenset()
         if self._negated:
             self.clause.denied.append(" ".join(self._tokens[at : at + size]))
-        elif self._facet == "fabric" and (self._part or following in words.PARTS):
+        elif self._facet == "category" and following in words.BESIDE_GARMENTS:
+            self.clause.negated = True
+        elif self._facet == "fabric" and (
+            self._part or (following in words.PARTS and not self._names_next(at + size))
+        ):
             self.clause.parts = True
         elif not value:
             self.clause.negated = True
@@ -292,6 +324,11 @@ class _Reader:
                 self._imitate()
         if self._facet == "fabric" and value in words.IMITATED_BY_MATERIAL and _imitable(self._tokens, at + size):
             self._imitated = True
+
+    def _names_next(self, at: int) -> bool:
+        """Whether the part at a place is that of what follows it ("shell 100% wool lining 100% silk"), not of what precedes it."""
+        counted = at + 1 < len(self._tokens) and self._tokens[at + 1][0].isdigit()
+        return counted and self._tokens[-1] not in words.PARTS | words.SHELLS
 
     def _imitate(self) -> None:
         """The value read last is an imitation of itself; of what cannot be imitated (a gender) it is no value."""
@@ -333,8 +370,10 @@ def _imitable(tokens: list[str], at: int) -> bool:
     return any(_value("fabric", token) in words.IMITABLE for token in following)
 
 
-def _alone(tokens: list[str], *, bracketed: bool) -> str:
+def _alone(facet: str, tokens: list[str], *, bracketed: bool) -> str:
     """What a clause is that holds qualifiers only. "Leather, synthetic" lists two materials, "leather (synthetic)" one."""
+    if facet == "fabric" and all(token in words.PARTS for token in tokens):
+        return "part"
     if all(token in words.NEGATIONS | words.DENIED_BEFORE for token in tokens):
         return "negation"
     filler = {"real", "genuine", "echt", "true", "look", "style", "made", "material", "quality"}
