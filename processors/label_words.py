@@ -23,7 +23,29 @@ PLACEHOLDERS = frozenset(
     .split("|")
 )
 """Whole labels that say nothing."""
-REFERRALS = ("see ", "refer to ", "check ", "please ", "siehe ", "voir ", "ver ", "vedi ", "zie ", "as per ", "as shown ", "as pictured ", "as seen ", "as in ", "cf ", "bitte ", "wie ", "comme ", "como ", "come ", "zoals ")
+REFERRALS = (
+    "see ",
+    "refer to ",
+    "check ",
+    "please ",
+    "siehe ",
+    "voir ",
+    "ver ",
+    "vedi ",
+    "zie ",
+    "as per ",
+    "as shown ",
+    "as pictured ",
+    "as seen ",
+    "as in ",
+    "cf ",
+    "bitte ",
+    "wie ",
+    "comme ",
+    "como ",
+    "come ",
+    "zoals ",
+)
 """How labels begin that send the reader elsewhere ("see description")."""
 
 NEGATIONS = frozenset(
@@ -138,7 +160,23 @@ BESIDE_GARMENTS = frozenset(
 )
 """Directly behind a garment, what is sold is none: "shoe care"."""
 PATTERN_NOUNS = frozenset("print prints printed pattern patterns patterned design designs".split())  # noqa: SIM905
-SLEEVES = frozenset({"sleeve", "sleeves", "arm", "armel", "manche", "manches", "manga", "mangas", "manica", "maniche", "mouw", "mouwen", "arma"})
+SLEEVES = frozenset(
+    {
+        "sleeve",
+        "sleeves",
+        "arm",
+        "armel",
+        "manche",
+        "manches",
+        "manga",
+        "mangas",
+        "manica",
+        "maniche",
+        "mouw",
+        "mouwen",
+        "arma",
+    }
+)
 
 LABELS: dict[str, dict[str, str]] = {
     "length": {"above knee": "short", "above the knee": "short", "below knee": "midi", "below the knee": "midi",

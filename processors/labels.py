@@ -52,10 +52,9 @@ def read_label(facet: str, text: str) -> str:
     unless something in it is denied. Never raises.
     """
     text = unescaped(text[: 4 * LONGEST_LABEL])[:LONGEST_LABEL]
-    if (listed := words.LABELS.get(facet, {}).get(clean(text))) is not None:
-        return listed  # "3/4" holds no letter, and says something of a sleeve
-    if says_nothing(clean(text)):
-        return ""
+    listed = words.LABELS.get(facet, {}).get(clean(text))  # "3/4" holds no letter, and says something of a sleeve
+    if listed is not None or says_nothing(clean(text)):
+        return listed or ""
     if facet in _READ:
         text = spelt_out(text)
     whole = clean(text)
@@ -312,9 +311,7 @@ class _Reader:
             self.clause.denied.append(" ".join(self._tokens[at : at + size]))
         elif self._facet == "category" and following in words.BESIDE_GARMENTS:
             self.clause.negated = True
-        elif self._facet == "fabric" and (
-            self._part or (following in words.PARTS and not self._names_next(at + size))
-        ):
+        elif self._facet == "fabric" and (self._part or (following in words.PARTS and not self._names_next(at + size))):
             self.clause.parts = True
         elif not value:
             self.clause.negated = True

@@ -16,7 +16,7 @@ _MOST_DIGITS = 15
 _BOUNDS = frozenset(
     """
     from ab bis to under over desde dès från fra vanaf da partir starting starts up upto min max minimum maximum mind
-    more less than below above hasta jusqu von til till tot od do fino
+    more less than below above hasta jusqu von til till tot od do fino save saves saving off discount
     """.split()  # noqa: SIM905
 )
 # Behind a number: the same, or no price at all.
@@ -26,6 +26,12 @@ _BOUNDS_BEHIND = re.compile(
 _TAX = re.compile(
     r"[0-9]+(?:[.,][0-9]+)?\s*%\s*(?:mwst|ust|vat|tva|iva|btw|moms|gst|tax)\b|(?:mwst|ust|vat|tva|iva|btw|moms|gst|tax)\.?:?\s*[0-9]+(?:[.,][0-9]+)?\s*%",
     re.IGNORECASE,
+)
+# "12€99", as French shops write it.
+_SIGN_BETWEEN = re.compile(r"(?<![0-9.,])([0-9]+)\s?(?:€|\$|£|EUR)\s?([0-9]{2})(?![0-9.,])")
+# Hundredths by their own name: "99 ct", "99¢", "99p".
+_CENTS = re.compile(
+    r"\s*(?:¢|(?:ct|cts|cents?|pence|p|centimes|centimos|øre|öre|ore|gr|grosze)\b\.?)\s*$", re.IGNORECASE
 )
 # Their small coins are thousandths.
 _THREE_DECIMALS = re.compile(r"(?:\b|(?<=[0-9]))(?:KWD|BHD|OMR|JOD|TND|LYD|IQD|KD|BD|JD|DT)(?:\b|(?=[0-9]))")
@@ -37,7 +43,7 @@ def price_of(text: str) -> float | None:
     A single point or comma before exactly three digits parts thousands ("1.299", "1,299"), as prices have two decimals;
     it does not in a currency that has three ("1.299 KWD").
     """
-    text = _TAX.sub(" ", _western(text))
+    text = _SIGN_BETWEEN.sub(r"\1.\2", _TAX.sub(" ", _western(text)))
     numbers = _NUMBER.findall(text)
     if len(numbers) != 1 or len(text) > 100:
         return None
@@ -51,7 +57,9 @@ def price_of(text: str) -> float | None:
         return None  # a bookkeeper's minus
     if re.search(r"(?:^|[^\w.,])[.,]$", before):
         number = f"0.{number}" if number.isdigit() else ""  # ".99"
-    return _value(number, thousandths=bool(_THREE_DECIMALS.search(text))) if number else None
+    value = _value(number, thousandths=bool(_THREE_DECIMALS.search(text))) if number else None
+    in_cents = value is not None and number.isdigit() and _CENTS.match(behind) and not currency_in(text)
+    return value / 100 if in_cents and value is not None else value
 
 
 _CODES = frozenset(

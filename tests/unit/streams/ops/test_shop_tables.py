@@ -438,6 +438,7 @@ def test_cells_as_excel_and_browsers_leave_them(tmp_path: Path) -> None:
         ("12,5", 12.5), ("９９", 99), ("0", 0), ("١٢٫٥٠", 12.5), ("1٬299٫00", 1299), ("\u200f۱۲۳ ر.س", 123), (".99", 0.99), ("$.99", 0.99),
         ("Rs.99", 99), ("1.299 KWD", 1.299), ("KWD1.299", 1.299), ("1,299.500 BHD", 1299.5), ("12.999 EUR", 12_999),
         ("EUR 12,00 inkl. 19% MwSt", 12), ("12.00 (VAT 20%)", 12), ("12 kr", 12), ("5 000 Kč", 5000),
+        ("99¢", 0.99), ("99 ct", 0.99), ("50p", 0.5), ("£12.00p", 12), ("12€99", 12.99), ("12 € 99", 12.99),
     ],
 )  # fmt: skip
 def test_prices_in_shops_spellings(text: str, price: float) -> None:
@@ -465,6 +466,7 @@ def test_prices_in_shops_spellings(text: str, price: float) -> None:
         "30%",
         "20% off",
         "20 off",
+        "save 12",
         "10+",
         "10 and up",
         "> 10",
