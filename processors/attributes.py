@@ -17,13 +17,13 @@ from processors.values import Attribute, Metadata
 from processors.vocabulary import base_forms, clean
 
 STATED_FACETS: dict[str, tuple[str, ...]] = {
-    "fabric": ("fabric", "material", "fabric type", "composition"),
-    "gender": ("gender",),
-    "pattern": ("pattern", "print"),
+    "fabric": ("fabric", "material", "fabric type", "composition", "fabrics", "materials"),
+    "gender": ("gender", "genders"),
+    "pattern": ("pattern", "print", "patterns"),
     "sleeve": ("sleeve", "sleeves", "sleeve length"),
-    "neckline": ("neckline", "neck", "collar"),
-    "length": ("length", "dress length"),
-    "colour": ("colour", "color", "base colour", "base color"),
+    "neckline": ("neckline", "neck", "collar", "necklines"),
+    "length": ("length", "dress length", "lengths"),
+    "colour": ("colour", "color", "base colour", "base color", "colours", "colors", "colour name", "color name"),
     "origin": ("origin", "country of origin", "made in"),
     "care": ("care", "care instructions", "wash care"),
 }

@@ -90,7 +90,7 @@ def read_lines(file: Path, shown: str, columns: frozenset[str]) -> Iterator[Line
         return _json_lines(text, shown)
     if suffix == ".json":
         return _json_list(text, shown)
-    return _by_column(_separated(text), f"{shown} line", columns)
+    return _by_column(_separated(text, columns), f"{shown} line", columns)
 
 
 def _unpacked(data: bytes) -> bytes:
@@ -154,14 +154,15 @@ def _is_misread(text: str) -> bool:
     return 2 * words > foreign or 10 * len(_MISREAD_LETTER.findall(text)) > foreign
 
 
-def _separated(text: str) -> Iterator[tuple[int, Sequence[Any] | str]]:
+def _separated(text: str, columns: frozenset[str]) -> Iterator[tuple[int, Sequence[Any] | str]]:
     """(line, cells) or (line, what is wrong) of CSV and its relatives."""
     first = _SEPARATOR.match(text)
     if first is not None:  # a hint for Excel, written by Excel
         text, delimiter = text[first.end() :], first[1]
     else:
         header = text.lstrip("\r\n").partition("\n")[0]
-        delimiter = max(",;\t|", key=header.count)
+        # The one that parts out a column that we know: a column's name may hold commas.
+        delimiter = max(",;\t|", key=lambda mark: (_parts_out(header, mark, columns), header.count(mark)))
     before = 0 if first is None else 1
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     # An overlong cell costs itself, not its whole line unnamed.
@@ -173,7 +174,7 @@ def _separated(text: str) -> Iterator[tuple[int, Sequence[Any] | str]]:
             try:
                 cells = next(lines)
             except StopIteration:
-                if begun > last + 1 and text.count('"') % 2:
+                if begun > last + 1 and _is_open(text, last, delimiter):
                     # All lines from there on stand in one cell: which photos they name is not known.
                     cause = f"a quotation mark that begins in line {last + 1 + before} is not closed"
                     raise Poison(cause, code=Code.MALFORMED) from None
@@ -184,6 +185,17 @@ def _separated(text: str) -> Iterator[tuple[int, Sequence[Any] | str]]:
             yield lines.line_num + before, cells
     finally:
         csv.field_size_limit(longest)
+
+
+def _parts_out(header: str, mark: str, columns: frozenset[str]) -> int:
+    """How many of the columns that we know a separator finds in the first line."""
+    return sum(canonical(name.strip('"')) in columns for name in header.split(mark)) if mark in header else 0
+
+
+def _is_open(text: str, last: int, delimiter: str) -> bool:
+    """Whether a quotation mark that begins in the record behind line `last` is never closed: then a line that is added is part of it."""
+    record = io.StringIO(text, newline="").readlines()[last:]
+    return len(list(csv.reader([*record, "\n", "end\n"], delimiter=delimiter))) == 1
 
 
 def _by_column(rows: Iterator[tuple[int, Sequence[Any] | str]], place: str, columns: frozenset[str]) -> Iterator[Line]:
@@ -205,6 +217,8 @@ def _by_column(rows: Iterator[tuple[int, Sequence[Any] | str]], place: str, colu
             yield Line(where, problem=problem, raw=tuple(str(cell) for cell in filled))
         else:
             yield Line(where, _cells(names, cells, columns))
+    if names is None:  # cut off, or saved before it was filled: what its photos are called nobody knows
+        raise Poison("is empty", code=Code.MALFORMED)
 
 
 def _cells(names: Sequence[str], values: Sequence[Any], columns: frozenset[str]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from streams.ops.table_files import Line, canonical, read_lines
 ID_COLUMNS = ("product_id", "id", "item_id", "sku", "handle", "variant_sku")
 IMAGE_COLUMNS = (
     "image", "file", "filename", "file_name", "image_path", "image_file", "photo", "picture", "image_src", "image_link",
-    "image_url", "main_image", "images", "variant_image",
+    "image_url", "image_name", "main_image", "main_image_url", "photo_url", "picture_url", "images", "image_urls", "variant_image",
 )  # fmt: skip
 # Other names for the typed fields of EVENTS.md.
 _TYPED = {
@@ -34,7 +34,8 @@ _TYPED = {
     "description": "description", "body_html": "description", "product_description": "description",
     "brand": "brand", "brandname": "brand", "brand_name": "brand", "vendor": "brand",
     "gender": "gender", "fabric": "fabric",
-    "category": "category", "type": "category", "product_type": "category",
+    "category": "category", "type": "category", "product_type": "category", "categories": "category", "product_category": "category",
+    "category_name": "category",
     "price": "price", "variant_price": "price", "regular_price": "price",
     "sale_price": "sale_price", "special_price": "sale_price", "discount_price": "sale_price",
     "compare_at_price": "compare_at_price", "variant_compare_at_price": "compare_at_price",
@@ -55,7 +56,14 @@ _NUMBERED = re.compile(rf"(?:{'|'.join((*IMAGE_COLUMNS, *sorted(_FURTHER)))})_?\
 _PRICE_IN = re.compile(
     r"(?:variant_|regular_)?price_(?:aed|aud|brl|cad|chf|cny|czk|dkk|eur|gbp|huf|inr|jpy|kwd|nok|nzd|pln|ron|sar|sek|try|usd)"
 )
-_NOTHING = frozenset({"", "-", "na", "n/a", "#n/a", "null", "none", "nan"})
+# What WooCommerce calls the type of a product: none of them is a category.
+_WOO_TYPES = frozenset({"simple", "variable", "variation", "grouped", "external"})
+_GOOGLE_CATEGORY = "google_product_category"
+_NOTHING = frozenset(
+    {"", "-", "na", "n/a", "#n/a", "null", "none", "nan"}
+    # The errors of a spreadsheet.
+    | {"#ref!", "#value!", "#name?", "#null!", "#num!", "#div/0!", "#error!", "#spill!", "#calc!"}
+)
 _BLANKS = " \t\r\n\v\f\u00a0\u202f\u2009\u3000\u200b\u2060\ufeff"
 """What is cut off at the ends of a cell; some of them nobody sees."""
 _SIZE_WORDS = frozenset({"size", "sizes", "größe", "groesse", "taille", "talla", "taglia", "maat", "storlek"})
@@ -127,6 +135,7 @@ def _row(line: Line, options: dict[str, str]) -> Row:
     if line.problem:
         return Row(line.where, problem=line.problem, raw=line.raw)
     flat = _flat(line.cells)
+    _take_attributes(flat)
     size = _take_options(flat, options)
     named: dict[str, str] = {}
     for column in flat:
@@ -138,6 +147,9 @@ def _row(line: Line, options: dict[str, str]) -> Row:
         column for column in flat if canonical(column) in _FURTHER or _NUMBERED.fullmatch(canonical(column))
     ]:
         images += images_in(str(flat.pop(column)))
+    if images and not product_id and any(canonical(column) in ID_COLUMNS for column in line.cells):
+        # The photo's own name would make another product of it than the shop's.
+        return Row(line.where, problem="has no id", raw=tuple(images))
     metadata, notes = _metadata(flat)
     continues = canonical(id_column) == "handle" and "title" not in metadata
     image, *further = images or [""]
@@ -147,6 +159,25 @@ def _row(line: Line, options: dict[str, str]) -> Row:
         option = Option(size, read_stock(stock) if isinstance(stock, str) else None)
         metadata.setdefault("sizes", size)
     return Row(line.where, product_id, image, tuple(further), metadata, notes, continues, option)
+
+
+def _take_attributes(flat: dict[str, str | float]) -> None:
+    """WooCommerce's columns as the fields that they are: attributes by name and values, and categories beside its own "Type"."""
+    columns = {canonical(column): column for column in flat}
+    kind = columns.get("type", "")
+    if str(flat.get(kind, "")).casefold().partition(",")[0] in _WOO_TYPES:
+        del flat[kind]
+    if "categories" in columns:  # several paths: the deepest says most
+        paths = [path.strip() for path in str(flat[columns["categories"]]).split(",")]
+        flat[columns["categories"]] = max(paths, key=lambda path: path.count(">"))
+    google = columns.get(_GOOGLE_CATEGORY, "")
+    if google and not any(_typed(column) == "category" for column in flat) and not str(flat[google]).isdigit():
+        flat["category"] = flat.pop(google)
+    for column in [column for name, column in columns.items() if re.fullmatch(r"attribute_\d+_name", name)]:
+        name = str(flat.pop(column))
+        values = columns.get(canonical(column).removesuffix("name") + "value_s", "")
+        if values and name.strip() and canonical(name) not in columns:
+            flat[name.strip()] = flat.pop(values)
 
 
 def _take_options(flat: dict[str, str | float], names: dict[str, str]) -> str:

@@ -268,6 +268,46 @@ def test_an_export_of_woocommerce(tmp_path: Path) -> None:
     assert further(catalogue) == {"7": ["b.jpg"]}
 
 
+def test_woocommerces_type_is_no_category_and_its_attributes_are_fields(tmp_path: Path) -> None:
+    """Every product was of the category "simple", and its colour lay in a field called "Attribute 1 value(s)"."""
+    fill(tmp_path, "a.jpg")
+    (tmp_path / "products.csv").write_text(
+        "ID,Type,Name,Categories,Images,Attribute 1 name,Attribute 1 value(s)\n"
+        '7,"simple, virtual",Coat,"Sale, Women > Coats",https://x.test/a.jpg,Colour,Red\n'
+    )
+    assert fields(walk(tmp_path), "7") == {"title": "Coat", "category": "Women > Coats", "Colour": "Red"}
+
+
+def test_a_row_without_its_id_does_not_come_in_under_its_photos_name(tmp_path: Path) -> None:
+    """Nor under a spreadsheet's error: the shop knows no such product."""
+    fill(tmp_path, "a.jpg", "b.jpg", "c.jpg")
+    (tmp_path / "products.csv").write_text("id,image\nx,a.jpg\n,b.jpg\n#REF!,c.jpg\n")
+    catalogue = walk(tmp_path)
+    assert found(catalogue) == {"x": "a.jpg"}
+    assert [(row.where, row.cause) for row in catalogue.rejected] == [
+        ("products.csv line 3", "has no id"),
+        ("products.csv line 4", "has no id"),
+    ]
+
+
+def test_an_empty_table_is_no_table(tmp_path: Path) -> None:
+    """It was cut off: its photos' names are not their products'."""
+    fill(tmp_path, "a.jpg")
+    (tmp_path / "products.csv").write_bytes(b"")
+    catalogue = walk(tmp_path)
+    assert found(catalogue) == {}
+    assert "is empty" in catalogue.rejected[0].cause
+
+
+def test_an_inch_mark_is_no_quotation_that_is_open(tmp_path: Path) -> None:
+    """With a line break in the last cell the whole table was refused. Commas in a column's name part nothing either."""
+    fill(tmp_path, "a.jpg", "b.jpg")
+    (tmp_path / "products.csv").write_text('id;image;title, long, and, plain\nx;a.jpg;5" heel\ny;b.jpg;"two\nlines"')
+    catalogue = walk(tmp_path)
+    assert found(catalogue) == {"x": "a.jpg", "y": "b.jpg"}
+    assert fields(catalogue, "y") == {"title, long, and, plain": "two\nlines"}
+
+
 def test_an_address_whose_photo_is_not_there_is_told(tmp_path: Path) -> None:
     """Nothing is fetched by an ingest."""
     fill(tmp_path, "b.jpg")
