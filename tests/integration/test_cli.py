@@ -18,20 +18,10 @@ import pytest
 from streams.cli.exits import Exit
 from streams.contract import topics
 from streams.contract.records import Caption, Result, Upload
+from tests.fixtures.commands import weft
 from tests.fixtures.stack import Up, photo_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
-
-
-def weft(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "streams.cli", *arguments],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "WEFT_PROFILE": "fake", **environment},
-        timeout=300,
-        check=False,
-    )
 
 
 @pytest.fixture

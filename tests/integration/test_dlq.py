@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -25,6 +23,7 @@ from streams.kafka.producer import KafkaSender, open_producer
 from streams.ops.admin import create_topics
 from streams.ops.dlq import Handled, Terms, open_dead_letter_admin
 from streams.ops.dlq_letters import Filter, Letter
+from tests.fixtures import commands
 
 pytestmark = [pytest.mark.integration]
 
@@ -111,9 +110,7 @@ async def test_the_commands(shop: Shop) -> None:
     """JSON lines on stdout, sentences on stderr, exit codes as everywhere."""
 
     def weft(*arguments: str) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "WEFT_BOOTSTRAP_SERVERS": shop.settings.bootstrap_servers}
-        command = [sys.executable, "-m", "streams.cli", "dlq", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=200, check=False)
+        return commands.weft("dlq", *arguments, WEFT_BOOTSTRAP_SERVERS=shop.settings.bootstrap_servers)
 
     await shop.fail(await shop.upload())
     listed = weft("list", "--product", shop.product, "--json")

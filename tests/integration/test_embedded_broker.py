@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +18,27 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from infra.broker import EmbeddedBroker, learn_classes
 from infra.broker_jars import Classpath
 from processors.errors import Fatal
-from tests.fixtures.kafka import KafkaFactory
 
 pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data dir of `broker`."""
+    return tmp_path_factory.mktemp("broker")
+
+
+@pytest.fixture(scope="module")
+def _broker(folder: Path, kafka_classpath: Classpath) -> Iterator[EmbeddedBroker]:
+    with EmbeddedBroker(folder, classpath=kafka_classpath) as broker:
+        yield broker
+
+
+@pytest.fixture
+def broker(_broker: EmbeddedBroker) -> EmbeddedBroker:
+    """A running broker, one for all tests that may share it: they may kill it, and use topics of their own."""
+    _broker.start()  # whatever the test before has done to it
+    return _broker
 
 
 async def _write(bootstrap: str, topic: str, values: list[bytes]) -> None:
@@ -38,9 +57,8 @@ async def _read(bootstrap: str, topic: str, count: int) -> list[bytes]:
         return [(await consumer.getone()).value for _ in range(count)]
 
 
-async def test_messages_and_address_survive_a_stop_and_a_kill(kafka_factory: KafkaFactory) -> None:
+async def test_messages_and_address_survive_a_stop_and_a_kill(broker: EmbeddedBroker) -> None:
     """Acknowledged messages, cluster id and port are the same after a stop and after a SIGKILL."""
-    broker = kafka_factory()
     before, address = broker.health(), broker.bootstrap
     await _write(address, "kept", [b"one", b"two"])
     broker.stop()
@@ -52,9 +70,8 @@ async def test_messages_and_address_survive_a_stop_and_a_kill(kafka_factory: Kaf
     assert await _read(address, "kept", 2) == [b"one", b"two"]
 
 
-def test_a_broker_that_was_killed_is_started_again_by_its_owner(kafka_factory: KafkaFactory) -> None:
+def test_a_broker_that_was_killed_is_started_again_by_its_owner(broker: EmbeddedBroker) -> None:
     """The owner notices by `pid`, and `start` brings the same broker back."""
-    broker = kafka_factory()
     address, pid = broker.bootstrap, broker.pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
@@ -66,27 +83,25 @@ def test_a_broker_that_was_killed_is_started_again_by_its_owner(kafka_factory: K
     assert broker.pid not in {None, pid}
 
 
-async def test_it_listens_on_the_loopback_interface_only(kafka_factory: KafkaFactory) -> None:
+async def test_it_listens_on_the_loopback_interface_only(broker: EmbeddedBroker) -> None:
     """No listening socket of the broker is reachable from another machine."""
-    broker = kafka_factory()
     listening = [c.laddr.ip for c in psutil.Process(broker.pid).net_connections("inet") if c.status == "LISTEN"]
     assert listening
     assert {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
 
 
-async def test_a_mistyped_topic_is_not_created(kafka_factory: KafkaFactory) -> None:
+async def test_a_mistyped_topic_is_not_created(broker: EmbeddedBroker) -> None:
     """Asking for an undeclared topic does not create it."""
-    broker = kafka_factory()
     async with AIOKafkaConsumer(bootstrap_servers=broker.bootstrap) as consumer:
         await consumer._client.add_topic("nobody-declared-this")
         assert "nobody-declared-this" not in await consumer.topics()
 
 
-def test_a_second_owner_of_the_folder_is_refused(tmp_path: Path, kafka_factory: KafkaFactory) -> None:
+def test_a_second_owner_of_the_folder_is_refused(folder: Path, broker: EmbeddedBroker) -> None:
     """Two brokers on one data dir would corrupt each other's log: the second owner gets a sentence with the pid."""
-    kafka_factory()
     with pytest.raises(Fatal, match=f"in use by process {os.getpid()}"):
-        EmbeddedBroker(tmp_path / "broker-0").start()
+        EmbeddedBroker(folder).start()
+    assert broker.health().brokers
 
 
 def test_any_name_of_a_folder_will_do(tmp_path: Path, kafka_classpath: Classpath) -> None:
@@ -100,9 +115,9 @@ def test_any_name_of_a_folder_will_do(tmp_path: Path, kafka_classpath: Classpath
         EmbeddedBroker(tmp_path / "a,b")
 
 
-def test_a_taken_port_is_named(tmp_path: Path, kafka_factory: KafkaFactory, kafka_classpath: Classpath) -> None:
+def test_a_taken_port_is_named(tmp_path: Path, broker: EmbeddedBroker, kafka_classpath: Classpath) -> None:
     """A fixed port that another program holds is a clear error, not a timeout."""
-    port = int(kafka_factory().bootstrap.rpartition(":")[2])
+    port = int(broker.bootstrap.rpartition(":")[2])
     with pytest.raises(Fatal, match=f"port {port} is taken"):
         EmbeddedBroker(tmp_path / "other", port=port, classpath=kafka_classpath).start()
 

@@ -16,18 +16,17 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 from infra.store import NotFound, ObjectStore
 from infra.stores import open_store
 from processors.errors import Retryable
-from streams.cli.app import app
 from streams.cli.exits import Exit
 from streams.contract import topics
 from streams.contract.records import ImageRef, Query, Result
 from streams.kafka.client import Client, new_query_id
 from streams.ops.generations import lease
 from streams.search.generations import FIRST
+from tests.fixtures import commands
 from tests.fixtures.stack import Up, photo_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
@@ -37,26 +36,26 @@ PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
 BLOCKS = re.findall(r"```sh run generations\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
 
 
-def weft(up: Up, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def weft(up: Up, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """In this process, where the command does not change its niceness: a start takes a second."""
+    arguments = (*arguments, "--data-dir", str(up.data_dir))
+    if arguments[0] != "replay" and "build" not in arguments:
+        return commands.weft(*arguments)
     return subprocess.run(
-        [sys.executable, "-m", "streams.cli", *arguments, "--data-dir", str(up.data_dir)],
+        [sys.executable, "-m", "streams.cli", *arguments],
         capture_output=True,
         text=True,
-        env={**os.environ, "WEFT_PROFILE": "fake", **environment},
+        env={**os.environ, "WEFT_PROFILE": "fake"},
         timeout=300,
         check=False,
     )
 
 
 def said(up: Up, *arguments: str, code: int = Exit.OK) -> Any:
-    """What a command prints with --json. In this process, where it does not change its niceness: a start takes a second."""
-    if arguments[0] == "replay" or "build" in arguments:
-        done = weft(up, *arguments, "--json")
-        assert done.returncode == code, done.stderr
-        return json.loads(done.stdout)
-    found = CliRunner().invoke(app, [*arguments, "--json", "--data-dir", str(up.data_dir)])
-    assert found.exit_code == code, (found.exception, found.output)
-    return json.loads(found.stdout)
+    """What a command prints with --json."""
+    done = weft(up, *arguments, "--json")
+    assert done.returncode == code, done.stderr
+    return json.loads(done.stdout)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -33,7 +32,7 @@ from streams.kafka.client import Client, Reader
 from streams.kafka.positions import CHECKED, LETTER, POSITION
 from streams.ops.dlq import Handled, Terms, open_dead_letter_admin
 from streams.ops.dlq_letters import Filter, Letter
-from tests.fixtures import hostile
+from tests.fixtures import commands, hostile
 from tests.fixtures.hostile import RecordCase
 from tests.fixtures.stack import Up
 
@@ -76,14 +75,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Besieged]:
 
 
 def weft(up: Up, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "streams.cli", *arguments, "--data-dir", str(up.data_dir)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "WEFT_PROFILE": "fake"},
-        timeout=300,
-        check=False,
-    )
+    return commands.weft(*arguments, "--data-dir", str(up.data_dir))
 
 
 async def send(up: Up, topic: str, cases: Sequence[RecordCase]) -> dict[tuple[int, int], RecordCase]:

@@ -8,7 +8,6 @@ import io
 import os
 import signal
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
@@ -34,6 +33,7 @@ from streams.ops.ingest import Ingest
 from streams.ops.stack_file import StackFile
 from streams.worker import ROLES
 from tests.fakes.key_topic import crc32_partition
+from tests.fixtures.commands import weft
 from tests.fixtures.stack import Up, photo_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
@@ -170,16 +170,11 @@ def metric(up: Up, name: str) -> float:
 
 
 def doctor(up: Up) -> str:
-    command = [sys.executable, "-m", "streams.cli", "doctor", "--json", "--data-dir", str(up.data_dir)]
-    return subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, "WEFT_PROFILE": "fake"}, check=False, timeout=120
-    ).stdout
+    return weft("doctor", "--json", "--data-dir", str(up.data_dir)).stdout
 
 
 def forgotten(up: Up, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "streams.cli", "forget", *arguments, "--json", "--data-dir", str(up.data_dir)]
-    environment = {**os.environ, "WEFT_PROFILE": "fake"}
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=200, env=environment)
+    return weft("forget", *arguments, "--json", "--data-dir", str(up.data_dir))
 
 
 async def add_partitions(up: Up, wanted: dict[str, int]) -> None:
