@@ -112,12 +112,28 @@ class LabelledBank:
                 self._removed.popitem(last=False)
             return True
 
+    def forget(self, product_id: str) -> None:
+        """Let a product go to make room: one of any version may come again."""
+        with self._writing:
+            row = self._rows.pop(product_id, None)
+            state = self._state
+            self._state = _State(state.vectors, state.items, state.rows, _without(state.alive, [row]))
+
     def entries(self) -> list[tuple[str, int, Mapping[str, str], str, Vector]]:
         """Product, version, labels, text and vector of each live product, the one that was written longest ago first."""
         with self._writing:
             state = self._state
             found = [(state.items[row], state.vectors[row]) for row in self._rows.values()]
         return [(item.product_id, item.version, item.labels, item.text, vector) for item, vector in found]
+
+    def one(self, product_id: str) -> tuple[Vector, Mapping[str, str], str] | None:
+        """Vector, labels and text of one live product; None where there is none of this id."""
+        with self._writing:
+            row = self._rows.get(product_id)
+            if row is None:
+                return None
+            state = self._state
+            return state.vectors[row], state.items[row].labels, state.items[row].text
 
     def neighbours(self, vector: Vector, k: int, exclude: str = "") -> list[Neighbour]:
         """The `k` most similar live products, exactly, by similarity descending, then product id.

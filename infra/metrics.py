@@ -123,6 +123,11 @@ class RoleMetrics:
         """A caption was published."""
         self._of("weft_captions", writer).inc()
 
+    def paired(self, made: int, gone: int) -> None:
+        """See `Observer`."""
+        self._of("weft_triplets", state="made").inc(made)
+        self._of("weft_triplets", state="deleted").inc(gone)
+
     def unchanged(self) -> None:
         """A product came again as it was."""
         self._of("weft_unchanged").inc()

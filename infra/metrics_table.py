@@ -90,6 +90,7 @@ ROLE_METRICS: tuple[Family, ...] = (
     Family(
         "weft_captions", "counter", ("role", "writer"), "Captions published, by writer: llm, or template (the rules)."
     ),
+    Family("weft_triplets", "counter", ("role", "state"), "Triplets that were published (made) and deleted."),
     Family("weft_unchanged", "counter", ("role",), "Products that came again as they were: no model was asked."),
     Family(
         "weft_facet_conflicts",

@@ -169,6 +169,24 @@ class Settings(BaseSettings):
         "that hangs cannot be stopped.",
     )
     neighbours: int = Field(20, ge=1, description="K: how many labelled neighbours vote on a facet.")
+    triplets_of_each: int = Field(
+        2, ge=1, le=16, description="How many targets a product is paired with when it comes (role `triplets`)."
+    )
+    triplet_products: int = Field(
+        50_000,
+        ge=100,
+        description="Products that the role `triplets` keeps to pair others with (1.5 KB each), and eight times as many triplets;"
+        " those written longest ago give way.",
+    )
+    triplet_captions: Literal["rules", "writer", "vision"] = Field(
+        "rules",
+        description="Who describes both sides of a triplet: rules, the writer of captions, or (profile full) a vision-language"
+        " model in the model cache (docs/models/composer.md).",
+    )
+    triplet_words: Literal["grammar", "chat"] = Field(
+        "grammar",
+        description="Who words what changes: a grammar, or (profile full) the instruct model; what that says is checked.",
+    )
     facet_policy: dict[str, str] = Field(
         {},
         description="Who decides a facet of a garment: merchant, seen, pixels, neighbours or never, by facet (JSON object, e.g. "

@@ -153,3 +153,30 @@ class Composer(Model[Composition, Vector], Protocol):
     def target(self) -> str:
         """Fingerprint of the image encoder whose vectors it is compared with: another one is another generation of the index."""
         ...
+
+
+class CaptionRequest(msgspec.Struct, frozen=True):
+    """A garment to describe for a triplet.
+
+    Args:
+        evidence: what is known of it for sure.
+        seed: makes choices of words repeatable.
+        pixels: its photo, for captioners that look at it.
+    """
+
+    evidence: Evidence
+    seed: int
+    pixels: Pixels | None = None
+
+
+class Captioner(Model[CaptionRequest, str], Protocol):
+    """A garment → a sentence or two."""
+
+    @property
+    def looks(self) -> bool:
+        """Whether it needs the photo."""
+        ...
+
+
+class Chat(Model[str, str], Protocol):
+    """A prompt → what an instruct model answers, the same for the same prompt."""

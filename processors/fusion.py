@@ -15,7 +15,16 @@ from processors.edit_text import ParsedEdit, parse_edit
 from processors.errors import Poison
 from processors.values import Vector
 
-__all__ = ["ParsedEdit", "captions_for", "edited_facets", "fuse_direction", "fuse_slerp", "norm", "parse_edit"]
+__all__ = [
+    "ParsedEdit",
+    "caption_of",
+    "captions_for",
+    "edited_facets",
+    "fuse_direction",
+    "fuse_slerp",
+    "norm",
+    "parse_edit",
+]
 
 _PLURAL = frozenset(
     "sunglasses pants trousers shorts shoes jeans leggings boots heels sneakers sandals flats loafers chinos".split()  # noqa: SIM905
@@ -66,6 +75,12 @@ def captions_for(reference: Mapping[str, str], edit: ParsedEdit) -> tuple[str, s
     if edit.rest:
         after = f"{after}, {edit.rest}"
     return None if before == after else (before, after)
+
+
+def caption_of(facets: Mapping[str, str]) -> str:
+    """What is known of a garment in the words that the text encoder was trained on; "" where nothing is."""
+    known = {facet: value for facet in _STATED if (value := facets.get(facet, ""))}
+    return _caption(known) if known else ""
 
 
 def edited_facets(reference: Mapping[str, str], edit: ParsedEdit) -> dict[str, str]:

@@ -17,7 +17,7 @@ from infra.health import ProcessHealth
 from infra.metrics import Metrics
 from infra.settings import Settings
 from processors.errors import Fatal
-from streams.contract.topics import ROLES
+from streams.contract.topics import EVERY
 from streams.ops.announcement import STARTING, Announcement, broker_announced, write
 from streams.wiring.models import Models
 from streams.wiring.parts import open_parts
@@ -36,7 +36,7 @@ async def work(
     """Run `roles` until SIGTERM or SIGINT: the first drains, the second aborts.
 
     Args:
-        roles: names in `ROLES`.
+        roles: names in `topics.EVERY`.
         settings: of the process.
         announce: where to write the `Announcement`; before that, at the same path with the suffix `.starting`, where the
             process can be watched while it is not ready.
@@ -48,9 +48,9 @@ async def work(
     Raises:
         Fatal, Retryable: a role cannot go on. Nothing is lost: start the process again.
     """
-    unknown = sorted(set(roles) - set(ROLES))
+    unknown = sorted(set(roles) - set(EVERY))
     if unknown:
-        raise Fatal(f"there is no role {', '.join(unknown)}; there are {', '.join(ROLES)}")
+        raise Fatal(f"there is no role {', '.join(unknown)}; there are {', '.join(EVERY)}")
     chosen = {role: role_named(role) for role in roles}
     health = ProcessHealth(roles, stall_seconds=settings.stall_seconds)
     together = "+".join(dict.fromkeys(roles))

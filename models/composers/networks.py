@@ -78,6 +78,38 @@ def _zero(layer: nn.Linear) -> nn.Linear:
     return layer
 
 
+class Folded(nn.Module):
+    """A query side with the linear target side that it was trained beside: ⟨q, M t⟩ = ⟨Mᵀq, t⟩, so the index stays as it is.
+
+    Args:
+        network: one of `NETWORKS`.
+        fold: M, (dimension, dimension).
+    """
+
+    def __init__(self, network: nn.Module, fold: Tensor) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("fold", fold)
+
+    def forward(self, image: Tensor, text: Tensor, caption: Tensor, known: Tensor) -> Tensor:
+        """As of the network inside."""
+        return F.normalize(self.network(image, text, caption, known) @ self.get_buffer("fold"), dim=1)
+
+
 def build(name: str, shape: Shape) -> Any:
     """An untrained network. Raises `KeyError` for a name that is none."""
     return NETWORKS[name](shape)
+
+
+def filled(name: str, shape: Shape, tensors: dict[str, Tensor]) -> Any:
+    """A trained network from the tensors of its file; `fold` among them is the target side.
+
+    Raises:
+        KeyError: no such network.
+        RuntimeError: the tensors do not fit it.
+    """
+    rest = dict(tensors)
+    fold = rest.pop("fold", None)
+    network = build(name, shape)
+    network.load_state_dict(rest)
+    return network if fold is None else Folded(network, fold)

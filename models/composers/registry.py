@@ -15,7 +15,7 @@ from models.ports import Composer
 from processors.errors import Fatal
 
 FACETS, DIRECTION = "facets", "direction"
-COMBINER, TRANSFORMER = "combiner", "transformer"
+COMBINER, TRANSFORMER, FASHION_BLIP2 = "combiner", "transformer", "fashion-blip2"
 WITH_FACETS = "facets+"
 
 
@@ -44,6 +44,7 @@ COMPOSERS: dict[str, Kind] = {
         Kind(DIRECTION, "query", False, "the image, moved by the difference of two captions"),
         Kind(COMBINER, "query", True, "v = MLP([text; image]), q = norm(v + λ text + (1 − λ) image)"),
         Kind(TRANSFORMER, "query", True, "two layers over the tokens image, caption and text"),
+        Kind(FASHION_BLIP2, "both", True, "BLIP-2 with adapters; twelve heads that are compared one by one"),
     )
 }
 """Read-only."""
@@ -88,7 +89,7 @@ def load(name: str, path: Path, *, encoder: str = "", device: str = "cpu") -> Co
 
     Args:
         name: one of `COMPOSERS` that is trained; with or without `facets+`.
-        path: its weights.
+        path: its weights: a file; of `fashion-blip2` the folder.
         encoder: fingerprint of the image encoder that serves; "": not compared.
         device: see `models.device.choose`.
 
@@ -96,12 +97,10 @@ def load(name: str, path: Path, *, encoder: str = "", device: str = "cpu") -> Co
         Fatal: the weights are missing, damaged, of another composer, or for another encoder.
         ValueError: there is no such composer, or it has no weights.
     """
-    from models.composers.vector_composer import VectorComposer
-
     kind = choice_of(name).kind
     if not kind.trained:
         raise ValueError(f"the composer {name!r} has no weights to load")
-    found: Composer = VectorComposer.load(path, device=device)
+    found = _loaded(kind, path, device)
     if found.name != kind.name:
         raise Fatal(f"{path} holds the composer {found.name!r}, not {kind.name!r}")
     if kind.sides == "query" and encoder and found.target != encoder:
@@ -109,3 +108,13 @@ def load(name: str, path: Path, *, encoder: str = "", device: str = "cpu") -> Co
             f"{path} was trained for the encoder {found.target}, and {encoder} serves: train it anew (`weft train composer`)"
         )
     return found
+
+
+def _loaded(kind: Kind, path: Path, device: str) -> Composer:
+    if kind.name == FASHION_BLIP2:
+        from models.composers import fashion_blip2
+
+        return fashion_blip2.FashionBlip2Composer(fashion_blip2.load(path, device=device), device)
+    from models.composers.vector_composer import VectorComposer
+
+    return VectorComposer.load(path, device=device)

@@ -60,8 +60,8 @@ class VectorComposer:
         digest = check_weights(path)
         try:
             header, tensors = composer_file.decode(path.read_bytes(), name=str(path))
-            network = networks.build(header.network, header.shape)
-            network.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in tensors.items()})
+            found = {name: torch.from_numpy(tensor) for name, tensor in tensors.items()}
+            network = networks.filled(header.network, header.shape, found)
         except (Poison, KeyError, RuntimeError) as error:
             raise Fatal(f"{path} holds no composer that this Weft can build: {error}") from error
         network = network.float().eval().requires_grad_(requires_grad=False).to(torch.device(device))

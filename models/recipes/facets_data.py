@@ -132,12 +132,12 @@ def phone_cut_samples(data: Path, image: str, label: str, rng: np.random.Generat
             pattern = _pattern(rng)
             picture = redrawn(picture, own, pattern, rng, [pixels])
             known["pattern"] = (pattern,)
-        ground = _ground(own.shape, rng)
-        picture = blended(_shadowed(picture, own, ground, rng), own.astype(np.uint8), ground)
+        ground = ground_of(own.shape, rng)
+        picture = blended(shadowed(picture, own, ground, rng), own.astype(np.uint8), ground)
         x, y, w, h = cv2.boundingRect(own.astype(np.uint8))
         box = (float(x), float(y), float(x + w), float(y + h))
-        cut, inner = _cut(picture, box, _window(box, picture.shape, rng, near=True))
-        sample = Sample(_sized(cut, rng), _scaled_box(inner, cut, rng), known, "phone cut out")
+        cut, inner = cut_at(picture, box, window_of(box, picture.shape, rng, near=True))
+        sample = Sample(sized(cut, rng), scaled_box(inner, cut, rng), known, "phone cut out")
         found.append(sample if rng.random() < 0.5 else _turned(sample))
     return found
 
@@ -243,8 +243,8 @@ def _pattern(rng: np.random.Generator) -> str:
     return str(rng.choice(PATTERNS, p=[0.3, 0.16, 0.14, 0.06, 0.1, 0.2, 0.04]))
 
 
-def drawn_sample(seed: int) -> Sample | None:
-    """One garment of a drawn scene; tops most often."""
+def drawn_sample(seed: int, wanted: GarmentSpec | None = None) -> Sample | None:
+    """One garment of a drawn scene; tops most often, or `wanted`."""
     rng = np.random.default_rng(seed)
     category = str(
         rng.choice(
@@ -252,7 +252,8 @@ def drawn_sample(seed: int) -> Sample | None:
             p=[0.42, 0.16, 0.12, 0.07, 0.05, 0.05, 0.04, 0.03, 0.03, 0.03],
         )
     )
-    spec = random_spec(rng, category)
+    spec = random_spec(rng, category) if wanted is None else wanted
+    category = spec.category
     worn = category in _CLOTHES and rng.random() < 0.6
     specs: tuple[GarmentSpec, ...] = (spec,)
     if worn and rng.random() < 0.7:
@@ -263,9 +264,9 @@ def drawn_sample(seed: int) -> Sample | None:
         return None
     pixels = scene.pixels
     if rng.random() < 0.5 and category in _CLOTHES:
-        pixels = blended(pixels, shown.mask.astype(np.uint8), _ground(pixels.shape[:2], rng))
-    window = _window(shown.box, pixels.shape, rng)
-    cut, box = _cut(pixels, shown.box, window)
+        pixels = blended(pixels, shown.mask.astype(np.uint8), ground_of(pixels.shape[:2], rng))
+    window = window_of(shown.box, pixels.shape, rng)
+    cut, box = cut_at(pixels, shown.box, window)
     return Sample(cut, box, of_drawn(spec), "drawn")
 
 
@@ -273,7 +274,7 @@ def thing_sample(seed: int) -> Sample:
     """A plain thing that nobody wears, or nothing at all, on a packshot's ground."""
     rng = np.random.default_rng(seed)
     size = (CANVAS, int(CANVAS * rng.uniform(0.7, 1.0)))
-    pixels = _ground(size, rng).astype(np.uint8)
+    pixels = ground_of(size, rng).astype(np.uint8)
     height, width = size
     centre = (int(width * rng.uniform(0.4, 0.6)), int(height * rng.uniform(0.4, 0.6)))
     reach = int(min(size) * rng.uniform(0.12, 0.42))
@@ -332,17 +333,17 @@ def _of_garment(
     chance = rng.random() if alone else rng.uniform(0.36, 1.0)
     shown = own if chance < 0.35 else (mask > 0)
     if chance < 0.8 and own.sum() > 4 * LEAST:
-        ground = _ground(mask.shape, rng)
-        picture = blended(_shadowed(picture, shown, ground, rng), shown.astype(np.uint8), ground)
+        ground = ground_of(mask.shape, rng)
+        picture = blended(shadowed(picture, shown, ground, rng), shown.astype(np.uint8), ground)
         source = "street cut out" if chance < 0.35 else "street on a plain ground"
     else:
         source = "street"
     x, y, w, h = cv2.boundingRect(own.astype(np.uint8))
     box = (float(x), float(y), float(x + w), float(y + h))
-    cut, inner = _cut(picture, box, _window(box, picture.shape, rng))
+    cut, inner = cut_at(picture, box, window_of(box, picture.shape, rng))
     if min(cut.shape[:2]) < 24:
         return None
-    return Sample(_sized(cut, rng), _scaled_box(inner, cut, rng), known, source, main=source != "street")
+    return Sample(sized(cut, rng), scaled_box(inner, cut, rng), known, source, main=source != "street")
 
 
 def _no_garments(
@@ -382,9 +383,9 @@ def _no_garments(
     for box in boxes:
         if min(box[2] - box[0], box[3] - box[1]) < 10:
             continue
-        cut, inner = _cut(pixels, box, _window(box, pixels.shape, rng))
+        cut, inner = cut_at(pixels, box, window_of(box, pixels.shape, rng))
         found.append(
-            Sample(_sized(cut, rng), _scaled_box(inner, cut, rng), NO_GARMENT, "no garment", main=rng.random() < 0.3)
+            Sample(sized(cut, rng), scaled_box(inner, cut, rng), NO_GARMENT, "no garment", main=rng.random() < 0.3)
         )
     return found
 
@@ -401,7 +402,7 @@ def _walls(person: Mask, rng: np.random.Generator) -> Iterator[Box]:
                 break
 
 
-def _ground(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
+def ground_of(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
     """A packshot's ground: white most often, else grey or a colour, with a gradient."""
     height, width = shape[:2]
     chance = rng.random()
@@ -417,7 +418,7 @@ def _ground(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.floa
     return np.clip(top * (1 - ramp) + bottom * ramp + noise, 0, 255).astype(np.float32)
 
 
-def _shadowed(pixels: Pixels, shown: Mask, ground: NDArray[np.float32], rng: np.random.Generator) -> Pixels:
+def shadowed(pixels: Pixels, shown: Mask, ground: NDArray[np.float32], rng: np.random.Generator) -> Pixels:
     """Lay a soft shadow of what is shown on the ground (in place), as lamps do; the pixels are given back."""
     if rng.random() < 0.5:
         sigma = max(shown.shape) * float(rng.uniform(0.01, 0.03))
@@ -426,7 +427,7 @@ def _shadowed(pixels: Pixels, shown: Mask, ground: NDArray[np.float32], rng: np.
     return pixels
 
 
-def _window(box: Box, shape: tuple[int, ...], rng: np.random.Generator, *, near: bool = False) -> Box:
+def window_of(box: Box, shape: tuple[int, ...], rng: np.random.Generator, *, near: bool = False) -> Box:
     """What a catalogue photo shows around a garment: a little, or (unless `near`) most of its wearer."""
     width, height = box[2] - box[0], box[3] - box[1]
     reach = 0.2 if near else float(rng.choice([0.12, 0.35, 0.8], p=[0.35, 0.4, 0.25]))
@@ -438,25 +439,25 @@ def _window(box: Box, shape: tuple[int, ...], rng: np.random.Generator, *, near:
     )  # fmt: skip
 
 
-def _cut(pixels: Pixels, box: Box, window: Box) -> tuple[Pixels, Box]:
+def cut_at(pixels: Pixels, box: Box, window: Box) -> tuple[Pixels, Box]:
     x0, y0, x1, y1 = (round(v) for v in window)
     return pixels[y0:y1, x0:x1].copy(), (box[0] - x0, box[1] - y0, box[2] - x0, box[3] - y0)
 
 
-def _sized(pixels: Pixels, rng: np.random.Generator) -> Pixels:
+def sized(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     """At most `CANVAS` long, in the light of another lamp, and now and then as small as a thumbnail."""
     scale = min(CANVAS / max(pixels.shape[:2]), 3.0)
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    sized = np.asarray(cv2.resize(pixels, _side(pixels, scale), interpolation=how), np.uint8)
-    return light(sized, rng, 0.35)
+    smaller = np.asarray(cv2.resize(pixels, _side(pixels, scale), interpolation=how), np.uint8)
+    return light(smaller, rng, 0.35)
 
 
 def _side(pixels: Pixels, scale: float) -> tuple[int, int]:
     return (max(8, round(pixels.shape[1] * scale)), max(8, round(pixels.shape[0] * scale)))
 
 
-def _scaled_box(box: Box, pixels: Pixels, rng: np.random.Generator) -> Box:
-    """The box in the picture as `_sized` makes it, as loose or tight as a detector's."""
+def scaled_box(box: Box, pixels: Pixels, rng: np.random.Generator) -> Box:
+    """The box in the picture as `sized` makes it, as loose or tight as a detector's."""
     scale = min(CANVAS / max(pixels.shape[:2]), 3.0)
     width, height = _side(pixels, scale)
     across, along = width / pixels.shape[1], height / pixels.shape[0]

@@ -16,6 +16,7 @@ from processors.errors import Fatal
 
 RECIPES = {
     "attributes": "models/recipes/attributes.py",
+    "composer": "models/recipes/composer.py",
     "detector": "models/recipes/detector.py",
     "encoder": "models/recipes/encoder.py",
     "facets": "models/recipes/facets.py",
@@ -39,6 +40,7 @@ def _manifest(folder: Path, paths: list[Path]) -> Manifest:
     licences = {artefact.name: artefact.licence for artefact in STARTER.artefacts}
     # A few numbers, no weights: no artefacts of the profile.
     licences |= dict.fromkeys(("attributes", "relevance"), "AGPL-3.0-or-later")
+    licences["composer"] = "Apache-2.0"  # as the encoder on whose vectors it works
     files = {}
     for path in paths:
         name = path.relative_to(folder).as_posix()

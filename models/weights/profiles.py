@@ -226,12 +226,33 @@ YOLO11 = Artefact(
     conversion="hub",
 )
 
+FASHION_BLIP2 = Artefact(
+    name="fashion-blip2",
+    kind="folder",
+    source="Blip2ForImageTextRetrieval",
+    licence="MIT (BLIP-2, as published); yours, of what you trained",
+    why="a trained composer with an index of its own (`weft train composer`); without it queries are composed over facets",
+    files=_unpinned("config.json", "model.safetensors", "tokenizer.json", "fashion-blip2.safetensors"),
+    conversion="hub",
+)
+VISION_CAPTIONER = Artefact(
+    name="vision-captioner",
+    kind="folder",
+    source="LLaVA, Qwen-VL",
+    licence="that of your model",
+    why="describes photos for triplets (`WEFT_TRIPLET_CAPTIONS=vision`); without it they are described by what is known of them",
+    files=_unpinned("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"),
+    conversion="hub",
+)
+
 FULL = Profile(
     name="full",
     artefacts=(
         FASHION_SIGLIP,
         QWEN,
         YOLO11,
+        FASHION_BLIP2,
+        VISION_CAPTIONER,
         Artefact(
             name="detector",
             kind="package",
@@ -348,9 +369,10 @@ def resolve_full(cache: Path, profile: Profile = FULL) -> FullPaths:
         Fatal: a file is missing (`Missing`), damaged or in no list; the sentence names it and the command that fetches it.
     """
     folders = {artefact.name: cache / artefact.name for artefact in profile.artefacts if artefact.kind != "package"}
+    given = {cache / artefact.name for artefact in profile.artefacts if artefact.kind == "folder"}
     own = folders[YOLO11.name]
     for folder in folders.values():
-        if folder == own and not own.exists():
+        if folder in given and not folder.exists():
             continue
         if not folder.exists():
             raise Missing(f"{folder} is missing: run `weft models pull {profile.name}`")

@@ -56,6 +56,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "replay": ("replay", "Build a generation of the index from a topic; goes on where it was killed."),
     "topics": ("manage", "The topics on the broker."),
     "models": ("manage", "The weights: what they are, and where from."),
+    "triplets": ("triplets", "Triplets that the role `triplets` made of the catalogue: for training composers."),
     "store": ("store", "The object store: its id, and where it lay."),
 }
 """Every command: the module of this package that has it, and the first line of its help.

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from infra.settings import Settings
-from processors.errors import Retryable
+from processors.errors import BadSetting, Retryable
 from streams.cli.app import AsJson, DataDir, app, run, settings
 from streams.cli.exits import Exit
-from streams.contract.topics import ROLES
+from streams.contract.topics import EVERY, OPTIONAL
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @app.command()
 def worker(
-    roles: Annotated[list[str], typer.Argument(help=f"Any of: {', '.join(ROLES)}.")],
+    roles: Annotated[list[str], typer.Argument(help=f"Any of: {', '.join(EVERY)}.")],
     announce: Annotated[Path | None, typer.Option(help="Write pid and metrics address here once ready.")] = None,
     broker: Annotated[
         Path | None, typer.Option(hidden=True, help="Wait for this file of `weft up`: it says where the broker is.")
@@ -33,8 +33,8 @@ def worker(
     from infra.logs import configure
     from streams.cli.output import say
 
-    if unknown := sorted(set(roles) - set(ROLES)):
-        say(f"there is no role {', '.join(unknown)}; there are {', '.join(ROLES)}")
+    if unknown := sorted(set(roles) - set(EVERY)):
+        say(f"there is no role {', '.join(unknown)}; there are {', '.join(EVERY)}")
         raise typer.Exit(Exit.USAGE)
     chosen = settings()
     configure(chosen.log_level, chosen.log_format)
@@ -60,16 +60,24 @@ def up(
     single_process: Annotated[
         bool, typer.Option("--single-process", help="All roles in one process: less memory, less overlap.")
     ] = False,
+    also: Annotated[
+        list[str] | None, typer.Option("--with", help=f"Start this role as well, repeatable: {', '.join(OPTIONAL)}.")
+    ] = None,
 ) -> None:
     """Run broker, store and all roles until Ctrl-C or SIGTERM; go on where it was; restart what dies or hangs."""
     from infra.logs import configure
 
+    further = tuple(dict.fromkeys(also or ()))
+    if unknown := sorted(set(further) - set(OPTIONAL)):
+        raise BadSetting(
+            f"--with: there is no such role as {', '.join(unknown)} to start; there is {', '.join(OPTIONAL)}"
+        )
     chosen = settings(data_dir)
     configure(chosen.log_level, chosen.log_format)
-    run(_up(chosen, single_process=single_process))
+    run(_up(chosen, single_process=single_process, also=further))
 
 
-async def _up(chosen: Settings, *, single_process: bool) -> None:
+async def _up(chosen: Settings, *, single_process: bool, also: tuple[str, ...] = ()) -> None:
     from streams.cli.output import say
     from streams.ops.stack import Stack
 
@@ -86,7 +94,7 @@ async def _up(chosen: Settings, *, single_process: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     try:
-        async with Stack(chosen, single_process=single_process, progress=say) as stack:
+        async with Stack(chosen, single_process=single_process, also=also, progress=say) as stack:
             say("running until Ctrl-C")
             await stack.watch()
     except asyncio.CancelledError:

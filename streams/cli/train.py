@@ -28,6 +28,7 @@ LOOK_SECONDS = 0.5
 class Part(StrEnum):
     """What can be trained."""
 
+    composer = "composer"
     detector = "detector"
     encoder = "encoder"
     facets = "facets"

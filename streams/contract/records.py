@@ -224,6 +224,54 @@ class Caption(Record, frozen=True, omit_defaults=False):
     shop: str = ""  # "" where the product has none
 
 
+# ---------------------------------------------------------------- catalog.triplets (JSON, compacted)
+
+
+class TripletChange(Record, frozen=True):
+    """One facet in which reference and target differ."""
+
+    facet: str
+    before: str
+    after: str
+
+
+class TripletSide(Record, frozen=True, omit_defaults=False):
+    """One product of a triplet, as it was when the triplet was made. `image`: relative to the object store."""
+
+    product_id: str
+    image: str
+    caption: str
+    facets: dict[str, str]
+    shop: str = ""
+
+
+class TripletOrigin(Record, frozen=True, omit_defaults=False):
+    """Where the words are from. `modifier`: "grammar", or the fingerprint of a language model; every triplet was checked."""
+
+    captioner: str  # fingerprint
+    modifier: str
+    encoder: str  # fingerprint: by whose vectors the two are near
+    source: Source  # the item whose coming made the triplet
+    version: str
+
+
+class Triplet(Record, frozen=True, omit_defaults=False):
+    """Two products of one kind that look alike, and the words that lead from the one to the other.
+
+    The modification, read by the rules that read shoppers and applied to the reference's facets, gives the target's. `rank`: of
+    the target among the reference's nearest, from 1; 0 where the pair was chosen from the target's side, or is an earlier one.
+    """
+
+    id: str
+    reference: TripletSide
+    target: TripletSide
+    modification: str
+    changes: tuple[TripletChange, ...]
+    rank: int
+    similarity: float
+    provenance: TripletOrigin
+
+
 # ---------------------------------------------------------------- search.queries / search.results (JSON)
 
 

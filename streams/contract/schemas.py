@@ -19,7 +19,7 @@ from processors.errors import Code
 from streams.contract.cloudevents import STRUCTURED
 from streams.contract.compatibility import breaking_changes
 from streams.contract.refined import plain_union, refined
-from streams.contract.topics import BY_NAME, CLIENT, ROLES, TOPICS, TopicSpec, read_by, written_by
+from streams.contract.topics import BY_NAME, CLIENT, EVERY, TOPICS, TopicSpec, read_by, written_by
 
 API_VERSION = "1.0.0"  # of the events, not of the code
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -103,7 +103,7 @@ def asyncapi() -> dict[str, Any]:
                 "channel": {"$ref": f"#/channels/{_name(topic)}"},
                 "summary": f"{role} {'publishes to' if action == 'send' else 'consumes'} {topic}",
             }
-            for role in ROLES
+            for role in EVERY
             for action, names in (("send", written_by(role)), ("receive", read_by(role)))
             for topic in names
         },

@@ -17,6 +17,7 @@ QUERIES = "search.queries"
 RESULTS = "search.results"
 PROBES = "search.probes"
 HITS = "search.hits"
+TRIPLETS = "catalog.triplets"
 CONTROL = "index.control"
 DEAD_LETTERS = "weft.dead-letters"
 DEAD_LETTERS_DONE = "weft.dead-letters.done"
@@ -28,6 +29,9 @@ CLIENT = "client"
 HOUR_MS = 3_600_000
 ROLES: tuple[str, ...] = ("enrich", "caption", "index", "compose")
 """In the order in which a record passes them."""
+OPTIONAL: tuple[str, ...] = ("triplets",)
+"""Roles that nothing depends on and that `weft up` does not start unless it is asked to."""
+EVERY: tuple[str, ...] = (*ROLES, *OPTIONAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,7 @@ TOPICS: tuple[TopicSpec, ...] = (
         event_type="weft.item.v1",
         key="product_id",
         written_by=("enrich",),
-        read_by=("caption", "index"),
+        read_by=("caption", "index", "triplets"),
         tombstones=True,
     ),
     TopicSpec(
@@ -104,6 +108,18 @@ TOPICS: tuple[TopicSpec, ...] = (
         key="product_id",
         written_by=("caption",),
         read_by=(CLIENT,),
+        tombstones=True,
+    ),
+    TopicSpec(
+        TRIPLETS,
+        "json",
+        "compact",
+        record=records.Triplet,
+        summary="Two products, and what has to change for one to become the other; a null value deletes the triplet.",
+        event_type="weft.triplet.v1",
+        key="id",
+        written_by=("triplets",),
+        read_by=("triplets", "weft triplets", CLIENT),
         tombstones=True,
     ),
     TopicSpec(
@@ -177,7 +193,7 @@ TOPICS: tuple[TopicSpec, ...] = (
         summary="The original bytes of a message that can never succeed; the headers say why.",
         event_type="weft.dead-letter.v1",
         key="the original key",
-        written_by=("enrich", "caption", "index"),
+        written_by=("enrich", "caption", "index", "triplets"),
         read_by=("weft dlq",),
     ),
     TopicSpec(

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import shutil
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -58,6 +58,7 @@ class Stack:
         settings: Settings,
         *,
         single_process: bool = False,
+        also: Sequence[str] = (),
         progress: Callable[[str], None] = lambda _: None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -65,7 +66,8 @@ class Stack:
         self._names = names_of(settings)
         self._progress = progress
         self._sleep = sleep
-        self._groups = {"all": ROLES} if single_process else {role: (role,) for role in ROLES}
+        self._roles = (*ROLES, *also)
+        self._groups = {"all": self._roles} if single_process else {role: (role,) for role in self._roles}
         self._own_broker = "bootstrap_servers" not in settings.model_fields_set
         self._closing = AsyncExitStack()
         self._broker: EmbeddedBroker | None = None
@@ -214,7 +216,7 @@ class Stack:
             raise BadSetting(f"WEFT_DATA_DIR: {self._data_dir} cannot be used: {error.strerror}") from error
 
     async def _start_roles(self) -> Supervisor:
-        self._progress(f"starting the roles {', '.join(ROLES)}")
+        self._progress(f"starting the roles {', '.join(self._roles)}")
         supervisor = Supervisor(lambda _: None, grace_seconds=GRACE_S, backoff=Backoff(first=FIRST_WAIT_S))
         self._supervisor = await self._closing.enter_async_context(supervisor)
         for name, roles in self._groups.items():
@@ -295,7 +297,7 @@ class Stack:
         from streams.ops.stack_metrics import RoleState
 
         if self._supervisor is None:
-            return {role: RoleState(None) for role in ROLES}
+            return {role: RoleState(None) for role in self._roles}
         states, announced = self._supervisor.states, self._announced()
         found = {}
         for name, roles in self._groups.items():

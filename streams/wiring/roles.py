@@ -9,8 +9,8 @@ from streams.wiring.parts import Role
 
 
 def role_named(name: str) -> Role:
-    """The role of this name (`topics.ROLES`). What it is made of is imported now: a process pays for its own roles only."""
-    if name not in topics.ROLES:
+    """The role of this name (`topics.EVERY`). What it is made of is imported now: a process pays for its own roles only."""
+    if name not in topics.EVERY:
         raise KeyError(name)
     role: Role = import_module(f"streams.wiring.{name}").ROLE
     return role

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from itertools import permutations
 from pathlib import Path
 
 import msgspec
@@ -12,12 +13,21 @@ from PIL import Image
 
 from infra.store import content_key
 from infra.stores import open_store
+from models.guard import ignore
+from models.recipes.composer_stream import ExportedTriplet
 from processors.drawn import catalogue
+from processors.identity import key_of
+from processors.triplets import triplet_id
 from streams.contract import topics
 from streams.contract.records import Caption, ImageRef, Query, Result, Upload
 from streams.engine.message import Message
+from streams.engine.observer import NullObserver
 from streams.kafka.client import Client, Reader, new_query_id
 from streams.ops.ingest import Ingest, Outcome, Photo, RefusedProduct, announce
+from streams.ops.triplets import export
+from streams.wiring.models import Models
+from streams.wiring.parts import open_parts
+from streams.wiring.triplets import run_triplets
 from tests.fixtures.stack import Up, photo_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
@@ -106,6 +116,47 @@ async def test_an_updated_photo_replaces_the_old_one(up: Up, tmp_path: Path) -> 
     old = announce(photo_of(tmp_path, "the-old-photo", RED), open_store(up.settings), 2**20)
     by_old_photo = await ask(up, image=old.image, top_k=1000)
     assert {hit.product_id: hit.score for hit in by_old_photo.hits}["changes-1"] < 0.9, "still the red photo"
+
+
+async def test_triplets_are_made_and_go_with_their_products(up: Up, tmp_path: Path) -> None:
+    """The optional role beside a running stack: a pair both ways, in the export with its vectors, and gone with one of the two."""
+    stop, ready = asyncio.Event(), asyncio.Event()
+    wanted = {triplet_id(*keys) for keys in permutations([key_of("pairs", name) for name in ("red", "navy")])}
+    out = tmp_path / "triplets.jsonl"
+    uploads = [
+        Upload(name, ImageRef(bytes=photo_of(tmp_path, name, rgb).path.read_bytes()), shop="pairs")
+        for name, rgb in (("red", RED), ("navy", NAVY))
+    ]
+
+    async def until(reader: Reader, *, deleted: bool) -> None:
+        last: dict[str, bool] = {}
+        async with asyncio.timeout(120):
+            async for raw in reader.follow():
+                name = (raw.key or b"").decode()
+                if name in wanted:
+                    last[name] = raw.value is None
+                if set(last) == wanted and set(last.values()) == {deleted}:
+                    return
+
+    async def used() -> None:
+        await ready.wait()
+        async with Reader(up.settings, topics.TRIPLETS, from_end=True) as reader, Client(up.settings) as client:
+            await client.upload(uploads)
+            await until(reader, deleted=False)
+            await export(up.settings, out)
+            await client.delete(["red"], shop="pairs")
+            await until(reader, deleted=True)
+        stop.set()
+
+    models = Models(up.settings, lambda _: ignore)
+    async with open_parts(up.settings, NullObserver(), models, stop) as parts, asyncio.TaskGroup() as tasks:
+        tasks.create_task(run_triplets(parts, lambda _role: ready.set()))
+        tasks.create_task(used())
+    lines = [msgspec.json.decode(line, type=ExportedTriplet) for line in out.read_bytes().splitlines()]
+    [there] = [one for one in lines if (one.reference.shop, one.reference.product_id) == ("pairs", "red")]
+    assert "navy" in there.modification
+    assert there.reference.encoder == there.target.encoder
+    assert 0 < len(there.target.vector) == len(there.reference.vector)
 
 
 async def test_one_bad_photo_harms_only_itself(up: Up, tmp_path: Path) -> None:

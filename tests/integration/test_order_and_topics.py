@@ -23,6 +23,7 @@ from PIL import Image
 from infra.stores import open_store
 from streams.contract import topics
 from streams.contract.records import Caption, Query, Result
+from streams.contract.topics import ROLES
 from streams.kafka.client import Client, Reader, new_query_id
 from streams.kafka.options import client_options
 from streams.kafka.pins import partition_of
@@ -31,7 +32,6 @@ from streams.ops.dlq_letters import Filter
 from streams.ops.forget_places import Report
 from streams.ops.ingest import Ingest
 from streams.ops.stack_file import StackFile
-from streams.worker import ROLES
 from tests.fakes.key_topic import crc32_partition
 from tests.fixtures.commands import weft
 from tests.fixtures.stack import Up, photo_of

@@ -13,10 +13,10 @@ import pytest
 from infra.stores import open_store
 from streams.contract import topics
 from streams.contract.records import Caption, ImageRef, Query, Result
+from streams.contract.topics import ROLES
 from streams.engine.message import Message
 from streams.kafka.client import Client, Reader, new_query_id
 from streams.ops.ingest import Ingest, Photo
-from streams.worker import ROLES
 from tests.fixtures.stack import Up, photo_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]

@@ -123,7 +123,7 @@ def entry_of(item: Item) -> Entry:
     payload = Payload(
         image=item.image,
         category=main.category if main else item.metadata.category,
-        facets=_reference_facets(item.metadata, stated, main),
+        facets=reference_facets(item.metadata, stated, main),
         colours=main.colours if main else (),
         views=views,
         group=metadata.group_id,
@@ -242,7 +242,7 @@ def _all(garments: Mapping[str, Facets], shared: Facets, item: Item) -> tuple[Fa
     return ({**shared, CATEGORY: stated},) if stated else (shared,)
 
 
-def _reference_facets(metadata: Metadata, stated: Mapping[str, str], main: Garment | None) -> dict[str, str]:
+def reference_facets(metadata: Metadata, stated: Mapping[str, str], main: Garment | None) -> dict[str, str]:
     """One value a facet, for the caption of a composed query's reference."""
     found = dict(stated)
     if main is not None:

@@ -166,7 +166,7 @@ def test_names_are_read_or_refused_with_the_list() -> None:
     assert not registry.choice_of("combiner").with_facets
     for name in registry.names():
         assert registry.choice_of(name).name == name
-    for name in ("facets+direction", "facets+facets", "nothing", ""):
+    for name in ("facets+direction", "facets+facets", "facets+fashion-blip2", "nothing", ""):
         with pytest.raises(ValueError, match=r"facets\+combiner"):
             registry.choice_of(name)
     with pytest.raises(ValueError, match="no weights"):
