@@ -27,6 +27,7 @@ from streams.cli.progress import progress
 from streams.facets.labelled import Labelled, read_labelled
 
 if TYPE_CHECKING:
+    from models.ports import Composer
     from streams.ops.composed.trial import ComposedReport
 
 
@@ -44,6 +45,10 @@ def composed(
     facets: Annotated[
         bool, typer.Option("--facets", help="Apply the facet heads that are live in the stack's store.")
     ] = False,
+    composer: Annotated[
+        Path | None,
+        typer.Option(help="Weights of a trained composer, measured beside the rest (`weft train composer`)."),
+    ] = None,
     data_dir: DataDir = None,
     profile: ProfileOption = None,
     as_json: JsonOption = False,
@@ -59,7 +64,7 @@ def composed(
     if not pairs_of(listed, 1, seed):
         raise _no_pairs(products)
     heads_of = open_store(client_settings(data_dir)) if facets else None
-    measured = asyncio.run(_run(chosen, listed, photos, heads_of, pairs, seed))
+    measured = asyncio.run(_run(chosen, listed, photos, heads_of, pairs, seed, composer))
     if measured is None:
         raise _no_pairs(products)
     found = msgspec.structs.replace(measured, left_out=dict(table.left_out))
@@ -84,14 +89,19 @@ async def _run(
     heads_of: ObjectStore | None,
     most: int,
     seed: int,
+    weights: Path | None = None,
 ) -> ComposedReport | None:
     """All figures; None where of no pair both photos can be used."""
     from streams.ops.composed.local import LocalSearch
     from streams.ops.composed.pairs import pairs_of
+    from streams.ops.composed.trained import Trained
     from streams.ops.composed.trial import measure, queries_of
     from streams.wiring.yardsticks import models_of, photo_trial
 
     models = models_of(settings)
+    trained = (
+        None if weights is None else Trained(_loaded(weights, models.image_encoder.fingerprint), models.text_encoder)
+    )
     refused: list[UnreadableInput] = []
     asked = [Product(one.product_id, one.photo, one.brand, {}, frozenset(), {}) for one in listed]
     async with photo_trial(settings, models, heads_of) as trial:
@@ -105,8 +115,19 @@ async def _run(
     async with Fetcher(settings, MemoryStore("eval")) as fetcher:
         search = LocalSearch((item for _, item in items), models.image_encoder, models.text_encoder, fetcher)
         with progress("asking", queries_of(wanted)) as tick:
-            found = await measure(search, models.text_encoder, known, wanted, seed=seed, tick=tick)
+            found = await measure(search, models.text_encoder, known, wanted, seed=seed, tick=tick, trained=trained)
     return msgspec.structs.replace(found, refused_photos=tuple(one.cause for one in refused))
+
+
+def _loaded(weights: Path, encoder: str) -> Composer:
+    """A composer in the encoder's space. Raises `Fatal` for any other."""
+    from models.composers.vector_composer import VectorComposer
+    from processors.errors import Fatal
+
+    found = VectorComposer.load(weights)
+    if found.target != encoder:
+        raise Fatal(f"{weights} was trained for the encoder {found.target}, and {encoder} serves")
+    return found
 
 
 def _print(found: ComposedReport) -> None:

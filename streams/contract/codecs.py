@@ -24,7 +24,18 @@ from streams.contract.boxes import FIELD, check_box
 from streams.contract.cloudevents import unwrapped
 from streams.contract.lenders import with_start
 from streams.contract.probes import Answer, Found, Hits, LookupProbe, Probe, SearchProbe
-from streams.contract.records import Caption, Generation, ImageRef, Item, Query, Record, Result, Upload, UploadPhoto
+from streams.contract.records import (
+    Caption,
+    Generation,
+    ImageRef,
+    Item,
+    Query,
+    Record,
+    Result,
+    Triplet,
+    Upload,
+    UploadPhoto,
+)
 from streams.contract.versions import version_of
 from streams.engine.message import SHOP, Message
 
@@ -55,6 +66,7 @@ _MACHINE_RECORDS = (Item, LookupProbe, SearchProbe, Hits, Found)
 
 _UPLOAD = msgspec.json.Decoder(Upload)
 _CAPTION = msgspec.json.Decoder(Caption)
+_TRIPLET = msgspec.json.Decoder(Triplet)
 _QUERY = msgspec.json.Decoder(Query)
 _RESULT = msgspec.json.Decoder(Result)
 _GENERATION = msgspec.json.Decoder(Generation)
@@ -179,6 +191,11 @@ def decode_item(value: bytes) -> Item:
 def decode_caption(value: bytes) -> Caption:
     """A record of `catalog.captions`. Raises `Poison`."""
     return _decode(_CAPTION, value)
+
+
+def decode_triplet(value: bytes) -> Triplet:
+    """A record of `catalog.triplets`. Raises `Poison`."""
+    return _decode(_TRIPLET, value)
 
 
 def decode_result(value: bytes) -> Result:

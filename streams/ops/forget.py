@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from time import time
 
@@ -82,6 +83,9 @@ class Look:
     def take(self, record: Message) -> None:
         """The next record of one of `TOPICS`, in the order of its partition; uploads before all others."""
         topic = record.topic
+        if topic == topics.TRIPLETS:
+            self._triplet(record)
+            return
         asked = record if topic != topics.DEAD_LETTERS else _of_letter(record)
         key = said_of(asked).product.decode("utf-8", "replace")
         if topic == topics.UPLOADS:
@@ -109,6 +113,19 @@ class Look:
             seen.sources.add((item.source.partition, item.source.offset))
         elif topic == topics.CAPTIONS and (caption := caption_in(record)) is not None:
             seen.texts.add(caption.caption)
+
+    def _triplet(self, record: Message) -> None:
+        """A record of two products; its key says neither, and its deletion is one of ours where the record before it was."""
+        name, live = (record.key or b"").decode("utf-8", "replace"), self.seen.live.setdefault(topics.TRIPLETS, set())
+        counted = self.seen.deletes if record.value is None else self.seen.values
+        ours = name in live
+        if record.value is not None:
+            with suppress(Poison):
+                found = codecs.decode_triplet(record.value)
+                ours = any(self._meant(key_of(side.shop, side.product_id)) for side in (found.reference, found.target))
+        if ours:
+            counted[topics.TRIPLETS] = counted.get(topics.TRIPLETS, 0) + 1
+        (live.add if ours and record.value is not None else live.discard)(name)
 
     def _photos_of_upload(self, record: Message) -> list[str]:
         try:
@@ -209,7 +226,8 @@ class Forget:
         looking = Look(self.store, meant_by(self.products, self.shop), self.products, self.shop)
         made = (await generations.read(self.settings)).all()
         self.items = sorted({one.items for one in made if topics.is_items(one.items)} - {topics.ITEMS})
-        for topic in (*TOPICS, *self.items):
+        there = {state.name for state in await admin.list_topics(self.settings, (topics.TRIPLETS,))}
+        for topic in (*TOPICS, *self.items, *sorted(there)):
             async with Reader(self.settings, topic) as reader:
                 async for record in reader.to_end():
                     looking.take(record)
@@ -300,7 +318,8 @@ class Forget:
 
     async def _topics(self, seen: Seen, waiting: Collection[str]) -> list[Place]:
         states = {
-            state.name: state for state in await admin.list_topics(self.settings, (*TOPICS, *self.items, *ANSWERS))
+            state.name: state
+            for state in await admin.list_topics(self.settings, (*TOPICS, topics.TRIPLETS, *self.items, *ANSWERS))
         }
         found: list[Place] = []
         for name in (*TOPICS, *self.items):
@@ -311,6 +330,13 @@ class Forget:
                 note = "the roles enrich and caption have not worked the deletion off yet"
                 place = Place(name, "waits", place.found, None, note)
             found.append(place)
+        if seen.live.get(topics.TRIPLETS) and (left := len(seen.live[topics.TRIPLETS])):
+            note = "the role triplets deletes what names products that are gone: start it (weft worker triplets), and look again"
+            found.append(Place(topics.TRIPLETS, "kept", left, None, note))
+        else:
+            configs = states[topics.TRIPLETS].configs if topics.TRIPLETS in states else {}
+            counts = (each.get(topics.TRIPLETS, 0) for each in (seen.values, seen.deletes))
+            found.append(of_topic(topics.TRIPLETS, *counts, configs, self.now()))
         for name in ANSWERS:
             configs = states[name].configs if name in states else {}
             place = of_topic(name, int(name in states and states[name].messages > 0), 0, configs, self.now())

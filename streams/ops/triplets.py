@@ -105,8 +105,8 @@ async def _read(settings: Settings) -> Joined:
 def triplet_in(value: bytes) -> Triplet | None:
     """A record of `catalog.triplets`; None for what is none."""
     try:
-        return msgspec.json.decode(value, type=Triplet)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        return codecs.decode_triplet(value)
+    except Poison:
         return None
 
 

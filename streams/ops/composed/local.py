@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -17,7 +17,7 @@ from streams.contract.probes import Probe
 from streams.contract.records import Item, Result
 from streams.engine.message import Message
 from streams.engine.stages import Done
-from streams.roles.compose.asked import Prepared
+from streams.roles.compose.asked import Embedded, Prepared
 from streams.roles.compose.role import Compose
 from streams.roles.index.answers import answer
 from streams.roles.index.entries import change_of
@@ -55,8 +55,10 @@ class LocalSearch:
             batch_items=32,
         )
 
-    async def ask(self, queries: Sequence[dict[str, object]]) -> list[Result]:
-        """The results of queries, in order; their texts are embedded together."""
+    async def ask(
+        self, queries: Sequence[dict[str, object]], lead: Callable[[Embedded], Embedded] = lambda one: one
+    ) -> list[Result]:
+        """The results of queries, in order; their texts are embedded together. `lead`: changes a query's vectors before it is asked."""
         prepared: list[Prepared] = []
         names = [f"q-{number}" for number in range(len(queries))]
         for name, query in zip(names, queries, strict=True):
@@ -66,7 +68,7 @@ class LocalSearch:
             if not isinstance(read, Done):
                 prepared.append(self._role.open(read))
         for embedded in self._role.embed(prepared):
-            await self._role.answer(embedded)
+            await self._role.answer(lead(embedded))
         return [self._results.pop(name) for name in names]
 
     async def _send(self, probe: Probe) -> None:

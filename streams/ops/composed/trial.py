@@ -22,11 +22,14 @@ from processors.vocabulary import clean
 from streams.facets.labelled import Labelled
 from streams.ops.composed.local import LocalSearch
 from streams.ops.composed.pairs import EDITED, PHRASINGS, Pair, refusal_of, texts_of
+from streams.ops.composed.trained import Trained
+from streams.roles.compose.asked import Embedded
 
 One = TypeVar("One")
 DEPTH = 50
 TEN = 10
 BATCH = 32
+TRAINED, WITH_FACETS = "trained composer", "trained composer with facets"
 IMAGE, TEXT, SUM, DIRECTION, SERVED, SHUFFLED = (
     "image only",
     "text only",
@@ -116,6 +119,7 @@ async def measure(
     *,
     seed: int = 3,
     tick: Callable[[int], None] = lambda _n: None,
+    trained: Trained | None = None,
 ) -> ComposedReport:
     """All figures.
 
@@ -126,6 +130,7 @@ async def measure(
         pairs: at least one.
         seed: shuffles the texts.
         tick: told how many queries were answered.
+        trained: a composer that is measured beside the rest, by its vector alone and with the facets.
     """
     wordings = [[texts_of(pair.facet, pair.value)[n] for pair in pairs] for n in range(PHRASINGS)]
     served, understood, heads = [], [], ""
@@ -135,6 +140,10 @@ async def measure(
         understood += read
     methods = {SERVED: served[0].by_facet()}
     methods |= {name: asked.by_facet() for name, asked in _beside(search, texts, pairs, wordings[0])}
+    if trained is not None:
+        methods[TRAINED] = _Asked(pairs, _by_vector(search, trained, pairs, wordings[0])).by_facet()
+        found, _, _ = await _served(search, pairs, wordings[0], lambda _n: None, trained.lead)
+        methods[WITH_FACETS] = _Asked(pairs, found).by_facet()
     shuffled = list(wordings[0])
     random.Random(seed).shuffle(shuffled)
     found, _, _ = await _served(search, pairs, shuffled, tick)
@@ -154,7 +163,11 @@ async def measure(
 
 
 async def _served(
-    search: LocalSearch, pairs: Sequence[Pair], wording: Sequence[str], tick: Callable[[int], None]
+    search: LocalSearch,
+    pairs: Sequence[Pair],
+    wording: Sequence[str],
+    tick: Callable[[int], None],
+    lead: Callable[[Embedded], Embedded] = lambda one: one,
 ) -> tuple[list[list[str]], list[bool], str]:
     """Ids found, whether the pair's facet was read, and the version of the heads."""
     found: list[list[str]] = []
@@ -162,7 +175,7 @@ async def _served(
     heads = ""
     for batch in _batches(zip(pairs, wording, strict=True)):
         asked = [{"image": {"product_id": pair.reference}, "text": text, "top_k": DEPTH} for pair, text in batch]
-        for (pair, _), result in zip(batch, await search.ask(asked), strict=True):
+        for (pair, _), result in zip(batch, await search.ask(asked, lead), strict=True):
             found.append([hit.product_id for hit in result.hits])
             told = result.understood
             read.append(told is not None and isinstance(told.set, dict) and pair.facet in told.set)
@@ -201,6 +214,18 @@ def _beside(
             hits = state.search(np.asarray(vector, np.float32), DEPTH, exclude_products=(pair.reference,))
             found[name].append([hit.product_id for hit in hits])
     return [(name, _Asked(pairs, ids)) for name, ids in found.items()]
+
+
+def _by_vector(search: LocalSearch, trained: Trained, pairs: Sequence[Pair], wording: Sequence[str]) -> list[list[str]]:
+    """Ids found by the composer's vector alone."""
+    state, found = search.shard.state, []
+    for pair, text in zip(pairs, wording, strict=True):
+        product = state.lookup(pair.reference)
+        assert product is not None  # the pairs are of the catalogue
+        vector = trained.vector(product.vector, text, product.payload.facets)
+        hits = state.search(np.asarray(vector, np.float32), DEPTH, exclude_products=(pair.reference,))
+        found.append([hit.product_id for hit in hits])
+    return found
 
 
 async def _refused(

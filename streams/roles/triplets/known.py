@@ -7,7 +7,6 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 
-import msgspec
 import numpy as np
 import structlog
 
@@ -17,7 +16,7 @@ from processors.identity import key_of
 from processors.triplets import Garment, comparable
 from processors.values import Vector
 from streams.contract import codecs
-from streams.contract.records import Item, Triplet
+from streams.contract.records import Item
 from streams.engine.message import Message
 from streams.roles.index.entries import reference_facets, stated_facets
 from streams.roles.sold import sold_garment
@@ -155,8 +154,8 @@ class Pairs:
             self.remove(name)
             return
         try:
-            triplet = msgspec.json.decode(message.value, type=Triplet)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+            triplet = codecs.decode_triplet(message.value)
+        except Poison:
             return  # not one of ours
         sides = (triplet.reference, triplet.target)
         self.add(name, *(key_of(side.shop, side.product_id) for side in sides))

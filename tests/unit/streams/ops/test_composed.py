@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from models.fakes import FakeImageEncoder, FakeTextEncoder
+from models.fakes import FakeComposer, FakeImageEncoder, FakeTextEncoder
 from processors.chances import pack
 from processors.edit_text import parse_edit
 from processors.facets import COLOUR
@@ -13,7 +13,19 @@ from streams.contract.records import Item, Source, View
 from streams.facets.labelled import Labelled
 from streams.ops.composed.local import LocalSearch
 from streams.ops.composed.pairs import PHRASINGS, pairs_of, refusal_of, texts_of
-from streams.ops.composed.trial import DIRECTION, IMAGE, SERVED, SHUFFLED, SUM, TEXT, measure, queries_of
+from streams.ops.composed.trained import Trained
+from streams.ops.composed.trial import (
+    DIRECTION,
+    IMAGE,
+    SERVED,
+    SHUFFLED,
+    SUM,
+    TEXT,
+    TRAINED,
+    WITH_FACETS,
+    measure,
+    queries_of,
+)
 
 COLOURS, SLEEVES = ("navy", "red", "green", "white"), ("long", "short")
 PRODUCTS = [
@@ -127,6 +139,17 @@ async def test_figures_of_a_catalogue_that_is_known() -> None:
     assert found.methods[IMAGE]["all"].r1 < served["all"].r1
     assert found.heads == "sha256:heads"
     assert found.refused.by_facet[COLOUR] == 0.0
+
+
+async def test_a_trained_composer_is_measured_by_itself_and_with_the_facets() -> None:
+    """Its vector alone knows colours and no sleeves; beside the facets it does no harm, and the served answer is as before."""
+    search = LocalSearch(map(item, PRODUCTS), FakeImageEncoder(), FakeTextEncoder(), None)  # type: ignore[arg-type]
+    known, pairs = {one.product_id: one for one in PRODUCTS}, pairs_of(PRODUCTS, 1000, 3)
+    trained = Trained(FakeComposer(), FakeTextEncoder())
+    found = await measure(search, FakeTextEncoder(), known, pairs, trained=trained)
+    assert found.methods[WITH_FACETS]["all"].r1 == found.methods[SERVED]["all"].r1 == 1.0
+    assert found.methods[TRAINED][COLOUR].r10 > found.methods[IMAGE][COLOUR].r1
+    assert found.methods[TRAINED]["all"].r1 < 1.0
 
 
 async def test_a_result_says_what_was_understood_and_which_hits_meet_it() -> None:

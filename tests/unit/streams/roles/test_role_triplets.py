@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from infra.memory_store import MemoryStore
 from models.captioner.by_evidence import RuleCaptioner, WriterCaptioner
 from models.fakes import FakeWriter
 from models.ports import CaptionRequest
@@ -23,6 +24,7 @@ from streams.contract.codecs import encode
 from streams.contract.records import Item, Source, Triplet, View
 from streams.engine.message import Message
 from streams.engine.stages import Done
+from streams.ops.forget import Look, meant_by
 from streams.ops.triplets import CHANGED, GONE, SPACES, Joined, triplet_in
 from streams.roles.triplets.known import Catalogue, Pairs, Progress, shown_in
 from streams.roles.triplets.role import GRAMMAR, Outcome, Triplets, publisher
@@ -324,3 +326,22 @@ async def test_the_export_holds_what_is_true_now() -> None:
     assert left_out[GONE] == sum("a" in pair for pair in worker.triplets())
     assert len(rest) + sum(left_out.values()) == len(joined.triplets)
     assert triplet_in(b"{}") is None
+
+
+async def test_a_forgotten_product_is_looked_for_in_the_triplets() -> None:
+    """By the products that a triplet names, whatever its key; once its deletion is there, it counts as gone."""
+    worker = Worker()
+    await worker.come(item("a"), item("b"), item("c"))
+
+    def looked() -> Look:
+        found = Look(MemoryStore("x"), meant_by(("b",), ""), ("b",), "")
+        for record in worker.log.records[topics.TRIPLETS]:
+            found.take(record)
+        return found
+
+    named = {one.id for pair, one in worker.triplets().items() if "b" in pair}
+    assert looked().seen.live[topics.TRIPLETS] == named
+    await worker.delete("b")
+    after = looked().seen
+    assert after.live[topics.TRIPLETS] == set()
+    assert after.deletes[topics.TRIPLETS] == len(named)
