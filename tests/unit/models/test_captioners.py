@@ -83,6 +83,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return found
 
 
+@pytest.fixture(scope="module")
+def vision(folder: Path) -> VisionCaptioner:
+    """Loaded once."""
+    return VisionCaptioner.load(folder, tokens=6)
+
+
+@pytest.fixture(scope="module")
+def chat(tmp_path_factory: pytest.TempPathFactory) -> InstructChat:
+    """Loaded once."""
+    found = tmp_path_factory.mktemp("chat")
+    full_profile.qwen(found)
+    list_folder(found, "chat")
+    return InstructChat.load(found, tokens=6)
+
+
 class TestRules(ModelContract):
     """By rule."""
 
@@ -110,9 +125,9 @@ class TestWriter(TestRules):
 class TestVision(ModelContract):
     """By a vision-language model."""
 
-    @pytest.fixture(scope="class")
-    def model(self, folder: Path) -> VisionCaptioner:
-        return VisionCaptioner.load(folder, tokens=6)
+    @pytest.fixture
+    def model(self, vision: VisionCaptioner) -> VisionCaptioner:
+        return vision
 
     @pytest.fixture
     def items(self) -> Sequence[Any]:
@@ -133,12 +148,9 @@ class TestVision(ModelContract):
 class TestChat(ModelContract):
     """The instruct model that words changes."""
 
-    @pytest.fixture(scope="class")
-    def model(self, tmp_path_factory: pytest.TempPathFactory) -> InstructChat:
-        found = tmp_path_factory.mktemp("chat")
-        full_profile.qwen(found)
-        list_folder(found, "chat")
-        return InstructChat.load(found, tokens=6)
+    @pytest.fixture
+    def model(self, chat: InstructChat) -> InstructChat:
+        return chat
 
     @pytest.fixture
     def items(self) -> Sequence[Any]:

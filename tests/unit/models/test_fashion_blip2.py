@@ -16,7 +16,7 @@ import yaml
 
 from models.composers import fashion_blip2, registry
 from models.composers.fashion_blip2 import FashionBlip2Composer, FashionBlip2Images, FashionBlip2Texts, Sides
-from models.composers.fashion_blip2_net import FashionBlip2, HeadsConfig, heads_alike, is_trained, mean_pooled
+from models.composers.fashion_blip2_net import FashionBlip2, HeadsConfig, heads_alike, is_trained
 from models.ports import Composition
 from models.recipes import fashion_blip2 as recipe_of
 from models.recipes.composer_settings import Losses, Stage
@@ -119,25 +119,6 @@ def necklines() -> Material:
     return Material(np.stack(pictures), np.array(known, np.int16), triplets)
 
 
-class Pooled(FashionBlip2):
-    """What the heads are held against: one head, the mean of the queries, with as many channels as all heads together."""
-
-    def __init__(self, blip2: Any, config: HeadsConfig) -> None:
-        super().__init__(blip2, config)
-        hidden = blip2.config.qformer_config.hidden_size
-        self.heads = torch.nn.Sequential(_Mean(), torch.nn.Linear(hidden, self.dimension), _Unit())
-
-
-class _Mean(torch.nn.Module):
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        return mean_pooled(tokens)
-
-
-class _Unit(torch.nn.Module):
-    def forward(self, pooled: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.normalize(pooled, dim=1)
-
-
 def trained(kind: type[FashionBlip2], material: Material, steps: int) -> Blip2Training:
     """After so many steps of the first stage."""
     base = tiny_blip2.network()
@@ -151,18 +132,6 @@ def trained(kind: type[FashionBlip2], material: Material, steps: int) -> Blip2Tr
     return state
 
 
-def recall(state: Blip2Training, material: Material) -> float:
-    """Share of the edits whose target is first among all pictures but the reference."""
-    side = state.target.eval()
-    with torch.no_grad():
-        seen = side.seen(torch.from_numpy(material.pictures))
-        ids, mask = fashion_blip2.padded([one[2] for one in material.triplets])
-        reference = torch.tensor([one[0] for one in material.triplets])
-        scores = side.query(seen[reference], ids, mask) @ side.target(seen).T
-    scores[torch.arange(len(reference)), reference] = -9
-    return float((scores.argmax(1) == torch.tensor([one[1] for one in material.triplets])).float().mean())
-
-
 @pytest.fixture(scope="module")
 def drawn() -> Material:
     """Drawn once."""
@@ -174,12 +143,6 @@ def after(drawn: Material) -> Blip2Training:
     """Trained once."""
     torch.set_num_threads(1)
     return trained(FashionBlip2, drawn, 90)
-
-
-def test_heads_beat_the_mean_on_necklines(drawn: Material, after: Blip2Training) -> None:
-    """A local change is one head's to see; in the mean of all queries it is a part of a part."""
-    pooled = recall(trained(Pooled, drawn, 90), drawn)
-    assert recall(after, drawn) > pooled
 
 
 def test_heads_do_not_collapse(drawn: Material, after: Blip2Training) -> None:

@@ -146,3 +146,17 @@ def test_the_documented_exit_codes_are_the_real_ones():
     page = (ROOT / "docs" / "cli.md").read_text().partition("## Exit codes")[2]
     rows = re.findall(r"^\| (\d+) \| [^|]+ \|$", page, re.MULTILINE)
     assert [int(row) for row in rows] == sorted(Exit)
+
+
+def test_only_optional_roles_are_started_beside_the_others(weft):
+    """`up --with` names what there is; nothing is started."""
+    code, said, _ = weft("up", "--with", "captions")
+    assert (code, "no such role as captions" in said, "triplets" in said) == (Exit.USAGE, True, True), said
+
+
+def test_a_recipe_that_says_what_none_does_is_told(weft, tmp_path):
+    """The field is named; a recipe of another network goes its own way, and says what it lacks."""
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text("network: transformer\nwarm: 1\n")
+    code, said, _ = weft("train composer", "--recipe", str(recipe), "--run", str(tmp_path / "run"))
+    assert (code, "mine.yaml" in said) == (Exit.REJECTED, True), said
