@@ -125,8 +125,8 @@ class RoleMetrics:
 
     def paired(self, made: int, gone: int) -> None:
         """See `Observer`."""
-        self._of("weft_triplets", state="made").inc(made)
-        self._of("weft_triplets", state="deleted").inc(gone)
+        self._of("weft_triplets", "made").inc(made)
+        self._of("weft_triplets", "deleted").inc(gone)
 
     def unchanged(self) -> None:
         """A product came again as it was."""

@@ -144,7 +144,7 @@ def preprocessing_of(folder: Path) -> Preprocessing:
 def picture(pixels: Pixels, side: int, how: Preprocessing) -> NDArray[np.float32]:
     """(3, side, side), squashed as BLIP-2 was trained. Raises `Poison` when it is no (height, width, 3) uint8 array."""
     seen = cv2.resize(checked(pixels), (side, side), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    normal = (seen - np.float32(how.image_mean)) / np.float32(how.image_std)
+    normal = (seen - np.array(how.image_mean, np.float32)) / np.array(how.image_std, np.float32)
     return np.ascontiguousarray(normal.transpose(2, 0, 1))
 
 

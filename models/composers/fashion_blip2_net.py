@@ -67,7 +67,7 @@ class Heads(nn.Module):
         self.count = config.heads
 
     def forward(self, tokens: Tensor) -> Tensor:
-        heads = self.channels(self.tokens(tokens.transpose(1, 2)).transpose(1, 2))
+        heads: Tensor = self.channels(self.tokens(tokens.transpose(1, 2)).transpose(1, 2))
         return F.normalize(heads, dim=2).flatten(1) / self.count**0.5
 
 

@@ -126,8 +126,9 @@ def _worded(
             column.append(number)
         count = recipe.negatives.synthetic
         synthetic.append([text(fusion.caption_of(_replaced(after, values, rng))) for _ in range(count)])
-    arrays = [np.array(column, np.int64) for column in columns]
-    return Triplets(*arrays, np.array(synthetic, np.int64).reshape(len(pairs), -1), tuple(numbers))
+    reference, target, words, caption, wrong, told = (np.array(column, np.int64) for column in columns)
+    others = np.array(synthetic, np.int64).reshape(len(pairs), -1)
+    return Triplets(reference, target, words, caption, wrong, told, others, tuple(numbers))
 
 
 def _values(facets: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:

@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 import torch
 import yaml
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -212,7 +213,9 @@ def drawn_material(recipe: Blip2Recipe, folder: Path, side: int) -> Material:
     tokenizer = fashion_blip2.tokenizer_of(folder)
     how = fashion_blip2.preprocessing_of(folder)
     rng = np.random.default_rng(recipe.seed)
-    photos, facets, triplets = [], [], []
+    photos: list[NDArray[np.float32]] = []
+    facets: list[dict[str, str]] = []
+    triplets: list[tuple[int, int, list[int], list[int]]] = []
     for number in range(recipe.drawn):
         series = composer_data.drawn_series(number, recipe.members)
         first = len(photos)

@@ -335,8 +335,8 @@ class Forget:
             found.append(Place(topics.TRIPLETS, "kept", left, None, note))
         else:
             configs = states[topics.TRIPLETS].configs if topics.TRIPLETS in states else {}
-            counts = (each.get(topics.TRIPLETS, 0) for each in (seen.values, seen.deletes))
-            found.append(of_topic(topics.TRIPLETS, *counts, configs, self.now()))
+            values, deletes = (each.get(topics.TRIPLETS, 0) for each in (seen.values, seen.deletes))
+            found.append(of_topic(topics.TRIPLETS, values, deletes, configs, self.now()))
         for name in ANSWERS:
             configs = states[name].configs if name in states else {}
             place = of_topic(name, int(name in states and states[name].messages > 0), 0, configs, self.now())

@@ -43,16 +43,23 @@ class Joined:
         """One JSON line a triplet that still holds, by id. What does not is counted: its words would teach what is not so."""
         for name in sorted(self.triplets):
             triplet = self.triplets[name]
-            shown = [self.garments.get(_key(side)) for side in (triplet.reference, triplet.target)]
-            cause = _trouble(triplet, shown)
+            reference = self.garments.get(_key(triplet.reference))
+            target = self.garments.get(_key(triplet.target))
+            if reference is None or target is None:
+                left_out[GONE] += 1
+                continue
+            cause = _trouble(triplet, reference, target)
             if cause:
                 left_out[cause] += 1
                 continue
             by_facet.update(change.facet for change in triplet.changes)
-            sides = [
-                _side(side, one) for side, one in zip((triplet.reference, triplet.target), shown, strict=True) if one
-            ]
-            yield msgspec.json.encode(ExportedTriplet(triplet.id, *sides, triplet.modification)) + b"\n"
+            line = ExportedTriplet(
+                triplet.id,
+                _side(triplet.reference, reference),
+                _side(triplet.target, target),
+                triplet.modification,
+            )
+            yield msgspec.json.encode(line) + b"\n"
 
 
 async def export(settings: Settings, out: Path) -> Exported:
@@ -110,10 +117,7 @@ def triplet_in(value: bytes) -> Triplet | None:
         return None
 
 
-def _trouble(triplet: Triplet, shown: list[Shown | None]) -> str:
-    reference, target = shown
-    if reference is None or target is None:
-        return GONE
+def _trouble(triplet: Triplet, reference: Shown, target: Shown) -> str:
     if reference.encoder != target.encoder:
         return SPACES
     facets: list[Mapping[str, str]] = [reference.garment.facets, target.garment.facets]
