@@ -68,7 +68,7 @@ class Heads(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         heads: Tensor = self.channels(self.tokens(tokens.transpose(1, 2)).transpose(1, 2))
-        return F.normalize(heads, dim=2).flatten(1) / self.count**0.5
+        return F.normalize(heads, dim=2).flatten(1) / float(self.count) ** 0.5
 
 
 class FashionBlip2(nn.Module):
