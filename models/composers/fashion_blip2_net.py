@@ -10,6 +10,7 @@ one inner product of 12 · 256 numbers, which any index serves. `transformers.Bl
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
@@ -68,7 +69,7 @@ class Heads(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         heads: Tensor = self.channels(self.tokens(tokens.transpose(1, 2)).transpose(1, 2))
-        return F.normalize(heads, dim=2).flatten(1) / float(self.count) ** 0.5
+        return F.normalize(heads, dim=2).flatten(1) / math.sqrt(self.count)
 
 
 class FashionBlip2(nn.Module):
