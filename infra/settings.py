@@ -209,6 +209,11 @@ class Settings(BaseSettings):
         None,
         description="Rules (JSON) by which a caption is put on hold; empty: those that are shipped (docs/events.md).",
     )
+    kits: Path | None = Field(
+        None,
+        description="Folder of brand kits (YAML, docs/kits.md): `acme.yaml` is the kit of uploads with the metadata `kit: acme`, "
+        "`default.yaml` that of all others. Read at the start of the role caption.",
+    )
     index_recall: float = Field(
         0.99,
         ge=0.5,

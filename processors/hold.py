@@ -53,21 +53,21 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 return f"{self.reason}: {name} is {share}, and must be 0 to 1"
         return ""
 
-    def holds(self, evidence: Evidence, text: CaptionText) -> bool:
-        """Whether this rule stops the caption."""
+    def holds(self, evidence: Evidence, text: CaptionText, *, chosen: bool = False) -> bool:
+        """Whether this rule stops the caption. `chosen`: it was to be written by rule, so who wrote it says nothing."""
         checks = (
             self.garments_at_most is None or len(evidence.garments) <= self.garments_at_most,
             self.inferred is None or bool(_facets(inferred(evidence)) & _wanted(self.inferred, evidence)),
             self.confidence_below is None or lowest_confidence(evidence, text) < self.confidence_below,
             self.coverage_below is None or (text.coverage is not None and text.coverage < self.coverage_below),
-            self.writer is None or text.writer in self.writer,
+            self.writer is None or (text.writer in self.writer and not chosen),
         )
         return all(checks)
 
 
-def reasons(rules: Sequence[Rule], evidence: Evidence, text: CaptionText) -> tuple[str, ...]:
-    """Why the caption is held, in the order of the rules; () when it is ready."""
-    return tuple(dict.fromkeys(rule.reason for rule in rules if rule.holds(evidence, text)))
+def reasons(rules: Sequence[Rule], evidence: Evidence, text: CaptionText, *, chosen: bool = False) -> tuple[str, ...]:
+    """Why the caption is held, in the order of the rules; () when it is ready. `chosen`: as for `Rule.holds`."""
+    return tuple(dict.fromkeys(rule.reason for rule in rules if rule.holds(evidence, text, chosen=chosen)))
 
 
 def inferred(evidence: Evidence) -> tuple[str, ...]:

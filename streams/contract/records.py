@@ -222,6 +222,13 @@ class Caption(Record, frozen=True, omit_defaults=False):
     reasons: tuple[str, ...] = ("unjudged",)
     provenance: Provenance | None = None
     shop: str = ""  # "" where the product has none
+    kit: str = ""  # the brand kit that it follows; "" is none
+    locale: str = "en"  # of all texts
+    # The texts beside the caption, each within its own limit; "" where nothing may be said.
+    title: str = ""
+    alt: str = ""  # what is to be seen, for those who do not see it
+    description: str = ""  # the long one
+    meta: str = ""  # for search engines
 
 
 # ---------------------------------------------------------------- catalog.triplets (JSON, compacted)

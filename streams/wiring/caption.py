@@ -15,6 +15,7 @@ from streams.contract.records import Caption
 from streams.engine.message import Message
 from streams.kafka.client import Reader
 from streams.kafka.dead_letters import dead_letters
+from streams.roles.caption.kits import load as kits_of
 from streams.roles.caption.neighbour_snapshot import EVERY_S, NeighbourSnapshots
 from streams.roles.caption.neighbours import Neighbourhood
 from streams.roles.caption.role import Captioner
@@ -51,6 +52,7 @@ async def run_caption(parts: Parts, ready: Ready) -> None:
         batch_wait_s=CAPTION_WAIT_S,
         policies=policies,
         rules=await asyncio.to_thread(hold_rules, parts.settings.hold_rules),
+        kits=await asyncio.to_thread(kits_of, parts.settings.kits),
         publish_neighbours=parts.settings.publish_neighbours,
         tone=tone,
         gives_way=isinstance(writer, GivesWay) and writer.give_way_to(parts.engine.device.give_way),

@@ -25,6 +25,7 @@ from streams.engine.message import Message
 from streams.facets.live import LiveHeads
 from streams.ops.caption_trial import Trial
 from streams.ops.search_trial import SearchTrial
+from streams.roles.caption.kits import load as kits_of
 from streams.roles.caption.neighbours import Neighbourhood
 from streams.roles.caption.role import Captioner
 from streams.roles.caption.rules import load as hold_rules
@@ -94,6 +95,7 @@ async def caption_trial(settings: Settings, heads_of: ObjectStore | None = None)
             batch_wait_s=0.0,
             policies=policies,
             rules=hold_rules(settings.hold_rules),
+            kits=kits_of(settings.kits),
             tone=settings.caption_tone,
         )
         yield replace(trial, captioner=captioner)

@@ -18,6 +18,7 @@ import structlog
 from models.ports import Raw, Ready, Writer, WriterRequest
 from processors import captions
 from processors.errors import Fatal, Retryable
+from processors.kit import PLAIN, Kit, by_rule, held_to
 from processors.values import CaptionText
 
 log = structlog.get_logger("weft.caption")
@@ -35,6 +36,7 @@ class Draft(Generic[T]):
         ready: the request, tokenised; None where that failed.
         raw: what the model answered.
         failed: the model could not be asked, or raised: what goes out in its place is nobody's last word.
+        kit: how the brand wants it.
     """
 
     item: T
@@ -42,6 +44,7 @@ class Draft(Generic[T]):
     ready: Ready = None
     raw: Raw = None
     failed: bool = False
+    kit: Kit = PLAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +67,16 @@ class Drafts:
 
     writer: Writer
 
-    def prepare(self, item: Any, request: WriterRequest) -> Draft[Any]:
-        """Tokenise."""
+    def prepare(self, item: Any, request: WriterRequest, kit: Kit = PLAIN) -> Judged[Any]:
+        """Tokenise; where the brand wants another language or order than the model's, the caption is written by grammar at once."""
+        if kit.by_grammar:
+            return self._by_rule(Draft(item, request, kit=kit), lasting=True)
         try:
-            return Draft(item, request, self.writer.prepare(request))
+            return Draft(item, request, self.writer.prepare(request), kit=kit)
         except (Retryable, Fatal):
             raise
         except Exception as error:  # noqa: BLE001 - whatever a model library raises, the product gets its caption
-            return self._failed(Draft(item, request), error)
+            return self._failed(Draft(item, request, kit=kit), error)
 
     def write(self, batch: Sequence[Draft[T]]) -> list[Draft[T]]:
         """Run the model. A batch that it fails on is halved by the engine until the bad request is alone."""
@@ -85,15 +90,17 @@ class Drafts:
             return [self._failed(batch[0], error)]
         return [replace(draft, raw=raw) for draft, raw in zip(batch, raws, strict=True)]
 
-    def judge(self, draft: Draft[T]) -> Judged[T]:
+    def judge(self, draft: Judged[T]) -> Judged[T]:
         """The verdict on a first draft; one that claims too much is asked for once more, with another seed."""
+        if isinstance(draft, Settled):
+            return draft
         text = self._judged(draft)
         if isinstance(text, CaptionText):
             return Settled(draft.item, draft.request, text, lasting=True)
         if draft.failed or text is None:
             return self._by_rule(draft, lasting=False)
         seed = captions.second_seed(draft.request.seed)
-        return self.prepare(draft.item, msgspec.structs.replace(draft.request, seed=seed))
+        return self.prepare(draft.item, msgspec.structs.replace(draft.request, seed=seed), draft.kit)
 
     def settle(self, judged: Judged[T]) -> Settled[T]:
         """The verdict on a second draft; after it the rule-based writer."""
@@ -115,11 +122,12 @@ class Drafts:
         except Exception as error:  # noqa: BLE001 - as in `prepare`
             self._failed(draft, error)
             return None
-        return captions.judge(raw, draft.request.evidence)
+        verdict = captions.judge(raw, draft.request.evidence)
+        return held_to(verdict, draft.request.evidence, draft.kit) if isinstance(verdict, CaptionText) else verdict
 
     def _by_rule(self, draft: Draft[T], *, lasting: bool) -> Settled[T]:
         request = draft.request
-        text = captions.template_caption(request.evidence, request.tone, request.seed)
+        text = by_rule(request.evidence, request.tone, request.seed, draft.kit)
         return Settled(draft.item, request, text, lasting)
 
     def _failed(self, draft: Draft[T], error: Exception) -> Draft[T]:

@@ -16,7 +16,7 @@ from processors.values import Evidence, Garment
 from streams.contract.records import Item
 
 
-def facts_key(product_id: str, tone: str, own: Evidence, edition: bytes = b"") -> str:
+def facts_key(product_id: str, tone: str, own: Evidence, edition: bytes = b"", kit: str = "") -> str:
     """SHA-256 (hex) of what may be said of a product.
 
     Args:
@@ -24,8 +24,10 @@ def facts_key(product_id: str, tone: str, own: Evidence, edition: bytes = b"") -
         tone: of the text.
         own: the garments with what the shop says and models saw, before any neighbour is asked.
         edition: of a text that was asked for anew; empty for the first.
+        kit: fingerprint of the brand kit; empty without one.
     """
-    return _hash([product_id, tone, [_facts(garment) for garment in own.garments], edition])
+    wishes = [kit] if kit else []
+    return _hash([product_id, tone, [_facts(garment) for garment in own.garments], edition, *wishes])
 
 
 def sight_key(facts: str, item: Item, own: Evidence) -> str:

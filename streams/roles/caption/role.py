@@ -20,6 +20,7 @@ from processors import attributes, captions, evidence, hold
 from processors.facets import COLOUR, MERCHANT, NEIGHBOURS
 from processors.garments import is_of_kind
 from processors.identity import key_of
+from processors.kit import PLAIN, Kit, other_texts, unmet
 from processors.merchant import told_facets
 from processors.policies import Policies
 from processors.said import evidence_of
@@ -30,8 +31,9 @@ from streams.contract.records import Caption, Item, Lineage, Provenance, Source
 from streams.contract.version import VERSION
 from streams.engine.message import Message
 from streams.engine.stages import CpuStage, DeviceStage, Done, IoStage, Stage
-from streams.roles.caption.drafts import Draft, Drafts, Settled, needs_no_device
+from streams.roles.caption.drafts import Drafts, Judged, Settled, needs_no_device
 from streams.roles.caption.facts import facts_key, seed_of, sight_key
+from streams.roles.caption.kits import NO_KITS, Kits
 from streams.roles.caption.neighbours import Neighbourhood, kind_of_item, vector_of
 from streams.roles.caption.pack import own_colour, told_of
 from streams.roles.memo import Memo
@@ -67,6 +69,9 @@ class Read:
     tone: str
     keys: Keys
     plain: Keys
+    kit: Kit = PLAIN
+    waits: tuple[str, ...] = ()
+    """Why it has to wait, whatever it says: its upload names a kit that nobody has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +119,8 @@ class Captioner:
     rules: Sequence[hold.Rule] = ()
     publish_neighbours: bool = True
     tone: str = captions.DEFAULT_TONE
-    """One of `captions.TONES`, or `captions.VARIED`."""
+    """One of `captions.TONES`, or `captions.VARIED`; a product with a kit has the kit's."""
+    kits: Kits = NO_KITS
     gives_way: bool = False
     """Whether the writer serves what is urgent between the steps of a batch."""
     uncalibrated: set[str] = field(default_factory=set)
@@ -161,13 +167,16 @@ class Captioner:
             own = evidence.led_by(own, main.category, main.box)
         own = msgspec.structs.replace(own, said=evidence_of(item.metadata))
         product = key_of(item.shop, item.product_id)
-        tone = captions.tone_of(product, self.tone)
+        kit, waits = self.kits.of(item.metadata)
+        wishes = "" if kit is PLAIN else kit.fingerprint
+        tone = kit.tone if wishes else captions.tone_of(product, self.tone)
 
         def keys(edition: bytes) -> Keys:
-            facts = facts_key(product, tone, own, edition)
+            facts = facts_key(product, tone, own, edition, wishes)
             return Keys(facts, sight_key(facts, item, own))
 
-        return Read(item, event_context(message).id, own, tone, keys(message.header(EDITION) or b""), keys(b""))
+        own_keys = keys(message.header(EDITION) or b"")
+        return Read(item, event_context(message).id, own, tone, own_keys, keys(b""), kit, waits)
 
     async def recall(self, read: Read) -> Read | Done[Captioned]:
         """What was written of these very facts before is published again, with the boxes of the photo of now."""
@@ -235,9 +244,9 @@ class Captioner:
         found = near(item.encoder, item.shop, kind_of_item(item), vector, STYLE_EXAMPLES, item.product_id)
         return tuple(StyleExample(n.product_id, n.text) for n in found if n.text)
 
-    def prompt(self, packed: Packed) -> Draft[Read]:
+    def prompt(self, packed: Packed) -> Judged[Read]:
         """Make the request ready for the language model."""
-        return self.drafts.prepare(packed.read, packed.request)
+        return self.drafts.prepare(packed.read, packed.request, packed.read.kit)
 
     @property
     def drafts(self) -> Drafts:
@@ -271,7 +280,10 @@ class Captioner:
     def _caption(self, read: Read, shown: Shown) -> Caption:
         item, written, text = read.item, shown.written, shown.written.text
         pack = _with(read.own, written.attributes, written.style_examples)
-        reasons = hold.reasons(self.rules, pack, text)
+        kit = read.kit
+        reasons = hold.reasons(self.rules, pack, text, chosen=kit.by_grammar)
+        reasons += (*(() if kit is PLAIN else unmet(kit, text)), *read.waits)
+        others = other_texts(pack, kit)
         return Caption(
             product_id=item.product_id,
             caption=text.caption,
@@ -299,6 +311,12 @@ class Captioner:
                 inferred=hold.inferred(pack),
             ),
             shop=item.shop,
+            kit=kit.name,
+            locale=kit.locale,
+            title=others.title,
+            alt=others.alt,
+            description=others.description,
+            meta=others.meta,
         )
 
 

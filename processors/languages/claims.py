@@ -1,0 +1,37 @@
+"""The words by which a language states facts: what a brand's own phrases may not say of every product."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from processors.languages import LANGUAGES
+from processors.languages.grammar import Noun
+from processors.palette import PALETTE
+from processors.vocabulary import FABRIC_WORDS, IMITATIONS, LENGTH_WORDS, NECKLINE_WORDS, PATTERN_WORDS, SLEEVE_WORDS
+
+_VALUES: dict[str, tuple[str, ...]] = {
+    "colour": tuple(name for name, _ in PALETTE),
+    "fabric": (*FABRIC_WORDS, *IMITATIONS),
+    "pattern": tuple(PATTERN_WORDS),
+    "sleeve": tuple(SLEEVE_WORDS),
+    "neckline": tuple(NECKLINE_WORDS),
+    "length": tuple(LENGTH_WORDS),
+}
+_NOUNS = (Noun("", "m"), Noun("", "f"), Noun("", "n"), Noun("", "m", plural=True), Noun("", "f", plural=True))
+
+
+@cache
+def fact_words(language: str) -> tuple[str, ...]:
+    """Colours, fabrics, patterns and shapes in every form in which the grammar writes them. Of English `processors.claims` knows more."""
+    words = LANGUAGES[language]
+    if language == "en":
+        return ()
+    found: dict[str, None] = {}
+    for facet, values in _VALUES.items():
+        for value in values:
+            for noun in _NOUNS:
+                after = words.after(facet, (value,), noun)
+                for text in (words.before(facet, (value,), noun), after.text if after else ""):
+                    if len(text) > 3:
+                        found[text] = None
+    return tuple(found)

@@ -1,0 +1,149 @@
+"""Spanish: adjectives follow the noun and agree with it; colours that are things or pairs of words do not."""
+
+from __future__ import annotations
+
+from processors.languages.french import agreed
+from processors.languages.grammar import After, Noun, Words, joined
+
+
+def _o(stem: str) -> tuple[str, str, str, str]:
+    return (f"{stem}o", f"{stem}a", f"{stem}os", f"{stem}as")
+
+
+def _e(text: str, plural: str) -> tuple[str, str, str, str]:
+    return (text, text, plural, plural)
+
+
+_AGREEING: dict[str, tuple[str, str, str, str]] = {
+    "black": _o("negr"), "grey": _e("gris", "grises"), "white": _o("blanc"), "brown": _e("marrón", "marrones"), "blue": _e("azul", "azules"),
+    "green": _e("verde", "verdes"), "yellow": _o("amarill"), "red": _o("roj"), "purple": _o("morad"),
+}  # fmt: skip
+_INVARIABLE: dict[str, str] = {
+    "charcoal": "gris antracita", "light grey": "gris claro", "cream": "crema", "beige": "beige", "khaki": "caqui", "tan": "camel",
+    "navy": "azul marino", "steel blue": "azul acero", "light blue": "azul claro", "turquoise": "turquesa", "teal": "azul petróleo",
+    "dark green": "verde oscuro", "mint": "verde menta", "olive": "verde oliva", "mustard": "mostaza", "orange": "naranja", "rust": "teja",
+    "coral": "coral", "burgundy": "burdeos", "pink": "rosa", "magenta": "magenta", "lavender": "lavanda",
+}  # fmt: skip
+_PATTERNS: dict[str, tuple[str, str]] = {
+    "striped": ("de", "rayas"), "checked": ("de", "cuadros"), "dotted": ("de", "lunares"), "floral": ("de", "flores"),
+    "animal": ("con", "estampado animal"), "camouflage": ("con", "estampado de camuflaje"), "paisley": ("con", "estampado de cachemir"),
+    "geometric": ("con", "estampado geométrico"), "graphic": ("con", "estampado gráfico"), "tie-dye": ("", "tie-dye"),
+    "colourblocked": ("con", "bloques de color"), "ombre": ("con", "degradado"), "herringbone": ("de", "espiga"), "patterned": ("con", "dibujos"),
+}  # fmt: skip
+_PATTERNED = {"printed": _o("estampad"), "solid": _o("lis")}
+_FABRICS: dict[str, str] = {
+    "cotton": "algodón", "linen": "lino", "denim": "tela vaquera", "wool": "lana", "silk": "seda", "leather": "cuero", "polyester": "poliéster",
+    "viscose": "viscosa", "nylon": "nailon", "knit": "punto", "satin": "satén", "velvet": "terciopelo", "suede": "ante", "corduroy": "pana",
+    "cashmere": "cachemira", "chiffon": "gasa", "lace": "encaje", "tweed": "tweed", "fleece": "forro polar", "jersey": "tejido jersey", "canvas": "lona",
+    "synthetic": "fibra sintética", "acrylic": "acrílico", "blended": "mezcla de tejidos", "modal": "modal", "elastane": "elastano", "mesh": "malla",
+    "tulle": "tul", "straw": "paja", "fur": "pelo", "felt": "fieltro", "rubber": "goma", "flannel": "franela", "crepe": "crepé",
+    "organza": "organza", "hemp": "cáñamo", "alpaca": "alpaca", "mohair": "mohair", "bamboo": "bambú", "chambray": "cambray",
+    "poplin": "popelina", "gabardine": "gabardina", "taffeta": "tafetán", "brocade": "brocado", "metal": "metal", "plastic": "plástico",
+    "faux leather": "piel sintética", "faux fur": "pelo sintético", "faux suede": "antelina", "polyurethane": "poliuretano",
+}  # fmt: skip
+_SLEEVES: dict[str, str] = {
+    "long": "manga larga", "short": "manga corta", "three-quarter": "manga tres cuartos", "puff": "manga abullonada", "cap": "manga casquillo",
+}  # fmt: skip
+_NECKS: dict[str, str] = {
+    "v": "cuello de pico", "crew": "cuello redondo", "round": "cuello redondo", "scoop": "escote amplio", "square": "escote cuadrado",
+    "boat": "escote barco", "high": "cuello alto", "halter": "escote halter", "collar": "cuello", "polo": "cuello polo", "mandarin": "cuello mao",
+    "hood": "capucha", "off-shoulder": "hombros descubiertos",
+}  # fmt: skip
+_LENGTHS = {"maxi": "maxi", "midi": "midi", "mini": "mini", "knee": "hasta la rodilla", "cropped": "de corte corto"}
+_LONG = {"long": _o("larg"), "short": _o("cort")}
+_AUDIENCES = {"women": "mujer", "men": "hombre", "boys": "niño", "girls": "niña", "kids": "niños", "unisex": "todos"}
+
+
+def _m(text: str) -> Noun:
+    return Noun(text, "m")
+
+
+def _f(text: str) -> Noun:
+    return Noun(text, "f")
+
+
+def _mp(text: str) -> Noun:
+    return Noun(text, "m", plural=True)
+
+
+def _fp(text: str) -> Noun:
+    return Noun(text, "f", plural=True)
+
+
+class Spanish(Words):
+    """Two colours agree each ("una falda negra y blanca")."""
+
+    code = "es"
+    nouns = {  # noqa: RUF012 - read only, as the protocol says
+        "t-shirt": _f("camiseta"), "top": _m("top"), "shirt": _f("camisa"), "polo": _m("polo"), "blouse": _f("blusa"),
+        "tank top": _f("camiseta de tirantes"), "sweater": _m("jersey"), "hoodie": _f("sudadera con capucha"), "sweatshirt": _f("sudadera"),
+        "cardigan": _m("cárdigan"), "jacket": _f("chaqueta"), "coat": _m("abrigo"), "blazer": _m("blazer"), "jeans": _mp("vaqueros"),
+        "trousers": _m("pantalón"), "leggings": _mp("leggings"), "joggers": _m("pantalón de chándal"), "shorts": _m("pantalón corto"),
+        "skirt": _f("falda"), "dress": _m("vestido"), "jumpsuit": _m("mono"), "sneakers": _fp("zapatillas"), "boots": _fp("botas"),
+        "sandals": _fp("sandalias"), "heels": _mp("zapatos de tacón"), "flats": _mp("zapatos planos"), "cap": _f("gorra"), "hat": _m("sombrero"),
+        "beanie": _m("gorro"), "bag": _m("bolso"), "backpack": _f("mochila"), "sunglasses": _fp("gafas de sol"), "tunic": _f("túnica"),
+        "kurta": _f("kurta"), "category:shirt": _f("prenda superior"), "category:pants": _m("pantalón"), "category:shoe": _mp("zapatos"),
+        "category:sunglass": _fp("gafas de sol"), "category:hat": _m("sombrero"),
+    }  # fmt: skip
+    order = ("kind", "length", "colour", "pattern", "fabric", "sleeve", "neckline", "audience")
+    conjunction = "y"
+    commas = frozenset({"sleeve", "audience"})
+    frames = {  # noqa: RUF012
+        "plain": ("{A}.",),
+        "warm": ("Un pequeño placer: {a}.", "Para los días tranquilos: {a}.", "Elegido con cariño: {a}."),
+        "editorial": ("La temporada se abre así: {a}.", "En el centro de la imagen: {a}.", "Todo empieza aquí: {a}."),
+        "playful": ("¡Hola! {A}.", "El ánimo de hoy: {a}.", "Mira lo que llega: {a}."),
+    }
+    bare = frozenset({"plain"})
+    others = "Con {others}."
+    made_of = "De {fabric}."
+    detailed = "Detalles: {details}."
+    made_for = "Para {audience}."
+    neutral = ("Una novedad de la tienda.", "Nuevo en el catálogo.")
+    tags = (
+        "novedades",
+        "moda",
+        "estilo",
+        "look",
+        "outfit",
+        "armario",
+        "ideasdelook",
+        "lookdeldia",
+        "tendencias",
+        "nuevo",
+    )
+
+    def before(self, facet: str, values: tuple[str, ...], noun: Noun) -> str:  # noqa: ARG002
+        """Nothing that Weft tells of a garment stands before a Spanish noun."""
+        return ""
+
+    def after(self, facet: str, values: tuple[str, ...], noun: Noun) -> After | None:
+        """Such as "azul marino", "de rayas", "de lino", "de manga larga", "para mujer"."""
+        value = values[0]
+        if facet == "colour":
+            names = [
+                agreed(_AGREEING[one], noun) if one in _AGREEING else _INVARIABLE[one]
+                for one in values
+                if one in _AGREEING or one in _INVARIABLE
+            ]
+            return After("", joined(tuple(dict.fromkeys(names)), self.conjunction)) if names else None
+        if facet == "pattern":
+            if value in _PATTERNED:
+                return After("", agreed(_PATTERNED[value], noun))
+            return After(*_PATTERNS[value]) if value in _PATTERNS else None
+        if facet == "length":
+            text = agreed(_LONG[value], noun) if value in _LONG else _LENGTHS.get(value, "")
+            return After("", text) if text else None
+        if facet == "sleeve" and value == "sleeveless":
+            return After("sin", "mangas")
+        link, table = {
+            "fabric": ("de", _FABRICS),
+            "sleeve": ("de", _SLEEVES),
+            "neckline": ("con", _NECKS),
+            "audience": ("para", _AUDIENCES),
+        }.get(facet, ("", {}))
+        return After(link, table[value]) if value in table else None
+
+    def article(self, noun: Noun, text: str) -> str:
+        """Such as "un vestido", "una falda"; a plural has none ("botas negras")."""
+        return text if noun.plural else f"{'una' if noun.gender == 'f' else 'un'} {text}"
