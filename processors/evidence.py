@@ -75,6 +75,10 @@ _FUNCTION_WORDS = frozenset(
 """As a value of a shop they would make claims of the sentences around all other values."""
 
 
+_MARKUP = frozenset("{}<>[]|\\#;:=`$@_*~^")
+"""Signs that no value has which a shop would print: markup, a prompt's own marks, code."""
+
+
 def stateable(facet: str, value: str) -> str:
     """The value as a writer may print it, or "" when it cannot stand in a sentence.
 
@@ -90,7 +94,7 @@ def stateable(facet: str, value: str) -> str:
             return ""
     if not text or len(text) > 24 or len(text.split()) > 3 or not all(c.isalpha() or c == " " for c in text):
         return ""
-    if len(text) == 1 or text in _FUNCTION_WORDS:
+    if len(text) == 1 or text in _FUNCTION_WORDS or _MARKUP.intersection(value) or not value.strip().isprintable():
         return ""
     claimed = base_forms().get(text)
     if claimed is not None:
@@ -98,7 +102,9 @@ def stateable(facet: str, value: str) -> str:
         return text if set(names) == {facet} or (facet == "category" and facet in names) else ""
     # A value that no list knows must not hide a word of another facet ("red wool"; but "cotton blend" may stay).
     hidden = {name for word in text.split() for name, _ in base_forms().get(word, ())}
-    return text if hidden <= {facet} else ""
+    # Several words, none of which says anything of a garment, may be a sentence ("ignore your instructions").
+    spoken = len(text.split()) > 1 and not hidden and facet != "category"
+    return text if hidden <= {facet} and not spoken else ""
 
 
 def colours(garment: Garment) -> tuple[str, ...]:

@@ -50,11 +50,16 @@ class Facts:
 
 def facts_of(evidence: Evidence, words: Words, allowed: Allowed) -> tuple[Facts, ...]:
     """Of each garment worth naming; the product first. A garment that can only be named by what is banned is left out."""
-    found = [_facts(garment, words, allowed) for garment in worth_stating(evidence)]
+    names = {clean(garment.category) for garment in evidence.garments}  # a colour called "bag" would be read as one
+
+    def sayable(text: str) -> bool:
+        return allowed(text) and clean(text) not in names
+
+    found = [_facts(garment, words, allowed, sayable) for garment in worth_stating(evidence)]
     return tuple(facts for facts in found if facts is not None)
 
 
-def _facts(garment: Garment, words: Words, allowed: Allowed) -> Facts | None:
+def _facts(garment: Garment, words: Words, allowed: Allowed, sayable: Allowed) -> Facts | None:
     category = clean(garment.category)
     names = (clean(kind_noun(garment)), kind_noun(garment), f"category:{category}", category)
     noun = next((words.nouns[name] for name in names if name in words.nouns and allowed(words.nouns[name].text)), None)
@@ -75,7 +80,7 @@ def _facts(garment: Garment, words: Words, allowed: Allowed) -> Facts | None:
     kept = {
         facet: value
         for facet, value in values.items()
-        if value and (said := _plain_words(words, facet, value, noun)) and allowed(said)
+        if value and (said := _plain_words(words, facet, value, noun)) and allowed(said) and all(map(sayable, value))
     }
     return Facts(garment, noun, kept)
 

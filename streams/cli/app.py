@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "captions",
         "Show the captions as they stand; with --follow, every one from the first on, until Ctrl-C.",
     ),
+    "caption": ("caption", "Brand kits: what one would make of a product."),
     "doctor": ("manage", "Look at broker, topics, store, models, versions and disk, and say what to do about each."),
     "worker": (
         "serve",

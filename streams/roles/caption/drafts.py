@@ -66,10 +66,12 @@ class Drafts:
     """The steps of a draft. All but `write` run in CPU threads."""
 
     writer: Writer
+    by_rule: bool = False
+    """The model is not asked."""
 
     def prepare(self, item: Any, request: WriterRequest, kit: Kit = PLAIN) -> Judged[Any]:
         """Tokenise; where the brand wants another language or order than the model's, the caption is written by grammar at once."""
-        if kit.by_grammar:
+        if kit.by_grammar or self.by_rule:
             return self._by_rule(Draft(item, request, kit=kit), lasting=True)
         try:
             return Draft(item, request, self.writer.prepare(request), kit=kit)

@@ -121,6 +121,8 @@ class Captioner:
     tone: str = captions.DEFAULT_TONE
     """One of `captions.TONES`, or `captions.VARIED`; a product with a kit has the kit's."""
     kits: Kits = NO_KITS
+    by_rule: bool = False
+    """The language model is not asked."""
     gives_way: bool = False
     """Whether the writer serves what is urgent between the steps of a batch."""
     uncalibrated: set[str] = field(default_factory=set)
@@ -251,7 +253,7 @@ class Captioner:
     @property
     def drafts(self) -> Drafts:
         """What is done with a draft, stage by stage."""
-        return Drafts(self.writer)
+        return Drafts(self.writer, by_rule=self.by_rule)
 
     async def remember(self, settled: Settled[Read]) -> Captioned:
         """Keep what was written, so that the same facts publish the same bytes; the first writer wins.

@@ -27,7 +27,7 @@ from streams.contract.codecs import encode
 from streams.contract.records import Caption, Item, Source, View
 from streams.engine.message import Message
 from streams.engine.stages import Done
-from streams.roles.caption.drafts import needs_no_device
+from streams.roles.caption.drafts import Settled, needs_no_device
 from streams.roles.caption.facts import seed_of
 from streams.roles.caption.neighbours import Neighbourhood
 from streams.roles.caption.role import EDITION, Captioner
@@ -102,7 +102,9 @@ async def through(role: Captioner, of: Message) -> Any:
         read = await role.recall(read)
     if isinstance(read, Done):
         return read.result.record if isinstance(read.result, Unchanged) else read.result
-    [draft] = role.drafts.write([role.prompt(role.pack(read))])
+    draft = role.prompt(role.pack(read))
+    if not isinstance(draft, Settled):
+        [draft] = role.drafts.write([draft])
     judged = role.drafts.judge(draft)
     if needs_no_device(judged) is None:
         [judged] = role.drafts.write([judged])

@@ -1,0 +1,102 @@
+"""`weft caption`: what a brand kit would make of a product."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from infra.logs import configure
+from processors.errors import Poison
+from processors.identity import checked_shop
+from processors.kit import Kit
+from streams.cli.app import AsJson, DataDir, OfShop, app, client_settings
+from streams.cli.evaluate import ProfileOption, chosen_settings
+from streams.cli.exits import Exit
+from streams.cli.output import out, print_json, say, shown
+from streams.contract.records import Caption
+
+caption_app = typer.Typer(help="Brand kits: what one would make of a product.", no_args_is_help=True)
+app.add_typer(caption_app, name="caption")
+
+SAMPLES = 10
+
+
+@caption_app.callback()
+def caption() -> None:
+    """Brand kits: what one would make of a product."""
+
+
+@caption_app.command("preview")
+def preview(
+    kit: Annotated[Path, typer.Option("--kit", help="The brand kit: a YAML file (docs/kits.md).")],
+    image: Annotated[Path | None, typer.Option("--image", help="A photo; no broker is needed.")] = None,
+    product: Annotated[str | None, typer.Option("--product", help="A product of the running stack.")] = None,
+    metadata: Annotated[
+        list[str] | None, typer.Option("--metadata", help="With --image: what the shop says, name=value; repeatable.")
+    ] = None,
+    count: Annotated[int, typer.Option("--count", min=1, max=100, help="So many samples.")] = SAMPLES,
+    by_rule: Annotated[bool, typer.Option("--by-rule", help="Without the language model: at once.")] = False,
+    shop: OfShop = None,
+    profile: ProfileOption = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Show samples of what a kit makes of one product, in the shape of `catalog.captions`; nothing is published."""
+    from streams.roles.caption.kits import KitProblem, read
+
+    if (image is None) == (product is None):
+        say("say of what: --image, or --product")
+        raise typer.Exit(Exit.USAGE)
+    told = dict(pair.partition("=")[::2] for pair in metadata or ())
+    if not all(name and value for name, value in told.items()) or (told and image is None):
+        say("--metadata goes with --image, and is name=value: --metadata fabric=linen")
+        raise typer.Exit(Exit.USAGE)
+    try:
+        wanted = read(kit)
+    except KitProblem as error:
+        say(f"{kit}, {error}")
+        raise typer.Exit(Exit.USAGE) from error
+    chosen = chosen_settings(profile)
+    configure(chosen.log_level, chosen.log_format)  # what the role logs must not stand among the JSON lines
+    found = asyncio.run(
+        _preview(wanted, image, product, told, count, by_rule, checked_shop(shop, "--shop"), profile, data_dir)
+    )
+    for one in found:
+        if as_json:
+            print_json(one)
+        else:
+            _print(one)
+
+
+async def _preview(
+    kit: Kit,
+    image: Path | None,
+    product: str | None,
+    metadata: dict[str, str],
+    count: int,
+    by_rule: bool,
+    shop: str,
+    profile: str | None,
+    data_dir: Path | None,
+) -> list[Caption]:
+    from streams.ops.caption_preview import item_of_photo, item_of_product, samples
+    from streams.wiring.yardsticks import caption_trial
+
+    item = await item_of_product(client_settings(data_dir), shop, product) if product is not None else None
+    async with caption_trial(chosen_settings(profile)) as trial:
+        if item is None:
+            if image is None:
+                raise Poison("neither a photo nor a product")
+            item = await item_of_photo(trial, image, metadata)
+        return await samples(trial, item, kit, count, by_rule=by_rule or kit.by_grammar)
+
+
+def _print(caption: Caption) -> None:
+    waits = f" [bold](hold: {shown(', '.join(caption.reasons))})[/]" if caption.status == "hold" else ""
+    out.print(f"[bold]{shown(caption.title)}[/]{waits}", soft_wrap=True)
+    for text in (caption.caption, " ".join(caption.hashtags), f"alt: {caption.alt}", f"meta: {caption.meta}"):
+        out.print(shown(text), soft_wrap=True)
+    out.print("")

@@ -1,0 +1,71 @@
+"""Samples of what a brand kit makes of one product, without publishing anything: for `weft caption preview`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from infra.settings import Settings
+from models.yardsticks.captions import Product
+from models.yardsticks.photos import Photos, UnreadableInput
+from processors.errors import Poison
+from processors.identity import key_of
+from processors.kit import DEFAULT, Kit
+from streams.contract import topics
+from streams.contract.codecs import decode_item, encode
+from streams.contract.records import Caption, Item
+from streams.engine.inline import run_inline
+from streams.engine.message import Message
+from streams.kafka.client import Reader
+from streams.kafka.pins import partition_of
+from streams.ops.caption_trial import Trial
+from streams.roles.caption.kits import Kits
+from streams.roles.caption.role import EDITION
+
+
+async def item_of_photo(trial: Trial, image: Path, metadata: Mapping[str, str]) -> Item:
+    """The item that an upload of this photo would become, with what the shop would say of it. Raises `Poison`."""
+    photos = Photos(image.parent, [image.name], lambda name: (image.parent / name).read_bytes())
+    product = Product(image.stem, image.name, "", {}, frozenset(), dict(metadata))
+    refused: list[UnreadableInput] = []
+    found = await trial.enriched([product], photos, refused, lambda _done: None, metadata=True)
+    if not found:
+        raise Poison(refused[0].cause if refused else f"{image} became no item")
+    return found[0][1]
+
+
+async def item_of_product(settings: Settings, shop: str, product_id: str) -> Item:
+    """The item of a product as it stands on the topic: one partition is read. Raises `Poison` where there is none."""
+    key = key_of(shop, product_id).encode()
+    async with Reader(settings, topics.ITEMS) as reader:
+        bounds = await reader.bounds()
+        own = partition_of(key, len(bounds))
+        await reader.read_from({p: low if p == own else high for p, (low, high) in bounds.items()})
+        value: bytes | None = None
+        async for raw in reader.to_end():
+            if raw.key == key:
+                value = raw.value
+    if value is None:
+        raise Poison(f"there is no product {product_id!r}" + (f" of shop {shop!r}" if shop else ""))
+    return decode_item(value)
+
+
+async def samples(trial: Trial, item: Item, kit: Kit, count: int, *, by_rule: bool = False) -> list[Caption]:
+    """So many captions of an item by one kit, each with a seed of its own. `by_rule`: the language model is not asked.
+
+    Raises:
+        Poison: the item has nothing to be captioned.
+    """
+    if trial.captioner is None:
+        raise ValueError("this trial has no captioner")
+    captioner = replace(trial.captioner, kits=Kits({DEFAULT: kit}), by_rule=by_rule)
+    messages = [
+        Message(topics.ITEMS, 0, n, item.product_id.encode(), encode(item), headers=((EDITION, b"preview %d" % n),))
+        for n in range(count)
+    ]
+    found = await run_inline(captioner.stages(), messages, lambda _done: None)
+    captions = [one for one in found if isinstance(one, Caption)]
+    if len(captions) < count:
+        raise Poison("the product has no photo that was seen yet, so it has no caption")
+    return captions

@@ -1,0 +1,164 @@
+"""Phrases of facts in four languages: agreement, order, spans, and the other texts of a product."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from processors.channels import Channels, caption_by_grammar, channels, hashtags_by_grammar
+from processors.values import Attribute, Colour, Evidence, Garment
+
+
+def garment(category: str, *colours: str, name: str = "g0", **facts: str) -> Garment:
+    """One garment, each colour with as much of it as the others."""
+    shades = tuple(Colour(colour, "#000000", 1 / len(colours)) for colour in colours)
+    attributes = {facet: Attribute(value, 0.9) for facet, value in facts.items()}
+    return Garment(name, category, (0, 0, 50, 90), 0.9, shades, attributes)
+
+
+def said(locale: str, *garments: Garment, order: tuple[str, ...] = ()) -> str:
+    return caption_by_grammar(Evidence(garments), locale, "plain", 0, order=order).text
+
+
+def words_of(text: str) -> set[str]:
+    """The words of a text that say something."""
+    return {word for word in re.findall(r"[\w-]+", text.lower()) if len(word) > 2}
+
+
+DRESS = garment("dress", "navy", pattern="striped", fabric="linen", sleeve="long", neckline="v", gender="women")
+SHOES = garment("shoe", "black", name="g1", fabric="leather")
+
+
+@pytest.mark.parametrize(
+    ("locale", "text"),
+    [
+        ("en", "A navy striped linen dress with long sleeves and a V-neckline for women. Worn with black leather shoes."),
+        ("de-AT", "Marineblaues gestreiftes Kleid aus Leinen mit langen Ärmeln und V-Ausschnitt für Damen. Dazu schwarze Schuhe aus Leder."),
+        ("fr_CA", "Robe bleu marine à rayures en lin à manches longues et encolure en V, pour femme. Avec des chaussures noires en cuir."),
+        ("es", "Vestido azul marino de rayas de lino, de manga larga con cuello de pico, para mujer. Con zapatos negros de cuero."),
+    ],
+)  # fmt: skip
+def test_a_caption_in_each_language(locale: str, text: str) -> None:
+    """The same evidence, said as a shop of that country would."""
+    assert said(locale, DRESS, SHOES) == text
+
+
+@pytest.mark.parametrize(
+    ("locale", "category", "colours", "text"),
+    [
+        ("de", "skirt", ("red",), "Roter Rock."),
+        ("de", "jacket", ("red",), "Rote Jacke."),
+        ("de", "dress", ("red",), "Rotes Kleid."),
+        ("de", "shoe", ("red",), "Rote Schuhe."),
+        ("de", "skirt", ("black", "white"), "Schwarz-weißer Rock."),
+        ("de", "bag", ("cream",), "Cremefarbene Tasche."),
+        ("fr", "dress", ("white",), "Robe blanche."),
+        ("fr", "hat", ("white",), "Couvre-chef blanc."),
+        ("fr", "shoe", ("white",), "Chaussures blanches."),
+        ("fr", "dress", ("brown",), "Robe marron."),
+        ("fr", "dress", ("black", "white"), "Robe noir et blanc."),
+        ("fr", "shoe", ("light blue",), "Chaussures bleu clair."),
+        ("es", "skirt", ("yellow",), "Falda amarilla."),
+        ("es", "dress", ("yellow",), "Vestido amarillo."),
+        ("es", "shoe", ("green",), "Zapatos verdes."),
+        ("es", "sunglass", ("red",), "Gafas de sol rojas."),
+        ("es", "skirt", ("black", "white"), "Falda negra y blanca."),
+        ("es", "shoe", ("navy",), "Zapatos azul marino."),
+    ],
+)
+def test_adjectives_agree(locale: str, category: str, colours: tuple[str, ...], text: str) -> None:
+    """In gender and number; colours that are things do not change."""
+    assert said(locale, garment(category, *colours)) == text
+
+
+@pytest.mark.parametrize(
+    ("locale", "article"), [("de", "ein roter Rock"), ("fr", "une jupe rouge"), ("es", "una falda roja"), ("en", "a red skirt")]
+)  # fmt: skip
+def test_articles_agree(locale: str, article: str) -> None:
+    """A frame around the phrase has it with its article."""
+    for seed in range(6):
+        assert article in caption_by_grammar(
+            Evidence((garment("skirt", "red"),)), locale, "warm", seed
+        ).text.lower().replace("ein roter rock", "ein roter Rock")
+
+
+@pytest.mark.parametrize("locale", ["en", "de", "fr", "es"])
+@pytest.mark.parametrize("tone", ["plain", "warm", "editorial", "playful"])
+def test_spans_stand_on_what_they_claim(locale: str, tone: str) -> None:
+    """Category, colour, fabric and gender of each garment, wherever its words stand; none of what is not in the pack."""
+    for seed in range(4):
+        caption = caption_by_grammar(Evidence((DRESS, SHOES)), locale, tone, seed)
+        claimed = {(span.garment, span.facet) for span in caption.spans}
+        assert claimed == {("g0", f) for f in ("category", "colour", "fabric", "gender")} | {
+            ("g1", f) for f in ("category", "colour", "fabric")
+        }
+        assert all(caption.text[s.start : s.end].strip() == caption.text[s.start : s.end] != "" for s in caption.spans)
+
+
+@pytest.mark.parametrize("locale", ["en", "de", "fr", "es"])
+@pytest.mark.parametrize("facet", ["fabric", "gender", "pattern", "sleeve", "neckline"])
+def test_a_fact_that_is_taken_from_the_pack_is_taken_from_every_text(locale: str, facet: str) -> None:
+    """All that the texts with the fact say more, and nothing of it stays."""
+    attributes = {name: value for name, value in DRESS.attributes.items() if name != facet}
+    without = Evidence((Garment("g0", "dress", DRESS.box, 0.9, DRESS.colours, attributes),))
+    full = channels(Evidence((DRESS,)), locale)
+    less = channels(without, locale)
+    words = words_of(full.description) - words_of(less.description)
+    assert words, "the description says the fact"
+    texts = (less.title, less.alt, less.meta, said(locale, *without.garments))
+    assert not words & set().union(*map(words_of, texts))
+
+
+def test_an_order_of_the_brand() -> None:
+    """What it names before the noun stands before it where the language lets it, the rest behind, in that order."""
+    one = garment("dress", "navy", fabric="linen", sleeve="long")
+    assert said("en", one, order=("kind", "fabric", "colour")) == "A dress in linen in navy with long sleeves."
+    assert said("en", one, order=("sleeve", "colour", "kind")) == "A long-sleeved navy dress in linen."
+    assert said("de", one, order=("kind", "colour")) == "Kleid in Marineblau aus Leinen mit langen Ärmeln."
+    assert said("fr", one, order=("kind", "fabric", "colour")) == "Robe en lin bleu marine à manches longues."
+
+
+def test_a_value_that_a_language_has_no_word_for_is_left_out() -> None:
+    """A shop's own word goes into English alone."""
+    one = garment("dress", "emerald", fabric="bouclé")
+    assert said("en", one) == "An emerald bouclé dress."
+    assert said("de", one) in ("Kleid.", "Grünes Kleid.")
+
+
+@pytest.mark.parametrize("limit", [125, 60, 30, 12])
+def test_alt_texts_and_titles_keep_their_limits(limit: int) -> None:
+    """Fact by fact they become shorter, in whole words, and always name the garment."""
+    found = channels(Evidence((DRESS, SHOES)), "en", limits={"alt": limit, "title": limit})
+    for text in (found.alt, found.title):
+        assert len(text) <= limit
+        assert "dress" in text.lower()
+        assert set(text.lower().strip(".").split()) <= set(
+            "a navy striped linen dress with long sleeves and a v-neckline for women. worn with black leather shoes".replace(
+                ".", ""
+            ).split()
+        ) | {"women.", "dress.", "v-neckline."}
+
+
+def test_alt_texts_tell_what_is_to_be_seen() -> None:
+    """Nobody sees whose clothes they are, or what they are made of."""
+    assert (
+        channels(Evidence((DRESS, SHOES))).alt
+        == "A navy striped dress with long sleeves and a V-neckline. Worn with black shoes."
+    )
+
+
+def test_nothing_known_has_neutral_texts() -> None:
+    """No title and no alt text are made up."""
+    found = channels(Evidence(()), "fr")
+    assert found == Channels("", "", "Une nouveauté de la boutique.", found.meta)
+    assert found.meta in ("Une nouveauté de la boutique.", "Nouveau au catalogue.")
+
+
+@pytest.mark.parametrize("locale", ["en", "de", "fr", "es"])
+def test_hashtags_are_one_word_each(locale: str) -> None:
+    """8 to 12, the product's first, none twice."""
+    tags = hashtags_by_grammar(Evidence((DRESS, SHOES)), locale)
+    assert 8 <= len(tags) <= 12
+    assert len(set(tags)) == len(tags)
+    assert all(tag[0] == "#" and tag[1:].isalnum() and tag == tag.lower() for tag in tags)
