@@ -19,9 +19,9 @@ from processors.captions import template_caption
 from processors.claims import mentions
 from processors.languages import LANGUAGES, language_of
 from processors.languages.claims import fact_words
-from processors.languages.phrases import coverage
+from processors.languages.phrases import Said, coverage
 from processors.values import CaptionText, Evidence
-from processors.verify import ParsedCaption, Rejected, verify
+from processors.verify import MIN_HASHTAGS, NAMES_NONE, ParsedCaption, Rejected, verify
 
 NAME = "kit"
 """The field of an upload's metadata that chooses its kit."""
@@ -140,18 +140,31 @@ def by_rule(evidence: Evidence, tone: str, seed: int, kit: Kit) -> CaptionText:
         mended = held_to(template_caption(evidence, tone, seed), evidence, kit)
         if isinstance(mended, CaptionText):
             return mended
-    said = texts.caption_by_grammar(
-        evidence,
-        kit.locale,
-        tone,
-        seed,
-        order=kit.order,
-        limit=kit.limit("caption") - _needed("", kit, evidence),
-        allowed=kit.allows,
+    said = next(
+        (
+            said
+            for order in (kit.order, ())
+            if _grounded(said := _said(evidence, tone, seed, kit, order), evidence, kit)
+        ),
+        Said(""),
     )
     tags = texts.hashtags_by_grammar(evidence, kit.locale, kit.allows_tag)
     text = CaptionText(said.text, tags, said.spans, coverage(said.spans, evidence), "template")
     return _dressed(text, kit, evidence)
+
+
+def _said(evidence: Evidence, tone: str, seed: int, kit: Kit, order: Sequence[str]) -> Said:
+    limit = kit.limit("caption") - _needed("", kit, evidence)
+    return texts.caption_by_grammar(evidence, kit.locale, tone, seed, order=order, limit=limit, allowed=kit.allows)
+
+
+def _grounded(said: Said, evidence: Evidence, kit: Kit) -> bool:
+    """Whether the verifier agrees; it reads English. An unusual order may let a reader take a fact for another garment's."""
+    if language_of(kit.locale) != "en":
+        return True
+    verdict = verify(ParsedCaption(said.text, ("#newin",) * MIN_HASHTAGS), evidence)
+    reasons = verdict.reasons if isinstance(verdict, Rejected) else ()
+    return all(reason == NAMES_NONE or "hashtags" in reason for reason in reasons)
 
 
 def other_texts(evidence: Evidence, kit: Kit) -> texts.Channels:

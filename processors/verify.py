@@ -23,6 +23,8 @@ from processors.values import CaptionText, Evidence, Garment, Span, WriterKind
 from processors.vocabulary import COLLARS, FACETS, canonical, clean
 
 MIN_HASHTAGS, MAX_HASHTAGS = 8, 18
+NAMES_NONE = "names none of the garments"
+"""The reason why a caption that says nothing wrong is refused."""
 
 _BOUND = ("colour", "fabric", "gender", "pattern", "sleeve", "neckline", "length")
 # Words that may stand between a garment and what is said of it afterwards ("a dress made of soft linen") …
@@ -92,7 +94,7 @@ def verify(parsed: ParsedCaption, evidence: Evidence, *, writer: WriterKind = "l
     reasons += complaints
     reasons += [f'"{word}" does not suit {facts.audience}' for word in unfit(parsed.caption, facts.audience)]
     if evidence.garments and not any(span.facet == "category" for span in spans):
-        reasons.append("names none of the garments")
+        reasons.append(NAMES_NONE)
     if len(hashtags) < MIN_HASHTAGS:
         reasons.append(f"{len(hashtags)} usable hashtags, {MIN_HASHTAGS} wanted")
     if reasons:

@@ -12,7 +12,7 @@ import yaml
 from processors import kit as kits
 from processors.caption_phrases import TONES
 from processors.channels import LIMITS, MIN_CHARACTERS
-from processors.errors import Fatal
+from processors.errors import BadSetting
 from processors.kit import Kit
 from processors.languages.grammar import ORDERED
 from processors.values import Metadata
@@ -59,22 +59,22 @@ def load(folder: Path | None) -> Kits:
     """All kits of a folder: `acme.yaml` is the kit "acme", `default.yaml` is for uploads that choose none.
 
     Raises:
-        Fatal: there is no such folder, or a file of it is no kit; names file, line and column.
+        BadSetting: there is no such folder, or a file of it is no kit; names file, line and column.
     """
     if folder is None:
         return NO_KITS
     if not folder.is_dir():
-        raise Fatal(f"WEFT_KITS: {folder} is no folder")
+        raise BadSetting(f"WEFT_KITS: {folder} is no folder")
     found: dict[str, Kit] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
             continue
         if path.stem in found:
-            raise Fatal(f"WEFT_KITS: {path}: there is another kit of the name {path.stem!r}")
+            raise BadSetting(f"WEFT_KITS: {path}: there is another kit of the name {path.stem!r}")
         try:
             found[path.stem] = read(path)
         except KitProblem as error:
-            raise Fatal(f"WEFT_KITS: {path}, {error}") from error
+            raise BadSetting(f"WEFT_KITS: {path}, {error}") from error
     return Kits(found)
 
 

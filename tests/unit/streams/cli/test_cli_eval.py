@@ -260,3 +260,36 @@ def test_eval_relevance(weft: Any, shop: Path) -> None:
     assert found["kinds"]["photo"]["nothing"] == 80
     assert found["kinds"]["words"]["unsure_of_nothing"] == 0.05, "one of twenty is refused: it asks for nothing"
     assert found["kinds"]["words"]["unsure_of_good"] == 0.0
+
+
+def test_a_kit_is_previewed(weft: Any, shop: Path, tmp_path: Path) -> None:
+    """Ten captions of one photo, each in the shape of the topic, by the kit; faults by line and column, exit code 2."""
+    kit = tmp_path / "acme.yaml"
+    kit.write_text("locale: de\nrequired: [Gratis Versand]\nmax_chars: {title: 30}\n")
+    code, out, _ = weft("caption", "preview", "--kit", kit, "--image", shop / "photos" / "0.png", "--json")
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert (code, len(lines)) == (0, 10)
+    for line in lines:
+        assert (line["kit"], line["locale"]) == ("acme", "de")
+        assert line["caption"].endswith("Gratis Versand.")
+        assert 0 < len(line["title"]) <= 30
+        assert line["alt"]
+    code, out, _ = weft("caption", "preview", "--kit", kit, "--image", shop / "photos" / "0.png", "--count", 2)
+    assert (code, out.count("Gratis Versand.")) == (0, 4), "in caption and meta"
+    kit.write_text("locale: de\ntone: loud\n")
+    code, out, told = weft("caption", "preview", "--kit", kit, "--image", shop / "photos" / "0.png")
+    assert (code, out) == (Exit.USAGE, "")
+    assert "acme.yaml, line 2, column 7: there is no tone 'loud'" in told.replace("\n", "")
+    code, _, told = weft("caption", "preview", "--kit", kit)
+    assert (code, told.strip()) == (Exit.USAGE, "say of what: --image, or --product")
+
+
+def test_a_preview_of_no_photo_is_told(weft: Any, tmp_path: Path) -> None:
+    """A file that is none, and one that is not there."""
+    kit = tmp_path / "k.yaml"
+    kit.write_text("tone: warm\n")
+    (tmp_path / "x.png").write_bytes(b"no photo")
+    for name in ("x.png", "y.png"):
+        code, out, told = weft("caption", "preview", "--kit", kit, "--image", tmp_path / name)
+        assert (code, out) == (Exit.REJECTED, "")
+        assert name in told
