@@ -23,6 +23,9 @@ from tests.fixtures.stack import Up, photo_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
+PATIENT = ("--deadline-ms", "60000")
+"""A busy machine is no failure."""
+
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
@@ -48,7 +51,7 @@ def test_ingest_query_captions(up: Up, shop: Path) -> None:
     assert set(captions) == {"cli-red", "cli-navy"}
     assert captions["cli-red"].evidence.garments[0].attributes["fabric"].value == "linen"
     assert "cli-broken" in ingested.stderr
-    asked = weft("query", "--product", "cli-red", "--text", "but in navy", "--top-k", "3", "--json", *where)
+    asked = weft("query", "--product", "cli-red", "--text", "but in navy", "--top-k", "3", "--json", *PATIENT, *where)
     assert asked.returncode == Exit.OK, asked.stderr
     assert "cli-navy" in {hit.product_id for hit in msgspec.json.decode(asked.stdout, type=Result).hits}
     shown = weft("captions", "--json", *where)
@@ -72,7 +75,9 @@ def test_a_query_from_a_photo(up: Up, shop: Path) -> None:
     """The photo need not be of the catalogue."""
     where = ("--data-dir", str(up.data_dir))
     weft("ingest", str(shop), "--wait", *where)
-    asked = weft("query", "--image", str(shop / "cli-navy.png"), "--json", "--filter", "category=dress", *where)
+    asked = weft(
+        "query", "--image", str(shop / "cli-navy.png"), "--json", "--filter", "category=dress", *PATIENT, *where
+    )
     assert asked.returncode == Exit.OK, asked.stderr
     assert all(hit.category == "dress" for hit in msgspec.json.decode(asked.stdout, type=Result).hits)
 
@@ -125,7 +130,7 @@ def test_topics_and_doctor(up: Up) -> None:
 
 def test_a_refused_query_has_its_exit_code(up: Up) -> None:
     """The result is printed all the same: it says why."""
-    asked = weft("query", "--product", "nobody", "--json", "--data-dir", str(up.data_dir))
+    asked = weft("query", "--product", "nobody", "--json", *PATIENT, "--data-dir", str(up.data_dir))
     assert asked.returncode == Exit.REJECTED
     error = msgspec.json.decode(asked.stdout, type=Result).error
     assert error is not None
@@ -229,7 +234,7 @@ def test_facets_fit_on_a_running_stack(up: Up, tmp_path: Path) -> None:
     decided = caption.evidence.garments[0].attributes
     assert (decided["pattern"].value, decided["pattern"].source) == ("striped", "pixels")
     assert decided["kind"].value == "shirt"
-    asked = weft("query", "--text", "something red", "--filter", "pattern=Stripes", "--json", *where)
+    asked = weft("query", "--text", "something red", "--filter", "pattern=Stripes", "--json", *PATIENT, *where)
     assert asked.returncode == Exit.OK, asked.stderr
     assert caption.product_id in {hit.product_id for hit in msgspec.json.decode(asked.stdout, type=Result).hits}
 

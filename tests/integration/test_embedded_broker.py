@@ -75,7 +75,7 @@ def test_a_broker_that_was_killed_is_started_again_by_its_owner(broker: Embedded
     address, pid = broker.bootstrap, broker.pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=10)
+    psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=60)
     assert broker.pid is None
     with pytest.raises(OSError, match="refused"):
         broker.health()
@@ -145,7 +145,7 @@ def test_a_killed_owner_leaves_no_orphan_and_its_folder_can_be_used(tmp_path: Pa
         owner.wait()
     with EmbeddedBroker(tmp_path, classpath=kafka_classpath) as broker:
         assert broker.health().brokers == (broker.bootstrap,)
-        java.wait(20)  # raises if the old one still runs
+        java.wait(60)  # raises if the old one still runs
 
 
 def test_classes_are_prepared_once_and_used(tmp_path: Path, kafka_classpath: Classpath) -> None:

@@ -128,7 +128,7 @@ def test_a_photo_that_is_gone_is_named(shop: Up) -> None:
 
 
 def asked(up: Up, product: str, top_k: int = 10) -> Result:
-    query = Query(new_query_id(), image=ImageRef(product_id=product), top_k=top_k, deadline_ms=20_000)
+    query = Query(new_query_id(), image=ImageRef(product_id=product), top_k=top_k, deadline_ms=60_000)
     return asyncio.run(answer(up, query))
 
 
@@ -163,7 +163,7 @@ def test_a_generation_is_built_swapped_in_under_load_and_rolled_back(shop: Up) -
             while not ended.is_set():
                 number = (number + 7) % PRODUCTS
                 image = ImageRef(product_id=f"sku-{number:02d}")
-                results.append(await client.query(Query(new_query_id(), image=image, deadline_ms=20_000)))
+                results.append(await client.query(Query(new_query_id(), image=image, deadline_ms=60_000)))
 
         async with Client(shop.settings) as client, asyncio.TaskGroup() as tasks:
             for number in range(3):
@@ -312,7 +312,7 @@ def test_the_page_about_changing_the_encoder(shop: Up) -> None:
             while said(shop, "index", "status")["live"] < live and time.monotonic() < until:
                 time.sleep(0.2)
             ends = asyncio.run(offsets(shop))
-            query = Query(new_query_id(), text="red", deadline_ms=20_000, min_offsets=ends, top_k=50)
+            query = Query(new_query_id(), text="red", deadline_ms=60_000, min_offsets=ends, top_k=50)
             found = asyncio.run(answer(shop, query))
             assert (found.generation, found.partial, found.applied_offsets) == ("g-new", False, ends)
             assert "sku-meanwhile" in {hit.product_id for hit in found.hits}

@@ -28,6 +28,7 @@ from streams.ops.triplets import export
 from streams.wiring.models import Models
 from streams.wiring.parts import open_parts
 from streams.wiring.triplets import run_triplets
+from streams.worker import ROLES
 from tests.fixtures.stack import Up, photo_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
@@ -46,7 +47,7 @@ async def ask(up: Up, **fields: object) -> Result:
     async with Client(up.settings) as client:
         offsets = {name: offset for name, offset in (await client.end_offsets(topics.ITEMS)).items() if offset}
         return await client.query(
-            Query(query_id=new_query_id(), deadline_ms=30_000, min_offsets=offsets, **fields)  # type: ignore[arg-type]
+            Query(query_id=new_query_id(), deadline_ms=60_000, min_offsets=offsets, **fields)  # type: ignore[arg-type]
         )
 
 
@@ -81,6 +82,17 @@ async def test_two_hundred_products_get_captions_and_answers(up: Up, tmp_path: P
         assert not result.partial
         assert photo.product_id not in ids(result), "the product that was asked about is no answer"
         assert result.shards.answered == result.shards.of
+
+
+async def test_one_process_runs_all_roles(up: Up, tmp_path: Path) -> None:
+    """`--single-process`, for small machines; every role has the same pid in `stack.json`."""
+    assert len(set(up.file.pids.values())) == 1
+    assert set(up.file.pids) == set(ROLES)
+    photos = [photo_of(tmp_path, f"single-{number}", RED) for number in range(4)]
+    assert len([one for one in await ingest(up, photos) if isinstance(one, Caption)]) == len(photos)
+    first, *others = [photo.product_id for photo in photos]
+    found = ids(await ask(up, image=ImageRef(product_id=first), top_k=1000))
+    assert sorted(name for name in found if name.startswith("single-")) == others
 
 
 async def test_a_deleted_product_is_gone_from_search_and_captions(up: Up, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def shop(tmp_path: Path) -> Shop:
 
 def photos_found(up: Up) -> dict[str, Path]:
     """What `weft query` shows a person: product → file, of the best hits."""
-    asked = Query(new_query_id(), text="red", deadline_ms=30_000)
+    asked = Query(new_query_id(), text="red", deadline_ms=60_000)
     hits = asyncio.run(query_of_cli(asked, None, None, up.data_dir)).hits
     return {hit.product_id: Path(unquote(urlsplit(hit.image).path)) for hit in hits}
 

@@ -147,7 +147,7 @@ async def ask(up: Up, **fields: object) -> Result:
     async with Client(up.settings) as client:
         offsets = {name: offset for name, offset in (await client.end_offsets(topics.ITEMS)).items() if offset}
         return await client.query(
-            Query(query_id=new_query_id(), deadline_ms=30_000, min_offsets=offsets, **fields)  # type: ignore[arg-type]
+            Query(query_id=new_query_id(), deadline_ms=60_000, min_offsets=offsets, **fields)  # type: ignore[arg-type]
         )
 
 
@@ -378,10 +378,21 @@ async def test_uploads_that_retention_took_unread_are_told(up: Up) -> None:
             finally:
                 await admin.close()
             assert "were deleted before they were read" in doctor(up)
-        await captions_until(up, {**dict.fromkeys(names[:5]), names[5]: "red"})
-    assert metric(up, "weft_lost_records_total") == 5
-    assert "5 records" in page(up, "healthz")
+        await captions_until(up, {names[5]: "red"})
+    # The fetch that was under way when the role froze may have brought the first of them: those are worked off, and
+    # committed or not when the role looked where it is.
+    async with asyncio.timeout(60), Client(up.settings) as client:
+        while True:
+            captions = await client.captions()
+            fetched = [name for name in names[:5] if name in captions]
+            lost = int(metric(up, "weft_lost_records_total"))
+            if lost + len(fetched) >= 5:
+                break
+            await asyncio.sleep(0.2)
+    assert fetched == names[: len(fetched)]
+    assert 0 < lost <= 5
+    assert f"{lost} records" in page(up, "healthz")
     async with open_dead_letter_admin(up.settings) as admin:
         [letter] = await admin.letters(Filter(stage="retention"))
-    assert (letter.code, letter.partition, letter.offset) == ("lost", 0, end - 6)
-    assert "5 records" in doctor(up)
+    assert (letter.code, letter.partition, letter.offset) == ("lost", 0, end - 1 - lost)
+    assert f"{lost} records" in doctor(up)

@@ -83,7 +83,7 @@ async def test_two_stacks_of_one_broker_do_not_see_each_other(stacks: tuple[Up, 
             query = Query(
                 query_id=new_query_id(),
                 image=ImageRef(product_id="sku-same"),
-                deadline_ms=10_000,
+                deadline_ms=60_000,
                 min_offsets=await client.end_offsets(topics.ITEMS),
             )
             result = await client.query(query)

@@ -12,6 +12,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import structlog
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
@@ -23,6 +24,8 @@ from streams.kafka.cluster import high_watermarks, topic_ids
 from streams.kafka.options import ISOLATION
 from streams.kafka.producer import classify_kafka
 from streams.kafka.starts import Committed, Start, start_of
+
+log = structlog.get_logger(__name__)
 
 
 class DirectConsumer(Consumer):  # type: ignore[misc]
@@ -92,6 +95,8 @@ class DirectConsumer(Consumer):  # type: ignore[misc]
             if start.text:
                 await self.app.told(start)
             offsets[tp] = start.offset if settled else None
+            if not settled:
+                self._committed_offset.pop(tp, None)  # Faust keeps what it knew, and would commit nothing up to there
         # Faust seeks between a revocation and the next assignment, too, by the assignment that is no more: who looks ahead
         # would go on with partitions of another worker.
         if dealt == self._dealt:
@@ -103,6 +108,14 @@ class DirectConsumer(Consumer):  # type: ignore[misc]
         self._done[message.tp].add(message.offset)
         acked: bool = super().ack(message)
         return acked
+
+    async def _commit_offsets(self, offsets: Mapping[Any, int], start_new_transaction: bool = True) -> bool:
+        """As Faust's, which takes a commit that the group refused for done, and would not commit the same offset again."""
+        before = {tp: self._committed_offset[tp] for tp in offsets}
+        done: bool = await super()._commit_offsets(offsets, start_new_transaction=start_new_transaction)
+        if not done:
+            self._committed_offset.update(before)
+        return done
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[Any]:
         places = {*self._done, *self._reached}
@@ -178,6 +191,7 @@ class CommittedThread(AIOKafkaConsumerThread):  # type: ignore[misc]
                     raise
                 # A broker that comes back deals the group before all its partitions have leaders.
                 attempt += 1
+                log.warning("starts.unknown", attempt=attempt, cause=f"{type(error).__name__}: {error}")
                 await asyncio.sleep(backoff.delay(attempt))
             else:
                 return found
