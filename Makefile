@@ -51,6 +51,7 @@ demo: install ## photos in, captions and search answers out (IMAGES=/folder OUT=
 test: install dev ## the whole suite, a real Kafka included
 	@$(BIN)/python -m tests.fixtures.s3_servers
 	@$(BIN)/python -m tests.fixtures.asyncapi
+	@$(BIN)/python -m tests.fixtures.rewritten
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 chaos: install dev ## kill everything N times, and check that nobody can tell (UPLOADS=500 SEED= OUT=)

@@ -54,6 +54,8 @@ group.min.session.timeout.ms=1000
 # After a kill the broker is let in again when its old session has ended: 9 s by default.
 broker.session.timeout.ms=4000
 broker.heartbeat.interval.ms=500
+# By default the controller writes a record of nothing twice a second, by which monitors of many nodes see that it lives.
+metadata.max.idle.interval.ms=10000
 
 # A small machine: few threads, small segments, indexes and cleaner buffers.
 num.network.threads=2

@@ -1,5 +1,6 @@
 """Fixtures of the whole suite: a real Kafka (`kafka`, `kafka_factory`), a real S3 server (`s3`), a running stack (`up`)."""
 
+import gc
 import os
 import signal
 
@@ -16,6 +17,19 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "WEFT_THREADS"):
     os.environ.setdefault(name, "1")
 
 ROOMS = ("integration", "contract")
+LONGEST = (
+    "test_engine_kafka",
+    "test_restarts",
+    "test_generations",
+    "test_operations",
+    "test_chaos",
+    "test_cli",
+    "test_index_role",
+    "test_embedded_broker",
+    "test_order_and_topics",
+    "test_demo",
+)
+"""Files of the integration tests that take a minute and more, the longest first."""
 pytest_plugins = [
     "tests.fixtures.kafka",
     "tests.fixtures.s3_servers",
@@ -30,7 +44,22 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays until the end: a full collection of garbage, which the code under test asks for
+    where memory runs out, took a third of a second to look through it in vain.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that start servers come first: begun last, one of them would keep one process busy and leave the other idle."""
-    items.sort(key=lambda item: next((n for n, room in enumerate(ROOMS) if room in item.path.parts), len(ROOMS)))
+    """Files that start servers come first, and of those the longest: begun last, one of them would keep one process busy and
+    leave the others idle.
+    """
+
+    def place(item: pytest.Item) -> tuple[int, int]:
+        room = next((n for n, room in enumerate(ROOMS) if room in item.path.parts), len(ROOMS))
+        return room, LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST)
+
+    items.sort(key=place)

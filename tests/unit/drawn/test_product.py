@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from processors.drawn import Product, catalogue, draw_product
 from processors.values import CATEGORIES
 
 
-def _some(n: int = 100) -> list[Product]:
-    return list(catalogue(1, n, size=64))
+@cache
+def _all() -> tuple[Product, ...]:
+    return tuple(catalogue(1, 200, size=64))
+
+
+def _some(n: int = 100) -> tuple[Product, ...]:
+    """The first of them: a catalogue does not depend on how many are asked for."""
+    return _all()[:n]
 
 
 def test_the_garment_that_is_sold_comes_first():

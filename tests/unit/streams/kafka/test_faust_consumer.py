@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from streams.kafka.faust.consumer import DirectConsumer
+from streams.kafka.faust.consumer import Consumer, DirectConsumer
 from streams.kafka.starts import Start
 
 
@@ -118,3 +118,44 @@ async def test_a_start_that_was_found_for_an_earlier_assignment_begins_nothing()
     one, told = seeking({"in-0"}, Thread(["in-0"], dealt_anew))
     await one.seek_to_committed()
     assert told == []
+
+
+class Refusing:
+    """As much of a commit as `_commit_offsets` looks at: the group refuses the first, and takes the second."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, int]] = []
+
+    async def commit(self, offsets: dict[str, int]) -> bool:
+        self.asked.append(offsets)
+        return len(self.asked) > 1
+
+
+async def test_a_commit_that_the_group_refused_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Faust takes it for done: where nothing came after it, a partition lagged for ever."""
+    one, group = consumer(room=True), Refusing()
+    one._committed_offset = {"in-0": 3}
+
+    async def of_faust(self: Any, offsets: dict[str, int], start_new_transaction: bool = True) -> bool:
+        done = await group.commit(offsets)
+        self._committed_offset.update(offsets)
+        return done
+
+    monkeypatch.setattr(Consumer, "_commit_offsets", of_faust)
+    assert not await one._commit_offsets({"in-0": 7})
+    assert one._should_commit("in-0", 7)
+    assert await one._commit_offsets({"in-0": 7})
+    assert not one._should_commit("in-0", 7)
+
+
+async def test_what_is_not_committed_for_this_topic_is_committed_again() -> None:
+    """What was known of an earlier topic, or of a commit that was never made, does not stand for it."""
+    one, _ = seeking({"in-0"}, Thread(["in-0"]))
+    one._committed_offset = {"in-0": 7}
+
+    async def unsettled() -> dict[str, tuple[Start, bool]]:
+        return {"in-0": (Start("in", 0, 0), False)}
+
+    one._thread.find_starts = unsettled
+    assert await one.seek_to_committed() == {"in-0": None}
+    assert one._committed_offset == {}
