@@ -52,7 +52,7 @@ def test_two_roles_that_ask_at_once_share_one_model(model: str) -> None:
     both = threading.Barrier(2)
 
     def ask(_: int) -> object:
-        both.wait(5)
+        both.wait(60)
         return getattr(models, model)
 
     with ThreadPoolExecutor(2) as pool:
