@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -104,3 +107,37 @@ def captions_rewrite(
 
     count = run(rewrite(client_settings(data_dir), wanted, dry_run=dry_run, on_asked=on_asked))
     say(f"{'would ask' if dry_run else 'asked'} for new captions of {count} products")
+
+
+@captions_app.command("export")
+def captions_export(
+    to: Annotated[str, typer.Option("--format", help="csv, shopify, merchant or jsonl.")] = "jsonl",
+    changed_since: Annotated[
+        str,
+        typer.Option(help="What changed at this time (2026-01-31T12:00:00Z) or later, or in this span: 90m, 24h, 7d."),
+    ] = "",
+    status: Annotated[str, typer.Option(help="ready: what may go out; hold: what waits for a person; all.")] = "ready",
+    file: Annotated[Path | None, typer.Option("--out", help="Into this file, whole or not at all.")] = None,
+    shop: Annotated[str | None, typer.Option("--shop", help="Only of this shop's products.")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Write the captions for a shop's system, with who wrote each; no format overwrites texts that were edited there."""
+    from streams.ops.caption_export import FORMATS, chosen, since, standing
+
+    if to not in FORMATS or status not in {"ready", "hold", "all"}:
+        say(f"--format is one of {', '.join(FORMATS)}, --status ready, hold or all")
+        raise typer.Exit(Exit.USAGE)
+    since_ms = since(changed_since, time.time())
+    checked_shop(shop, "--shop")
+    rows = chosen(run(standing(client_settings(data_dir), shop)), since_ms=since_ms, status=status)
+    parts = FORMATS[to](rows)
+    if file is None:
+        sys.stdout.writelines(parts)
+        sys.stdout.flush()
+    else:
+        beside = file.with_name(f".{file.name}.{os.getpid()}")
+        with beside.open("w", encoding="utf-8", newline="") as opened:
+            opened.writelines(parts)
+        beside.replace(file)
+    gone = sum(row.caption is None for row in rows)
+    say(f"{len(rows) - gone} captions" + (f", {gone} deleted products" if gone else ""))
