@@ -193,10 +193,12 @@ async def test_a_worker_whose_loop_stands_still_loses_its_partitions(role: Role)
 async def test_a_worker_that_is_slow_and_full_keeps_its_partitions(role: Role):
     """It reads nothing for longer than a hung one is given; leaving the group, it would begin anew for ever."""
     async with open_producer(role.settings) as sender:
-        sent = [await sender.send(role.input, key=f"k{n}".encode(), value=b"slow 5") for n in range(200)]
+        # Two at once have room in the pipeline and twenty in the buffer before it, which is read again when ten of them are gone.
+        large = b"slow 1" + b" " * 400_000
+        sent = [await sender.send(role.input, key=f"k{n}".encode(), value=large) for n in range(40)]
         await asyncio.gather(*sent)
-    with role.worker(WEFT_POLL_SECONDS="2") as process:
-        await role.outputs(200, seconds=120.0)
+    with role.worker(WEFT_POLL_SECONDS="3") as process:
+        await role.outputs(40, seconds=120.0)
         await settled(role)
         await until_stopped(process)
     assert await role.check() == 0, "none twice"

@@ -66,9 +66,9 @@ def ids(result: Result) -> list[str]:
 async def test_two_hundred_products_get_captions_and_answers(up: Up, tmp_path: Path) -> None:
     """Each upload has exactly one caption of its own, and every query its answer."""
     photos = []
-    for product in catalogue(11, 200):
+    for product in catalogue(11, 200, size=128):
         path = tmp_path / f"{product.product_id}.jpg"
-        Image.fromarray(product.pixels).resize((128, 128)).save(path)
+        Image.fromarray(product.pixels).save(path)
         photos.append(Photo(product.product_id, path, dict(product.metadata)))
     outcomes = await ingest(up, photos)
     assert sorted(o.product_id for o in outcomes if isinstance(o, Caption)) == sorted(p.product_id for p in photos)

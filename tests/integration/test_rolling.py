@@ -17,8 +17,6 @@ import jsonschema
 import msgspec
 import pytest
 
-from infra.broker import EmbeddedBroker
-from infra.broker_jars import Classpath
 from infra.settings import Settings
 from infra.stores import open_store
 from streams.contract import topics
@@ -67,17 +65,15 @@ async def test_a_stop_gives_up_what_does_not_end_and_keeps_what_is_done(role: Ro
     assert await role.check() == 0, "nothing was published twice"
 
 
-# ---------------------------------------------------------------- the roles themselves, on a broker of their own
+# ---------------------------------------------------------------- the roles themselves
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory, kafka_classpath: Classpath) -> Iterator[Settings]:
-    """A broker and a store for the tests of this module; they use products of their own."""
-    data_dir = tmp_path_factory.mktemp("rolling")
-    with EmbeddedBroker(data_dir / "kafka", classpath=kafka_classpath) as broker:
-        settings = Settings(bootstrap_servers=broker.bootstrap, data_dir=data_dir, partitions=2)
-        asyncio.run(admin.create_topics(settings))
-        yield settings
+def own(tmp_path_factory: pytest.TempPathFactory, kafka: str) -> Settings:
+    """Topics and a store for the tests of this module; they use products of their own."""
+    settings = Settings(bootstrap_servers=kafka, data_dir=tmp_path_factory.mktemp("rolling"), partitions=2)
+    asyncio.run(admin.create_topics(settings))
+    return settings
 
 
 @contextmanager
