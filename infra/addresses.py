@@ -103,14 +103,16 @@ def url_as_written(text: str) -> URL:
     parts = _PARTS.match(text)
     if parts is None or _CONTROLS.search(text):
         raise ValueError("not an address")
-    rest = URL(quote(parts["rest"], safe=_SENT_AS_WRITTEN), encoded=True)
+    rest = quote(parts["rest"], safe=_SENT_AS_WRITTEN)
     if parts["authority"] is None:
-        return rest if parts["scheme"] is None else URL(text)
+        return URL(rest, encoded=True) if parts["scheme"] is None else URL(text)
+    # Not by `URL`: it takes the beginning of a path like "//a//b" for a host.
+    path, _, query = rest.partition("#")[0].partition("?")
     base = URL((parts["scheme"] or "https:") + parts["authority"])  # a host's name in ASCII, a port as a number
     return URL.build(
         scheme=base.scheme if parts["scheme"] else "",
         authority=base.raw_authority,
-        path=rest.raw_path,
-        query_string=rest.raw_query_string,
+        path=path or "/",
+        query_string=query,
         encoded=True,
     )

@@ -123,6 +123,8 @@ class Fetcher:
             return await self._from_host(uri, known)
         if scheme == "s3":
             raise Poison("is not in the object store of this stack", field=_FIELD, code=Code.NOT_FOUND)
+        if not scheme:
+            raise Poison("is neither an address nor a key of the object store", field=_FIELD, code=Code.ADDRESS_REFUSED)
         raise Poison(
             f"the kind {scheme[:20]!r} of address is not allowed; use https, s3 or file",
             field=_FIELD,

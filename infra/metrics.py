@@ -42,6 +42,15 @@ class RoleMetrics:
     def _of(self, name: str, *labels: str) -> Any:
         return self._families[name].labels(self._role, *labels)
 
+    def begin(self, counters: Iterable[tuple[str, ...]]) -> None:
+        """Let counters stand at 0 from the start: of one that first appears at 1, an alert on its increase never fires.
+
+        Args:
+            counters: the name of each without its suffix, and its labels beside the role.
+        """
+        for name, *labels in counters:
+            self._of(name, *labels).inc(0)
+
     # ------------------------------------------------------------------ the engine's Observer
 
     def stage_done(self, stage: str, seconds: float) -> None:

@@ -217,7 +217,7 @@ def _read_sizes(name: str, value: object) -> tuple[str, ...] | None:
         raise _wrong(name, "a list of sizes", value)
     if len(value) > MAX_SIZES:
         raise _beyond(name, f"has more than {MAX_SIZES} sizes")
-    sizes = tuple(dict.fromkeys(_size(name, one) for one in value))
+    sizes = tuple(dict.fromkeys(_size(name, one) for one in value if one is not None))
     return tuple(size for size in sizes if size)
 
 

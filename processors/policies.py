@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
-from processors.errors import Fatal
+from processors.errors import BadSetting
 
 Policy: TypeAlias = Literal["merchant", "seen", "pixels", "neighbours", "never"]
 """`merchant`: the shop's own word only. `seen`: the shop's word, else what models saw in the photo. `pixels`: what models saw
@@ -49,16 +49,16 @@ def policies_of(chosen: Mapping[str, str]) -> Policies:
     """The defaults with some of them replaced.
 
     Raises:
-        Fatal: a facet or a policy that does not exist, or votes on the colour, which every photo tells by itself.
+        BadSetting: a facet or a policy that does not exist, or votes on the colour, which every photo tells by itself.
     """
     found: dict[str, Policy] = dict(DEFAULTS)
     for facet, name in chosen.items():
         if facet not in DEFAULTS:
-            raise Fatal(f"WEFT_FACET_POLICY: there is no facet {facet!r}: say one of {', '.join(DEFAULTS)}")
+            raise BadSetting(f"WEFT_FACET_POLICY: there is no facet {facet!r}: say one of {', '.join(DEFAULTS)}")
         policy = next((known for known in get_args(Policy) if known == name), None)
         refused = _NOT_OF_COLOUR if facet == "colour" else ()
         if policy is None or policy in refused:
             allowed = [known for known in get_args(Policy) if known not in refused]
-            raise Fatal(f"WEFT_FACET_POLICY: {facet} is {name!r}: say one of {', '.join(allowed)}")
+            raise BadSetting(f"WEFT_FACET_POLICY: {facet} is {name!r}: say one of {', '.join(allowed)}")
         found[facet] = policy
     return Policies(found)

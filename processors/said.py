@@ -142,6 +142,8 @@ def _taken(given: dict[str, Any], names: Iterable[str], mark: str) -> tuple[str,
             continue
         value = given.pop(name)
         listed = value.split(mark) if isinstance(value, str) else value
+        if isinstance(listed, _LIST):
+            listed = [one for one in listed if one is not None]
         if not isinstance(listed, _LIST) or not all(isinstance(one, str) for one in listed):
             raise Poison("expected a list of strings", field=f"metadata.{name}", code=Code.WRONG_TYPE)
         words = _words(listed)

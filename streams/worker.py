@@ -8,6 +8,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import get_args
 
 import structlog
 
@@ -16,12 +17,16 @@ from infra.ending import loop_watched
 from infra.health import ProcessHealth
 from infra.metrics import Metrics
 from infra.settings import Settings
-from processors.errors import Fatal
-from streams.contract.topics import EVERY
+from processors.errors import RESULT_CODES, Fatal
+from processors.policies import DEFAULTS
+from processors.values import WriterKind
+from streams.contract.topics import EVERY, ITEMS, QUERIES, UPLOADS
+from streams.kafka.key_order import MISPLACED
 from streams.ops.announcement import STARTING, Announcement, broker_announced, write
 from streams.wiring.models import Models
 from streams.wiring.parts import open_parts
 from streams.wiring.roles import role_named
+from streams.wiring.weights import check_settings
 
 log = structlog.get_logger("weft.worker")
 
@@ -51,11 +56,14 @@ async def work(
     unknown = sorted(set(roles) - set(EVERY))
     if unknown:
         raise Fatal(f"there is no role {', '.join(unknown)}; there are {', '.join(EVERY)}")
+    await asyncio.to_thread(check_settings, settings)
     chosen = {role: role_named(role) for role in roles}
     health = ProcessHealth(roles, stall_seconds=settings.stall_seconds)
     together = "+".join(dict.fromkeys(roles))
     metrics = Metrics(together, roles=health, commit=settings.build_commit)
     observers = {role: metrics.of(role) for role in roles}
+    for name, observer in observers.items():
+        observer.begin(_from_zero(name))
     stop = asyncio.Event()
     waiting = set(roles)
     # Beside everything else until a role asks for them: a broker that is waited for costs no second more.
@@ -145,3 +153,18 @@ def _signals(stop: asyncio.Event) -> Iterator[None]:
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
+
+
+def _from_zero(role: str) -> list[tuple[str, ...]]:
+    """The counters of a role whose first increase somebody must see."""
+    if role == "enrich":
+        misplaced = [("weft_misplaced_records", UPLOADS, why) for why in MISPLACED]
+        conflicts = [("weft_facet_conflicts", facet) for facet, policy in DEFAULTS.items() if policy == "seen"]
+        return [("weft_unchanged",), ("weft_lost_records", UPLOADS), *misplaced, *conflicts]
+    if role == "caption":
+        writers = [("weft_captions", writer) for writer in get_args(WriterKind)]
+        return [("weft_unchanged",), ("weft_lost_records", ITEMS), *writers]
+    if role == "compose":
+        errors = [("weft_query_errors", code.value) for code in RESULT_CODES]
+        return [("weft_partial_answers",), ("weft_lost_records", QUERIES), *errors]
+    return []

@@ -141,6 +141,7 @@ def settings(data_dir: Path | None = None) -> Settings:
 
     from infra.settings import Settings
     from infra.stores import check_store_url
+    from processors.policies import policies_of
     from streams.cli.output import say
     from streams.kafka.names import names_of
     from streams.kafka.options import servers
@@ -158,6 +159,7 @@ def settings(data_dir: Path | None = None) -> Settings:
     check_store_url(base)
     servers(base)
     names_of(base)
+    policies_of(base.facet_policy)
     return base
 
 

@@ -5,6 +5,8 @@ Source: CloudEvents 1.0.2, Kafka Protocol Binding, sections 3.2 and 3.3; JSON Ev
 
 from __future__ import annotations
 
+import base64
+import re
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -25,6 +27,7 @@ CONTENT_TYPE = "content-type"
 STRUCTURED = "application/cloudevents+json"
 _ANY_STRUCTURED = "application/cloudevents"
 _MAX_HEADER = 1024
+_TRACE = re.compile(rb"[ -~]{1,1024}")
 _LAST_MS = 253_402_300_799_000  # the last second of the year 9999
 
 
@@ -52,7 +55,7 @@ class _Envelope(msgspec.Struct, frozen=True):
     traceparent: str | None = None
     tracestate: str | None = None
     data: msgspec.Raw = msgspec.Raw(b"null")
-    data_base64: bytes | None = None
+    data_base64: str | None = None
 
 
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
@@ -90,13 +93,18 @@ def event_context(message: Message) -> EventContext:
     def text(name: str) -> str:
         return (message.header(name) or b"")[:_MAX_HEADER].decode(errors="replace")
 
+    def passed_on(name: str) -> str:
+        # What is no header of a trace would be refused by whoever reads it next (W3C Trace Context, 3.2 and 3.3).
+        value = message.header(name) or b""
+        return value.decode() if _TRACE.fullmatch(value) else ""
+
     return EventContext(
         id=text("ce_id") or message.event_id(""),
         type=text("ce_type"),
         source=text("ce_source"),
         time=text("ce_time"),
-        traceparent=text("traceparent") or text("ce_traceparent"),
-        tracestate=text("tracestate") or text("ce_tracestate"),
+        traceparent=passed_on("traceparent") or passed_on("ce_traceparent"),
+        tracestate=passed_on("tracestate") or passed_on("ce_tracestate"),
     )
 
 
@@ -108,7 +116,8 @@ def unwrapped(message: Message) -> Message:
     Raises:
         Poison: it says that it is in structured mode, and is not, or not in JSON; or it has no data.
     """
-    kind = (message.header(CONTENT_TYPE) or b"").partition(b";")[0].strip().lower().decode(errors="replace")
+    said = next((value for name, value in reversed(message.headers) if name.lower() == CONTENT_TYPE), b"")
+    kind = said.partition(b";")[0].strip().lower().decode(errors="replace")
     if not kind.startswith(_ANY_STRUCTURED) or not message.value:
         return message
     if kind != STRUCTURED:
@@ -132,9 +141,9 @@ def unwrapped(message: Message) -> Message:
         "tracestate": envelope.tracestate,
         CONTENT_TYPE: envelope.datacontenttype or "application/json",
     }
-    said = {name: text.encode() for name, text in given.items() if text}
-    headers = tuple((name, value) for name, value in message.headers if name not in said)
-    return replace(message, value=_data_of(envelope), headers=(*headers, *said.items()))
+    stated = {name: text.encode() for name, text in given.items() if text}
+    headers = tuple((name, value) for name, value in message.headers if name.lower() not in stated)
+    return replace(message, value=_data_of(envelope), headers=(*headers, *stated.items()))
 
 
 def _data_of(envelope: _Envelope) -> bytes:
@@ -143,7 +152,10 @@ def _data_of(envelope: _Envelope) -> bytes:
     if there and envelope.data_base64 is not None:
         raise Poison("has both data and data_base64", field="data", code=Code.INVALID)
     if envelope.data_base64 is not None:
-        return envelope.data_base64
+        try:
+            return base64.b64decode(plain.base64_of(envelope.data_base64), validate=True)
+        except ValueError as error:
+            raise Poison(f"is no base64: {error}", field="data_base64", code=Code.MALFORMED) from None
     if not there:
         # Null means not set: what deletes a product is the null value of a whole record.
         raise Poison("the event has no data", field="data", code=Code.MISSING_FIELD)

@@ -30,6 +30,7 @@ from streams.contract.records import (
     ImageRef,
     Item,
     Query,
+    QueryImage,
     Record,
     Result,
     Triplet,
@@ -109,10 +110,11 @@ def decode_upload(message: Message) -> Upload | None:
         checked_shop(shop or None)
         _check_id(product_id, "key")
         return None
-    upload = _decode_given(_UPLOAD, message.value, Upload)
+    upload = _with_data(_decode_given(_UPLOAD, message.value, Upload))
     _check_id(upload.product_id, "product_id")
     product = key_of(checked_shop(upload.shop), upload.product_id)
-    if message.key is not None and key not in {upload.product_id, product}:
+    # An empty key is none, as some clients cannot write a null.
+    if message.key and key not in {upload.product_id, product}:
         # Partition and compaction go by the key: under another key an update would not replace its predecessor.
         raise Poison("differs from the record's key", field="product_id", code=Code.WRONG_KEY)
     _check_photos(upload)
@@ -163,7 +165,7 @@ def decode_query(message: Message) -> Query:
         known = fallback or _query_id_in(message.value)
         raise BadQuery(error.message, code=error.code, query_id=known, field=error.field) from error
     try:
-        query = with_start(query)
+        query = with_start(_with_data(query))
         for one in query.images:
             _check_id(one.product_id or "", f"images[{one.role}].product_id")
     except Poison as error:
@@ -171,7 +173,10 @@ def decode_query(message: Message) -> Query:
         raise BadQuery(error.message, code=error.code, query_id=known, field=error.field) from error
     _check_query(query, query.query_id or fallback)
     given = {name: value for name, value in query.filters.items() if value is not None}
-    plain = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    plain = {
+        name: tuple(one for one in value if one is not None) if isinstance(value, list) else value
+        for name, value in given.items()
+    }
     return query if plain == query.filters else msgspec.structs.replace(query, filters=plain)
 
 
@@ -291,7 +296,7 @@ def _decode_given(decoder: msgspec.json.Decoder[T], value: bytes, record: type[T
 
 
 def _without_nulls(value: object, record: type[Any] | None = None) -> object:
-    """The same document without the members that are null. An element of a list keeps its place.
+    """The same document without the members, and the elements of lists, that are null.
 
     Within the metadata of an upload a null removes a field.
     """
@@ -302,7 +307,32 @@ def _without_nulls(value: object, record: type[Any] | None = None) -> object:
             for name, inner in value.items()
             if inner is not None
         }
-    return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
+    return [_without_nulls(inner) for inner in value if inner is not None] if isinstance(value, list) else value
+
+
+_WithPhotos = TypeVar("_WithPhotos", Upload, Query)
+_Photo = TypeVar("_Photo", ImageRef, UploadPhoto, QueryImage)
+
+
+def _with_data(record: _WithPhotos) -> _WithPhotos:
+    """The record with the photos whose address holds them ("data:…") as their bytes. Raises `Poison`."""
+    image = None if record.image is None else _inlined(record.image, "image")
+    further = record.images and tuple(_inlined(one, f"images[{n}]") for n, one in enumerate(record.images))
+    if image is record.image and further == record.images:
+        return record
+    return msgspec.structs.replace(record, image=image, images=further)
+
+
+def _inlined(photo: _Photo, field: str) -> _Photo:
+    try:
+        data = plain.data_in(photo.uri)
+    except Poison as error:
+        raise Poison(error.message, field=f"{field}.uri", code=error.code) from None
+    if data is None:
+        return photo
+    if photo.bytes is not None:
+        raise Poison("needs exactly one source", field=field, code=Code.INVALID)
+    return msgspec.structs.replace(photo, uri=None, bytes=data)
 
 
 def _poison_of(error: Exception) -> Poison:

@@ -1,11 +1,12 @@
 """What producers put around a JSON record whose meaning is plain all the same: it is taken off before the record is read.
 
-A frame of a schema registry (a zero byte, four bytes of schema id), a byte-order mark, UTF-16; in the `bytes` of photos a
-`data:` prefix, line breaks, the URL-safe alphabet, missing padding.
+A frame of a schema registry (a zero byte, four bytes of schema id), a byte-order mark, UTF-16, a JSON string that holds the JSON
+(encoded twice); in the `bytes` of photos a `data:` prefix, line breaks, the URL-safe alphabet, missing padding.
 """
 
 from __future__ import annotations
 
+import base64
 import re
 
 import msgspec
@@ -17,6 +18,9 @@ _BLANK = b" \t\r\n"
 _JSON_STARTS = (b"{", b"[", b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _UTF8_BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+_UTF16_STARTS = {b"{\0": "utf-16-le", b"\0{\0": "utf-16-be"}
+"""Of UTF-16 without its mark; the frame of a schema registry has no zero byte after a brace."""
+_DATA_SCHEME = "data:"
 _DATA_PREFIX = re.compile(r"\s*data:[\w.+-]+/[\w.+-]+(?:;[\w.+-]+=[^;,]*)*;base64,", re.ASCII | re.IGNORECASE)
 _BLANKS = re.compile(r"[ \t\r\n]+")
 _URL_SAFE = str.maketrans("-_", "+/")
@@ -29,6 +33,9 @@ def json_of(value: bytes) -> bytes:
     Raises:
         Poison: the frame of a schema registry around something that is no JSON, or UTF-16 that is none.
     """
+    for start, encoding in _UTF16_STARTS.items():
+        if value.startswith(start) and len(value) % 2 == 0:
+            value = b"\xef\xbb\xbf" + value.decode(encoding, "replace").encode()
     if value[:1] == b"\0" and len(value) > _FRAME_BYTES:
         inner = value[_FRAME_BYTES:]
         if not inner.lstrip(_BLANK).startswith(_JSON_STARTS):
@@ -45,7 +52,38 @@ def json_of(value: bytes) -> bytes:
             return value.decode("utf-16").encode()
         except UnicodeError as error:
             raise Poison("begins like UTF-16 and is none", field="value", code=Code.MALFORMED) from error
-    return value
+    return _decoded_again(value) if value.startswith(b'"') else value
+
+
+def _decoded_again(value: bytes) -> bytes:
+    """What a JSON string holds, where that looks like a JSON object; else the string."""
+    try:
+        inner = msgspec.json.decode(value, type=str)
+    except _UNDECODABLE:
+        return value
+    return inner.encode() if inner.lstrip().startswith("{") else value
+
+
+def base64_of(text: str) -> str:
+    """Base64 in its strict form."""
+    plain = _BLANKS.sub("", _DATA_PREFIX.sub("", text, count=1)).translate(_URL_SAFE).rstrip("=")
+    return plain + "=" * (-len(plain) % 4)
+
+
+def data_in(uri: str | None) -> bytes | None:
+    """The bytes that an address holds itself ("data:image/jpeg;base64,…"); None for one that leads elsewhere.
+
+    Raises:
+        Poison: it holds no base64.
+    """
+    if uri is None or not uri[:64].lstrip().casefold().startswith(_DATA_SCHEME):
+        return None
+    try:
+        if _DATA_PREFIX.match(uri) is None:
+            raise ValueError("no `;base64,`")
+        return base64.b64decode(base64_of(uri), validate=True)
+    except ValueError as error:
+        raise Poison(f"is a data: address without base64 ({error})", field="uri", code=Code.MALFORMED) from None
 
 
 def with_plain_base64(value: bytes) -> bytes | None:
@@ -69,7 +107,6 @@ def _made_plain(image: object) -> bool:
     """Write the base64 of one photo in its strict form; whether that changed it."""
     if not isinstance(image, dict) or not isinstance(text := image.get("bytes"), str):
         return False
-    plain = _BLANKS.sub("", _DATA_PREFIX.sub("", text, count=1)).translate(_URL_SAFE).rstrip("=")
-    plain += "=" * (-len(plain) % 4)
+    plain = base64_of(text)
     image["bytes"] = plain
     return plain != text

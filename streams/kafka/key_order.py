@@ -32,7 +32,7 @@ MAX_KEYS = 50_000
 MAX_BEHIND = 100_000
 MAX_ORIGINS = 256
 """Partitions from which the records of one product came, at most: the header that names them may be forged."""
-PARTITIONER, NO_KEY, SHOP_KEY = "partitioner", "no key", "key with its shop"
+MISPLACED = PARTITIONER, NO_KEY, SHOP_KEY = "partitioner", "no key", "key with its shop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +230,7 @@ class KeyOrder:
     def _tell(self, message: Message, product: bytes) -> None:
         if message.header(ORIGIN) is not None:
             return  # partitions were added while it was on its way
-        why = NO_KEY if message.key is None else PARTITIONER
+        why = PARTITIONER if message.key else NO_KEY
         if message.key == product != placed_by(product):
             why = SHOP_KEY
         self._notices.misplaced(message.topic, why)

@@ -83,7 +83,7 @@ async def misplaced(settings: Settings, now: Callable[[], float] = time.time) ->
         for partition, (low, end) in bounds.items():
             first = RecordAddress(topics.UPLOADS, partition, max(low, end - SAMPLE))
             async for message in records_between(consumer, first, end):
-                if message.key is None or message.timestamp_ms / 1000 < now() - RECENT_S:
+                if not message.key or message.timestamp_ms / 1000 < now() - RECENT_S:
                     continue
                 looked += 1
                 wrong += partition_of(placed_by(message.key), len(bounds)) != partition

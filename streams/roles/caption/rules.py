@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from processors.errors import Fatal
+from processors.errors import BadSetting
 from processors.hold import Rule
 
 SHIPPED = Path(__file__).parent / "hold.json"
@@ -22,16 +22,16 @@ def load(path: Path | None) -> tuple[Rule, ...]:
     """The rules of a file, or those that are shipped.
 
     Raises:
-        Fatal: the file cannot be read, is no rule file, or holds a rule that cannot be meant; names file and cause.
+        BadSetting: the file cannot be read, is no rule file, or holds a rule that cannot be meant; names file and cause.
     """
     path = path or SHIPPED
     try:
         found = msgspec.json.decode(path.read_bytes(), type=RuleFile).rules
     except OSError as error:
-        raise Fatal(f"WEFT_HOLD_RULES: {path} cannot be read: {error.strerror}") from error
+        raise BadSetting(f"WEFT_HOLD_RULES: {path} cannot be read: {error.strerror}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Fatal(f"WEFT_HOLD_RULES: {path} is no rule file: {error}") from error
+        raise BadSetting(f"WEFT_HOLD_RULES: {path} is no rule file: {error}") from error
     problem = next((problem for rule in found if (problem := rule.problem())), "")
     if problem:
-        raise Fatal(f"WEFT_HOLD_RULES: {path}: {problem}")
+        raise BadSetting(f"WEFT_HOLD_RULES: {path}: {problem}")
     return found

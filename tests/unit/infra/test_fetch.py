@@ -321,6 +321,8 @@ async def test_no_second_request_hides_in_an_address(fetcher: Fetcher, remote: R
 def test_hosts_of_other_scripts_and_users_are_still_seen() -> None:
     """The check of the host sees what is connected to, however the address is written."""
     assert url_as_written("https://MÜNCHEN.test/a%2Fb").raw_host == "xn--mnchen-3ya.test"
+    twice = url_as_written("https://good.test//a//b.jpg?x=//c#d")
+    assert (twice.raw_host, twice.raw_path_qs) == ("good.test", "//a//b.jpg?x=//c")
     assert url_as_written("https://good.test@evil.test/a").raw_user == "good.test"
     with pytest.raises(ValueError, match="backslash"):
         url_as_written("https://good.test\\@evil.test/a")

@@ -73,6 +73,15 @@ def test_a_busy_role_does_not_speak_for_one_that_hangs() -> None:
     assert process.report().healthy
 
 
+def test_counters_stand_at_zero_before_anything_happens() -> None:
+    """Of a counter that appears at 1 `increase()` is 0: the alert on the first lost record would never come."""
+    metrics = Metrics("enrich")
+    metrics.of("enrich").begin([("weft_lost_records", "catalog.uploads"), ("weft_unchanged",)])
+    text = metrics.exposition().decode()
+    assert 'weft_lost_records_total{role="enrich",topic="catalog.uploads"} 0.0' in text
+    assert 'weft_unchanged_total{role="enrich"} 0.0' in text
+
+
 def test_records_that_nobody_reads_are_work_that_waits() -> None:
     """A reader that hangs leaves the pipeline empty; only what lies in the topic tells of it."""
     clock = FakeClock()

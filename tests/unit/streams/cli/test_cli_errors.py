@@ -74,6 +74,7 @@ def test_a_setting_that_is_no_json_ends_every_command(command, weft):
         ("WEFT_TOPIC_NAMES", "a=b"),
         ("WEFT_TOPIC_NAMES", '{"no.such": "x"}'),
         ("WEFT_PARTITIONS", "many"),
+        ("WEFT_FACET_POLICY", '{"fabrik": "merchant"}'),
         ("WEFT_DEVICE", "gpu"),
         ("WEFT_STORE_URL", "ftp://somewhere"),
         ("WEFT_STORE_URL", "s3://[broken"),
@@ -86,6 +87,13 @@ def test_a_wrong_setting_is_named(name, value, weft):
     code, said, _ = weft("models list", **{name: value})
     assert (code, name in said) == (Exit.USAGE, True), said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("command", ["up", "worker caption"])
+def test_a_rule_file_that_is_none_is_told_before_anything_starts(command, weft, tmp_path):
+    """A stack started the role that refuses it anew for ever, and a worker waited for the broker first."""
+    code, said, _ = weft(command, WEFT_HOLD_RULES=str(tmp_path / "none.json"), WEFT_DATA_DIR=str(tmp_path / "data"))
+    assert (code, "WEFT_HOLD_RULES" in said) == (Exit.USAGE, True), said
 
 
 @pytest.mark.parametrize("value", ["{missing}/ca.pem", "{here}"])

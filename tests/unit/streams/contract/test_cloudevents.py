@@ -61,9 +61,10 @@ def test_the_trace_goes_on_whole() -> None:
         {"data": UPLOAD, "datacontenttype": "application/json"},
         {"data": json.dumps(UPLOAD)},
         {"data_base64": base64.b64encode(json.dumps(UPLOAD).encode()).decode()},
+        {"data_base64": base64.encodebytes(json.dumps(UPLOAD).encode()).decode()},
         {"data": UPLOAD, "data_base64": None, "time": None, "subject": "x", "extension": 1},
     ],
-    ids=["data", "with its type", "text", "base64", "nulls and extensions"],
+    ids=["data", "with its type", "text", "base64", "base64 in lines", "nulls and extensions"],
 )
 def test_an_upload_in_structured_mode_is_read(data: dict[str, Any]) -> None:
     """As the same event in binary mode."""
@@ -88,6 +89,23 @@ def test_what_the_envelope_says_counts(kind: str) -> None:
     assert unwrapped(marked).header("content-type") == b"application/json"
 
 
+def test_the_case_of_the_headers_name_does_not_count() -> None:
+    """Clients that write HTTP's headers write it in capitals; the event is not taken for the record."""
+    [(_, kind)] = [pair for pair in structured(data=UPLOAD).headers if pair[0] == "content-type"]
+    message = Message(UPLOADS, 0, 0, b"sku-1", structured(data=UPLOAD).value, (("Content-Type", kind),))
+    assert decode_upload(message) is not None
+    assert [value for name, value in unwrapped(message).headers if name.lower() == "content-type"] == [
+        b"application/json"
+    ]
+
+
+def test_what_is_no_trace_is_not_passed_on() -> None:
+    """Nor half of a long one: whoever reads it next would refuse the record."""
+    headers = (("traceparent", b"\xff\xfe"), ("tracestate", b"x" * 5000))
+    given = event_context(Message(UPLOADS, 0, 0, headers=headers))
+    assert (given.traceparent, given.tracestate) == ("", "")
+
+
 def test_a_query_in_structured_mode_is_answered() -> None:
     """And a broken one has its error, under the record's key."""
     value = json.loads(encode(Query("q-1", text="red")))
@@ -107,6 +125,7 @@ def test_a_query_in_structured_mode_is_answered() -> None:
         (structured(), Code.MISSING_FIELD, "data"),
         (structured(data=None), Code.MISSING_FIELD, "data"),
         (structured(data=UPLOAD, data_base64="eHk="), Code.INVALID, "data"),
+        (structured(data_base64="!"), Code.MALFORMED, "data_base64"),
         (structured(data=UPLOAD, specversion="0.3"), Code.INVALID, "specversion"),
         (structured(kind="application/cloudevents-batch+json", data=UPLOAD), Code.MALFORMED, "content-type"),
         (Message(UPLOADS, 0, 0, b"a", b"{", (("content-type", STRUCTURED.encode()),)), Code.MALFORMED, "value"),

@@ -7,7 +7,7 @@ import pytest
 
 from processors.errors import Poison
 from streams.contract import topics
-from streams.contract.codecs import BadQuery, decode_query, decode_upload
+from streams.contract.codecs import BadQuery, decode_query, decode_upload, metadata_of
 from streams.engine.message import Message
 from streams.roles import reserve
 
@@ -33,6 +33,9 @@ def inline(text: str) -> bytes:
         FRAME + PLAIN.encode(),
         FRAME + b"\xef\xbb\xbf" + PLAIN.encode(),
         FRAME + b"\n " + PLAIN.encode(),
+        PLAIN.encode("utf-16-le"),
+        PLAIN.encode("utf-16-be"),
+        json.dumps(PLAIN).encode(),
     ],
 )
 def test_what_stands_around_a_record_is_taken_off(value: bytes) -> None:
@@ -52,6 +55,41 @@ def test_a_frame_around_avro_or_protobuf_is_named(value: bytes) -> None:
     with pytest.raises(BadQuery, match=r"^value: has the frame of a schema registry"):
         decode_query(message(value, topics.QUERIES))
     assert reserve.charge(10**6, 10)(message(value)) < 10**6
+
+
+def test_an_address_that_holds_its_photo_is_its_bytes() -> None:
+    """What a browser's form sends ("data:image/jpeg;base64,…"), in uploads and queries; one without base64 is named."""
+    uri = "data:image/jpeg;base64," + base64.b64encode(PHOTO).decode()
+    upload = decode_upload(message(json.dumps({"product_id": "sku-1", "images": [{"uri": uri}]}).encode()))
+    assert upload is not None
+    assert [(photo.uri, photo.bytes) for photo in upload.images or ()] == [(None, PHOTO)]
+    query = decode_query(message(json.dumps({"query_id": "q", "image": {"uri": uri}}).encode(), topics.QUERIES))
+    assert query.image is not None
+    assert query.image.bytes == PHOTO
+    with pytest.raises(Poison, match="without base64") as caught:
+        decode_upload(message(b'{"product_id": "sku-1", "image": {"uri": "data:image/svg+xml,%3Csvg"}}'))
+    assert caught.value.field == "image.uri"
+
+
+def test_a_null_in_a_list_is_not_set() -> None:
+    """Of photos, turns, filters, sizes and tags the others count."""
+    said = {"sizes": [None, "S"], "tags": ["new", None], "category_path": [None, "Dresses"]}
+    record = {"product_id": "sku-1", "images": [{"uri": "images/a.jpg"}, None], "metadata": said}
+    upload = decode_upload(message(json.dumps(record).encode()))
+    assert upload is not None
+    assert len(upload.images or ()) == 1
+    typed = metadata_of(upload)
+    assert (typed.sizes, typed.tags, typed.category_path) == (("S",), ("new",), ("Dresses",))
+    asked = {"query_id": "q", "text": "red", "edits": [None, "blue"], "filters": {"gender": ["men", None]}}
+    query = decode_query(message(json.dumps(asked).encode(), topics.QUERIES))
+    assert (query.edits, query.filters) == (("blue",), {"gender": ("men",)})
+
+
+def test_an_empty_key_is_none() -> None:
+    """Some clients cannot write a null; a deletion needs the key all the same."""
+    assert decode_upload(Message(topics.UPLOADS, 0, 0, b"", PLAIN.encode())) is not None
+    with pytest.raises(Poison, match="is empty"):
+        decode_upload(Message(topics.UPLOADS, 0, 0, b"", None))
 
 
 def test_utf_16_that_is_none_is_named() -> None:
