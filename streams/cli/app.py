@@ -36,6 +36,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Show the captions as they stand; with --follow, every one from the first on, until Ctrl-C.",
     ),
     "caption": ("caption", "Brand kits: what one would make of a product."),
+    "explain": (
+        "caption",
+        "Why a product's caption says what it says: input, evidence by source, prompt, drafts, verdicts; written once more with the same seed.",
+    ),
     "doctor": ("manage", "Look at broker, topics, store, models, versions and disk, and say what to do about each."),
     "worker": (
         "serve",

@@ -17,6 +17,7 @@ from streams.cli.evaluate import ProfileOption, chosen_settings
 from streams.cli.exits import Exit
 from streams.cli.output import out, print_json, say, shown
 from streams.contract.records import Caption
+from streams.ops.caption_explain import Explanation
 
 caption_app = typer.Typer(help="Brand kits: what one would make of a product.", no_args_is_help=True)
 app.add_typer(caption_app, name="caption")
@@ -92,6 +93,83 @@ async def _preview(
                 raise Poison("neither a photo nor a product")
             item = await item_of_photo(trial, image, metadata)
         return await samples(trial, item, kit, count, by_rule=by_rule or kit.by_grammar)
+
+
+@app.command("explain")
+def explain_product(
+    product: Annotated[str, typer.Argument(help="Its id.")],
+    shop: OfShop = None,
+    profile: ProfileOption = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Why a product's caption says what it says: input, evidence by source, prompt, drafts, verdicts; written once more with the same seed."""
+    from streams.cli.output import print_table, rows_table
+
+    chosen = chosen_settings(profile)
+    configure(chosen.log_level, chosen.log_format)
+    found = asyncio.run(_explained(product, checked_shop(shop, "--shop"), profile, data_dir))
+    if as_json:
+        print_json(found)
+        return
+    say_of = {
+        "product": found.product_id,
+        "from": found.source,
+        "photo": found.image,
+        "kit": found.kit or "none",
+        "tone": found.tone,
+    }
+    for name, text in say_of.items():
+        out.print(f"[bold]{name}[/] {shown(text)}", soft_wrap=True)
+    for field, value in found.metadata.items():
+        out.print(f"[bold]shop says[/] {shown(f'{field}: {value}')}", soft_wrap=True)
+    rows = [
+        (
+            f"{fact.garment} {fact.facet}",
+            fact.value,
+            fact.source,
+            f"{fact.confidence:.2f}",
+            "yes" if fact.stated else "",
+        )
+        for fact in found.facts
+    ]
+    print_table(rows_table(("fact", "value", "source", "sure", "stated"), rows))
+    for message in found.prompt:
+        out.print(f"[bold]{message['role']}[/] {shown(message['content'])}", soft_wrap=True)
+    for n, draft in enumerate(found.drafts, 1):
+        out.print(f"[bold]draft {n}[/] {shown(draft.text)}", soft_wrap=True)
+        out.print(f"[bold]verdict[/] {shown('; '.join(draft.refused) or 'holds')}", soft_wrap=True)
+    out.print(f"[bold]decided by[/] {found.decided}: {shown(found.caption)}", soft_wrap=True)
+    if found.published and not found.same:
+        out.print(
+            f"[bold]published[/] {shown(found.published)} (written by other models, rules, or a kit of before)",
+            soft_wrap=True,
+        )
+    out.print(
+        f"[bold]status[/] {found.status or 'not published yet'} {shown(', '.join(found.reasons))}", soft_wrap=True
+    )
+
+
+async def _explained(product: str, shop: str, profile: str | None, data_dir: Path | None) -> Explanation:
+    from streams.contract import topics
+    from streams.kafka.client import caption_in
+    from streams.ops.caption_explain import explain
+    from streams.ops.caption_preview import last_of
+    from streams.wiring.yardsticks import caption_trial
+
+    settings = client_settings(data_dir)
+    item = await last_of(settings, topics.ITEMS, shop, product)
+    try:
+        published = caption_in(await last_of(settings, topics.CAPTIONS, shop, product))
+    except Poison:
+        published = None
+    async with caption_trial(chosen_settings(profile)) as trial:
+        if trial.captioner is None:
+            raise ValueError("this trial has no captioner")
+        found = explain(trial.captioner, item, published)
+    if found is None:
+        raise Poison("nobody has seen this product yet: it has no photo, so no caption")
+    return found
 
 
 def _print(caption: Caption) -> None:

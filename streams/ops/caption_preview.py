@@ -36,19 +36,26 @@ async def item_of_photo(trial: Trial, image: Path, metadata: Mapping[str, str]) 
 
 
 async def item_of_product(settings: Settings, shop: str, product_id: str) -> Item:
-    """The item of a product as it stands on the topic: one partition is read. Raises `Poison` where there is none."""
+    """The item of a product as it stands on the topic. Raises `Poison` where there is none."""
+    found = await last_of(settings, topics.ITEMS, shop, product_id)
+    return decode_item(found.value or b"")
+
+
+async def last_of(settings: Settings, topic: str, shop: str, product_id: str) -> Message:
+    """The last record of a product on a topic that has its key: one partition is read. Raises `Poison` where it is none, or a deletion."""
     key = key_of(shop, product_id).encode()
-    async with Reader(settings, topics.ITEMS) as reader:
+    async with Reader(settings, topic) as reader:
         bounds = await reader.bounds()
         own = partition_of(key, len(bounds))
         await reader.read_from({p: low if p == own else high for p, (low, high) in bounds.items()})
-        value: bytes | None = None
+        found: Message | None = None
         async for raw in reader.to_end():
             if raw.key == key:
-                value = raw.value
-    if value is None:
-        raise Poison(f"there is no product {product_id!r}" + (f" of shop {shop!r}" if shop else ""))
-    return decode_item(value)
+                found = raw
+    if found is None or found.value is None:
+        of = f" of shop {shop!r}" if shop else ""
+        raise Poison(f"there is no product {product_id!r}{of} on {topic}")
+    return found
 
 
 async def samples(trial: Trial, item: Item, kit: Kit, count: int, *, by_rule: bool = False) -> list[Caption]:

@@ -1,0 +1,136 @@
+"""Why a product's caption says what it says: the role's own stages once more, with everything that they decide on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from models.ports import WriterRequest
+from processors import captions
+from processors.evidence import worth_stating
+from processors.kit import by_rule, held_to
+from processors.values import CaptionText, Evidence
+from streams.contract.records import Caption
+from streams.engine.message import Message
+from streams.engine.stages import Done
+from streams.roles.caption.facts import seed_of
+from streams.roles.caption.role import Captioner, Read
+
+NOT_DECIDED = "seen"
+"""Source of a category and of colours: detector and pixels."""
+
+
+class Fact(msgspec.Struct, frozen=True):
+    """One fact of the evidence. `source`: merchant, pixels, neighbours, or seen (by the detector, in the pixels)."""
+
+    garment: str
+    facet: str
+    value: str
+    source: str
+    confidence: float
+    neighbours: tuple[str, ...]
+    stated: bool
+
+
+class Drafted(msgspec.Struct, frozen=True):
+    """One draft of the language model and what was found wrong with it; () is nothing."""
+
+    seed: int
+    text: str
+    refused: tuple[str, ...]
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """A caption from its input to its verdict.
+
+    `decided`: "draft 1", "draft 2", "rules" (no draft held) or "grammar" (the kit wants it so). `same`: what was published is what these
+    facts give now; it is not where another version, model, kit or setting wrote it, or neighbours voted otherwise.
+    """
+
+    product_id: str
+    shop: str
+    source: str
+    image: str
+    metadata: dict[str, Any]
+    kit: str
+    tone: str
+    facts: tuple[Fact, ...]
+    prompt: tuple[dict[str, str], ...]
+    drafts: tuple[Drafted, ...]
+    decided: str
+    caption: str
+    published: str
+    same: bool
+    status: str
+    reasons: tuple[str, ...]
+
+
+def explain(captioner: Captioner, item: Message, published: Caption | None) -> Explanation | None:
+    """Explain the caption of an item; None where it has none yet (nobody has seen the product).
+
+    Args:
+        captioner: the role.
+        item: the record on `catalog.items`.
+        published: what stands on `catalog.captions`; its evidence is what neighbours said then.
+    """
+    read = captioner.read(item)
+    if isinstance(read, Done):
+        return None
+    pack = published.evidence if published is not None else captioner.pack(read).request.evidence
+    request = WriterRequest(pack, read.tone, seed_of(read.keys.facts))
+    drafts, decided, text = _written(captioner, request, read)
+    source = read.item.source
+    return Explanation(
+        product_id=read.item.product_id,
+        shop=read.item.shop,
+        source=f"{source.topic}/{source.partition}/{source.offset}",
+        image=read.item.image,
+        metadata={name: value for name, value in msgspec.to_builtins(read.item.metadata).items() if value},
+        kit=read.kit.name,
+        tone=read.tone,
+        facts=_facts(pack, text),
+        prompt=() if decided == "grammar" else tuple(captions.prompt(pack, read.tone)),
+        drafts=drafts,
+        decided=decided,
+        caption=text.caption,
+        published="" if published is None else published.caption,
+        same=published is not None and published.caption == text.caption,
+        status="" if published is None else published.status,
+        reasons=() if published is None else published.reasons,
+    )
+
+
+def _written(captioner: Captioner, request: WriterRequest, read: Read) -> tuple[tuple[Drafted, ...], str, CaptionText]:
+    drafts: list[Drafted] = []
+    if read.kit.by_grammar:
+        return (), "grammar", by_rule(request.evidence, request.tone, request.seed, read.kit)
+    for seed in (request.seed, captions.second_seed(request.seed)):
+        asked = msgspec.structs.replace(request, seed=seed)
+        [raw] = captioner.writer.forward([captioner.writer.prepare(asked)])
+        text = captioner.writer.finish(asked, raw)
+        verdict = captions.judge(text, request.evidence)
+        if isinstance(verdict, CaptionText):
+            verdict = held_to(verdict, request.evidence, read.kit)
+        drafts.append(Drafted(seed, text, () if isinstance(verdict, CaptionText) else verdict.reasons))
+        if isinstance(verdict, CaptionText):
+            return tuple(drafts), f"draft {len(drafts)}", verdict
+    # As the role: the rules take the seed of the last draft.
+    return tuple(drafts), "rules", by_rule(request.evidence, request.tone, drafts[-1].seed, read.kit)
+
+
+def _facts(pack: Evidence, text: CaptionText) -> tuple[Fact, ...]:
+    named = {garment.id for garment in worth_stating(pack)}
+    stated = {(span.garment, span.facet) for span in text.spans}
+    found: list[Fact] = []
+    for garment in pack.garments:
+        said: Sequence[tuple[str, str, str, float, tuple[str, ...]]] = [
+            ("category", garment.category, NOT_DECIDED, garment.confidence, ()),
+            *(("colour", one.name, NOT_DECIDED, one.share, ()) for one in garment.colours),
+            *((facet, a.value, a.source, a.confidence, a.neighbours) for facet, a in garment.attributes.items()),
+        ]
+        for facet, value, source, confidence, neighbours in said:
+            shown = garment.id in named and ((garment.id, facet) in stated or value.lower() in text.caption.lower())
+            found.append(Fact(garment.id, facet, value, source, confidence, neighbours, shown))
+    return tuple(found)

@@ -1,0 +1,65 @@
+"""`weft explain`: what it shows is what the role did."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from streams.contract.records import Caption
+from streams.ops.caption_explain import explain
+from streams.roles.caption.kits import Kits, parse
+from tests.unit.streams.roles.test_role_caption import GOOD, LIE, Scripted, captioner, item, message, through
+
+
+LINEN = GOOD.replace("A red dress", "A red linen dress")
+
+
+async def published(*drafts: str, **kits: str) -> tuple[Caption, Any]:
+    """A caption as the role publishes it, and the same role once more."""
+
+    def role() -> Any:
+        return replace(captioner(Scripted(*drafts)), kits=Kits({name: parse(kit, name) for name, kit in kits.items()}))
+
+    caption = await through(role(), message(item("sku-1", fabric="linen")))
+    assert isinstance(caption, Caption)
+    return caption, role()
+
+
+async def test_a_second_draft_that_holds() -> None:
+    """Both drafts with what was wrong with the first, by whom each fact was said, and the same text again."""
+    caption, role = await published(LIE, LINEN)
+    told = explain(role, message(item("sku-1", fabric="linen")), caption)
+    assert told is not None
+    assert (told.decided, told.same, told.caption) == ("draft 2", True, caption.caption)
+    assert any("silk" in reason for reason in told.drafts[0].refused)
+    assert told.drafts[1].refused == ()
+    sources = {fact.facet: (fact.value, fact.source, fact.stated) for fact in told.facts}
+    assert sources["fabric"] == ("linen", "merchant", True)
+    assert sources["colour"] == ("red", "seen", True)
+    assert "linen" in told.prompt[1]["content"]
+    assert told.metadata == {"fabric": "linen"}
+
+
+async def test_no_draft_that_holds() -> None:
+    """The rules decide, as in the role, with the same words."""
+    caption, role = await published(LIE, LIE)
+    told = explain(role, message(item("sku-1", fabric="linen")), caption)
+    assert told is not None
+    assert (told.decided, told.same, len(told.drafts)) == ("rules", True, 2)
+
+
+async def test_a_kit_by_grammar_asks_no_model() -> None:
+    """Neither a prompt nor a draft; another kit than then is told."""
+    caption, role = await published(default="locale: de")
+    told = explain(role, message(item("sku-1", fabric="linen")), caption)
+    assert told is not None
+    assert (told.decided, told.prompt, told.drafts, told.same) == ("grammar", (), (), True)
+    french = replace(role, kits=Kits({"default": parse("locale: fr", "default")}))
+    other = explain(french, message(item("sku-1", fabric="linen")), caption)
+    assert other is not None
+    assert (other.same, other.caption) == (False, "Robe rouge en lin.")
+
+
+def test_a_deleted_product_has_nothing_to_explain() -> None:
+    """None, and no error."""
+    assert explain(captioner(Scripted()), replace(message(item("sku-1")), value=None), None) is None
