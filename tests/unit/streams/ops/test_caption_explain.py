@@ -10,7 +10,6 @@ from streams.ops.caption_explain import explain
 from streams.roles.caption.kits import Kits, parse
 from tests.unit.streams.roles.test_role_caption import GOOD, LIE, Scripted, captioner, item, message, through
 
-
 LINEN = GOOD.replace("A red dress", "A red linen dress")
 
 
