@@ -15,6 +15,7 @@ from streams.cli.app import AsJson, DataDir, OfShop, app, client_settings, run
 from streams.cli.exits import Exit
 from streams.cli.output import captions_table, out, print_json, print_table, say, shown
 from streams.contract import topics
+from streams.contract.records import Caption
 from streams.kafka.client import Client, Reader, caption_in
 
 captions_app = typer.Typer(
@@ -141,3 +142,40 @@ def captions_export(
         beside.replace(file)
     gone = sum(row.caption is None for row in rows)
     say(f"{len(rows) - gone} captions" + (f", {gone} deleted products" if gone else ""))
+
+
+@app.command("claims")
+def claims(
+    source: Annotated[
+        str,
+        typer.Option(
+            "--source",
+            help="merchant, pixels, neighbours, seen (detector and pixels), or a product whose label was a vote.",
+        ),
+    ],
+    facet: Annotated[list[str] | None, typer.Option("--facet", help="Of this facet only; repeatable: fabric.")] = None,
+    shop: Annotated[str | None, typer.Option("--shop", help="Only of this shop's products.")] = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """List every live text that rests on a source, with what it states because of it."""
+    from streams.cli.output import rows_table
+    from streams.ops.claims import claims_on
+
+    checked_shop(shop, "--shop")
+    standing = [one for one in run(_standing(data_dir)) if shop in {None, one.shop}]
+    found = list(claims_on(standing, source, frozenset(facet or ())))
+    if as_json:
+        for one in found:
+            print_json(one)
+    else:
+        rows = [
+            (key_of(one.shop, one.product_id), f"{one.garment} {one.facet}", one.value, one.caption) for one in found
+        ]
+        print_table(rows_table(("product", "fact", "value", "caption"), rows))
+    say(f"{len(found)} claims in {len({(one.shop, one.product_id) for one in found})} captions rest on {shown(source)}")
+
+
+async def _standing(data_dir: Path | None) -> list[Caption]:
+    async with Client(client_settings(data_dir)) as client:
+        return list((await client.captions()).values())

@@ -120,7 +120,12 @@ def _written(captioner: Captioner, request: WriterRequest, read: Read) -> tuple[
     return tuple(drafts), "rules", by_rule(request.evidence, request.tone, drafts[-1].seed, read.kit)
 
 
-def _facts(pack: Evidence, text: CaptionText) -> tuple[Fact, ...]:
+def facts_of_caption(caption: Caption) -> tuple[Fact, ...]:
+    """The facts of a published caption, with who said each and whether its sentences state it."""
+    return _facts(caption.evidence, caption)
+
+
+def _facts(pack: Evidence, text: CaptionText | Caption) -> tuple[Fact, ...]:
     named = {garment.id for garment in worth_stating(pack)}
     stated = {(span.garment, span.facet) for span in text.spans}
     found: list[Fact] = []

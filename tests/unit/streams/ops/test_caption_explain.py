@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import msgspec
+
+from processors.values import Attribute
 from streams.contract.records import Caption
 from streams.ops.caption_explain import explain
+from streams.ops.claims import claims_on
 from streams.roles.caption.kits import Kits, parse
 from tests.unit.streams.roles.test_role_caption import GOOD, LIE, Scripted, captioner, item, message, through
 
@@ -62,3 +66,18 @@ async def test_a_kit_by_grammar_asks_no_model() -> None:
 def test_a_deleted_product_has_nothing_to_explain() -> None:
     """None, and no error."""
     assert explain(captioner(Scripted()), replace(message(item("sku-1")), value=None), None) is None
+
+
+async def test_claims_that_rest_on_a_source() -> None:
+    """What sentences state, by who said it; what a caption knows and does not say is no claim."""
+    caption, _ = await published(LINEN)
+    assert [(one.facet, one.value) for one in claims_on([caption], "merchant")] == [("fabric", "linen")]
+    assert {one.facet for one in claims_on([caption], "seen")} == {"category", "colour"}
+    assert list(claims_on([caption], "neighbours")) == []
+    voted = Attribute("linen", 0.8, neighbours=("sku-7",), source="neighbours")
+    garment = msgspec.structs.replace(caption.evidence.garments[0], attributes={"fabric": voted})
+    inferred = msgspec.structs.replace(caption, evidence=msgspec.structs.replace(caption.evidence, garments=(garment,)))
+    assert [one.value for one in claims_on([inferred, caption], "sku-7", frozenset({"fabric"}))] == ["linen"]
+    assert list(claims_on([inferred], "sku-7", frozenset({"colour"}))) == []
+    silent = msgspec.structs.replace(inferred, caption="A red dress.", spans=())
+    assert list(claims_on([silent], "sku-7")) == []
