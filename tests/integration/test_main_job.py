@@ -20,6 +20,7 @@ from processors.identity import key_of
 from processors.triplets import triplet_id
 from streams.contract import topics
 from streams.contract.records import Caption, ImageRef, Query, Result, Upload
+from streams.contract.topics import ROLES
 from streams.engine.message import Message
 from streams.engine.observer import NullObserver
 from streams.kafka.client import Client, Reader, new_query_id
@@ -28,7 +29,6 @@ from streams.ops.triplets import export
 from streams.wiring.models import Models
 from streams.wiring.parts import open_parts
 from streams.wiring.triplets import run_triplets
-from streams.worker import ROLES
 from tests.fixtures.stack import Up, photo_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
