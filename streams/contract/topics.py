@@ -183,8 +183,8 @@ TOPICS: tuple[TopicSpec, ...] = (
         event_type="weft.generation.v1",
         key="collection",
         # Which store the cluster has (streams.kafka.store_claim): every worker looks, the first one says.
-        written_by=(*ROLES, "weft replay", "weft index"),
-        read_by=ROLES,
+        written_by=(*EVERY, "weft replay", "weft index"),
+        read_by=EVERY,
     ),
     TopicSpec(
         DEAD_LETTERS,
