@@ -163,6 +163,24 @@ class RoleMetrics:
         """A person must know of this; `/healthz` shows it."""
         self._health.trouble(text)
 
+    def composed(self, arm: str, seconds: float) -> None:
+        """A query of image and words was answered by this composer."""
+        self._of("weft_composed_seconds", arm).observe(seconds)
+
+    def matched(self, states: Iterable[str]) -> None:
+        """Events about standing queries were published."""
+        for state in states:
+            self._of("weft_matches", state).inc()
+
+    def standing(self, queries: int, pairs: int) -> None:
+        """So many standing queries are watched for, and so many products meet one of them."""
+        self._of("weft_standing_queries").set(queries)
+        self._of("weft_standing_pairs").set(pairs)
+
+    def similar(self, products: int) -> None:
+        """So many products have their neighbours kept true."""
+        self._of("weft_similar_products").set(products)
+
     def open_letters(self, count: int) -> None:
         """So many dead letters are open."""
         self._of("weft_open_dead_letters").set(count)

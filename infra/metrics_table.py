@@ -100,6 +100,22 @@ ROLE_METRICS: tuple[Family, ...] = (
     ),
     Family("weft_query_errors", "counter", ("role", "code"), "Queries answered with an error, by its code."),
     Family("weft_partial_answers", "counter", ("role",), "Queries answered without all shards."),
+    Family(
+        "weft_composed_seconds",
+        "histogram",
+        ("role", "arm"),
+        "Seconds from reading a query of image and words to its result, by the composer that answered (its arm of a test).",
+        SECONDS,
+    ),
+    Family("weft_matches", "counter", ("role", "state"), "Events about standing queries, by state: met, left, there …"),
+    Family("weft_standing_queries", "gauge", ("role",), "Standing queries that a worker watches for."),
+    Family(
+        "weft_standing_pairs",
+        "gauge",
+        ("role",),
+        "Products of a worker's partitions that meet a standing query, over all.",
+    ),
+    Family("weft_similar_products", "gauge", ("role",), "Products whose neighbours are kept true (catalog.similar)."),
     Family("weft_lost_records", "counter", ("role", "topic"), "Records that were deleted before they were read."),
     Family(
         "weft_misplaced_records",

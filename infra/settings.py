@@ -187,6 +187,36 @@ class Settings(BaseSettings):
         "grammar",
         description="Who words what changes: a grammar, or (profile full) the instruct model; what that says is checked.",
     )
+    composer: str = Field(
+        "facets",
+        description="Who composes image and words of a query that names nobody: facets, direction, or one of `WEFT_COMPOSERS`"
+        " (with `facets+` before it: beside the facets).",
+    )
+    composers: dict[str, Path] = Field(
+        {},
+        description="Trained composers (JSON object, from the name, e.g. combiner, to its weights, `weft train composer`); each must be"
+        " of the encoder that serves: one with another target side needs a generation of its own.",
+    )
+    composer_shares: dict[str, float] = Field(
+        {},
+        description="A test: which share of the queries that name no composer each composer answers, by the query's id (JSON"
+        ' object, e.g. `{"facets": 0.5, "direction": 0.5}`); results name theirs as `arm`.',
+    )
+    standing_queries: int = Field(
+        1000, ge=1, description="Most standing queries (`search.standing`); those saved beyond are refused."
+    )
+    standing_pairs: int = Field(
+        500_000,
+        ge=1,
+        description="Most products of one worker that may meet a standing query, over all queries; beyond, the query that most"
+        " products meet is suspended.",
+    )
+    similar: int = Field(
+        10, ge=0, le=100, description="Neighbours of each product on `catalog.similar`; 0: none are kept there."
+    )
+    similar_products: int = Field(
+        50_000, ge=1, description="Most products whose neighbours are kept (about 4 KB each); those beyond have none."
+    )
     facet_policy: dict[str, str] = Field(
         {},
         description="Who decides a facet of a garment: merchant, seen, pixels, neighbours or never, by facet (JSON object, e.g. "

@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Forget products, or (--shop alone) a whole shop: list each place with its state, and until when it keeps what.",
     ),
     "query": ("client", 'Ask for products: by photo, by product, by words, or by both ("this, but navy").'),
+    "standing": ("standing", "Queries that stand: save, list and remove them, and see what meets them."),
     "captions": (
         "captions",
         "Show the captions as they stand; with --follow, every one from the first on, until Ctrl-C.",

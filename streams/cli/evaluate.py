@@ -284,4 +284,10 @@ def finish(missing: Sequence[str], refused: Sequence[UnreadableInput], where: Pa
         raise typer.Exit(Exit.REJECTED)
 
 
-from streams.cli import evaluate_captions, evaluate_composed, evaluate_relevance, evaluate_worn  # noqa: E402, F401 - of `eval_app`
+from streams.cli import (  # noqa: E402, F401 - of `eval_app`
+    evaluate_captions,
+    evaluate_composed,
+    evaluate_relevance,
+    evaluate_search,
+    evaluate_worn,
+)

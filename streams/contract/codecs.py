@@ -26,9 +26,12 @@ from streams.contract.lenders import with_start
 from streams.contract.probes import Answer, Found, Hits, LookupProbe, Probe, SearchProbe
 from streams.contract.records import (
     Caption,
+    Feedback,
     Generation,
     ImageRef,
     Item,
+    Match,
+    Neighbours,
     Query,
     QueryImage,
     Record,
@@ -57,6 +60,8 @@ MAX_FILTER_VALUES = 1000
 MAX_FACET_NAME = 128
 MAX_DIMENSION = 16_384
 MAX_TEXT = 20_000
+ACTIONS = ("click", "basket", "buy", "return")
+"""What a shopper may have done with a hit."""
 
 _TEXT_FIELDS = ("title", "description", "brand", "gender", "fabric", "category")
 
@@ -71,6 +76,9 @@ _TRIPLET = msgspec.json.Decoder(Triplet)
 _QUERY = msgspec.json.Decoder(Query)
 _RESULT = msgspec.json.Decoder(Result)
 _GENERATION = msgspec.json.Decoder(Generation)
+_MATCH = msgspec.json.Decoder(Match)
+_NEIGHBOURS = msgspec.json.Decoder(Neighbours)
+_FEEDBACK = msgspec.json.Decoder(Feedback)
 _ITEM = msgspec.msgpack.Decoder(Item)
 _PROBE: msgspec.msgpack.Decoder[Probe] = msgspec.msgpack.Decoder(Probe)
 _ANSWER: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
@@ -164,6 +172,44 @@ def decode_query(message: Message) -> Query:
     except Poison as error:
         known = fallback or _query_id_in(message.value)
         raise BadQuery(error.message, code=error.code, query_id=known, field=error.field) from error
+    return _checked_query(query, fallback)
+
+
+def decode_standing(message: Message) -> Query:
+    """A checked standing query: its key is its id, which the value may leave out. Filters alone are a query here.
+
+    Raises:
+        BadQuery: it is none, or goes by another id than its key.
+    """
+    if message.value is None:
+        raise BadQuery("has no value", code=Code.MALFORMED, query_id="")
+    try:
+        key = _key_text(message)
+        _check_id(key, "key")
+        value = plain.json_of(unwrapped(message).value or b"")
+        query = _decode_given(_QUERY, _with_id(value, key), Query)
+    except Poison as error:
+        known = (message.key or b"")[:MAX_ID_BYTES].decode(errors="replace")
+        code = Code.INVALID if error.code is Code.WRONG_KEY else error.code
+        raise BadQuery(error.message, code=code, query_id=known, field=error.field) from error
+    if query.query_id != key:
+        raise BadQuery("differs from the record's key", code=Code.INVALID, query_id=key, field="query_id")
+    if query.previous is not None:
+        raise BadQuery("a standing query stands by itself", code=Code.INVALID, query_id=key, field="previous")
+    return _checked_query(query, key, filters_alone=True)
+
+
+def _with_id(value: bytes, key: str) -> bytes:
+    try:
+        document = msgspec.json.decode(value)
+    except _UNDECODABLE:
+        return value
+    if not isinstance(document, dict) or document.get("query_id") is not None:
+        return value
+    return msgspec.json.encode({**document, "query_id": key})
+
+
+def _checked_query(query: Query, fallback: str, *, filters_alone: bool = False) -> Query:
     try:
         query = with_start(_with_data(query))
         for one in query.images:
@@ -171,7 +217,7 @@ def decode_query(message: Message) -> Query:
     except Poison as error:
         known = (query.query_id or fallback)[:MAX_ID_BYTES]
         raise BadQuery(error.message, code=error.code, query_id=known, field=error.field) from error
-    _check_query(query, query.query_id or fallback)
+    _check_query(query, query.query_id or fallback, filters_alone=filters_alone)
     given = {name: value for name, value in query.filters.items() if value is not None}
     plain = {
         name: tuple(one for one in value if one is not None) if isinstance(value, list) else value
@@ -221,6 +267,30 @@ def decode_answer(value: bytes) -> Answer:
 def decode_generation(value: bytes) -> Generation:
     """A record of `index.control`. Raises `Poison`."""
     return _decode(_GENERATION, value)
+
+
+def decode_match(value: bytes) -> Match:
+    """A record of `search.matches`. Raises `Poison`."""
+    return _decode(_MATCH, value)
+
+
+def decode_neighbours(value: bytes) -> Neighbours:
+    """A record of `catalog.similar`. Raises `Poison`."""
+    return _decode(_NEIGHBOURS, value)
+
+
+def decode_feedback(message: Message) -> Feedback:
+    """A checked record of `search.feedback`. Raises `Poison`."""
+    feedback = _decode_given(_FEEDBACK, unwrapped(message).value or b"", Feedback)
+    _check_id(feedback.query_id, "query_id")
+    _check_id(feedback.product_id, "product_id")
+    if feedback.action not in ACTIONS:
+        named = f"{feedback.action[:50]!r} is none of {', '.join(ACTIONS)}"
+        raise Poison(named, field="action", code=Code.UNKNOWN_NAME)
+    if feedback.rank is not None and not 1 <= feedback.rank <= MAX_DEPTH:
+        raise Poison(f"is not within 1..{MAX_DEPTH}", field="rank", code=Code.OUT_OF_RANGE)
+    checked_shop(feedback.shop)
+    return feedback
 
 
 def metadata_of(upload: Upload) -> Metadata:
@@ -423,13 +493,14 @@ def _check_image(image: ImageRef, field: str = "image") -> None:
         _check_id(image.product_id, f"{field}.product_id")
 
 
-def _check_query(query: Query, query_id: str) -> None:
+def _check_query(query: Query, query_id: str, *, filters_alone: bool = False) -> None:
     def refuse(code: Code, message: str, field: str) -> BadQuery:
         return BadQuery(message, code=code, query_id=query_id[:MAX_ID_BYTES], field=field)
 
     if not query.query_id or len(query.query_id.encode()) > MAX_ID_BYTES:
         raise refuse(Code.OUT_OF_RANGE, f"is empty or longer than {MAX_ID_BYTES} bytes", "query_id")
-    if query.image is None and not query.images and not (query.text or "").strip():
+    nothing = query.image is None and not query.images and not (query.text or "").strip()
+    if nothing and not (filters_alone and query.filters):
         raise refuse(Code.EMPTY_QUERY, "needs an image, a text, or both", "")
     if query.image is not None:
         try:

@@ -325,6 +325,9 @@ class Query(Record, frozen=True):
     min_relevance: float = 0.0  # hits below it are left out
     images: tuple[QueryImage, ...] = ()  # several: what it starts from, and products that lend it a facet each
     previous: str | None = None  # the query that this one refines, where the worker that reads it knows that one
+    composer: str | None = (
+        None  # who composes image and words; without it, the stack's, or that of the query's arm of a test
+    )
 
 
 class Variant(Record, frozen=True, omit_defaults=False):
@@ -438,6 +441,73 @@ class Result(Record, frozen=True):
     approximate: tuple[str, ...] = ()  # what may not be exact: "variants", "facets"
     garments: tuple[ShownGarment, ...] = ()  # of the photo that was asked with, the surest first
     confident: bool | None = None  # false: nothing that was found fits; null: nobody can say
+    arm: str = ""  # the composer that answered a query of image and words
+
+
+# ---------------------------------------------------------------- search.matches / catalog.similar / search.feedback (JSON)
+
+
+MatchState: TypeAlias = Annotated[
+    str,
+    msgspec.Meta(
+        extra_json_schema={
+            "enum": ["met", "left", "there", "watching", "refused", "suspended"],
+            OPEN_ENUM: True,
+        }
+    ),
+]
+
+
+class Match(Record, frozen=True):
+    """What became of a standing query (`query_id`), and of one product under it.
+
+    `state` of a product: "met" (it came, or changed, and meets the query now), "left" (it does not any more), "there" (it
+    met the query already when that was saved). Of the query itself (no product): "watching" (from now on it is told what
+    meets it), "refused" (`error` says why), "suspended" (more products meet it than are kept; save a narrower one).
+    """
+
+    query_id: str
+    state: MatchState
+    at: str  # RFC 3339, UTC: of the record that made it so
+    product_id: str = ""
+    shop: str = ""
+    hit: Hit | None = None  # of "met" and "there": as it would stand in a result
+    reason: str = ""  # of "left": "changed", "deleted", or "query" (which was saved anew)
+    source: Source | None = None  # the product's record on catalog.items
+    saved: Source | None = None  # the query's record on search.standing
+    error: QueryError | None = None
+    ignored: tuple[str, ...] = ()  # words and fields of the query that are not followed
+    partitions: tuple[int, ...] = ()  # of catalog.items, that are watched: several workers share them
+
+
+class Neighbour(Record, frozen=True):
+    """A product that is like another; `score` is the inner product, higher is nearer."""
+
+    product_id: str
+    score: float
+
+
+class Neighbours(Record, frozen=True):
+    """The products that are most like a product, the nearest first; of its own shop, or of no shop as it is of none."""
+
+    product_id: str
+    neighbours: tuple[Neighbour, ...]
+    encoder: str  # fingerprint: by whose vectors
+    shop: str = ""
+
+
+class Feedback(Record, frozen=True):
+    """What a shopper did with a hit of a result."""
+
+    query_id: str
+    product_id: str
+    action: Annotated[
+        str,
+        msgspec.Meta(extra_json_schema={"enum": ["click", "basket", "buy", "return"], OPEN_ENUM: True}),
+    ]
+    rank: int | None = None  # of the hit in the result, from 1
+    shop: str | None = None
+    at: str | None = None  # RFC 3339; the record's time where it is not given
 
 
 # ---------------------------------------------------------------- index.control (JSON, compacted)

@@ -18,6 +18,10 @@ RESULTS = "search.results"
 PROBES = "search.probes"
 HITS = "search.hits"
 TRIPLETS = "catalog.triplets"
+STANDING = "search.standing"
+MATCHES = "search.matches"
+SIMILAR = "catalog.similar"
+FEEDBACK = "search.feedback"
 CONTROL = "index.control"
 DEAD_LETTERS = "weft.dead-letters"
 DEAD_LETTERS_DONE = "weft.dead-letters.done"
@@ -27,7 +31,7 @@ CONTENT_TYPES = {"json": "application/json", "msgpack": "application/msgpack", "
 CLIENT = "client"
 """Whoever sends uploads and queries, and reads captions and results: not one of our roles."""
 HOUR_MS = 3_600_000
-ROLES: tuple[str, ...] = ("enrich", "caption", "index", "compose")
+ROLES: tuple[str, ...] = ("enrich", "caption", "index", "compose", "standing")
 """In the order in which a record passes them."""
 OPTIONAL: tuple[str, ...] = ("triplets",)
 """Roles that nothing depends on and that `weft up` does not start unless it is asked to."""
@@ -95,7 +99,7 @@ TOPICS: tuple[TopicSpec, ...] = (
         event_type="weft.item.v1",
         key="product_id",
         written_by=("enrich",),
-        read_by=("caption", "index", "triplets"),
+        read_by=("caption", "index", "standing", "triplets"),
         tombstones=True,
     ),
     TopicSpec(
@@ -123,6 +127,18 @@ TOPICS: tuple[TopicSpec, ...] = (
         tombstones=True,
     ),
     TopicSpec(
+        SIMILAR,
+        "json",
+        "compact",
+        record=records.Neighbours,
+        summary="The products of the catalogue that are most like a product, as they are now; a null value: it has none.",
+        event_type="weft.similar.v1",
+        key="product_id",
+        written_by=("standing",),
+        read_by=(CLIENT, "standing"),
+        tombstones=True,
+    ),
+    TopicSpec(
         QUERIES,
         "json",
         "delete",
@@ -147,6 +163,41 @@ TOPICS: tuple[TopicSpec, ...] = (
         read_by=(CLIENT,),
     ),
     TopicSpec(
+        STANDING,
+        "json",
+        "compact",
+        record=records.Query,
+        summary="A query that stands: what meets it is told when it comes; a null value ends it.",
+        event_type="weft.standing.v1",
+        key="query_id",
+        written_by=(CLIENT,),
+        read_by=("standing",),
+        tombstones=True,
+    ),
+    TopicSpec(
+        MATCHES,
+        "json",
+        "compact",
+        record=records.Match,
+        summary="A product has begun, or has ceased, to meet a standing query; a null value: one of the two is gone.",
+        event_type="weft.match.v1",
+        key="query_id/product_id",
+        written_by=("standing",),
+        read_by=(CLIENT, "standing"),
+        tombstones=True,
+    ),
+    TopicSpec(
+        FEEDBACK,
+        "json",
+        "delete",
+        record=records.Feedback,
+        summary="What a shopper did with a hit: clicked it, put it into the basket, bought it, sent it back.",
+        event_type="weft.feedback.v1",
+        key="query_id",
+        written_by=(CLIENT,),
+        read_by=("weft eval",),
+    ),
+    TopicSpec(
         PROBES,
         "msgpack",
         "delete",
@@ -156,7 +207,7 @@ TOPICS: tuple[TopicSpec, ...] = (
         summary="What every shard of the index is asked.",
         event_type="weft.probe.v1",
         key="query_id",
-        written_by=("compose",),
+        written_by=("compose", "standing"),
         read_by=("index",),
     ),
     TopicSpec(
@@ -170,7 +221,7 @@ TOPICS: tuple[TopicSpec, ...] = (
         event_type="weft.hits.v1",
         key="query_id",
         written_by=("index",),
-        read_by=("compose",),
+        read_by=("compose", "standing"),
     ),
     TopicSpec(
         CONTROL,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 
@@ -85,6 +85,22 @@ class Observer(Protocol):
         """A query was answered; `error` is the code of its error, or empty."""
         ...
 
+    def composed(self, arm: str, seconds: float) -> None:
+        """A query of image and words was answered by this composer, so many seconds after it was read."""
+        ...
+
+    def matched(self, states: Iterable[str]) -> None:
+        """Events about standing queries were published, of these states."""
+        ...
+
+    def similar(self, products: int) -> None:
+        """So many products have their neighbours kept true."""
+        ...
+
+    def standing(self, queries: int, pairs: int) -> None:
+        """So many standing queries are watched for, and so many products meet one of them."""
+        ...
+
     def open_letters(self, count: int) -> None:
         """So many dead letters are open."""
         ...
@@ -142,6 +158,14 @@ class NullObserver:
     def conflicted(self, facet: str) -> None: ...
 
     def answered(self, error: str, *, partial: bool) -> None: ...
+
+    def composed(self, arm: str, seconds: float) -> None: ...
+
+    def matched(self, states: Iterable[str]) -> None: ...
+
+    def similar(self, products: int) -> None: ...
+
+    def standing(self, queries: int, pairs: int) -> None: ...
 
     def open_letters(self, count: int) -> None: ...
 

@@ -132,6 +132,12 @@ class Client:
                 pass
         raise Retryable(f"no answer to query {query.query_id} within {patience:.0f} s: is the role compose running?")
 
+    async def save_query(self, query_id: str, query: Query | None) -> None:
+        """Save a standing query, or (None) end it; returns when the broker has it."""
+        value = None if query is None else msgspec.json.encode(query)
+        there = self._names.topic(topics.STANDING)
+        await self._producer.send_and_wait(there, key=query_id.encode(), value=value, headers=_JSON)
+
     async def end_offsets(self, topic: str) -> dict[str, int]:
         """The end of every partition, as `min_offsets` of a query wants it: {"catalog.items-3": 82}."""
         async with Reader(self._settings, topic, from_end=True) as reader:

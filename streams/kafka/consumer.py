@@ -15,6 +15,7 @@ from processors.errors import Fatal, Retryable
 from streams.engine.message import Message
 from streams.kafka.names import AS_THEY_ARE, Names, names_of
 from streams.kafka.options import ISOLATION, METADATA_MS, client_options, patient, prepare
+from streams.kafka.starts import Committed
 
 PartitionId: TypeAlias = tuple[str, int]
 """Topic and partition."""
@@ -240,9 +241,17 @@ class PlainConsumer:
         position: int = await self._consumer.position(self._address(*place))
         return position
 
-    async def commit(self, positions: Mapping[PartitionId, int]) -> None:
-        """Tell the group where we are: for lag metrics only."""
-        await self._consumer.commit({self._address(*place): offset for place, offset in positions.items()})
+    async def commit(self, positions: Mapping[PartitionId, int], topic_id: str = "") -> None:
+        """Tell the group where we are; `topic_id`: kept beside it, so that a topic that is created again is told from this one."""
+        await self._consumer.commit({self._address(*place): (offset, topic_id) for place, offset in positions.items()})
+
+    async def committed(self, place: PartitionId) -> Committed | None:
+        """What the group has committed of an assigned partition; None for nothing."""
+        address = self._address(*place)
+        # The public call leaves out the metadata.
+        found = await self._consumer._coordinator.fetch_committed_offsets([address])  # noqa: SLF001
+        known = found.get(address)
+        return None if known is None or known.offset < 0 else Committed.of(known.offset, known.metadata)
 
 
 def coordination_error(consumer: Any) -> BaseException | None:

@@ -15,11 +15,11 @@ import msgspec
 
 from infra.store import NotFound, ObjectStore
 from processors.errors import Fatal, Retryable
-from streams.contract.topics import BY_NAME, CAPTIONS, ITEMS
+from streams.contract.topics import BY_NAME, CAPTIONS, ITEMS, MATCHES, SIMILAR
 from streams.kafka.options import METADATA_MS
 from streams.kafka.producer import Sender
 
-PINNED = (ITEMS, CAPTIONS)
+PINNED = (ITEMS, CAPTIONS, MATCHES, SIMILAR)
 """Compacted topics with keys that Weft writes, and more than one partition."""
 
 

@@ -43,6 +43,10 @@ MOST_DEATHS = 3
 """Deaths of one child before the stack was ready: then it will not come up, and its log says why."""
 
 
+_TOGETHER = {"caption": ("caption", "standing")}
+"""Process → its roles. `standing` loads no model before the first standing query: a process of its own would take more than it does."""
+
+
 class Stack:
     """Broker, store and roles of one data dir. `async with Stack(...) as stack` returns when all roles take work.
 
@@ -67,7 +71,8 @@ class Stack:
         self._progress = progress
         self._sleep = sleep
         self._roles = (*ROLES, *also)
-        self._groups = {"all": self._roles} if single_process else {role: (role,) for role in self._roles}
+        apart = {role: (role,) for role in self._roles if role not in _TOGETHER["caption"]}
+        self._groups = {"all": self._roles} if single_process else apart | _TOGETHER
         self._own_broker = "bootstrap_servers" not in settings.model_fields_set
         self._closing = AsyncExitStack()
         self._broker: EmbeddedBroker | None = None

@@ -14,6 +14,7 @@ from streams.contract.cloudevents import ce_headers, output_headers, rfc3339
 from streams.contract.probes import Probe
 from streams.contract.records import Result
 from streams.engine.message import Message
+from streams.engine.observer import Observer
 from streams.engine.pipeline import Pipeline
 from streams.facets.live import LiveHeads
 from streams.kafka.client import Reader
@@ -24,6 +25,7 @@ from streams.search import query_photos
 from streams.search.pending import PendingQueries
 from streams.search.shop_asked import shop_asked
 from streams.search.spaces import Spaces
+from streams.wiring.composers import composers_of
 from streams.wiring.generations import encoders_of, place_by_key, serve_spaces, when_settled
 from streams.wiring.models import judge_of, relevance_of, shipped_heads
 from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, loaded
@@ -56,7 +58,7 @@ async def run_compose(parts: Parts, ready: Ready) -> None:
         headers = output_headers(message, stage="compose", topic=topics.RESULTS)
         key = result.query_id.encode()
         await (await parts.sender.send(topics.RESULTS, key=key, value=codecs.encode(result), headers=headers))
-        observer.answered("" if result.error is None else result.error.code, partial=result.partial)
+        _tell(observer, result)
 
     pending = PendingQueries(send, time.time, observer.worked)
     role = Compose(
@@ -76,6 +78,7 @@ async def run_compose(parts: Parts, ready: Ready) -> None:
         judge_of=lambda maker: judge_of(heads, maker),
         heads_of=lambda maker: live.now() if maker == images.features_maker else None,
         relevance=relevance,
+        composers=await asyncio.to_thread(composers_of, parts.settings, images, texts),
     )
 
     async def keep_house() -> None:
@@ -115,6 +118,12 @@ async def run_compose(parts: Parts, ready: Ready) -> None:
         beginning = when_settled(spaces, parts.stop, consuming)
         following = beside(live.follow(parts.settings.facet_seconds), beginning)
         await beside(serve_spaces(parts, spaces), beside(deliver(), beside(keep_house(), following)))
+
+
+def _tell(observer: Observer, result: Result) -> None:
+    if result.arm:
+        observer.composed(result.arm, result.took_ms / 1000)
+    observer.answered("" if result.error is None else result.error.code, partial=result.partial)
 
 
 ROLE = Role("compose", run_compose, ("image_encoder", "text_encoder", "detector"))

@@ -167,7 +167,7 @@ async def test_the_doctor_names_the_right_that_is_missing(secure_kafka: SecureKa
         await allow(secure_kafka, "limited", "Read", "topic", prefix + spec.name)
         if spec.name != topics.ITEMS:
             await allow(secure_kafka, "limited", "Write", "topic", prefix + spec.name)
-    for role in ("enrich", "index", "compose"):
+    for role in {*topics.ROLES} - {"caption"}:
         await allow(secure_kafka, "limited", "Read", "group", f"{prefix}weft-{role}")
     lacking = (
         Missing("topic", f"{prefix}catalog.items", "Write"),

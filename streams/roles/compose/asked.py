@@ -48,6 +48,8 @@ class Asked:
     reference: Reference
     space: Space
     """The generation that answers this query, from its first look-up to its last hit, whatever is swapped in meanwhile."""
+    composer: str = "facets"
+    """Who composes its image and its words (`models.composers.registry`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,8 @@ class Embedded:
     worn: tuple[Worn, ...] = ()
     lead: str = ""
     whole: Vector | None = None
+    composed: bool = False
+    """Whether `image` is a composer's vector of image and words already."""
 
 
 def size_of_photo(asked: Asked) -> int:

@@ -21,6 +21,11 @@ def composed_of(embedded: Embedded) -> Composed | None:
     return composing.compose(unpacked(known), reading.edit, heads=heads, lent=unpacked(lent))
 
 
+def known_of(embedded: Embedded) -> Packed:
+    """What it probably is that the words are about: in thousandths, facet by facet."""
+    return _known(embedded)[0]
+
+
 def _known(embedded: Embedded) -> tuple[Packed, str]:
     """What the product that was looked up probably is, or the garment of the photo that the words are about; and whose heads told it."""
     reference = embedded.prepared.asked.reference

@@ -66,7 +66,13 @@ def found(
         _of(one.garment, probe, answers if one.garment.id == embedded.lead else others.get(one.garment.id, {}), page)
         for one in embedded.worn
     ]
-    if embedded.texts or probe.blocks or not listed or (len(listed) == 1 and embedded.whole is None):
+    if (
+        embedded.texts
+        or embedded.composed
+        or probe.blocks
+        or not listed
+        or (len(listed) == 1 and embedded.whole is None)
+    ):
         return FoundGarments(tuple(listed))
     lists = [one.hits for one in listed]
     whole = _hits(probe, others.get(probes.WHOLE, {}), page)

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from processors.values import Vector
 from streams.contract import codecs
 from streams.contract.probes import SearchProbe
-from streams.roles.compose.asked import MARGIN_S, Embedded, Prepared
+from streams.roles.compose.asked import MARGIN_S, Asked, Embedded, Prepared
 from streams.search import merging
 
 WHOLE = "whole"
@@ -41,6 +41,24 @@ def search(prepared: Prepared, vector: Vector) -> SearchProbe:
         shop=query.shop or "",
         generation=asked.space.generation,
         words=reading.words,
+    )
+
+
+def bare(asked: Asked) -> SearchProbe:
+    """What is asked by filters alone; there is no vector."""
+    filters, conditions = merging.filters_of(asked.query)
+    return SearchProbe(
+        query_id="",
+        vector=b"",
+        encoder="",
+        top_k=1,
+        deadline=0.0,
+        filters=filters,
+        joined=True,
+        conditions=conditions,
+        fields=bool(asked.query.fields),
+        shop=asked.query.shop or "",
+        generation=asked.space.generation,
     )
 
 

@@ -12,6 +12,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from msgspec import structs
+
 from infra.fetch import Fetcher
 from models.ports import Detector, ImageEncoder, TextEncoder
 from processors import decode
@@ -34,6 +36,7 @@ from streams.roles.compose.asked import (
     size_of_photo,
     size_of_pixels,
 )
+from streams.roles.compose.composers import Composers, is_composed
 from streams.roles.compose.photos import Photos, nobody
 from streams.roles.compose.probable import HeadsOf, no_heads
 from streams.roles.compose.reading import read_words
@@ -80,6 +83,8 @@ class Compose:
 
     relevance: Relevance = NO_RELEVANCE
     """Tells how likely a hit is right, where that was fitted for the encoder."""
+    composers: Composers = field(default_factory=Composers)
+    """Who composes image and words."""
     turns: Turns = field(default_factory=Turns)
     """What queries asked for, for those that name them as `previous`."""
 
@@ -137,12 +142,14 @@ class Compose:
             late = Poison("the deadline passed before the query was read", code=Code.DEADLINE_EXCEEDED)
             await self.refuse(message, query.query_id, late)
             return Done(None)
-        asked = Asked(message, query, started, deadline, Reference(), self.space())
-        reference = await self._reference(asked, query)
+        composer = self.composers.chosen(query)
+        asked = Asked(message, query, started, deadline, Reference(), self.space(), composer)
+        reference = await self.reference(asked, query)
         lent = await References(self.pending, self.partitions, self.place).lent(asked)
         return replace(asked, reference=replace(reference, lent=lent))
 
-    async def _reference(self, asked: Asked, query: Query) -> Reference:
+    async def reference(self, asked: Asked, query: Query) -> Reference:
+        """What a query starts from: the product is looked up, the photo fetched."""
         if query.image is None:
             return Reference()
         if query.image.product_id is not None:
@@ -177,7 +184,11 @@ class Compose:
         """Fuse, ask every shard, merge what came in time, publish."""
         prepared = embedded.prepared
         query, message = prepared.asked.query, prepared.asked.message
-        composed = facets.composed_of(embedded)
+        if prepared.asked.composer in self.composers.trained:
+            embedded, by_facets = await asyncio.to_thread(self.composers.led, embedded)
+        else:
+            embedded, by_facets = self.composers.led(embedded)
+        composed = facets.composed_of(embedded) if by_facets else None
         probe = facets.with_facets(probes.search(prepared, vectors.fused(embedded)), composed, embedded)
         wished = probes.siblings(prepared, probe)
         beside = probes.beside(embedded, probe)
@@ -189,6 +200,8 @@ class Compose:
         results = Results(self.pending, self.partitions, self.relative, self.now)
         judged = judging.judge_of(embedded, self.relevance, edited=composed is not None)
         result = await results.made(prepared, probe, answers, siblings, found, composed, judged)
+        if is_composed(query):
+            result = structs.replace(result, arm=prepared.asked.composer)
         # Only the shards know how many partitions there are; the setting is about topics that are yet to be made.
         if missing := missing_partitions(query, result.shards.of if result.shards.answered else None):
             await self.refuse(message, query.query_id, missing)

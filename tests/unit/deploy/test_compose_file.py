@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from infra.settings import Settings
+from streams.contract.topics import ROLES
 from tests.fixtures.s3_servers import SOURCES
 
 ROOT = Path(__file__).parents[3]
@@ -39,7 +40,7 @@ def test_every_role_has_a_service_and_is_scraped(compose: dict) -> None:
     """A role that is not deployed, or not measured, is not there at night."""
     prometheus = yaml.safe_load((ROOT / "infra/docker/prometheus.yml").read_text())
     targets = prometheus["scrape_configs"][0]["static_configs"][0]["targets"]
-    for role in ("enrich", "caption", "index", "compose"):
+    for role in ROLES:
         assert compose["services"][role]["command"] == ["worker", role]
         assert f"{role}:{compose['x-weft']['environment']['WEFT_METRICS_PORT']}" in targets
 

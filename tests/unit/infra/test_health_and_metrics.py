@@ -169,6 +169,11 @@ def test_every_metric_tells_what_happened() -> None:
     metrics.answered("unknown_product", partial=False)
     metrics.answered("", partial=True)
     metrics.open_letters(7)
+    metrics.composed("facets", 0.02)
+    metrics.paired(3, 1)
+    metrics.matched(["met", "left", "met"])
+    metrics.standing(3, 40)
+    metrics.similar(500)
     metrics.lost("catalog.uploads", 5)
     metrics.misplaced("catalog.uploads", "partitioner")
     metrics.shop_done("acme")
@@ -206,6 +211,11 @@ def test_every_metric_tells_what_happened() -> None:
     build = {"version": version("weft"), "commit": "", "python": platform.python_version()}
     assert value("weft_build_info", {**role, **build}) == 1
     assert value("weft_model_items_total", {**role, "model": "detector", "part": "forward"}) == 8
+
+    assert value("weft_composed_seconds_count", {**role, "arm": "facets"}) == 1
+    assert value("weft_matches_total", {**role, "state": "met"}) == 2
+    assert (value("weft_standing_queries", role), value("weft_standing_pairs", role)) == (3, 40)
+    assert value("weft_similar_products", role) == 500
 
     silent = [family for family in metrics.registry.collect() if not family.samples]
     assert not silent, "a metric that nothing sets has no place in the table"

@@ -108,7 +108,7 @@ def test_a_role_imports_what_it_is_made_of_and_no_other(role):
     """Before any model is loaded: FAISS where vectors are searched, Faust and the models' libraries not yet."""
     found = loaded(f"import streams.worker\nfrom streams.wiring.roles import role_named\nrole_named({role!r})")
     assert sorted(found & {*MODELS, "faust", "mode", "matplotlib", "openpyxl"}) == []
-    assert ("faiss" in found) == (role in {"index", "caption"})
+    assert ("faiss" in found) == (role in {"index", "caption", "standing"})
     others = {f"streams.wiring.{other}" for other in ROLES if other != role}
     assert sorted(found & others) == []
 
