@@ -165,7 +165,8 @@ def test_any_text_is_read_without_an_error_and_to_the_same_value_again(facet: st
 @pytest.mark.parametrize(
     "text",
     ["TBC", "n/a", "N.A.", "unknown", "-", "--", "various", "other", "see description", "See label.", "?", "…", "tbd", " ",
-     "0", "100%", "none", "null", "not specified", "not applicable", "Not Known", "keine Angabe", "k.A.", "otros", "…!"],
+     "0", "100%", "none", "null", "not specified", "not applicable", "Not Known", "keine Angabe", "k.A.", "otros", "…!",
+     "wird noch bekanntgegeben", "à définir", "por confirmar", "da definire", "nader te bepalen"],
 )  # fmt: skip
 def test_a_placeholder_is_no_value(facet: str, text: str) -> None:
     """Of no facet."""

@@ -165,6 +165,7 @@ def test_every_metric_tells_what_happened() -> None:
     metrics.aged("catalog.uploads", 240.0)
     metrics.captioned("template")
     metrics.unchanged()
+    metrics.paired(1, 1)
     metrics.conflicted("pattern")
     metrics.answered("unknown_product", partial=False)
     metrics.answered("", partial=True)
