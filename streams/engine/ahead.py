@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
 from streams.engine.failures import Failure
-from streams.engine.lanes import DeadLetter, Deliveries, Publish
+from streams.engine.lanes import DeadLetter, Deliveries, Publish, PublishAll
 from streams.engine.message import Message
 
 R = TypeVar("R")
@@ -124,6 +124,34 @@ class Ahead:
             return await self._leave(message, lambda: publish(message, result))
 
         return run
+
+    def all_in_turn(self, publish_all: PublishAll[R]) -> PublishAll[R]:
+        """Its `publish_all`: one by one where any of them was done before its turn, or has a newer one that was."""
+
+        async def run(results: Sequence[tuple[Message, R]]) -> Sequence[Deliveries] | None:
+            messages = [message for message, _ in results]
+            first, last = messages[0], messages[-1]
+            partition = self._partitions.get((first.topic, first.partition))
+            if partition is None:
+                return await publish_all(results)
+            async with partition.order:
+                if any(one.offset in partition.taken or self._is_superseded(partition, one) for one in messages):
+                    return None
+                deliveries = await publish_all(results)
+                if deliveries is not None:
+                    partition.reached = max(partition.reached, last.offset)
+                return deliveries
+
+        return run
+
+    def is_untouched(self, message: Message) -> bool:
+        """Whether nothing of its product was taken that comes before it, or was done that comes after it."""
+        partition = self._partitions.get((message.topic, message.partition))
+        if partition is None or not (partition.taken or partition.latest):
+            return True
+        product = self._product_of(message)
+        newest = partition.latest.get(product, -1)
+        return message.offset not in partition.taken and product not in partition.under_way and newest < message.offset
 
     def letters_in_turn(self, dead_letter: DeadLetter) -> DeadLetter:
         """Its `dead_letter`."""

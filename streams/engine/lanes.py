@@ -22,6 +22,9 @@ Deliveries: TypeAlias = Sequence[Awaitable[object]]
 Publish: TypeAlias = Callable[[Message, R], Awaitable[Deliveries]]
 """Called in offset order per partition. Awaiting it hands the records to the producer (in order); it returns their
 delivery futures, which the engine awaits while later results are published already."""
+PublishAll: TypeAlias = Callable[[Sequence[tuple[Message, R]]], Awaitable[Sequence[Deliveries] | None]]
+"""The same for results that follow each other, all at once: the deliveries of each. None, or any exception: they are to be
+published one by one; then what was handed over already is handed over once more."""
 DeadLetter: TypeAlias = Callable[[Failure], Awaitable[Deliveries]]
 """The same for a failure."""
 Ack: TypeAlias = Callable[[], None]
@@ -57,6 +60,11 @@ class Exit(Generic[R]):
     clock: Clock
     observer: Observer
     finished: Callable[[Entry[R]], None]
+    publish_all: PublishAll[R] | None = None
+
+
+MOST_TOGETHER = 512
+"""Results that are published at once."""
 
 
 class Lane(Generic[R]):
@@ -100,13 +108,34 @@ class Lane(Generic[R]):
 
     async def publish_all(self) -> None:
         """Hand outcomes to the producer in order, until revoked."""
-        while (entry := await self._submitted.get()) is not None:
+        waiting: Entry[R] | None = None
+        while (entry := waiting or await self._submitted.get()) is not None:
             await entry.outcome
+            together, waiting, ended = self._together(entry)
             async with self._order:
-                await self._send(entry)
-                self._unacked.append(entry)
-            self._published.put_nowait(entry)
+                await self._send_all(together)
+                self._unacked.extend(together)
+            for one in together:
+                self._published.put_nowait(one)
+            if ended:
+                break
         self._published.put_nowait(None)
+
+    def _together(self, first: Entry[R]) -> tuple[list[Entry[R]], Entry[R] | None, bool]:
+        """What is published at once: an entry, and those behind it that are done. Also the one behind these, where it was taken
+        from the queue already, and whether that was the end.
+        """
+        together = [first]
+        if self._exit.publish_all is None or isinstance(first.outcome.result(), Failure):
+            return together, None, False
+        while len(together) < MOST_TOGETHER and not self._submitted.empty():
+            entry = self._submitted.get_nowait()
+            if entry is None:
+                return together, None, True
+            if not entry.outcome.done() or isinstance(entry.outcome.result(), Failure):
+                return together, entry, False
+            together.append(entry)
+        return together, None, False
 
     async def ack_all(self) -> None:
         """Acknowledge in order what is durable, until revoked."""
@@ -118,6 +147,32 @@ class Lane(Generic[R]):
                 seconds = self._exit.clock.now() - entry.admitted
                 self._exit.observer.acked(*entry.message.source, seconds)
             self._exit.finished(entry)
+
+    async def _send_all(self, entries: Sequence[Entry[R]]) -> None:
+        found = await self._published_together(entries) if len(entries) > 1 and not self._revoked else None
+        if found is None:
+            for entry in entries:
+                await self._send(entry)
+            return
+        for entry, deliveries in zip(entries, found, strict=True):
+            entry.deliveries = [asyncio.ensure_future(delivery) for delivery in deliveries]
+
+    async def _published_together(self, entries: Sequence[Entry[R]]) -> Sequence[Deliveries] | None:
+        """None: they are to be published one by one, and each meets again what went wrong."""
+        assert self._exit.publish_all is not None
+        self._handing = asyncio.current_task()
+        results: Any = [(entry.message, entry.outcome.result()) for entry in entries]
+        try:
+            return await self._exit.publish_all(results)
+        except asyncio.CancelledError:
+            if not self._was_taken_back():
+                raise
+            return None  # nor are they sent one by one: the lane is revoked
+        except Exception as error:  # noqa: BLE001
+            self._exit.observer.retried("publish", type(error).__name__)
+            return None
+        finally:
+            self._handing = None
 
     async def _send(self, entry: Entry[R]) -> None:
         attempt = 0

@@ -15,7 +15,7 @@ from streams.engine.clock import Clock, LoopClock
 from streams.engine.credits import Credits, Held
 from streams.engine.device import Batcher, Device
 from streams.engine.failures import Classify, Failure, PipelineClosed, Revoked, StageKind, classify
-from streams.engine.lanes import Ack, DeadLetter, Entry, Exit, Lane, Publish
+from streams.engine.lanes import Ack, DeadLetter, Entry, Exit, Lane, Publish, PublishAll
 from streams.engine.message import Message
 from streams.engine.observer import NullObserver, Observer
 from streams.engine.stages import CpuStage, DeviceStage, Done, IoStage, Priority, Stage
@@ -125,6 +125,7 @@ class Pipeline(Generic[R]):
             that commits no offsets: acknowledgements keep the order of each lane only.
         beside: it works for another pipeline of the same role, which tells the observer of credits and waiting.
         shop_of: whose a message is; None: nothing is told by shop.
+        publish_all: see `lanes.PublishAll`; None: each result is published by itself.
     """
 
     def __init__(
@@ -141,6 +142,7 @@ class Pipeline(Generic[R]):
         lane: Callable[[Message], int] = _one_lane,
         beside: bool = False,
         shop_of: Callable[[Message], str] | None = None,
+        publish_all: PublishAll[R] | None = None,
     ) -> None:
         self.name = name
         self._shop_of = shop_of
@@ -152,7 +154,14 @@ class Pipeline(Generic[R]):
         self._charge = charge
         self._places = [_StageRunner(stage, engine, priority) for stage in stages]
         self._exit: Exit[R] = Exit(
-            publish, dead_letter, engine.classify, engine.backoff, engine.clock, engine.observer, self._finished
+            publish,
+            dead_letter,
+            engine.classify,
+            engine.backoff,
+            engine.clock,
+            engine.observer,
+            self._finished,
+            publish_all,
         )
         self._lanes: dict[tuple[str, int], dict[int, Lane[R]]] = {}
         self._entries: set[Entry[R]] = set()
@@ -176,8 +185,29 @@ class Pipeline(Generic[R]):
         """Messages submitted and not yet acknowledged."""
         return len(self._entries)
 
-    async def submit(self, message: Message, ack: Ack) -> None:
+    async def look(self, messages: Sequence[Message]) -> Sequence[Done[Any] | None]:
+        """What becomes of messages of one partition that arrived together, where that can be told of all at once: hand it to `submit`."""
+        first = self._places[0].stage if self._places else None
+        if len(messages) < 2 or not isinstance(first, IoStage) or first.run_all is None:
+            return [None] * len(messages)
+        started = self._engine.clock.now()
+        try:
+            found = await first.run_all(messages)
+        except Exception as error:  # noqa: BLE001 - each of them meets it again, and is retried, or not, by itself
+            self._engine.observer.retried(first.name, type(error).__name__)
+            return [None] * len(messages)
+        count = sum(one is not None for one in found)
+        for _ in range(count):
+            self._engine.observer.stage_done(first.name, (self._engine.clock.now() - started) / count)
+        return found
+
+    async def submit(self, message: Message, ack: Ack, done: Done[Any] | None = None) -> None:
         """Take a message; returns when it is admitted, so that a reader out of credits stops reading.
+
+        Args:
+            message: of the topic.
+            ack: called when it is done.
+            done: what becomes of it (`look`), where that is known: no stage is asked.
 
         Raises:
             PipelineClosed: draining, aborted, or died (with the cause attached). The message was not taken.
@@ -186,7 +216,7 @@ class Pipeline(Generic[R]):
         self._check_open()
         partition = (message.topic, message.partition)
         before = self._revocations[partition]
-        held = await self._admit(self._charge(message), partition)
+        held = await self._admit(self._charge(message) if done is None else message_bytes(message), partition)
         try:
             self._check_open()
             if self._revocations[partition] != before:
@@ -202,8 +232,11 @@ class Pipeline(Generic[R]):
         )
         self._entries.add(entry)
         self._idle.clear()
+        if done is not None:
+            outcome.set_result(done.result)
         self._lane(message).append(entry)
-        self._spawn(self._process(entry), f"{self.name}:{message.partition}:{message.offset}")
+        if done is None:
+            self._spawn(self._process(entry), f"{self.name}:{message.partition}:{message.offset}")
         self._holds(entry, held.amount)
         self._tell_credits()
 

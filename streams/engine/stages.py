@@ -34,12 +34,15 @@ class IoStage(Generic[T, U]):
         run: the work for one item.
         concurrency: items at once.
         size: bytes that the result keeps in memory beside its message; replaces the credits of before. None: unchanged.
+        run_all: of the first stage: the results of items that arrived together, where they leave the pipeline at once; None for
+            those that `run` has to be asked for, whatever is the matter with them. Costs a share of what `run` costs.
     """
 
     name: str
     run: Callable[[T], Awaitable[U | Done[Any]]]
     concurrency: int = 16
     size: Callable[[U], int] | None = None
+    run_all: Callable[[Sequence[T]], Awaitable[Sequence[Done[Any] | None]]] | None = None
 
 
 def one(_item: Any) -> int:

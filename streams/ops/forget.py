@@ -31,6 +31,8 @@ from streams.ops.forget_memos import NEIGHBOURS, Traces, memos_of, remove
 from streams.ops.forget_places import Forgotten, Place, Report, of_topic
 from streams.ops.rewrite import Wanted, rewrite
 from streams.ops.store_gc import ASIDE
+from streams.roles.product_log import holding, without
+from streams.roles.products import PREFIX
 from streams.search import generations
 
 log = logger("weft.forget")
@@ -276,10 +278,16 @@ class Forget:
     def _clean(self, seen: Seen) -> int:
         """Photos that no other product has, memos, and the snapshot of the labelled products (it is made anew)."""
         photos = self._photos(seen)
-        removed = remove(self.store, [*self._memos(seen), *self.store.list(NEIGHBOURS)])
+        # First what the products' own objects are folded from.
+        removed = without(self.store, f"{PREFIX}/", self._meant)
+        removed += remove(self.store, [*self._memos(seen), *self.store.list(NEIGHBOURS)])
         # A clean-up of the store that was ended may have left copies.
         aside = [f"{ASIDE}{key}" for key in photos]
         return removed + remove(self.store, [key for key in (*photos, *aside) if self.store.exists(key)])
+
+    @property
+    def _meant(self) -> Meant:
+        return meant_by(self.products, self.shop)
 
     def _photos(self, seen: Seen) -> list[str]:
         others = {image for images in seen.theirs.values() for image in images}
@@ -312,7 +320,8 @@ class Forget:
             mine=before.mine | after.mine,
             theirs=after.theirs,
         )
-        return [key for key in self._photos(both) if self.store.exists(key)], self._memos(both)
+        states = holding(self.store, f"{PREFIX}/", self._meant)
+        return [key for key in self._photos(both) if self.store.exists(key)], [*self._memos(both), *states]
 
     # ------------------------------------------------------------------ places
 

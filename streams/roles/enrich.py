@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -56,6 +56,18 @@ RULES = "8"
 
 
 Enriched: TypeAlias = Told | Deleted | PassedOn | NoEffect
+
+
+@dataclass(slots=True)
+class _Simple:
+    """An upload among others that are read together. `places`: its photos, or those of its product; None: they have to be got."""
+
+    message: Message
+    about: About
+    upload: Upload
+    places: tuple[PhotoPlace, ...] | None = None
+    told: Told | None = None
+    quiet: bool = False
 
 
 async def _anywhere(_message: Message) -> None:
@@ -115,6 +127,8 @@ class Enrich:
     """Told the facet of each conflict between a shop's word and its photo."""
     kept: Callable[[str], Awaitable[Kept]] = _unknown
     """What is known of a product whose upload is on its way (streams.roles.products)."""
+    kept_all: Callable[[Iterable[str]], Awaitable[Mapping[str, Kept]]] | None = None
+    """The same of many at once; None: each upload is read by itself."""
     earlier: Callable[[str], Awaitable[Kept | None]] = _none
     """What is known of one that has no state, and of which a part comes (streams.roles.earlier)."""
     wanted: Callable[[Message], bool] = _is_waited_for
@@ -124,7 +138,13 @@ class Enrich:
         """The role's story."""
         items, wait = self.batch_items, self.batch_wait_s
         return (
-            IoStage("read", self.read, concurrency=16, size=_size_of_photos),
+            IoStage(
+                "read",
+                self.read,
+                concurrency=16,
+                size=_size_of_photos,
+                run_all=None if self.kept_all is None else self.read_all,
+            ),
             CpuStage(
                 "decode",
                 self.decode,
@@ -177,6 +197,56 @@ class Enrich:
             return Work(about, tuple(photos))
         known = [photo for photo in photos if isinstance(photo, Known)]
         return Done(self._told(about, [one.place for one in known], _contents(known)))
+
+    async def read_all(self, messages: Sequence[Message]) -> Sequence[Done[Enriched] | None]:
+        """Uploads that arrived together, of products that are known: what they say, where no photo has to be got for it."""
+        assert self.kept_all is not None  # asked for only then
+        found = [
+            _Simple(m, about, upload) for m in messages if (upload := self._simple(m)) and (about := _about(m, upload))
+        ]
+        found = [one for one in found if await self.order(one.message, one.about.product.encode()) == Here()]
+        kept = await self.kept_all(one.about.product for one in found)
+        photos = self.photos
+        for one in found:
+            product = kept[one.about.product].product
+            if product == Product() and (one.about.partial or not one.about.pictured):
+                continue  # what is known by its item is looked for
+            one.places = photos.lying(one.upload, product) if one.about.pictured else product.photos
+            if one.places is not None:
+                one.told = self._told(one.about, one.places, {})
+                one.quiet = self._changes_nothing(one.message, one.told, kept[one.about.product])
+        known = await self.memo.recall_all(self._to_recall(found), PhotoContent)
+        there = await photos.there(place for one in found if one.about.pictured for place in one.places or ())
+        done = {one.message.offset: self._done(one, known, there) for one in found}
+        return [done.get(message.offset) for message in messages]
+
+    def _simple(self, message: Message) -> Upload | None:
+        """The upload, where it is whole and nothing about it is out of the ordinary."""
+        if not message.value or self.wanted(message) or any(name.startswith("weft_") for name, _ in message.headers):
+            return None
+        try:
+            upload = codecs.decode_upload(message)
+            if upload is not None:
+                codecs.metadata_of(upload)
+        except Poison:
+            return None  # `read` tells
+        return upload
+
+    def _to_recall(self, found: Iterable[_Simple]) -> set[str]:
+        live = self.live()
+        return {memo_key(p.digest, live) for one in found if one.told and not one.quiet for p in one.places or ()}
+
+    def _done(self, one: _Simple, known: Mapping[str, PhotoContent], there: Collection[str]) -> Done[Enriched] | None:
+        places, told = one.places, one.told
+        if told is None or places is None:
+            return None
+        if one.about.pictured and not all(place.address in there for place in places):
+            return None
+        if one.quiet:
+            return Done(told)
+        live = self.live()
+        contents = {p.digest: known[key] for p in places if (key := memo_key(p.digest, live)) in known}
+        return Done(replace(told, contents=contents)) if len(contents) == len(places) else None
 
     def _changes_nothing(self, message: Message, told: Told, kept: Kept) -> bool:
         """Whether the product, as it is known now, is what the upload says, and its item stands: then no photo is looked at.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -24,6 +24,9 @@ from streams.contract.records import Upload, UploadPhoto
 from streams.roles.remote import Kept, RemotePhotos
 from streams.roles.work import Photo, Stored
 from streams.search import query_photos
+
+LOOKED_FOR = 32
+"""Photos that one thread looks for, one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,33 @@ class GivenPhotos:
             if photo.place.digest not in found:
                 found[photo.place.digest] = photo
         return list(found.values())
+
+    def lying(self, upload: Upload, product: Product) -> tuple[PhotoPlace, ...] | None:
+        """The photos of an upload, where all of them are photos of the product in our store; else None."""
+        found: dict[str, PhotoPlace] = {}
+        for _, given in codecs.photos_of(upload):
+            key = None if given.bytes is not None or given.uri is None else self.store.key_of(given.uri)
+            place = None if key is None else self._known(key, given.role or "", product)
+            if place is None:
+                return None
+            found.setdefault(place.digest, place)
+        return tuple(found.values())
+
+    async def there(self, places: Iterable[PhotoPlace]) -> set[str]:
+        """The addresses of those that lie in our store."""
+
+        def look(part: Sequence[str]) -> set[str]:
+            return {address for address in part if self.store.exists(self.store.key_of(address) or address)}
+
+        addresses = list({place.address for place in places})
+        parts = [addresses[at : at + LOOKED_FOR] for at in range(0, len(addresses), LOOKED_FOR)]
+        return set().union(*await asyncio.gather(*(self.in_thread(look, part) for part in parts)))
+
+    def _known(self, key: str, role: str, product: Product) -> PhotoPlace | None:
+        """The photo of this key, where its product has it: by its hash, which its key names."""
+        address, named = self.store.address(key), content_digest(key)
+        known = bool(named) and any((p.address, p.digest) == (address, named) for p in product.photos)
+        return PhotoPlace(address, named, role) if known else None
 
     async def load(self, stored: Stored) -> Photo:
         """A photo that lies in our store.
@@ -102,10 +132,9 @@ class GivenPhotos:
         return await self._foreign(Photo(PhotoPlace("", "", role), answer.data, "", uri, answer.validators, field))
 
     async def _of_store(self, key: str, uri: str, role: str, field: str, product: Product) -> Photo | Stored:
-        address, named = self.store.address(key), content_digest(key)
-        known = bool(named) and any((p.address, p.digest) == (address, named) for p in product.photos)
-        if known and await self.in_thread(self.store.exists, key):
-            return Stored(PhotoPlace(address, named, role), field)
+        address, known = self.store.address(key), self._known(key, role, product)
+        if known is not None and await self.in_thread(self.store.exists, key):
+            return Stored(known, field)
         data = await self.fetcher.fetch(uri)
         photo = Photo(PhotoPlace(address, "", role), data, "", uri, field=field)
         # A shopper's photo is gone in some hours: a product keeps its own.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -16,6 +18,9 @@ from processors.errors import Retryable
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
+
+READ_TOGETHER = 32
+"""Answers that one thread reads, one after the other."""
 
 
 def content_hash(*parts: bytes) -> str:
@@ -35,13 +40,22 @@ class Memo:
         stage: name of the stage; letters, digits, "-" and "_".
         fingerprint: everything that changes the answer (weights, prompt, code); hashed, so any string.
         in_thread: runs what waits for the store.
+        cached_bytes: answers that were asked for last, which are kept in memory as well.
     """
 
     def __init__(
-        self, store: ObjectStore, stage: str, fingerprint: str, *, in_thread: InThread = asyncio.to_thread
+        self,
+        store: ObjectStore,
+        stage: str,
+        fingerprint: str,
+        *,
+        in_thread: InThread = asyncio.to_thread,
+        cached_bytes: int = 0,
     ) -> None:
         self._store = store
         self._in_thread = in_thread
+        self._cached_bytes, self._held = cached_bytes, 0
+        self._cached: OrderedDict[str, bytes] = OrderedDict()
         self._prefix = f"memo/{stage}/{hashlib.sha256(fingerprint.encode()).hexdigest()[:16]}"
 
     @property
@@ -67,8 +81,40 @@ class Memo:
         None also when it cannot be read as one (another version of the code wrote it): then the stage thinks again,
         where a photo with nothing wrong about it would otherwise become a dead letter.
         """
-        known = await self.get(content)
-        return None if known is None else self._decoded(content, known, kind)
+        return (await self.recall_all([content], kind)).get(content)
+
+    async def recall_all(self, contents: Iterable[str], kind: type[T]) -> dict[str, T]:
+        """The same of many; what is not remembered, or cannot be read, is left out."""
+        raw: dict[str, bytes] = {}
+        asked = []
+        for content in contents:
+            if (cached := self._cached.get(content)) is None:
+                asked.append(content)
+            else:
+                self._cached.move_to_end(content)
+                raw[content] = cached
+
+        def read(part: Sequence[str]) -> dict[str, bytes]:
+            return {content: known for content in part if (known := self._read(self._key(content))) is not None}
+
+        parts = [asked[at : at + READ_TOGETHER] for at in range(0, len(asked), READ_TOGETHER)]
+        for found in await asyncio.gather(*(self._in_thread(read, part) for part in parts)):
+            raw.update(found)
+            for content, known in found.items():
+                self._cache(content, known)
+        read_as = ((content, self._decoded(content, known, kind)) for content, known in raw.items())
+        return {content: answer for content, answer in read_as if answer is not None}
+
+    def _cache(self, content: str, answer: bytes) -> None:
+        if content not in self._cached and len(answer) <= self._cached_bytes:
+            self._cached[content] = answer
+            self._held += len(answer)
+            while self._held > self._cached_bytes:
+                _, dropped = self._cached.popitem(last=False)
+                self._held -= len(dropped)
+
+    def _forget(self, content: str) -> None:
+        self._held -= len(self._cached.pop(content, b""))
 
     async def keep(self, content: str, answer: T, kind: type[T]) -> T:
         """Remember `answer` as `put` does; an answer that cannot be read is replaced. Raises `Retryable`."""
@@ -76,7 +122,7 @@ class Memo:
         kept = self._decoded(content, await self.put(content, encoded), kind)
         if kept is not None:
             return kept
-        await self._in_thread(self._store.put, self._key(content), encoded)
+        await self.overwrite(content, encoded)
         return answer
 
     async def replace(self, content: str, answer: object) -> None:
@@ -85,6 +131,7 @@ class Memo:
 
     async def overwrite(self, content: str, answer: bytes) -> None:
         """The same, of bytes as they are."""
+        self._forget(content)
         await self._in_thread(self._store.put, self._key(content), answer)
 
     def _decoded(self, content: str, known: bytes, kind: type[T]) -> T | None:

@@ -1,7 +1,8 @@
-"""What is known of each product, and which item of it stands on the topic: one object in the store for each.
+"""What is known of each product, and which item of it stands on the topic.
 
 It is written once the broker has the item, before its upload is acknowledged: a process that dies between the two takes the
-upload in again, onto the same state. Nobody writes over what another worker has written: who finds it changed begins anew.
+upload in again, onto the same state. What arrives together is written together (`streams.roles.product_log`), and folded into an
+object for each product later. Nobody writes over what another worker has written: who finds it changed begins anew.
 """
 
 from __future__ import annotations
@@ -9,17 +10,18 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 import structlog
 
-from infra.store import ETag, NotFound, ObjectStore
+from infra.store import NotFound, ObjectStore
 from infra.threads import InThread
 from processors.errors import Retryable
 from processors.product import Product
 from streams.contract.records import Source
+from streams.roles.product_log import MOST_STATES, Newest, ProductLog, State, by_partition, write_own
 
 log = structlog.get_logger(__name__)
 
@@ -29,12 +31,15 @@ PEEKED = 10_000
 """Products that were read for uploads on their way, at most."""
 PEEKED_S = 30.0
 """For so long what was read is as good as read now: only who holds the partition writes, and another writer is found out."""
+READ_TOGETHER = 32
+"""Products that one thread reads, one after the other."""
 
 
 class Kept(msgspec.Struct, frozen=True):
     """What is known of a product, and of its item on the topic: the hash of its bytes, and the id of the topic.
 
-    `made`: by which models and rules (`Items.maker`); `source`: the upload that it was made for.
+    `made`: by which models and rules (`Items.maker`); `source`: the upload that it was made for; `number`: of two states of a
+    product the newer has the higher one.
     """
 
     product: Product = NOTHING
@@ -42,14 +47,29 @@ class Kept(msgspec.Struct, frozen=True):
     topic: str = ""
     made: str = ""
     source: Source | None = None
+    number: int = 0
+
+
+class _Numbered(msgspec.Struct, frozen=True):
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What was read. `tag`: of the object; None: there was none."""
+    """What was read. `there`: whether there was anything to read."""
 
     kept: Kept
-    tag: ETag | None = None
+    there: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """What a record makes of a product: `before` and `kept`, and the delivery of its item (None: nothing was sent)."""
+
+    product_id: str
+    before: Known
+    kept: Kept
+    delivery: Awaitable[object] | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -60,25 +80,30 @@ class _Peeked:
     at: float = 0.0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Flying:
-    """A product with records on their way, numbered in their order.
-
-    `known`: as the last of them leaves it; `arrived`: as the last of those leaves it that are delivered, with all before them;
-    `written`: what the store has. `last`: done once the last record is delivered, or failed.
+    """A product with records on their way. `known`: as the last of them leaves it; `arrived`: as the last of those leaves it that
+    are delivered, with all before them. `last`: done once the last record is delivered, or failed.
     """
 
+    partition: int
     known: Kept
-    written: Kept
-    tag: ETag | None
-    arrived: tuple[int, Kept]
-    number: int = 0
-    written_number: int = 0
+    arrived: Kept
     count: int = 0
     broken: bool = False
     last: asyncio.Future[None] | None = None
-    data: bytes = field(default=b"")
-    writing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+@dataclass(slots=True, eq=False)
+class _Writing:
+    """The log of a partition, and what waits to be written to it: the newest state of each product. `done`: when that is kept."""
+
+    log: ProductLog
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    waiting: dict[str, Kept] = field(default_factory=dict)
+    done: asyncio.Future[None] | None = None
+    writer: asyncio.Task[None] | None = None
+    folder: asyncio.Task[None] | None = None
 
 
 class Products:
@@ -90,6 +115,7 @@ class Products:
         items: the id of the topic of items, likewise.
         in_thread: runs what waits for the store.
         before: what is known by its item of a product that has no state.
+        fresh_s: for who only reads: how old what was read of the logs may be. None: nobody else writes to them, until `begin`.
     """
 
     def __init__(
@@ -99,19 +125,41 @@ class Products:
         items: Callable[[], Awaitable[str]],
         in_thread: InThread,
         before: Callable[[str], Awaitable[Kept | None]] | None = None,
+        *,
+        fresh_s: float | None = None,
     ) -> None:
         self._store, self._uploads, self._items, self._in_thread = store, uploads, items, in_thread
-        self._before = before
+        self._before, self._fresh_s = before, fresh_s
         self._prefix = ""
         self._topic = ""
         self._flying: dict[str, _Flying] = {}
         self._peeked: OrderedDict[str, _Peeked] = OrderedDict()
+        self._logs: dict[int, _Writing] = {}
+        self._loading, self._folding = asyncio.Lock(), asyncio.Lock()
+        self._loaded: float | None = None
 
     async def topic(self) -> str:
         """The id of the topic of items."""
         if not self._topic:
             self._topic = await self._items()
         return self._topic
+
+    # ------------------------------------------------------------------ what the group tells
+
+    def begin(self) -> None:
+        """Partitions are dealt anew: what others have written meanwhile is read before anything else."""
+        self._loaded = None
+        self._peeked.clear()
+
+    def revoked(self, partitions: Collection[int]) -> None:
+        """These are another worker's now: what was worked out from their records here counts no more."""
+        for product_id, flying in list(self._flying.items()):
+            if flying.partition in partitions:
+                flying.broken = True
+                del self._flying[product_id]
+        self.begin()
+
+    # ------------------------------------------------------------------ reading
 
     async def now(self, product_id: str, record: tuple[int, int] | None = None) -> Known:
         """What is known of a product, what is on its way among it. Raises `Retryable`: the store is away.
@@ -121,29 +169,57 @@ class Products:
             record: partition and offset of the record that is going to be taken in. One that was on its way already, and
                 is sent again because something was not delivered, begins with what is durable.
         """
+        found = self._at_hand(product_id, record)
+        if found is not None:
+            return found
+        self._peeked.pop(product_id, None)
+        return (await self._read_all([product_id]))[product_id]
+
+    async def now_all(self, records: Mapping[str, tuple[int, int]]) -> Mapping[str, Known]:
+        """The same of many: product → the first record of it that is going to be taken in."""
+        found: dict[str, Known] = {}
+        for product_id, record in records.items():
+            if (known := self._at_hand(product_id, record)) is not None:
+                found[product_id] = known
+            else:
+                self._peeked.pop(product_id, None)
+        found.update(await self._read_all([product_id for product_id in records if product_id not in found]))
+        return found
+
+    def _at_hand(self, product_id: str, record: tuple[int, int] | None) -> Known | None:
+        """As `now`, where nothing has to be read for it; else None."""
         flying = self._flying.get(product_id)
         if flying is not None and flying.broken and record is not None and flying.known.product.has_seen(*record):
             del self._flying[product_id]
             flying = None
         if flying is not None:
-            return Known(flying.known, flying.tag)
-        peeked = self._peeked.pop(product_id, None)
+            return Known(flying.known, there=True)
+        peeked = self._peeked.get(product_id)
         if peeked is not None and peeked.known is not None and _now() - peeked.at < PEEKED_S:
+            del self._peeked[product_id]
             return peeked.known
-        return await self._in_thread(self._read, await self._key(product_id))
+        return None
 
     async def peek(self, product_id: str) -> Kept:
         """What is known of a product whose upload is on its way: `now` need not read it again. Raises `Retryable`."""
-        flying = self._flying.get(product_id)
-        if flying is not None:
-            return flying.known
-        # What is taken in meanwhile takes the mark away: then what was read is of before.
-        mark = self._peeked[product_id] = _Peeked()
+        return (await self.peek_all([product_id]))[product_id]
+
+    async def peek_all(self, product_ids: Iterable[str]) -> Mapping[str, Kept]:
+        """The same of many."""
+        found: dict[str, Kept] = {}
+        marks: dict[str, _Peeked] = {}
+        for product_id in product_ids:
+            if (flying := self._flying.get(product_id)) is not None:
+                found[product_id] = flying.known
+            elif product_id not in marks:
+                # What is taken in meanwhile takes the mark away: then what was read is of before.
+                marks[product_id] = self._peeked[product_id] = _Peeked()
         while len(self._peeked) > PEEKED:
             self._peeked.popitem(last=False)
-        known = await self._in_thread(self._read, await self._key(product_id))
-        mark.known, mark.at = known, _now()
-        return known.kept
+        for product_id, known in (await self._read_all(list(marks))).items():
+            marks[product_id].known, marks[product_id].at = known, _now()
+            found[product_id] = known.kept
+        return found
 
     def is_on_its_way(self, product_id: str) -> bool:
         """Whether records of the product are not delivered, or not kept yet."""
@@ -154,114 +230,227 @@ class Products:
         kept = None if self._before is None else await self._before(product_id)
         return None if kept is None else msgspec.structs.replace(kept, topic=await self.topic())
 
-    def stands(
-        self, product_id: str, before: Known, kept: Kept, delivery: Awaitable[object] | None
-    ) -> Awaitable[object]:
-        """The delivery of a product's item (None: nothing was sent), done once the state is kept. Call it in the order of
-        the records, without waiting for anything between `now` and this but the broker's client.
+    async def _read_all(self, product_ids: Sequence[str]) -> dict[str, Known]:
+        if not product_ids:
+            return {}
+        prefix = await self._load()
+        found: dict[str, Known] = {}
+        asked: list[str] = []
+        for product_id in product_ids:
+            if (newest := self._newest(product_id)) is None:
+                asked.append(product_id)
+            else:
+                found[product_id] = _read(newest.data, product_id)
+        parts = [asked[at : at + READ_TOGETHER] for at in range(0, len(asked), READ_TOGETHER)]
+        for part in await asyncio.gather(*(self._in_thread(self._read_own, prefix, part) for part in parts)):
+            found.update(part)
+        return found
+
+    def _newest(self, product_id: str) -> Newest | None:
+        # Of one log, but for what was written before partitions were added.
+        found = [one for writing in self._logs.values() if (one := writing.log.states.get(product_id)) is not None]
+        return max(found, key=lambda one: one.number) if len(found) > 1 else found[0] if found else None
+
+    def _read_own(self, prefix: str, product_ids: Sequence[str]) -> dict[str, Known]:
+        found = {}
+        for product_id in product_ids:
+            try:
+                found[product_id] = _read(self._store.get(_own_key(prefix, product_id)), product_id)
+            except NotFound:
+                found[product_id] = Known(Kept())
+        return found
+
+    async def _load(self) -> str:
+        """Read the logs, where they are not known; the prefix of all that is kept here. Raises `Retryable`."""
+        if not self._prefix:
+            topic = await self._uploads()
+            self._prefix = f"{PREFIX}/{hashlib.sha256(topic.encode()).hexdigest()[:16]}"
+        if self._is_loaded():
+            return self._prefix
+        async with self._loading:
+            if not self._is_loaded():
+                at, self._loaded = _now(), None
+                listed = await self._in_thread(self._list, f"{self._prefix}/log/")
+                for partition, numbers in listed.items():
+                    writing = self._log(partition)
+                    async with writing.lock:
+                        await self._in_thread(writing.log.refresh, numbers)
+                self._loaded = at
+        return self._prefix
+
+    def _is_loaded(self) -> bool:
+        if self._loaded is None:
+            return False
+        return self._fresh_s is None or _now() - self._loaded < self._fresh_s
+
+    def _list(self, prefix: str) -> Mapping[int, list[int]]:
+        return by_partition(self._store.list(prefix), prefix)
+
+    # ------------------------------------------------------------------ writing
+
+    def stands(self, partition: int, changes: Sequence[Stated]) -> asyncio.Future[None]:
+        """Done once the items of these products are delivered, and their states are kept. Call it in the order of the records of
+        a partition, without waiting for anything between `now` and this but the broker's client.
         """
-        self._peeked.pop(product_id, None)
-        flying = self._flying.get(product_id)
-        if flying is None:
-            flying = self._flying[product_id] = _Flying(before.kept, before.kept, before.tag, (0, before.kept))
-        flying.known = kept
-        flying.count += 1
-        flying.number += 1
-        earlier, flying.last = flying.last, asyncio.get_running_loop().create_future()
-        work = self._delivered(product_id, flying, (flying.number, kept), delivery, earlier, flying.last)
-        return asyncio.ensure_future(work)
+        flying = []
+        earlier = []
+        arrived: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        for change in changes:
+            self._peeked.pop(change.product_id, None)
+            one = self._flying.get(change.product_id)
+            if one is None:
+                before = change.before.kept
+                one = self._flying[change.product_id] = _Flying(partition, before, before)
+            # What an earlier record said is part of this state: it is kept when that one's item is durable.
+            if one.last is not None and one.last is not arrived and not one.last.done():
+                earlier.append(one.last)
+            kept = msgspec.structs.replace(change.kept, number=one.known.number + 1)
+            one.known, one.last = kept, arrived
+            one.count += 1
+            flying.append((change, one, kept))
+        return asyncio.ensure_future(self._delivered(partition, flying, earlier, arrived))
 
     async def _delivered(
         self,
-        product_id: str,
-        flying: _Flying,
-        record: tuple[int, Kept],
-        delivery: Awaitable[object] | None,
-        earlier: asyncio.Future[None] | None,
+        partition: int,
+        flying: Sequence[tuple[Stated, _Flying, Kept]],
+        earlier: Sequence[asyncio.Future[None]],
         arrived: asyncio.Future[None],
     ) -> None:
         try:
-            if delivery is not None:
-                await delivery
-            if earlier is not None:
-                # What an earlier record said is part of this state: it is kept when that one's item is durable.
-                await asyncio.wait([earlier])
+            for change, _, _ in flying:
+                if change.delivery is not None:
+                    await change.delivery
+            if earlier:
+                await asyncio.wait(earlier)
             _check(flying)
-            flying.arrived = record
+            changed = _arrived(flying)
             arrived.set_result(None)
-            async with flying.writing:
-                # Prices of one product may come faster than states are written: one write keeps all that have arrived.
-                if flying.written_number < record[0]:
-                    _check(flying)
-                    number, kept = flying.arrived
-                    await self._keep(product_id, flying, kept)
-                    flying.written_number = number
+            if changed:
+                await self._keep(partition, changed)
+            _check(flying)
         except BaseException:
             # It stays, for the records behind this one: they were worked out from it, and are sent again with it.
-            flying.broken = True
+            for _, one, _ in flying:
+                one.broken = True
             raise
         finally:
             if not arrived.done():
                 arrived.set_result(None)
-            flying.count -= 1
-            if not flying.count and not flying.broken and self._flying.get(product_id) is flying:
-                del self._flying[product_id]
+            for change, one, _ in flying:
+                one.count -= 1
+                if not one.count and not one.broken and self._flying.get(change.product_id) is one:
+                    del self._flying[change.product_id]
 
-    async def _keep(self, product_id: str, flying: _Flying, kept: Kept) -> None:
-        written = flying.written
-        same = (kept.digest, kept.topic, kept.made) == (written.digest, written.topic, written.made)
-        if same and kept.product.says_the_same(written.product):
-            return
-        data = msgspec.msgpack.encode(kept)
-        tag = await self._in_thread(self._write, await self._key(product_id), data, flying.tag, flying.data)
-        flying.written, flying.tag, flying.data = kept, tag, data
+    async def _keep(self, partition: int, states: Mapping[str, Kept]) -> None:
+        await self._load()
+        writing = self._log(partition)
+        # Whatever waits for the write that runs now is written by the next one, together.
+        writing.waiting.update(states)
+        if writing.done is None:
+            writing.done = asyncio.get_running_loop().create_future()
+        done = writing.done
+        if writing.writer is None:
+            writing.writer = asyncio.ensure_future(self._write_all(writing))
+        await asyncio.shield(done)
 
-    async def _key(self, product_id: str) -> str:
-        if not self._prefix:
-            topic = await self._uploads()
-            self._prefix = f"{PREFIX}/{hashlib.sha256(topic.encode()).hexdigest()[:16]}"
-        name = hashlib.sha256(product_id.encode()).hexdigest()
-        return f"{self._prefix}/{name[:2]}/{name}"
-
-    def _read(self, key: str) -> Known:
+    async def _write_all(self, writing: _Writing) -> None:
         try:
-            found = self._store.get_versioned(key)
-        except NotFound:
-            return Known(Kept())
-        try:
-            return Known(msgspec.msgpack.decode(found.data, type=Kept), found.etag)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            # As if it were not there: a full upload makes it good.
-            log.warning("product.unreadable", key=key, cause=str(error))
-            return Known(Kept(), found.etag)
+            while (done := writing.done) is not None:
+                states, writing.waiting, writing.done = writing.waiting, {}, None
+                try:
+                    await self._write(writing, states)
+                except BaseException as error:
+                    if isinstance(error, Exception):
+                        done.set_exception(error)
+                        done.exception()  # each that waits is told; where nobody does any more, it is no news
+                        continue
+                    done.cancel()
+                    raise
+                done.set_result(None)
+        finally:
+            writing.writer = None
 
-    def _write(self, key: str, data: bytes, tag: ETag | None, last: bytes) -> ETag | None:
-        """The tag of what was written (None: not known). Raises `Retryable`: another worker has written meanwhile."""
-        if tag is None and last:
-            found = self._store.get_versioned(key)
-            tag = found.etag if found.data == last else None
-            if tag is None:
-                raise Retryable(f"{key} was changed by another worker")
-        if tag is None:
-            if self._store.create(key, data):
-                return None
-        else:
-            swapped = self._store.swap(key, data, tag)
-            if swapped is not None:
-                return swapped
+    async def _write(self, writing: _Writing, states: Mapping[str, Kept]) -> None:
+        async with writing.lock:
+            await self._in_thread(_append, writing.log, states)
+        if writing.log.is_long and writing.folder is None:
+            writing.folder = asyncio.ensure_future(self._fold(writing))
+        if len(writing.log.states) > 4 * MOST_STATES and writing.folder is not None:
+            await asyncio.wait([writing.folder])  # memory is bounded: the uploads wait
+
+    async def _fold(self, writing: _Writing) -> None:
         try:
-            found = self._store.get_versioned(key)
-        except NotFound:
-            raise Retryable(f"{key} has just been deleted") from None
-        if found.data != data:  # else it was written by an attempt whose answer did not come
-            raise Retryable(f"{key} was changed by another worker")
-        return found.etag
+            async with self._folding:
+                async with writing.lock:
+                    gathered = await self._in_thread(writing.log.gathered)
+                if gathered is None:
+                    return
+                end, states = gathered
+                await self._in_thread(self._write_own, states)
+                async with writing.lock:
+                    await self._in_thread(writing.log.drop, end)
+        except Exception as error:  # noqa: BLE001 - nothing waits for it: the next write tries again
+            log.warning("products.not_folded", log=writing.log.prefix, cause=str(error))
+        finally:
+            writing.folder = None
+
+    def _write_own(self, states: Sequence[State]) -> None:
+        write_own(self._store, states, lambda product: _own_key(self._prefix, product), _number)
+
+    def _log(self, partition: int) -> _Writing:
+        found = self._logs.get(partition)
+        if found is None:
+            prefix = f"{self._prefix}/log/{partition}/"
+            found = self._logs[partition] = _Writing(ProductLog(self._store, prefix))
+        return found
+
+
+def _append(to: ProductLog, states: Mapping[str, Kept]) -> None:
+    to.append([(product, kept.number, msgspec.msgpack.encode(kept)) for product, kept in states.items()])
+
+
+def _own_key(prefix: str, product_id: str) -> str:
+    name = hashlib.sha256(product_id.encode()).hexdigest()
+    return f"{prefix}/{name[:2]}/{name}"
+
+
+def _read(data: bytes, product_id: str) -> Known:
+    try:
+        return Known(msgspec.msgpack.decode(data, type=Kept), there=True)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        # As if it were not there: a full upload makes it good.
+        log.warning("product.unreadable", product=product_id, cause=str(error))
+        return Known(Kept(number=_number(data)), there=True)
+
+
+def _number(data: bytes) -> int:
+    try:
+        return msgspec.msgpack.decode(data, type=_Numbered).number
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return 0
+
+
+def _is_as(one: Kept, other: Kept) -> bool:
+    """Whether the second need not be kept where the first is."""
+    same = (one.digest, one.topic, one.made) == (other.digest, other.topic, other.made)
+    return same and other.product.says_the_same(one.product)
 
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def _check(flying: _Flying) -> None:
-    if flying.broken:
+def _arrived(flying: Sequence[tuple[Stated, _Flying, Kept]]) -> dict[str, Kept]:
+    """Note that these are delivered; those that have to be kept."""
+    changed: dict[str, Kept] = {}
+    for change, one, kept in flying:
+        if one.count > 1 or not _is_as(one.arrived, kept):  # the one before may not be kept yet
+            changed[change.product_id] = kept
+        one.arrived = kept
+    return changed
+
+
+def _check(flying: Sequence[tuple[Stated, _Flying, Kept]]) -> None:
+    if any(one.broken for _, one, _ in flying):
         raise Retryable("an earlier record of the product is sent again")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import msgspec
@@ -24,7 +24,7 @@ from streams.engine.message import ANSWER, PRIORITY, URGENT, Message
 from streams.kafka.producer import Sender
 from streams.roles.items import Items, PhotoContent, memo_key
 from streams.roles.outcome import Deleted, NoEffect, Outcome, PassedOn, Stands, Unchanged, pass_on
-from streams.roles.products import Kept, Known, Products
+from streams.roles.products import Kept, Known, Products, Stated
 
 DELETED = b"deleted"
 """In place of the hash of an item, where a deletion stands."""
@@ -52,6 +52,25 @@ class _Made:
 
 
 Enriched: TypeAlias = Told | Deleted | PassedOn | NoEffect
+
+
+@dataclass(slots=True)
+class _Turn:
+    """One product among results that are published at once. `known`: before them; `kept`: after those that were looked at.
+
+    `last`: the message that made the product what it is; None: its item stands. `repeat`: whether it is published even if it does.
+    """
+
+    known: Known
+    kept: Kept
+    last: Message | None = None
+    repeat: bool = False
+    changed: bool = False
+    contents: dict[str, PhotoContent] = field(default_factory=dict)
+
+
+_NOT_MADE = b"not made"
+"""In place of the hash of an item that is never made, as the next result of its product is published with this one."""
 
 
 def _is_urgent(message: Message) -> bool:
@@ -93,13 +112,13 @@ class TakeIn:
         if isinstance(outcome, PassedOn):
             return [await pass_on(self.sender, message, outcome)]
         record = (message.partition, message.offset)
-        key = outcome.product if isinstance(outcome, Told) else key_of(outcome.shop, outcome.product_id)
+        key = _key(outcome)
         known = await self.products.now(key, record)
         before = known.kept.product
-        if known.tag is None and before == Product() and isinstance(outcome, Told) and not outcome.change.replaces:
+        if not known.there and before == Product() and isinstance(outcome, Told) and not outcome.change.replaces:
             earlier = await self.products.earlier(key)
             if earlier is not None:
-                known, before = Known(earlier, known.tag), earlier.product
+                known, before = Known(earlier), earlier.product
         first = not before.has_seen(*record)
         product = _with(before, message, outcome).having_seen(*record) if first else before
         topic, maker = await self.products.topic(), self.items.maker(self.live())
@@ -111,10 +130,12 @@ class TakeIn:
             self.published(Stands())
             if product.says_the_same(before) and not self.products.is_on_its_way(key):
                 return []
-            return self._kept(key, known, msgspec.structs.replace(known.kept, product=product), None)
-        made = await self._result(key, message, outcome, product, source, changed=not product.says_the_same(before))
+            return self._kept(message, key, known, msgspec.structs.replace(known.kept, product=product), None)
+        contents = outcome.contents if isinstance(outcome, Told) else {}
+        changed = not product.says_the_same(before)
+        made = await self._result(key, message, contents, product, source, changed=changed)
         if made is None:
-            return self._kept(key, known, msgspec.structs.replace(known.kept, product=product), None)
+            return self._kept(message, key, known, msgspec.structs.replace(known.kept, product=product), None)
         repeat = repeat or (first and isinstance(outcome, Deleted))
         return await self._send(message, made, known, Kept(product, topic=topic, source=source), repeat=repeat)
 
@@ -125,6 +146,101 @@ class TakeIn:
         # One's own: it is new, or delivered again, and nobody knows whether it was read the first time.
         own = source == Source(*message.first_source)
         return (own or self.always or self.urgent(message)) and _newest(product, message)
+
+    async def publish_all(
+        self, results: Sequence[tuple[Message, Enriched]]
+    ) -> Sequence[Sequence[Awaitable[object]]] | None:
+        """See `streams.engine.lanes.PublishAll`: of each product the last item only, and all their states together.
+
+        Raises:
+            Poison: one of them makes no item, together with what is known of its product.
+            Retryable: the store or the broker is away.
+        """
+        if self.always or not all(self._goes_together(message, outcome) for message, outcome in results):
+            return None
+        firsts: dict[str, tuple[int, int]] = {}
+        keys = [_key(outcome) for _, outcome in results]
+        for key, (message, _) in zip(keys, results, strict=True):
+            firsts.setdefault(key, (message.partition, message.offset))
+        turns = {key: _Turn(known, known.kept) for key, known in (await self.products.now_all(firsts)).items()}
+        topic, maker = await self.products.topic(), self.items.maker(self.live())
+        standing = 0
+        for key, (message, outcome) in zip(keys, results, strict=True):
+            turn = turns[key]
+            if (
+                not turn.known.there
+                and turn.last is None
+                and not (isinstance(outcome, Told) and outcome.change.replaces)
+            ):
+                return None  # what is known by its item is looked for
+            standing += not self._takes(turn, message, outcome, topic, maker)
+        made = {key: await self._made(key, turn) for key, turn in turns.items() if turn.last is not None}
+        if None in made.values():
+            return None
+        # Nothing was handed to the broker before this.
+        stated = [
+            Stated(key, turn.known, turn.kept, await self._handed(made[key], turn) if turn.last is not None else None)
+            for key, turn in turns.items()
+            if turn.last is not None or turn.changed or self.products.is_on_its_way(key)
+        ]
+        for _ in range(standing):
+            self.published(Stands())
+        kept = self.products.stands(results[0][0].partition, stated) if stated else None
+        theirs = {one.product_id for one in stated}
+        return [[kept] if kept is not None and key in theirs else [] for key in keys]
+
+    def _goes_together(self, message: Message, outcome: Enriched) -> bool:
+        return isinstance(outcome, Told | Deleted) and message.header(ANSWER) is None and not self.urgent(message)
+
+    def _takes(self, turn: _Turn, message: Message, outcome: Enriched, topic: str, maker: str) -> bool:
+        """Take a result into what is known of its product; whether its item has to be made for it."""
+        assert isinstance(outcome, Told | Deleted)  # the others go by themselves
+        record, before = (message.partition, message.offset), turn.kept.product
+        first = not before.has_seen(*record)
+        product = _with(before, message, outcome).having_seen(*record) if first else before
+        own = source = Source(*message.first_source)
+        same = product.is_as(before)
+        if same and turn.kept.made == maker and turn.kept.source is not None:
+            source = turn.kept.source
+        if isinstance(outcome, Told):
+            turn.contents.update(outcome.contents)
+        turn.changed |= not product.says_the_same(before)
+        if same and source != own and stands(turn.kept, topic, maker):
+            turn.kept = msgspec.structs.replace(turn.kept, product=product)
+            return False
+        turn.repeat |= source == own or (first and isinstance(outcome, Deleted))
+        turn.last = message
+        turn.kept = Kept(product, _NOT_MADE, topic, maker, source)
+        return True
+
+    async def _made(self, key: str, turn: _Turn) -> tuple[Item | Deleted, bytes | None] | None:
+        assert turn.last is not None
+        assert turn.kept.source is not None  # of that message
+        made = await self._result(
+            key, turn.last, turn.contents, turn.kept.product, turn.kept.source, changed=turn.changed
+        )
+        if made is None:
+            return None
+        value = None if isinstance(made.record, Deleted) else encode(made.record)
+        digest = DELETED if value is None else hashlib.sha256(value).digest()
+        turn.kept = msgspec.structs.replace(turn.kept, digest=digest, made=made.by)
+        return made.record, value
+
+    async def _handed(self, made: tuple[Item | Deleted, bytes | None] | None, turn: _Turn) -> Awaitable[object] | None:
+        assert made is not None
+        assert turn.last is not None
+        record, value = made
+        outcome: Outcome = record
+        if isinstance(record, Item) and record.source != Source(*turn.last.first_source):
+            outcome = Unchanged(record)
+        delivery = None
+        known = turn.known.kept
+        if turn.repeat or (known.digest, known.topic) != (turn.kept.digest, turn.kept.topic):
+            headers = output_headers(turn.last, stage="enrich", topic=topics.ITEMS)
+            key = key_of(record.shop, record.product_id).encode()
+            delivery = await self.sender.send(topics.ITEMS, key=key, value=value, headers=headers)
+        self.published(outcome)
+        return delivery
 
     async def _send(
         self, message: Message, made: _Made, known: Known, kept: Kept, *, repeat: bool
@@ -141,27 +257,34 @@ class TakeIn:
             outcome = Unchanged(record)
         if (known.kept.digest, known.kept.topic) == (digest, kept.topic) and not repeat:
             self.published(outcome)
-            return self._kept(key, known, kept, None)
+            return self._kept(message, key, known, kept, None)
         headers = output_headers(message, stage="enrich", topic=topics.ITEMS)
         headers = headers if answer is None else (*headers, (ANSWER, answer))
         headers = (*headers, (PRIORITY, URGENT)) if hurries else headers
         delivery = await self.sender.send(topics.ITEMS, key=key.encode(), value=value, headers=headers)
         self.published(outcome)
-        return self._kept(key, known, kept, delivery)
+        return self._kept(message, key, known, kept, delivery)
 
     def _kept(
-        self, product_id: str, known: Known, kept: Kept, delivery: Awaitable[object] | None
+        self, message: Message, product_id: str, known: Known, kept: Kept, delivery: Awaitable[object] | None
     ) -> Sequence[Awaitable[object]]:
-        return [self.products.stands(product_id, known, kept, delivery)]
+        return [self.products.stands(message.partition, [Stated(product_id, known, kept, delivery)])]
 
     async def _result(
-        self, key: str, message: Message, outcome: Told | Deleted, product: Product, source: Source, *, changed: bool
+        self,
+        key: str,
+        message: Message,
+        given: Mapping[str, PhotoContent],
+        product: Product,
+        source: Source,
+        *,
+        changed: bool,
     ) -> _Made | None:
         """What the product is now. None: that is not known here, and a later upload, which said it, is going to publish it."""
         if not product.alive:
             shop, product_id = split(key)
             return _Made(Deleted(product_id, shop), "")
-        contents = dict(outcome.contents) if isinstance(outcome, Told) else {}
+        contents = dict(given)
         for photo in product.photos:
             if photo.digest not in contents:
                 content = await self._recalled(photo, contents)
@@ -185,6 +308,13 @@ class TakeIn:
             if content is not None:
                 return content
         return None
+
+
+def _key(outcome: Enriched) -> str:
+    if isinstance(outcome, Told):
+        return outcome.product
+    assert isinstance(outcome, Deleted)
+    return key_of(outcome.shop, outcome.product_id)
 
 
 def _with(before: Product, message: Message, outcome: Told | Deleted) -> Product:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from streams.contract import topics
 from streams.engine.message import ANSWER, Message
 from streams.kafka.dead_letters import dead_letters
 from streams.kafka.key_order import KafkaLog, KeyOrder
+from streams.kafka.look_ahead import LookAhead
 from streams.kafka.positions import Positions
 from streams.ops.dlq_watch import watch_letters
 from streams.roles import reserve
@@ -50,33 +52,46 @@ async def _run(parts: Parts, ready: Ready, products: Products) -> None:
         kept=products.peek,
         wanted=wanted,
         earlier=products.earlier,
+        kept_all=products.peek_all,
     )
 
     def published(outcome: Outcome) -> None:
         if isinstance(outcome, Unchanged | Stands):
             observer.unchanged()
 
+    taking_in = TakeIn(parts.sender, products, role.items, role.live, published, always=always, urgent=is_urgent)
     both = pipelines(
         parts,
         "enrich",
         topics.UPLOADS,
         role.stages,
-        publish=TakeIn(
-            parts.sender,
-            products,
-            role.items,
-            role.live,
-            published,
-            always=always,
-            urgent=is_urgent,
-        ).publish,
+        publish=taking_in.publish,
+        publish_all=taking_in.publish_all,
         dead_letter=dead_letters(parts.sender),
         charge=reserve.charge(parts.settings.max_image_bytes, SERVING_SIDE),
     )
     letters = watch_letters(parts.settings, observer.open_letters)
-    consuming = consume_group(parts, "enrich", topics.UPLOADS, both.pipeline, ready, both.look)
+    watcher = _Told(both.look, products)
+    consuming = consume_group(parts, "enrich", topics.UPLOADS, both.pipeline, ready, watcher)
     beginning = beside(heads.follow(parts.settings.facet_seconds), beside(both.look.run(), consuming))
     await beside(letters, beside(keep_items_current(parts), beginning))
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """Who has to know which partitions of the uploads are ours."""
+
+    look: LookAhead
+    products: Products
+
+    def begin(self, starts: Mapping[tuple[str, int], int]) -> None:
+        self.products.begin()
+        self.look.begin(starts)
+
+    def revoked(self, places: Iterable[tuple[str, int]]) -> None:
+        gone = list(places)
+        self.products.revoked({partition for _, partition in gone})
+        self.look.revoked(gone)
 
 
 ROLE = Role("enrich", run_enrich, ("detector", "image_encoder"))

@@ -25,6 +25,11 @@ from streams.roles.remote import RemotePhotos
 from streams.wiring.models import judge_of, shipped_heads
 from streams.wiring.parts import Parts, topic_now
 
+CACHED_BYTES = 32 * 2**20
+"""Of what was seen on photos: prices of the same products come again and again."""
+FRESH_S = 1.0
+"""For so long who does not write states takes them as they were read."""
+
 
 @dataclass(frozen=True, slots=True)
 class Enricher:
@@ -65,6 +70,7 @@ async def enricher(parts: Parts, settings: Settings, detector: Detector, encoder
             "enrich",
             memo_fingerprint(detector, encoder, shipped.version if judge is not None and shipped is not None else ""),
             in_thread=parts.in_thread,
+            cached_bytes=CACHED_BYTES,
         ),
         limits=parts.limits,
         batch_items=settings.batch_items,
@@ -106,7 +112,8 @@ def products_of(parts: Parts, closing: AsyncExitStack | None = None) -> Products
 
     Args:
         parts: of the process.
-        closing: closes what is opened to find the items of products without a state; None: these are unknown.
+        closing: closes what is opened to find the items of products without a state; None: these are unknown, and
+            nothing is written: the role enrich does, beside.
     """
 
     async def uploads() -> str:
@@ -129,4 +136,6 @@ def products_of(parts: Parts, closing: AsyncExitStack | None = None) -> Products
 
     pins = Pins(parts.store, topic_now(parts.looking), time.monotonic)
     earlier = EarlierItems(opening, partition)
-    return Products(parts.store, uploads, items, parts.in_thread, before if closing is not None else None)
+    if closing is None:
+        return Products(parts.store, uploads, items, parts.in_thread, fresh_s=FRESH_S)
+    return Products(parts.store, uploads, items, parts.in_thread, before)

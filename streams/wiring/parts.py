@@ -24,8 +24,7 @@ from streams.engine.observer import Observer
 from streams.engine.pipeline import Engine, Pipeline
 from streams.kafka.consumer import PlainConsumer, open_consumer
 from streams.kafka.dead_letters import dead_letters, lost_letters
-from streams.kafka.faust.app import consume
-from streams.kafka.look_ahead import LookAhead
+from streams.kafka.faust.app import Watcher, consume
 from streams.kafka.notices import Notices, NullNotices, telling
 from streams.kafka.pins import PinnedSender, Pins, TopicNow
 from streams.kafka.producer import Sender, classify_kafka, open_producer
@@ -178,9 +177,9 @@ async def loaded(load: Callable[[], T], limit_s: float = LOAD_S) -> T:
 
 
 async def consume_group(
-    parts: Parts, role: str, topic: str, pipeline: Pipeline[Any], ready: Ready, look: LookAhead | None = None
+    parts: Parts, role: str, topic: str, pipeline: Pipeline[Any], ready: Ready, watcher: Watcher | None = None
 ) -> None:
-    """Run the pipeline until `parts.stop`; say when the group was joined. `look`: told which partitions are held."""
+    """Run the pipeline until `parts.stop`; say when the group was joined. `watcher`: told which partitions are held."""
     joined = asyncio.Event()
     # Whoever asked does not wait any more; for everything else somebody may look.
     letter = None if topic == topics.QUERIES else lost_letters(dead_letters(parts.sender))
@@ -201,7 +200,7 @@ async def consume_group(
             observer=parts.engine_of(role).observer,
             drain_s=parts.settings.drain_seconds,
             told=telling(parts.notices_of(role), letter),
-            watcher=look,
+            watcher=watcher,
         )
         announcing.cancel()
 

@@ -11,7 +11,7 @@ from processors.identity import checked_shop, shop_of
 from streams.contract.urgency import said_of
 from streams.engine.ahead import Ahead
 from streams.engine.credits import Credits
-from streams.engine.lanes import DeadLetter, Publish
+from streams.engine.lanes import DeadLetter, Publish, PublishAll
 from streams.engine.message import Message
 from streams.engine.pipeline import Pipeline, message_bytes
 from streams.engine.stages import Done, IoStage, Stage
@@ -43,6 +43,7 @@ def pipelines(
     publish: Publish[R],
     dead_letter: DeadLetter,
     charge: Callable[[Message], int] = message_bytes,
+    publish_all: PublishAll[R] | None = None,
 ) -> Pipelines:
     """Build both.
 
@@ -54,6 +55,7 @@ def pipelines(
         publish: see `Pipeline`.
         dead_letter: likewise.
         charge: see `Pipeline`.
+        publish_all: likewise; of what is done in its turn.
     """
     ahead = Ahead(product_of)
 
@@ -64,6 +66,7 @@ def pipelines(
         publish=ahead.in_turn(publish),
         dead_letter=ahead.letters_in_turn(dead_letter),
         admission=parts.credits(),
+        publish_all=None if publish_all is None else ahead.all_in_turn(publish_all),
         **common,
     )
     before_turn: Pipeline[R] = Pipeline(
@@ -97,7 +100,17 @@ def in_their_turn(ahead: Ahead, stages: Sequence[Stage]) -> Sequence[Stage]:
         # As part of the first stage: one more costs a tenth of an upload that changes nothing.
         return Done(NoEffect()) if await ahead.is_done(message) else await run(message)
 
-    return (replace(first, run=begin), *rest)
+    run_all = first.run_all
+    if run_all is None:
+        return (replace(first, run=begin), *rest)
+
+    async def begin_all(messages: Sequence[Message]) -> Sequence[Done[Any] | None]:
+        free = [message for message in messages if ahead.is_untouched(message)]
+        found = iter(await run_all(free))
+        mine = {message.offset for message in free}
+        return [next(found) if message.offset in mine else None for message in messages]
+
+    return (replace(first, run=begin, run_all=begin_all), *rest)
 
 
 def product_of(message: Message) -> bytes:

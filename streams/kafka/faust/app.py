@@ -19,6 +19,7 @@ from infra.settings import Settings
 from processors.errors import Fatal, Retryable
 from streams.contract.cloudevents import origin_ms
 from streams.engine.failures import PipelineClosed, Revoked
+from streams.engine.message import Message
 from streams.engine.observer import NullObserver, Observer
 from streams.engine.pipeline import Pipeline
 from streams.kafka.consumer import coordination_error, message_of
@@ -36,6 +37,8 @@ _SESSION_SECONDS = 10.0
 _REBALANCE_SECONDS = 60.0
 _STOP_SECONDS = 15.0
 _GROUP_LOOK_SECONDS = 1.0
+_TOGETHER_BYTES = 2**20
+"""Records that are looked at together: of many small ones most; large ones go by themselves."""
 
 
 class Watcher(Protocol):
@@ -173,23 +176,38 @@ class _Reader:
             self._watcher.revoked(places)
 
     async def _read(self, channel: Any) -> None:
-        async for event in channel:
-            if self._closed or self._stale(event.message):
-                # Not acknowledged: the next owner of its partition, or we after the rebalance, get it again.
+        events = aiter(channel)
+        async for event in events:
+            together = [event, *_waiting(events, event)]
+            for partition in _by_partition(together):
+                await self._take(partition)
+
+    async def _take(self, events: Sequence[Any]) -> None:
+        """Events of one partition."""
+        # Not acknowledged: the next owner of their partition, or we after the rebalance, get them again.
+        events = [event for event in events if not self._is_left(event)]
+        messages = [self._message(event) for event in events]
+        known = await self._pipeline.look(messages)
+        for event, message, done in zip(events, messages, known, strict=True):
+            if self._is_left(event):
                 continue
             self._app.consumer.track_message(event.message)
             event.message.tracked = True
             try:
-                # Faust counts in seconds, and knows no record without a time.
-                at = (event.message.timestamp or 0.0) * 1000
-                message = message_of(event.message, self._names, timestamp_ms=at)
-                await self._pipeline.submit(message, self._ack(event, message.topic, origin_ms(message)))
+                await self._pipeline.submit(message, self._ack(event, message.topic, origin_ms(message)), done)
             except Revoked:
                 self._app.consumer.unacked.discard(event.message)
             except PipelineClosed:
                 # The owner of the pipeline raises what closed it; here the event only stays unacknowledged.
                 self._closed = True
                 self._app.consumer.unacked.discard(event.message)
+
+    def _is_left(self, event: Any) -> bool:
+        return self._closed or self._stale(event.message)
+
+    def _message(self, event: Any) -> Message:
+        # Faust counts in seconds, and knows no record without a time.
+        return message_of(event.message, self._names, timestamp_ms=(event.message.timestamp or 0.0) * 1000)
 
     def _places(self, partitions: Iterable[Any]) -> list[tuple[str, int]]:
         return [(self._names.name_of(tp.topic), tp.partition) for tp in partitions]
@@ -208,6 +226,22 @@ class _Reader:
                 self._app.consumer.unacked.discard(event.message)
 
         return ack
+
+
+def _waiting(channel: Any, event: Any) -> list[Any]:
+    """What lies in the channel's queue behind an event, as far as it may be taken together with it."""
+    queue, found, size = channel.queue, [], len(event.message.value or b"")
+    while size < _TOGETHER_BYTES and not queue.empty():
+        found.append(queue.get_nowait())
+        size += len(found[-1].message.value or b"")
+    return found
+
+
+def _by_partition(events: Iterable[Any]) -> Iterable[list[Any]]:
+    found: dict[tuple[str, int], list[Any]] = {}
+    for event in events:
+        found.setdefault((event.message.topic, event.message.partition), []).append(event)
+    return found.values()
 
 
 def _build_app(group: str, client: str, settings: Settings, revoke_s: float) -> Any:

@@ -19,6 +19,7 @@ from streams.ops.forget_places import Place, Report, of_topic
 from streams.roles.caption.neighbours import Neighbourhood
 from streams.roles.caption.role import Captioner
 from streams.roles.memo import Memo
+from streams.roles.product_log import holding, without
 from streams.roles.products import PREFIX as PRODUCTS
 from tests.unit.streams.roles.test_role_enrich import Web, photo, role
 from tests.unit.streams.roles.test_shops import published, upload
@@ -114,6 +115,11 @@ def test_a_whole_shop_leaves_nothing_and_takes_nothing_of_others() -> None:
     world = World()
     seen, forget = world.look((), "one"), world.forget(shop="one")
     kept = ("memo/", f"{PRODUCTS}/")
+    assert holding(world.store, f"{PRODUCTS}/", forget._meant)
+    theirs_kept = holding(world.store, f"{PRODUCTS}/", world.forget(shop="two")._meant)
+    assert without(world.store, f"{PRODUCTS}/", forget._meant)
+    assert holding(world.store, f"{PRODUCTS}/", forget._meant) == []
+    assert holding(world.store, f"{PRODUCTS}/", world.forget(shop="two")._meant) == theirs_kept != []
     before = {key: world.store.get(key) for key in world.store.list() if key.startswith(kept)}
     others = world.look((), "two")
     theirs = set(world.forget(shop="two")._memos(others))
