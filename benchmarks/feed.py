@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,9 +112,10 @@ class Feed:
         """User and system seconds of the roles and the broker."""
         found = {}
         for name, pid in self._stack.file.pids.items():
-            process = psutil.Process(pid)
-            times = process.cpu_times()
-            found[name] = times.user + times.system
+            found[name] = 0.0
+            with suppress(psutil.NoSuchProcess):  # killed, and started again
+                times = psutil.Process(pid).cpu_times()
+                found[name] = times.user + times.system
         return found
 
 

@@ -49,6 +49,16 @@ def said_of(message: Message) -> Said:
     return Said(said if own and upload.product_id else message.key or b"", urgent or upload.priority == URGENT.decode())
 
 
+def says_more(message: Message) -> bool:
+    """Whether `said_of` has to be asked whether a record is urgent. Most records do not mention it, which is seen without decoding."""
+    if message.topic != UPLOADS or message.header(PRIORITY) is not None:
+        return True
+    value = message.value or b""
+    # Another encoding, an escaped name, an event around base64: only who decodes it can tell.
+    plainly = not value or (value[:1] == b"{" and b"\\" not in value and b"data_base64" not in value)
+    return not plainly or b"priority" in value
+
+
 def _deleted(message: Message) -> bytes:
     try:
         return key_of(*deleted_product(message)).encode(errors="replace")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 # Namespace of all event ids: a fixed UUID, so that a re-delivered input gives the same id in every process, for ever.
 _NAMESPACE = uuid.UUID("6f3c0a51-6d1e-5b0e-9a53-0d1f3c8a7e42")
@@ -35,6 +35,8 @@ class Message:
     value: bytes | None = None
     headers: tuple[tuple[str, bytes], ...] = ()
     timestamp_ms: int = 0
+    _identity: str = field(default="", init=False, repr=False, compare=False)
+    """Once it was asked for: it is, nine times for an upload."""
 
     def event_id(self, stage: str) -> str:
         """The id of what `stage` makes of this record: the same on every delivery (uuid5 of its identity and stage)."""
@@ -47,6 +49,11 @@ class Message:
         The address alone is none: a topic that is created again gives the same addresses to other records. Timestamp and
         key lie in the record itself, so that whoever reads it, whenever, finds the same.
         """
+        if not self._identity:
+            object.__setattr__(self, "_identity", self._told())
+        return self._identity
+
+    def _told(self) -> str:
         passed_on = (self.header(ORIGIN) or b"")[:512].decode(errors="replace")
         if _IDENTITY.fullmatch(passed_on):
             return passed_on
@@ -72,7 +79,10 @@ class Message:
 
     def header(self, name: str) -> bytes | None:
         """The last header of that name."""
-        return next((value for key, value in reversed(self.headers) if key == name), None)
+        for key, value in reversed(self.headers):
+            if key == name:
+                return value
+        return None
 
 
 def derived_id(origin: str, stage: str) -> str:

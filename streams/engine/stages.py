@@ -25,6 +25,9 @@ class Done(Generic[R]):
     result: R
 
 
+RunAll: TypeAlias = Callable[[Sequence[T]], Awaitable[Sequence[Done[Any] | None]]]
+
+
 @dataclass(frozen=True, slots=True)
 class IoStage(Generic[T, U]):
     """Awaits: fetch, store, memo. At most `concurrency` items at once.
@@ -42,7 +45,7 @@ class IoStage(Generic[T, U]):
     run: Callable[[T], Awaitable[U | Done[Any]]]
     concurrency: int = 16
     size: Callable[[U], int] | None = None
-    run_all: Callable[[Sequence[T]], Awaitable[Sequence[Done[Any] | None]]] | None = None
+    run_all: RunAll[T] | None = None
 
 
 def one(_item: Any) -> int:
@@ -52,7 +55,7 @@ def one(_item: Any) -> int:
 
 @dataclass(frozen=True, slots=True)
 class CpuStage(Generic[T, U]):
-    """Computes in a thread: decode, prepare, finish. `run` must be thread-safe.
+    """Computes in a thread: decode, prepare, finish. `run` must be thread-safe. `run_all`: as in `IoStage`.
 
     Args:
         name: stage name.
@@ -67,6 +70,7 @@ class CpuStage(Generic[T, U]):
     size: Callable[[U], int] | None = None
     cost: Callable[[T], int] = one
     max_cost: int = 0
+    run_all: RunAll[T] | None = None
 
 
 @dataclass(frozen=True, slots=True)

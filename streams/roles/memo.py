@@ -85,25 +85,30 @@ class Memo:
 
     async def recall_all(self, contents: Iterable[str], kind: type[T]) -> dict[str, T]:
         """The same of many; what is not remembered, or cannot be read, is left out."""
-        raw: dict[str, bytes] = {}
+        raw = await self.get_all(contents)
+        read = ((content, self._decoded(content, known, kind)) for content, known in raw.items())
+        return {content: answer for content, answer in read if answer is not None}
+
+    async def get_all(self, contents: Iterable[str]) -> dict[str, bytes]:
+        """The remembered answers of many; what is not remembered is left out. Raises `Retryable`."""
+        found: dict[str, bytes] = {}
         asked = []
-        for content in contents:
+        for content in dict.fromkeys(contents):
             if (cached := self._cached.get(content)) is None:
                 asked.append(content)
             else:
                 self._cached.move_to_end(content)
-                raw[content] = cached
+                found[content] = cached
 
         def read(part: Sequence[str]) -> dict[str, bytes]:
             return {content: known for content in part if (known := self._read(self._key(content))) is not None}
 
         parts = [asked[at : at + READ_TOGETHER] for at in range(0, len(asked), READ_TOGETHER)]
-        for found in await asyncio.gather(*(self._in_thread(read, part) for part in parts)):
-            raw.update(found)
-            for content, known in found.items():
+        for some in await asyncio.gather(*(self._in_thread(read, part) for part in parts)):
+            found.update(some)
+            for content, known in some.items():
                 self._cache(content, known)
-        read_as = ((content, self._decoded(content, known, kind)) for content, known in raw.items())
-        return {content: answer for content, answer in read_as if answer is not None}
+        return found
 
     def _cache(self, content: str, answer: bytes) -> None:
         if content not in self._cached and len(answer) <= self._cached_bytes:

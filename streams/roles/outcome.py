@@ -122,6 +122,30 @@ def publisher(
     return publish
 
 
+def publisher_of_all(
+    standing: Standing, published: Callable[[Outcome], None]
+) -> Callable[[Sequence[tuple[Message, Outcome]]], Awaitable[Sequence[Sequence[Awaitable[object]]] | None]]:
+    """The `publish_all` of a pipeline, beside a `publisher` of the same: what is unchanged, and stands, all at once."""
+
+    async def publish_all(results: Sequence[tuple[Message, Outcome]]) -> Sequence[Sequence[Awaitable[object]]] | None:
+        values: dict[str, bytes] = {}
+        for message, outcome in results:
+            if isinstance(outcome, Unchanged) and not any(message.header(name) for name in (ANSWER, PRIORITY)):
+                key = key_of(outcome.record.shop, outcome.record.product_id)
+                value = encode(outcome.record)
+                if values.setdefault(key, value) != value:
+                    return None
+            elif not isinstance(outcome, NoEffect | Stands):
+                return None
+        if len(await standing.hold(values)) < len(values):
+            return None
+        for _, outcome in results:
+            published(outcome)
+        return [()] * len(results)
+
+    return publish_all
+
+
 async def pass_on(sender: Sender, message: Message, to: PassedOn) -> Awaitable[object]:
     """Send a record as it is to the partition where its product's order is."""
     # Its place among the put back was looked at where it lay; where it goes, its time says what it counts for.

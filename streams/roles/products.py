@@ -64,12 +64,12 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Stated:
-    """What a record makes of a product: `before` and `kept`, and the delivery of its item (None: nothing was sent)."""
+    """What records make of a product: `before` and `kept`, and the deliveries of its items."""
 
     product_id: str
     before: Known
     kept: Kept
-    delivery: Awaitable[object] | None = None
+    deliveries: Sequence[Awaitable[object]] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -319,8 +319,8 @@ class Products:
     ) -> None:
         try:
             for change, _, _ in flying:
-                if change.delivery is not None:
-                    await change.delivery
+                for delivery in change.deliveries:
+                    await delivery
             if earlier:
                 await asyncio.wait(earlier)
             _check(flying)

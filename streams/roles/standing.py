@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from infra.store import ObjectStore
@@ -49,6 +49,16 @@ class Standing:
         flying = self._flying.get(product_id)
         known = await (await self._kept()).get(_key(product_id)) if flying is None else flying.last[1]
         return known == _digest(value)
+
+    async def hold(self, values: Mapping[str, bytes]) -> set[str]:
+        """Those of many products under which this very value stands. Raises `Retryable`."""
+        resting = [product_id for product_id in values if product_id not in self._flying]
+        known = await (await self._kept()).get_all([_key(product_id) for product_id in resting])
+        found = {product_id: known.get(_key(product_id)) for product_id in resting}
+        for product_id in values:
+            if (flying := self._flying.get(product_id)) is not None:
+                found[product_id] = flying.last[1]
+        return {product_id for product_id, value in values.items() if found[product_id] == _digest(value)}
 
     async def knows(self, product_id: str) -> bool:
         """Whether any value stands under the product. Raises `Retryable`."""

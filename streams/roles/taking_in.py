@@ -14,6 +14,7 @@ import msgspec
 
 from processors.errors import Code, Poison
 from processors.identity import key_of, split
+from processors.offers import COLUMN_NAMES
 from processors.product import Change, PhotoPlace, Product, Stamp
 from streams.contract import codecs, topics
 from streams.contract.cloudevents import output_headers
@@ -55,22 +56,51 @@ Enriched: TypeAlias = Told | Deleted | PassedOn | NoEffect
 
 
 @dataclass(slots=True)
-class _Turn:
-    """One product among results that are published at once. `known`: before them; `kept`: after those that were looked at.
+class _Change:
+    """A result that changes its product, or may not be passed over. `kept`: what it leaves. `columns`: whether it says columns only.
 
-    `last`: the message that made the product what it is; None: its item stands. `repeat`: whether it is published even if it does.
+    `repeat`: whether its item is published even where it stands.
     """
+
+    message: Message
+    kept: Kept
+    repeat: bool
+    changed: bool
+    columns: bool
+
+
+@dataclass(slots=True)
+class _Turn:
+    """One product among results that are published at once. `known`: before them; `kept`: after those that were looked at."""
 
     known: Known
     kept: Kept
-    last: Message | None = None
-    repeat: bool = False
+    changes: list[_Change] = field(default_factory=list)
     changed: bool = False
     contents: dict[str, PhotoContent] = field(default_factory=dict)
 
+    def add(self, change: _Change) -> None:
+        """Of prices and stock that arrive together only the last has an item; whatever else changed has one of its own."""
+        if self.changes and self.changes[-1].columns and change.columns:
+            before = self.changes.pop()
+            change.repeat |= before.repeat
+            change.changed |= before.changed
+        self.changes.append(change)
+        self.kept = change.kept
+
+
+@dataclass(frozen=True, slots=True)
+class _Publication:
+    """A record, encoded. `value` None: a deletion."""
+
+    message: Message
+    record: Item | Deleted
+    value: bytes | None
+    sent: bool
+
 
 _NOT_MADE = b"not made"
-"""In place of the hash of an item that is never made, as the next result of its product is published with this one."""
+"""In place of the hash of an item that is not made yet, or never, as the next columns of its product are published with it."""
 
 
 def _is_urgent(message: Message) -> bool:
@@ -150,7 +180,7 @@ class TakeIn:
     async def publish_all(
         self, results: Sequence[tuple[Message, Enriched]]
     ) -> Sequence[Sequence[Awaitable[object]]] | None:
-        """See `streams.engine.lanes.PublishAll`: of each product the last item only, and all their states together.
+        """See `streams.engine.lanes.PublishAll`: of columns of one product the last item only, and all states together.
 
         Raises:
             Poison: one of them makes no item, together with what is known of its product.
@@ -167,22 +197,20 @@ class TakeIn:
         standing = 0
         for key, (message, outcome) in zip(keys, results, strict=True):
             turn = turns[key]
-            if (
-                not turn.known.there
-                and turn.last is None
-                and not (isinstance(outcome, Told) and outcome.change.replaces)
-            ):
+            whole = isinstance(outcome, Told) and outcome.change.replaces
+            if not (turn.known.there or turn.changes or whole):
                 return None  # what is known by its item is looked for
             standing += not self._takes(turn, message, outcome, topic, maker)
-        made = {key: await self._made(key, turn) for key, turn in turns.items() if turn.last is not None}
-        if None in made.values():
-            return None
+        made = {key: await self._made_of(key, turn) for key, turn in turns.items()}
         # Nothing was handed to the broker before this.
-        stated = [
-            Stated(key, turn.known, turn.kept, await self._handed(made[key], turn) if turn.last is not None else None)
-            for key, turn in turns.items()
-            if turn.last is not None or turn.changed or self.products.is_on_its_way(key)
-        ]
+        stated = []
+        for key, turn in turns.items():
+            publications = made[key]
+            if publications is None:
+                return None
+            deliveries = [one for publication in publications for one in await self._hand(key, publication)]
+            if turn.changes or turn.changed or self.products.is_on_its_way(key):
+                stated.append(Stated(key, turn.known, turn.kept, deliveries))
         for _ in range(standing):
             self.published(Stands())
         kept = self.products.stands(results[0][0].partition, stated) if stated else None
@@ -199,48 +227,49 @@ class TakeIn:
         first = not before.has_seen(*record)
         product = _with(before, message, outcome).having_seen(*record) if first else before
         own = source = Source(*message.first_source)
-        same = product.is_as(before)
+        same, changed = product.is_as(before), not product.says_the_same(before)
         if same and turn.kept.made == maker and turn.kept.source is not None:
             source = turn.kept.source
         if isinstance(outcome, Told):
             turn.contents.update(outcome.contents)
-        turn.changed |= not product.says_the_same(before)
+        turn.changed |= changed
         if same and source != own and stands(turn.kept, topic, maker):
             turn.kept = msgspec.structs.replace(turn.kept, product=product)
             return False
-        turn.repeat |= source == own or (first and isinstance(outcome, Deleted))
-        turn.last = message
-        turn.kept = Kept(product, _NOT_MADE, topic, maker, source)
+        repeat = source == own or (first and isinstance(outcome, Deleted))
+        kept = Kept(product, _NOT_MADE, topic, maker, source)
+        turn.add(_Change(message, kept, repeat, changed, _says_columns(outcome)))
         return True
 
-    async def _made(self, key: str, turn: _Turn) -> tuple[Item | Deleted, bytes | None] | None:
-        assert turn.last is not None
-        assert turn.kept.source is not None  # of that message
-        made = await self._result(
-            key, turn.last, turn.contents, turn.kept.product, turn.kept.source, changed=turn.changed
-        )
-        if made is None:
-            return None
-        value = None if isinstance(made.record, Deleted) else encode(made.record)
-        digest = DELETED if value is None else hashlib.sha256(value).digest()
-        turn.kept = msgspec.structs.replace(turn.kept, digest=digest, made=made.by)
-        return made.record, value
+    async def _made_of(self, key: str, turn: _Turn) -> list[_Publication] | None:
+        """What is published of a product, in order; None: one of its items cannot be made here and now."""
+        found = []
+        digest, topic = turn.known.kept.digest, turn.known.kept.topic
+        for change in turn.changes:
+            assert change.kept.source is not None  # of that message
+            product, source = change.kept.product, change.kept.source
+            made = await self._result(key, change.message, turn.contents, product, source, changed=change.changed)
+            if made is None:
+                return None
+            value = None if isinstance(made.record, Deleted) else encode(made.record)
+            before = (digest, topic)
+            digest, topic = DELETED if value is None else hashlib.sha256(value).digest(), change.kept.topic
+            found.append(_Publication(change.message, made.record, value, change.repeat or before != (digest, topic)))
+            turn.kept = msgspec.structs.replace(turn.kept, digest=digest, made=made.by)
+        return found
 
-    async def _handed(self, made: tuple[Item | Deleted, bytes | None] | None, turn: _Turn) -> Awaitable[object] | None:
-        assert made is not None
-        assert turn.last is not None
-        record, value = made
+    async def _hand(self, key: str, publication: _Publication) -> list[Awaitable[object]]:
+        message, record = publication.message, publication.record
         outcome: Outcome = record
-        if isinstance(record, Item) and record.source != Source(*turn.last.first_source):
+        if isinstance(record, Item) and record.source != Source(*message.first_source):
             outcome = Unchanged(record)
-        delivery = None
-        known = turn.known.kept
-        if turn.repeat or (known.digest, known.topic) != (turn.kept.digest, turn.kept.topic):
-            headers = output_headers(turn.last, stage="enrich", topic=topics.ITEMS)
-            key = key_of(record.shop, record.product_id).encode()
-            delivery = await self.sender.send(topics.ITEMS, key=key, value=value, headers=headers)
+        deliveries = []
+        if publication.sent:
+            headers = output_headers(message, stage="enrich", topic=topics.ITEMS)
+            value = publication.value
+            deliveries.append(await self.sender.send(topics.ITEMS, key=key.encode(), value=value, headers=headers))
         self.published(outcome)
-        return delivery
+        return deliveries
 
     async def _send(
         self, message: Message, made: _Made, known: Known, kept: Kept, *, repeat: bool
@@ -268,7 +297,11 @@ class TakeIn:
     def _kept(
         self, message: Message, product_id: str, known: Known, kept: Kept, delivery: Awaitable[object] | None
     ) -> Sequence[Awaitable[object]]:
-        return [self.products.stands(message.partition, [Stated(product_id, known, kept, delivery)])]
+        return [
+            self.products.stands(
+                message.partition, [Stated(product_id, known, kept, () if delivery is None else (delivery,))]
+            )
+        ]
 
     async def _result(
         self,
@@ -308,6 +341,14 @@ class TakeIn:
             if content is not None:
                 return content
         return None
+
+
+def _says_columns(outcome: Told | Deleted) -> bool:
+    """Whether it is a part of nothing but price, stock, sizes and launch day: what no caption states."""
+    if isinstance(outcome, Deleted):
+        return False
+    change = outcome.change
+    return change.photos is None and change.metadata is not None and COLUMN_NAMES.issuperset(change.metadata)
 
 
 def _key(outcome: Enriched) -> str:

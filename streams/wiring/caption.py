@@ -21,7 +21,7 @@ from streams.roles.caption.neighbours import Neighbourhood
 from streams.roles.caption.role import Captioner
 from streams.roles.caption.rules import load as hold_rules
 from streams.roles.memo import Memo
-from streams.roles.outcome import Outcome, Unchanged, publisher
+from streams.roles.outcome import Outcome, Unchanged, publisher, publisher_of_all
 from streams.wiring.models import calibrations
 from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, loaded, standing_of
 from streams.wiring.urgent import pipelines
@@ -65,6 +65,7 @@ async def run_caption(parts: Parts, ready: Ready) -> None:
         elif isinstance(outcome, Caption):
             observer.captioned(outcome.writer)
 
+    standing = standing_of(parts, "caption", topics.CAPTIONS)
     both = pipelines(
         parts,
         "caption",
@@ -75,8 +76,9 @@ async def run_caption(parts: Parts, ready: Ready) -> None:
             stage="caption",
             topic=topics.CAPTIONS,
             published=published,
-            standing=standing_of(parts, "caption", topics.CAPTIONS),
+            standing=standing,
         ),
+        publish_all=None if standing is None else publisher_of_all(standing, published),
         dead_letter=dead_letters(parts.sender),
     )
     async with Reader(parts.settings, topics.ITEMS, client="caption") as items:

@@ -8,13 +8,13 @@ from typing import Any, TypeVar
 
 from processors.errors import Poison
 from processors.identity import checked_shop, shop_of
-from streams.contract.urgency import said_of
+from streams.contract.urgency import said_of, says_more
 from streams.engine.ahead import Ahead
 from streams.engine.credits import Credits
 from streams.engine.lanes import DeadLetter, Publish, PublishAll
 from streams.engine.message import Message
 from streams.engine.pipeline import Pipeline, message_bytes
-from streams.engine.stages import Done, IoStage, Stage
+from streams.engine.stages import DeviceStage, Done, IoStage, RunAll, Stage
 from streams.kafka.consumer import open_consumer
 from streams.kafka.look_ahead import LANES, LookAhead, Rules
 from streams.roles.outcome import NoEffect
@@ -92,25 +92,27 @@ def in_their_turn(ahead: Ahead, stages: Sequence[Stage]) -> Sequence[Stage]:
         return Done(NoEffect()) if await ahead.is_done(message) else message
 
     first, *rest = stages
+    run_all = None if isinstance(first, DeviceStage) or first.run_all is None else _untouched(ahead, first.run_all)
     if not isinstance(first, IoStage):
-        return (IoStage("turn", turn, concurrency=1024), first, *rest)
+        return (IoStage("turn", turn, concurrency=1024, run_all=run_all), first, *rest)
     run = first.run
 
     async def begin(message: Message) -> Any:
         # As part of the first stage: one more costs a tenth of an upload that changes nothing.
         return Done(NoEffect()) if await ahead.is_done(message) else await run(message)
 
-    run_all = first.run_all
-    if run_all is None:
-        return (replace(first, run=begin), *rest)
+    return (replace(first, run=begin, run_all=run_all), *rest)
 
-    async def begin_all(messages: Sequence[Message]) -> Sequence[Done[Any] | None]:
+
+def _untouched(ahead: Ahead, run_all: RunAll[Message]) -> RunAll[Message]:
+    """The same for those of which nothing was done before its turn; the others are asked for one by one."""
+
+    async def run(messages: Sequence[Message]) -> Sequence[Done[Any] | None]:
         free = [message for message in messages if ahead.is_untouched(message)]
-        found = iter(await run_all(free))
-        mine = {message.offset for message in free}
-        return [next(found) if message.offset in mine else None for message in messages]
+        found = {message.offset: done for message, done in zip(free, await run_all(free), strict=True)}
+        return [found.get(message.offset) for message in messages]
 
-    return (replace(first, run=begin, run_all=begin_all), *rest)
+    return run
 
 
 def product_of(message: Message) -> bytes:
@@ -133,4 +135,4 @@ def shop_named(product: bytes) -> str:
 
 def is_urgent(message: Message) -> bool:
     """Whether it is to be done before its turn."""
-    return said_of(message).urgent
+    return says_more(message) and said_of(message).urgent

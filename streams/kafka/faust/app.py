@@ -1,8 +1,8 @@
 """A role on Faust: `consume` feeds a pipeline from a consumer group and commits only what the pipeline acknowledged.
 
 Faust does what it is good at: membership, assignment, heartbeats, fetching, committing. Its stream iteration, which
-acknowledges what it should not, is not used: the reader takes events from the
-agent's channel, tracks them, and acknowledges each one when its pipeline says so, strictly in order per partition.
+acknowledges what it should not, is not used, nor are its channels, through which every record would go by itself: the reader takes
+what was fetched together, tracks it, and acknowledges each record when its pipeline says so, strictly in order per partition.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from infra.settings import Settings
 from processors.errors import Fatal, Retryable
 from streams.contract.cloudevents import origin_ms
 from streams.engine.failures import PipelineClosed, Revoked
-from streams.engine.message import Message
 from streams.engine.observer import NullObserver, Observer
 from streams.engine.pipeline import Pipeline
 from streams.kafka.consumer import coordination_error, message_of
@@ -37,8 +36,6 @@ _SESSION_SECONDS = 10.0
 _REBALANCE_SECONDS = 60.0
 _STOP_SECONDS = 15.0
 _GROUP_LOOK_SECONDS = 1.0
-_TOGETHER_BYTES = 2**20
-"""Records that are looked at together: of many small ones most; large ones go by themselves."""
 
 
 class Watcher(Protocol):
@@ -121,7 +118,7 @@ async def consume(
 
 
 class _Reader:
-    """Takes events from Faust's channel to the pipeline, and acknowledgements back."""
+    """Takes records from the consumer to the pipeline, and acknowledgements back."""
 
     def __init__(
         self, app: Any, pipeline: Pipeline[Any], names: Names, observer: Observer, watcher: Watcher | None
@@ -140,8 +137,8 @@ class _Reader:
         there = [self._names.topic(name) for name in topics]
         topic = self._app.topic(*there, key_serializer="raw", value_serializer="raw")
 
-        async def read(stream: Any) -> None:
-            await self._read(stream.channel)
+        async def read(_stream: Any) -> None:
+            await self._read()  # its channel stays empty: `DirectConsumer` hands over beside it
 
         self._app.agent(topic, name="read", concurrency=1, supervisor_strategy=CrashingSupervisor)(read)
 
@@ -155,7 +152,7 @@ class _Reader:
         self._app.on_partitions_assigned.connect(tell, weak=False)
 
     def close(self) -> None:
-        """Take no more events."""
+        """Take no more records."""
         self._closed = True
 
     def give_up(self) -> None:
@@ -175,39 +172,33 @@ class _Reader:
         if self._watcher is not None:
             self._watcher.revoked(places)
 
-    async def _read(self, channel: Any) -> None:
-        events = aiter(channel)
-        async for event in events:
-            together = [event, *_waiting(events, event)]
-            for partition in _by_partition(together):
-                await self._take(partition)
+    async def _read(self) -> None:
+        while True:
+            await self._take(await self._app.batches.get())
 
-    async def _take(self, events: Sequence[Any]) -> None:
-        """Events of one partition."""
+    async def _take(self, records: Sequence[Any]) -> None:
+        """Records of one partition, in their order."""
         # Not acknowledged: the next owner of their partition, or we after the rebalance, get them again.
-        events = [event for event in events if not self._is_left(event)]
-        messages = [self._message(event) for event in events]
-        known = await self._pipeline.look(messages)
-        for event, message, done in zip(events, messages, known, strict=True):
-            if self._is_left(event):
-                continue
-            self._app.consumer.track_message(event.message)
-            event.message.tracked = True
-            try:
-                await self._pipeline.submit(message, self._ack(event, message.topic, origin_ms(message)), done)
-            except Revoked:
-                self._app.consumer.unacked.discard(event.message)
-            except PipelineClosed:
-                # The owner of the pipeline raises what closed it; here the event only stays unacknowledged.
-                self._closed = True
-                self._app.consumer.unacked.discard(event.message)
-
-    def _is_left(self, event: Any) -> bool:
-        return self._closed or self._stale(event.message)
-
-    def _message(self, event: Any) -> Message:
+        records = [record for record in records if not self._is_left(record)]
         # Faust counts in seconds, and knows no record without a time.
-        return message_of(event.message, self._names, timestamp_ms=(event.message.timestamp or 0.0) * 1000)
+        messages = [message_of(one, self._names, timestamp_ms=(one.timestamp or 0.0) * 1000) for one in records]
+        known = await self._pipeline.look(messages)
+        for record, message, done in zip(records, messages, known, strict=True):
+            if self._is_left(record):
+                continue
+            self._app.consumer.track_message(record)
+            record.tracked = True
+            try:
+                await self._pipeline.submit(message, self._ack(record, message.topic, origin_ms(message)), done)
+            except Revoked:
+                self._app.consumer.unacked.discard(record)
+            except PipelineClosed:
+                # The owner of the pipeline raises what closed it; here the record only stays unacknowledged.
+                self._closed = True
+                self._app.consumer.unacked.discard(record)
+
+    def _is_left(self, record: Any) -> bool:
+        return self._closed or self._stale(record)
 
     def _places(self, partitions: Iterable[Any]) -> list[tuple[str, int]]:
         return [(self._names.name_of(tp.topic), tp.partition) for tp in partitions]
@@ -216,38 +207,22 @@ class _Reader:
         """Fetched before a rebalance: the partition may be another worker's now."""
         return message.generation_id != self._app.consumer_generation_id or not self._app.flow_control.is_active()
 
-    def _ack(self, event: Any, topic: str, origin: int) -> Callable[[], None]:
+    def _ack(self, record: Any, topic: str, origin: int) -> Callable[[], None]:
         def ack() -> None:
             self._observer.aged(topic, time.time() - origin / 1000)
             # Faust's ack does not look at the generation: an old one would count as progress of the new assignment.
-            if event.message.generation_id == self._app.consumer_generation_id:
-                event.ack()
+            if record.generation_id == self._app.consumer_generation_id:
+                record.ack(self._app.consumer)
             else:
-                self._app.consumer.unacked.discard(event.message)
+                self._app.consumer.unacked.discard(record)
 
         return ack
-
-
-def _waiting(channel: Any, event: Any) -> list[Any]:
-    """What lies in the channel's queue behind an event, as far as it may be taken together with it."""
-    queue, found, size = channel.queue, [], len(event.message.value or b"")
-    while size < _TOGETHER_BYTES and not queue.empty():
-        found.append(queue.get_nowait())
-        size += len(found[-1].message.value or b"")
-    return found
-
-
-def _by_partition(events: Iterable[Any]) -> Iterable[list[Any]]:
-    found: dict[tuple[str, int], list[Any]] = {}
-    for event in events:
-        found.setdefault((event.message.topic, event.message.partition), []).append(event)
-    return found.values()
 
 
 def _build_app(group: str, client: str, settings: Settings, revoke_s: float) -> Any:
     import faust
 
-    from streams.kafka.faust.buffer import MAX_EVENTS, EventBuffer
+    from streams.kafka.faust.buffer import TOGETHER, Batches
     from streams.kafka.faust.consumer import DirectTransport
     from streams.kafka.lenient_records import read_any_header_name
 
@@ -259,24 +234,19 @@ def _build_app(group: str, client: str, settings: Settings, revoke_s: float) -> 
         on_revocation_stuck: Callable[[], None]
         begins_at: Callable[[Mapping[Any, int]], None]
         told: Told
-        _buffers: tuple[EventBuffer, ...] = ()
+        batches: Batches
 
         def _new_transport(self) -> DirectTransport:
             return DirectTransport(self.conf.broker_consumer, self)
 
         def has_room(self) -> bool:
-            """Whether an event can be handed over without waiting."""
-            return self.flow_control.is_active() and not any(buffer.full() for buffer in self._buffers)
+            """Whether records can be handed over without waiting."""
+            return self.flow_control.is_active() and not self.batches.full()
 
-        def FlowControlQueue(  # noqa: N802  (Faust's factory of the channel's queue)
-            self,
-            maxsize: int | None = None,  # noqa: ARG002
-            *,
-            clear_on_resume: bool = False,
-        ) -> EventBuffer:
-            buffer = EventBuffer(flow_control=self.flow_control, clear_on_resume=clear_on_resume)
-            self._buffers += (buffer,)
-            return buffer
+        async def hand_over(self, records: Sequence[Any]) -> None:
+            """Records of one partition, to the reader."""
+            await self.flow_control.acquire()
+            await self.batches.put(records)
 
         def _create_directories(self) -> None:
             """No tables, so no folder in the working directory."""
@@ -290,7 +260,7 @@ def _build_app(group: str, client: str, settings: Settings, revoke_s: float) -> 
             finally:
                 timer.cancel()
 
-    return RoleApp(
+    app = RoleApp(
         group,
         broker=[f"kafka://{server}" for server in servers(settings)],
         broker_credentials=_credentials(settings),
@@ -309,11 +279,13 @@ def _build_app(group: str, client: str, settings: Settings, revoke_s: float) -> 
         broker_heartbeat_interval=_SESSION_SECONDS / 4,
         broker_rebalance_timeout=_REBALANCE_SECONDS,
         broker_max_poll_interval=settings.poll_seconds,
-        broker_max_poll_records=MAX_EVENTS,
+        broker_max_poll_records=TOGETHER,
         # Never elsewhere in silence: `DirectConsumer` seeks every partition itself, and tells what was lost.
         consumer_auto_offset_reset="none",
         consumer_metadata_max_age_ms=METADATA_MS,
     )
+    app.batches = Batches()
+    return app
 
 
 def _credentials(settings: Settings) -> Any:

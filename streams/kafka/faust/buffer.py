@@ -1,59 +1,75 @@
-"""The queue between Faust's fetching and the pipeline's reader: bounded in bytes, and cheap when it is full."""
+"""The queue between fetching and the pipeline's reader: records of a partition that were fetched together stay together."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from mode.utils.queues import ThrowableQueue
-
-MAX_EVENTS = 256
+MAX_RECORDS = 1024
 MAX_BYTES = 8 * 2**20
+TOGETHER = 512
+TOGETHER_BYTES = 2**20
+"""What is handed over at once: many small records, or few large ones."""
 
 
-class EventBuffer(ThrowableQueue):  # type: ignore[misc]
-    """Full at so many events or bytes; then Faust waits until half of it is read.
+class Batches:
+    """Full at so many records or bytes; then fetching waits until half of it is read.
 
-    Faust's own queue counts events only (4,096 of them may be gigabytes), and under pressure it pauses partitions, which
-    costs a second's sleep each time all of them are paused. One slot at a time would cost two tasks an event.
+    Faust's own queue takes records one by one, counts them only (4,096 of them may be gigabytes), and under pressure it pauses
+    partitions, which costs a second's sleep each time all of them are paused. One slot at a time would cost two tasks a record.
     """
 
-    def __init__(self, *, flow_control: Any, clear_on_resume: bool = False) -> None:
-        self._bytes = 0
-        self._room = asyncio.Event()
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[Sequence[Any], int]] = deque()
+        self._records = self._bytes = 0
+        self._room, self._filled = asyncio.Event(), asyncio.Event()
         self._room.set()
-        super().__init__(maxsize=0, flow_control=flow_control, clear_on_resume=clear_on_resume)
-        # Never "under pressure": see above.
-        self.pressure_high_size = 2**31
 
     def full(self) -> bool:
         """Whether `put` has to wait."""
         return not self._room.is_set()
 
-    async def put(self, value: Any) -> None:
-        await self._flow_control.acquire()
+    async def put(self, batch: Sequence[Any]) -> None:
+        """Add records of one partition. One that waited through a rebalance is put all the same: the reader sees its old
+        generation and drops it.
+        """
         await self._room.wait()
-        # One that waited through a rebalance is put all the same: the reader sees its old generation and drops it.
-        self.force_put_nowait(value)
-
-    def clear(self) -> None:
-        super().clear()
-        self._bytes = 0
-        self._room.set()
-
-    def _put(self, item: Any) -> None:
-        super()._put(item)
-        self._bytes += _size(item)
-        if self.qsize() >= MAX_EVENTS or self._bytes >= MAX_BYTES:
+        size = sum(map(_size, batch))
+        self._waiting.append((batch, size))
+        self._records += len(batch)
+        self._bytes += size
+        if self._records >= MAX_RECORDS or self._bytes >= MAX_BYTES:
             self._room.clear()
+        self._filled.set()
 
-    def _get(self) -> Any:
-        item = super()._get()
-        self._bytes -= _size(item)
-        if self.qsize() <= MAX_EVENTS // 2 and self._bytes <= MAX_BYTES // 2:
+    async def get(self) -> Sequence[Any]:
+        """The records that were put first."""
+        while not self._waiting:
+            self._filled.clear()
+            await self._filled.wait()
+        batch, size = self._waiting.popleft()
+        self._records -= len(batch)
+        self._bytes -= size
+        if self._records <= MAX_RECORDS // 2 and self._bytes <= MAX_BYTES // 2:
             self._room.set()
-        return item
+        return batch
 
 
-def _size(event: Any) -> int:
-    return len(event.message.value or b"")
+def parts_of(batch: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """Records in their order, in parts that are handed over at once."""
+    part: list[Any] = []
+    size = 0
+    for record in batch:
+        if part and (len(part) == TOGETHER or size + _size(record) > TOGETHER_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(record)
+        size += _size(record)
+    if part:
+        yield part
+
+
+def _size(record: Any) -> int:
+    return len(record.value or b"")

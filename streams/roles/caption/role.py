@@ -8,6 +8,7 @@ while its neighbours have moved on, is published as it was.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -17,6 +18,7 @@ import structlog
 
 from models.ports import Writer, WriterRequest
 from processors import attributes, captions, evidence, hold
+from processors.errors import Poison
 from processors.facets import COLOUR, MERCHANT, NEIGHBOURS
 from processors.garments import is_of_kind
 from processors.identity import key_of
@@ -131,7 +133,7 @@ class Captioner:
     def stages(self) -> tuple[Stage, ...]:
         """The role's story."""
         return (
-            CpuStage("read", self.read),
+            CpuStage("read", self.read, run_all=self.read_all),
             IoStage("recall", self.recall, concurrency=32),
             CpuStage("evidence", self.pack),
             CpuStage("prompt", self.prompt),
@@ -156,6 +158,25 @@ class Captioner:
             IoStage("remember", self.remember),
         )
 
+    async def read_all(self, messages: Sequence[Message]) -> Sequence[Done[Captioned] | None]:
+        """Items that arrived together: those of which a caption is known that was shown of the very same. Others are read one by one."""
+        read = await asyncio.to_thread(lambda: [self._read_or_none(message) for message in messages])
+        known = await self.memo.recall_all((one.keys.sight for one in read if isinstance(one, Read)), Shown)
+        found: list[Done[Captioned] | None] = []
+        for one in read:
+            shown = known.get(one.keys.sight) if isinstance(one, Read) else None
+            if isinstance(one, Read):
+                found.append(None if shown is None or one.keys != one.plain else Done(self._recalled(one, shown)))
+            else:
+                found.append(one)
+        return found
+
+    def _read_or_none(self, message: Message) -> Read | Done[Captioned] | None:
+        try:
+            return self.read(message)
+        except Poison:
+            return None  # `read` tells
+
     def read(self, message: Message) -> Read | Done[Captioned]:
         """Decode the item, and find what may be said of it before any neighbour is asked."""
         if message.value is None:
@@ -177,8 +198,9 @@ class Captioner:
             facts = facts_key(product, tone, own, edition, wishes)
             return Keys(facts, sight_key(facts, item, own))
 
-        own_keys = keys(message.header(EDITION) or b"")
-        return Read(item, event_context(message).id, own, tone, own_keys, keys(b""), kit, waits)
+        plain, edition = keys(b""), message.header(EDITION) or b""
+        wanted = keys(edition) if edition else plain
+        return Read(item, event_context(message).id, own, tone, wanted, plain, kit, waits)
 
     async def recall(self, read: Read) -> Read | Done[Captioned]:
         """What was written of these very facts before is published again, with the boxes of the photo of now."""
@@ -188,9 +210,12 @@ class Captioner:
             return read if written is None else Done(await self._show(read, written))
         if read.keys != read.plain:
             await self._replace(read.plain, shown)  # a process died before it did
+        return Done(self._recalled(read, shown))
+
+    def _recalled(self, read: Read, shown: Shown) -> Captioned:
         caption = self._caption(read, shown)
         first = shown.event == read.event or caption.lineage.source != shown.source
-        return Done(caption if first else Unchanged(caption))
+        return caption if first else Unchanged(caption)
 
     def _told(self, item: Item, garment: Garment, *, stated: bool) -> Garment:
         """The garment with the shop's own word, where it is the one that the shop sells, and with what was seen of it."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from streams.kafka.faust.buffer import MAX_BYTES, MAX_RECORDS, TOGETHER, TOGETHER_BYTES, Batches, parts_of
 from streams.kafka.faust.consumer import Consumer, DirectConsumer
 from streams.kafka.starts import Start
 
@@ -159,3 +160,102 @@ async def test_what_is_not_committed_for_this_topic_is_committed_again() -> None
     one._thread.find_starts = unsettled
     assert await one.seek_to_committed() == {"in-0": None}
     assert one._committed_offset == {}
+
+
+class Record:
+    """As much of a fetched record as is looked at."""
+
+    def __init__(self, offset: int, size: int = 10) -> None:
+        self.offset, self.value = offset, b"x" * size
+
+
+def test_records_stay_in_order_whatever_the_parts() -> None:
+    """Many small ones go together, large ones by themselves; one larger than a part is a part."""
+    batch = [Record(offset, 10 if offset % 7 else TOGETHER_BYTES) for offset in range(2000)]
+    parts = list(parts_of(batch))
+    assert [one for part in parts for one in part] == batch
+    assert all(len(part) <= TOGETHER for part in parts)
+    assert all(len(part) == 1 or sum(len(one.value) for one in part) <= TOGETHER_BYTES for part in parts)
+    assert max(map(len, parts_of([Record(offset) for offset in range(2000)]))) == TOGETHER
+    assert list(parts_of([])) == []
+
+
+@pytest.mark.parametrize(("count", "size"), [(MAX_RECORDS, 1), (1, MAX_BYTES)])
+async def test_a_full_queue_makes_fetching_wait_until_half_of_it_is_read(count: int, size: int) -> None:
+    """By records and by bytes; nothing overtakes."""
+    queue = Batches()
+    first = [Record(offset, size) for offset in range(count)]
+    await queue.put(first)
+    assert queue.full()
+    waiting = asyncio.create_task(queue.put([Record(count)]))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    assert await queue.get() == first
+    await waiting
+    assert [one.offset for one in await queue.get()] == [count]
+    reading = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    assert not reading.done()
+    await queue.put(first)
+    assert await reading == first
+
+
+class Draining(DirectConsumer):
+    """Fetches what it is given."""
+
+    def __init__(self, records: dict[str, list[Record]], *, active: set[str] | None = None) -> None:
+        self.records, self.active = records, active
+        self.handed: list[list[int]] = []
+        self.app = self
+        self.consumer_generation_id = 1
+        self.flow_active, self.should_stop = True, False
+        self.suspend_flow = asyncio.Event()
+        self._buffered_partitions: set[str] = set()
+        self._read_offset: dict[str, int | None] = dict.fromkeys(records)
+        self._commit_every, self._n_acked, self.committed = 5, 0, 0
+
+    flow_active = should_stop = None  # plain attributes here
+
+    def has_room(self) -> bool:
+        return True
+
+    async def _wait_next_records(self, _timeout: float) -> Any:
+        return self.records, self.active
+
+    def _to_message(self, tp: Any, record: Any) -> Any:
+        return record
+
+    async def hand_over(self, records: Any) -> None:
+        self.handed.append([one.offset for one in records])
+        self._n_acked += len(records)
+
+    async def commit(self, *_: Any, **__: Any) -> bool:
+        self.committed += 1
+        return True
+
+
+async def test_what_was_fetched_of_a_partition_is_handed_over_at_once() -> None:
+    """What was handed over before is not, nor what is of a partition that is not read now."""
+    one = Draining({"a": [Record(3), Record(4)], "b": [Record(9)], "c": [Record(1)]}, active={"a", "c"})
+    one._read_offset["a"] = 4
+    await one._drain_once()
+    assert one.handed == [[4], [1]]
+    assert (one._read_offset["a"], one._read_offset["c"], one._read_offset["b"]) == (4, 1, None)
+    assert one.committed == 0
+    one.records = {"a": [Record(offset) for offset in range(5, 9)]}
+    await one._drain_once()
+    assert one.handed[-1] == [5, 6, 7, 8]
+    assert one.committed == 1
+
+
+async def test_records_of_an_assignment_that_is_no_more_are_not_handed_over() -> None:
+    """The partitions were dealt anew while the first was handed over: the next owner reads the others again."""
+    one = Draining({"a": [Record(1)], "b": [Record(2)]})
+
+    async def dealt(records: Any) -> None:
+        one.handed.append([record.offset for record in records])
+        one.consumer_generation_id = 2
+
+    one.hand_over = dealt  # type: ignore[method-assign]
+    await one._drain_once()
+    assert one.handed == [[1]]

@@ -118,7 +118,7 @@ async def stand(products: Products, product: str, price: float, partition: int =
     known = await products.now(product)
     delivered: asyncio.Future[object] = asyncio.get_running_loop().create_future()
     delivered.set_result(None)
-    await products.stands(partition, [Stated(product, known, kept(price), delivered)])
+    await products.stands(partition, [Stated(product, known, kept(price), [delivered])])
 
 
 async def price_of(products: Products, product: str) -> float:
@@ -160,7 +160,7 @@ async def test_a_partition_that_comes_back_is_read_anew() -> None:
     ours, theirs = products_in(store), products_in(store)
     await stand(ours, "a", 1)
     lost: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-    late = ours.stands(0, [Stated("a", await ours.now("a"), kept(5), lost)])
+    late = ours.stands(0, [Stated("a", await ours.now("a"), kept(5), [lost])])
     ours.revoked({0})
     await stand(theirs, "a", 2)
     ours.begin()
@@ -189,7 +189,7 @@ async def test_a_store_that_is_away_keeps_nothing_and_is_asked_again() -> None:
     delivered: asyncio.Future[object] = asyncio.get_running_loop().create_future()
     delivered.set_result(None)
     with pytest.raises(Retryable):
-        await products.stands(0, [Stated("a", await products.now("a"), kept(2), delivered)])
+        await products.stands(0, [Stated("a", await products.now("a"), kept(2), [delivered])])
     store.away = False
     assert await price_of(products_in(store), "a") == 1
 

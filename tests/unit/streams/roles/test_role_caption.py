@@ -795,3 +795,20 @@ async def test_a_caption_is_of_the_garment_that_the_photos_agree_on() -> None:
     caption = await through(captioner(FakeWriter()), message(both))
     first, second = caption.evidence.garments
     assert (first.category, second.category, second.photo) == ("dress", "jacket", "images/model.jpg")
+
+
+async def test_items_that_arrive_together_find_the_captions_that_are_known() -> None:
+    """As one by one, and without the writer; what is new, bad or wanted anew is left to be read by itself."""
+    writer = Scripted(GOOD, GOOD)
+    role = captioner(writer)
+    for product in ("sku-1", "sku-2"):
+        await through(role, message(item(product)))
+    priced = [message(later(item(product), 8, fabric="")) for product in ("sku-1", "sku-2")]
+    bad = Message(topics.ITEMS, 0, 3, b"sku-1", b"no item")
+    anew = replace(priced[0], headers=((EDITION, b"1"),))
+    gone = Message(topics.ITEMS, 0, 4, b"sku-1", None)
+    found = await role.read_all([*priced, bad, message(item("sku-3")), anew, gone])
+    assert [one is None for one in found] == [False, False, True, True, True, False]
+    assert [one.result for one in found[:2] if one] == [await outcome(role, one) for one in priced]
+    assert found[-1] is not None
+    assert found[-1].result == Deleted("sku-1")

@@ -15,7 +15,7 @@ from models.fakes import FakeWriter
 from processors.errors import Retryable
 from streams.contract import topics
 from streams.engine.message import ANSWER, PRIORITY, URGENT, Message
-from streams.roles.outcome import Deleted, Unchanged, publisher
+from streams.roles.outcome import Deleted, Unchanged, publisher, publisher_of_all
 from streams.roles.standing import Standing
 from streams.wiring.urgent import is_urgent
 from tests.unit.streams.roles.test_role_caption import captioner, item, message, through
@@ -165,3 +165,30 @@ async def test_what_is_urgent_hurries_what_is_made_of_it() -> None:
         assert await world.publish(urgent, first) == 1
         assert world.sender.sent[-1][1][PRIORITY] == URGENT
         assert PRIORITY not in world.sender.sent[0][1]
+
+
+async def test_captions_that_stand_are_told_of_all_at_once() -> None:
+    """One that does not stand, is new, is waited for or is a deletion has all of them published one by one."""
+    first, second = await caption(), msgspec.structs.replace(await caption(), product_id="sku-2")
+    world = World()
+    for one in (first, second):
+        await world.publish(message(item(one.product_id)), one)
+    told: list[Any] = []
+
+    async def generation() -> str:
+        return "t1"
+
+    publish_all = publisher_of_all(Standing(world.store, "caption", generation, asyncio.to_thread), told.append)
+    of = message(item("sku-1"))
+    both = [(of, Unchanged(first)), (of, Unchanged(second))]
+    assert await publish_all(both) == [(), ()]
+    assert told == [Unchanged(first), Unchanged(second)]
+    asking = Message(topics.ITEMS, 0, 1, b"sku-1", b"", ((ANSWER, b"1"),))
+    for other in (
+        (of, Unchanged(named(first, "Another."))),
+        (of, second),
+        (of, Deleted("sku-1")),
+        (asking, Unchanged(first)),
+    ):
+        assert await publish_all([*both, other]) is None
+    assert len(told) == 2

@@ -25,11 +25,11 @@ from streams.contract.records import Item
 from streams.engine.message import ANSWER, ORIGIN, Message
 from streams.engine.stages import Done
 from streams.kafka.key_order import Superseded, Verdict
+from streams.roles import products
 from streams.roles.earlier import EarlierItems, kept_of
 from streams.roles.enrich import Enrich
 from streams.roles.memo import Memo
 from streams.roles.outcome import Stands
-from streams.roles import products
 from streams.roles.products import PREFIX, Kept, Products
 from streams.roles.taking_in import TakeIn
 from streams.wiring.enriching import ReadableItems
@@ -852,7 +852,9 @@ class Many(Shop):
         """The items that were published, once all may be acknowledged."""
         before = len(self.sender.sent)
         done = await self.enrich.read_all(messages)
-        results = [(m, await self.worked_out(m) if one is None else one.result) for m, one in zip(messages, done, strict=True)]
+        results = [
+            (m, await self.worked_out(m) if one is None else one.result) for m, one in zip(messages, done, strict=True)
+        ]
         found = await self.taking_in.publish_all(results)
         if found is None:
             found = [await self.publish(message, outcome) for message, outcome in results]
@@ -871,21 +873,23 @@ def removal(offset: int) -> Message:
 
 
 async def test_the_last_of_what_has_arrived_together_is_published_once_a_product() -> None:
-    """Three prices of one product and one of another: two items, each what its uploads leave one by one."""
+    """Three prices and stocks of one product and one of another: two items, each what its uploads leave one by one. A word in between
+    has an item of its own, with what came before it.
+    """
     shop = Many()
     for n, product in enumerate(("sku-1", "sku-2")):
         await shop.take(of(product, n, image=inline(picture()), metadata={"title": "A dress", "price": 1}))
     messages = [
         of("sku-1", 2, metadata={"price": 2}),
         of("sku-2", 3, metadata={"price": 9, "title": None}),
-        of("sku-1", 4, metadata={"season": "summer"}),
+        of("sku-1", 4, metadata={"stock": True}),
         of("sku-1", 5, metadata={"price": 3}),
     ]
     items = await shop.take_all(messages)
     found = {item.product_id: item for item in items if item is not None}
     assert len(items) == 2
     one, two = found["sku-1"], found["sku-2"]
-    assert (one.metadata.price, one.metadata.facets, one.metadata.title) == (3, {"season": "summer"}, "A dress")
+    assert (one.metadata.price, one.metadata.in_stock, one.metadata.title) == (3, True, "A dress")
     assert (two.metadata.price, two.metadata.title) == (9, "")
     assert (one.source.offset, two.source.offset) == (5, 3)
     assert len(one.views) > 0
@@ -895,6 +899,11 @@ async def test_the_last_of_what_has_arrived_together_is_published_once_a_product
         await by_one.take(of(product, n, image=inline(picture()), metadata={"title": "A dress", "price": 1}))
     last = {item.product_id: item for m in messages if isinstance(item := await by_one.take(m), Item)}
     assert last == found
+    words = [
+        of("sku-1", n, metadata=said) for n, said in ((6, {"price": 7}), (7, {"season": "summer"}), (8, {"price": 8}))
+    ]
+    told = [(item.metadata.price, item.source.offset) for item in await shop.take_all(words) if item is not None]
+    assert told == [(7, 6), (7, 7), (8, 8)]
 
 
 @pytest.mark.parametrize("seed", range(6))
