@@ -233,10 +233,12 @@ class TakeIn:
         if isinstance(outcome, Told):
             turn.contents.update(outcome.contents)
         turn.changed |= changed
-        if same and source != own and stands(turn.kept, topic, maker):
+        # As `_is_repeated`: of one that comes again behind newer ones nothing is told under its own id.
+        repeat = source == own and _newest(product, message)
+        if same and not repeat and stands(turn.kept, topic, maker):
             turn.kept = msgspec.structs.replace(turn.kept, product=product)
             return False
-        repeat = source == own or (first and isinstance(outcome, Deleted))
+        repeat = repeat or (first and isinstance(outcome, Deleted))
         kept = Kept(product, _NOT_MADE, topic, maker, source)
         turn.add(_Change(message, kept, repeat, changed, _says_columns(outcome)))
         return True
