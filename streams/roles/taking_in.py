@@ -239,7 +239,7 @@ class TakeIn:
             turn.kept = msgspec.structs.replace(turn.kept, product=product)
             return False
         repeat = repeat or (first and isinstance(outcome, Deleted))
-        kept = Kept(product, _NOT_MADE, topic, maker, source)
+        kept = Kept(product, _NOT_MADE, topic, maker if product.alive else "", source)
         turn.add(_Change(message, kept, repeat, changed, _says_columns(outcome)))
         return True
 
