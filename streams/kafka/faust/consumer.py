@@ -36,6 +36,8 @@ class DirectConsumer(Consumer):  # type: ignore[misc]
     behind offset 0, and a partition that begins with an aborted transaction would commit nothing until a restart.
     """
 
+    _n_acked: int
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._given: defaultdict[Any, deque[int]] = defaultdict(deque)
