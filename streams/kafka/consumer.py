@@ -23,7 +23,10 @@ PartitionId: TypeAlias = tuple[str, int]
 
 MAX_FETCH_BYTES = 4 * 2**20
 FETCH_WAIT_MS = 100
-"""Probes and hits are small and somebody waits for them."""
+"""A seek waits for the request under way."""
+STANDING_WAIT_MS = 500
+"""Of a reader that follows the same partitions for long, and never seeks: what comes is answered at once all the same, and a
+reader that asks ten times a second for what does not come costs itself and the broker as many answers."""
 METADATA_ATTEMPTS = 20
 METADATA_PAUSE_S = 1.0
 

@@ -14,6 +14,7 @@ from streams.contract import topics
 from streams.contract.records import Caption
 from streams.engine.message import Message
 from streams.kafka.client import Reader
+from streams.kafka.consumer import STANDING_WAIT_MS
 from streams.kafka.dead_letters import dead_letters
 from streams.roles.caption.kits import load as kits_of
 from streams.roles.caption.neighbour_snapshot import EVERY_S, NeighbourSnapshots
@@ -81,7 +82,7 @@ async def run_caption(parts: Parts, ready: Ready) -> None:
         publish_all=None if standing is None else publisher_of_all(standing, published),
         dead_letter=dead_letters(parts.sender),
     )
-    async with Reader(parts.settings, topics.ITEMS, client="caption") as items:
+    async with Reader(parts.settings, topics.ITEMS, client="caption", fetch_wait_ms=STANDING_WAIT_MS) as items:
         known = Known(
             neighbourhood, items, NeighbourSnapshots(parts.store, policies.voted(), time.time, parts.in_thread)
         )
