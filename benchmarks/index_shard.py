@@ -31,7 +31,7 @@ from processors.values import Colour, Garment, Metadata
 from streams.contract import codecs
 from streams.contract.records import Item, Source, View
 from streams.engine.message import Message
-from streams.roles.index.shards import _apply
+from streams.roles.index.shards import apply_messages
 
 DIMENSION = 512
 ENCODER = "sha256:bench"
@@ -92,7 +92,7 @@ def writes() -> None:
         messages = [message(i, vectors[i * views : i * views + views]) for i in range(rows // views)]
         runs = [messages[i : i + 500] for i in range(0, len(messages), 500)]
         shard = Shard(0, ENCODER, DIMENSION)
-        found = rate(rows, lambda r=runs, s=shard: [_apply(s, run, 0) for run in r])
+        found = rate(rows, lambda r=runs, s=shard: [apply_messages(s, run, 0) for run in r])
         print(f"replay (decode and apply), {views} view(s) a product: {found} vectors/s")
 
 

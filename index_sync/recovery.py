@@ -12,14 +12,24 @@ from dataclasses import dataclass
 import msgspec
 
 from index_sync.approximate import Approximate
-from index_sync.manifest import Current, Damaged, Manifest, ObjectRef, SnapshotLocation, decode_manifest, fetch
+from index_sync.manifest import (
+    Current,
+    Damaged,
+    Manifest,
+    ObjectRef,
+    SnapshotLocation,
+    decode_current,
+    decode_manifest,
+    fetch,
+)
 from index_sync.part import decode_segment, decode_tombstones
 from index_sync.retention import DELETE_RETENTION_SECONDS
 from index_sync.segment import SealedSegment
 from index_sync.shard import Shard
 from index_sync.snapshot import SnapshotWriter, claim
-from infra.store import ObjectStore
+from infra.store import NotFound, ObjectStore
 from processors import product_words
+from processors.errors import Retryable
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +89,80 @@ def recover(
         Retryable: the store is away.
     """
     claimed = claim(store, place, owner, now)
+    found = _latest(store, place, claimed.found, blank, log, now - delete_retention_seconds, segment_rows)
+    shard, seek, manifest = found.shard, found.seek, found.manifest
+    topic_id = log.topic_id or (manifest.topic_id if manifest else "")
+    # Without a manifest, too, the number goes on: manifests are never written twice.
+    writer = SnapshotWriter(store, place, claimed, topic_id=topic_id, manifest=manifest, origin=found.origin)
+    reason = found.reason if found.manifest else found.told or claimed.damage or "no snapshot yet"
+    return Recovered(shard, seek, writer, manifest, reason, found.refused)
+
+
+@dataclass(frozen=True, slots=True)
+class Tailed:
+    """A shard as its last snapshot has it, to be kept current beside its owner; `manifest`: that snapshot, None where
+    reading begins with the topic.
+    """
+
+    shard: Shard
+    seek: int
+    manifest: Manifest | None
+    reason: str
+    refused: tuple[str, ...] = ()
+    origin: ObjectRef | None = None
+
+    @property
+    def told(self) -> str:
+        """Why it begins with the topic; what was refused first."""
+        return self.refused[0] if self.refused else self.reason
+
+
+def tail(
+    store: ObjectStore,
+    place: SnapshotLocation,
+    blank: Callable[[], Shard],
+    log: LogBounds,
+    *,
+    now: float,
+    segment_rows: int = 16_384,
+    delete_retention_seconds: float = DELETE_RETENTION_SECONDS,
+) -> Tailed:
+    """The shard of the last snapshot, as `recover` would restore it, but nothing is claimed and nothing is written.
+
+    Raises:
+        Retryable: the store is away, or the owner replaced the snapshot while it was read (its objects are removed then).
+    """
+    before = _current(store, place)
+    found = _latest(store, place, before, blank, log, now - delete_retention_seconds, segment_rows)
+    if found.refused and _current(store, place) != before:
+        raise Retryable(f"{place.current}: replaced while it was read")
+    return found
+
+
+def _current(store: ObjectStore, place: SnapshotLocation) -> Current | None:
+    try:
+        found = decode_current(place.current, store.get(place.current))
+    except (NotFound, Damaged):
+        return None
+    return found if found.manifest else None
+
+
+def _latest(
+    store: ObjectStore,
+    place: SnapshotLocation,
+    current: Current | None,
+    blank: Callable[[], Shard],
+    log: LogBounds,
+    oldest: float,
+    segment_rows: int,
+) -> Tailed:
+    """What the latest snapshot that is whole and fits the topic holds; else an empty shard that begins with the topic."""
     refused: list[str] = []
-    reason = claimed.damage or ("" if claimed.found else "no snapshot yet")
-    for origin in _origins(claimed.found):
+    reason = ""
+    for origin in origins(current):
         try:
             manifest = decode_manifest(origin.key, fetch(store, origin))
-            reason = _unfit(manifest, place, blank(), log, now - delete_retention_seconds) or _another_log(
-                manifest, log
-            )
+            reason = unfit(manifest, place, blank(), log, oldest) or _another_log(manifest, log)
             if reason:
                 break
             shard = _restore(store, manifest, blank(), segment_rows, refused)
@@ -94,19 +170,15 @@ def recover(
             reason = str(damage)
             refused.append(reason)
             continue
-        topic_id = log.topic_id or manifest.topic_id
-        writer = SnapshotWriter(store, place, claimed, topic_id=topic_id, manifest=manifest, origin=origin)
         # Without typed columns (an older version wrote the snapshot) they are taken from the records: all are read again.
         seek = log.low if shard.untyped else manifest.next_offset
-        return Recovered(shard, seek, writer, manifest, "", tuple(refused))
+        return Tailed(shard, seek, manifest, "", tuple(refused), origin)
     shard = blank()
     shard.apply_batch((), log.low)
-    # The number goes on: manifests are never written twice.
-    writer = SnapshotWriter(store, place, claimed, topic_id=log.topic_id)
-    return Recovered(shard, log.low, writer, None, refused[0] if refused else reason, tuple(refused))
+    return Tailed(shard, log.low, None, reason, tuple(refused))
 
 
-def _origins(found: Current | None) -> list[ObjectRef]:
+def origins(found: Current | None) -> list[ObjectRef]:
     """The manifests that `CURRENT` names, the latest first."""
     return [] if found is None else [one for one in (found.manifest, found.before) if one is not None]
 
@@ -122,8 +194,8 @@ def loaded(store: ObjectStore, manifest: Manifest, segment_rows: int = 16_384) -
     return _restore(store, manifest, shard, segment_rows, [])
 
 
-def _unfit(manifest: Manifest, place: SnapshotLocation, wanted: Shard, log: LogBounds, oldest: float) -> str:
-    """Why this snapshot cannot be continued from, or ""."""
+def unfit(manifest: Manifest, place: SnapshotLocation, wanted: Shard, log: LogBounds, oldest: float) -> str:
+    """Why a snapshot cannot be continued from, or ""."""
     ours = (place.collection, place.generation, place.topic, place.partition)
     theirs = (manifest.collection, manifest.generation, manifest.topic, manifest.partition)
     at = manifest.next_offset

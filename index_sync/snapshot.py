@@ -5,6 +5,7 @@ Whoever takes a shard over claims it: a new epoch in `CURRENT`. From then on the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import faiss
@@ -94,6 +95,7 @@ class SnapshotWriter:
         topic_id: str = "",
         manifest: Manifest | None = None,
         origin: ObjectRef | None = None,
+        stored: Sequence[SegmentRef] | None = None,
     ) -> None:
         """A writer.
 
@@ -104,6 +106,7 @@ class SnapshotWriter:
             topic_id: of the topic, where the broker tells it.
             manifest: the one the shard was restored from, so that its objects are used again.
             origin: where that lies; None: where the claim says.
+            stored: the segments of the shard in memory that are in the store, where these are others than the manifest's.
         """
         origin = (origin or claim.current.manifest) if manifest else None
         self._store = store
@@ -112,11 +115,12 @@ class SnapshotWriter:
         self._etag = claim.etag
         self._topic_id = topic_id
         self._number = manifest.number if manifest else 0
-        self._stored: dict[int, SegmentRef] = {s.uid: s for s in manifest.segments} if manifest else {}
+        known = stored if stored is not None else manifest.segments if manifest else ()
+        self._stored: dict[int, SegmentRef] = {segment.uid: segment for segment in known}
         self._typed: dict[int, tuple[TypedColumns, int, ObjectRef]] = {}
         self._saved: tuple[int, str, bool] | None = (
             (manifest.next_offset, manifest.digest, all(segment.typed for segment in manifest.segments))
-            if manifest
+            if manifest and stored is None
             else None
         )
         self._layout = {(one.uid, one.index is not None) for one in manifest.segments} if manifest else set()

@@ -255,6 +255,13 @@ class Settings(BaseSettings):
         ("ivf-sq8", "ivf-rabitq", "hnsw-sq8"),
         description="Types of approximate indexes that may be built (JSON list); the fastest that finds enough is taken.",
     )
+    index_standbys: int = Field(
+        0,
+        ge=0,
+        le=8,
+        description="How many other index workers hold a copy of each shard in memory, and answer for it when its owner is silent."
+        " `weft up` starts so many workers more.",
+    )
     snapshot_seconds: float = Field(30.0, gt=0, description="How often an index shard is snapshotted while it changes.")
 
     metrics_host: str = Field("127.0.0.1", description="Address the metrics servers listen on.")

@@ -72,7 +72,19 @@ def status(generation: Name = None, as_json: AsJson = False, data_dir: DataDir =
         print_json(found)
         return
     say(f"{found.generation} ({found.state}): {found.live} products, {found.lag} records behind, digest {found.digest}")
-    headers = ("partition", "products", "rows", "dead", "segments", "recall", "offset", "lag", "bytes", "snapshot")
+    headers = (
+        "partition",
+        "products",
+        "rows",
+        "dead",
+        "segments",
+        "recall",
+        "offset",
+        "lag",
+        "bytes",
+        "snapshot",
+        "standbys",
+    )
     rows = [
         (
             s.partition,
@@ -85,6 +97,7 @@ def status(generation: Name = None, as_json: AsJson = False, data_dir: DataDir =
             s.lag,
             s.vector_bytes,
             "-" if s.snapshot_offset is None else s.snapshot_offset,
+            ", ".join(f"{one.lag} behind" for one in s.standbys) or "-",
         )
         for s in found.shards
     ]

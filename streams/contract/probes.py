@@ -20,6 +20,7 @@ class CensusAsk(Record, frozen=True, omit_defaults=False):
     buckets: bool = False  # the digests of all buckets
     segments: bool = False
     save: bool = False  # write a snapshot first
+    standbys: bool = False  # asks those that stand by for the shards, and not their owners
 
 
 class LookupProbe(Record, frozen=True, omit_defaults=False, tag="lookup"):
@@ -118,6 +119,7 @@ class Hits(Record, frozen=True, omit_defaults=False, tag="hits"):
     counts: dict[str, dict[str, int]] = {}
     ranges: dict[str, tuple[float, float]] = {}
     words: WordCounts | None = None  # what the probe's words are to the products of all these shards
+    standby: str = ""  # who answers, where it is not the shards' owner
 
 
 class SegmentCensus(Record, frozen=True, omit_defaults=False):
@@ -176,6 +178,7 @@ class Found(Record, frozen=True, omit_defaults=False, tag="found"):
     # Facet -> value -> probability in thousandths (`Item.chances`, and what the shop says), and whose heads told it.
     chances: dict[str, dict[str, int]] = {}
     heads: str = ""
+    standby: str = ""  # as in `Hits`
 
 
 Answer: TypeAlias = Hits | Found

@@ -12,6 +12,8 @@ _NAMESPACE = uuid.UUID("6f3c0a51-6d1e-5b0e-9a53-0d1f3c8a7e42")
 
 ANSWER = "weft_answer"
 """Header of an upload whose sender waits for what comes of it: that is published even where it stands already."""
+EDITION = "weft_edition"
+"""Header of an item whose caption is wanted anew (`weft captions rewrite`): any value that was not used for it before."""
 ORIGIN = "weft_origin"
 """Header of a record that was passed on to the partition of its key: the identity of the record as it first came."""
 PRIORITY = "weft_priority"

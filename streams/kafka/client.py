@@ -111,6 +111,11 @@ class Client:
             for (key, _), place in zip(records, places, strict=True)
         ]
 
+    async def ask(self, query: Query) -> None:
+        """Send a query and return when the broker has it; its result is on `search.results`."""
+        there, key = self._names.topic(topics.QUERIES), query.query_id.encode()
+        await self._producer.send_and_wait(there, key=key, value=msgspec.json.encode(query), headers=_JSON)
+
     async def query(self, query: Query, *, patience_s: float | None = None) -> Result:
         """Send a query and wait for its result.
 
@@ -120,8 +125,7 @@ class Client:
         patience = query.deadline_ms / 1000 + (10.0 if patience_s is None else patience_s)
         async with Reader(self._settings, topics.RESULTS, from_end=True) as reader:
             key = query.query_id.encode()
-            there = self._names.topic(topics.QUERIES)
-            await self._producer.send_and_wait(there, key=key, value=msgspec.json.encode(query), headers=_JSON)
+            await self.ask(query)
             try:
                 async with asyncio.timeout(patience):
                     async for raw in reader.follow():

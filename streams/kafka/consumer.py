@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from infra.settings import Settings
 from processors.errors import Fatal, Retryable
@@ -16,6 +16,9 @@ from streams.engine.message import Message
 from streams.kafka.names import AS_THEY_ARE, Names, names_of
 from streams.kafka.options import ISOLATION, METADATA_MS, client_options, patient, prepare
 from streams.kafka.starts import Committed
+
+if TYPE_CHECKING:
+    from streams.kafka.members import Members
 
 PartitionId: TypeAlias = tuple[str, int]
 """Topic and partition."""
@@ -238,6 +241,12 @@ class PlainConsumer:
         places = [self._address(topic, partition) for partition in await self.partitions(topic)]
         found = await high_watermarks(self._consumer._client, places)  # noqa: SLF001
         return {place.partition: end for place, end in found.items()}
+
+    async def members(self, topic: str) -> Members | None:
+        """Who is in the group of this consumer, and who has which partition of `topic` (`streams.kafka.members`)."""
+        from streams.kafka.members import members_of
+
+        return await members_of(self._consumer, self.names.topic(topic))
 
     async def position(self, place: PartitionId) -> int:
         """The next offset that is read of an assigned partition."""

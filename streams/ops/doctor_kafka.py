@@ -18,6 +18,7 @@ from streams.kafka.starts import Committed, start_of
 from streams.ops import admin
 from streams.ops.dlq import open_dead_letter_admin
 from streams.ops.dlq_letters import Filter
+from streams.search.generations import captions_group, read
 
 GROUPS = {"weft-enrich": topics.UPLOADS, "weft-caption": topics.ITEMS, "weft-compose": topics.QUERIES}
 """Groups whose offsets say where their role goes on; that of the index says nothing."""
@@ -58,7 +59,11 @@ async def groups(settings: Settings) -> list[Told]:
     found: list[Told] = []
     names = names_of(settings)
     async with open_consumer(settings) as consumer:
-        for group, topic in GROUPS.items():
+        items = (await read(settings)).items
+        reading = GROUPS | {captions_group(items): items}
+        if items != topics.ITEMS:
+            del reading[captions_group(topics.ITEMS)]  # nobody reads on there
+        for group, topic in reading.items():
             commits = await admin.group_offsets(settings, group)
             bounds, ends = await consumer.watermarks(topic), await consumer.high_watermarks(topic)
             topic_id = await consumer.topic_id(topic)

@@ -25,10 +25,9 @@ from processors.vocabulary import clean
 from streams.contract import codecs, topics
 from streams.contract.cloudevents import event_context
 from streams.contract.records import Caption, Item
-from streams.engine.message import ANSWER, Message, derived_id
+from streams.engine.message import ANSWER, EDITION, Message, derived_id
 from streams.kafka.client import Client, Reader
 from streams.kafka.producer import Sender, open_producer
-from streams.roles.caption.role import EDITION
 
 log = logger("weft.rewrite")
 

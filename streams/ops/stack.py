@@ -72,7 +72,11 @@ class Stack:
         self._sleep = sleep
         self._roles = (*ROLES, *also)
         apart = {role: (role,) for role in self._roles if role not in _TOGETHER["caption"]}
+        self._groups: dict[str, tuple[str, ...]]
         self._groups = {"all": self._roles} if single_process else apart | _TOGETHER
+        # Their workers have names of their own, in `stack.json` and the logs as well.
+        self._standbys = [f"index-standby-{number}" for number in range(1, settings.index_standbys + 1)]
+        self._groups |= dict.fromkeys(self._standbys, ("index",))
         self._own_broker = "bootstrap_servers" not in settings.model_fields_set
         self._closing = AsyncExitStack()
         self._broker: EmbeddedBroker | None = None
@@ -255,7 +259,8 @@ class Stack:
             "WEFT_PROFILE": self.settings.profile,
             "WEFT_METRICS_PORT": "0",
             # Nobody else works in this folder, so nobody else has this name.
-            "WEFT_INSTANCE": self.settings.instance or f"up-{sha256(bytes(self._data_dir)).hexdigest()[:12]}",
+            "WEFT_INSTANCE": self._instance(name),
+            "WEFT_INDEX_STANDBYS": str(self.settings.index_standbys),
             "WEFT_TOPIC_NAMES": json.dumps(self._names.all_topics()),
             "WEFT_GROUP_NAMES": json.dumps(self._names.all_groups()),
             # Two processes that each use every core stop each other at every barrier: the language model wrote
@@ -266,6 +271,15 @@ class Stack:
         announce = str(self._announcement(name))
         argv = python_argv("streams.cli", "worker", *roles, "--announce", announce, "--broker", str(self._broker_file))
         return Command(argv, log=self._log(name), env=environment)
+
+    def _instance(self, name: str) -> str:
+        own = self.settings.instance or f"up-{sha256(bytes(self._data_dir)).hexdigest()[:12]}"
+        # Two workers of one role with one name would take each other out of their group.
+        return f"{own}-{name}" if name in self._standbys and own != "none" else own
+
+    def _shown(self, name: str, roles: tuple[str, ...]) -> tuple[str, ...]:
+        """Under which names a process stands in `stack.json`."""
+        return (name,) if name in self._standbys else roles
 
     def _announcement(self, name: str) -> Path:
         return self._data_dir / "run" / f"{name}.json"
@@ -308,7 +322,8 @@ class Stack:
         for name, roles in self._groups.items():
             url = announced[name].metrics if name in announced else None
             restarts = states[name].restarts if name in states else 0
-            found.update({role: RoleState(url, restarts) for role in roles})
+            alone = name in self._standbys
+            found.update({role: RoleState(url, restarts, alone) for role in self._shown(name, roles)})
         return found
 
     # ------------------------------------------------------------------ stack.json
@@ -336,8 +351,8 @@ class Stack:
             store=self.settings.store_url,
             topics={name: there for name, there in self._names.all_topics().items() if name != there},
             groups={name: there for name, there in self._names.all_groups().items() if name != there},
-            metrics={role: a.metrics for a in announced.values() for role in a.roles},
-            pids={role: a.pid for a in announced.values() for role in a.roles},
+            metrics={role: a.metrics for name, a in announced.items() for role in self._shown(name, a.roles)},
+            pids={role: a.pid for name, a in announced.items() for role in self._shown(name, a.roles)},
             scrape=self._scrape,
         )
         if now != self._written:

@@ -23,10 +23,15 @@ PATIENCE_S = 4.0
 
 @dataclass(frozen=True, slots=True)
 class RoleState:
-    """One role. `url`: of its process's metrics, None while it takes no work."""
+    """One role. `url`: of its process's metrics, None while it takes no work.
+
+    `alone`: another process of the same role is among them. Its metrics are at its own address only: put together, two
+    series would have the same labels.
+    """
 
     url: str | None
     restarts: int = 0
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,8 @@ async def serve(
         async def tell_metrics(_: web.Request) -> web.Response:
             states = roles()
             answers = await _ask_all(session, states, "/metrics")
-            by_url = {state.url: answers[role].body for role, state in states.items() if answers[role].status == 200}
+            told = {role: state for role, state in states.items() if answers[role].status == 200 and not state.alone}
+            by_url = {state.url: answers[role].body for role, state in told.items()}
             body = merged([*by_url.values(), _own(states, answers)])
             return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
 

@@ -23,11 +23,11 @@ from streams.contract import codecs, topics
 from streams.engine.message import Message
 from streams.kafka.client import Reader, caption_in
 from streams.ops import admin
-from streams.search.generations import Generations, read
+from streams.search.generations import Generations, captions_group, read
 
 _DIGEST = re.compile(rb"[0-9a-f]{64}")
-_ROLES = {"weft-enrich": topics.UPLOADS, "weft-caption": topics.ITEMS}
-"""The groups of those that may hold a name which they have not published yet, and what each reads."""
+_UPLOADS = "weft-enrich", topics.UPLOADS
+"""Beside captions, who may hold a name which is not published yet: the group, and what it reads."""
 
 
 @dataclass(slots=True)
@@ -89,10 +89,12 @@ class Records:
         """Wait until the roles have published all that they make of what lies on their topics now. False: not in that time."""
         until = monotonic() + patience_s
         ends = {}
-        for topic in _ROLES.values():
+        items = (await self.generations()).items
+        roles = dict((_UPLOADS, (captions_group(items), items)))
+        for topic in roles.values():
             async with Reader(self._settings, topic, from_end=True) as reader:
                 ends[topic] = await reader.ends()
-        for group, topic in _ROLES.items():
+        for group, topic in roles.items():
             while True:
                 commits = await admin.group_offsets(self._settings, group)
                 behind = [p for p, end in ends[topic].items() if end and commits.get((topic, p), (0, ""))[0] < end]

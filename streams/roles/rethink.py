@@ -24,7 +24,7 @@ from streams.contract.cloudevents import output_headers
 from streams.contract.records import Item
 from streams.contract.urgency import said_of
 from streams.engine.failures import Failure
-from streams.engine.message import REACHED, Message
+from streams.engine.message import ANSWER, EDITION, PRIORITY, REACHED, Message
 from streams.engine.stages import Done, IoStage, Stage
 from streams.kafka.producer import Sender
 from streams.roles import reserve
@@ -35,6 +35,8 @@ from streams.roles.work import About, Embedded, Known, Photo, Work
 log = structlog.get_logger("weft.rethink")
 
 STAGE = "rethink"
+
+_CARRIED = frozenset({ANSWER, EDITION, PRIORITY})
 
 Rethought = Item | Deleted | NoEffect
 
@@ -173,6 +175,8 @@ class ItemsSender:
 
     async def _send(self, message: Message, key: bytes, value: bytes | None) -> Awaitable[object]:
         headers = output_headers(message, stage=STAGE, topic=self.topic)
+        # Captions may be made of this record: what was asked of the item is asked of it.
+        headers = (*headers, *((name, value) for name, value in message.headers if name in _CARRIED))
         place = message.partition
         if self.partition is None:
             headers = (*headers, (REACHED, str(message.offset).encode()))

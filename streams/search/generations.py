@@ -34,6 +34,11 @@ def group_of(name: str) -> str:
     return f"weft-items-{name}"
 
 
+def captions_group(items: str) -> str:
+    """The group in which the role `caption` reads an items topic: one of its own for each, so that no offset of another counts."""
+    return "weft-caption" + items.removeprefix(topics.ITEMS).replace(".", "-")
+
+
 def checked_name(name: str) -> str:
     """The name itself: it becomes part of topics, groups and keys of the store. Raises `BadSetting`."""
     if not _NAME.fullmatch(name):
@@ -54,6 +59,12 @@ class Generations:
     def live(self) -> str:
         """The name of the one that answers."""
         return FIRST if self.pointer is None else self.pointer.generation
+
+    @property
+    def items(self) -> str:
+        """The items topic of the one that answers: what captions are made of."""
+        made = self.of(self.live)
+        return topics.ITEMS if made is None else made.items
 
     @property
     def previous(self) -> str:

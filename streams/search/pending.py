@@ -15,6 +15,8 @@ from streams.contract.probes import About, Answer, Found, Hits, Probe, SearchPro
 from streams.contract.records import Hit
 
 ALIVE_S = 15.0
+MOST_ANSWERS = 1000
+"""To one question, that are remembered."""
 MAX_OPEN = 1000
 """Questions open at once; a further one is refused as `Retryable`, so that the role slows down instead of swelling."""
 
@@ -27,15 +29,17 @@ class _Open:
     generation: str  # whose answers count; "": any
     answers: dict[int, Answer] = field(default_factory=dict)
     came: dict[int, Answer] = field(default_factory=dict)
+    all: list[Answer] = field(default_factory=list)  # as they came
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def take(self, answer: Answer) -> None:
         if self.generation and answer.generation != self.generation:
             return  # a worker of an earlier version answers from the one that it knows: two are never mixed
+        if len(self.all) < MOST_ANSWERS:
+            self.all.append(answer)
         for one in apart(answer):
             known = self.answers.get(one.partition)
-            # A shard that moved between two workers may be answered for twice, and the staler come last.
-            if known is None or known.applied_offset < one.applied_offset:
+            if known is None or _replaces(one, known):
                 self.answers[one.partition] = one
                 self.came[one.partition] = answer
 
@@ -43,12 +47,16 @@ class _Open:
         """The answers by partition. Those whose hits may be too few are not `fresh`.
 
         The best hits of many shards are cut at the number that was asked for. When one of those shards is answered for by
-        another worker (it moved meanwhile), the hits of the others that its own had displaced are nowhere; and what was counted
-        of them together is true of no part of them.
+        another worker (it moved meanwhile, or its standby answered, too), the hits of the others that its own had displaced are
+        nowhere; and what was counted of them together is true of no part of them. Then answers are taken that are whole, if
+        some of those that came are for all shards together.
         """
         counts = Counter(map(id, self.came.values()))
+        cut = {partition for partition, came in self.came.items() if self._cut(came, counts)}
+        if cut and (whole := _whole(self.all)).keys() >= self.answers.keys():
+            return whole
         return {
-            partition: replace(answer, fresh=False) if self._cut(self.came[partition], counts) else answer
+            partition: replace(answer, fresh=False) if partition in cut else answer
             for partition, answer in self.answers.items()
         }
 
@@ -99,6 +107,13 @@ class PendingQueries:
                 self._alive()
             return question.settled()
 
+    async def gather(self, probe: Probe) -> list[Answer]:
+        """Send `probe`, and every answer until its deadline: of a shard, too, that several answer for."""
+        async with self._question(probe) as question:
+            await self._send(probe)
+            await asyncio.sleep(max(0.0, probe.deadline - self._now()))
+            return question.all
+
     @asynccontextmanager
     async def _question(self, probe: Probe) -> AsyncIterator[_Open]:
         if len(self._open) >= MAX_OPEN:
@@ -113,6 +128,27 @@ class PendingQueries:
                 del self._open[query_id]
 
 
+def _whole(answers: Sequence[Answer]) -> dict[int, Answer]:
+    """Answers none of which is for a shard of another one, those for most shards first, by partition; only fresh ones."""
+    found: dict[int, Answer] = {}
+    for parts in sorted(map(apart, answers), key=len, reverse=True):
+        if all(one.fresh and one.partition not in found for one in parts):
+            found |= {one.partition: one for one in parts}
+    return found
+
+
+def _replaces(one: Answer, known: Answer) -> bool:
+    """Whether a shard's further answer takes the place of the one that came first.
+
+    A shard that moved between two workers may be answered for twice, and the staler come last. A standby and the owner may
+    both answer, too: then the first one stands as long as it is as fresh as was asked. Its hits came with those of other
+    shards, of which some were displaced: an answer that is taken apart for nothing would leave too few.
+    """
+    if one.applied_offset <= known.applied_offset:
+        return False
+    return not known.fresh or not (one.standby or known.standby)
+
+
 def apart(answer: Answer) -> Sequence[Answer]:
     """An answer for many shards as the answer of each."""
     if not answer.others:
@@ -120,6 +156,7 @@ def apart(answer: Answer) -> Sequence[Answer]:
     own = Standing(answer.partition, answer.applied_offset, answer.fresh)
     if isinstance(answer, Found):
         empty = Found(answer.query_id, own.partition, answer.of, answer.generation, own.applied_offset, own.fresh)
+        empty = replace(empty, standby=answer.standby)
         others = [
             replace(empty, partition=one.partition, applied_offset=one.applied_offset, fresh=one.fresh)
             for one in answer.others
@@ -151,6 +188,7 @@ def apart(answer: Answer) -> Sequence[Answer]:
             counts=answer.counts if one is own else {},
             ranges=answer.ranges if one is own else {},
             words=answer.words,
+            standby=answer.standby,
         )
         for one in (own, *answer.others)
     ]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from models.ports import GivesWay
 from processors.captions import RULES
@@ -23,6 +25,8 @@ from streams.roles.caption.role import Captioner
 from streams.roles.caption.rules import load as hold_rules
 from streams.roles.memo import Memo
 from streams.roles.outcome import Outcome, Unchanged, publisher, publisher_of_all
+from streams.search.generations import captions_group
+from streams.wiring.live_items import read_live
 from streams.wiring.models import calibrations
 from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, loaded, standing_of
 from streams.wiring.urgent import pipelines
@@ -35,29 +39,47 @@ CAPTION_WAIT_S = 0.25
 
 
 async def run_caption(parts: Parts, ready: Ready) -> None:
-    """`catalog.items` → `catalog.captions`."""
+    """The items of the generation that answers → `catalog.captions`."""
     writer = await loaded(lambda: parts.models.writer)
-    policies = policies_of(parts.settings.facet_policy)
-    neighbourhood = Neighbourhood(policies.voted())
     votes = await asyncio.to_thread(calibrations, parts.settings)
+    rules = await asyncio.to_thread(hold_rules, parts.settings.hold_rules)
+    kits = await asyncio.to_thread(kits_of, parts.settings.kits)
+    policies = policies_of(parts.settings.facet_policy)
     tone = parts.settings.caption_tone
-    role = Captioner(
-        writer=writer,
-        neighbourhood=neighbourhood,
-        # Other votes and policies make other evidence, and other captions; so do another tone and other rules.
-        memo=Memo(
-            parts.store, "caption", f"{writer.fingerprint} {votes} {policies} {tone} {RULES}", in_thread=parts.in_thread
-        ),
-        calibration=votes,
-        batch_items=parts.settings.batch_items,
-        batch_wait_s=CAPTION_WAIT_S,
-        policies=policies,
-        rules=await asyncio.to_thread(hold_rules, parts.settings.hold_rules),
-        kits=await asyncio.to_thread(kits_of, parts.settings.kits),
-        publish_neighbours=parts.settings.publish_neighbours,
-        tone=tone,
-        gives_way=isinstance(writer, GivesWay) and writer.give_way_to(parts.engine.device.give_way),
-    )
+
+    def role(neighbourhood: Neighbourhood) -> Captioner:
+        return Captioner(
+            writer=writer,
+            neighbourhood=neighbourhood,
+            # Other votes and policies make other evidence, and other captions; so do another tone and other rules.
+            memo=Memo(
+                parts.store,
+                "caption",
+                f"{writer.fingerprint} {votes} {policies} {tone} {RULES}",
+                in_thread=parts.in_thread,
+            ),
+            calibration=votes,
+            batch_items=parts.settings.batch_items,
+            batch_wait_s=CAPTION_WAIT_S,
+            policies=policies,
+            rules=rules,
+            kits=kits,
+            publish_neighbours=parts.settings.publish_neighbours,
+            tone=tone,
+            gives_way=isinstance(writer, GivesWay) and writer.give_way_to(parts.engine.device.give_way),
+        )
+
+    async def read(items: str, stop: asyncio.Event) -> None:
+        await _read(replace(parts, stop=stop), ready, items, role, policies.voted())
+
+    await read_live(parts, read)
+
+
+async def _read(
+    parts: Parts, ready: Ready, topic: str, role: Callable[[Neighbourhood], Captioner], voted: Sequence[str]
+) -> None:
+    """Caption what lies on an items topic, and what comes, until `parts.stop`."""
+    neighbourhood = Neighbourhood(voted)
     observer = parts.engine_of("caption").observer
 
     def published(outcome: Outcome) -> None:
@@ -70,8 +92,8 @@ async def run_caption(parts: Parts, ready: Ready) -> None:
     both = pipelines(
         parts,
         "caption",
-        topics.ITEMS,
-        role.stages,
+        topic,
+        role(neighbourhood).stages,
         publish=publisher(
             parts.sender,
             stage="caption",
@@ -82,12 +104,10 @@ async def run_caption(parts: Parts, ready: Ready) -> None:
         publish_all=None if standing is None else publisher_of_all(standing, published),
         dead_letter=dead_letters(parts.sender),
     )
-    async with Reader(parts.settings, topics.ITEMS, client="caption", fetch_wait_ms=STANDING_WAIT_MS) as items:
-        known = Known(
-            neighbourhood, items, NeighbourSnapshots(parts.store, policies.voted(), time.time, parts.in_thread)
-        )
+    async with Reader(parts.settings, topic, client="caption", fetch_wait_ms=STANDING_WAIT_MS) as items:
+        known = Known(neighbourhood, items, NeighbourSnapshots(parts.store, voted, time.time, parts.in_thread))
         await known.catch_up()
-        consuming = consume_group(parts, "caption", topics.ITEMS, both.pipeline, ready, both.look)
+        consuming = consume_group(parts, "caption", topic, both.pipeline, ready, both.look, group=captions_group(topic))
         await beside(known.follow(), beside(both.look.run(), consuming))
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_SAVE_S):

@@ -14,7 +14,9 @@ from streams.wiring.parts import Parts, Ready, Role
 async def run_index(parts: Parts, ready: Ready) -> None:
     """`catalog.items` → the shards; `search.probes` → `search.hits`."""
     config = IndexConfig(
-        owner=f"{socket.gethostname()}-{uuid.uuid4().hex}", snapshot_seconds=parts.settings.snapshot_seconds
+        owner=f"{socket.gethostname()}-{uuid.uuid4().hex}",
+        snapshot_seconds=parts.settings.snapshot_seconds,
+        standbys=parts.settings.index_standbys,
     )
     # A folder of this process: another index worker of this machine may be building in its own.
     folder = parts.settings.data_dir.absolute() / "index-work" / config.owner

@@ -177,9 +177,17 @@ async def loaded(load: Callable[[], T], limit_s: float = LOAD_S) -> T:
 
 
 async def consume_group(
-    parts: Parts, role: str, topic: str, pipeline: Pipeline[Any], ready: Ready, watcher: Watcher | None = None
+    parts: Parts,
+    role: str,
+    topic: str,
+    pipeline: Pipeline[Any],
+    ready: Ready,
+    watcher: Watcher | None = None,
+    group: str = "",
 ) -> None:
-    """Run the pipeline until `parts.stop`; say when the group was joined. `watcher`: told which partitions are held."""
+    """Run the pipeline until `parts.stop`; say when the group was joined. `watcher`: told which partitions are held. `group`: other
+    than the role's.
+    """
     joined = asyncio.Event()
     # Whoever asked does not wait any more; for everything else somebody may look.
     letter = None if topic == topics.QUERIES else lost_letters(dead_letters(parts.sender))
@@ -192,7 +200,7 @@ async def consume_group(
         announcing = tasks.create_task(announce(), name=f"{role}:announce")
         await consume(
             [topic],
-            f"weft-{role}",
+            group or f"weft-{role}",
             pipeline,
             settings=parts.settings,
             stop=parts.stop,

@@ -10,20 +10,24 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from infra.store import NotFound, ObjectStore
 from infra.stores import open_store
 from processors.errors import Retryable
+from processors.values import Colour
 from streams.cli.exits import Exit
-from streams.contract import topics
-from streams.contract.records import ImageRef, Query, Result
-from streams.kafka.client import Client, new_query_id
+from streams.contract import codecs, topics
+from streams.contract.records import Caption, ImageRef, Query, Result
+from streams.kafka.client import Client, Reader, new_query_id
+from streams.kafka.producer import open_producer
 from streams.ops.generations import lease
 from streams.search.generations import FIRST
 from tests.fixtures import commands
@@ -330,15 +334,51 @@ async def answer(up: Up, query: Query) -> Result:
         return await client.query(query)
 
 
+async def seen_green(up: Up, generation: str, product: str) -> None:
+    """Have the items of a generation say that a product is green."""
+    async with Reader(up.settings, topics.items_of(generation)) as items:
+        [*_, record] = [message async for message in items.to_end() if message.key == product.encode()]
+    item = codecs.decode_item(record.value or b"")
+    garments = tuple(replace(one, colours=(Colour("green", "#00ff00", 1.0),)) for one in item.garments)
+    assert garments
+    async with open_producer(up.settings) as sender:
+        value = codecs.encode(replace(item, garments=garments))
+        await (await sender.send(record.topic, key=record.key, value=value, partition=record.partition))
+
+
+async def captions_once(up: Up, wanted: Callable[[dict[str, Caption]], bool]) -> dict[str, Caption]:
+    """The captions as they stand, once they are as wanted."""
+    async with Client(up.settings) as client, asyncio.timeout(120):
+        while not wanted(found := await client.captions()):  # noqa: ASYNC110 - the role is far away
+            await asyncio.sleep(0.3)
+    return found
+
+
 def test_a_range_of_uploads_becomes_a_generation(shop: Up) -> None:
-    """All of them: the products of the catalogue, by the models of the settings, on items of its own."""
+    """All of them: the products of the catalogue, by the models of the settings, on items of its own. Captions follow the one that
+    answers, and come back as they were; of what is equal in both, none is published again.
+    """
     live = said(shop, "index", "verify")
     done = said(shop, "replay", "--topic", "catalog.uploads", "--from", "earliest", "--into", "g-uploads")
     assert (done["live"], done["thought"], done["lost"]) == (live["live"], 0, 0)
     assert done["known"] >= live["live"], "nothing is thought twice"
     assert said(shop, "index", "verify", "g-uploads")["ok"]
+    before = asyncio.run(captions_once(shop, lambda found: len(found) == live["live"]))
+    asyncio.run(seen_green(shop, "g-uploads", "sku-03"))
     swapped = said(shop, "index", "swap", "g-uploads")
     assert swapped["swapped"], swapped
     assert asked(shop, "sku-03").generation == "g-uploads"
+    after = asyncio.run(captions_once(shop, lambda found: found["sku-03"] != before["sku-03"]))
+    assert "green" in after["sku-03"].caption
+    assert {key: one for key, one in after.items() if key != "sku-03"} == {
+        key: one for key, one in before.items() if key != "sku-03"
+    }
+    # What is uploaded now has its caption by the items that are live.
+    folder = shop.data_dir / "late"
+    folder.mkdir()
+    photo_of(folder, "sku-late", (120, 10, 160))
+    assert weft(shop, "ingest", str(folder), "--wait").returncode == Exit.OK
     said(shop, "index", "rollback")
+    again = asyncio.run(captions_once(shop, lambda found: found["sku-03"] == before["sku-03"]))
+    assert again.keys() == before.keys() | {"sku-late"}
     said(shop, "index", "drop", "g-uploads")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from itertools import count
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,6 +35,7 @@ from streams.kafka.dead_letters import dead_letters
 from streams.kafka.options import client_options
 from streams.kafka.producer import KafkaSender, open_producer
 from streams.ops.admin import create_topics, list_topics
+from streams.ops.generations.asking import open_asking
 from streams.ops.generations.control import publish
 from streams.roles.index.role import IndexConfig, IndexRole
 from streams.search.generations import key_of
@@ -324,6 +329,73 @@ async def test_two_workers_share_the_partitions_and_one_leaves(broker: EmbeddedB
         assert len(found(before)) == 30
         # The epochs tell that partitions changed hands.
         assert sum(b.epochs()) > PARTITIONS
+
+
+@contextmanager
+def worker(b: Bench, folder: Path, name: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A `weft worker index` of its own, with a standby for each shard; it is ended with the test."""
+    environment = os.environ | {
+        "WEFT_BOOTSTRAP_SERVERS": b.settings.bootstrap_servers,
+        "WEFT_STORE_URL": (folder / "store").as_uri(),
+        "WEFT_DATA_DIR": str(folder / name),
+        "WEFT_INDEX_STANDBYS": "1",
+    }
+    with (folder / f"{name}.log").open("wb") as log:
+        command = [sys.executable, "-P", "-m", "streams.cli", "worker", "index"]
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+async def standing_by(b: Bench, ends: Mapping[int, int], folder: Path) -> None:
+    """Return once one worker stands by for each shard, and is as far as these ends."""
+    until = time.monotonic() + 120
+    async with open_asking(b.settings) as asking:
+        while time.monotonic() < until:
+            found = await asking.standbys("g-0001", patience_s=1.0)
+            if all(any(copy.next_offset >= end for copy in found.get(p, ())) for p, end in ends.items()):
+                return
+    pytest.fail("".join(f"--- {name}\n{_said(folder, name)[-3000:]}" for name in ("one", "two")))
+
+
+def _said(folder: Path, name: str) -> str:
+    return (folder / f"{name}.log").read_text()
+
+
+def _takeovers(folder: Path) -> int:
+    return _said(folder, "two").count("standby takes over")
+
+
+async def test_a_standby_answers_for_a_killed_owner_and_takes_over_from_memory(
+    broker: EmbeddedBroker, tmp_path: Path
+) -> None:
+    """Long before the group notices: whole answers, with what was written; then the copies are claimed and go on."""
+    async with bench(broker.bootstrap) as b:
+        (tmp_path / "store").mkdir()
+        ends: dict[int, int] = {}
+        for i in range(40):
+            partition, offset = await b.put(f"p{i}", _item(f"p{i}", i))
+            ends[partition] = offset + 1
+        with worker(b, tmp_path, "one") as one, worker(b, tmp_path, "two") as two:
+            await standing_by(b, dict.fromkeys(range(PARTITIONS), 0) | ends, tmp_path)
+            before = await b.search(3, seconds=60.0, top_k=40, min_offsets=ends)
+            assert len(found(before)) == 40
+            taken = _takeovers(tmp_path)
+            one.kill()
+            one.wait()
+            during = await b.search(3, seconds=60.0, top_k=40, min_offsets=ends)
+            assert all(answer.fresh for answer in during.values())
+            assert found(during) == found(before)
+            async with asyncio.timeout(120):
+                while _takeovers(tmp_path) == taken:  # noqa: ASYNC110 - another process writes it
+                    await asyncio.sleep(0.2)
+            partition, offset = await b.put("p1", None)
+            after = await b.search(3, seconds=60.0, top_k=40, min_offsets={partition: offset + 1})
+            assert sorted(found(after)) == sorted(f"p{i}" for i in range(40) if i != 1)
+            assert two.poll() is None
 
 
 async def test_a_worker_holds_every_generation_of_its_partitions(broker: EmbeddedBroker) -> None:

@@ -38,6 +38,15 @@ class Counted:
     census: Census
 
 
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """What a worker that stands by for a shard said of its copy: the offset in the shard's own items topic, and its products."""
+
+    worker: str
+    next_offset: int
+    live: int
+
+
 class Asking:
     """Questions to all shards of a generation."""
 
@@ -77,6 +86,18 @@ class Asking:
                 f"{len(found)} of {of or 'all'} shards of {generation} answered within {patience_s:.0f} s:"
                 " is the role index running everywhere?"
             )
+        return found
+
+    async def standbys(self, generation: str, patience_s: float = 1.5) -> dict[int, list[Copy]]:
+        """Who stands by for each shard, by partition; of those that answer in time."""
+        probe = LookupProbe(
+            _new_id(), "", time.time() + patience_s, generation=generation, census=CensusAsk(standbys=True)
+        )
+        found: dict[int, list[Copy]] = {}
+        for answer in await self._pending.gather(probe):
+            if isinstance(answer, Found) and answer.standby and answer.census is not None:
+                copy = Copy(answer.standby, answer.applied_offset, answer.census.live)
+                found.setdefault(answer.partition, []).append(copy)
         return found
 
     async def members(self, generation: str, counted: Counted, buckets: Sequence[int]) -> dict[str, tuple[int, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -15,7 +15,7 @@ from processors.errors import Retryable
 from streams.contract.probes import CensusAsk, SegmentCensus
 from streams.contract.records import Generation
 from streams.kafka.consumer import open_consumer
-from streams.ops.generations.asking import Counted, open_asking, total_live, whole_digest
+from streams.ops.generations.asking import Copy, Counted, open_asking, total_live, whole_digest
 from streams.ops.generations.verify import chosen
 from streams.search.generations import COLLECTION, Generations, read
 
@@ -35,6 +35,15 @@ class Listed(msgspec.Struct, frozen=True):
     at: str
 
 
+class StandbyStanding(msgspec.Struct, frozen=True):
+    """A worker that holds a copy of a shard: up to which offset it has read, and how many records it is behind."""
+
+    worker: str
+    next_offset: int
+    lag: int
+    live: int
+
+
 class ShardStanding(msgspec.Struct, frozen=True):
     """One shard, as `weft index status --json` prints it. Times in seconds; `lag_seconds`: age of the oldest record waiting."""
 
@@ -50,10 +59,11 @@ class ShardStanding(msgspec.Struct, frozen=True):
     snapshot_at: float | None
     snapshot_offset: int | None
     snapshot_bytes: int
+    standbys: tuple[StandbyStanding, ...] = ()
 
 
 class Status(msgspec.Struct, frozen=True):
-    """What `weft index status --json` prints."""
+    """What `weft index status --json` prints. `standbys`: so many hold a copy of every shard."""
 
     generation: str
     state: str
@@ -126,11 +136,14 @@ async def status(settings: Settings, store: ObjectStore, name: str | None) -> St
     generations = await read(settings)
     made = chosen(generations, name)
     async with open_asking(settings) as asking, open_consumer(settings) as consumer:
-        found = await asking.census(made.generation, CensusAsk(segments=True))
+        found, copies = await asyncio.gather(
+            asking.census(made.generation, CensusAsk(segments=True)), asking.standbys(made.generation)
+        )
         ends = {partition: end for partition, (_, end) in (await consumer.watermarks(made.items)).items()}
     manifests = await asyncio.to_thread(manifests_of, store, made)
     shards = tuple(
-        _shard(one, min(ends.get(p, 0), made.ends.get(str(p), ends.get(p, 0))), manifests) for p, one in found.items()
+        _shard(one, min(ends.get(p, 0), made.ends.get(str(p), ends.get(p, 0))), manifests, copies.get(p, []))
+        for p, one in found.items()
     )
     return Status(
         generation=made.generation,
@@ -144,12 +157,12 @@ async def status(settings: Settings, store: ObjectStore, name: str | None) -> St
         lag=sum(shard.lag for shard in shards),
         lag_seconds=max((shard.lag_seconds for shard in shards), default=0.0),
         vector_bytes=sum(shard.vector_bytes for shard in shards),
-        standbys=0,
+        standbys=min((len(shard.standbys) for shard in shards), default=0),
         shards=shards,
     )
 
 
-def _shard(one: Counted, end: int, manifests: Mapping[int, Manifest]) -> ShardStanding:
+def _shard(one: Counted, end: int, manifests: Mapping[int, Manifest], copies: Sequence[Copy]) -> ShardStanding:
     lag = max(0, end - one.next_offset)
     manifest = manifests.get(one.partition)
     since = one.census.newest_ms / 1000
@@ -167,6 +180,10 @@ def _shard(one: Counted, end: int, manifests: Mapping[int, Manifest]) -> ShardSt
         snapshot_at=None if manifest is None else manifest.created_at,
         snapshot_offset=None if manifest is None else manifest.next_offset,
         snapshot_bytes=0 if manifest is None else _bytes_of(manifest),
+        standbys=tuple(
+            StandbyStanding(copy.worker, copy.next_offset, max(0, end - copy.next_offset), copy.live)
+            for copy in sorted(copies, key=lambda copy: copy.worker)
+        ),
     )
 
 

@@ -19,6 +19,7 @@ from streams.kafka.producer import open_producer
 from streams.ops import admin
 from streams.ops.generations.asking import Asking, Counted, open_asking
 from streams.ops.generations.control import now_text, pointer, publish
+from streams.ops.generations.recaption import begin_anew
 from streams.ops.generations.verify import chosen
 from streams.search.generations import COLLECTION, Generations, group_of, key_of, read
 from streams.search.spaces import Presence, presences
@@ -89,6 +90,8 @@ async def _swap(
     closed = tuple(gate.gate for gate in gates if not gate.ok)
     if closed and not force:
         return Swapped(swapped=False, generation=live, previous=generations.previous, gates=gates)
+    if made.items != generations.items:
+        await begin_anew(settings, made.items)
     async with open_producer(settings) as sender:
         await publish(sender, pointer(name, live))
     switched = await _switched(store, name)

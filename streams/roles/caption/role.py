@@ -31,7 +31,7 @@ from streams.contract import codecs
 from streams.contract.cloudevents import event_context
 from streams.contract.records import Caption, Item, Lineage, Provenance, Source
 from streams.contract.version import VERSION
-from streams.engine.message import Message
+from streams.engine.message import EDITION, Message
 from streams.engine.stages import CpuStage, DeviceStage, Done, IoStage, Stage
 from streams.roles.caption.drafts import Drafts, Judged, Settled, needs_no_device
 from streams.roles.caption.facts import facts_key, seed_of, sight_key
@@ -46,9 +46,6 @@ log = structlog.get_logger("weft.caption")
 
 STYLE_EXAMPLES = 2
 
-
-EDITION = "weft_edition"
-"""Header of an item whose caption is wanted anew (`weft captions rewrite`): any value that was not used for it before."""
 
 Captioned: TypeAlias = Caption | Unchanged | Deleted | NoEffect
 

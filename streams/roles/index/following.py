@@ -7,12 +7,14 @@ answers for a product in all of them, or in none.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from typing import Protocol
 
 import structlog
 from aiokafka.errors import IllegalStateError, KafkaError, OffsetOutOfRangeError
 
+from index_sync.recovery import LogBounds
 from index_sync.snapshot import Fenced
 from infra.settings import Settings
 from processors.errors import Retryable
@@ -21,8 +23,7 @@ from streams.contract.records import Generation
 from streams.engine.message import REACHED, Message
 from streams.kafka.consumer import PlainConsumer, open_consumer
 from streams.roles.index.bounds import bounds_of
-from streams.roles.index.probes import ProbeAnswerer
-from streams.roles.index.shards import OwnedShard, ShardOwner
+from streams.roles.index.shards import OwnedShard
 from streams.roles.index.trouble import Patience
 
 log = structlog.get_logger("weft.index")
@@ -30,6 +31,18 @@ log = structlog.get_logger("weft.index")
 POLL_S = 0.2
 BATCH = 1000
 LAST_SNAPSHOT_SECONDS = 15.0
+
+
+class Keeper(Protocol):
+    """Of the shards of one generation: `ShardOwner`, or a standby's, which writes nothing."""
+
+    async def take_over(self, partition: int, bounds: LogBounds, wanted: Callable[[], bool]) -> OwnedShard | None: ...
+
+    async def apply(self, held: OwnedShard, messages: Sequence[Message], next_offset: int) -> None: ...
+
+    async def release(self, held: OwnedShard, *, patience: float) -> None: ...
+
+    def forget_parked(self, keep: set[int]) -> None: ...
 
 
 class Following:
@@ -40,7 +53,7 @@ class Following:
         keeper: of its shards.
         settings: where Kafka is.
         patience: between attempts at what is away.
-        answerer: told of every shard that has come.
+        arrived: told of every shard that has come.
         assigned: partition → token of its assignment, as the group deals it.
         worked: told that something was done.
     """
@@ -48,17 +61,18 @@ class Following:
     def __init__(
         self,
         made: Generation,
-        keeper: ShardOwner,
+        keeper: Keeper,
         settings: Settings,
         patience: Patience,
-        answerer: ProbeAnswerer,
+        arrived: Callable[[OwnedShard], Awaitable[None]],
         assigned: Callable[[], Mapping[int, object]],
         worked: Callable[[], None],
     ) -> None:
         self.keeper = keeper
         self.held: dict[int, OwnedShard] = {}
-        self._made, self._settings, self._patience = made, settings, patience
-        self._answerer, self._assigned, self._worked = answerer, assigned, worked
+        self.made, self._settings, self._patience = made, settings, patience
+        self._reads: set[int] = set()
+        self._arrived, self._assigned, self._worked = arrived, assigned, worked
         self._tokens: dict[int, object] = {}
         self._ended = asyncio.Event()
         self._own = made.items != topics.ITEMS
@@ -122,27 +136,27 @@ class Following:
         for partition, token in assigned.items():
             if partition not in self.held:
                 changed |= await self._take_over(consumer, partition, token)
-        if changed:
+        if changed or self.held.keys() != self._reads:  # a standby's copy was taken out
             await self._assign(consumer)
 
     async def _take_over(self, consumer: PlainConsumer, partition: int, token: object) -> bool:
         def wanted() -> bool:
             return self._assigned().get(partition) is token and not self._ended.is_set()
 
-        place = (self._made.items, partition)
-        begin = self._made.begins.get(str(partition), 0)
+        place = (self.made.items, partition)
+        begin = self.made.begins.get(str(partition), 0)
         bounds = await bounds_of(consumer, place, wanted, self._patience, begin)
         held = None if bounds is None else await self.keeper.take_over(partition, bounds, wanted)
         if held is None or not wanted():
             return False
-        held.target = min(held.target, self._made.ends.get(str(partition), held.target))
+        held.target = min(held.target, self.made.ends.get(str(partition), held.target))
         if self._own and held.source_next is None:
             # What was there when it was begun is in, or was left out on purpose; the records say what is since.
-            held.source_next = self._made.follows.get(str(partition), 0)
+            held.source_next = self.made.follows.get(str(partition), 0)
         self._tokens[partition] = token
         self.held[partition] = held
         self._worked()
-        await self._answerer.catch_up(held)
+        await self._arrived(held)
         return True
 
     async def _assign(self, consumer: PlainConsumer) -> None:
@@ -153,15 +167,16 @@ class Following:
                 at = held.reads_from  # its typed columns are taken from the records
             if self._own and at:
                 # The last record says how far `catalog.items` is in; to apply it again changes nothing.
-                low, _ = await consumer.bounds((self._made.items, held.partition))
+                low, _ = await consumer.bounds((self.made.items, held.partition))
                 at = max(at - 1, low)
-            positions[self._made.items, held.partition] = at
+            positions[self.made.items, held.partition] = at
+        self._reads = set(self.held)
         if positions:
             await consumer.assign(positions)
 
     async def _start_over(self, partitions: Sequence[int]) -> None:
         """The log does not have our offset any more: recover, which rebuilds."""
-        log.warning("offsets out of range, shards start over", generation=self._made.generation, partitions=partitions)
+        log.warning("offsets out of range, shards start over", generation=self.made.generation, partitions=partitions)
         for partition in partitions:
             held = self.held.pop(partition, None)
             if held is not None:
@@ -178,17 +193,17 @@ class Following:
     async def _apply(self, consumer: PlainConsumer, messages: Sequence[Message]) -> None:
         batches: dict[int, list[Message]] = {}
         for message in messages:
-            if message.offset < self._made.ends.get(str(message.partition), message.offset + 1):
+            if message.offset < self.made.ends.get(str(message.partition), message.offset + 1):
                 batches.setdefault(message.partition, []).append(message)
         for held in list(self.held.values()):
             batch = batches.get(held.partition, [])
             try:
-                position = await consumer.position((self._made.items, held.partition))
+                position = await consumer.position((self.made.items, held.partition))
             except (IllegalStateError, KafkaError):
                 continue
             if self.held.get(held.partition) is not held:
                 continue
-            position = min(position, self._made.ends.get(str(held.partition), position))
+            position = min(position, self.made.ends.get(str(held.partition), position))
             gap = position >= held.shard.next_offset if held.shard.untyped else position > held.shard.next_offset
             if batch or gap:
                 with suppress(Fenced):

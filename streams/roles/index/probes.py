@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -81,6 +82,8 @@ class ProbeAnswerer:
         self._open: OrderedDict[tuple[str, str], tuple[Message, Probe]] = OrderedDict()
         self.partitions = 0
         """Partitions of `catalog.items`, as far as known."""
+        self.beside: Callable[[Message, Probe], None] | None = None
+        """Told of every probe, for shards of which this worker holds a copy."""
 
     async def take(self, message: Message, held: Iterable[OwnedShard], live: str = FIRST) -> None:
         """A probe was read: answer it for the shards held, and keep it for those still to come.
@@ -102,7 +105,7 @@ class ProbeAnswerer:
             return
         if not probe.generation:
             probe = msgspec.structs.replace(probe, generation=live)
-        shards = [held for held in everything if _asked(held, probe)]
+        shards = [held for held in everything if asked(held, probe)]
         now = self._now()
         if not probe.deadline <= now + MOST_SECONDS:
             # Nobody may ask for longer: a forged probe would hold its place for ever, and with it that of others.
@@ -111,7 +114,9 @@ class ProbeAnswerer:
             self._open.popitem(last=False)
         if probe.deadline > now:
             self._open[type(probe).__name__, probe.query_id] = (message, probe)
-            await self._start(shards, message, probe)
+            await self._start(shards, _Question(message, probe))
+            if self.beside is not None:
+                self.beside(message, probe)
 
     def _report_beside(self, failure: Failure) -> None:
         """Searching goes on meanwhile: a letter that cannot be written must not end it."""
@@ -128,39 +133,46 @@ class ProbeAnswerer:
     async def catch_up(self, held: OwnedShard) -> None:
         """A shard has come: answer for it what is still being waited for."""
         for message, probe in list(self._open.values()):
-            if probe.deadline > self._now() and _asked(held, probe):
-                await self._start([held], message, probe)
+            if probe.deadline > self._now() and asked(held, probe):
+                await self._start([held], _Question(message, probe))
 
-    async def _start(self, shards: Sequence[OwnedShard], message: Message, probe: Probe) -> None:
-        if shards:
+    async def stand_in(
+        self, shards: Sequence[OwnedShard], message: Message, probe: Probe, behind: Mapping[int, int]
+    ) -> None:
+        """Answer for shards of which this worker holds a copy; `behind`: partition → the offset that an answer must hold, where
+        the owner has answered with it already.
+        """
+        await self._start(shards, _Question(message, probe, self._config.owner, behind))
+
+    async def _start(self, shards: Sequence[OwnedShard], question: _Question) -> None:
+        if shards and not _for_others(question):
             await self._answering.acquire()
-            task = self._tasks.create_task(self._answer(shards, message, probe))
+            task = self._tasks.create_task(self._answer(shards, question))
             task.add_done_callback(lambda _: self._answering.release())
 
-    async def _answer(self, shards: Sequence[OwnedShard], message: Message, probe: Probe) -> None:
+    async def _answer(self, shards: Sequence[OwnedShard], question: _Question) -> None:
         """Shards that are fresh enough answer at once, each other one as soon as it is, or in time for the deadline."""
+        probe = question.probe
         if isinstance(probe, LookupProbe) and probe.census is not None:
-            await self._count(shards, message, probe, probe.census)
+            await self._count(shards, question, probe, probe.census)
             return
-        wanted = {held.partition: probe.min_offsets.get(f"{topics.ITEMS}-{held.partition}", 0) for held in shards}
-        fresh = [held for held in shards if held.applied >= wanted[held.partition]]
+        fresh = [held for held in shards if held.applied >= question.wanted(held.partition)]
         stale = [held for held in shards if held not in fresh]
         await asyncio.gather(
-            self._search(fresh, message, probe, wanted),
-            *(self._search_when_fresh(held, message, probe, wanted) for held in stale),
+            self._search(fresh, question), *(self._search_when_fresh(held, question) for held in stale)
         )
 
-    async def _search_when_fresh(
-        self, held: OwnedShard, message: Message, probe: Probe, wanted: Mapping[int, int]
-    ) -> None:
+    async def _search_when_fresh(self, held: OwnedShard, question: _Question) -> None:
         with suppress(TimeoutError):
-            left = probe.deadline - self._now() - self._config.reserve_seconds
+            left = question.probe.deadline - self._now() - self._config.reserve_seconds
             async with asyncio.timeout(max(left, 0.0)):
-                while held.applied < wanted[held.partition] and not held.released:
+                while held.applied < question.wanted(held.partition) and not held.released:
                     await held.moved.wait()
-        await self._search([held], message, probe, wanted)
+        await self._search([held], question)
 
-    async def _count(self, shards: Sequence[OwnedShard], message: Message, probe: LookupProbe, ask: CensusAsk) -> None:
+    async def _count(
+        self, shards: Sequence[OwnedShard], question: _Question, probe: LookupProbe, ask: CensusAsk
+    ) -> None:
         """What the shards hold, one after the other: a thread beside the searches, which do not wait for it."""
         for held in shards:
             saved = False
@@ -169,11 +181,11 @@ class ProbeAnswerer:
                     saved = await self._save(held)
             found = await asyncio.to_thread(census_of, held.shard, probe, ask, self.partitions, saved=saved)
             if self._awaited(held, probe):
-                await self._publish(message, found)
+                await self._publish(question, found)
 
-    async def _search(
-        self, shards: Sequence[OwnedShard], message: Message, probe: Probe, wanted: Mapping[int, int]
-    ) -> None:
+    async def _search(self, shards: Sequence[OwnedShard], question: _Question) -> None:
+        message, probe = question.message, question.probe
+        wanted = {held.partition: question.wanted(held.partition) for held in shards}
         deliveries: list[Awaitable[object]] = []
         for together in _groups(shards) if probe.joined else [[held] for held in shards]:
             # A group at a time, so that a query over many rows does not hold up the short ones behind it.
@@ -184,7 +196,7 @@ class ProbeAnswerer:
                 if found is None:
                     break
                 if len(still) == len(group):
-                    deliveries.append(asyncio.ensure_future(self._publish(message, found)))
+                    deliveries.append(asyncio.ensure_future(self._publish(question, found)))
                     break
                 group = still  # one went to another worker meanwhile: the others answer without it
         await asyncio.gather(*deliveries)
@@ -221,8 +233,12 @@ class ProbeAnswerer:
         """Whether this shard's answer is wanted: else the new owner answers (ours may be the staler), or nobody listens."""
         return not held.released and probe.deadline > self._now()
 
-    async def _publish(self, message: Message, found: Answer) -> None:
-        headers = output_headers(message, stage=STAGE, topic=topics.HITS, number=found.partition + 1)
+    async def _publish(self, question: _Question, found: Answer) -> None:
+        number = found.partition + 1
+        if question.standby:
+            # Another event than the owner's answer, which may come beside it.
+            found, number = msgspec.structs.replace(found, standby=question.standby), -number
+        headers = output_headers(question.message, stage=STAGE, topic=topics.HITS, number=number)
         key, value = found.query_id.encode(), codecs.encode(found)
         try:
             await (await self._sender.send(topics.HITS, key=key, value=value, headers=headers))
@@ -234,7 +250,27 @@ class ProbeAnswerer:
             self._observer.failed("hits", type(error).__name__)
 
 
-def _asked(held: OwnedShard, probe: Probe) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """A probe that is answered. `standby`: who answers, where it is not the owner of the shards; `behind`: see `stand_in`."""
+
+    message: Message
+    probe: Probe
+    standby: str = ""
+    behind: Mapping[int, int] = field(default_factory=dict)
+
+    def wanted(self, partition: int) -> int:
+        """The offset that an answer must hold to be fresh; 0: any is."""
+        return max(self.probe.min_offsets.get(f"{topics.ITEMS}-{partition}", 0), self.behind.get(partition, 0))
+
+
+def _for_others(question: _Question) -> bool:
+    """Whether a census asks owners and a standby would answer, or the other way round."""
+    census = question.probe.census if isinstance(question.probe, LookupProbe) else None
+    return census is not None and census.standbys != bool(question.standby)
+
+
+def asked(held: OwnedShard, probe: Probe) -> bool:
     """Whether a probe is for this shard: of its generation, and where it names one, of its partition."""
     named = probe.partition if isinstance(probe, LookupProbe) else None
     return held.shard.generation == probe.generation and named in {None, held.partition}

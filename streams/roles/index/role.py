@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
@@ -38,7 +38,8 @@ from streams.kafka.producer import Sender
 from streams.roles.index.bounds import bounds_of
 from streams.roles.index.following import Following
 from streams.roles.index.probes import ProbeAnswerer
-from streams.roles.index.shards import IndexConfig, OwnedShard, ShardOwner
+from streams.roles.index.shards import IndexConfig, OwnedShard, ShardOwner, StoodShard
+from streams.roles.index.standbys import StandbyKeeper, Standbys
 from streams.roles.index.standing import ITEMS_WORK, Standing
 from streams.roles.index.trouble import LastingLetters, Patience, first_of
 from streams.roles.index.upkeep import Upkeep, Wanted
@@ -102,10 +103,20 @@ class IndexRole:
         self._searching = ThreadPoolExecutor(1, thread_name_prefix="index-search")
 
         def keeper(config: IndexConfig) -> ShardOwner:
-            return ShardOwner(config, store, self._writing, self._letters.report, observer, now, backoff, in_thread)
+            take_out = self._take_out if config.standbys else None
+            return ShardOwner(
+                config, store, self._writing, self._letters.report, observer, now, backoff, in_thread, take_out
+            )
 
-        self._make_keeper = keeper
+        def copies(made: Generation) -> StandbyKeeper:
+            config, writing = self._config_of(made), self._writing
+            dealt = self._is_dealt(made.generation)
+            return StandbyKeeper(config, store, writing, observer, now, backoff, in_thread, dealt)
+
+        self._make_keeper, self._make_copies = keeper, copies
         self._keeper = keeper(config)
+        self._keepers: dict[str, ShardOwner] = {}  # of `_others`
+        self._standbys: Standbys | None = None
         self._generations: Generations | None = None
         self._others: dict[str, Following] = {}  # every generation that is built, but the first
         self._held: dict[int, OwnedShard] = {}
@@ -149,6 +160,7 @@ class IndexRole:
 
             items.subscribe([topics.ITEMS], assigned=lambda places: self.assigned(work, places), revoked=revoked)
             asking = tasks.create_task(self._follow_probes(probes, answerer), name="index:probes")
+            standing_by = self._stand_by(work)
             following = tasks.create_task(self._follow_generations(work), name="index:generations")
             until_stopped = [
                 tasks.create_task(self._follow_items(work), name="index:items"),
@@ -160,16 +172,56 @@ class IndexRole:
             if self._wanted is not None:
                 upkeep = Upkeep(
                     self._wanted,
-                    lambda: [held.shard for held in self._everything()],
+                    lambda: [held.shard for held in [*self._everything(), *self._copies()]],
                     self._observer,
                     self._in_thread,
                 )
                 until_stopped.append(tasks.create_task(upkeep.run(self._stop), name="index:upkeep"))
-            await asyncio.wait(until_stopped)
+            await asyncio.wait([*until_stopped, *standing_by])
             asking.cancel()  # it may be waiting for a broker that is away
             following.cancel()
             # Waiters for an offset end with this; take-overs in progress end with their current attempt.
             await self.revoked()
+
+    # ------------------------------------------------------------------ copies of others' shards
+
+    def _stand_by(self, work: _Work) -> list[asyncio.Task[None]]:
+        if not self._config.standbys:
+            return []
+        standbys = self._standbys = Standbys(
+            self._config,
+            self._settings,
+            self._make_copies,
+            self._patience,
+            lambda: self._assigned,
+            lambda: [one for keeper in (self._keeper, *self._keepers.values()) for one in keeper.leaving.values()],
+            self._now,
+        )
+        work.answerer.beside = standbys.take
+        return [
+            work.tasks.create_task(standbys.choose(work.consumer, work.answerer, self._stop), name="index:members"),
+            work.tasks.create_task(standbys.listen(self._stop), name="index:answers"),
+            work.tasks.create_task(standbys.answer(work.answerer, self._stop), name="index:standby"),
+        ]
+
+    def _copies(self) -> list[OwnedShard]:
+        return [] if self._standbys is None else list(self._standbys.held())
+
+    async def _take_out(self, generation: str, partition: int) -> StoodShard | None:
+        return None if self._standbys is None else await self._standbys.take_out(generation, partition)
+
+    def _is_dealt(self, generation: str) -> Callable[[int], bool]:
+        """Whether a partition is ours now, and its shard of the generation not taken over yet."""
+
+        def dealt(partition: int) -> bool:
+            held: Mapping[int, OwnedShard] = {}
+            if generation == FIRST:
+                held = self._held
+            elif generation in self._others:
+                held = self._others[generation].held
+            return partition in self._assigned and partition not in held
+
+        return dealt
 
     # ------------------------------------------------------------------ items
 
@@ -329,6 +381,8 @@ class IndexRole:
                 now = await work.consumer.topic_id(topics.ITEMS)
             except Retryable:
                 continue
+            if self._standbys is not None and now:
+                self._standbys.start_over(now)
             # Each shard by itself: one that was taken over since holds the new topic's records already.
             others = [p for p, held in self._held.items() if now and held.topic_id and held.topic_id != now]
             if others:
@@ -348,8 +402,7 @@ class IndexRole:
                         raise
 
     async def _save(self, held: OwnedShard) -> bool:
-        other = self._others.get(held.shard.generation)
-        return await (self._keeper if other is None else other.keeper).save(held)
+        return await self._keepers.get(held.shard.generation, self._keeper).save(held)
 
     # ------------------------------------------------------------------ generations
 
@@ -372,9 +425,12 @@ class IndexRole:
     async def _serve_generations(self, work: _Work, now: Generations) -> None:
         before, self._generations = self._first_is_dropped, now
         served = now.served()
+        if self._standbys is not None:
+            self._standbys.serve(served, work.tasks, self._stop)
         for name in [name for name in self._others if name not in served]:
             log.info("generation dropped", generation=name)
             await self._others.pop(name).end()
+            del self._keepers[name]
         for name, made in served.items():
             if name != FIRST and name not in self._others:
                 log.info("generation served", generation=name, items=made.items)
@@ -389,14 +445,19 @@ class IndexRole:
             for partition, token in self._assigned.items():
                 work.tasks.create_task(self._take_over(work, partition, token))
 
+    def _config_of(self, made: Generation) -> IndexConfig:
+        if made.generation == FIRST:
+            return self._config
+        return replace(self._config, generation=made.generation, items=made.items, encoder=made.encoder, dimension=0)
+
     def _other(self, work: _Work, made: Generation) -> Following:
-        config = replace(self._config, generation=made.generation, items=made.items, encoder=made.encoder, dimension=0)
+        keeper = self._keepers[made.generation] = self._make_keeper(self._config_of(made))
         following = Following(
             made,
-            self._make_keeper(config),
+            keeper,
             self._settings,
             self._patience,
-            work.answerer,
+            work.answerer.catch_up,
             lambda: self._assigned,
             lambda: self._observer.worked(ITEMS_WORK),
         )

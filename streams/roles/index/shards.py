@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 import structlog
 
 from index_sync.entry import Change
-from index_sync.manifest import SnapshotLocation
+from index_sync.manifest import Manifest, SnapshotLocation
+from index_sync.promotion import promote
 from index_sync.recovery import LogBounds, recover
 from index_sync.retention import DELETE_RETENTION_SECONDS
 from index_sync.shard import Shard
@@ -48,6 +50,7 @@ class IndexConfig:
         reserve_seconds: kept back of a probe's deadline for the way of the answer.
         segment_rows: rows of a growing segment.
         delete_retention_seconds: the topic's `delete.retention.ms` (see `index_sync.recovery`).
+        standbys: how many other workers hold a copy of each shard.
     """
 
     owner: str
@@ -63,14 +66,31 @@ class IndexConfig:
     reserve_seconds: float = 0.1
     segment_rows: int = 16_384
     delete_retention_seconds: float = DELETE_RETENTION_SECONDS
+    standbys: int = 0
+
+    def place(self, partition: int) -> SnapshotLocation:
+        """Where the snapshots of a partition's shard lie."""
+        return SnapshotLocation(self.collection, self.generation, self.items, partition)
+
+    def blank(self, partition: int) -> Shard:
+        """An empty shard."""
+        return Shard(
+            partition,
+            self.encoder,
+            self.dimension,
+            generation=self.generation,
+            segment_rows=self.segment_rows,
+        )
 
 
 @dataclass(slots=True, eq=False)
 class OwnedShard:
-    """A shard that this worker owns. `released` is set for good when it goes to another worker."""
+    """A shard that this worker owns, or stands by for (`writer` None: nothing of it is written). `released` is set for good
+    when it goes to another worker.
+    """
 
     shard: Shard
-    writer: SnapshotWriter
+    writer: SnapshotWriter | None
     target: int  # end of the partition when it was taken over
     topic_id: str = ""  # of the topic then, where the broker said
     moved: asyncio.Event = field(default_factory=asyncio.Event)
@@ -105,6 +125,22 @@ class OwnedShard:
         self.moved = asyncio.Event()
 
 
+@dataclass(slots=True, eq=False)
+class StoodShard(OwnedShard):
+    """A copy of a shard that another worker owns. `base`: the snapshot that it began with; None: it began with the topic.
+
+    `failures`: what could not be applied. The owner reports it; whoever takes the shard over does, where the owner may not
+    have come to it. With too many of them the copy answers, but is not taken over (`owing`).
+    """
+
+    base: Manifest | None = None
+    failures: list[Failure] = field(default_factory=list)
+
+
+TakeOut: TypeAlias = Callable[[str, int], Awaitable[StoodShard | None]]
+"""Of a generation and a partition: the copy that this worker holds, which nobody writes to any more; None: it holds none."""
+
+
 class ShardOwner:
     """Takes shards over, applies records to them, and saves them. All blocking work runs in threads.
 
@@ -117,6 +153,7 @@ class ShardOwner:
         now: seconds since the epoch.
         backoff: between attempts at a store that is away.
         in_thread: runs what waits for the store.
+        take_out: gives out the copy that this worker holds of a shard, if it stands by for it.
     """
 
     def __init__(
@@ -129,9 +166,11 @@ class ShardOwner:
         now: Callable[[], float],
         backoff: Backoff,
         in_thread: InThread = asyncio.to_thread,
+        take_out: TakeOut | None = None,
     ) -> None:
         self._config = config
         self._in_thread = in_thread
+        self._take_out = take_out
         self._store = store
         self._writing = writing
         self._report = report
@@ -139,25 +178,30 @@ class ShardOwner:
         self._now = now
         self._backoff = backoff
         self._parked: dict[int, OwnedShard] = {}
+        self.leaving: dict[int, OwnedShard] = {}
+        """With standbys: what was let go of, until it is dealt again. It answers as a standby does."""
 
     async def take_over(self, partition: int, bounds: LogBounds, wanted: Callable[[], bool]) -> OwnedShard | None:
         """Recover a shard, for as long as the store needs; None when it is not `wanted` any more meanwhile."""
         attempt = 0
         while wanted():
             try:
-                return await self._recover(partition, bounds)
+                held = await self._recover(partition, bounds)
             except Retryable as error:
                 attempt += 1
                 self._observer.retried("recover", type(error).__name__)
                 log.warning("store away, shard waits", partition=partition, cause=str(error))
                 await asyncio.sleep(self._backoff.delay(attempt))
+            else:
+                self.leaving.pop(partition, None)
+                return held
         return None
 
     async def _recover(self, partition: int, bounds: LogBounds) -> OwnedShard:
         parked = self._parked.pop(partition, None)
         usable = parked is not None and bounds.low <= parked.shard.next_offset <= bounds.end
         usable = usable and parked is not None and parked.topic_id == bounds.topic_id
-        if parked is not None and usable and await self._in_thread(parked.writer.mine):
+        if parked is not None and usable and parked.writer and await self._in_thread(parked.writer.mine):
             # Nobody claimed it while the group was dealt anew: what is in memory is as good as ever.
             again = bounds.low if parked.shard.untyped else None
             return OwnedShard(
@@ -168,13 +212,15 @@ class ShardOwner:
                 reads_from=again,
                 source_next=parked.source_next,
             )
+        if (promoted := await self._promoted(partition, bounds)) is not None:
+            return promoted
         started = self._now()
         config = self._config
         found = await self._in_thread(
             recover,
             self._store,
-            SnapshotLocation(config.collection, config.generation, config.items, partition),
-            lambda: self._blank(partition),
+            config.place(partition),
+            lambda: config.blank(partition),
             bounds,
             owner=config.owner,
             now=started,
@@ -193,15 +239,30 @@ class ShardOwner:
         )
         return OwnedShard(found.shard, found.writer, bounds.end, bounds.topic_id, reads_from=found.seek)
 
-    def _blank(self, partition: int) -> Shard:
+    async def _promoted(self, partition: int, bounds: LogBounds) -> OwnedShard | None:
+        """The copy that this worker holds of a shard, claimed; None where there is none, or it may not go on."""
         config = self._config
-        return Shard(
-            partition,
-            config.encoder,
-            config.dimension,
-            generation=config.generation,
-            segment_rows=config.segment_rows,
+        stood = None if self._take_out is None else await self._take_out(config.generation, partition)
+        if stood is None or stood.owing or stood.topic_id != bounds.topic_id:
+            return None
+        promoted = await self._in_thread(
+            promote,
+            self._store,
+            config.place(partition),
+            stood.shard,
+            stood.base,
+            bounds,
+            owner=config.owner,
+            now=self._now(),
+            delete_retention_seconds=config.delete_retention_seconds,
         )
+        if promoted is None:
+            return None
+        for failure in stood.failures:
+            if failure.message.offset >= promoted.since:  # below it the owner's snapshot has passed its letter
+                await self._report(failure)
+        log.info("standby takes over", partition=partition, generation=config.generation, live=stood.shard.live)
+        return OwnedShard(stood.shard, promoted.writer, bounds.end, bounds.topic_id, source_next=stood.source_next)
 
     async def apply(self, held: OwnedShard, messages: Sequence[Message], next_offset: int) -> None:
         """Make records searchable; those that can never be go to the dead letters, before any snapshot passes them."""
@@ -229,6 +290,8 @@ class ShardOwner:
         Raises:
             Fenced: another worker has claimed the shard, though this one holds it.
         """
+        if held.writer is None:
+            return False
         async with held.saving:
             async with held.applying:
                 if held.owing:
@@ -257,6 +320,15 @@ class ShardOwner:
         """
         async with held.applying:
             held.released = True
+            if self._take_out is not None:
+                self.leaving[held.partition] = replace(
+                    held,
+                    writer=None,
+                    released=False,
+                    moved=asyncio.Event(),
+                    applying=asyncio.Lock(),
+                    saving=asyncio.Lock(),
+                )
             held.wake()
         try:
             async with asyncio.timeout(patience):
@@ -270,8 +342,9 @@ class ShardOwner:
 
     def forget_parked(self, keep: set[int]) -> None:
         """Free the memory of shards that went to other workers."""
-        for partition in self._parked.keys() - keep:
-            del self._parked[partition]
+        for shards in (self._parked, self.leaving):
+            for partition in shards.keys() - keep:
+                del shards[partition]
 
 
 def apply_messages(shard: Shard, messages: Sequence[Message], next_offset: int) -> list[Failure]:

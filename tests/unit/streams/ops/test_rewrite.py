@@ -11,9 +11,8 @@ from processors.values import Colour, Garment, Metadata
 from streams.contract import topics
 from streams.contract.codecs import encode
 from streams.contract.records import Item, Source, View
-from streams.engine.message import ANSWER, Message
+from streams.engine.message import ANSWER, EDITION, Message
 from streams.ops.rewrite import Rewrite, Wanted
-from streams.roles.caption.role import EDITION
 
 VECTOR = b"\0\0\x80?" * 2
 

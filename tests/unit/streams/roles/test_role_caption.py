@@ -25,12 +25,12 @@ from processors.values import Attribute, Colour, Garment, Metadata
 from streams.contract import topics
 from streams.contract.codecs import encode
 from streams.contract.records import Caption, Item, Source, View
-from streams.engine.message import Message
+from streams.engine.message import EDITION, Message
 from streams.engine.stages import Done
 from streams.roles.caption.drafts import Settled, needs_no_device
 from streams.roles.caption.facts import seed_of
 from streams.roles.caption.neighbours import Neighbourhood
-from streams.roles.caption.role import EDITION, Captioner
+from streams.roles.caption.role import Captioner
 from streams.roles.caption.rules import load
 from streams.roles.memo import Memo
 from streams.roles.outcome import Deleted, NoEffect, Unchanged

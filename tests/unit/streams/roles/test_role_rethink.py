@@ -15,7 +15,7 @@ from streams.contract import topics
 from streams.contract.codecs import decode_item, encode
 from streams.contract.records import Item, Source, View
 from streams.engine.failures import Failure
-from streams.engine.message import REACHED, Message
+from streams.engine.message import ANSWER, EDITION, PRIORITY, REACHED, URGENT, Message
 from streams.engine.stages import Done
 from streams.kafka.producer import MemorySender
 from streams.roles.enrich import Enrich, memo_fingerprint
@@ -123,3 +123,16 @@ async def test_uploads_are_placed_by_their_keys() -> None:
     [sent] = sender.sent
     assert sent.partition == 9
     assert REACHED not in dict(sent.headers)
+
+
+async def test_what_was_asked_of_an_item_is_asked_of_what_is_made_of_it() -> None:
+    """Captions may be made of the generation's items: whoever waits for one, hurries, or wants another text gets it there."""
+    sender = MemorySender()
+    asked = ((ANSWER, b"1"), (PRIORITY, URGENT), (EDITION, b"e1"))
+    message = replace(item("images/a.png"), headers=(*asked, ("ce_id", b"x")))
+    out = ItemsSender(sender, topics.items_of("g-2"))
+    for delivery in await out.publish(message, decode_item(message.value or b"")):
+        await delivery
+    [sent] = sender.sent
+    assert {name: value for name, value in sent.headers if name in dict(asked)} == dict(asked)
+    assert dict(sent.headers)["ce_id"] != b"x"

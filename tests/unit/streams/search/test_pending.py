@@ -69,6 +69,47 @@ async def test_the_staler_of_two_answers_for_a_shard_does_not_count() -> None:
     assert (await asking)[0] == fresh
 
 
+async def test_a_standbys_answer_and_the_owners_are_one_answer() -> None:
+    """The first one stands where it is as fresh as was asked: its hits came with those of other shards. A stale one gives way."""
+    shards, now = Shards(), asyncio.get_running_loop().time
+    pending = PendingQueries(shards.send, now)
+
+    def both(*, fresh: bool) -> Hits:
+        other = Standing(1, 4, fresh)
+        found = (Hit("a", 0.9, "", "dress"), Hit("b", 0.8, "", "dress"))
+        return Hits("q", 0, 3, "g-0001", 4, fresh, found, others=(other,), partitions=(0, 1), standby="me")
+
+    owners = Hits("q", 0, 3, "g-0001", applied_offset=9, fresh=True, hits=(Hit("c", 0.9, "", "dress"),))
+    for fresh, expected in ((True, ["a"]), (False, ["c"])):
+        search = SearchProbe("q", b"", "e", 2, now() + 1e6)
+        asking = asyncio.create_task(pending.ask(search, all_answered))
+        await shards.asked.wait()
+        shards.asked.clear()
+        pending.deliver(both(fresh=fresh))
+        pending.deliver(owners)
+        pending.deliver(Hits("q", 2, 3, "g-0001", 1, True, ()))
+        answers = await asking
+        assert [hit.product_id for hit in answers[0].hits] == expected  # type: ignore[union-attr]
+        assert answers[1].fresh == fresh
+        assert len(answers) == 3
+
+
+async def test_answers_that_overlap_are_put_together_of_whole_ones() -> None:
+    """An owner answers for one shard, then a standby for this and another: its hits of both count, and nothing is missing."""
+    shards, now = Shards(), asyncio.get_running_loop().time
+    pending = PendingQueries(shards.send, now)
+    asking = asyncio.create_task(pending.ask(SearchProbe("q", b"", "e", 2, now() + 1e6), all_answered))
+    await shards.asked.wait()
+    own = (Hit("a", 0.9, "", "dress"), Hit("c", 0.1, "", "dress"))
+    pending.deliver(Hits("q", 0, 2, "g-0001", 4, True, own))
+    both = (Hit("a", 0.9, "", "dress"), Hit("b", 0.8, "", "dress"))
+    others = (Standing(1, 4, True),)
+    pending.deliver(Hits("q", 0, 2, "g-0001", 4, True, both, others=others, partitions=(0, 1), standby="me"))
+    answers = await asking
+    assert all(answer.fresh for answer in answers.values())
+    assert {p: [hit.product_id for hit in answer.hits] for p, answer in answers.items()} == {0: ["a"], 1: ["b"]}  # type: ignore[union-attr]
+
+
 def test_a_query_that_waits_long_is_a_sign_of_life() -> None:
     """Its deadline may be minutes away, and its shard behind: its role must not be taken for one that hangs."""
     signs = []
