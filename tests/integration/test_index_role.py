@@ -376,24 +376,26 @@ async def test_a_standby_answers_for_a_killed_owner_and_takes_over_from_memory(
     async with bench(broker.bootstrap) as b:
         (tmp_path / "store").mkdir()
         ends: dict[int, int] = {}
-        for i in range(40):
-            partition, offset = await b.put(f"p{i}", _item(f"p{i}", i))
-            ends[partition] = offset + 1
         with worker(b, tmp_path, "one") as one, worker(b, tmp_path, "two") as two:
+            # Before there are items: a store that is empty is none that lost them.
+            await standing_by(b, dict.fromkeys(range(PARTITIONS), 0), tmp_path)
+            for i in range(40):
+                partition, offset = await b.put(f"p{i}", _item(f"p{i}", i))
+                ends[partition] = offset + 1
             await standing_by(b, dict.fromkeys(range(PARTITIONS), 0) | ends, tmp_path)
-            before = await b.search(3, seconds=60.0, top_k=40, min_offsets=ends)
+            before = await b.search(3, seconds=25.0, top_k=40, min_offsets=ends)
             assert len(found(before)) == 40
             taken = _takeovers(tmp_path)
             one.kill()
             one.wait()
-            during = await b.search(3, seconds=60.0, top_k=40, min_offsets=ends)
+            during = await b.search(3, seconds=25.0, top_k=40, min_offsets=ends)
             assert all(answer.fresh for answer in during.values())
             assert found(during) == found(before)
             async with asyncio.timeout(120):
                 while _takeovers(tmp_path) == taken:  # noqa: ASYNC110 - another process writes it
                     await asyncio.sleep(0.2)
             partition, offset = await b.put("p1", None)
-            after = await b.search(3, seconds=60.0, top_k=40, min_offsets={partition: offset + 1})
+            after = await b.search(3, seconds=25.0, top_k=40, min_offsets={partition: offset + 1})
             assert sorted(found(after)) == sorted(f"p{i}" for i in range(40) if i != 1)
             assert two.poll() is None
 
