@@ -16,12 +16,11 @@ from streams.contract import topics
 from streams.contract.codecs import decode_item, encode
 from streams.contract.records import Caption, Item
 from streams.engine.inline import run_inline
-from streams.engine.message import Message
+from streams.engine.message import EDITION, Message
 from streams.kafka.client import Reader
 from streams.kafka.pins import partition_of
 from streams.ops.caption_trial import Trial
 from streams.roles.caption.kits import Kits
-from streams.roles.caption.role import EDITION
 
 
 async def item_of_photo(trial: Trial, image: Path, metadata: Mapping[str, str]) -> Item:

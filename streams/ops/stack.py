@@ -72,8 +72,7 @@ class Stack:
         self._sleep = sleep
         self._roles = (*ROLES, *also)
         apart = {role: (role,) for role in self._roles if role not in _TOGETHER["caption"]}
-        self._groups: dict[str, tuple[str, ...]]
-        self._groups = {"all": self._roles} if single_process else apart | _TOGETHER
+        self._groups: dict[str, tuple[str, ...]] = {"all": self._roles} if single_process else {**apart, **_TOGETHER}
         # Their workers have names of their own, in `stack.json` and the logs as well.
         self._standbys = [f"index-standby-{number}" for number in range(1, settings.index_standbys + 1)]
         self._groups |= dict.fromkeys(self._standbys, ("index",))
