@@ -18,8 +18,8 @@ from models.recipes.composer_stream import ExportedTriplet
 from processors.drawn import catalogue
 from processors.identity import key_of
 from processors.triplets import triplet_id
-from streams.contract import topics
-from streams.contract.records import Caption, ImageRef, Query, Result, Upload
+from streams.contract import codecs, topics
+from streams.contract.records import Caption, ImageRef, Match, Query, Result, Upload
 from streams.contract.topics import ROLES
 from streams.engine.message import Message
 from streams.engine.observer import NullObserver
@@ -111,6 +111,78 @@ async def test_a_deleted_product_is_gone_from_search_and_captions(up: Up, tmp_pa
     refused = await ask(up, image=ImageRef(product_id="gone-1"))
     assert refused.error is not None
     assert refused.error.code == "unknown_product"
+
+
+async def _of_pair(reader: Reader, query_id: str, product_id: str = "") -> Match:
+    """The next that is said of a standing query, or of a product under it."""
+    async with asyncio.timeout(120):
+        async for raw in reader.follow():
+            match = None if raw.value is None else codecs.decode_match(raw.value)
+            if match is not None and (match.query_id, match.product_id) == (query_id, product_id):
+                return match
+    raise AssertionError(query_id)
+
+
+async def test_a_standing_query_is_told_what_meets_it_and_what_does_not_any_more(up: Up, tmp_path: Path) -> None:
+    """By price, of one shop: what was there, what comes, what changes, what goes; and nothing of a query that was ended."""
+    shop = "watched"
+    async with Client(up.settings) as client, Reader(up.settings, topics.MATCHES, from_end=True) as matches:
+
+        async def put(product_id: str, **metadata: object) -> None:
+            photo = photo_of(tmp_path, product_id, RED).path.read_bytes() if metadata.pop("photo", False) else None
+            image = None if photo is None else ImageRef(bytes=photo)
+            await client.upload([Upload(product_id, image, metadata, shop=shop)])
+
+        async with Reader(up.settings, topics.ITEMS, from_end=True) as items:
+            await put("old", photo=True, price=10.0)
+            await next_of(items, key_of(shop, "old"))
+        query = Query("cheap", filters={"price": {"lte": 20}}, shop=shop)
+        await client.save_query("cheap", query)
+        assert (await _of_pair(matches, "cheap", "old")).state == "there"
+        assert (await _of_pair(matches, "cheap")).state == "watching"
+        await put("new", photo=True, price=30.0)
+        await put("new", price=15.0)
+        met = await _of_pair(matches, "cheap", "new")
+        assert (met.state, met.shop) == ("met", shop)
+        assert met.hit is not None
+        assert met.hit.product_id == "new"
+        await put("new", price=16.0)  # still: not told again
+        await put("new", price=50.0)
+        left = await _of_pair(matches, "cheap", "new")
+        assert (left.state, left.reason) == ("left", "changed")
+        await client.delete(["old"], shop=shop)
+        gone = await _of_pair(matches, "cheap", "old")
+        assert (gone.state, gone.reason) == ("left", "deleted")
+        await client.save_query("broken", Query("broken", image=ImageRef(product_id="nobody"), shop=shop))
+        refused = await _of_pair(matches, "broken")
+        assert refused.state == "refused"
+        assert refused.error is not None
+        assert refused.error.code == "unknown_product"
+
+
+async def test_the_neighbours_of_a_product_are_those_of_a_query(up: Up, tmp_path: Path) -> None:
+    """And they follow the catalogue: what is deleted is in no list."""
+    shop = "alike"
+    colours = [RED, NAVY, (200, 30, 30), (30, 30, 90)]
+    key = key_of(shop, "alike-0")
+    async with Client(up.settings) as client, Reader(up.settings, topics.SIMILAR) as lists:
+
+        async def has(names: set[str]) -> list[str]:
+            async with asyncio.timeout(120):
+                async for raw in lists.follow():
+                    if raw.key == key.encode() and raw.value is not None:
+                        near = [one.product_id for one in codecs.decode_neighbours(raw.value).neighbours]
+                        if set(near) == names:
+                            return near
+            raise AssertionError(names)
+
+        photos = [photo_of(tmp_path, f"alike-{n}", colour).path.read_bytes() for n, colour in enumerate(colours)]
+        uploads = [Upload(f"alike-{n}", ImageRef(bytes=data), shop=shop) for n, data in enumerate(photos)]
+        await client.upload(uploads)
+        near = await has({"alike-1", "alike-2", "alike-3"})
+        assert ids(await ask(up, image=ImageRef(product_id="alike-0"), shop=shop, collapse=False)) == near
+        await client.delete(["alike-2"], shop=shop)
+        await has({"alike-1", "alike-3"})
 
 
 async def test_an_updated_photo_replaces_the_old_one(up: Up, tmp_path: Path) -> None:
