@@ -113,20 +113,30 @@ async def test_a_deleted_product_is_gone_from_search_and_captions(up: Up, tmp_pa
     assert refused.error.code == "unknown_product"
 
 
-async def _of_pair(reader: Reader, query_id: str, product_id: str = "") -> Match:
-    """The next that is said of a standing query, or of a product under it."""
-    async with asyncio.timeout(120):
-        async for raw in reader.follow():
-            match = None if raw.value is None else codecs.decode_match(raw.value)
-            if match is not None and (match.query_id, match.product_id) == (query_id, product_id):
-                return match
-    raise AssertionError(query_id)
+class _Told:
+    """What is said on `search.matches`, in the order of each key; keys lie on many partitions, and come in any order."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._coming, self._kept = aiter(reader.follow()), list[Match]()
+
+    async def next(self, query_id: str, product_id: str = "") -> Match:
+        """The next that is said of a standing query, or of a product under it."""
+        async with asyncio.timeout(120):
+            while True:
+                for match in self._kept:
+                    if (match.query_id, match.product_id) == (query_id, product_id):
+                        self._kept.remove(match)
+                        return match
+                raw = await anext(self._coming)
+                if raw.value is not None:
+                    self._kept.append(codecs.decode_match(raw.value))
 
 
 async def test_a_standing_query_is_told_what_meets_it_and_what_does_not_any_more(up: Up, tmp_path: Path) -> None:
     """By price, of one shop: what was there, what comes, what changes, what goes; and nothing of a query that was ended."""
     shop = "watched"
     async with Client(up.settings) as client, Reader(up.settings, topics.MATCHES, from_end=True) as matches:
+        told = _Told(matches)
 
         async def put(product_id: str, **metadata: object) -> None:
             photo = photo_of(tmp_path, product_id, RED).path.read_bytes() if metadata.pop("photo", False) else None
@@ -138,23 +148,23 @@ async def test_a_standing_query_is_told_what_meets_it_and_what_does_not_any_more
             await next_of(items, key_of(shop, "old"))
         query = Query("cheap", filters={"price": {"lte": 20}}, shop=shop)
         await client.save_query("cheap", query)
-        assert (await _of_pair(matches, "cheap", "old")).state == "there"
-        assert (await _of_pair(matches, "cheap")).state == "watching"
+        assert (await told.next("cheap", "old")).state == "there"
+        assert (await told.next("cheap")).state == "watching"
         await put("new", photo=True, price=30.0)
         await put("new", price=15.0)
-        met = await _of_pair(matches, "cheap", "new")
+        met = await told.next("cheap", "new")
         assert (met.state, met.shop) == ("met", shop)
         assert met.hit is not None
         assert met.hit.product_id == "new"
         await put("new", price=16.0)  # still: not told again
         await put("new", price=50.0)
-        left = await _of_pair(matches, "cheap", "new")
+        left = await told.next("cheap", "new")
         assert (left.state, left.reason) == ("left", "changed")
         await client.delete(["old"], shop=shop)
-        gone = await _of_pair(matches, "cheap", "old")
+        gone = await told.next("cheap", "old")
         assert (gone.state, gone.reason) == ("left", "deleted")
         await client.save_query("broken", Query("broken", image=ImageRef(product_id="nobody"), shop=shop))
-        refused = await _of_pair(matches, "broken")
+        refused = await told.next("broken")
         assert refused.state == "refused"
         assert refused.error is not None
         assert refused.error.code == "unknown_product"
