@@ -93,7 +93,7 @@ def judge(ops: Sequence[Op], found: Evidence, reference: Evidence | None = None)
         _check_dense(records)
     expected = _expected(ops, found.uploads)
     published = {_id(record) for record in found.items}
-    good = [e for e in expected if e.op.kind != "poison" and _has_an_item(e, published)]
+    good = _with_items([e for e in expected if e.op.kind != "poison"], published)
     violations: list[Violation] = []
     violations += _contents(found.items, good)
     violations += _events(found.items, {e.item: e for e in good}, "item")
@@ -112,6 +112,34 @@ def judge(ops: Sequence[Op], found: Evidence, reference: Evidence | None = None)
 
 
 # ---------------------------------------------------------------- what was sent
+
+
+def _with_items(expected: Sequence[_Expected], published: Collection[str]) -> list[_Expected]:
+    """Those that have an item, or must have one.
+
+    Of prices that follow each other, the last must be seen, where it is not the one that stands already; each of the others may be
+    (`published`: ids of what was).
+    """
+    by_product: dict[str, list[_Expected]] = defaultdict(list)
+    for one in sorted(expected, key=lambda e: e.upload.offset):
+        by_product[one.op.product_id].append(one)
+    kept: set[int] = set()
+    for ops in by_product.values():
+        stands = State()
+        for n, one in enumerate(ops):
+            wanted = _has_an_item(one, published)
+            if _is_price(one):
+                followed = n + 1 < len(ops) and _is_price(ops[n + 1])
+                wanted = one.item in published or (not followed and one.effect.after != stands)
+            if wanted:
+                kept.add(one.op.number)
+                stands = one.effect.after
+    return [one for one in expected if one.op.number in kept]
+
+
+def _is_price(expected: _Expected) -> bool:
+    """Whether it is a part that says a price, and nothing else."""
+    return expected.op.kind == "part" and {name for name, _ in expected.op.patch} == {"price"}
 
 
 def _has_an_item(expected: _Expected, published: Collection[str]) -> bool:
@@ -205,7 +233,8 @@ def _product_in(item: Item) -> tuple[list[str], dict[str, str], bool]:
     """Hashes of its photos, its metadata, whether it is incomplete."""
     images = [photo.image for photo in item.photos] if isinstance(item.photos, tuple) else [item.image]
     said = item.metadata
-    typed = {"title": said.title, "brand": said.brand, "fabric": said.fabric, "gender": said.gender}
+    price = "" if said.price is None else f"{said.price:.2f}"
+    typed = {"title": said.title, "brand": said.brand, "fabric": said.fabric, "gender": said.gender, "price": price}
     metadata = {name: value for name, value in {**typed, **said.facets}.items() if value}
     hashes = sorted(image.rpartition("/")[2].partition(".")[0] for image in images if image)
     return hashes, metadata, item.incomplete is True
@@ -220,9 +249,17 @@ def _order(
     """
     rank: dict[str, int] = {}
     last: dict[str, int] = defaultdict(int)
+    passed: dict[str, set[int]] = defaultdict(
+        set
+    )  # a price that came by itself first, and together with the next one again
+    latest: dict[str, _Expected] = {}
     for expected in sorted(good, key=lambda e: e.upload.offset):
-        rank[id_of(expected)] = last[expected.op.product_id]
-        last[expected.op.product_id] += 1
+        product_id = expected.op.product_id
+        if _is_price(expected) and product_id in latest and _is_price(latest[product_id]):
+            passed[product_id].add(last[product_id] - 1)
+        latest[product_id] = expected
+        rank[id_of(expected)] = last[product_id]
+        last[product_id] += 1
     by_product: dict[str, list[Message]] = defaultdict(list)
     for record in records:
         if _id(record) in rank:
@@ -232,7 +269,8 @@ def _order(
         ranks = [rank[_id(record)] for record in seen]
         highest = -1
         for n, (at, record) in enumerate(zip(ranks, seen, strict=True)):
-            skipped = at > highest + 1 or (strict and n > 0 and at > ranks[n - 1] + 1)
+            before = min(highest, ranks[n - 1]) if strict and n > 0 else highest
+            skipped = any(between not in passed[product_id] for between in range(before + 1, at))
             if skipped:
                 detail = f"change {at} of the product came after change {ranks[n - 1] if n else 'none'}"
                 violations.append(Violation(f"order of {what}s", product_id, _id(record), (_at(record),), detail))

@@ -7,7 +7,7 @@ import io
 import json
 import random
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
@@ -118,6 +118,11 @@ def _product(random_: random.Random, known: list[str], products: int) -> str:
     return known[-1]
 
 
+PRICE_SHARE = 0.5
+"""Of the parts that say a price and nothing else: several of a product that arrive together may become one item."""
+PRICES = ("10.00", "12.50", "15.00")
+
+
 def _labels(random_: random.Random) -> tuple[tuple[str, str], ...]:
     """Half of the products teach their neighbours, so that a caption depends on when it was first written."""
     if random_.random() > LABELLED_SHARE:
@@ -140,6 +145,8 @@ def _with_others(random_: random.Random, op: Op, before: Op | None) -> Op:
 
 
 def _patch(random_: random.Random) -> tuple[tuple[str, str | None], ...]:
+    if random_.random() < PRICE_SHARE:
+        return (("price", random_.choice((*PRICES, None))),)
     names = random_.sample(("season", "fabric", "gender", "brand"), random_.randrange(1, 3))
     values = {"season": ("summer", "winter"), "fabric": ("cotton", "silk"), "gender": ("women",), "brand": ("a", "b")}
     return tuple((name, random_.choice((*values[name], None))) for name in sorted(names))
@@ -190,7 +197,7 @@ def value_of(op: Op, uri: Callable[[str], str]) -> bytes | None:
         return f'{{"product_id": "{op.product_id}", "image": {{"uri": '.encode()
     record: dict[str, Any] = {"product_id": op.product_id}
     if op.poison != "no-image":
-        record["metadata"] = metadata_of(op)
+        record["metadata"] = as_sent(metadata_of(op))
     if op.version is not None:
         record["version"] = op.version
     if op.further:
@@ -204,6 +211,11 @@ def value_of(op: Op, uri: Callable[[str], str]) -> bytes | None:
         data = _zip(op) if op.poison else photo_of(op.photo)
         record["image"] = {"bytes": base64.b64encode(data).decode()}
     return json.dumps(record).encode()
+
+
+def as_sent(metadata: Mapping[str, str | None]) -> dict[str, str | float | None]:
+    """Prices are numbers."""
+    return {name: float(value) if name == "price" and value else value for name, value in metadata.items()}
 
 
 def metadata_of(op: Op) -> dict[str, str | None]:

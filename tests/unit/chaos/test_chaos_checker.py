@@ -19,7 +19,7 @@ from streams.engine.message import PRIORITY, URGENT, Message
 from tests.chaos.checker import Untrustworthy, Violation, judge
 from tests.chaos.evidence import Evidence, Index, Indexed
 from tests.chaos.products import State, effects
-from tests.chaos.workload import HEADER, Op, Shot, photo_of
+from tests.chaos.workload import HEADER, Op, Shot, as_sent, photo_of
 
 A, B = "p-a", "p-b"
 OPS = (
@@ -55,7 +55,7 @@ def item_of(upload: Message, ops: Sequence[Op] = (), **changed: Any) -> Message:
     number = int(upload.header(HEADER) or b"0")
     after = effects(ops)[number].after if any(op.number == number and op.kind != "poison" for op in ops) else State()
     images = [content_key(photo_of(shot.photo), ".jpg") for shot in after.photos]
-    metadata = metadata_of(Upload("p", metadata={**dict(after.metadata), **changed.pop("metadata", {})}))
+    metadata = metadata_of(Upload("p", metadata=as_sent({**dict(after.metadata), **changed.pop("metadata", {})})))
     source = Source(upload.topic, upload.partition, upload.offset)
     item = Item("p", images[0] if images else "", 9, 9, (), (), metadata, "e", 8, "d", source, "0")
     if len(images) > 1:
@@ -356,3 +356,38 @@ def test_a_product_without_a_photo_is_in_no_index_and_has_no_caption() -> None:
         index=Index({}, {0: 1}),
     )
     assert [v.kind for v in judge(ops, evidence).violations] == ["stray caption"]
+
+
+def priced(number: int, price: str) -> Op:
+    return Op(number, A, "part", patch=(("price", price),))
+
+
+PRICED = (
+    Op(0, A, "upload", 1),
+    priced(1, "10.00"),
+    priced(2, "12.50"),
+    priced(3, "15.00"),
+    Op(4, A, "part", patch=(("season", "winter"),)),
+    priced(5, "12.50"),
+    priced(6, "15.00"),
+)
+"""Three prices that may be one item, a word between, and two of which the second is the price that stands."""
+
+
+def test_prices_that_follow_each_other_may_be_one_item() -> None:
+    """The last is seen, unless it stands already; one that came by itself and then again with the others is no step back."""
+    for wanted in (
+        [0, 3, 4],
+        [0, 1, 2, 3, 4, 5, 6],
+        [0, 2, 3, 4],
+        [0, 3, 4, 5, 6],
+        [0, 1, 0, 3, 4],
+        [0, 1, 0, 1, 2, 3, 4],
+    ):
+        assert parts(wanted, ops=PRICED) == [], wanted
+    assert "lost item" in parts([0, 1, 2, 4], ops=PRICED), "the last of three prices"
+    assert "lost item" in parts([0, 3], ops=PRICED), "a word is no price"
+    assert "lost item" in parts([0, 3, 4, 5], ops=PRICED), "the price that stood is not the one that stands"
+    assert "order of items" in parts([0, 4, 3], ops=PRICED)
+    assert "stale item" in parts([0, 3, 4, 3], ops=PRICED)
+    assert parts([0, 3, 4], ops=PRICED, metadata={"price": "10.00"}) == ["wrong product"]
