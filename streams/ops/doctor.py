@@ -55,7 +55,7 @@ async def examine(settings: Settings) -> list[Finding]:
     """Every finding; nothing here raises, because a doctor who faints helps nobody."""
     broker = await _broker(settings)
     on_the_broker = await _cluster(settings) if broker.ok else []
-    photos = [await _photos(settings)] if broker.ok and all(one.ok for one in on_the_broker) else []
+    photos = [await _photos(settings)] if broker.ok and _may_look(settings, on_the_broker) else []
     blocking = await asyncio.to_thread(
         lambda: [_store(settings), *_models(settings), _versions(), faiss_found(), packages_found(), _disk(settings)]
     )
@@ -89,6 +89,16 @@ async def _no_broker(settings: Settings, said: str) -> Finding:
     else:
         advice = "start one with `weft up`, or set WEFT_BOOTSTRAP_SERVERS to yours"
     return Finding("broker", ok=False, found=found, advice=advice)
+
+
+def _may_look(settings: Settings, found: Sequence[Finding]) -> bool:
+    """Whether items can be read: every other finding (a client's partitioner, say) must not hide that photos are gone."""
+    items = names_of(settings).topic(topics.ITEMS)
+    hidden = any(not one.ok and one.part == "rights" for one in found)
+    gone = any(
+        not one.ok and one.part == "topics" and one.found.startswith("missing") and items in one.found for one in found
+    )
+    return not hidden and not gone and any(one.part == "topics" for one in found)
 
 
 async def _cluster(settings: Settings) -> list[Finding]:
@@ -184,6 +194,8 @@ def _store(settings: Settings) -> Finding:
 
 async def _photos(settings: Settings) -> Finding:
     """Whether this is the cluster's store, and holds the photos of some products of now."""
+    from aiokafka.errors import KafkaError
+
     try:
         store = await asyncio.to_thread(open_store, settings)
         found = await doctor_photos.look(settings, store)
@@ -191,7 +203,7 @@ async def _photos(settings: Settings) -> Finding:
         return Finding("photos", ok=False, found="the store changes while we look", advice="run `weft doctor` again")
     except Fatal as error:
         return Finding("photos", ok=False, found=str(error), advice="see docs/operations.md")
-    except (WeftError, TimeoutError) as error:
+    except (WeftError, KafkaError, OSError) as error:  # a TimeoutError is an OSError
         return Finding("photos", ok=False, found=str(error) or "no answer", advice="run `weft doctor` again")
     if found.missing:
         advice = "copy the rest of the store, or set WEFT_STORE_URL to where it lies (docs/operations.md)"
