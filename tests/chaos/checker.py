@@ -253,11 +253,13 @@ def _order(
         set
     )  # a price that came by itself first, and together with the next one again
     latest: dict[str, _Expected] = {}
+    changes: dict[str, list[_Expected]] = defaultdict(list)
     for expected in sorted(good, key=lambda e: e.upload.offset):
         product_id = expected.op.product_id
         if _is_price(expected) and product_id in latest and _is_price(latest[product_id]):
             passed[product_id].add(last[product_id] - 1)
         latest[product_id] = expected
+        changes[product_id].append(expected)
         rank[id_of(expected)] = last[product_id]
         last[product_id] += 1
     by_product: dict[str, list[Message]] = defaultdict(list)
@@ -275,7 +277,10 @@ def _order(
                 detail = f"change {at} of the product came after change {ranks[n - 1] if n else 'none'}"
                 violations.append(Violation(f"order of {what}s", product_id, _id(record), (_at(record),), detail))
             highest = max(highest, at)
-        if ranks[-1] != last[product_id] - 1 and highest == last[product_id] - 1:
+        shown, newest = changes[product_id][ranks[-1]], changes[product_id][-1]
+        # A caption that stands is not published again: an equal one before it may come again, and be the last.
+        equal = not strict and _says_the_same(shown, newest)
+        if shown is not newest and not equal and highest == last[product_id] - 1:
             detail = f"the last record shows change {ranks[-1]} of {last[product_id]}"
             violations.append(Violation(f"stale {what}", product_id, _id(seen[-1]), (_at(seen[-1]),), detail))
     return violations

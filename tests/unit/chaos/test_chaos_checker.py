@@ -391,3 +391,20 @@ def test_prices_that_follow_each_other_may_be_one_item() -> None:
     assert "order of items" in parts([0, 4, 3], ops=PRICED)
     assert "stale item" in parts([0, 3, 4, 3], ops=PRICED)
     assert parts([0, 3, 4], ops=PRICED, metadata={"price": "10.00"}) == ["wrong product"]
+
+
+def test_an_equal_caption_may_be_the_last_after_a_crash() -> None:
+    """What stands is not published again: of captions that say the same any may be the last; one that says otherwise may not."""
+    same = (Op(0, A, "upload", 1), Op(1, A, "part", patch=(("season", "winter"),)))
+    other = (Op(0, A, "upload", 1), Op(1, A, "part", patch=(("fabric", "linen"),)))
+    for ops, wanted in ((same, []), (other, ["stale caption"])):
+        uploads = [upload_of(op) for op in ops]
+        evidence = replace(
+            clean(),
+            uploads=on(topics.UPLOADS, uploads),
+            items=on(topics.ITEMS, [item_of(upload, ops) for upload in uploads]),
+            captions=on(topics.CAPTIONS, [caption_of(uploads[n]) for n in (0, 1, 0)]),
+            dead=(),
+            index=Index({A: ENTRY}, {0: 2}),
+        )
+        assert [v.kind for v in judge(ops, evidence, clean()).violations] == wanted
