@@ -418,8 +418,9 @@ async def test_junk_on_every_topic_and_all_goes_on(up: Besieged) -> None:
         assert "Traceback" not in done.stderr, (command, done.stderr)
         if command[0] == "doctor":
             bad = [finding["part"] for finding in json.loads(done.stdout)["findings"] if not finding["ok"]]
-            # The profile is for tests only, and the junk lies on a partition that its keys do not name.
-            assert sorted(bad) == ["keys", "models"]
+            # The profile is for tests only, and the junk lies on a partition that its keys do not name. Of the items that are
+            # looked at, one of the junk may name its photo, which nobody has.
+            assert {"keys", "models"} == {*bad} - {"photos"}
             continue
         assert done.returncode == Exit.OK, (command, done.returncode, done.stderr)
         if command[0] in {"ingest", "captions"}:
