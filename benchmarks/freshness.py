@@ -79,7 +79,7 @@ async def probed(side: Side, records: Sequence[tuple[bytes, bytes]], seconds: fl
             f"fresh-{time.time_ns()}",
             image=ImageRef(product_id=key.decode()),
             deadline_ms=DEADLINE_MS,
-            min_offsets={str(written.partition): written.offset + 1},
+            min_offsets={f"{topics.ITEMS}-{written.partition}": written.offset + 1},
         )
         due[query.query_id] = sent
         await producer.send(there + topics.QUERIES, key=query.query_id.encode(), value=encode(query))
