@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from processors.languages.grammar import After, Noun, Words
+from processors.languages.grammar import After, Noun
+from processors.languages.romance import Romance, agreed, feminine, feminines, masculine
 
 _AGREEING: dict[str, tuple[str, str, str, str]] = {
     "black": ("noir", "noire", "noirs", "noires"),
@@ -59,37 +60,20 @@ _LONG: dict[str, tuple[str, str, str, str]] = {
 _AUDIENCES = {"women": "femme", "men": "homme", "boys": "garçon", "girls": "fille", "kids": "enfant", "unisex": "tous"}
 
 
-def _m(text: str) -> Noun:
-    return Noun(text, "m")
-
-
-def _f(text: str) -> Noun:
-    return Noun(text, "f")
-
-
-def _fp(text: str) -> Noun:
-    return Noun(text, "f", plural=True)
-
-
-def agreed(forms: tuple[str, str, str, str], noun: Noun) -> str:
-    """Of masculine, feminine and their plurals the form that agrees with the noun."""
-    return forms[2 * noun.plural + (noun.gender == "f")]
-
-
-class French(Words):
+class French(Romance):
     """Two colours do not agree ("une robe noir et blanc")."""
 
     code = "fr"
     nouns = {  # noqa: RUF012 - read only, as the protocol says
-        "t-shirt": _m("t-shirt"), "top": _m("haut"), "shirt": _f("chemise"), "polo": _m("polo"), "blouse": _f("blouse"),
-        "tank top": _m("débardeur"), "sweater": _m("pull"), "hoodie": _m("sweat à capuche"), "sweatshirt": _m("sweat"), "cardigan": _m("cardigan"),
-        "jacket": _f("veste"), "coat": _m("manteau"), "blazer": _m("blazer"), "jeans": _m("jean"), "trousers": _m("pantalon"),
-        "leggings": _m("legging"), "joggers": _m("pantalon de jogging"), "shorts": _m("short"), "skirt": _f("jupe"), "dress": _f("robe"),
-        "jumpsuit": _f("combinaison"), "sneakers": _fp("baskets"), "boots": _fp("bottes"), "sandals": _fp("sandales"),
-        "heels": _fp("chaussures à talons"), "flats": _fp("chaussures plates"), "cap": _f("casquette"), "hat": _m("chapeau"), "beanie": _m("bonnet"),
-        "bag": _m("sac"), "backpack": _m("sac à dos"), "sunglasses": _fp("lunettes de soleil"), "tunic": _f("tunique"), "kurta": _f("kurta"),
-        "category:shirt": _m("haut"), "category:pants": _m("pantalon"), "category:shoe": _fp("chaussures"),
-        "category:sunglass": _fp("lunettes de soleil"), "category:hat": _m("couvre-chef"),
+        "t-shirt": masculine("t-shirt"), "top": masculine("haut"), "shirt": feminine("chemise"), "polo": masculine("polo"), "blouse": feminine("blouse"),
+        "tank top": masculine("débardeur"), "sweater": masculine("pull"), "hoodie": masculine("sweat à capuche"), "sweatshirt": masculine("sweat"), "cardigan": masculine("cardigan"),
+        "jacket": feminine("veste"), "coat": masculine("manteau"), "blazer": masculine("blazer"), "jeans": masculine("jean"), "trousers": masculine("pantalon"),
+        "leggings": masculine("legging"), "joggers": masculine("pantalon de jogging"), "shorts": masculine("short"), "skirt": feminine("jupe"), "dress": feminine("robe"),
+        "jumpsuit": feminine("combinaison"), "sneakers": feminines("baskets"), "boots": feminines("bottes"), "sandals": feminines("sandales"),
+        "heels": feminines("chaussures à talons"), "flats": feminines("chaussures plates"), "cap": feminine("casquette"), "hat": masculine("chapeau"), "beanie": masculine("bonnet"),
+        "bag": masculine("sac"), "backpack": masculine("sac à dos"), "sunglasses": feminines("lunettes de soleil"), "tunic": feminine("tunique"), "kurta": feminine("kurta"),
+        "category:shirt": masculine("haut"), "category:pants": masculine("pantalon"), "category:shoe": feminines("chaussures"),
+        "category:sunglass": feminines("lunettes de soleil"), "category:hat": masculine("couvre-chef"),
     }  # fmt: skip
     order = ("kind", "length", "colour", "pattern", "fabric", "sleeve", "neckline", "audience")
     conjunction = "et"
@@ -119,33 +103,22 @@ class French(Words):
         "nouvelleco",
     )
 
-    def before(self, facet: str, values: tuple[str, ...], noun: Noun) -> str:  # noqa: ARG002
-        """Nothing that Weft tells of a garment stands before a French noun."""
-        return ""
+    agreeing = _AGREEING
+    invariable = _INVARIABLE
+    pattern_adjectives = _PATTERNED
+    patterns = _PATTERNS
+    length_adjectives = _LONG
+    lengths = _LENGTHS
+    sleeveless = After("sans", "manches")
+    linked = {  # noqa: RUF012
+        "fabric": ("en", _FABRICS),
+        "sleeve": ("à", _SLEEVES),
+        "neckline": ("à", _NECKS),
+        "audience": ("pour", _AUDIENCES),
+    }
 
-    def after(self, facet: str, values: tuple[str, ...], noun: Noun) -> After | None:
-        """Such as "bleu marine", "à rayures", "en lin", "à manches longues", "pour femme"."""
-        value = values[0]
-        if facet == "colour":
-            return self._colour(values, noun)
-        if facet == "pattern":
-            if value in _PATTERNED:
-                return After("", agreed(_PATTERNED[value], noun))
-            return After(*_PATTERNS[value]) if value in _PATTERNS else None
-        if facet == "length":
-            text = agreed(_LONG[value], noun) if value in _LONG else _LENGTHS.get(value, "")
-            return After("", text) if text else None
-        if facet == "sleeve" and value == "sleeveless":
-            return After("sans", "manches")
-        link, table = {
-            "fabric": ("en", _FABRICS),
-            "sleeve": ("à", _SLEEVES),
-            "neckline": ("à", _NECKS),
-            "audience": ("pour", _AUDIENCES),
-        }.get(facet, ("", {}))
-        return After(link, table[value]) if value in table else None
-
-    def _colour(self, values: tuple[str, ...], noun: Noun) -> After | None:
+    def colour(self, values: tuple[str, ...], noun: Noun) -> After | None:
+        """One agrees ("bleue"), several do not ("noir et blanc")."""
         known = tuple(value for value in values if value in _AGREEING or value in _INVARIABLE)
         if len(known) == 1:
             only = known[0]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from processors.languages.french import agreed
-from processors.languages.grammar import After, Noun, Words, joined
+from processors.languages.grammar import After, Noun, joined
+from processors.languages.romance import Romance, agreed, feminine, feminines, masculine, masculines
 
 
 def _o(stem: str) -> tuple[str, str, str, str]:
@@ -54,36 +54,20 @@ _LONG = {"long": _o("larg"), "short": _o("cort")}
 _AUDIENCES = {"women": "mujer", "men": "hombre", "boys": "niño", "girls": "niña", "kids": "niños", "unisex": "todos"}
 
 
-def _m(text: str) -> Noun:
-    return Noun(text, "m")
-
-
-def _f(text: str) -> Noun:
-    return Noun(text, "f")
-
-
-def _mp(text: str) -> Noun:
-    return Noun(text, "m", plural=True)
-
-
-def _fp(text: str) -> Noun:
-    return Noun(text, "f", plural=True)
-
-
-class Spanish(Words):
+class Spanish(Romance):
     """Two colours agree each ("una falda negra y blanca")."""
 
     code = "es"
     nouns = {  # noqa: RUF012 - read only, as the protocol says
-        "t-shirt": _f("camiseta"), "top": _m("top"), "shirt": _f("camisa"), "polo": _m("polo"), "blouse": _f("blusa"),
-        "tank top": _f("camiseta de tirantes"), "sweater": _m("jersey"), "hoodie": _f("sudadera con capucha"), "sweatshirt": _f("sudadera"),
-        "cardigan": _m("cárdigan"), "jacket": _f("chaqueta"), "coat": _m("abrigo"), "blazer": _m("blazer"), "jeans": _mp("vaqueros"),
-        "trousers": _m("pantalón"), "leggings": _mp("leggings"), "joggers": _m("pantalón de chándal"), "shorts": _m("pantalón corto"),
-        "skirt": _f("falda"), "dress": _m("vestido"), "jumpsuit": _m("mono"), "sneakers": _fp("zapatillas"), "boots": _fp("botas"),
-        "sandals": _fp("sandalias"), "heels": _mp("zapatos de tacón"), "flats": _mp("zapatos planos"), "cap": _f("gorra"), "hat": _m("sombrero"),
-        "beanie": _m("gorro"), "bag": _m("bolso"), "backpack": _f("mochila"), "sunglasses": _fp("gafas de sol"), "tunic": _f("túnica"),
-        "kurta": _f("kurta"), "category:shirt": _f("prenda superior"), "category:pants": _m("pantalón"), "category:shoe": _mp("zapatos"),
-        "category:sunglass": _fp("gafas de sol"), "category:hat": _m("sombrero"),
+        "t-shirt": feminine("camiseta"), "top": masculine("top"), "shirt": feminine("camisa"), "polo": masculine("polo"), "blouse": feminine("blusa"),
+        "tank top": feminine("camiseta de tirantes"), "sweater": masculine("jersey"), "hoodie": feminine("sudadera con capucha"), "sweatshirt": feminine("sudadera"),
+        "cardigan": masculine("cárdigan"), "jacket": feminine("chaqueta"), "coat": masculine("abrigo"), "blazer": masculine("blazer"), "jeans": masculines("vaqueros"),
+        "trousers": masculine("pantalón"), "leggings": masculines("leggings"), "joggers": masculine("pantalón de chándal"), "shorts": masculine("pantalón corto"),
+        "skirt": feminine("falda"), "dress": masculine("vestido"), "jumpsuit": masculine("mono"), "sneakers": feminines("zapatillas"), "boots": feminines("botas"),
+        "sandals": feminines("sandalias"), "heels": masculines("zapatos de tacón"), "flats": masculines("zapatos planos"), "cap": feminine("gorra"), "hat": masculine("sombrero"),
+        "beanie": masculine("gorro"), "bag": masculine("bolso"), "backpack": feminine("mochila"), "sunglasses": feminines("gafas de sol"), "tunic": feminine("túnica"),
+        "kurta": feminine("kurta"), "category:shirt": feminine("prenda superior"), "category:pants": masculine("pantalón"), "category:shoe": masculines("zapatos"),
+        "category:sunglass": feminines("gafas de sol"), "category:hat": masculine("sombrero"),
     }  # fmt: skip
     order = ("kind", "length", "colour", "pattern", "fabric", "sleeve", "neckline", "audience")
     conjunction = "y"
@@ -113,36 +97,28 @@ class Spanish(Words):
         "nuevo",
     )
 
-    def before(self, facet: str, values: tuple[str, ...], noun: Noun) -> str:  # noqa: ARG002
-        """Nothing that Weft tells of a garment stands before a Spanish noun."""
-        return ""
+    agreeing = _AGREEING
+    invariable = _INVARIABLE
+    pattern_adjectives = _PATTERNED
+    patterns = _PATTERNS
+    length_adjectives = _LONG
+    lengths = _LENGTHS
+    sleeveless = After("sin", "mangas")
+    linked = {  # noqa: RUF012
+        "fabric": ("de", _FABRICS),
+        "sleeve": ("de", _SLEEVES),
+        "neckline": ("con", _NECKS),
+        "audience": ("para", _AUDIENCES),
+    }
 
-    def after(self, facet: str, values: tuple[str, ...], noun: Noun) -> After | None:
-        """Such as "azul marino", "de rayas", "de lino", "de manga larga", "para mujer"."""
-        value = values[0]
-        if facet == "colour":
-            names = [
-                agreed(_AGREEING[one], noun) if one in _AGREEING else _INVARIABLE[one]
-                for one in values
-                if one in _AGREEING or one in _INVARIABLE
-            ]
-            return After("", joined(tuple(dict.fromkeys(names)), self.conjunction)) if names else None
-        if facet == "pattern":
-            if value in _PATTERNED:
-                return After("", agreed(_PATTERNED[value], noun))
-            return After(*_PATTERNS[value]) if value in _PATTERNS else None
-        if facet == "length":
-            text = agreed(_LONG[value], noun) if value in _LONG else _LENGTHS.get(value, "")
-            return After("", text) if text else None
-        if facet == "sleeve" and value == "sleeveless":
-            return After("sin", "mangas")
-        link, table = {
-            "fabric": ("de", _FABRICS),
-            "sleeve": ("de", _SLEEVES),
-            "neckline": ("con", _NECKS),
-            "audience": ("para", _AUDIENCES),
-        }.get(facet, ("", {}))
-        return After(link, table[value]) if value in table else None
+    def colour(self, values: tuple[str, ...], noun: Noun) -> After | None:
+        """Each of several agrees: "negra y blanca"."""
+        names = [
+            agreed(_AGREEING[one], noun) if one in _AGREEING else _INVARIABLE[one]
+            for one in values
+            if one in _AGREEING or one in _INVARIABLE
+        ]
+        return After("", joined(tuple(dict.fromkeys(names)), self.conjunction)) if names else None
 
     def article(self, noun: Noun, text: str) -> str:
         """Such as "un vestido", "una falda"; a plural has none ("botas negras")."""
