@@ -135,6 +135,8 @@ class ShardHit:
     told: Told | None = None
     meets: Mapping[str, bool] = field(default_factory=dict)
     """Of a composed query's wishes, facet by facet, whether the product probably is so; of what it does not know, nothing."""
+    inner: float | None = None
+    """The inner product with the query's vector alone, where it was asked for."""
 
 
 @dataclass(frozen=True, slots=True)

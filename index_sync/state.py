@@ -98,6 +98,7 @@ class Wish:
         shop: whose products; "": those of no shop; None: everybody's.
         blocks: of a composed query; see `Ask`.
         wishes: facet → the values that meet what its words set; hits say whether they do.
+        inner: whether hits have their inner product with the vector alone.
     """
 
     conditions: tuple[Condition, ...] = ()
@@ -108,6 +109,7 @@ class Wish:
     shop: str | None = None
     blocks: Blocks = field(default_factory=dict)
     wishes: Wanted = field(default_factory=dict)
+    inner: bool = False
 
 
 ANY = Wish()
@@ -154,7 +156,7 @@ def search_states(
     )
     windows = [window for state in states for window in state.windows]
     nearest = None if words is None or words.idle else Fused(words)
-    return [(numbers[candidate.number], _hit(candidate, wish)) for candidate in search(windows, ask, nearest)]
+    return [(numbers[candidate.number], _hit(candidate, wish, ask.query)) for candidate in search(windows, ask, nearest)]
 
 
 def weigh_states(states: Sequence[State], asked: AskedWords, shop: str | None) -> Weights:
@@ -195,7 +197,7 @@ def _knows(window: Window, column: str) -> bool:
     return window.typed is not None and window.typed.knows(column, window.products)
 
 
-def _hit(candidate: Candidate, wish: Wish) -> ShardHit:
+def _hit(candidate: Candidate, wish: Wish, query: Vector) -> ShardHit:
     columns, group = candidate.window.segment.columns, candidate.group
     whole = wish.said or bool(group)
     payload = columns.shown_whole(candidate.ordinal) if whole else columns.shown(candidate.ordinal)
@@ -213,6 +215,7 @@ def _hit(candidate: Candidate, wish: Wish) -> ShardHit:
         similarity=candidate.score if candidate.similarity is None else candidate.similarity,
         told=candidate.told,
         meets=columns.blocks.meets(candidate.ordinal, wish.wishes) if wish.wishes else {},
+        inner=_inner(candidate, query) if wish.inner else None,
     )
     if not isinstance(payload, ShownWhole):
         return hit
@@ -222,6 +225,11 @@ def _hit(candidate: Candidate, wish: Wish) -> ShardHit:
         offer=candidate.window.offer(candidate.ordinal),
         said=payload.said if wish.said else {},
     )
+
+
+def _inner(candidate: Candidate, query: Vector) -> float:
+    (row,) = candidate.window.segment.vectors(candidate.row, candidate.row + 1)
+    return float(np.dot(row.astype(np.float64), query.astype(np.float64)))
 
 
 def _colour(payload: ShownWhole) -> str:

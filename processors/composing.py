@@ -9,7 +9,7 @@ for what no facet says. A facet that a product does not know adds what it would 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from math import exp, sqrt
 from types import MappingProxyType
@@ -79,6 +79,10 @@ class Weights:
 
 
 WEIGHTS = Weights()
+WORDS = Weights(
+    embedding=1.0, wanted=MappingProxyType({**dict.fromkeys(FACETS, 0.2), CATEGORY: 2.0}), refused=0.0
+)
+"""Of words alone: the vector has the colour already, and outweighs the kind of garment with it ("red hat" found red shirts)."""
 _ALIKE: Mapping[tuple[str, str], Mapping[str, float]] = MappingProxyType(
     {
         ("neckline", "crew"): {"round": 1.0},
@@ -182,6 +186,14 @@ def compose(
         best = max(block.values())
         block[UNKNOWN] = weights.neutral * (best if best > 0 else 0.5 * min(block.values()))
     return Composed(blocks, most, wishes, tuple(kept), heads)
+
+
+def worded(edit: ParsedEdit, weights: Weights = WORDS) -> Composed:
+    """What words alone ask of the facets, beside the inner product with their vector, which counts as it is.
+
+    What they refuse is a filter of the query (`ParsedEdit.exclude`), and no part of this.
+    """
+    return compose({}, replace(edit, exclude={}, less={}), weights)
 
 
 def _refuse(blocks: Blocks, refused: Mapping[str, tuple[str, ...]], weights: Weights, times: float) -> None:

@@ -64,6 +64,7 @@ class SearchProbe(Record, frozen=True, omit_defaults=False, tag="search"):
     blocks: dict[str, dict[str, float]] = {}
     wishes: dict[str, tuple[str, ...]] = {}  # facet -> the values that meet what its words set
     words: AskedWords | None = None  # to be looked for in what the shop says of its products
+    inner: bool = False  # hits tell their inner product with the vector beside the score
 
 
 Probe: TypeAlias = LookupProbe | SearchProbe
@@ -92,6 +93,7 @@ class About(Record, frozen=True):
     values: bytes = b""
     names: tuple[int, ...] = ()  # of `WordCounts.names`
     coded: bool = False
+    inner: float | None = None  # the inner product with the vector alone, where the probe asks for it
 
 
 class Hits(Record, frozen=True, omit_defaults=False, tag="hits"):

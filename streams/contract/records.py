@@ -361,7 +361,7 @@ class Hit(Record, frozen=True, omit_defaults=False):
     meets: dict[str, bool] | UnsetType = UNSET
     relevance: float | UnsetType = UNSET  # how likely it is what was asked for, where that was fitted
 
-    # Where words of the query counted: the score without them, and how much of the words the product's own text has (0 to 1).
+    # Where words or facets of the query's words counted: the inner product alone, and how much of the words the product's own text has (0 to 1).
     similarity: float | None = None
     words: float | None = None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import replace as changed
 from typing import Any
 
 from msgspec import UNSET
@@ -77,6 +78,10 @@ def ranked(answers: Iterable[Hits], shop: str = "", wording: Wording | None = No
         if wording is not None and answer.words is not None:
             weighed = ((wording.weighed(one.hit, one.about, answer.words), one.about) for one in both)
             both = [Ranked(hit, one, wording.said(hit, one, answer.words)) for hit, one in weighed]
+        both = [
+            one if one.about.inner is None else changed(one, hit=replace(one.hit, similarity=one.about.inner))
+            for one in both
+        ]
         found += [one for one in both if shop_of(one.hit.product_id) == shop]
     return found
 

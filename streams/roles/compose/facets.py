@@ -49,3 +49,17 @@ def with_facets(probe: SearchProbe, composed: Composed | None, embedded: Embedde
         for facet, block in composed.blocks.items()
     }
     return replace(probe, vector=vector.astype("<f4").tobytes(), blocks=blocks, wishes=composed.wishes)
+
+
+def with_words(probe: SearchProbe, embedded: Embedded) -> SearchProbe:
+    """The probe of words alone, with what they say of facets: a hat first, where a "red hat" is asked for.
+
+    The vector stays as it is, and hits tell their inner product with it: relevance was fitted for that.
+    """
+    prepared = embedded.prepared
+    started = prepared.photo is not None or prepared.asked.reference.vector is not None
+    # Within a band of scores hits are sorted, and facets would make the bands narrow.
+    if started or prepared.asked.query.sort or not prepared.reading.edit.set:
+        return probe
+    asked = composing.worded(prepared.reading.edit)
+    return replace(probe, blocks=asked.blocks, wishes=asked.wishes, inner=True)

@@ -190,6 +190,8 @@ class Compose:
             embedded, by_facets = self.composers.led(embedded)
         composed = facets.composed_of(embedded) if by_facets else None
         probe = facets.with_facets(probes.search(prepared, vectors.fused(embedded)), composed, embedded)
+        if composed is None and by_facets:
+            probe = facets.with_words(probe, embedded)
         wished = probes.siblings(prepared, probe)
         beside = probes.beside(embedded, probe)
         asked = [probe, *beside.values(), *([wished] if wished else [])]

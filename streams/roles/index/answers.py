@@ -67,6 +67,7 @@ def _search(
         probe.shop,
         probe.blocks,
         probe.wishes,
+        probe.inner,
     )
     try:
         vector = _vector(probe.vector)
@@ -113,7 +114,8 @@ def _search(
 
 
 def _about(hit: ShardHit) -> About:
-    about = About(hit.value, hit.colour, hit.offer, dict(hit.said), dict(hit.meets))
+    inner = None if hit.inner is None else round(hit.inner, DIGITS)
+    about = About(hit.value, hit.colour, hit.offer, dict(hit.said), dict(hit.meets), inner=inner)
     if hit.told is None:
         return about
     return msgspec.structs.replace(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from models.fakes import FakeComposer, FakeImageEncoder, FakeTextEncoder
@@ -53,6 +54,46 @@ def item(product: Labelled) -> Item:
         Metadata(), FakeImageEncoder().fingerprint, len(vector) // 4, "d", Source("catalog.uploads", 0, 0), "0",
         "sha256:heads", chances=pack(chances),
     )  # fmt: skip
+
+
+def shown(name: str, category: str, colour: str, words: str) -> Item:
+    """A product whose vector says what it looks like, and whose facets were read from its photo."""
+    texts = FakeTextEncoder()
+    vector = texts.forward([texts.prepare(words)])[0].astype("<f4").tobytes()
+    one = item(Labelled(name, "a.jpg", "b", category, {COLOUR: colour}))
+    chances = pack({"category": {category: 0.9}, COLOUR: {colour: 0.9}})
+    return msgspec.structs.replace(one, product_id=name, views=(View("whole", category, vector),), chances=chances)
+
+
+async def test_a_red_hat_is_a_hat_before_it_is_red() -> None:
+    """The vector of the words holds colour and kind together, and red shirts were nearer to it than any hat."""
+    catalogue = [
+        shown("shirt", "shirt", "red", "red hat"),
+        shown("red-hat", "hat", "red", "red thing"),
+        shown("blue-hat", "hat", "blue", "red hat thing"),
+    ]
+    search = LocalSearch(catalogue, FakeImageEncoder(), FakeTextEncoder(), None)  # type: ignore[arg-type]
+    hat, same, by_price = await search.ask(
+        [{"text": "red hat"}, {"text": "red hat"}, {"text": "red hat", "sort": "price"}]
+    )
+    assert [hit.product_id for hit in hat.hits][-1] == "shirt"
+    assert hat.hits == same.hits
+    told = {hit.product_id: hit for hit in hat.hits}
+    assert told["red-hat"].meets == {"category": True, COLOUR: True}
+    assert told["shirt"].meets == {"category": False, COLOUR: True}
+    # What relevance goes by is the inner product, whatever the facets add.
+    assert told["shirt"].similarity == pytest.approx(1.0, abs=1e-3)
+    assert all(hit.similarity is not None and hit.similarity < 1.0 for name, hit in told.items() if name != "shirt")
+    assert all(hit.similarity is None for hit in by_price.hits)
+    assert max(hit.score for hit in by_price.hits) == pytest.approx(1.0, abs=1e-3)
+
+
+async def test_words_that_say_no_facet_are_asked_of_the_vector_alone() -> None:
+    """Nothing is added for what was not asked."""
+    search = LocalSearch([shown("a", "hat", "red", "elegant")], FakeImageEncoder(), FakeTextEncoder(), None)  # type: ignore[arg-type]
+    (found,) = await search.ask([{"text": "elegant"}])
+    assert found.hits[0].similarity is None
+    assert found.hits[0].score == pytest.approx(1.0, abs=1e-3)
 
 
 def test_a_pair_differs_in_one_facet_and_every_such_product_is_right() -> None:

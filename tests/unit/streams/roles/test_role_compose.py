@@ -68,6 +68,7 @@ class Shards:
             fresh=True,
             hits=(hit,),
             unknown_facets=self.unknown.get(partition, ()),
+            composed=True,
         )
 
     async def publish(self, _message: Message, result: Result) -> None:
