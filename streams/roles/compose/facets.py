@@ -58,8 +58,10 @@ def with_words(probe: SearchProbe, embedded: Embedded) -> SearchProbe:
     """
     prepared = embedded.prepared
     started = prepared.photo is not None or prepared.asked.reference.vector is not None
-    # Within a band of scores hits are sorted, and facets would make the bands narrow.
-    if started or prepared.asked.query.sort or not prepared.reading.edit.set:
+    edit = prepared.reading.edit
+    # Within a band of scores hits are sorted, and facets would make the bands narrow. A title says more than facets: they
+    # kept products from being found first by their own one.
+    if started or prepared.asked.query.sort or edit.rest or not edit.set:
         return probe
-    asked = composing.worded(prepared.reading.edit)
+    asked = composing.worded(edit)
     return replace(probe, blocks=asked.blocks, wishes=asked.wishes, inner=True)

@@ -90,8 +90,8 @@ async def test_a_red_hat_is_a_hat_before_it_is_red() -> None:
 
 async def test_words_that_say_no_facet_are_asked_of_the_vector_alone() -> None:
     """Nothing is added for what was not asked."""
-    search = LocalSearch([shown("a", "hat", "red", "elegant")], FakeImageEncoder(), FakeTextEncoder(), None)  # type: ignore[arg-type]
-    (found,) = await search.ask([{"text": "elegant"}])
+    search = LocalSearch([shown("a", "hat", "red", "elegant hat")], FakeImageEncoder(), FakeTextEncoder(), None)  # type: ignore[arg-type]
+    (found,) = await search.ask([{"text": "elegant hat"}])
     assert found.hits[0].similarity is None
     assert found.hits[0].score == pytest.approx(1.0, abs=1e-3)
 
