@@ -156,7 +156,9 @@ def search_states(
     )
     windows = [window for state in states for window in state.windows]
     nearest = None if words is None or words.idle else Fused(words)
-    return [(numbers[candidate.number], _hit(candidate, wish, ask.query)) for candidate in search(windows, ask, nearest)]
+    return [
+        (numbers[candidate.number], _hit(candidate, wish, ask.query)) for candidate in search(windows, ask, nearest)
+    ]
 
 
 def weigh_states(states: Sequence[State], asked: AskedWords, shop: str | None) -> Weights:

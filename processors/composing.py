@@ -79,9 +79,7 @@ class Weights:
 
 
 WEIGHTS = Weights()
-WORDS = Weights(
-    embedding=1.0, wanted=MappingProxyType({**dict.fromkeys(FACETS, 0.1), CATEGORY: 0.5}), refused=0.0
-)
+WORDS = Weights(embedding=1.0, wanted=MappingProxyType({**dict.fromkeys(FACETS, 0.1), CATEGORY: 0.5}), refused=0.0)
 """Of words alone: the vector has the colour already, and outweighs the kind of garment with it ("red hat" found red shirts)."""
 _ALIKE: Mapping[tuple[str, str], Mapping[str, float]] = MappingProxyType(
     {
