@@ -195,6 +195,15 @@ def _dressed(text: CaptionText, kit: Kit, evidence: Evidence) -> CaptionText:
     return msgspec.structs.replace(text, caption=caption, hashtags=tuple(tags))
 
 
+def emoji_apart(text: str) -> tuple[str, str]:
+    """A text and the emoji that it ends with, with the blank before them; "" for none."""
+    bare = text.rstrip()
+    while bare and _ANY_EMOJI.fullmatch(bare[-1]):
+        bare = bare[:-1]
+    bare = bare.rstrip()
+    return bare, text[len(bare) :]
+
+
 def _emoji(kit: Kit, evidence: Evidence) -> str:
     first = evidence.garments[0].category if evidence.garments else ""
     return _EMOJI.get(first, "") if kit.emoji == "some" else ""

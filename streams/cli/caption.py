@@ -139,6 +139,11 @@ def explain_product(
     for n, draft in enumerate(found.drafts, 1):
         out.print(f"[bold]draft {n}[/] {shown(draft.text)}", soft_wrap=True)
         out.print(f"[bold]verdict[/] {shown('; '.join(draft.refused) or 'holds')}", soft_wrap=True)
+    for use in found.context:
+        told = f"{use.article}, chunk {use.chunk}, alike {use.score:.2f}: {use.text}"
+        out.print(f"[bold]article[/] {shown(told)}", soft_wrap=True)
+    for article, sentence, why in found.unused:
+        out.print(f"[bold]not said[/] {shown(f'{article}: {sentence} ({why})')}", soft_wrap=True)
     out.print(f"[bold]decided by[/] {found.decided}: {shown(found.caption)}", soft_wrap=True)
     if found.published and not found.same:
         out.print(
@@ -153,6 +158,7 @@ def explain_product(
 async def _explained(product: str, shop: str, profile: str | None, data_dir: Path | None) -> Explanation:
     from streams.contract import topics
     from streams.kafka.client import caption_in
+    from streams.ops.articles import articles_of
     from streams.ops.caption_explain import explain
     from streams.ops.caption_preview import last_of
     from streams.wiring.yardsticks import caption_trial
@@ -163,7 +169,7 @@ async def _explained(product: str, shop: str, profile: str | None, data_dir: Pat
         published = caption_in(await last_of(settings, topics.CAPTIONS, shop, product))
     except Poison:
         published = None
-    async with caption_trial(chosen_settings(profile)) as trial:
+    async with caption_trial(chosen_settings(profile), articles=await articles_of(settings)) as trial:
         if trial.captioner is None:
             raise ValueError("this trial has no captioner")
         found = explain(trial.captioner, item, published)

@@ -116,10 +116,10 @@ def decode_upload(message: Message) -> Upload | None:
     if not message.value:  # an empty value too: some clients cannot write a null
         shop, product_id = deleted_product(message)
         checked_shop(shop or None)
-        _check_id(product_id, "key")
+        check_id(product_id, "key")
         return None
-    upload = _with_data(_decode_given(_UPLOAD, message.value, Upload))
-    _check_id(upload.product_id, "product_id")
+    upload = _with_data(decode_given(_UPLOAD, message.value, Upload))
+    check_id(upload.product_id, "product_id")
     product = key_of(checked_shop(upload.shop), upload.product_id)
     # An empty key is none, as some clients cannot write a null.
     if message.key and key not in {upload.product_id, product}:
@@ -168,7 +168,7 @@ def decode_query(message: Message) -> Query:
     if message.value is None:
         raise BadQuery("has no value", code=Code.MALFORMED, query_id=fallback)
     try:
-        query = _decode_given(_QUERY, unwrapped(message).value or b"", Query)
+        query = decode_given(_QUERY, unwrapped(message).value or b"", Query)
     except Poison as error:
         known = fallback or _query_id_in(message.value)
         raise BadQuery(error.message, code=error.code, query_id=known, field=error.field) from error
@@ -185,9 +185,9 @@ def decode_standing(message: Message) -> Query:
         raise BadQuery("has no value", code=Code.MALFORMED, query_id="")
     try:
         key = _key_text(message)
-        _check_id(key, "key")
+        check_id(key, "key")
         value = plain.json_of(unwrapped(message).value or b"")
-        query = _decode_given(_QUERY, _with_id(value, key), Query)
+        query = decode_given(_QUERY, _with_id(value, key), Query)
     except Poison as error:
         known = (message.key or b"")[:MAX_ID_BYTES].decode(errors="replace")
         code = Code.INVALID if error.code is Code.WRONG_KEY else error.code
@@ -213,7 +213,7 @@ def _checked_query(query: Query, fallback: str, *, filters_alone: bool = False) 
     try:
         query = with_start(_with_data(query))
         for one in query.images:
-            _check_id(one.product_id or "", f"images[{one.role}].product_id")
+            check_id(one.product_id or "", f"images[{one.role}].product_id")
     except Poison as error:
         known = (query.query_id or fallback)[:MAX_ID_BYTES]
         raise BadQuery(error.message, code=error.code, query_id=known, field=error.field) from error
@@ -281,9 +281,9 @@ def decode_neighbours(value: bytes) -> Neighbours:
 
 def decode_feedback(message: Message) -> Feedback:
     """A checked record of `search.feedback`. Raises `Poison`."""
-    feedback = _decode_given(_FEEDBACK, unwrapped(message).value or b"", Feedback)
-    _check_id(feedback.query_id, "query_id")
-    _check_id(feedback.product_id, "product_id")
+    feedback = decode_given(_FEEDBACK, unwrapped(message).value or b"", Feedback)
+    check_id(feedback.query_id, "query_id")
+    check_id(feedback.product_id, "product_id")
     if feedback.action not in ACTIONS:
         named = f"{feedback.action[:50]!r} is none of {', '.join(ACTIONS)}"
         raise Poison(named, field="action", code=Code.UNKNOWN_NAME)
@@ -344,7 +344,7 @@ def _decode(decoder: msgspec.json.Decoder[T] | msgspec.msgpack.Decoder[T], value
         raise _poison_of(error) from error
 
 
-def _decode_given(decoder: msgspec.json.Decoder[T], value: bytes, record: type[T]) -> T:
+def decode_given(decoder: msgspec.json.Decoder[T], value: bytes, record: type[T]) -> T:
     """What people and other programs write: see `streams.contract.plain` for what is accepted around it.
 
     A null means that the field is not set, whatever its type.
@@ -448,7 +448,7 @@ def _key_text(message: Message) -> str:
         raise Poison("is not UTF-8", field="key", code=Code.WRONG_KEY) from error
 
 
-def _check_id(value: str, field: str) -> None:
+def check_id(value: str, field: str) -> None:
     if not value:
         raise Poison("is empty", field=field, code=Code.WRONG_KEY if field == "key" else Code.OUT_OF_RANGE)
     if len(value.encode()) > MAX_ID_BYTES:
@@ -490,7 +490,7 @@ def _check_image(image: ImageRef, field: str = "image") -> None:
             code=Code.OUT_OF_RANGE,
         )
     if image.product_id is not None:
-        _check_id(image.product_id, f"{field}.product_id")
+        check_id(image.product_id, f"{field}.product_id")
 
 
 def _check_query(query: Query, query_id: str, *, filters_alone: bool = False) -> None:

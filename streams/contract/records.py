@@ -203,6 +203,27 @@ class Provenance(Record, frozen=True, omit_defaults=False):
     reviewed_by: str | None = None
 
 
+class ContextSpan(Record, frozen=True, omit_defaults=False):
+    """caption[start:end] is said by the chunk."""
+
+    start: int
+    end: int
+
+
+class ContextUse(Record, frozen=True, omit_defaults=False):
+    """What an article says in a caption. `chunk`: number of the first of the up to three sentences of `text`, from 0.
+
+    `score`: likeness of the chunk to the caption without it, -1 to 1. `spans`: the sentences of the caption that state it.
+    """
+
+    article: str
+    chunk: int
+    score: float
+    spans: tuple[ContextSpan, ...]
+    text: str
+    version: str = ""  # of the article, where it has one
+
+
 class Caption(Record, frozen=True, omit_defaults=False):
     """Caption, hashtags and the evidence for every claim.
 
@@ -229,6 +250,41 @@ class Caption(Record, frozen=True, omit_defaults=False):
     alt: str = ""  # what is to be seen, for those who do not see it
     description: str = ""  # the long one
     meta: str = ""  # for search engines
+    # What articles (`catalog.articles`) say in it; left out where none does.
+    context: tuple[ContextUse, ...] | UnsetType = UNSET
+
+
+# ---------------------------------------------------------------- catalog.articles (JSON, compacted)
+
+
+ARTICLE_KINDS = ("story", "lookbook", "care", "press", "sustainability")
+ArticleKind: TypeAlias = Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(ARTICLE_KINDS), OPEN_ENUM: True})]
+
+
+class AppliesTo(Record, frozen=True):
+    """What an article is about: a product (its id), a brand, a collection. Of several that are given each counts by itself."""
+
+    product: str | None = None
+    brand: str | None = None
+    collection: str | None = None
+
+
+class Article(Record, frozen=True):
+    """A text of a brand: its story, a lookbook, how to care for a garment. A null value under the same key takes it back.
+
+    `images`: addresses of its pictures. `version`: named in what cites it. `locale`: of the text ("de"); without it a caption of any
+    language takes the sentences of its own. `shop`: whose products it is about; without it, those of no shop.
+    """
+
+    id: str
+    text: str
+    applies_to: AppliesTo
+    title: str | None = None
+    kind: ArticleKind | None = None
+    images: tuple[str, ...] | None = None
+    version: int | float | str | None = None
+    locale: str | None = None
+    shop: str | None = None
 
 
 # ---------------------------------------------------------------- catalog.triplets (JSON, compacted)

@@ -18,6 +18,7 @@ RESULTS = "search.results"
 PROBES = "search.probes"
 HITS = "search.hits"
 TRIPLETS = "catalog.triplets"
+ARTICLES = "catalog.articles"
 STANDING = "search.standing"
 MATCHES = "search.matches"
 SIMILAR = "catalog.similar"
@@ -31,7 +32,7 @@ CONTENT_TYPES = {"json": "application/json", "msgpack": "application/msgpack", "
 CLIENT = "client"
 """Whoever sends uploads and queries, and reads captions and results: not one of our roles."""
 HOUR_MS = 3_600_000
-ROLES: tuple[str, ...] = ("enrich", "caption", "index", "compose", "standing")
+ROLES: tuple[str, ...] = ("enrich", "caption", "index", "compose", "standing", "context")
 """In the order in which a record passes them."""
 OPTIONAL: tuple[str, ...] = ("triplets",)
 """Roles that nothing depends on and that `weft up` does not start unless it is asked to."""
@@ -98,8 +99,9 @@ TOPICS: tuple[TopicSpec, ...] = (
         summary="What was seen on a photo, and its vectors; a null value deletes the product.",
         event_type="weft.item.v1",
         key="product_id",
-        written_by=("enrich",),
-        read_by=("caption", "index", "standing", "triplets"),
+        # `context` sends an item once more as it stands, where an article came or went.
+        written_by=("enrich", "context"),
+        read_by=("caption", "index", "standing", "context", "triplets"),
         tombstones=True,
     ),
     TopicSpec(
@@ -111,7 +113,20 @@ TOPICS: tuple[TopicSpec, ...] = (
         event_type="weft.caption.v1",
         key="product_id",
         written_by=("caption",),
-        read_by=(CLIENT,),
+        read_by=(CLIENT, "context"),
+        tombstones=True,
+    ),
+    TopicSpec(
+        ARTICLES,
+        "json",
+        "compact",
+        partitions=1,
+        record=records.Article,
+        summary="A brand's own text, and what of the catalogue it is about; a null value takes it back.",
+        event_type="weft.article.v1",
+        key="id",
+        written_by=(CLIENT, "weft articles"),
+        read_by=("caption", "context", "weft articles"),
         tombstones=True,
     ),
     TopicSpec(
@@ -244,7 +259,7 @@ TOPICS: tuple[TopicSpec, ...] = (
         summary="The original bytes of a message that can never succeed; the headers say why.",
         event_type="weft.dead-letter.v1",
         key="the original key",
-        written_by=("enrich", "caption", "index", "triplets"),
+        written_by=("enrich", "caption", "index", "context", "triplets"),
         read_by=("weft dlq",),
     ),
     TopicSpec(

@@ -21,7 +21,7 @@ from processors.errors import Poison, Retryable
 from processors.identity import key_of, split
 from streams.contract import codecs, topics
 from streams.contract.cloudevents import CONTENT_TYPE
-from streams.contract.records import Caption, Query, Result, Upload
+from streams.contract.records import Article, Caption, Query, Result, Upload
 from streams.engine.message import ANSWER, Message
 from streams.kafka.consumer import FETCH_WAIT_MS, open_consumer
 from streams.kafka.names import names_of
@@ -141,6 +141,12 @@ class Client:
         value = None if query is None else msgspec.json.encode(query)
         there = self._names.topic(topics.STANDING)
         await self._producer.send_and_wait(there, key=query_id.encode(), value=value, headers=_JSON)
+
+    async def save_article(self, article_id: str, article: Article | None, *, shop: str = "") -> None:
+        """Save an article, or (None) take it back; returns when the broker has it. `shop`: whose it is."""
+        value = None if article is None else msgspec.json.encode(article)
+        there, key = self._names.topic(topics.ARTICLES), key_of(shop, article_id).encode()
+        await self._producer.send_and_wait(there, key=key, value=value, headers=_JSON)
 
     async def end_offsets(self, topic: str) -> dict[str, int]:
         """The end of every partition, as `min_offsets` of a query wants it: {"catalog.items-3": 82}."""

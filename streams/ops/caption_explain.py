@@ -12,12 +12,14 @@ from processors import captions
 from processors.evidence import worth_stating
 from processors.kit import by_rule, held_to
 from processors.values import CaptionText, Evidence
-from streams.contract.records import Caption
+from streams.contract.records import Caption, ContextUse
 from streams.engine.message import Message
 from streams.engine.stages import Done
+from streams.roles.caption.context import Added
 from streams.roles.caption.facts import seed_of
 from streams.roles.caption.role import Captioner, Read
 
+MOST_UNUSED = 20
 NOT_DECIDED = "seen"
 """Source of a category and of colours: detector and pixels."""
 
@@ -46,7 +48,8 @@ class Explanation(msgspec.Struct, frozen=True):
     """A caption from its input to its verdict.
 
     `decided`: "draft 1", "draft 2", "rules" (no draft held) or "grammar" (the kit wants it so). `same`: what was published is what these
-    facts give now; it is not where another version, model, kit or setting wrote it, or neighbours voted otherwise.
+    facts give now; it is not where another version, model, kit or setting wrote it, or neighbours voted otherwise. `context`: what articles say
+    in it; `unused`: their other sentences, (article, sentence, why it is not said).
     """
 
     product_id: str
@@ -65,6 +68,8 @@ class Explanation(msgspec.Struct, frozen=True):
     same: bool
     status: str
     reasons: tuple[str, ...]
+    context: tuple[ContextUse, ...] = ()
+    unused: tuple[tuple[str, str, str], ...] = ()
 
 
 def explain(captioner: Captioner, item: Message, published: Caption | None) -> Explanation | None:
@@ -81,6 +86,9 @@ def explain(captioner: Captioner, item: Message, published: Caption | None) -> E
     pack = published.evidence if published is not None else captioner.pack(read).request.evidence
     request = WriterRequest(pack, read.tone, seed_of(read.keys.facts))
     drafts, decided, text = _written(captioner, request, read)
+    added = Added(text, ())
+    if captioner.context is not None and read.applied:
+        added = captioner.context.add(read.applied, text, pack, read.kit)
     source = read.item.source
     return Explanation(
         product_id=read.item.product_id,
@@ -94,11 +102,13 @@ def explain(captioner: Captioner, item: Message, published: Caption | None) -> E
         prompt=() if decided == "grammar" else tuple(captions.prompt(pack, read.tone)),
         drafts=drafts,
         decided=decided,
-        caption=text.caption,
+        caption=added.text.caption,
         published="" if published is None else published.caption,
-        same=published is not None and published.caption == text.caption,
+        same=published is not None and published.caption == added.text.caption,
         status="" if published is None else published.status,
         reasons=() if published is None else published.reasons,
+        context=added.uses,
+        unused=added.told.refused[:MOST_UNUSED],
     )
 
 

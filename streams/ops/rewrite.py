@@ -25,7 +25,7 @@ from processors.vocabulary import clean
 from streams.contract import codecs, topics
 from streams.contract.cloudevents import event_context
 from streams.contract.records import Caption, Item
-from streams.engine.message import ANSWER, EDITION, Message, derived_id
+from streams.engine.message import ANSWER, CONTEXT, EDITION, Message, derived_id
 from streams.kafka.client import Client, Reader
 from streams.kafka.producer import Sender, open_producer
 
@@ -94,7 +94,8 @@ class Rewrite:
     Args:
         items: the log.
         sender: to the broker.
-        edition: a name that was not used before.
+        edition: a name that was not used before: the value of the header.
+        header: which: of another text (`EDITION`), or of the same one with other articles (`CONTEXT`).
         captions: as they stand, by the product's key.
         on_asked: called with each product's key.
     """
@@ -104,6 +105,7 @@ class Rewrite:
     edition: str
     captions: Mapping[str, Caption] = field(default_factory=dict)
     on_asked: Callable[[str], None] = lambda _: None
+    header: str = EDITION
 
     async def find(self, wanted: Wanted) -> dict[bytes, tuple[int, int]]:
         """Where the newest item of each product that is meant lies: key → (partition, offset)."""
@@ -161,13 +163,13 @@ class Rewrite:
         return covered.values()
 
     def _is_ours(self, record: Message) -> bool:
-        return record.header(EDITION) == self.edition.encode()
+        return record.header(self.header) == self.edition.encode()
 
     async def _send(self, record: Message) -> None:
-        own = {"ce_id", EDITION, ANSWER}
-        event = derived_id(event_context(record).id, f"edition/{self.edition}")
+        own = {"ce_id", self.header, ANSWER, CONTEXT}
+        event = derived_id(event_context(record).id, f"{self.header.removeprefix('weft_')}/{self.edition}")
         headers = [(name, value) for name, value in record.headers if name not in own]
-        headers += [("ce_id", event.encode()), (EDITION, self.edition.encode())]
+        headers += [("ce_id", event.encode()), (self.header, self.edition.encode())]
         delivery = await self.sender.send(
             topics.ITEMS, key=record.key, value=record.value, headers=headers, partition=record.partition
         )

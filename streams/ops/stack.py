@@ -43,8 +43,9 @@ MOST_DEATHS = 3
 """Deaths of one child before the stack was ready: then it will not come up, and its log says why."""
 
 
-_TOGETHER = {"caption": ("caption", "standing")}
-"""Process → its roles. `standing` loads no model before the first standing query: a process of its own would take more than it does."""
+_TOGETHER = {"caption": ("caption", "standing", "context")}
+"""Process → its roles. `standing` loads no model before the first standing query, and `context` none at all: a process of its own would take
+more than each does."""
 
 
 class Stack:

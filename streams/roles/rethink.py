@@ -24,7 +24,7 @@ from streams.contract.cloudevents import output_headers
 from streams.contract.records import Item
 from streams.contract.urgency import said_of
 from streams.engine.failures import Failure
-from streams.engine.message import ANSWER, EDITION, PRIORITY, REACHED, Message
+from streams.engine.message import ANSWER, CONTEXT, EDITION, PRIORITY, REACHED, Message
 from streams.engine.stages import Done, IoStage, Stage
 from streams.kafka.producer import Sender
 from streams.roles import reserve
@@ -36,7 +36,7 @@ log = structlog.get_logger("weft.rethink")
 
 STAGE = "rethink"
 
-_CARRIED = frozenset({ANSWER, EDITION, PRIORITY})
+_CARRIED = frozenset({ANSWER, CONTEXT, EDITION, PRIORITY})
 
 Rethought = Item | Deleted | NoEffect
 

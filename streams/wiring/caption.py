@@ -26,6 +26,7 @@ from streams.roles.caption.rules import load as hold_rules
 from streams.roles.memo import Memo
 from streams.roles.outcome import Outcome, Unchanged, publisher, publisher_of_all
 from streams.search.generations import captions_group
+from streams.wiring.articles import Following
 from streams.wiring.live_items import read_live
 from streams.wiring.models import calibrations
 from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, loaded, standing_of
@@ -40,7 +41,10 @@ CAPTION_WAIT_S = 0.25
 
 async def run_caption(parts: Parts, ready: Ready) -> None:
     """The items of the generation that answers → `catalog.captions`."""
-    writer = await loaded(lambda: parts.models.writer)
+    articles = Following(parts)
+    async with asyncio.TaskGroup() as tasks:  # the topic is read while the writer is loaded
+        tasks.create_task(articles.catch_up(), name="caption:articles")
+        writer = await loaded(lambda: parts.models.writer)
     votes = await asyncio.to_thread(calibrations, parts.settings)
     rules = await asyncio.to_thread(hold_rules, parts.settings.hold_rules)
     kits = await asyncio.to_thread(kits_of, parts.settings.kits)
@@ -64,6 +68,7 @@ async def run_caption(parts: Parts, ready: Ready) -> None:
             policies=policies,
             rules=rules,
             kits=kits,
+            context=articles.context,
             publish_neighbours=parts.settings.publish_neighbours,
             tone=tone,
             gives_way=isinstance(writer, GivesWay) and writer.give_way_to(parts.engine.device.give_way),
@@ -72,7 +77,7 @@ async def run_caption(parts: Parts, ready: Ready) -> None:
     async def read(items: str, stop: asyncio.Event) -> None:
         await _read(replace(parts, stop=stop), ready, items, role, policies.voted())
 
-    await read_live(parts, read)
+    await beside(articles.follow(), read_live(parts, read))
 
 
 async def _read(

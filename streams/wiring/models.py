@@ -53,6 +53,7 @@ class Loader(Protocol):
     def detector(self) -> Detector: ...
     def image_encoder(self) -> ImageEncoder: ...
     def text_encoder(self) -> TextEncoder: ...
+    def sentence_encoder(self) -> TextEncoder: ...
     def writer(self) -> Writer: ...
 
 
@@ -73,6 +74,9 @@ class FakeLoader:
         from models.fakes import FakeTextEncoder
 
         return FakeTextEncoder()
+
+    def sentence_encoder(self) -> TextEncoder:
+        return self.text_encoder()
 
     def writer(self) -> Writer:
         from models.fakes import FakeWriter
@@ -116,6 +120,12 @@ class StarterLoader:
             self._paths.encoder, self._paths.text_tower, device=self._device, precision=self._precision
         )
 
+    def sentence_encoder(self) -> TextEncoder:
+        from models.encoder.sentence_encoder import SentenceEncoder
+
+        self._check(MINILM.name)
+        return SentenceEncoder.load(self._paths.text_tower, device=self._device)
+
     def writer(self) -> Writer:
         from models.writer.hf_writer import HfWriter
 
@@ -151,6 +161,10 @@ class FullLoader:
         from models.encoder.full_encoder import OpenClipTextEncoder
 
         return OpenClipTextEncoder.load(self._paths.encoder, device=self._device)
+
+    def sentence_encoder(self) -> TextEncoder:
+        """The text tower of the profile: it has no other."""
+        return self.text_encoder()
 
     def writer(self) -> Writer:
         from models.writer.hf_writer import HfWriter
@@ -282,6 +296,14 @@ class Models:
     def text_encoder(self) -> TextEncoder:
         return self._once(
             "text encoder", lambda one: GuardedTextEncoder(one.text_encoder(), observe=self._observe("text encoder"))
+        )
+
+    @property
+    def sentence_encoder(self) -> TextEncoder:
+        """How alike two texts are; loaded when the first article applies to a product."""
+        return self._once(
+            "sentence encoder",
+            lambda one: GuardedTextEncoder(one.sentence_encoder(), observe=self._observe("sentence encoder")),
         )
 
     @property

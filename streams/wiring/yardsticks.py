@@ -25,11 +25,13 @@ from streams.engine.message import Message
 from streams.facets.live import LiveHeads
 from streams.ops.caption_trial import Trial
 from streams.ops.search_trial import SearchTrial
+from streams.roles.caption.context import ByEncoder, Context
 from streams.roles.caption.kits import load as kits_of
 from streams.roles.caption.neighbours import Neighbourhood
 from streams.roles.caption.role import Captioner
 from streams.roles.caption.rules import load as hold_rules
 from streams.roles.compose.role import Compose
+from streams.roles.context.articles import Articles
 from streams.roles.enrich import Enrich, memo_fingerprint
 from streams.roles.memo import Memo
 from streams.roles.remote import RemotePhotos
@@ -73,12 +75,15 @@ def calibration_of(settings: Settings, encoder: str) -> Calibration | Calibratio
 
 
 @asynccontextmanager
-async def caption_trial(settings: Settings, heads_of: ObjectStore | None = None) -> AsyncIterator[Trial]:
+async def caption_trial(
+    settings: Settings, heads_of: ObjectStore | None = None, articles: Articles | None = None
+) -> AsyncIterator[Trial]:
     """The roles `enrich` and `caption` with the profile's models, over a store in memory and no broker.
 
     Args:
         settings: of the process.
         heads_of: the store whose live facet heads are applied; None: the shipped ones are.
+        articles: that captions draw on; None: on none.
 
     Raises:
         Poison: no heads are live there, or they are of another encoder.
@@ -96,6 +101,7 @@ async def caption_trial(settings: Settings, heads_of: ObjectStore | None = None)
             policies=policies,
             rules=hold_rules(settings.hold_rules),
             kits=kits_of(settings.kits),
+            context=None if articles is None else Context(articles, ByEncoder(lambda: models.sentence_encoder)),
             tone=settings.caption_tone,
         )
         yield replace(trial, captioner=captioner)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import permutations
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from processors.drawn import catalogue
 from processors.identity import key_of
 from processors.triplets import triplet_id
 from streams.contract import codecs, topics
-from streams.contract.records import Caption, ImageRef, Match, Query, Result, Upload
+from streams.contract.records import AppliesTo, Article, Caption, ImageRef, Match, Query, Result, Upload
 from streams.contract.topics import ROLES
 from streams.engine.message import Message
 from streams.engine.observer import NullObserver
@@ -193,6 +193,41 @@ async def test_the_neighbours_of_a_product_are_those_of_a_query(up: Up, tmp_path
         assert ids(await ask(up, image=ImageRef(product_id="alike-0"), shop=shop, collapse=False)) == near
         await client.delete(["alike-2"], shop=shop)
         await has({"alike-1", "alike-3"})
+
+
+async def test_a_caption_states_what_its_article_says(up: Up, tmp_path: Path) -> None:
+    """From its first upload on; one that comes later rewrites it, and one that is taken back is gone from it. Another product has none."""
+    shop, fact, later = (
+        "stories",
+        "It was woven by Atelier Moreau in Porto in 1974.",
+        "It was sewn by Otto Lang in Bregenz.",
+    )
+    photo = ImageRef(bytes=photo_of(tmp_path, "told", RED).path.read_bytes())
+    async with Client(up.settings) as client, Reader(up.settings, topics.CAPTIONS) as captions:
+
+        async def until(name: str, holds: Callable[[str], bool]) -> Caption:
+            async with asyncio.timeout(120):
+                async for raw in captions.follow():
+                    if raw.key == key_of(shop, name).encode() and raw.value is not None:
+                        caption = codecs.decode_caption(raw.value)
+                        if holds(caption.caption):
+                            return caption
+            raise AssertionError(name)
+
+        text = f"We love this piece. {fact} It feels like summer."
+        await client.save_article("a1", Article("a1", text, AppliesTo(product="p1"), shop=shop), shop=shop)
+        await client.upload([Upload("p1", photo, shop=shop), Upload("p2", photo, shop=shop)])
+        first = await until("p1", lambda caption: fact in caption)
+        assert isinstance(first.context, tuple)
+        [use] = first.context
+        assert (use.article, [first.caption[span.start : span.end] for span in use.spans]) == ("a1", [fact])
+        plain = await until("p2", bool)
+        assert plain.context is msgspec.UNSET
+        await client.save_article("b1", Article("b1", later, AppliesTo(product="p2"), shop=shop), shop=shop)
+        rewritten = await until("p2", lambda caption: later in caption)
+        assert rewritten.caption == f"{plain.caption} {later}"
+        await client.save_article("b1", None, shop=shop)
+        assert codecs.encode(await until("p2", lambda caption: later not in caption)) == codecs.encode(plain)
 
 
 async def test_an_updated_photo_replaces_the_old_one(up: Up, tmp_path: Path) -> None:

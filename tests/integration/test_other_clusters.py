@@ -35,6 +35,7 @@ READS = {
     "index": "catalog.items",
     "compose": "search.queries",
     "standing": "catalog.items",
+    "context": "catalog.articles",
 }
 
 

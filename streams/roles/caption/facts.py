@@ -30,11 +30,26 @@ def facts_key(product_id: str, tone: str, own: Evidence, edition: bytes = b"", k
     return _hash([product_id, tone, [_facts(garment) for garment in own.garments], edition, *wishes])
 
 
-def sight_key(facts: str, item: Item, own: Evidence) -> str:
-    """SHA-256 (hex) of all that a caption shows beside its text: boxes, confidences, photo, models."""
+def sight_key(facts: str, item: Item, own: Evidence, context: str = "") -> str:
+    """SHA-256 (hex) of all that a caption shows beside its text: boxes, confidences, photo, models, and the articles that add to it.
+
+    `context`: fingerprint of these (`streams.roles.caption.context`); empty without any, and the key is then as if there were none at all.
+    """
     pack = {"garments": own.garments, "style_examples": own.style_examples}
     said = [own.said] if own.said else []
-    return _hash([facts, item.image, item.detector, item.encoder, pack, *([item.facets] if item.facets else []), *said])
+    articles = [{"context": context}] if context else []
+    return _hash(
+        [
+            facts,
+            item.image,
+            item.detector,
+            item.encoder,
+            pack,
+            *([item.facets] if item.facets else []),
+            *said,
+            *articles,
+        ]
+    )
 
 
 def seed_of(facts: str) -> int:

@@ -29,15 +29,18 @@ from processors.said import evidence_of
 from processors.values import Attribute, CaptionText, Evidence, Garment, StyleExample
 from streams.contract import codecs
 from streams.contract.cloudevents import event_context
-from streams.contract.records import Caption, Item, Lineage, Provenance, Source
+from streams.contract.records import Caption, ContextUse, Item, Lineage, Provenance, Source
 from streams.contract.version import VERSION
 from streams.engine.message import EDITION, Message
 from streams.engine.stages import CpuStage, DeviceStage, Done, IoStage, Stage
+from streams.roles.caption import context as articles
+from streams.roles.caption.context import Context
 from streams.roles.caption.drafts import Drafts, Judged, Settled, needs_no_device
 from streams.roles.caption.facts import facts_key, seed_of, sight_key
 from streams.roles.caption.kits import NO_KITS, Kits
 from streams.roles.caption.neighbours import Neighbourhood, kind_of_item, vector_of
 from streams.roles.caption.pack import own_colour, told_of
+from streams.roles.context.articles import Applied
 from streams.roles.memo import Memo
 from streams.roles.outcome import Deleted, NoEffect, Unchanged, deleted
 from streams.roles.sold import sold_garment
@@ -71,6 +74,10 @@ class Read:
     kit: Kit = PLAIN
     waits: tuple[str, ...] = ()
     """Why it has to wait, whatever it says: its upload names a kit that nobody has."""
+    applied: tuple[Applied, ...] = ()
+    """Articles that apply to it."""
+    early: Message | None = None
+    """The record, where it was sent again for articles that are not known yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +109,9 @@ class Shown(msgspec.Struct, frozen=True):
     source: Source
     event: str
     written: Written
+    caption: str = ""
+    """The text with what articles say in it; "" where none does."""
+    context: tuple[ContextUse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +130,8 @@ class Captioner:
     tone: str = captions.DEFAULT_TONE
     """One of `captions.TONES`, or `captions.VARIED`; a product with a kit has the kit's."""
     kits: Kits = NO_KITS
+    context: Context | None = None
+    """Articles; None: there are none."""
     by_rule: bool = False
     """The language model is not asked."""
     gives_way: bool = False
@@ -163,7 +175,8 @@ class Captioner:
         for one in read:
             shown = known.get(one.keys.sight) if isinstance(one, Read) else None
             if isinstance(one, Read):
-                found.append(None if shown is None or one.keys != one.plain else Done(self._recalled(one, shown)))
+                again = shown is None or one.keys != one.plain or one.early is not None
+                found.append(None if shown is None or again else Done(self._recalled(one, shown)))
             else:
                 found.append(one)
         return found
@@ -191,16 +204,25 @@ class Captioner:
         wishes = "" if kit is PLAIN else kit.fingerprint
         tone = kit.tone if wishes else captions.tone_of(product, self.tone)
 
+        early = message if self.context is not None and self.context.missing(message) else None
+        applied = () if self.context is None else self.context.of(item)
+        added = articles.fingerprint(applied)
+
         def keys(edition: bytes) -> Keys:
             facts = facts_key(product, tone, own, edition, wishes)
-            return Keys(facts, sight_key(facts, item, own))
+            return Keys(facts, sight_key(facts, item, own, added))
 
         plain, edition = keys(b""), message.header(EDITION) or b""
         wanted = keys(edition) if edition else plain
-        return Read(item, event_context(message).id, own, tone, wanted, plain, kit, waits)
+        return Read(item, event_context(message).id, own, tone, wanted, plain, kit, waits, applied, early)
 
     async def recall(self, read: Read) -> Read | Done[Captioned]:
         """What was written of these very facts before is published again, with the boxes of the photo of now."""
+        if read.early is not None:
+            again = await self._with_articles(read.early)
+            if isinstance(again, Done):
+                return again
+            read = again
         shown = await self.memo.recall(read.keys.sight, Shown)
         if shown is None:
             written = await self.memo.recall(read.keys.facts, Written)
@@ -208,6 +230,15 @@ class Captioner:
         if read.keys != read.plain:
             await self._replace(read.plain, shown)  # a process died before it did
         return Done(self._recalled(read, shown))
+
+    async def _with_articles(self, message: Message) -> Read | Done[Captioned]:
+        """Read an item anew, once the articles are known that it was sent again for."""
+        assert self.context is not None
+        if not await self.context.reached(self.context.missing(message)):
+            log.warning(
+                "articles.unknown", offset=message.offset, what="an item was sent again for articles that did not come"
+            )
+        return await asyncio.to_thread(self.read, message)
 
     def _recalled(self, read: Read, shown: Shown) -> Captioned:
         caption = self._caption(read, shown)
@@ -286,15 +317,24 @@ class Captioner:
         decided = tuple(dict(garment.attributes) for garment in pack.garments)
         written = Written(settled.text, decided, pack.style_examples)
         if not settled.lasting:
-            return self._caption(read, Shown(read.item.source, read.event, written))
+            return self._caption(read, await self._shown(read, written))
         return await self._show(read, await self.memo.keep(read.keys.facts, written, Written))
 
     async def _show(self, read: Read, written: Written) -> Caption:
         """Keep a caption as it is published for the first time."""
-        shown = await self.memo.keep(read.keys.sight, Shown(read.item.source, read.event, written), Shown)
+        shown = await self.memo.keep(read.keys.sight, await self._shown(read, written), Shown)
         if read.keys != read.plain:
             await self._replace(read.plain, shown)
         return self._caption(read, shown)
+
+    async def _shown(self, read: Read, written: Written) -> Shown:
+        """What is written, with what articles add to it."""
+        shown = Shown(read.item.source, read.event, written)
+        if self.context is None or not read.applied:
+            return shown
+        pack = _with(read.own, written.attributes, written.style_examples)
+        added = await asyncio.to_thread(self.context.add, read.applied, written.text, pack, read.kit)
+        return msgspec.structs.replace(shown, caption=added.text.caption, context=added.uses) if added.uses else shown
 
     async def _replace(self, keys: Keys, shown: Shown) -> None:
         """From now on this is what is said of these facts."""
@@ -303,6 +343,8 @@ class Captioner:
 
     def _caption(self, read: Read, shown: Shown) -> Caption:
         item, written, text = read.item, shown.written, shown.written.text
+        if shown.context:
+            text = msgspec.structs.replace(text, caption=shown.caption)
         pack = _with(read.own, written.attributes, written.style_examples)
         kit = read.kit
         reasons = hold.reasons(self.rules, pack, text, chosen=kit.by_grammar)
@@ -311,6 +353,7 @@ class Captioner:
         return Caption(
             product_id=item.product_id,
             caption=text.caption,
+            context=shown.context or msgspec.UNSET,
             hashtags=text.hashtags,
             evidence=pack if self.publish_neighbours else evidence.anonymous(pack),
             spans=text.spans,

@@ -1,0 +1,1 @@
+"""What a brand's own texts add to a caption: sentences, chunks, grounding, and the choice of what is said."""

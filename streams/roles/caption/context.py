@@ -1,0 +1,183 @@
+"""What articles add to a caption: the sentences that its text ends with, each with the chunk that it stands in.
+
+The text without them is the one that there would be without any article, and remembered as such: an article that comes, changes or goes
+costs no language model's pass.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from models.ports import TextEncoder
+from processors.context.chunks import Chunk, Scored, choose, windows
+from processors.context.facts import MAX_CHARACTERS, Chosen, Fact, Told, select
+from processors.context.sentences import sentences
+from processors.kit import PLAIN, Kit, emoji_apart
+from processors.languages import language_of
+from processors.values import CaptionText, Evidence
+from streams.contract.records import ContextSpan, ContextUse, Item
+from streams.engine.message import CONTEXT as HEADER
+from streams.engine.message import Message
+from streams.roles.context.articles import Applied, Articles, together
+
+VERSION = "1"
+"""Raise it when other sentences are chosen: captions of before are made again."""
+WAIT_S = 30.0
+"""Longest wait for an article that an item was sent again for: its record lies before the item's."""
+EMBEDDED = 256
+"""Articles whose chunks are kept as vectors: 1.5 KB a chunk, at most 400 of each."""
+BATCH = 32
+
+
+class Likeness(Protocol):
+    """How alike texts are."""
+
+    def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(n, d) float32 of length 1."""
+        ...
+
+
+class ByEncoder:
+    """`Likeness` by a text encoder that is loaded when it is first asked. Blocks; from any thread."""
+
+    def __init__(self, load: Callable[[], TextEncoder]) -> None:
+        self._load = load
+        self._one = threading.Lock()
+        self._encoder: TextEncoder | None = None
+
+    def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        with self._one:
+            if self._encoder is None:
+                self._encoder = self._load()
+            found = []
+            for at in range(0, len(texts), BATCH):
+                part = [text[:2000] for text in texts[at : at + BATCH]]
+                found += self._encoder.forward([self._encoder.prepare(text) for text in part])
+        return np.stack(found).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """A caption with what articles say in it."""
+
+    text: CaptionText
+    uses: tuple[ContextUse, ...]
+    told: Told = field(default_factory=lambda: Told((), ()))
+
+
+class Context:
+    """Articles for captions.
+
+    Args:
+        articles: the view.
+        likeness: ranks chunks; loads a model when it is first asked.
+    """
+
+    def __init__(self, articles: Articles, likeness: Likeness) -> None:
+        self._articles, self._likeness = articles, likeness
+        self._embedded: OrderedDict[str, tuple[tuple[Chunk, ...], NDArray[np.float32]]] = OrderedDict()
+        self._keeping = threading.Lock()
+        self._given_up: dict[int, int] = {}
+
+    def of(self, item: Item) -> tuple[Applied, ...]:
+        """The articles that apply to an item."""
+        return self._articles.of(item.shop, item.product_id, item.metadata)
+
+    def missing(self, message: Message) -> Mapping[int, int]:
+        """Offsets of articles that a record's caption has to know, and that are not known yet."""
+        wanted = offsets_in(message.header(HEADER))
+        if not wanted or self._articles.knows(wanted):
+            return {}
+        return (
+            {} if all(offset <= self._given_up.get(partition, -1) for partition, offset in wanted.items()) else wanted
+        )
+
+    async def reached(self, wanted: Mapping[int, int]) -> bool:
+        """Wait for them, not for ever: of a topic that was made anew they never come, and then are waited for once."""
+        if await self._articles.reached(wanted, WAIT_S):
+            return True
+        self._given_up |= {
+            partition: max(offset, self._given_up.get(partition, -1)) for partition, offset in wanted.items()
+        }
+        return False
+
+    def add(self, applied: Sequence[Applied], text: CaptionText, evidence: Evidence, kit: Kit = PLAIN) -> Added:
+        """The caption with what these articles say of the product; as it is where they say nothing that may stand in it. Blocks."""
+        language = language_of(kit.locale)
+        chosen = [
+            Chosen(one.known.article.id, one.about, self._chunks(one, text.caption))
+            for one in applied
+            if not one.known.article.locale or language_of(one.known.article.locale) == language
+        ]
+        room = min(MAX_CHARACTERS, kit.limit("caption") - len(text.caption))
+        allowed = [] if kit is PLAIN else [kit.allows]
+        told = select(chosen, evidence, language=language, room=room, allowed=allowed, said=text.caption)
+        if not told.facts:
+            return Added(text, (), told)
+        versions = {one.known.article.id: one.known.article.version for one in applied}
+        return _written(text, told, versions)
+
+    def _chunks(self, one: Applied, caption: str) -> tuple[Scored, ...]:
+        chunks, vectors = self._vectors(one)
+        if not chunks:
+            return ()
+        [asked] = self._likeness.vectors([caption])
+        return choose(chunks, [float(score) for score in vectors @ asked])
+
+    def _vectors(self, one: Applied) -> tuple[tuple[Chunk, ...], NDArray[np.float32]]:
+        name = one.known.fingerprint
+        with self._keeping:
+            if (kept := self._embedded.get(name)) is not None:
+                self._embedded.move_to_end(name)
+                return kept
+        chunks = windows(sentences(one.known.article.text))
+        vectors = self._likeness.vectors([chunk.text for chunk in chunks]) if chunks else np.zeros((0, 1), np.float32)
+        with self._keeping:
+            self._embedded[name] = (chunks, vectors)
+            while len(self._embedded) > EMBEDDED:
+                self._embedded.popitem(last=False)
+        return chunks, vectors
+
+
+def fingerprint(applied: Sequence[Applied]) -> str:
+    """Part of the key of a caption that articles apply to; "" where none does."""
+    return f"{VERSION} {together(applied)}" if applied else ""
+
+
+def offsets_in(header: bytes | None) -> dict[int, int]:
+    """Partition → offset, of `HEADER`; what cannot be read is none."""
+    found: dict[int, int] = {}
+    for part in (header or b"").decode("ascii", "replace").split("/")[0].split(","):
+        partition, _, offset = part.partition(":")
+        if partition.isdigit() and offset.isdigit():
+            found[int(partition)] = int(offset)
+    return found
+
+
+def without(caption: str, uses: Sequence[ContextUse]) -> str:
+    """A caption without what articles say in it."""
+    for span in sorted((span for use in uses for span in use.spans), key=lambda one: -one.start):
+        caption = caption[: max(0, span.start - 1)] + caption[span.end :]
+    return caption
+
+
+def _written(text: CaptionText, told: Told, versions: Mapping[str, object]) -> Added:
+    caption, emoji = emoji_apart(text.caption)
+    uses: dict[tuple[str, int], tuple[Fact, list[ContextSpan]]] = {}
+    for fact in told.facts:
+        start = len(caption) + (1 if caption else 0)
+        caption = f"{caption} {fact.said}".strip()
+        uses.setdefault((fact.article, fact.chunk), (fact, []))[1].append(ContextSpan(start, len(caption)))
+    found = tuple(
+        ContextUse(fact.article, fact.chunk, fact.score, tuple(spans), fact.text, str(versions.get(fact.article) or ""))
+        for fact, spans in uses.values()
+    )
+    return Added(msgspec.structs.replace(text, caption=caption + emoji), found, told)
