@@ -66,6 +66,10 @@ class Health:
         while len(self._troubles) > MOST_TROUBLES:
             del self._troubles[next(iter(self._troubles))]
 
+    def settled(self, text: str) -> None:
+        """Show this trouble no more."""
+        self._troubles.pop(text, None)
+
     def progress(self, work: str = "") -> None:
         """Some message was finished, or a batch left the device."""
         self._of(work).since = self._clock()

@@ -163,6 +163,10 @@ class RoleMetrics:
         """A person must know of this; `/healthz` shows it."""
         self._health.trouble(text)
 
+    def settled(self, text: str) -> None:
+        """That trouble is over; `/healthz` shows it no more."""
+        self._health.settled(text)
+
     def composed(self, arm: str, seconds: float) -> None:
         """A query of image and words was answered by this composer."""
         self._of("weft_composed_seconds", arm).observe(seconds)

@@ -341,7 +341,14 @@ def _decode(decoder: msgspec.json.Decoder[T] | msgspec.msgpack.Decoder[T], value
     try:
         return decoder.decode(value)
     except _UNDECODABLE as error:
-        raise _poison_of(error) from error
+        half = None if isinstance(error, msgspec.ValidationError) else plain.half_character(value)
+        if half is None:
+            raise _poison_of(error) from error
+        raise Poison(
+            f"holds half a character ({half[1]}: a text that was cut in the middle of one)",
+            field=half[0],
+            code=Code.MALFORMED,
+        ) from error
 
 
 def decode_given(decoder: msgspec.json.Decoder[T], value: bytes, record: type[T]) -> T:

@@ -25,6 +25,8 @@ _DATA_PREFIX = re.compile(r"\s*data:[\w.+-]+/[\w.+-]+(?:;[\w.+-]+=[^;,]*)*;base6
 _BLANKS = re.compile(r"[ \t\r\n]+")
 _URL_SAFE = str.maketrans("-_", "+/")
 _UNDECODABLE = (msgspec.DecodeError, RecursionError, UnicodeError)
+_ESCAPE = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
+_NO_CHARACTER = "\uffff"
 
 
 def json_of(value: bytes) -> bytes:
@@ -62,6 +64,53 @@ def _decoded_again(value: bytes) -> bytes:
     except _UNDECODABLE:
         return value
     return inner.encode() if inner.lstrip().startswith("{") else value
+
+
+def half_character(value: bytes) -> tuple[str, str] | None:
+    """Of JSON that does not decode only because of half a character: the field that holds it ("metadata.title"), and the half.
+
+    Programs that cut a text in the middle of an emoji write the half that is left as "\\ud83d". The decoder says of it that
+    the input was truncated, or names a byte, and whoever sent it looks for the fault in the transport.
+    """
+    marked, first = _without_halves(value)
+    if first is None or _NO_CHARACTER.encode() in value:
+        return None
+    try:
+        return _path_to(msgspec.json.decode(marked), _NO_CHARACTER) or "value", first
+    except _UNDECODABLE:  # something else is wrong with it
+        return None
+
+
+def _without_halves(value: bytes) -> tuple[bytes, str | None]:
+    """The JSON with `_NO_CHARACTER` in the place of each surrogate that is no half of a pair, and the first of these."""
+    escapes = list(_ESCAPE.finditer(value))
+    codes = [int(escape[1], 16) if escape[1] else 0 for escape in escapes]
+    paired: set[int] = set()
+    for number, (one, two) in enumerate(zip(codes, codes[1:], strict=False)):
+        if 0xD800 <= one < 0xDC00 <= two < 0xE000 and escapes[number].end() == escapes[number + 1].start():
+            paired |= {number, number + 1}
+    lone = [one for n, one in enumerate(escapes) if 0xD800 <= codes[n] < 0xE000 and n not in paired]
+    if not lone:
+        return value, None
+    parts, end = [], 0
+    for one in lone:
+        parts += [value[end : one.start()], _NO_CHARACTER.encode()]
+        end = one.end()
+    return b"".join([*parts, value[end:]]), lone[0][0].decode()
+
+
+def _path_to(value: object, text: str) -> str | None:
+    """Where in a document a string (or the name of a member) holds `text`: "images[0].uri"; None if nowhere."""
+    if isinstance(value, str):
+        return "" if text in value else None
+    named = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, inner in named:
+        if isinstance(name, str) and text in name:
+            return name.replace(text, "?")
+        if (found := _path_to(inner, text)) is not None:
+            step = f"[{name}]" if isinstance(name, int) else name
+            return f"{step}{'' if not found or found.startswith('[') else '.'}{found}"
+    return None
 
 
 def base64_of(text: str) -> str:

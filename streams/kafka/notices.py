@@ -22,6 +22,10 @@ class Notices(Protocol):
         """Something that a person must know of, although the process goes on."""
         ...
 
+    def settled(self, text: str) -> None:
+        """That trouble is over."""
+        ...
+
 
 class NullNotices:
     """Tells nobody."""
@@ -31,6 +35,8 @@ class NullNotices:
     def misplaced(self, topic: str, why: str) -> None: ...
 
     def trouble(self, text: str) -> None: ...
+
+    def settled(self, text: str) -> None: ...
 
 
 def telling(notices: Notices, letter: Told | None = None) -> Told:

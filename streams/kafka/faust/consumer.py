@@ -258,16 +258,17 @@ class CommittedThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         self.positions = {}
         return found
 
-    async def created_again(self) -> list[str]:
-        """The topics that are not those any more that were assigned."""
-        if not self.topic_ids:
-            return []
-        now: dict[str, str] = await self.call_thread(
-            topic_ids,
-            self._ensure_consumer()._client,  # noqa: SLF001
-            list(self.topic_ids),
-        )
-        return sorted(topic for topic, topic_id in now.items() if self.topic_ids.get(topic, topic_id) != topic_id)
+    async def ids_now(self, topics: Iterable[str]) -> dict[str, str]:
+        """The ids of these topics, by their names on the cluster.
+
+        Asked beside the thread's queue: a commit for a topic that is gone, and offsets of it, wait there without end.
+
+        Raises:
+            aiokafka's errors, when the broker is away, or does not know one of the topics.
+        """
+        client = self._ensure_consumer()._client  # noqa: SLF001
+        asked = asyncio.run_coroutine_threadsafe(topic_ids(client, topics), self.thread_loop)
+        return await asyncio.wrap_future(asked)
 
 
 class DirectTransport(Transport):  # type: ignore[misc]

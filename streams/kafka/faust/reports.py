@@ -12,6 +12,7 @@ import structlog
 from processors.errors import Retryable
 from streams.engine.observer import Observer
 from streams.kafka.names import Names
+from streams.kafka.notices import Notices
 from streams.kafka.options import METADATA_MS
 from streams.kafka.starts import Start, Told
 
@@ -19,6 +20,8 @@ log = structlog.get_logger(__name__)
 
 LAG_SECONDS = 5.0
 _PATIENCE_SECONDS = 30.0
+_GONE_LOOKS = 3
+"""A broker that has just come back may answer before it knows its topics."""
 
 
 async def tell_lag(app: Any, names: Names, topics: Sequence[str], observer: Observer, seconds: float) -> None:
@@ -80,19 +83,65 @@ def teller(group: str, names: Names, told: Told | None) -> Told:
     return tell
 
 
-async def created_again(app: Any) -> None:
-    """Never ends, unless a topic that is read is another one than at the assignment.
+class TopicsRead:
+    """Looks whether the topics that a role reads are there, and the same as when they were assigned.
 
-    Raises:
-        Retryable: so. What was acknowledged meanwhile belongs to the topic that is gone; the next start begins anew.
+    Args:
+        names: theirs on the cluster.
+        notices: told of one that is gone, and that it is there again.
     """
-    from aiokafka.errors import KafkaError
 
-    while True:
-        await asyncio.sleep(METADATA_MS / 1000)
-        try:
-            changed = await app.consumer._thread.created_again() if app.started else []  # noqa: SLF001
-        except (KafkaError, OSError, RuntimeError):
-            continue  # the broker is away: others wait for it already
+    def __init__(self, names: Sequence[str], notices: Notices) -> None:
+        self._names, self._notices = list(names), notices
+        self._gone = 0
+        self._told = False
+
+    async def watch(self, app: Any) -> None:
+        """Look every few seconds. Never ends, unless the role must start over.
+
+        Raises:
+            Retryable: a topic was created again, or was deleted under the role. What was acknowledged meanwhile belongs to
+                the topic that is gone, and what waits for it in the consumer (commits, offsets) may wait for ever.
+        """
+        from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
+
+        while True:
+            await asyncio.sleep(METADATA_MS / 1000)
+            if not app.started:
+                continue
+            thread = app.consumer._thread  # noqa: SLF001
+            try:
+                async with asyncio.timeout(_PATIENCE_SECONDS):
+                    now = await thread.ids_now(self._names)
+            except UnknownTopicOrPartitionError:
+                self.missing(assigned=bool(thread.topic_ids))
+            except (KafkaError, OSError, RuntimeError):
+                continue  # the broker is away: others wait for it already
+            else:
+                self.there(thread.topic_ids, now)
+
+    def missing(self, *, assigned: bool) -> None:
+        """The broker does not know a topic: told, once it is no broker that has just come back. `assigned`: it did know it."""
+        self._gone += 1
+        if self._gone < _GONE_LOOKS:
+            return
+        if assigned:
+            raise Retryable(self._sentence)
+        if not self._told:
+            self._told = True
+            log.error("topic.missing", what=self._sentence)
+            self._notices.trouble(self._sentence)
+
+    def there(self, assigned: Mapping[str, str], now: Mapping[str, str]) -> None:
+        """The ids at the assignment, and those of now."""
+        self._gone = 0
+        if self._told:
+            self._told = False
+            self._notices.settled(self._sentence)
+        changed = sorted(topic for topic, topic_id in now.items() if assigned.get(topic, topic_id) != topic_id)
         if changed:
             raise Retryable(f"{', '.join(changed)} was created again: starting over")
+
+    @property
+    def _sentence(self) -> str:
+        return f"there is no topic {', '.join(self._names)}: nothing is read until it is there (`weft topics create`)"

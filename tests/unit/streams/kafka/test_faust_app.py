@@ -4,11 +4,13 @@ import asyncio
 from types import SimpleNamespace
 
 import pytest
+from aiokafka.errors import KafkaConnectionError, UnknownTopicOrPartitionError
 
 from infra.settings import Settings
 from processors.errors import Fatal, Retryable
 from streams.kafka.consumer import PlainConsumer
 from streams.kafka.faust.app import _build_app, _drained, _stay, group_lost
+from streams.kafka.faust.reports import TopicsRead
 from tests.fixtures.virtual_time import run_virtual
 
 DAY = 24 * 3600
@@ -99,5 +101,69 @@ def test_a_drain_ends_in_time_one_way_or_the_other():
                 await _drained(Pipeline(1, error), App(), 20)
         with pytest.raises(Retryable, match="thread died"):
             await _drained(Pipeline(DAY), App(2), 20)
+
+    run_virtual(main())
+
+
+class TopicOfBroker:
+    """One topic as a broker tells of it: its id, None for no such topic, or an error of a broker that is away."""
+
+    def __init__(self, topic_id, *, assigned=""):
+        self.id = topic_id
+        self.topic_ids = {"uploads": assigned} if assigned else {}
+        self.troubles = []
+
+    async def ids_now(self, topics):
+        if isinstance(self.id, Exception):
+            raise self.id
+        if self.id is None:
+            raise UnknownTopicOrPartitionError(topics[0])
+        return dict.fromkeys(topics, self.id)
+
+    def trouble(self, text):
+        self.troubles.append(text)
+
+    def settled(self, text):
+        self.troubles.remove(text)
+
+    def watched(self):
+        app = SimpleNamespace(started=True, consumer=SimpleNamespace(_thread=self))
+        return asyncio.create_task(TopicsRead(["uploads"], self).watch(app))
+
+
+@pytest.mark.parametrize(("seen", "why"), [("another", "created again"), (None, "there is no topic uploads")])
+def test_a_role_whose_topic_was_deleted_starts_over(seen, why):
+    """Its commits and its questions for offsets wait for the topic that is gone, and it would be healthy for ever."""
+
+    async def main():
+        topic = TopicOfBroker("one", assigned="one")
+        watching = topic.watched()
+        for well in ("one", KafkaConnectionError(), "one"):
+            topic.id = well
+            await asyncio.sleep(600)
+            assert not watching.done()
+        topic.id = seen
+        with pytest.raises(Retryable, match=why):
+            await asyncio.wait_for(watching, 20)
+        assert topic.troubles == []
+
+    run_virtual(main())
+
+
+def test_a_role_without_its_topic_says_so_until_it_is_there():
+    """It waits for whoever makes the topic: with a trouble that `/healthz` shows, and not by ending over and over."""
+
+    async def main():
+        topic = TopicOfBroker(None)
+        watching = topic.watched()
+        await asyncio.sleep(6)
+        assert topic.troubles == [], "a broker that has just come back knows no topic for a moment"
+        await asyncio.sleep(600)
+        assert len(topic.troubles) == 1
+        assert "no topic uploads" in topic.troubles[0]
+        topic.id, topic.topic_ids = "one", {"uploads": "one"}
+        await asyncio.sleep(6)
+        assert (topic.troubles, watching.done()) == ([], False)
+        watching.cancel()
 
     run_virtual(main())
