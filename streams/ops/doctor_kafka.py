@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from infra.settings import Settings
@@ -24,6 +24,8 @@ GROUPS = {"weft-enrich": topics.UPLOADS, "weft-caption": topics.ITEMS, "weft-com
 """Groups whose offsets say where their role goes on; that of the index says nothing."""
 SAMPLE = 50
 """Last records of a partition whose keys are looked at."""
+FEW = 4
+"""Records from which nothing is concluded."""
 RECENT_S = 24 * 3600.0
 """A client that was mended a day ago is not held against anybody."""
 
@@ -82,7 +84,8 @@ _RESTART = "the role finds this at its next start: restart it if it runs"
 
 async def misplaced(settings: Settings, now: Callable[[], float] = time.time) -> list[Told]:
     """Uploads of the last day on other partitions than their keys name, in a sample of each partition."""
-    looked = wrong = 0
+    looked = 0
+    wrong: list[tuple[bytes, int]] = []
     async with open_consumer(settings) as consumer:
         bounds = await consumer.watermarks(topics.UPLOADS)
         for partition, (low, end) in bounds.items():
@@ -91,16 +94,38 @@ async def misplaced(settings: Settings, now: Callable[[], float] = time.time) ->
                 if not message.key or message.timestamp_ms / 1000 < now() - RECENT_S:
                     continue
                 looked += 1
-                wrong += partition_of(placed_by(message.key), len(bounds)) != partition
+                if partition_of(key := placed_by(message.key), len(bounds)) != partition:
+                    wrong.append((key, partition))
     if not wrong:
         return []
-    return [
-        Told(
-            "keys",
-            f"{wrong} of {looked} recent uploads lie on another partition than their key names; they are passed on",
-            "set the partitioner of the client to murmur2 (kcat -X topic.partitioner=murmur2_random)",
-        )
-    ]
+    found = f"{len(wrong)} of {looked} recent uploads lie on another partition than their key names; they are passed on"
+    if (before := partitions_before(wrong, len(bounds))) is not None:
+        added = f": partitions were added, {names_of(settings).topic(topics.UPLOADS)} had {before}"
+        return [Told("keys", found + added, ok=True)]
+    advice = "set the partitioner of the client to murmur2 (kcat -X topic.partitioner=murmur2_random)"
+    unless = "" if len(wrong) >= FEW else ", unless partitions were added a moment ago"
+    return [Told("keys", found, advice + unless)]
+
+
+def partitions_before(wrong: Sequence[tuple[bytes, int]], now: int) -> int | None:
+    """How many partitions a topic had when these keys were placed, each on this partition; None where no number explains them all.
+
+    A client is not to be told of another partitioner when its records only lie where they belonged at the time. Of a few
+    nothing is said: what another partitioner placed may fit some number by chance.
+
+    Args:
+        wrong: keys, each with a partition that it does not name now.
+        now: the partitions that there are.
+    """
+    if len(wrong) < FEW:
+        return None
+    first = max(partition for _, partition in wrong) + 1
+    fits = (
+        number
+        for number in range(first, now)
+        if all(partition_of(key, number) == partition for key, partition in wrong)
+    )
+    return max(fits, default=None)
 
 
 async def lost(settings: Settings) -> list[Told]:

@@ -21,13 +21,14 @@ from streams.kafka.client import Reader
 from streams.kafka.consumer import STANDING_WAIT_MS
 from streams.roles import reserve
 from streams.roles.compose.asked import QUERY_SIDE
+from streams.roles.compose.results import PartitionCount
 from streams.roles.compose.role import Compose
 from streams.search import query_photos
 from streams.search.pending import PendingQueries
 from streams.search.shop_asked import shop_asked
 from streams.search.spaces import Spaces
 from streams.wiring.composers import composers_of
-from streams.wiring.generations import encoders_of, place_by_key, serve_spaces, when_settled
+from streams.wiring.generations import encoders_of, partition_count, place_by_key, serve_spaces, when_settled
 from streams.wiring.models import judge_of, relevance_of, shipped_heads
 from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, loaded
 
@@ -75,6 +76,7 @@ async def run_compose(parts: Parts, ready: Ready) -> None:
         relative=parts.store.relative,
         live=spaces.live,
         place=place_by_key(parts),
+        counted=PartitionCount(partition_count(parts)),
         detector=detector,
         judge_of=lambda maker: judge_of(heads, maker),
         heads_of=lambda maker: live.now() if maker == images.features_maker else None,

@@ -30,6 +30,7 @@ from streams.wiring.weights import require_weights
 log = logger("weft.compose")
 
 PAUSE_S = 1.0
+COUNT_S = 1.0
 
 
 def encoders_of(settings: Settings, profile: str) -> tuple[ImageEncoder, TextEncoder]:
@@ -52,6 +53,18 @@ def place_by_key(parts: Parts) -> Callable[[str], Awaitable[int | None]]:
         return None
 
     return place
+
+
+def partition_count(parts: Parts) -> Callable[[], Awaitable[int | None]]:
+    """How many partitions `catalog.items` has; None where the broker does not say at once: a query waits for the answer."""
+
+    async def count() -> int | None:
+        with suppress(Retryable, TimeoutError):
+            async with asyncio.timeout(COUNT_S):
+                return len(await parts.looking.partitions(topics.ITEMS))
+        return None
+
+    return count
 
 
 async def serve_spaces(parts: Parts, spaces: Spaces) -> None:

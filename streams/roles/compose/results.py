@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from processors.composing import Composed
@@ -138,6 +138,32 @@ def missing_partitions(query: Query, of: int | None) -> codecs.BadQuery | None:
         query_id=query.query_id,
         field="min_offsets",
     )
+
+
+async def nobody_counts() -> int | None:
+    """Nobody can say how many partitions there are."""
+    return None
+
+
+class PartitionCount:
+    """Refuses a query that waits for a partition which there is not, before anybody is asked: shards that are slow, or away,
+    would leave it unsaid, and the answer would pass for a partial one.
+
+    Args:
+        count: how many partitions `catalog.items` has now; None where nobody can say.
+    """
+
+    def __init__(self, count: Callable[[], Awaitable[int | None]] = nobody_counts) -> None:
+        self._count = count
+        self._known = 0
+
+    async def check(self, query: Query) -> None:
+        """Raise `BadQuery` for such a query. The broker is asked only about a partition beyond those that are known."""
+        if missing_partitions(query, self._known) is None:
+            return
+        self._known = await self._count() or 0
+        if self._known and (missing := missing_partitions(query, self._known)):
+            raise missing
 
 
 def _result_code(cause: Poison) -> Code:

@@ -41,7 +41,7 @@ from streams.roles.compose.photos import Photos, nobody
 from streams.roles.compose.probable import HeadsOf, no_heads
 from streams.roles.compose.reading import read_words
 from streams.roles.compose.references import References, anywhere
-from streams.roles.compose.results import Results, missing_partitions, query_id_of, refusal
+from streams.roles.compose.results import PartitionCount, Results, missing_partitions, query_id_of, refusal
 from streams.roles.compose.turns import Turns
 from streams.search import merging
 from streams.search.pending import PendingQueries, all_answered
@@ -74,6 +74,8 @@ class Compose:
     """The generation that is live, with its encoders; None: `images` and `texts`, whichever generation answers."""
     place: Callable[[str], Awaitable[int | None]] = anywhere
     """The partition that a product's key names; None where nobody can say."""
+    counted: PartitionCount = field(default_factory=PartitionCount)
+    """Knows the partitions that a query may wait for."""
     detector: Detector | None = None
     """Finds the garments of a shopper's photo; None: the whole photo is searched for."""
     judge_of: Callable[[str], Head | None] = nobody
@@ -142,6 +144,7 @@ class Compose:
             late = Poison("the deadline passed before the query was read", code=Code.DEADLINE_EXCEEDED)
             await self.refuse(message, query.query_id, late)
             return Done(None)
+        await self.counted.check(query)
         composer = self.composers.chosen(query)
         asked = Asked(message, query, started, deadline, Reference(), self.space(), composer)
         reference = await self.reference(asked, query)

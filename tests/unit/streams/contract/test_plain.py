@@ -139,3 +139,40 @@ def test_an_empty_value_deletes_as_a_null_does(value: bytes | None) -> None:
     assert decode_upload(Message(topics.UPLOADS, 0, 0, b"sku-1", value)) is None
     with pytest.raises(Poison):
         decode_upload(Message(topics.UPLOADS, 0, 0, None, value))
+
+
+@pytest.mark.parametrize(
+    ("value", "field", "half"),
+    [
+        (r'{"product_id": "a", "metadata": {"title": "Kleid \ud83d"}}', "metadata.title", r"\ud83d"),
+        (r'{"product_id": "a", "metadata": {"title": "Kleid \ud83d und mehr"}}', "metadata.title", r"\ud83d"),
+        (r'{"product_id": "a", "metadata": {"tags": ["x", "\udc57 y"]}}', "metadata.tags[1]", r"\udc57"),
+        (r'{"product_id": "a", "images": [{"uri": "x"}, {"uri": "\ud83d\ud83d\udc57"}]}', "images[1].uri", r"\ud83d"),
+        (r'{"product_id": "\uDC57\ud83d"}', "product_id", r"\uDC57"),
+        (r'"\ud83d"', "value", r"\ud83d"),
+    ],
+)
+def test_half_a_character_is_named_with_its_field(value: str, field: str, half: str) -> None:
+    """A title cut in the middle of an emoji is no truncated record: whoever sent it would look for the fault in the transport."""
+    for decode, topic in ((decode_upload, topics.UPLOADS), (decode_query, topics.QUERIES)):
+        with pytest.raises(Poison) as caught:
+            decode(message(value.encode(), topic))
+        assert (caught.value.code, caught.value.field) == ("malformed", field)
+        assert f"half a character ({half}:" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "value", [r'{"product_id": "\ud83d", "x": "\ud8', '{"product_id": "a', r'{"product_id": "\\ud83d']
+)
+def test_what_is_truncated_is_called_so(value: str) -> None:
+    """Half a character beside the cut, or what only looks like one behind an escaped backslash, hides nothing."""
+    with pytest.raises(Poison, match=r"truncated|malformed") as caught:
+        decode_upload(message(value.encode()))
+    assert caught.value.field == "value"
+
+
+def test_pairs_and_escaped_backslashes_are_text() -> None:
+    """Emoji as pairs of escapes, and a backslash before "ud83d", are what the shop wrote."""
+    upload = decode_upload(message(rb'{"product_id": "sku-1", "metadata": {"title": "\ud83d\udc57 \\ud83d"}}'))
+    assert upload is not None
+    assert metadata_of(upload).title == "\U0001f457 \\ud83d"

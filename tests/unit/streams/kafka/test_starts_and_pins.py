@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from infra.memory_store import MemoryStore
@@ -14,6 +16,8 @@ from streams.kafka.pins import PinnedSender, Pins, TopicNow, key_of, partition_o
 from streams.kafka.producer import MemorySender
 from streams.kafka.starts import Committed, start_of
 from streams.ops.dlq_letters import advice, read_letter
+from streams.ops.doctor_kafka import partitions_before
+from tests.fakes.key_topic import crc32_partition
 
 
 @pytest.mark.parametrize(
@@ -150,3 +154,18 @@ async def test_what_everybody_reads_lies_on_one_partition_and_the_rest_where_it_
     await sender.send(DEAD_LETTERS, key=b"k", value=b"")
     await sender.send(ITEMS, key=b"k", value=b"", partition=7)
     assert [sent.partition for sent in memory.sent] == [0, None, 7]
+
+
+def test_records_of_before_partitions_were_added_accuse_no_client() -> None:
+    """Placed by murmur2 among fewer partitions they lie where they belonged; what CRC-32 placed fits no number."""
+    keys = [f"sku-{number}".encode() for number in range(60)]
+
+    def wrong(place: Callable[[bytes, int], int], before: int, now: int) -> list[tuple[bytes, int]]:
+        places = [(key, place(key, before)) for key in keys]
+        return [(key, partition) for key, partition in places if partition != partition_of(key, now)]
+
+    assert partitions_before(wrong(partition_of, 12, 13), 13) == 12
+    assert partitions_before(wrong(partition_of, 1, 12), 12) == 1
+    assert partitions_before(wrong(crc32_partition, 13, 13), 13) is None
+    assert partitions_before(wrong(crc32_partition, 12, 13), 13) is None
+    assert partitions_before(wrong(partition_of, 1, 12)[:3], 12) is None, "of a few nothing is said"

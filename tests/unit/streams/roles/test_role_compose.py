@@ -19,6 +19,7 @@ from streams.contract.probes import Answer, Found, Hits, LookupProbe, Probe, Sea
 from streams.contract.records import Hit, Result
 from streams.engine.message import Message
 from streams.engine.stages import Done
+from streams.roles.compose.results import PartitionCount
 from streams.roles.compose.role import Compose
 from streams.search.pending import PendingQueries
 from streams.search.spaces import Space
@@ -209,6 +210,36 @@ async def test_partitions_are_counted_by_the_shards() -> None:
     result = await ask(shards, text="a red dress", min_offsets={"catalog.items-7": 4})
     assert result.error is None
     assert result.partial
+
+
+async def test_a_partition_that_does_not_exist_is_refused_though_no_shard_answers() -> None:
+    """The broker knows: under load the shards may say it too late, and a partial answer would be the wrong word for it."""
+    shards, looks = Shards(), []
+
+    async def count() -> int | None:
+        looks.append(there[0])
+        return there[0]
+
+    async def asked(number: int) -> Result | None:
+        value = msgspec.json.encode({"query_id": "q-1", "text": "red", "min_offsets": {f"catalog.items-{number}": 4}})
+        await role.answering(role.read)(Message(topics.QUERIES, 0, 3, b"q-1", value, timestamp_ms=int(NOW * 1000)))
+        return shards.results[-1] if shards.results else None
+
+    there: list[int | None] = [None]
+    shards.silent = {0, 1}
+    role = dataclasses.replace(compose(shards), counted=PartitionCount(count))
+    assert await asked(7) is None, "who does not know refuses nothing"
+    there[0] = 2
+    assert await asked(1) is None
+    assert await asked(0) is None
+    assert looks == [None, 2], "what is known is not asked for again"
+    refused = await asked(2)
+    assert (refused.error.code, refused.error.field) == ("unknown_name", "min_offsets")
+    assert "catalog.items-0 to catalog.items-1" in refused.error.message
+    assert shards.probes == []
+    shards.results.clear()
+    there[0] = 3
+    assert await asked(2) is None, "partitions were added"
 
 
 async def test_a_facet_that_no_product_has_is_told() -> None:
