@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
+from itertools import pairwise
 
 import msgspec
 
@@ -69,7 +70,7 @@ def _decoded_again(value: bytes) -> bytes:
 def half_character(value: bytes) -> tuple[str, str] | None:
     """Of JSON that does not decode only because of half a character: the field that holds it ("metadata.title"), and the half.
 
-    Programs that cut a text in the middle of an emoji write the half that is left as "\\ud83d". The decoder says of it that
+    Programs that cut a text in the middle of an emoji write the half that is left as an escape. The decoder says of it that
     the input was truncated, or names a byte, and whoever sent it looks for the fault in the transport.
     """
     marked, first = _without_halves(value)
@@ -86,7 +87,7 @@ def _without_halves(value: bytes) -> tuple[bytes, str | None]:
     escapes = list(_ESCAPE.finditer(value))
     codes = [int(escape[1], 16) if escape[1] else 0 for escape in escapes]
     paired: set[int] = set()
-    for number, (one, two) in enumerate(zip(codes, codes[1:], strict=False)):
+    for number, (one, two) in enumerate(pairwise(codes)):
         if 0xD800 <= one < 0xDC00 <= two < 0xE000 and escapes[number].end() == escapes[number + 1].start():
             paired |= {number, number + 1}
     lone = [one for n, one in enumerate(escapes) if 0xD800 <= codes[n] < 0xE000 and n not in paired]
