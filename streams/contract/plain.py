@@ -94,9 +94,9 @@ def _without_halves(value: bytes) -> tuple[bytes, str | None]:
     if not lone:
         return value, None
     parts, end = [], 0
-    for one in lone:
-        parts += [value[end : one.start()], _NO_CHARACTER.encode()]
-        end = one.end()
+    for escape in lone:
+        parts += [value[end : escape.start()], _NO_CHARACTER.encode()]
+        end = escape.end()
     return b"".join([*parts, value[end:]]), lone[0][0].decode()
 
 
