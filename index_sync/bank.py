@@ -73,6 +73,9 @@ class LabelledBank:
     def __len__(self) -> int:
         return len(self._rows)
 
+    def __contains__(self, product_id: str) -> bool:
+        return product_id in self._rows
+
     def add(self, product_id: str, version: int, vector: Vector, labels: Mapping[str, str], text: str = "") -> bool:
         """Add or replace a product; the later version (source offset) wins. Returns whether it was news.
 

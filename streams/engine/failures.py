@@ -22,6 +22,10 @@ class Revoked(Exception):
     """The message's partition was revoked before it was admitted. It was not taken: its next owner gets it."""
 
 
+class WorkAnew(Exception):
+    """What a result rested on is not so any more, now that its turn has come: its message goes through the stages once more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """A message that can never succeed: where, why, and after how many attempts. It goes to the dead letters."""
@@ -73,4 +77,4 @@ def _retryable(error: Exception) -> Retryable:
     return retryable
 
 
-__all__ = ["Classify", "Failure", "Fatal", "PipelineClosed", "Revoked", "StageKind", "classify"]
+__all__ = ["Classify", "Failure", "Fatal", "PipelineClosed", "Revoked", "StageKind", "WorkAnew", "classify"]

@@ -12,7 +12,7 @@ from processors.errors import Fatal, Poison
 from streams.engine.backoff import Backoff
 from streams.engine.clock import Clock
 from streams.engine.credits import Held
-from streams.engine.failures import Classify, Failure
+from streams.engine.failures import Classify, Failure, WorkAnew
 from streams.engine.message import Message
 from streams.engine.observer import Observer
 
@@ -21,7 +21,8 @@ R = TypeVar("R")
 Deliveries: TypeAlias = Sequence[Awaitable[object]]
 Publish: TypeAlias = Callable[[Message, R], Awaitable[Deliveries]]
 """Called in offset order per partition. Awaiting it hands the records to the producer (in order); it returns their
-delivery futures, which the engine awaits while later results are published already."""
+delivery futures, which the engine awaits while later results are published already. Raises `WorkAnew` where the result is
+not true any more: its message goes through the stages, which may look again at what has changed meanwhile."""
 PublishAll: TypeAlias = Callable[[Sequence[tuple[Message, R]]], Awaitable[Sequence[Deliveries] | None]]
 """The same for results that follow each other, all at once: the deliveries of each. None, or any exception: they are to be
 published one by one; then what was handed over already is handed over once more."""
@@ -60,6 +61,7 @@ class Exit(Generic[R]):
     clock: Clock
     observer: Observer
     finished: Callable[[Entry[R]], None]
+    anew: Callable[[Entry[R]], Awaitable[None]]
     publish_all: PublishAll[R] | None = None
 
 
@@ -189,6 +191,9 @@ class Lane(Generic[R]):
                 if not self._was_taken_back():
                     raise
                 return
+            except WorkAnew:
+                self._handing = None
+                await self._exit.anew(entry)
             except Exception as error:  # noqa: BLE001  (classified)
                 self._handing = None
                 await self._recover(entry, error, attempt)

@@ -161,6 +161,7 @@ class Pipeline(Generic[R]):
             engine.clock,
             engine.observer,
             self._finished,
+            self._anew,
             publish_all,
         )
         self._lanes: dict[tuple[str, int], dict[int, Lane[R]]] = {}
@@ -335,6 +336,11 @@ class Pipeline(Generic[R]):
         finally:
             for batcher in expected:
                 batcher.arrived()
+
+    async def _anew(self, entry: Entry[R]) -> None:
+        """Work on a message once more, from the first stage on; nothing of what was told of it before counts."""
+        entry.outcome = asyncio.get_running_loop().create_future()
+        await self._process(entry)
 
     async def _attempts(self, place: _StageRunner, item: Any, entry: Entry[R]) -> Any:
         """One stage for one item, until it succeeds or turns out to be hopeless."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TypeAlias
+
+import msgspec
 
 from processors.errors import Code, Poison
 from processors.identity import key_of, split
@@ -12,6 +14,7 @@ from streams.contract import codecs
 from streams.contract.cloudevents import output_headers
 from streams.contract.codecs import encode
 from streams.contract.records import Caption, Item
+from streams.engine.failures import WorkAnew
 from streams.engine.message import ANSWER, ORIGIN, PRIORITY, URGENT, Message
 from streams.kafka.positions import CHECKED, POSITION
 from streams.kafka.producer import Sender
@@ -51,7 +54,30 @@ class Stands:
     """What an upload says is what is known of its product, and the item of that stands: nothing was made of it."""
 
 
-Outcome: TypeAlias = Item | Caption | Unchanged | Stands | Deleted | PassedOn | NoEffect
+@dataclass(frozen=True, slots=True)
+class Caused:
+    """What stands under a product was made of the same cause, as it was seen when the record was read: nothing was made again."""
+
+    product: str
+    cause: bytes
+
+
+class Makeshift(Caption, frozen=True, omit_defaults=False):
+    """A caption in place of a better one, which the next delivery of its item may bring."""
+
+    @classmethod
+    def of(cls, caption: Caption) -> Makeshift:
+        """The same caption, marked so."""
+        return cls(**msgspec.structs.asdict(caption))
+
+
+Outcome: TypeAlias = Item | Caption | Unchanged | Stands | Caused | Deleted | PassedOn | NoEffect
+Causes: TypeAlias = Callable[[Message], bytes]
+"""Of what a record has its product's output made (`Standing.stands`); b"" where nobody can say."""
+
+
+def _no_cause(_message: Message) -> bytes:
+    return b""
 
 
 def deleted(message: Message) -> Deleted:
@@ -82,6 +108,7 @@ def publisher(
     published: Callable[[Outcome], None] = lambda _: None,
     standing: Standing | None = None,
     urgent: Callable[[Message], bool] | None = None,
+    cause: Causes = _no_cause,
 ) -> Callable[[Message, Outcome], Awaitable[Sequence[Awaitable[object]]]]:
     """The `publish` of a pipeline: one record under the product's id, with the same bytes and id on every delivery.
 
@@ -95,6 +122,7 @@ def publisher(
         urgent: whether a record is to be done before its turn; then what is published says so in a header, and is published even
             where it stands: what is to be made of it may still wait for its turn. None: nothing is made of it, and the header
             of the record goes on.
+        cause: kept with what stands.
     """
 
     async def publish(message: Message, outcome: Outcome) -> Sequence[Awaitable[object]]:
@@ -102,6 +130,11 @@ def publisher(
             return []
         if isinstance(outcome, PassedOn):
             return [await pass_on(sender, message, outcome)]
+        if isinstance(outcome, Caused):
+            if standing is None or (await standing.causes([outcome.product]))[outcome.product] != outcome.cause:
+                raise WorkAnew("another record of the product came between")
+            published(outcome)
+            return []
         record = outcome.record if isinstance(outcome, Unchanged) else outcome
         value = None if isinstance(record, Deleted) else encode(record)
         product = key_of(record.shop, record.product_id)
@@ -111,37 +144,74 @@ def publisher(
         known = standing is not None and isinstance(outcome, Unchanged) and not wanted
         if known and standing is not None and await standing.holds(product, value or b""):
             published(outcome)
-            return []
+            kept = await _with_causes(standing, {product: value or b""}, {product: cause(message)})
+            return list(kept.values())
         headers = output_headers(message, stage=stage, topic=topic)
         headers = headers if answer is None else (*headers, (ANSWER, answer))
         headers = (*headers, (PRIORITY, URGENT)) if hurries else headers
         delivery = await sender.send(topic, key=product.encode(), value=value, headers=headers)
         published(outcome)
-        return [delivery if standing is None else standing.stands(product, value, delivery)]
+        if standing is None:
+            return [delivery]
+        lasts = value is not None and not isinstance(outcome, Makeshift)
+        return [standing.stands(product, value, delivery, cause(message) if lasts else b"")]
 
     return publish
 
 
+async def _with_causes(
+    standing: Standing, values: Mapping[str, bytes], causes: Mapping[str, bytes]
+) -> Mapping[str, Awaitable[object]]:
+    """Keep the causes of what stands already, where they are news: product → done once it is kept."""
+    known = await standing.causes(product for product in values if causes[product])
+    return {
+        product: standing.stands(product, values[product], None, causes[product])
+        for product, before in known.items()
+        if before != causes[product]
+    }
+
+
+@dataclass(slots=True)
+class _AsBefore:
+    """Results that change nothing, by product: values that are to stand, of which cause and by which result; and causes that are to."""
+
+    values: dict[str, bytes] = field(default_factory=dict)
+    of: dict[str, tuple[int, Message]] = field(default_factory=dict)
+    causes: dict[str, bytes] = field(default_factory=dict)
+
+    def takes(self, number: int, message: Message, outcome: Outcome) -> bool:
+        """Take a result in; whether it says what those before it say."""
+        if isinstance(outcome, Caused):
+            same = self.causes.setdefault(outcome.product, outcome.cause) == outcome.cause
+            return same and outcome.product not in self.values
+        if isinstance(outcome, Unchanged) and not any(message.header(name) for name in (ANSWER, PRIORITY)):
+            key, value = key_of(outcome.record.shop, outcome.record.product_id), encode(outcome.record)
+            self.of[key] = number, message
+            return self.values.setdefault(key, value) == value and key not in self.causes
+        return isinstance(outcome, NoEffect | Stands)
+
+
 def publisher_of_all(
-    standing: Standing, published: Callable[[Outcome], None]
+    standing: Standing, published: Callable[[Outcome], None], cause: Causes = _no_cause
 ) -> Callable[[Sequence[tuple[Message, Outcome]]], Awaitable[Sequence[Sequence[Awaitable[object]]] | None]]:
     """The `publish_all` of a pipeline, beside a `publisher` of the same: what is unchanged, and stands, all at once."""
 
     async def publish_all(results: Sequence[tuple[Message, Outcome]]) -> Sequence[Sequence[Awaitable[object]]] | None:
-        values: dict[str, bytes] = {}
-        for message, outcome in results:
-            if isinstance(outcome, Unchanged) and not any(message.header(name) for name in (ANSWER, PRIORITY)):
-                key = key_of(outcome.record.shop, outcome.record.product_id)
-                value = encode(outcome.record)
-                if values.setdefault(key, value) != value:
-                    return None
-            elif not isinstance(outcome, NoEffect | Stands):
-                return None
-        if len(await standing.hold(values)) < len(values):
+        found = _AsBefore()
+        if not all(found.takes(number, *result) for number, result in enumerate(results)):
+            return None
+        known = await standing.causes(found.causes)
+        if any(known[product] != own for product, own in found.causes.items()):
+            return None
+        if len(await standing.hold(found.values)) < len(found.values):
             return None
         for _, outcome in results:
             published(outcome)
-        return [()] * len(results)
+        causes = {key: cause(message) for key, (_, message) in found.of.items()}
+        deliveries: list[Sequence[Awaitable[object]]] = [()] * len(results)
+        for key, kept in (await _with_causes(standing, found.values, causes)).items():
+            deliveries[found.of[key][0]] = [kept]
+        return deliveries
 
     return publish_all
 

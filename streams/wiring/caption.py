@@ -14,27 +14,32 @@ from processors.errors import Retryable
 from processors.policies import policies_of
 from streams.contract import topics
 from streams.contract.records import Caption
+from streams.contract.version import VERSION
 from streams.engine.message import Message
 from streams.kafka.client import Reader
 from streams.kafka.consumer import STANDING_WAIT_MS
 from streams.kafka.dead_letters import dead_letters
+from streams.roles.caption.cause import cause_of
 from streams.roles.caption.kits import load as kits_of
 from streams.roles.caption.neighbour_snapshot import EVERY_S, NeighbourSnapshots
 from streams.roles.caption.neighbours import Neighbourhood
 from streams.roles.caption.role import Captioner
 from streams.roles.caption.rules import load as hold_rules
 from streams.roles.memo import Memo
-from streams.roles.outcome import Outcome, Unchanged, publisher, publisher_of_all
+from streams.roles.outcome import Caused, Causes, Outcome, Unchanged, publisher, publisher_of_all
+from streams.roles.standing import Standing
 from streams.search.generations import captions_group
 from streams.wiring.articles import Following
 from streams.wiring.live_items import read_live
 from streams.wiring.models import calibrations
-from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, loaded, standing_of
+from streams.wiring.parts import Dealt, Parts, Ready, Role, beside, consume_group, loaded, standing_of
 from streams.wiring.urgent import pipelines
 
 MANY_READ = 1000
 """Items that a start had to read, from which on it writes a snapshot at once."""
 LAST_SAVE_S = 5.0
+REMEMBERED = 100_000
+"""Products of which it is kept in memory what stands: some 200 bytes each."""
 CAPTION_WAIT_S = 0.25
 """A language model's batch takes seconds: a quarter of one more for a fuller batch is well spent."""
 
@@ -51,17 +56,23 @@ async def run_caption(parts: Parts, ready: Ready) -> None:
     policies = policies_of(parts.settings.facet_policy)
     tone = parts.settings.caption_tone
 
-    def role(neighbourhood: Neighbourhood) -> Captioner:
+    # Other votes and policies make other evidence, and other captions; so do another tone and other rules.
+    memo = Memo(
+        parts.store,
+        "caption",
+        f"{writer.fingerprint} {votes} {policies} {tone} {RULES}",
+        in_thread=parts.in_thread,
+    )
+    neighbours = parts.settings.publish_neighbours
+    cause = cause_of([VERSION, memo.name, writer.prompt_fingerprint, kits.by_name, rules, neighbours])
+
+    def role(neighbourhood: Neighbourhood, standing: Standing | None) -> Captioner:
         return Captioner(
             writer=writer,
             neighbourhood=neighbourhood,
-            # Other votes and policies make other evidence, and other captions; so do another tone and other rules.
-            memo=Memo(
-                parts.store,
-                "caption",
-                f"{writer.fingerprint} {votes} {policies} {tone} {RULES}",
-                in_thread=parts.in_thread,
-            ),
+            memo=memo,
+            cause=cause,
+            causes=None if standing is None else standing.causes,
             calibration=votes,
             batch_items=parts.settings.batch_items,
             batch_wait_s=CAPTION_WAIT_S,
@@ -69,50 +80,57 @@ async def run_caption(parts: Parts, ready: Ready) -> None:
             rules=rules,
             kits=kits,
             context=articles.context,
-            publish_neighbours=parts.settings.publish_neighbours,
+            publish_neighbours=neighbours,
             tone=tone,
             gives_way=isinstance(writer, GivesWay) and writer.give_way_to(parts.engine.device.give_way),
         )
 
     async def read(items: str, stop: asyncio.Event) -> None:
-        await _read(replace(parts, stop=stop), ready, items, role, policies.voted())
+        await _read(replace(parts, stop=stop), ready, items, role, policies.voted(), cause)
 
     await beside(articles.follow(), read_live(parts, read))
 
 
 async def _read(
-    parts: Parts, ready: Ready, topic: str, role: Callable[[Neighbourhood], Captioner], voted: Sequence[str]
+    parts: Parts,
+    ready: Ready,
+    topic: str,
+    role: Callable[[Neighbourhood, Standing | None], Captioner],
+    voted: Sequence[str],
+    cause: Causes,
 ) -> None:
     """Caption what lies on an items topic, and what comes, until `parts.stop`."""
     neighbourhood = Neighbourhood(voted)
     observer = parts.engine_of("caption").observer
 
     def published(outcome: Outcome) -> None:
-        if isinstance(outcome, Unchanged):
+        if isinstance(outcome, Unchanged | Caused):
             observer.unchanged()
         elif isinstance(outcome, Caption):
             observer.captioned(outcome.writer)
 
-    standing = standing_of(parts, "caption", topics.CAPTIONS)
+    standing = standing_of(parts, "caption", topics.CAPTIONS, remembered=REMEMBERED)
     both = pipelines(
         parts,
         "caption",
         topic,
-        role(neighbourhood).stages,
+        role(neighbourhood, standing).stages,
         publish=publisher(
             parts.sender,
             stage="caption",
             topic=topics.CAPTIONS,
             published=published,
             standing=standing,
+            cause=cause,
         ),
-        publish_all=None if standing is None else publisher_of_all(standing, published),
+        publish_all=None if standing is None else publisher_of_all(standing, published, cause),
         dead_letter=dead_letters(parts.sender),
     )
     async with Reader(parts.settings, topic, client="caption", fetch_wait_ms=STANDING_WAIT_MS) as items:
         known = Known(neighbourhood, items, NeighbourSnapshots(parts.store, voted, time.time, parts.in_thread))
         await known.catch_up()
-        consuming = consume_group(parts, "caption", topic, both.pipeline, ready, both.look, group=captions_group(topic))
+        watcher = both.look if standing is None else Dealt(both.look, standing.begin)
+        consuming = consume_group(parts, "caption", topic, both.pipeline, ready, watcher, group=captions_group(topic))
         await beside(known.follow(), beside(both.look.run(), consuming))
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_SAVE_S):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -126,15 +126,15 @@ def topic_now(consumer: PlainConsumer) -> Callable[[str], Awaitable[TopicNow]]:
     return look
 
 
-def standing_of(parts: Parts, stage: str, topic: str) -> Standing | None:
-    """What stands on a topic of this stage; None where what is unchanged is to be published again."""
+def standing_of(parts: Parts, stage: str, topic: str, *, remembered: int = 0) -> Standing | None:
+    """What stands on a topic of this stage; None where what is unchanged is to be published again. `remembered`: see `Standing`."""
     if parts.settings.unchanged == "publish":
         return None
 
     async def generation() -> str:
         return await parts.looking.topic_id(topic)
 
-    return Standing(parts.store, stage, generation, parts.in_thread)
+    return Standing(parts.store, stage, generation, parts.in_thread, remembered=remembered)
 
 
 Ready = Callable[[str], None]
@@ -174,6 +174,24 @@ async def loaded(load: Callable[[], T], limit_s: float = LOAD_S) -> T:
         loading.add_done_callback(lambda late: late.cancelled() or late.exception())
         raise Fatal(f"a model has not been loaded and warmed up in {limit_s:.0f} s: the device hangs")
     return loading.result()
+
+
+@dataclass(frozen=True, slots=True)
+class Dealt:
+    """A watcher that tells `anew` of each deal of the group, too."""
+
+    watcher: Watcher
+    anew: Callable[[], None]
+
+    def begin(self, starts: Mapping[tuple[str, int], int]) -> None:
+        """See `Watcher`."""
+        self.anew()
+        self.watcher.begin(starts)
+
+    def revoked(self, places: Iterable[tuple[str, int]]) -> None:
+        """See `Watcher`."""
+        self.anew()
+        self.watcher.revoked(places)
 
 
 async def consume_group(

@@ -19,6 +19,7 @@ from processors.values import CATEGORIES, Metadata, Vector
 from streams.contract import codecs
 from streams.contract.records import Item
 from streams.engine.message import Message
+from streams.roles.essence import essence_of
 from streams.roles.sold import sold_garment
 
 log = structlog.get_logger("weft.caption")
@@ -77,18 +78,42 @@ class Neighbourhood:
         self._shops: OrderedDict[tuple[str, str], None] = (
             OrderedDict()
         )  # encoder and shop, the one written longest ago first
+        # Product → what was read of it last, but its columns, and where it is kept since.
+        self._read: OrderedDict[str, tuple[bytes, tuple[str, _Shelf] | None]] = OrderedDict()
 
     def apply(self, message: Message) -> None:
         """Take in one record of `catalog.items`. What cannot be read is left to the pipeline, which reports it."""
-        shop, product_id = split((message.key or b"").decode("utf-8", "replace"))
+        product = (message.key or b"").decode("utf-8", "replace")
+        shop, product_id = split(product)
         if message.value is None:
+            self._read.pop(product, None)
             self._remove(shop, product_id, message.offset)
             return
+        essence, _ = essence_of(message.value, b"")
+        if essence and self._is_as_read(product, product_id, essence):
+            return  # another price
         try:
             item = codecs.decode_item(message.value)
-            self._add(item, message.offset)
+            self._read[product] = essence, self._add(item, message.offset)
         except Poison as error:
+            self._read.pop(product, None)
             log.info("no neighbour", product_id=product_id, cause=str(error))
+        while len(self._read) > self._most:
+            self._read.popitem(last=False)
+
+    def _is_as_read(self, product: str, product_id: str, essence: bytes) -> bool:
+        """Whether this was taken in already, and is kept still where it was put."""
+        known, place = self._read.get(product, (b"", None))
+        if known != essence:
+            return False
+        if place is None:
+            return True
+        encoder, shelf = place
+        bank = self._banks.get(encoder, {}).get(shelf)
+        if bank is None or product_id not in bank:
+            return False
+        self._shops.move_to_end((encoder, shelf[0]))
+        return True
 
     def find(self, encoder: str, shop: str, kind: str, vector: Vector, k: int, exclude: str) -> Sequence[Neighbour]:
         """The `k` nearest labelled products of the same encoder, shop and kind (see `kind_of_item`), nearest first.
@@ -117,12 +142,14 @@ class Neighbourhood:
         """Forget everything."""
         self._banks.clear()
         self._shops.clear()
+        self._read.clear()
 
-    def _add(self, item: Item, version: int) -> None:
+    def _add(self, item: Item, version: int) -> tuple[str, _Shelf] | None:
+        """Take in an item; where it is kept, if it is."""
         labels = labels_of(item.metadata, self._voted)
         if item.incomplete is True:
             self._remove(item.shop, item.product_id, version)
-            return
+            return None
         garment = sold_garment(item)
         # Labelled once and no more, or seen as another kind than before: what the shop took back must not vote, and what it
         # says of a dress says nothing of the shoes, where only those were found.
@@ -130,13 +157,14 @@ class Neighbourhood:
         shelf = (item.shop, _shelf(kind_of_item(item)))
         self._remove(item.shop, item.product_id, version, but=(item.encoder, shelf) if told else None)
         if not told:
-            return
+            return None
         vector = vector_of(item, "whole" if garment is None else garment.id)
         if vector is None:
             raise Poison("the item has no vector of its main garment", field="views")
         text = item.metadata.description or item.metadata.title
         bank = self._bank(item.encoder, shelf, item.dimension)
         bank.add(item.product_id, version, vector, labels, text[:SNIPPET])
+        return item.encoder, shelf
 
     def _bank(self, encoder: str, shelf: _Shelf, dimension: int) -> LabelledBank:
         if encoder not in self._banks:

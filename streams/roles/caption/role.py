@@ -9,7 +9,7 @@ while its neighbours have moved on, is published as it was.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -42,7 +42,7 @@ from streams.roles.caption.neighbours import Neighbourhood, kind_of_item, vector
 from streams.roles.caption.pack import own_colour, told_of
 from streams.roles.context.articles import Applied
 from streams.roles.memo import Memo
-from streams.roles.outcome import Deleted, NoEffect, Unchanged, deleted
+from streams.roles.outcome import Caused, Causes, Deleted, Makeshift, NoEffect, Unchanged, deleted
 from streams.roles.sold import sold_garment
 
 log = structlog.get_logger("weft.caption")
@@ -50,7 +50,7 @@ log = structlog.get_logger("weft.caption")
 STYLE_EXAMPLES = 2
 
 
-Captioned: TypeAlias = Caption | Unchanged | Deleted | NoEffect
+Captioned: TypeAlias = Caption | Unchanged | Caused | Deleted | NoEffect
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +136,10 @@ class Captioner:
     """The language model is not asked."""
     gives_way: bool = False
     """Whether the writer serves what is urgent between the steps of a batch."""
+    cause: Causes | None = None
+    """Of what a record has its caption made (`streams.roles.caption.cause`)."""
+    causes: Callable[[Iterable[str]], Awaitable[Mapping[str, bytes]]] | None = None
+    """Of what the captions were made that stand (`streams.roles.standing`); None: of none it is known."""
     uncalibrated: set[str] = field(default_factory=set)
     """Encoders whose votes are counted by defaults: each is named once in the log."""
 
@@ -168,7 +172,30 @@ class Captioner:
         )
 
     async def read_all(self, messages: Sequence[Message]) -> Sequence[Done[Captioned] | None]:
-        """Items that arrived together: those of which a caption is known that was shown of the very same. Others are read one by one."""
+        """Items that arrived together: those of which a caption stands, or is known, that was made of the very same. Others are
+        read one by one.
+        """
+        found = await self._standing(messages)
+        others = [number for number, done in enumerate(found) if done is None]
+        if others:
+            for number, done in zip(others, await self._known([messages[n] for n in others]), strict=True):
+                found[number] = done
+        return found
+
+    async def _standing(self, messages: Sequence[Message]) -> list[Done[Captioned] | None]:
+        """Nothing to do, for items whose caption stands, as far as is known now: nothing of them is decoded for that."""
+        cause, causes = self.cause, self.causes
+        if cause is None or causes is None:
+            return [None] * len(messages)
+        own = await asyncio.to_thread(lambda: [cause(message) for message in messages])
+        products = [(message.key or b"").decode(errors="replace") for message in messages]
+        known = await causes(product for product, made in zip(products, own, strict=True) if made)
+        return [
+            Done(Caused(product, made)) if made and known[product] == made else None
+            for product, made in zip(products, own, strict=True)
+        ]
+
+    async def _known(self, messages: Sequence[Message]) -> Sequence[Done[Captioned] | None]:
         read = await asyncio.to_thread(lambda: [self._read_or_none(message) for message in messages])
         known = await self.memo.recall_all((one.keys.sight for one in read if isinstance(one, Read)), Shown)
         found: list[Done[Captioned] | None] = []
@@ -317,7 +344,7 @@ class Captioner:
         decided = tuple(dict(garment.attributes) for garment in pack.garments)
         written = Written(settled.text, decided, pack.style_examples)
         if not settled.lasting:
-            return self._caption(read, await self._shown(read, written))
+            return Makeshift.of(self._caption(read, await self._shown(read, written)))
         return await self._show(read, await self.memo.keep(read.keys.facts, written, Written))
 
     async def _show(self, read: Read, written: Written) -> Caption:

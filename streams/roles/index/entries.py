@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
-from hashlib import blake2b
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
-from index_sync.entry import ESSENCE_BYTES, Change, Entry, Facets, Payload, ViewInfo, shortened
+from index_sync.entry import Change, Entry, Facets, Payload, ViewInfo, shortened
 from processors import chances, product_words, said
 from processors.attributes import attributes_of
 from processors.chances import Packed
@@ -23,16 +22,12 @@ from processors.values import Garment, Metadata
 from streams.contract import codecs
 from streams.contract.records import Item, View
 from streams.engine.message import Message
+from streams.roles.essence import essence_of
 from streams.roles.sold import sold_garment
 
 CATEGORY, COLOUR, BRAND, PATH, TAG = "category", "colour", "brand", "category_path", "tag"
 
 
-_RAW = msgspec.msgpack.Decoder(dict[str, msgspec.Raw])
-_METADATA = msgspec.msgpack.Decoder(Metadata)
-_PLAIN = msgspec.msgpack.Encoder()
-_NO_PART = frozenset({"source", "version", "metadata"})
-"""Fields of an item that say nothing of its entry, or are looked at by themselves."""
 _RULES = b"3/%d" % product_words.RULES
 """Raise it when another entry is made of the same item: what was indexed by older rules is then written anew."""
 
@@ -60,7 +55,7 @@ def change_of(message: Message, known: Callable[[str], bytes] = _unknown) -> Cha
         raise Poison("is not UTF-8", field="key", code=Code.WRONG_KEY) from error
     if message.value is None:
         return Change(message.offset, product_id, None)
-    essence, metadata = _essence(message.value)
+    essence, metadata = essence_of(message.value, _RULES)
     if metadata is not None and essence == known(product_id):
         return Change(message.offset, product_id, None, essence, offer_of(metadata))
     item = codecs.decode_item(message.value)
@@ -71,23 +66,6 @@ def change_of(message: Message, known: Callable[[str], bytes] = _unknown) -> Cha
         # Without a photo there is nothing to be found by: until one comes, the product is not in the index.
         return Change(message.offset, product_id, None)
     return Change(message.offset, product_id, entry_of(item), essence)
-
-
-def _essence(value: bytes) -> tuple[bytes, Metadata | None]:
-    """A hash of all that an entry is made of but its columns, and the metadata; (b"", None) of what is no item."""
-    try:
-        fields = _RAW.decode(value)
-        metadata = _METADATA.decode(fields["metadata"])
-    except (msgspec.DecodeError, KeyError, UnicodeDecodeError, RecursionError):
-        return b"", None
-    bare = msgspec.structs.replace(
-        metadata, price=None, sale_price=None, currency="", in_stock=None, sizes=(), launched=""
-    )
-    parts = [_RULES, _PLAIN.encode(bare)]
-    for name, raw in fields.items():
-        if name not in _NO_PART:
-            parts += (name.encode(), raw)
-    return blake2b(b"\0".join(parts), digest_size=ESSENCE_BYTES).digest(), metadata
 
 
 def entry_of(item: Item) -> Entry:

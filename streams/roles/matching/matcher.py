@@ -57,9 +57,11 @@ class Matcher:
 
     def look(self, messages: Sequence[Message], queries: Iterable[Compiled]) -> list[Looked]:
         """Look at records in their order; what is no item is left out (the index writes its dead letter). Blocking."""
+        queries = list(queries)
+        if not queries:
+            return []  # nobody is told of anything: no record is read for that
         found: list[Looked] = []
         batch: dict[str, tuple[Message, Change]] = {}
-        queries = list(queries)
         for message in messages:
             try:
                 change = change_of(message)
@@ -75,7 +77,7 @@ class Matcher:
         met: dict[str, Met] = {product: {} for product in batch}
         gone = {product for product, (_, change) in batch.items() if change.entry is None}
         there = {product: change for product, (_, change) in batch.items() if change.entry is not None}
-        if queries and there:
+        if there:
             for shard, changes in _shards(there.values()):
                 for query in queries:
                     for product, hit in self._met(shard, changes, query):

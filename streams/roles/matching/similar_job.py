@@ -67,13 +67,14 @@ class Lists:
     of: dict[str, Similar] = field(default_factory=dict)
     encoder: dict[str, str] = field(default_factory=dict)  # product -> whose vectors it has
     published: dict[str, int] = field(default_factory=dict)  # product -> hash of what stands on the topic
+    essence: dict[str, bytes] = field(default_factory=dict)  # product -> what its last record says but its columns
 
     def __len__(self) -> int:
         return sum(map(len, self.of.values()))
 
     def load(self, messages: Sequence[Message]) -> None:
         """Vectors alone: their lists are true already."""
-        for product, (encoder, views) in _latest(messages).items():
+        for product, (encoder, views) in self._latest(messages).items():
             self._leave(product, encoder)
             if views is None:
                 self.encoder.pop(product, None)
@@ -105,7 +106,7 @@ class Lists:
         """Records of `catalog.items`; whose lists may be others now."""
         by_encoder: dict[str, dict[str, Vectors | None]] = {}
         touched: set[str] = set()
-        for product, (encoder, views) in _latest(messages).items():
+        for product, (encoder, views) in self._latest(messages).items():
             touched.add(product)
             before = self.encoder.get(product)
             if before is not None and (views is None or before != encoder):
@@ -138,6 +139,38 @@ class Lists:
                 found.append((product, Neighbours(product_id, near, str(encoder), shop)))
         return found
 
+    def _latest(self, messages: Sequence[Message]) -> dict[str, tuple[str, Vectors | None]]:
+        """Product → encoder and views of its last record, the whole view first; None where it is in no index any more. Of a
+        product whose columns only changed, nothing: a price makes none nearer.
+        """
+        found: dict[str, tuple[str, Vectors | None]] = {}
+        for message in messages:
+            try:
+                change = change_of(message, self._essence_of)
+            except Poison:
+                continue  # the index writes its dead letter
+            if change.columns is not None:
+                continue
+            entry, product = change.entry, change.product_id
+            if entry is None:
+                self.essence.pop(product, None)
+                found[product] = "", None
+                continue
+            norms = np.linalg.norm(entry.vectors, axis=1)
+            if not bool((np.abs(norms - 1) <= _NORM).all()):
+                continue
+            self.essence[product] = change.essence
+            whole = next((n for n, view in enumerate(entry.payload.views) if view.id == "whole"), 0)
+            order = [whole, *(n for n in range(len(entry.vectors)) if n != whole)]
+            found[product] = entry.encoder, entry.vectors[order].astype(np.float32)
+        return found
+
+    def _essence_of(self, product: str) -> bytes:
+        """Of a product that has a list; of one that was left out, nothing: there may be room for it now."""
+        encoder = self.encoder.get(product)
+        here = encoder is not None and product in self.of[encoder]
+        return self.essence.get(product, b"") if here else b""
+
     def _leave(self, product: str, encoder: str) -> None:
         before = self.encoder.get(product)
         if before is not None and before != encoder:
@@ -151,27 +184,6 @@ class Lists:
 
 def _hash(encoder: str, shown: Sequence[tuple[str, float]]) -> int:
     return hash((encoder, tuple(shown)))
-
-
-def _latest(messages: Sequence[Message]) -> dict[str, tuple[str, Vectors | None]]:
-    """Product → encoder and views of its last record, the whole view first; None where it is in no index any more."""
-    found: dict[str, tuple[str, Vectors | None]] = {}
-    for message in messages:
-        try:
-            change = change_of(message)
-        except Poison:
-            continue  # the index writes its dead letter
-        entry = change.entry
-        if entry is None:
-            found[change.product_id] = "", None
-            continue
-        norms = np.linalg.norm(entry.vectors, axis=1)
-        if not bool((np.abs(norms - 1) <= _NORM).all()):
-            continue
-        whole = next((n for n, view in enumerate(entry.payload.views) if view.id == "whole"), 0)
-        order = [whole, *(n for n in range(len(entry.vectors)) if n != whole)]
-        found[change.product_id] = entry.encoder, entry.vectors[order].astype(np.float32)
-    return found
 
 
 class SimilarJob:

@@ -6,7 +6,7 @@ import itertools
 import pytest
 
 from processors.errors import Fatal, Poison, Retryable
-from streams.engine.failures import PipelineClosed, Revoked
+from streams.engine.failures import PipelineClosed, Revoked, WorkAnew
 from streams.engine.observer import NullObserver
 from streams.engine.stages import CpuStage, DeviceStage, Done, IoStage
 from tests.fixtures.engines import World, message, running
@@ -788,5 +788,33 @@ def test_one_message_is_not_looked_at_together():
             await pipeline.drain()
         assert calls == []
         assert [result for _, result in world.published] == ["single 0"]
+
+    run_virtual(main())
+
+
+def test_a_result_that_is_not_true_any_more_is_worked_out_anew():
+    """What was told of a message at a glance is refused when its turn comes: its stages run, and the order stays."""
+
+    async def main():
+        class Changed(World):
+            async def publish(self, message, result):
+                if result == "as before" and message.offset == 1:
+                    raise WorkAnew
+                return await super().publish(message, result)
+
+        world, looked = Changed(), []
+
+        async def look(m):
+            looked.append(m.offset)
+            return m.offset
+
+        async with running([IoStage("look", look), device()], world) as pipeline:
+            for offset in range(4):
+                m = message(offset)
+                await pipeline.submit(m, world.ack(m), Done("as before"))
+            await pipeline.drain()
+        assert looked == [1]
+        assert [result for _, result in world.published] == ["as before", 2, "as before", "as before"]
+        assert [offset for _, _, offset in world.acked] == [0, 1, 2, 3]
 
     run_virtual(main())

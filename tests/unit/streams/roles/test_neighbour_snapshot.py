@@ -10,6 +10,7 @@ import pytest
 
 from infra.memory_store import MemoryStore
 from processors.errors import Poison
+from streams.contract import topics
 from streams.engine.message import Message
 from streams.roles.caption.neighbour_snapshot import NeighbourSnapshots, Restored, encode, restore
 from streams.roles.caption.neighbours import Neighbourhood
@@ -155,3 +156,32 @@ async def test_a_start_reads_the_tail_only() -> None:
     assert nearest(await start(third)) == nearest(plain)
     await start(anew)
     assert (third.read, anew.read) == (1500, 1500)
+
+
+def test_another_price_leaves_a_neighbour_as_it_is_and_other_facts_do_not() -> None:
+    """By what neighbours say; one that gave way to others, or was deleted, comes back with its next price."""
+
+    def priced(product: str, price: float, offset: int, **said: str) -> Message:
+        of = item(product, **said)
+        dearer = msgspec.structs.replace(of, metadata=msgspec.structs.replace(of.metadata, price=price))
+        return message(dearer, offset)
+
+    def labels(of: Neighbourhood) -> dict[str, dict[str, str]]:
+        found = of.find("sha256:e", "", "dress", np.array([1.0, 0.0], dtype=np.float32), 5, "")
+        return {one.product_id: dict(one.labels) for one in found}
+
+    small = Neighbourhood(VOTED.voted(), capacity=1)
+    small.apply(priced("a", 1.0, 0, fabric="silk"))
+    before = small.entries()
+    small.apply(priced("a", 2.0, 1, fabric="silk"))
+    assert [one.version for one in small.entries()] == [one.version for one in before] == [0]
+    small.apply(priced("a", 2.0, 2, fabric="linen"))
+    assert labels(small) == {"a": {"fabric": "linen"}}
+    small.apply(priced("b", 2.0, 3, fabric="silk"))
+    assert set(labels(small)) == {"b"}
+    small.apply(priced("a", 3.0, 4, fabric="linen"))
+    assert set(labels(small)) == {"a"}
+    small.apply(Message(topics.ITEMS, 0, 5, b"a", None))
+    assert labels(small) == {}
+    small.apply(priced("a", 3.0, 6, fabric="linen"))
+    assert set(labels(small)) == {"a"}

@@ -14,9 +14,13 @@ from infra.memory_store import MemoryStore
 from models.fakes import FakeWriter
 from processors.errors import Retryable
 from streams.contract import topics
-from streams.engine.message import ANSWER, PRIORITY, URGENT, Message
-from streams.roles.outcome import Deleted, Unchanged, publisher, publisher_of_all
-from streams.roles.standing import Standing
+from streams.contract.codecs import encode
+from streams.contract.records import Source
+from streams.engine.failures import WorkAnew
+from streams.engine.message import ANSWER, EDITION, PRIORITY, URGENT, Message
+from streams.roles.caption.cause import cause_of
+from streams.roles.outcome import Caused, Causes, Deleted, Makeshift, Unchanged, publisher, publisher_of_all
+from streams.roles.standing import CAUSE_BYTES, Standing
 from streams.wiring.urgent import is_urgent
 from tests.unit.streams.roles.test_role_caption import captioner, item, message, through
 
@@ -42,7 +46,15 @@ class Sending:
 class World:
     """A process that publishes captions; `again` is its successor with the same store."""
 
-    def __init__(self, store: MemoryStore | None = None, topic_id: str = "t1", *, made_of_it: bool = False) -> None:
+    def __init__(
+        self,
+        store: MemoryStore | None = None,
+        topic_id: str = "t1",
+        *,
+        made_of_it: bool = False,
+        cause: Causes = lambda _: b"",
+        remembered: int = 0,
+    ) -> None:
         self.store = store or MemoryStore("test")
         self.sender = Sending()
         self.told: list[Any] = []
@@ -50,15 +62,20 @@ class World:
         async def generation() -> str:
             return topic_id
 
-        standing = Standing(self.store, "caption", generation, asyncio.to_thread)
+        self.cause = cause
+        self.standing = Standing(self.store, "caption", generation, asyncio.to_thread, remembered=remembered)
         self._publish = publisher(
             self.sender,
             stage="caption",
             topic=topics.CAPTIONS,
             published=self.told.append,
-            standing=standing,
+            standing=self.standing,
             urgent=is_urgent if made_of_it else None,
+            cause=self._cause_of,
         )
+
+    def _cause_of(self, of: Message) -> bytes:
+        return self.cause(of)
 
     async def publish(self, of: Message, outcome: Any, *, delivered: bool = True) -> int:
         """How many records were sent for it."""
@@ -192,3 +209,95 @@ async def test_captions_that_stand_are_told_of_all_at_once() -> None:
     ):
         assert await publish_all([*both, other]) is None
     assert len(told) == 2
+
+
+CAUSE, OTHER = b"c" * CAUSE_BYTES, b"o" * CAUSE_BYTES
+
+
+def priced(price: float, offset: int = 3, **said: str) -> Message:
+    """An item of sku-1 at a price."""
+    said_of = item("sku-1", **said)
+    metadata = msgspec.structs.replace(said_of.metadata, price=price, in_stock=price > 5, sizes=("M",))
+    value = msgspec.structs.replace(said_of, metadata=metadata, source=Source(topics.UPLOADS, 0, offset))
+    return Message(topics.ITEMS, 0, offset, b"sku-1", encode(value))
+
+
+async def test_a_price_has_nothing_made_of_its_item_where_the_caption_of_the_rest_stands() -> None:
+    """Another price: not even read. Another fact, a wish for another text, other rules: read."""
+    world = World(cause=cause_of(["rules"]))
+    role = replace(captioner(FakeWriter()), cause=world.cause, causes=world.standing.causes)
+    of = priced(10.0)
+    assert await role.read_all([of, priced(11.0)]) == [None, None]  # nothing stands yet
+    assert await world.publish(of, await through(role, of)) == 1
+    cheaper, dearer = priced(9.0, 4), priced(99.0, 5)
+    done = [one.result for one in await role.read_all([cheaper, dearer]) if one]
+    assert done == [Caused("sku-1", world.cause(of))] * 2
+    assert [await world.publish(one, result) for one, result in zip((cheaper, dearer), done, strict=True)] == [0, 0]
+    assert world.told[-2:] == done
+    wished = replace(cheaper, headers=((EDITION, b"1"),))
+    [caused, *others] = await role.read_all([cheaper, priced(9.0, 6, fabric="silk"), wished])
+    assert caused is not None
+    assert not any(isinstance(one.result, Caused) for one in others if one)
+    ruled = replace(role, cause=cause_of(["other rules"]))
+    assert not any(isinstance(one.result, Caused) for one in await ruled.read_all([cheaper]) if one)
+
+
+async def test_what_rests_on_a_caption_that_does_not_stand_any_more_is_worked_on_anew() -> None:
+    """Facts A, B, A: the second A was read while the caption of the first stood, and B's was published since."""
+    world = World(cause=cause_of([]))
+    first = await caption()
+    assert await world.publish(priced(1.0), first) == 1
+    resting = Caused("sku-1", world.cause(priced(1.0)))
+    of_all = publisher_of_all(world.standing, world.told.append, world.cause)
+    assert await of_all([(priced(2.0, 4), resting)]) == [()]
+    assert await world.publish(priced(1.0, 5, fabric="silk"), named(first, "Silk."), delivered=False) == 1
+    assert await of_all([(priced(2.0, 6), resting)]) is None  # it is on its way already
+    with pytest.raises(WorkAnew):
+        await world.publish(priced(2.0, 6), resting)
+    world.sender.deliver()
+
+
+async def test_of_a_makeshift_caption_no_cause_is_kept() -> None:
+    """The model failed, and rules wrote: the next price asks the model again."""
+    world = World(cause=lambda _: CAUSE)
+    assert await world.publish(priced(1.0), Makeshift.of(await caption())) == 1
+    assert (await world.standing.causes(["sku-1"]))["sku-1"] == b""
+    assert await world.publish(priced(1.0), await caption()) == 1
+    assert (await world.standing.causes(["sku-1"]))["sku-1"] == CAUSE
+
+
+async def test_what_stands_from_before_there_were_causes_learns_its_own() -> None:
+    """One by one and all at once; it is published no second time for that."""
+    first, of = await caption(), message(item("sku-1"))
+    for at_once in (False, True):
+        old = World()
+        await old.publish(of, first)
+        world = World(old.store, cause=lambda _: CAUSE)
+        if at_once:
+            found = await publisher_of_all(world.standing, world.told.append, world.cause)([(of, Unchanged(first))])
+            assert found is not None
+            await asyncio.gather(*found[0])
+        else:
+            assert await world.publish(of, Unchanged(first)) == 0
+        again = World(old.store)
+        assert (await again.standing.causes(["sku-1"]))["sku-1"] == CAUSE
+        assert await again.standing.holds("sku-1", encode(first))
+
+
+async def test_what_is_remembered_ends_with_the_deal() -> None:
+    """Another worker had the partition, and wrote: what was in memory is read again."""
+    store = MemoryStore("test")
+    ours, theirs = (World(store, cause=lambda _: CAUSE, remembered=10) for _ in range(2))
+    await ours.publish(priced(1.0), await caption())
+    theirs.cause = lambda _: OTHER
+    await theirs.publish(priced(1.0, 4), named(await caption(), "Other."))
+    ours.standing.begin()
+    assert (await ours.standing.causes(["sku-1", "sku-2"])) == {"sku-1": OTHER, "sku-2": b""}
+
+
+async def test_no_more_is_remembered_than_is_allowed() -> None:
+    """What was read longest ago is read again from the store."""
+    world = World(cause=lambda _: CAUSE, remembered=1)
+    for product in ("sku-1", "sku-2"):
+        await world.publish(message(item(product)), msgspec.structs.replace(await caption(), product_id=product))
+    assert (await world.standing.causes(["sku-1", "sku-2"])) == {"sku-1": CAUSE, "sku-2": CAUSE}

@@ -24,6 +24,7 @@ from streams.roles.matching.compiling import Compiling
 from streams.roles.matching.matcher import Matcher
 from streams.roles.matching.pairs import Change, Pair, Pairs, pair_key, query_key
 from streams.roles.matching.queries import Queries
+from streams.roles.matching.similar_job import Lists
 from tests.unit.streams.roles.test_role_compose import Shards, compose
 
 ENCODER = FakeImageEncoder().fingerprint
@@ -171,15 +172,16 @@ async def test_the_answer_of_a_product_does_not_depend_on_its_batch() -> None:
     assert alone == together
 
 
-def test_records_are_looked_at_in_their_order_and_deletions_are_told() -> None:
-    """Two records of one product in one batch, then its end; what is no item is left out."""
+async def test_records_are_looked_at_in_their_order_and_deletions_are_told() -> None:
+    """Two records of one product in one batch, then its end; what is no item is left out. Without a query none is read."""
     records = [
         item("a", 0, "red dress"),
         item("a", 1, "blue dress"),
         Message(topics.ITEMS, 0, 2, b"a", None),
         Message(topics.ITEMS, 0, 3, b"b", b"no item"),
     ]
-    looked = Matcher(RELEVANCE).look(records, [])
+    looked = Matcher(RELEVANCE).look(records, [await read(saved(text="red dress"))])
+    assert Matcher(RELEVANCE).look(records, []) == []
     assert [(one.message.offset, one.gone) for one in looked] == [(0, False), (1, False), (2, True)]
 
 
@@ -256,3 +258,25 @@ async def test_a_query_is_kept_with_its_photo_and_forgotten_with_it() -> None:
     assert compiled.read(store, "s-1", b"one") is None
     compiled.forget(store, "s-1")
     assert list(store.list("standing/")) == []
+
+
+def test_a_price_makes_no_product_nearer() -> None:
+    """Of another price no list is looked at; another photo, a deletion, and what comes after one, are."""
+    lists = Lists(k=2, most=10)
+    first = [item("a", 0, "red dress", price=5.0), item("b", 1, "red gown", price=5.0), item("c", 2, "blue coat")]
+    assert lists.put(first) == {"a", "b", "c"}
+    lists.records({"a", "b", "c"})
+    priced = item("a", 3, "red dress", price=6.0, in_stock=False, sizes=("M",))
+    assert lists.put([priced]) == set()
+    assert lists.put([item("a", 4, "green dress", price=6.0), item("a", 5, "green dress", price=7.0)]) >= {"a"}
+    assert lists.records({"a"})
+    assert "a" in lists.put([Message(topics.ITEMS, 0, 6, b"a", None)])
+    assert "a" in lists.put([item("a", 7, "green dress", price=7.0)])
+
+
+def test_a_price_finds_room_for_a_product_that_was_left_out() -> None:
+    """It was never in a list, so it is looked at as if it were new."""
+    lists = Lists(k=2, most=1)
+    lists.put([item("a", 0, "red dress"), item("b", 1, "blue coat", price=5.0)])
+    lists.put([Message(topics.ITEMS, 0, 3, b"a", None)])
+    assert "b" in lists.put([item("b", 4, "blue coat", price=7.0)])
