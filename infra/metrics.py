@@ -38,9 +38,14 @@ class RoleMetrics:
         self._health = health
         self._lagging: dict[str, set[str]] = {}
         self._shops: set[str] = set()
+        self._known: dict[tuple[str, ...], Any] = {}
 
     def _of(self, name: str, *labels: str) -> Any:
-        return self._families[name].labels(self._role, *labels)
+        # Asked a dozen times for each record: the family looks a child up by a lock and texts made anew.
+        known = self._known.get((name, *labels))
+        if known is None:
+            known = self._known[name, *labels] = self._families[name].labels(self._role, *labels)
+        return known
 
     def begin(self, counters: Iterable[tuple[str, ...]]) -> None:
         """Let counters stand at 0 from the start: of one that first appears at 1, an alert on its increase never fires.
@@ -111,7 +116,7 @@ class RoleMetrics:
             self._families["weft_lag_messages"].remove(self._role, topic, gone)
         self._lagging[topic] = held
         for partition, count in messages.items():
-            self._of("weft_lag_messages", topic, str(partition)).set(count)
+            self._families["weft_lag_messages"].labels(self._role, topic, str(partition)).set(count)
 
     def unread(self, topic: str, messages: Mapping[int, int]) -> None:
         """How many messages of each partition held have not even been read."""

@@ -87,6 +87,12 @@ def ce_headers(
 
 def event_context(message: Message) -> EventContext:
     """What an input says of itself, in either mode. Without an id it is derived from the record's identity."""
+    said = _said(message)
+    return said if said.id else replace(said, id=message.event_id(""))
+
+
+def _said(message: Message) -> EventContext:
+    """The same; without an id it is "": to derive one costs more than all the rest."""
     with suppress(Poison):  # whoever decodes the record says what is wrong with it
         message = unwrapped(message)
 
@@ -99,7 +105,7 @@ def event_context(message: Message) -> EventContext:
         return value.decode() if _TRACE.fullmatch(value) else ""
 
     return EventContext(
-        id=text("ce_id") or message.event_id(""),
+        id=text("ce_id"),
         type=text("ce_type"),
         source=text("ce_source"),
         time=text("ce_time"),
@@ -171,10 +177,10 @@ def output_headers(message: Message, *, stage: str, topic: str, number: int = 0)
     time, not its offset, say which event it is. From outside, only the record itself is sure to be unique.
     """
     step = f"{stage}/{topic}/{number}" if number else f"{stage}/{topic}"
-    given = event_context(message)
+    given = _said(message)
     ours = given.source.startswith(f"{SOURCE}/") and bool(given.time)
     return ce_headers(
-        id=derived_id(given.id, step) if ours else message.event_id(step),
+        id=derived_id(given.id or message.event_id(""), step) if ours else message.event_id(step),
         type=spec_of(topic).event_type,
         source=f"{SOURCE}/{stage}",
         time=given.time if ours else rfc3339(message.timestamp_ms),
@@ -190,7 +196,7 @@ def origin_ms(message: Message) -> int:
     Weft's own events carry the time of the record that they were made from (`output_headers`); of any other the
     broker's time counts, because a client may call any time its own.
     """
-    given = event_context(message)
+    given = _said(message)
     if given.source.startswith(f"{SOURCE}/") and given.time:
         with suppress(ValueError, OverflowError):
             return round(datetime.fromisoformat(given.time).timestamp() * 1000)

@@ -8,7 +8,7 @@ import uuid
 from dataclasses import dataclass, field
 
 # Namespace of all event ids: a fixed UUID, so that a re-delivered input gives the same id in every process, for ever.
-_NAMESPACE = uuid.UUID("6f3c0a51-6d1e-5b0e-9a53-0d1f3c8a7e42")
+_NAMESPACE = uuid.UUID("6f3c0a51-6d1e-5b0e-9a53-0d1f3c8a7e42").bytes
 
 ANSWER = "weft_answer"
 """Header of an upload whose sender waits for what comes of it: that is published even where it stands already."""
@@ -91,5 +91,9 @@ class Message:
 
 
 def derived_id(origin: str, stage: str) -> str:
-    """The id of what `stage` makes of the event `origin`."""
-    return str(uuid.uuid5(_NAMESPACE, f"{origin}/{stage}"))
+    """The id of what `stage` makes of the event `origin`: `str(uuid.uuid5(…))`, at half its price, as each record has several."""
+    found = bytearray(hashlib.sha1(_NAMESPACE + f"{origin}/{stage}".encode(), usedforsecurity=False).digest()[:16])
+    found[6] = found[6] & 0x0F | 0x50  # version 5 (RFC 9562, 5.5)
+    found[8] = found[8] & 0x3F | 0x80
+    digits = found.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

@@ -1,6 +1,7 @@
 """CloudEvents headers, dead letters, memo and the producer's errors."""
 
 import threading
+import uuid
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ from processors.errors import Code, Fatal, Poison, Retryable
 from streams.contract.cloudevents import ce_headers, event_context, output_headers, rfc3339
 from streams.contract.topics import DEAD_LETTERS, ITEMS
 from streams.engine.failures import Failure
-from streams.engine.message import ORIGIN, Message
+from streams.engine.message import ORIGIN, Message, derived_id
 from streams.kafka.dead_letters import dead_letters, failure_headers, redacted
 from streams.kafka.producer import MemorySender, classify_kafka
 from streams.roles.memo import Memo, content_hash
@@ -30,6 +31,14 @@ def test_event_ids_are_the_same_on_every_delivery_and_differ_otherwise():
     assert one.event_id("enrich") not in {other.event_id("enrich") for other in others} | {one.event_id("caption")}
     # Fixed for ever: another value would make every past event look new.
     assert one.event_id("enrich") == "b0f91cdc-6de8-5225-a3f5-0ba91e14e6a9"
+
+
+@pytest.mark.parametrize("origin", ["", "t/1/2@5/ab", "größe/0/0@0/…", "x" * 300])
+def test_event_ids_are_uuids_of_version_five(origin):
+    """As the library makes them."""
+    space = uuid.UUID("6f3c0a51-6d1e-5b0e-9a53-0d1f3c8a7e42")
+    for stage in ("enrich/catalog.items", "caption/catalog.captions/1", "é"):
+        assert derived_id(origin, stage) == str(uuid.uuid5(space, f"{origin}/{stage}"))
 
 
 def test_a_record_that_was_passed_on_is_the_same_event():
