@@ -48,11 +48,12 @@ def conflicts(garments: Sequence[Garment], metadata: Metadata, sold: Garment | N
     main = sold or main_garment(garments, metadata.category)
     if main is None or not is_of_kind(main, metadata.category):
         return ()
-    told = told_facets(metadata)
+    shown = {facet: seen for facet in COMPARED if (seen := main.attributes.get(facet)) is not None}
+    told = told_facets(metadata) if shown else {}
     return tuple(
         Difference(main.id, facet, told[facet].value, seen.value, seen.confidence)
-        for facet in COMPARED
-        if (seen := main.attributes.get(facet)) is not None and facet in told and not _agree(facet, told[facet], seen)
+        for facet, seen in shown.items()
+        if facet in told and not _agree(facet, told[facet], seen)
     )
 
 

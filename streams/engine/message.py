@@ -42,6 +42,7 @@ class Message:
     timestamp_ms: int = 0
     _identity: str = field(default="", init=False, repr=False, compare=False)
     """Once it was asked for: it is, nine times for an upload."""
+    _first: tuple[str, int, int] | None = field(default=None, init=False, repr=False, compare=False)
 
     def event_id(self, stage: str) -> str:
         """The id of what `stage` makes of this record: the same on every delivery (uuid5 of its identity and stage)."""
@@ -68,8 +69,11 @@ class Message:
     @property
     def first_source(self) -> tuple[str, int, int]:
         """`source` of the record as it first came, before it was passed on."""
-        topic, partition, rest = self.identity.split("/")[:3]
-        return (topic, int(partition), int(rest.partition("@")[0]))
+        if self._first is None:
+            topic, partition, rest = self.identity.split("/")[:3]
+            object.__setattr__(self, "_first", (topic, int(partition), int(rest.partition("@")[0])))
+        assert self._first is not None
+        return self._first
 
     @property
     def source(self) -> tuple[str, int, int]:
