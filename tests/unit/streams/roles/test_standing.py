@@ -17,7 +17,7 @@ from streams.contract import topics
 from streams.contract.codecs import encode
 from streams.contract.records import Source
 from streams.engine.failures import WorkAnew
-from streams.engine.message import ANSWER, EDITION, PRIORITY, URGENT, Message
+from streams.engine.message import ANSWER, CONTEXT, EDITION, PRIORITY, URGENT, Message
 from streams.roles.caption.cause import cause_of
 from streams.roles.outcome import Caused, Causes, Deleted, Makeshift, Unchanged, publisher, publisher_of_all
 from streams.roles.standing import CAUSE_BYTES, Standing
@@ -234,8 +234,8 @@ async def test_a_price_has_nothing_made_of_its_item_where_the_caption_of_the_res
     assert done == [Caused("sku-1", world.cause(of))] * 2
     assert [await world.publish(one, result) for one, result in zip((cheaper, dearer), done, strict=True)] == [0, 0]
     assert world.told[-2:] == done
-    wished = replace(cheaper, headers=((EDITION, b"1"),))
-    [caused, *others] = await role.read_all([cheaper, priced(9.0, 6, fabric="silk"), wished])
+    wished = [replace(cheaper, headers=((name, b"1"),)) for name in (ANSWER, CONTEXT, EDITION, PRIORITY)]
+    [caused, *others] = await role.read_all([cheaper, priced(9.0, 6, fabric="silk"), *wished])
     assert caused is not None
     assert not any(isinstance(one.result, Caused) for one in others if one)
     ruled = replace(role, cause=cause_of(["other rules"]))
