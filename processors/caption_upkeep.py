@@ -39,6 +39,14 @@ _BEHIND = re.compile(
     r"(?:,? (?:ready to wear|for everyday wear|simple and neat|simple to style|shown as worn|easy to place|to wear often|for regular use)"
     r"| makes? up the (?:main part|centre|heart) of this look| makes? up the main piece| leads? this (?:outfit|look))(?=[.!]$)"
 )
+# A detail belongs to a garment, not to all that is worn: "The outfit also has a round neckline."
+_OF_ALL = re.compile(
+    r"(?:and\s+)?(?:the|this)\s+(?:whole\s+|complete\s+|overall\s+)?"
+    r"(?:outfit|look|set|ensemble|combination|pairing|style|scene|picture|photo|image|frame)(?![^\W_])"
+    r"(?:\s+(also))?\s+(has|is|comes|features|includes|shows|brings|adds|carries|keeps)(?![^\W_])",
+    re.IGNORECASE,
+)
+_SEVERAL = {"has": "have", "is": "are", "carries": "carry"}
 # What stands before a garment that was not told yet: "a", "another", "a second piece, a".
 _ANOTHER = re.compile(r"(?<![^\W_])(?:an?|another|second)(?:\s+[\w’'-]+){0,4}\s+$", re.IGNORECASE)
 # What may stand before a garment that wants its article, and after its noun ("a shirt collar" is no shirt).
@@ -154,12 +162,13 @@ def factual(text: str, evidence: Evidence) -> str:
     """The sentences that state something of a garment; all of them where none does, or where nothing is known.
 
     A garment that is told a second time as if it were another ("… a second piece, a turquoise shirt") is not: two boxes of
-    a shirt are one shirt (`worth_stating`).
+    a shirt are one shirt (`worth_stating`). What is said of the whole outfit without a garment is the product's, where it has
+    it: "The outfit also has a round neckline." is "It also has a round neckline."; else it is nobody's, and left out.
     """
     extra = extra_of(evidence)
     kept: list[str] = []
     told: set[str] = set()
-    for sentence in _sentences(text):
+    for sentence in (_of_product(sentence, evidence) for sentence in _sentences(text)):
         found = mentions(sentence, extra)
         named = {value for mention in found for value in mention.values("category") or ()}
         again = any(
@@ -170,6 +179,26 @@ def factual(text: str, evidence: Evidence) -> str:
             kept.append(sentence)
             told |= named
     return " ".join(kept) if kept and evidence.garments else text
+
+
+def _of_product(sentence: str, evidence: Evidence) -> str:
+    """A sentence about the outfit that names no garment, with the product for its subject; "" where the product has not all of it."""
+    subject = _OF_ALL.match(sentence)
+    stating = worth_stating(evidence)
+    found = mentions(sentence, extra_of(evidence))
+    if subject is None or not stating or any(mention.values("category") is not None for mention in found):
+        return sentence
+    product = stating[0]
+    claims = [(facet, values) for mention in found for facet, values in mention.claims if facet in _STATING]
+    own = {facet: {canonical(facet, attribute(product, facet))} - {""} for facet, _ in claims}
+    own["colour"] = {canonical("colour", name) for name in colours(product)}
+    if not all(own[facet].intersection(values) for facet, values in claims):
+        return ""
+    verb = subject.group(2).lower()
+    plural = _plural(written_noun(product))
+    also = " also" if subject.group(1) else ""
+    verb = _SEVERAL.get(verb, verb.removesuffix("s")) if plural else verb
+    return f"{'They' if plural else 'It'}{also} {verb}{sentence[subject.end() :]}"
 
 
 def left_out(text: str, evidence: Evidence) -> tuple[str, ...]:

@@ -6,7 +6,9 @@ own pixels. Only before a plain ground, where legs can be told from what is behi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import msgspec
@@ -34,6 +36,10 @@ PLAIN, ALIKE = 0.5, 6.0
 SAME_CLOTH = 8.0
 LEGS, CLOTHED = 0.3, 0.5
 """Shares: of the place below the hem that is not ground, and of that what is neither skin nor the garment's cloth."""
+NARROWER = 0.75
+"""Of a hem that is looked for inside the box: legs are narrower than this share of the garment, and a border of other cloth is not."""
+AGAIN = 2
+"""Rows of other cloth from which the garment has ended there: a seam or a line of a print is one."""
 _MOST = 80
 
 
@@ -90,21 +96,45 @@ def clothed_below(pixels: Pixels, box: Box, ground: Lab, floor: float) -> bool:
     cloth = lab[:inner][seen[:inner] & ~skin[:inner]]
     if not len(cloth):
         return False
-    below = slice(hem + round(0.02 * rows), None)
-    lab, seen, skin = lab[below], seen[below], skin[below]
-    same = _alike(lab, cloth[:: max(1, len(cloth) // _MOST)]) & seen & ~skin
-    start = _end_of_cloth(same, seen)
-    end = min(len(lab), start + round(REACH * rows))
-    if end - start < max(1.0, LEAST * rows):
-        return False
-    legs, bare, own = seen[start:end], skin[start:end], same[start:end]
-    return bool(legs.mean() >= LEGS and (legs & ~bare & ~own).sum() >= CLOTHED * legs.sum())
+    own = _alike(lab, cloth[:: max(1, len(cloth) // _MOST)]) & seen & ~skin
+    place = _Place(seen, skin, own, rows)
+    after = hem + round(0.02 * rows)
+    if place.clothed(after + _end_of_cloth(own[after:], seen[after:])):
+        return True
+    # Boxes often reach down to the photo's edge, over hem and legs alike.
+    within = inner + _end_of_cloth(own[inner:], seen[inner:], AGAIN)
+    wide = float(np.median((seen & ~skin)[max(0, inner - round(0.25 * rows)) : inner].sum(1)))
+    return within < hem - 1 and place.clothed(within, NARROWER * wide)
 
 
-def _end_of_cloth(same: Mask, seen: Mask) -> int:
-    """The first row that is not mostly of the garment's own cloth: boxes often end above the hem."""
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A garment's lower part and what is below it: (h, w) what is not ground, what of it is skin, and what the garment's cloth.
+
+    `rows`: to a height of the garment.
+    """
+
+    seen: Mask
+    skin: Mask
+    own: Mask
+    rows: float
+
+    def clothed(self, start: int, widest: float = math.inf) -> bool:
+        """Whether from this row on there are legs in other cloth, whose median row is no wider than `widest` pixels."""
+        end = min(len(self.seen), start + round(REACH * self.rows))
+        if end - start < max(1.0, LEAST * self.rows):
+            return False
+        legs, bare, own = self.seen[start:end], self.skin[start:end], self.own[start:end]
+        if float(np.median(legs.sum(1))) > widest:
+            return False
+        return bool(legs.mean() >= LEGS and (legs & ~bare & ~own).sum() >= CLOTHED * legs.sum())
+
+
+def _end_of_cloth(same: Mask, seen: Mask, ahead: int = 1) -> int:
+    """The first row that is not mostly of the garment's own cloth, nor is one of the `ahead` from it on: boxes often end above the hem."""
+    mostly = same.sum(1) > 0.5 * seen.sum(1)
     row = 0
-    while row < len(seen) and seen[row].any() and same[row].sum() > 0.5 * seen[row].sum():
+    while row < len(seen) and seen[row].any() and mostly[row : row + ahead].any():
         row += 1
     return row
 

@@ -25,6 +25,7 @@ CATEGORY = "category"
 NOTHING = "nothing"
 UNTOLD = ""
 """The category of a box that no detector found: the whole photo, which may show anything."""
+TROUSERS, SHORTS = "pants", "shorts"
 OVERLOOKED = 0.12
 """Where the largest garment that was found has less than this share of what is not ground, the whole is judged beside it: the detector has
 found the print of a shirt, or the eyes of its wearer."""
@@ -46,6 +47,9 @@ class Rules:
         sure: see `doubted`.
         renamed: another category is taken from this probability on.
         found: in a photo of which the detector found nothing, a garment is told from this probability on.
+        short, shorts: what the photo is of, whole in it and less than `short` times as high as wide, is shorts rather than trousers where
+            the head gives them this share of the two. Of 27 pairs of shorts that were taken for trousers 26 are such, of 316 pairs of
+            trousers 2 (evaluation data).
     """
 
     nothing: float = 0.75
@@ -53,6 +57,8 @@ class Rules:
     sure: float = 0.6
     renamed: float = 0.8
     found: float = 0.5
+    short: float = 1.7
+    shorts: float = 0.01
 
 
 RULES = Rules()
@@ -92,7 +98,9 @@ def settle(
         features = of_garment(crops[garment.id], whole, main=garment is main)
         judged = _judged(garment, judge.probabilities(features), judge.values, rules)
         cut_off = garment is not main and garment.box[3] >= (1 - _AT_EDGE) * bottom
-        if judged is not None and not (cut_off and judged.category == "shorts"):
+        if judged is not None and garment is main and garment.box[3] < (1 - _AT_EDGE) * bottom:
+            judged = _by_length(judged, judge, features, rules)
+        if judged is not None and not (cut_off and judged.category == SHORTS):
             stay.append((garment.id, judged))
     stay.sort(key=lambda one: -one[1].confidence)
     kept: list[tuple[str, Garment]] = []
@@ -118,6 +126,16 @@ def _judged(garment: Garment, chances: NDArray[np.float32], values: Sequence[str
         )
     doubted = chance.get(garment.category, 1.0) <= rules.doubted and garment.confidence < rules.sure
     return None if nothing >= rules.nothing or doubted else garment
+
+
+def _by_length(garment: Garment, judge: Head, features: Vector, rules: Rules) -> Garment:
+    """Shorts in place of trousers that are as short as shorts, where the head does not rule them out."""
+    left, top, right, bottom = garment.box
+    if garment.category != TROUSERS or SHORTS not in judge.values or bottom - top >= rules.short * (right - left):
+        return garment
+    chance = dict(zip(judge.values, judge.probabilities(features).tolist(), strict=True))
+    likely = chance[SHORTS] >= rules.shorts * (chance[SHORTS] + chance.get(TROUSERS, 0.0))
+    return msgspec.structs.replace(garment, category=SHORTS) if likely else garment
 
 
 def overlooked(garments: Sequence[Garment], pixels: Pixels, scale: float = 1.0) -> bool:

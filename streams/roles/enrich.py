@@ -51,7 +51,7 @@ log = structlog.get_logger("weft.enrich")
 
 SERVING_SIDE = 1024
 """Longest side, in pixels, that is kept of a photo: enough for every model, and it bounds the memory of a batch."""
-RULES = "8"
+RULES = "9"
 """Raise it when the rules beside the models change what is seen (colours, crops, limits): memos of old rules are not used."""
 
 

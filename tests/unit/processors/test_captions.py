@@ -192,6 +192,30 @@ def test_a_garment_is_not_told_a_second_time_as_another(draft: str, left: str) -
     assert factual(draft, pack) == left
 
 
+@pytest.mark.parametrize(
+    ("draft", "mended"),
+    [
+        ("A navy top. The outfit also has a round neckline.", "A navy top. It also has a round neckline."),
+        ("A navy top. The look features short sleeves.", "A navy top. It features short sleeves."),
+        ("A navy top. This set comes in cotton.", "A navy top. It comes in cotton."),
+        ("A navy top. The outfit has long sleeves.", "A navy top."),
+        ("A navy top. The ensemble is in red.", "A navy top."),
+        ("A navy top. The outfit also has a red skirt.", "A navy top. The outfit also has a red skirt."),
+        ("A navy top. It has a round neckline.", "A navy top. It has a round neckline."),
+    ],
+)
+def test_a_detail_is_a_garments_and_not_the_outfits(draft: str, mended: str) -> None:
+    """What is said of the whole outfit without a garment is said of the product, where it is true of it, else of nothing."""
+    top = garment(0, "shirt", "navy", neckline="round", sleeve="short", fabric="cotton")
+    assert factual(draft, Evidence((top, garment(1, "skirt", "red")))) == mended
+
+
+def test_details_of_a_pair_are_theirs() -> None:
+    """The verb agrees with what the sentence is of now."""
+    pack = Evidence((garment(0, "pants", "navy", pattern="striped"), garment(1, "shirt", "white")))
+    assert factual("Navy trousers. The outfit also is striped.", pack) == "Navy trousers. They also are striped."
+
+
 def test_the_products_own_hashtags_come_first() -> None:
     pack = Evidence((garment(0, "dress", "navy", fabric="linen"), garment(1, "shoe", "white")))
     for seed in range(30):

@@ -53,6 +53,20 @@ def test_a_box_that_ends_above_the_hem_is_followed_down() -> None:
     assert categories(worn(SKIN, hem=260), dress()) == ["dress"]
 
 
+def test_a_box_that_reaches_over_the_legs_is_looked_into() -> None:
+    """Boxes often end at the photo's edge: legs in other cloth begin above it, and are narrower than the garment."""
+    tall = dress((50.0, 40.0, 150.0, 318.0))
+    assert categories(worn(BLACK, hem=270), tall) == ["shirt"]
+    assert categories(worn(SKIN, hem=270), tall) == ["dress"]
+
+
+def test_a_border_at_the_hem_is_no_trousers() -> None:
+    """Other cloth as wide as the garment is a part of it."""
+    pixels = worn(None, hem=270)
+    pixels[270:318, 50:150] = RED
+    assert categories(pixels, dress((50.0, 40.0, 150.0, 318.0))) == ["dress"]
+
+
 def test_before_a_street_nothing_is_told() -> None:
     """Where the ground is not plain, pavement below a dress would be trousers."""
     noise = np.random.default_rng(3).integers(0, 255, (320, 200, 3)).astype(np.uint8)
