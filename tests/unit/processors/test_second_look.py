@@ -59,6 +59,25 @@ def test_legs_that_the_photo_cuts_off_are_in_no_shorts(bottom: float, stays: boo
     assert ("shorts" in [one.garment.category for one in found]) is stays
 
 
+@pytest.mark.parametrize(
+    ("height", "likely", "bottom", "told"),
+    [
+        (120.0, 0.05, 400.0, "shorts"),
+        (120.0, 0.001, 400.0, "pants"),
+        (200.0, 0.05, 400.0, "pants"),
+        (120.0, 0.05, 140.5, "pants"),
+    ],
+    ids=["short", "the head rules them out", "long", "the photo cuts them off"],
+)
+def test_trousers_as_short_as_shorts_are_shorts(height: float, likely: float, bottom: float, told: str) -> None:
+    """The photo's main garment, whole in it; a head that gives shorts one chance in twenty only does not rule them out."""
+    judge = head(("pants", "shorts", NOTHING), np.eye(3).tolist())
+    worn = garment("g0", "pants", 0.8, (0, 20, 100, 20 + height))
+    odds: Vector = np.array([0.0, np.log(likely / (1 - likely)), -9.0], np.float32)
+    [found] = settle([worn], odds, {"g0": odds}, judge, bottom=bottom)
+    assert found.garment.category == told
+
+
 def test_no_idea_changes_nothing() -> None:
     """The first look holds where the second does not know."""
     found = settle([SHIRT, HAIR], NO_IDEA, {"g0": NO_IDEA, "g1": NO_IDEA}, JUDGE)
