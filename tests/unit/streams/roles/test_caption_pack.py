@@ -57,7 +57,18 @@ def certain(*colours: tuple[str, float, float], pattern: str = "") -> Garment:
         (certain(("red", 0.4, 0.35), ("navy", 0.3, 0.3), pattern="striped"), []),
         (certain(("multicoloured", 1.0, 1.0)), ["multicoloured"]),
     ],
-    ids=["sure", "between two names", "a name that shops give as it is seen", "a usual name", "a name between others", "surely between others", "less than half", "black that shines", "one of two stripes", "multicoloured"],
+    ids=[
+        "sure",
+        "between two names",
+        "a name that shops give as it is seen",
+        "a usual name",
+        "a name between others",
+        "surely between others",
+        "less than half",
+        "black that shines",
+        "one of two stripes",
+        "multicoloured",
+    ],
 )
 def test_a_colour_between_two_names_is_not_told(garment: Garment, names: list[str]) -> None:
     """Nearly the whole garment may be of one colour, and nobody be sure what it is called."""
