@@ -20,11 +20,12 @@ from infra.settings import Settings
 from processors.errors import RESULT_CODES, Fatal
 from processors.policies import DEFAULTS
 from processors.values import WriterKind
-from streams.contract.topics import EVERY, ITEMS, QUERIES, UPLOADS
+from streams.contract.topics import EVERY, ITEMS, QUERIES, UPLOADS, read_by, written_by
 from streams.kafka.key_order import MISPLACED
+from streams.kafka.notices import tell_missing
 from streams.ops.announcement import STARTING, Announcement, broker_announced, write
 from streams.wiring.models import Models
-from streams.wiring.parts import open_parts
+from streams.wiring.parts import beside, open_parts
 from streams.wiring.roles import role_named
 from streams.wiring.weights import check_settings
 
@@ -91,10 +92,14 @@ async def work(
                 if not waiting and announce is not None:
                     write(announce, Announcement(os.getpid(), tuple(roles), url))
 
-            try:
+            async def run_all() -> None:
                 async with asyncio.TaskGroup() as tasks:
                     for name, role in chosen.items():
                         tasks.create_task(role.run(parts, ready), name=name)
+
+            used = {role: (parts.notices_of(role), {*read_by(role), *written_by(role)}) for role in chosen}
+            try:
+                await beside(tell_missing(parts.looking.missing, used), run_all())
             except BaseExceptionGroup as group:
                 # One cause ends a process; the others are its echoes, and stand in the log.
                 first = _leaf(group)

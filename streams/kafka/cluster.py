@@ -27,6 +27,7 @@ from aiokafka.protocol.types import (
 
 _LATEST = -1
 _LEADERLESS = 5
+_UNKNOWN = 3
 _UNCOMMITTED = 0
 _NONE = UUID(int=0)
 
@@ -124,17 +125,35 @@ async def topic_ids(client: Any, topics: Iterable[str]) -> dict[str, str]:
     Raises:
         aiokafka's errors, when the broker is away, or does not know (or show) one of the topics.
     """
+    found = await _described(client, topics)
+    for code, name, *_ in found:
+        if code and code != _LEADERLESS:
+            raise for_code(code)(name)
+    return {name: topic_id.hex for _, name, topic_id, *_ in found if topic_id != _NONE}
+
+
+async def topics_missing(client: Any, topics: Iterable[str]) -> set[str]:
+    """Those of the topics that there are not, as far as the broker says (older than Kafka 2.8: it does not).
+
+    Args:
+        client: a started `AIOKafkaClient`.
+        topics: their names.
+
+    Raises:
+        aiokafka's errors, when the broker is away.
+    """
+    return {name for code, name, *_ in await _described(client, topics) if code == _UNKNOWN}
+
+
+async def _described(client: Any, topics: Iterable[str]) -> list[Any]:
+    """The broker's answer of each topic; nothing of a broker that knows no such question."""
     node = client.get_random_node()
     if node is None:
         raise for_code(_LEADERLESS)("no broker is known yet")
     try:
-        answer = await client.send(node, _TopicIds(topics))
+        return list((await client.send(node, _TopicIds(topics))).topics)
     except NotImplementedError:
-        return {}
-    for code, name, *_ in answer.topics:
-        if code and code != _LEADERLESS:
-            raise for_code(code)(name)
-    return {name: topic_id.hex for _, name, topic_id, *_ in answer.topics if topic_id != _NONE}
+        return []
 
 
 async def high_watermarks(client: Any, places: Iterable[Any]) -> dict[Any, int]:

@@ -99,6 +99,22 @@ class PlainConsumer:
                 raise verdict from error
             raise Retryable(f"the broker does not say which topic {there} is: {error!r}") from error
 
+    async def missing(self, topics: Iterable[str]) -> set[str]:
+        """Those of the topics that there are not, as far as the broker says.
+
+        Raises:
+            Retryable: the broker is away.
+        """
+        from aiokafka.errors import KafkaError
+
+        from streams.kafka.cluster import topics_missing
+
+        there = {self.names.topic(topic): topic for topic in topics}
+        try:
+            return {there[name] for name in await topics_missing(self._consumer._client, there)}  # noqa: SLF001
+        except (KafkaError, OSError) as error:
+            raise Retryable(f"the broker does not say which topics there are: {error!r}") from error
+
     async def look_again(self, topic: str) -> bool:
         """Read partitions that were added, and a topic that was created again, from their beginnings.
 

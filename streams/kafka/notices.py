@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Protocol
 
+import structlog
+
+from processors.errors import Retryable
+from streams.kafka.options import METADATA_MS
 from streams.kafka.starts import Start, Told
+
+log = structlog.get_logger(__name__)
+
+_LOOKS = 2
+"""A broker that has just come back may answer before it knows its topics."""
 
 
 class Notices(Protocol):
@@ -50,3 +62,35 @@ def telling(notices: Notices, letter: Told | None = None) -> Told:
             await letter(start)
 
     return told
+
+
+async def tell_missing(
+    missing: Callable[[Iterable[str]], Awaitable[set[str]]], notices: Mapping[str, tuple[Notices, Iterable[str]]]
+) -> None:
+    """Tell roles of topics that there are not, for ever: a role that waits for one is busy with nothing, and looks well.
+
+    Args:
+        missing: which of some topics there are not; raises `Retryable` when nobody can say.
+        notices: role → who is told, and the topics that it reads and writes.
+    """
+    seen: Counter[str] = Counter()
+    told: set[tuple[str, str]] = set()
+    wanted = {topic for _, used in notices.values() for topic in used}
+    while True:
+        await asyncio.sleep(METADATA_MS / 1000)
+        try:
+            gone = await missing(sorted(wanted))
+        except Retryable:
+            continue  # the broker is away: others wait for it already
+        seen = Counter({topic: seen[topic] + 1 for topic in gone})
+        now = {(role, t) for role, (_, used) in notices.items() for t in used if seen[t] >= _LOOKS}
+        for role, topic in sorted(now - told):
+            log.error("topic.missing", role=role, topic=topic)
+            notices[role][0].trouble(_sentence(topic))
+        for role, topic in told - now:
+            notices[role][0].settled(_sentence(topic))
+        told = now
+
+
+def _sentence(topic: str) -> str:
+    return f"there is no topic {topic}: what is read or written there waits for it (`weft topics create` makes it)"

@@ -227,7 +227,6 @@ async def consume_group(
             drain_s=parts.settings.drain_seconds,
             told=telling(parts.notices_of(role), letter),
             watcher=watcher,
-            notices=parts.notices_of(role),
         )
         announcing.cancel()
 

@@ -24,7 +24,6 @@ from streams.engine.pipeline import Pipeline
 from streams.kafka.consumer import coordination_error, message_of
 from streams.kafka.faust.reports import LAG_SECONDS, TopicsRead, tell_lag, teller
 from streams.kafka.names import Names, client_id, names_of
-from streams.kafka.notices import Notices, NullNotices
 from streams.kafka.options import METADATA_MS, patient, servers, ssl_context, uses_tokens
 from streams.kafka.predecessor import take_out_predecessor
 from streams.kafka.producer import classify_kafka
@@ -65,7 +64,6 @@ async def consume(
     drain_s: float = 20.0,
     told: Told | None = None,
     watcher: Watcher | None = None,
-    notices: Notices | None = None,
 ) -> None:
     """Run a role: from the committed offsets on, until `stop` is set; then drain, commit and leave the group.
 
@@ -85,7 +83,6 @@ async def consume(
         drain_s: how long a stop waits for messages in flight; the rest is delivered again.
         told: of records that were deleted unread, and of topics that were created again (see `streams.kafka.starts`).
         watcher: told of the partitions that are held.
-        notices: told of a topic that is not there.
 
     Raises:
         Fatal, or what ended the pipeline: the process must end; Kafka delivers again to the next one.
@@ -99,7 +96,7 @@ async def consume(
     app.begins_at = reader.begins_at
     app.told = teller(group, names, told)
     reader.subscribe(topics)
-    topics_read = TopicsRead([names.topic(name) for name in topics], notices or NullNotices())
+    topics_read = TopicsRead([names.topic(name) for name in topics])
     graceful = False
     owner = asyncio.create_task(pipeline.run(), name=f"{group}:pipeline")
     taking_out = take_out_predecessor(settings, names.group(group), pipeline.name)

@@ -12,7 +12,6 @@ import structlog
 from processors.errors import Retryable
 from streams.engine.observer import Observer
 from streams.kafka.names import Names
-from streams.kafka.notices import Notices
 from streams.kafka.options import METADATA_MS
 from streams.kafka.starts import Start, Told
 
@@ -88,13 +87,11 @@ class TopicsRead:
 
     Args:
         names: theirs on the cluster.
-        notices: told of one that is gone, and that it is there again.
     """
 
-    def __init__(self, names: Sequence[str], notices: Notices) -> None:
-        self._names, self._notices = list(names), notices
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = list(names)
         self._gone = 0
-        self._told = False
 
     async def watch(self, app: Any) -> None:
         """Look every few seconds. Never ends, unless the role must start over.
@@ -114,34 +111,15 @@ class TopicsRead:
                 async with asyncio.timeout(_PATIENCE_SECONDS):
                     now = await thread.ids_now(self._names)
             except UnknownTopicOrPartitionError:
-                self.missing(assigned=bool(thread.topic_ids))
+                self._gone += 1
+                # One that was never there is waited for: whoever makes it need not know of us.
+                if self._gone >= _GONE_LOOKS and thread.topic_ids:
+                    raise Retryable(f"{', '.join(self._names)} was deleted: starting over") from None
+                continue
             except (KafkaError, OSError, RuntimeError):
                 continue  # the broker is away: others wait for it already
-            else:
-                self.there(thread.topic_ids, now)
-
-    def missing(self, *, assigned: bool) -> None:
-        """The broker does not know a topic: told, once it is no broker that has just come back. `assigned`: it did know it."""
-        self._gone += 1
-        if self._gone < _GONE_LOOKS:
-            return
-        if assigned:
-            raise Retryable(self._sentence)
-        if not self._told:
-            self._told = True
-            log.error("topic.missing", what=self._sentence)
-            self._notices.trouble(self._sentence)
-
-    def there(self, assigned: Mapping[str, str], now: Mapping[str, str]) -> None:
-        """The ids at the assignment, and those of now."""
-        self._gone = 0
-        if self._told:
-            self._told = False
-            self._notices.settled(self._sentence)
-        changed = sorted(topic for topic, topic_id in now.items() if assigned.get(topic, topic_id) != topic_id)
-        if changed:
-            raise Retryable(f"{', '.join(changed)} was created again: starting over")
-
-    @property
-    def _sentence(self) -> str:
-        return f"there is no topic {', '.join(self._names)}: nothing is read until it is there (`weft topics create`)"
+            self._gone = 0
+            was = thread.topic_ids
+            changed = sorted(topic for topic, topic_id in now.items() if was.get(topic, topic_id) != topic_id)
+            if changed:
+                raise Retryable(f"{', '.join(changed)} was created again: starting over")

@@ -11,6 +11,7 @@ from processors.errors import Fatal, Retryable
 from streams.kafka.consumer import PlainConsumer
 from streams.kafka.faust.app import _build_app, _drained, _stay, group_lost
 from streams.kafka.faust.reports import TopicsRead
+from streams.kafka.notices import NullNotices, tell_missing
 from tests.fixtures.virtual_time import run_virtual
 
 DAY = 24 * 3600
@@ -111,7 +112,6 @@ class TopicOfBroker:
     def __init__(self, topic_id, *, assigned=""):
         self.id = topic_id
         self.topic_ids = {"uploads": assigned} if assigned else {}
-        self.troubles = []
 
     async def ids_now(self, topics):
         if isinstance(self.id, Exception):
@@ -120,18 +120,12 @@ class TopicOfBroker:
             raise UnknownTopicOrPartitionError(topics[0])
         return dict.fromkeys(topics, self.id)
 
-    def trouble(self, text):
-        self.troubles.append(text)
-
-    def settled(self, text):
-        self.troubles.remove(text)
-
     def watched(self):
         app = SimpleNamespace(started=True, consumer=SimpleNamespace(_thread=self))
-        return asyncio.create_task(TopicsRead(["uploads"], self).watch(app))
+        return asyncio.create_task(TopicsRead(["uploads"]).watch(app))
 
 
-@pytest.mark.parametrize(("seen", "why"), [("another", "created again"), (None, "there is no topic uploads")])
+@pytest.mark.parametrize(("seen", "why"), [("another", "created again"), (None, "uploads was deleted")])
 def test_a_role_whose_topic_was_deleted_starts_over(seen, why):
     """Its commits and its questions for offsets wait for the topic that is gone, and it would be healthy for ever."""
 
@@ -145,25 +139,65 @@ def test_a_role_whose_topic_was_deleted_starts_over(seen, why):
         topic.id = seen
         with pytest.raises(Retryable, match=why):
             await asyncio.wait_for(watching, 20)
-        assert topic.troubles == []
 
     run_virtual(main())
 
 
-def test_a_role_without_its_topic_says_so_until_it_is_there():
-    """It waits for whoever makes the topic: with a trouble that `/healthz` shows, and not by ending over and over."""
+def test_a_role_waits_for_a_topic_that_was_never_there():
+    """It does not end over and over; who makes the topic need not know of it."""
 
     async def main():
         topic = TopicOfBroker(None)
         watching = topic.watched()
-        await asyncio.sleep(6)
-        assert topic.troubles == [], "a broker that has just come back knows no topic for a moment"
         await asyncio.sleep(600)
-        assert len(topic.troubles) == 1
-        assert "no topic uploads" in topic.troubles[0]
         topic.id, topic.topic_ids = "one", {"uploads": "one"}
-        await asyncio.sleep(6)
-        assert (topic.troubles, watching.done()) == ([], False)
+        await asyncio.sleep(600)
+        assert not watching.done()
         watching.cancel()
+
+    run_virtual(main())
+
+
+def test_roles_tell_of_topics_that_there_are_not():
+    """`/healthz` shows it until the topic is there: whoever waits for one is busy with nothing, and looks well."""
+
+    class Told(NullNotices):
+        def __init__(self):
+            self.troubles = []
+
+        def trouble(self, text):
+            self.troubles.append(text)
+
+        def settled(self, text):
+            self.troubles.remove(text)
+
+    async def main():
+        gone = set()
+
+        async def missing(topics):
+            assert set(topics) == {"uploads", "items", "hits"}
+            if "broker" in gone:
+                raise Retryable("away")
+            return set(gone)
+
+        enrich, index = Told(), Told()
+        used = {"enrich": (enrich, {"uploads", "items"}), "index": (index, {"items", "hits"})}
+        telling = asyncio.create_task(tell_missing(missing, used))
+        for now, of_enrich, of_index in (
+            ({"items"}, ["items"], ["items"]),
+            ({"broker"}, ["items"], ["items"]),
+            ({"items", "hits"}, ["items"], ["items", "hits"]),
+            ({"hits"}, [], ["hits"]),
+            (set(), [], []),
+        ):
+            gone.clear()
+            gone |= now
+            await asyncio.sleep(60)
+            for told, wanted in ((enrich, of_enrich), (index, of_index)):
+                assert [text.split(":")[0] for text in told.troubles] == [f"there is no topic {t}" for t in wanted]
+        gone.add("hits")
+        await asyncio.sleep(4)
+        assert index.troubles == [], "a broker that has just come back knows no topic for a moment"
+        telling.cancel()
 
     run_virtual(main())
