@@ -359,6 +359,27 @@ def test_what_waited_for_credits_while_its_partition_was_revoked_is_not_taken(gr
     run_virtual(main())
 
 
+def test_who_waits_for_credits_hears_of_the_revocation_at_once():
+    """Credits may be held for as long as a store is away; the reader that waits for them holds the rebalance up."""
+
+    async def away(m):
+        await asyncio.sleep(3600)
+
+    async def main():
+        world = World()
+        async with running([IoStage("fetch", away)], world, items=1) as pipeline:
+            await pipeline.submit(message(0, partition=1), world.ack(message(0, partition=1)))
+            waiting = asyncio.create_task(pipeline.submit(message(7), world.ack(message(7))))
+            await asyncio.sleep(1)
+            pipeline.forget([("in", 0)])
+            with pytest.raises(Revoked):
+                await asyncio.wait_for(waiting, 1)
+            pipeline.abort()
+            await pipeline.owner
+
+    run_virtual(main())
+
+
 def test_a_record_that_the_producer_has_not_taken_is_taken_back_when_its_partition_is_revoked():
     """The producer waits for room or for a leader; when that comes, the next owner has published newer ones."""
 
