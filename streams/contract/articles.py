@@ -7,6 +7,7 @@ import msgspec
 from processors.errors import Code, Poison
 from processors.identity import checked_shop, key_of, split
 from streams.contract import codecs
+from streams.contract.checks import check_id
 from streams.contract.cloudevents import unwrapped
 from streams.contract.records import ARTICLE_KINDS, Article
 from streams.engine.message import Message
@@ -34,7 +35,7 @@ def decode_article(message: Message) -> Article | None:
             )
         return None
     article = codecs.decode_given(_ARTICLE, message.value, Article)
-    codecs.check_id(article.id, "id")
+    check_id(article.id, "id")
     shop = checked_shop(article.shop)
     if key and key not in {article.id, key_of(shop, article.id)}:
         # Compaction goes by the key: under another one a later version would not replace it.
@@ -93,6 +94,6 @@ def _check_targets(article: Article) -> None:
         if not value.strip():
             raise Poison("is empty", field=f"applies_to.{name}", code=Code.OUT_OF_RANGE)
         if name == "product":
-            codecs.check_id(value, "applies_to.product")
+            check_id(value, "applies_to.product")
         elif len(value) > MAX_WORD:
             raise Poison(f"is longer than {MAX_WORD} characters", field=f"applies_to.{name}", code=Code.OUT_OF_RANGE)

@@ -6,23 +6,18 @@ also knows the query and the error code, because a query is never left without a
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import msgspec
 
-from processors import conditions, offers, said
 from processors.errors import Code, Poison
 from processors.identity import checked_shop, key_of, shop_of, split
-from processors.ordering import SORTS
-from processors.photo_roles import MAIN, MAX_PHOTOS, ROLES
-from processors.values import MAX_QUERY_TEXT, Metadata
 from streams.contract import plain
-from streams.contract.boxes import FIELD, check_box
+from streams.contract.checks import BadQuery, check_id, check_photos, check_query
 from streams.contract.cloudevents import unwrapped
 from streams.contract.lenders import with_start
+from streams.contract.limits import MAX_DEPTH, MAX_DIMENSION, MAX_ID_BYTES
 from streams.contract.probes import Answer, Found, Hits, LookupProbe, Probe, SearchProbe
 from streams.contract.records import (
     Caption,
@@ -45,25 +40,8 @@ from streams.engine.message import SHOP, Message
 
 T = TypeVar("T")
 
-MAX_ID_BYTES = 512
-MAX_INLINE_IMAGE_BYTES = 2**20
-MAX_URI_BYTES = 4096
-MAX_TOP_K = 1000
-MAX_DEPTH = 10_000
-"""Hits that may be paged through: `offset` and the hits of the page together."""
-MAX_EDITS = 20
-MAX_COUNTED = 20
-MAX_FIELDS = 100
-MAX_DEADLINE_MS = 600_000
-MAX_FACETS = 100
-MAX_FILTER_VALUES = 1000
-MAX_FACET_NAME = 128
-MAX_DIMENSION = 16_384
-MAX_TEXT = 20_000
 ACTIONS = ("click", "basket", "buy", "return")
 """What a shopper may have done with a hit."""
-
-_TEXT_FIELDS = ("title", "description", "brand", "gender", "fabric", "category")
 
 # Dict keys are sorted: a re-delivered message must give the same bytes again.
 _JSON = msgspec.json.Encoder(order="deterministic")
@@ -89,21 +67,6 @@ _PATH = re.compile(r" - at `(?:key in )?\$(?P<path>[^`]*)`")
 _MISSING = re.compile(r"missing required field `(?P<name>[^`]*)`")
 
 
-class BadQuery(Poison):
-    """A query that gets a `Result` with an error.
-
-    Args:
-        message: what is wrong.
-        code: one of `RESULT_CODES`.
-        query_id: of the query, else its record key, else "".
-        field: the field at fault.
-    """
-
-    def __init__(self, message: str, *, code: Code, query_id: str, field: str = "") -> None:
-        super().__init__(message, field=field, code=code)
-        self.query_id = query_id
-
-
 def encode(record: Record) -> bytes:
     """The value of a record on its topic: MessagePack where machines read, JSON where people do."""
     return _MSGPACK.encode(record) if isinstance(record, _MACHINE_RECORDS) else _JSON.encode(record)
@@ -125,7 +88,7 @@ def decode_upload(message: Message) -> Upload | None:
     if message.key and key not in {upload.product_id, product}:
         # Partition and compaction go by the key: under another key an update would not replace its predecessor.
         raise Poison("differs from the record's key", field="product_id", code=Code.WRONG_KEY)
-    _check_photos(upload)
+    check_photos(upload)
     version_of(upload.version)
     return upload
 
@@ -140,26 +103,10 @@ def deleted_product(message: Message) -> tuple[str, str]:
     return (shop, key) if shop and not shop_of(key) else split(key)
 
 
-def fields_of(upload: Upload) -> dict[str, Any] | None:
-    """What an upload says of its product beside its photos, as one object; None for nothing."""
-    if upload.group_id is None:
-        return upload.metadata
-    return {**(upload.metadata or {}), "group_id": upload.group_id}
-
-
 def images_of(item: Item) -> tuple[str, ...]:
     """The addresses of all photos of an item, its image first."""
     further = [photo.image for photo in item.photos] if isinstance(item.photos, tuple) else []
     return tuple(dict.fromkeys(address for address in (item.image, *further) if address))
-
-
-def photos_of(upload: Upload) -> tuple[tuple[str, UploadPhoto], ...]:
-    """The photos of a checked upload, each with the field that gives it: `image` first, the main one among the others."""
-    further = [(f"images[{number}]", photo) for number, photo in enumerate(upload.images or ())]
-    if upload.image is None:
-        return tuple(further)
-    role = MAIN if further else None
-    return (("image", UploadPhoto(upload.image.uri, upload.image.bytes, role)), *further)
 
 
 def decode_query(message: Message) -> Query:
@@ -217,7 +164,7 @@ def _checked_query(query: Query, fallback: str, *, filters_alone: bool = False) 
     except Poison as error:
         known = (query.query_id or fallback)[:MAX_ID_BYTES]
         raise BadQuery(error.message, code=error.code, query_id=known, field=error.field) from error
-    _check_query(query, query.query_id or fallback, filters_alone=filters_alone)
+    check_query(query, query.query_id or fallback, filters_alone=filters_alone)
     given = {name: value for name, value in query.filters.items() if value is not None}
     plain = {
         name: tuple(one for one in value if one is not None) if isinstance(value, list) else value
@@ -291,47 +238,6 @@ def decode_feedback(message: Message) -> Feedback:
         raise Poison(f"is not within 1..{MAX_DEPTH}", field="rank", code=Code.OUT_OF_RANGE)
     checked_shop(feedback.shop)
     return feedback
-
-
-def metadata_of(upload: Upload) -> Metadata:
-    """The typed metadata of an upload: known fields, every other string as a facet, and the rest as it came.
-
-    A null is none.
-
-    Raises:
-        Poison: a value of the wrong type, too long, or too many facets; names the field.
-    """
-    given = {name: value for name, value in (upload.metadata or {}).items() if value is not None}
-    texts = {name: _text(name, given.pop(name, "")) for name in _TEXT_FIELDS}
-    price = _price(given.pop("price", None))
-    offer = offers.take_offer(given)
-    group_id, tags = said.take_group(given, upload.group_id), said.take_tags(given)
-    path = said.take_path(given, texts["category"])
-    texts["category"] = texts["category"] or said.category_in(path)
-    if len(given) > MAX_FACETS:
-        raise Poison(f"more than {MAX_FACETS} facets", field="metadata", code=Code.OUT_OF_RANGE)
-    if any(not name or len(name) > MAX_FACET_NAME for name in given):
-        raise Poison(
-            f"a facet's name is empty or longer than {MAX_FACET_NAME} characters",
-            field="metadata",
-            code=Code.OUT_OF_RANGE,
-        )
-    more = {name: value for name, value in given.items() if not isinstance(value, str)}
-    said.check_more(more)
-    return Metadata(
-        **texts,
-        price=price,
-        facets={name: _text(name, value) for name, value in given.items() if name not in more},
-        sale_price=offer.sale_price,
-        currency=offer.currency,
-        in_stock=offer.in_stock,
-        sizes=offer.sizes,
-        launched=offer.launched,
-        group_id=group_id,
-        category_path=path,
-        tags=tags,
-        more=more,
-    )
 
 
 # ---------------------------------------------------------------- inside
@@ -453,120 +359,3 @@ def _key_text(message: Message) -> str:
         return (message.key or b"").decode()
     except UnicodeDecodeError as error:
         raise Poison("is not UTF-8", field="key", code=Code.WRONG_KEY) from error
-
-
-def check_id(value: str, field: str) -> None:
-    if not value:
-        raise Poison("is empty", field=field, code=Code.WRONG_KEY if field == "key" else Code.OUT_OF_RANGE)
-    if len(value.encode()) > MAX_ID_BYTES:
-        raise Poison(f"is longer than {MAX_ID_BYTES} bytes", field=field, code=Code.OUT_OF_RANGE)
-
-
-def _check_photos(upload: Upload) -> None:
-    if upload.image is not None and upload.image.product_id is not None:
-        raise Poison("only a query may refer to a product", field="image.product_id", code=Code.INVALID)
-    if upload.image is not None and upload.image.box is not None:
-        raise Poison("only a query may ask for a part of a photo", field=FIELD, code=Code.INVALID)
-    if upload.image is None and upload.images is None and fields_of(upload) is None:
-        raise Poison("there is no photo, and no metadata either", field="image", code=Code.MISSING_FIELD)
-    if upload.images is not None and not upload.images:
-        raise Poison("is empty: leave it out to keep the photos", field="images", code=Code.OUT_OF_RANGE)
-    photos = photos_of(upload)
-    if len(photos) > MAX_PHOTOS:
-        raise Poison(f"there are {len(photos)} photos, more than {MAX_PHOTOS}", field="images", code=Code.OUT_OF_RANGE)
-    for field, photo in photos:
-        _check_image(ImageRef(photo.uri, photo.bytes), field)
-        if photo.role is not None and photo.role not in ROLES:
-            named = f"{photo.role[:50]!r} is none of {', '.join(ROLES)}"
-            raise Poison(named, field=f"{field}.role", code=Code.UNKNOWN_NAME)
-    main = [field for field, photo in photos if photo.role == MAIN]
-    if len(main) > 1:
-        raise Poison(f"is a second main photo beside {main[0]}", field=f"{main[1]}.role", code=Code.INVALID)
-
-
-def _check_image(image: ImageRef, field: str = "image") -> None:
-    given = [value for value in (image.uri, image.bytes, image.product_id) if value is not None]
-    if len(given) != 1:
-        raise Poison("needs exactly one source", field=field, code=Code.INVALID)
-    if image.uri is not None and not 0 < len(image.uri.encode()) <= MAX_URI_BYTES:
-        raise Poison(f"is empty or longer than {MAX_URI_BYTES} bytes", field=f"{field}.uri", code=Code.OUT_OF_RANGE)
-    if image.bytes is not None and not 0 < len(image.bytes) <= MAX_INLINE_IMAGE_BYTES:
-        raise Poison(
-            f"is empty or larger than {MAX_INLINE_IMAGE_BYTES} bytes; use a uri",
-            field=f"{field}.bytes",
-            code=Code.OUT_OF_RANGE,
-        )
-    if image.product_id is not None:
-        check_id(image.product_id, f"{field}.product_id")
-
-
-def _check_query(query: Query, query_id: str, *, filters_alone: bool = False) -> None:
-    def refuse(code: Code, message: str, field: str) -> BadQuery:
-        return BadQuery(message, code=code, query_id=query_id[:MAX_ID_BYTES], field=field)
-
-    if not query.query_id or len(query.query_id.encode()) > MAX_ID_BYTES:
-        raise refuse(Code.OUT_OF_RANGE, f"is empty or longer than {MAX_ID_BYTES} bytes", "query_id")
-    nothing = query.image is None and not query.images and not (query.text or "").strip()
-    if nothing and not (filters_alone and query.filters):
-        raise refuse(Code.EMPTY_QUERY, "needs an image, a text, or both", "")
-    if query.image is not None:
-        try:
-            _check_image(query.image)
-        except Poison as error:
-            raise refuse(Code.BAD_IMAGE, error.message, error.field) from error
-    for ok, message, field in _bounds(query):
-        if not ok:
-            raise refuse(Code.OUT_OF_RANGE, message, field)
-    if query.sort is not None and query.sort not in SORTS:
-        raise refuse(Code.UNKNOWN_NAME, f"is {query.sort[:50]!r}, and none of {', '.join(SORTS)}", "sort")
-    try:
-        check_box(query.image)
-        checked_shop(query.shop)
-        conditions.parted(query.filters)
-    except Poison as error:
-        raise refuse(error.code, error.message, error.field) from error
-
-
-def _bounds(query: Query) -> Iterator[tuple[bool, str, str]]:
-    """(whether it holds, what to say otherwise, field) of every bound of a query."""
-    yield len(query.text or "") <= MAX_QUERY_TEXT, f"is longer than {MAX_QUERY_TEXT} characters", "text"
-    yield len(query.edits) <= MAX_EDITS, f"has more than {MAX_EDITS} turns", "edits"
-    yield sum(map(len, query.edits)) <= MAX_QUERY_TEXT, f"is longer than {MAX_QUERY_TEXT} characters", "edits"
-    named = query.previous is None or 0 < len(query.previous.encode()) <= MAX_ID_BYTES
-    yield named, f"is empty or longer than {MAX_ID_BYTES} bytes", "previous"
-    yield 1 <= query.top_k <= MAX_TOP_K, f"is not within 1..{MAX_TOP_K}", "top_k"
-    yield query.limit is None or 1 <= query.limit <= MAX_TOP_K, f"is not within 1..{MAX_TOP_K}", "limit"
-    depth = query.offset + (query.top_k if query.limit is None else query.limit)
-    yield query.offset >= 0 and depth <= MAX_DEPTH, f"is below 0, or ends beyond {MAX_DEPTH} hits", "offset"
-    yield 0 <= query.min_relevance <= 1, "is not within 0..1", "min_relevance"
-    yield 0 < query.score_band <= 4, "is not within 0..4, or is 0", "score_band"
-    yield len(query.facets) <= MAX_COUNTED, f"has more than {MAX_COUNTED} names", "facets"
-    yield len(query.fields) <= MAX_FIELDS, f"has more than {MAX_FIELDS} names", "fields"
-    yield 1 <= query.deadline_ms <= MAX_DEADLINE_MS, f"is not within 1..{MAX_DEADLINE_MS}", "deadline_ms"
-    yield len(query.filters) <= MAX_FACETS, f"has more than {MAX_FACETS} facets", "filters"
-    most = max((len(value) for value in query.filters.values() if isinstance(value, list | tuple | dict)), default=0)
-    yield most <= MAX_FILTER_VALUES, f"has more than {MAX_FILTER_VALUES} values of a facet", "filters"
-    yield min(query.min_offsets.values(), default=0) >= 0, "has a negative offset", "min_offsets"
-
-
-def _text(name: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise Poison(f"expected a string, got {type(value).__name__}", field=f"metadata.{name}", code=Code.WRONG_TYPE)
-    if len(value) > MAX_TEXT:
-        raise Poison(f"is longer than {MAX_TEXT} characters", field=f"metadata.{name}", code=Code.OUT_OF_RANGE)
-    return value
-
-
-def _price(value: object) -> float | None:
-    if value is None:
-        return None
-    # bool is an int in Python, and `"price": true` is not a price.
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Poison(f"expected a number, got {type(value).__name__}", field="metadata.price", code=Code.WRONG_TYPE)
-    try:
-        price = float(value)
-    except OverflowError as error:
-        raise Poison("is not finite", field="metadata.price", code=Code.OUT_OF_RANGE) from error
-    if not math.isfinite(price):
-        raise Poison("is not finite", field="metadata.price", code=Code.OUT_OF_RANGE)
-    return price

@@ -70,7 +70,7 @@ class Upload(Record, frozen=True):
 
     product_id: str
     image: ImageRef | None = None  # the one photo, or the main one beside `images`
-    # Whatever a shop says of its product; `codecs.metadata_of` makes the typed `Metadata` of it.
+    # Whatever a shop says of its product; `streams.contract.metadata` makes the typed `Metadata` of it.
     metadata: dict[str, Any] | None = None
     group_id: str | None = None  # the style of which this product is a colour or a size
     # Part of the product's identity: equal ids of two shops are two products.

@@ -12,13 +12,20 @@ from typing import Any, TypeAlias
 from processors.identity import MAX_SHOP_BYTES
 from processors.photo_roles import MAX_PHOTOS
 from processors.values import MAX_QUERY_TEXT
-from streams.contract import codecs
 from streams.contract.lenders import MAX_IMAGES
+from streams.contract.limits import (
+    MAX_DEADLINE_MS,
+    MAX_FACETS,
+    MAX_FILTER_VALUES,
+    MAX_ID_BYTES,
+    MAX_TOP_K,
+    MAX_URI_BYTES,
+)
 from streams.contract.topics import CLIENT, ITEMS, TOPICS
 
 Schema: TypeAlias = dict[str, Any]
 
-_ID = {"minLength": 1, "maxLength": codecs.MAX_ID_BYTES}
+_ID = {"minLength": 1, "maxLength": MAX_ID_BYTES}
 _SHOP = {"minLength": 1, "maxLength": MAX_SHOP_BYTES}
 _SHARE = {"minimum": 0, "maximum": 1}
 _COUNT = {"minimum": 0}
@@ -27,14 +34,14 @@ _SIDE = {"minimum": 1}
 # Record → field → keywords. Lengths are in characters here and in bytes in the codecs, where that is said.
 _BOUNDS: dict[str, dict[str, Schema]] = {
     "Upload": {"product_id": _ID, "shop": _SHOP, "images": {"minItems": 1, "maxItems": MAX_PHOTOS}},
-    "UploadPhoto": {"uri": {"minLength": 1, "maxLength": codecs.MAX_URI_BYTES}, "bytes": {"minLength": 1}},
+    "UploadPhoto": {"uri": {"minLength": 1, "maxLength": MAX_URI_BYTES}, "bytes": {"minLength": 1}},
     "ImageRef": {
-        "uri": {"minLength": 1, "maxLength": codecs.MAX_URI_BYTES},
+        "uri": {"minLength": 1, "maxLength": MAX_URI_BYTES},
         "bytes": {"minLength": 1},
         "product_id": _ID,
     },
     "QueryImage": {
-        "uri": {"minLength": 1, "maxLength": codecs.MAX_URI_BYTES},
+        "uri": {"minLength": 1, "maxLength": MAX_URI_BYTES},
         "bytes": {"minLength": 1},
         "product_id": _ID,
     },
@@ -44,9 +51,9 @@ _BOUNDS: dict[str, dict[str, Schema]] = {
         "text": {"maxLength": MAX_QUERY_TEXT},
         "images": {"maxItems": MAX_IMAGES},
         "previous": _ID,
-        "filters": {"maxProperties": codecs.MAX_FACETS},
-        "top_k": {"minimum": 1, "maximum": codecs.MAX_TOP_K},
-        "deadline_ms": {"minimum": 1, "maximum": codecs.MAX_DEADLINE_MS},
+        "filters": {"maxProperties": MAX_FACETS},
+        "top_k": {"minimum": 1, "maximum": MAX_TOP_K},
+        "deadline_ms": {"minimum": 1, "maximum": MAX_DEADLINE_MS},
         "min_relevance": _SHARE,
         "min_offsets": {"propertyNames": {"pattern": f"^{ITEMS.replace('.', '[.]')}-(0|[1-9][0-9]*)$"}},
     },
@@ -65,7 +72,7 @@ _BOUNDS: dict[str, dict[str, Schema]] = {
 }
 # The same for the values of a table, whatever their names.
 _VALUES: dict[str, dict[str, Schema]] = {
-    "Query": {"filters": {"maxItems": codecs.MAX_FILTER_VALUES}, "min_offsets": _COUNT},
+    "Query": {"filters": {"maxItems": MAX_FILTER_VALUES}, "min_offsets": _COUNT},
     "Result": {"applied_offsets": _COUNT},
 }
 _UPLOAD_IMAGE = "UploadImage"

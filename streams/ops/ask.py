@@ -7,7 +7,7 @@ from pathlib import Path
 
 from infra.settings import Settings
 from infra.stores import open_store
-from streams.contract.codecs import MAX_INLINE_IMAGE_BYTES
+from streams.contract.limits import MAX_INLINE_IMAGE_BYTES
 from streams.contract.records import ImageRef
 from streams.kafka.store_claim import check
 from streams.ops.ingest import read_photo

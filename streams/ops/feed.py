@@ -26,6 +26,7 @@ from processors.offers import COLUMN_NAMES
 from processors.product import Change as Said
 from processors.product import PhotoPlace, Product
 from streams.contract import codecs, topics
+from streams.contract.checks import fields_of, photos_of
 from streams.contract.versions import stamp_of, version_of
 from streams.engine.message import Message
 from streams.kafka.client import Reader
@@ -129,9 +130,9 @@ def take_in(products: dict[str, Product], message: Message) -> None:
         return
     product_id = key_of(upload.shop or "", upload.product_id)
     before = products.get(product_id, Product())
-    photos = dict.fromkeys(PhotoPlace(photo.uri or "", "") for _, photo in codecs.photos_of(upload))
+    photos = dict.fromkeys(PhotoPlace(photo.uri or "", "") for _, photo in photos_of(upload))
     change = Said(
-        codecs.fields_of(upload), tuple(photos) if photos else None, version_of(upload.version), upload.metadata is None
+        fields_of(upload), tuple(photos) if photos else None, version_of(upload.version), upload.metadata is None
     )
     products[product_id] = before.after(change, stamp_of(before, message, change.version))
 

@@ -21,6 +21,7 @@ from infra.store import ObjectStore
 from processors.errors import Poison, Retryable
 from processors.identity import key_of, shop_of, split
 from streams.contract import codecs, topics
+from streams.contract.checks import photos_of
 from streams.contract.records import Caption, ImageRef, Item, Query
 from streams.contract.urgency import said_of
 from streams.engine.message import Message
@@ -134,7 +135,7 @@ class Look:
             upload = codecs.decode_upload(record)
         except Poison:
             return []
-        uris = [photo.uri for _, photo in codecs.photos_of(upload) if photo.uri] if upload is not None else []
+        uris = [photo.uri for _, photo in photos_of(upload) if photo.uri] if upload is not None else []
         return [self._store.address(key) for uri in uris if (key := self._store.key_of(uri)) is not None]
 
     def _theirs(self, key: str, record: Message) -> None:

@@ -22,7 +22,8 @@ from processors.image_header import sniff
 from processors.photo_roles import MAIN, ROLES
 from streams.contract import topics
 from streams.contract.cloudevents import origin_ms
-from streams.contract.codecs import decode_upload, metadata_of
+from streams.contract.codecs import decode_upload
+from streams.contract.metadata import metadata_of
 from streams.contract.records import Caption, ImageRef, Upload, UploadPhoto
 from streams.engine.message import Message
 from streams.kafka.client import Client, Reader, Sent, caption_in

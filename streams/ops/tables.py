@@ -17,7 +17,7 @@ from typing import Any
 
 from processors.errors import Poison, Retryable
 from processors.offers import read_stock
-from streams.contract.codecs import MAX_FACET_NAME, MAX_FACETS, MAX_TEXT
+from streams.contract.limits import MAX_FACET_NAME, MAX_FACETS, MAX_TEXT
 from streams.ops.photo_names import without_suffix
 from streams.ops.prices import currency_in, price_of
 from streams.ops.table_files import Line, canonical, read_lines

@@ -96,7 +96,7 @@ def _product(metadata: Metadata, photos: tuple[PhotoPlace, ...]) -> Product:
 
 
 def said_in(metadata: Metadata) -> dict[str, Any]:
-    """What a shop may have sent to be understood so (`codecs.metadata_of`)."""
+    """What a shop may have sent to be understood so (`metadata_of`)."""
     found: dict[str, Any] = {name: getattr(metadata, name) for name in _TEXTS if getattr(metadata, name)}
     for name in ("price", "sale_price", "in_stock"):
         if getattr(metadata, name) is not None:

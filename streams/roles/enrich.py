@@ -31,6 +31,8 @@ from processors.identity import key_of
 from processors.product import Change, PhotoPlace, Product
 from processors.values import Box, Detection, Garment, Pixels, Vector
 from streams.contract import codecs
+from streams.contract.checks import fields_of
+from streams.contract.metadata import metadata_of
 from streams.contract.records import Item, Source, Upload, View
 from streams.contract.versions import stamp_of, version_of
 from streams.engine.message import ANSWER, Message
@@ -180,7 +182,7 @@ class Enrich:
             return Done(elsewhere)
         if isinstance(found, Deleted):
             return Done(found)
-        codecs.metadata_of(found)  # what is wrong with it is told before anything is fetched
+        metadata_of(found)  # what is wrong with it is told before anything is fetched
         about = _about(message, found)
         kept = await self.kept(about.product)
         if kept.product == Product() and (about.partial or not about.pictured):
@@ -227,7 +229,7 @@ class Enrich:
         try:
             upload = codecs.decode_upload(message)
             if upload is not None:
-                codecs.metadata_of(upload)
+                metadata_of(upload)
         except Poison:
             return None  # `read` tells
         return upload
@@ -444,7 +446,7 @@ class Enrich:
     def _item(
         self, told: Told, said: dict[str, Any], photos: Sequence[PhotoPlace], contents: Mapping[str, PhotoContent]
     ) -> Item:
-        metadata = codecs.metadata_of(Upload(told.product, metadata=said))
+        metadata = metadata_of(Upload(told.product, metadata=said))
         return self.items.item(told.product, metadata, photos, contents, told.source)
 
     async def _with_contents(self, told: Told, photos: Sequence[PhotoPlace]) -> tuple[bool, Mapping[str, PhotoContent]]:
@@ -486,7 +488,7 @@ def _about(message: Message, found: Upload) -> About:
     pictured = found.image is not None or found.images is not None
     return About(
         found.product_id,
-        codecs.fields_of(found),
+        fields_of(found),
         version_of(found.version),
         pictured,
         found.metadata is None,

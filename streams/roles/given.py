@@ -19,7 +19,7 @@ from infra.threads import InThread
 from processors import decode, image_parts
 from processors.errors import Code, Poison
 from processors.product import PhotoPlace, Product
-from streams.contract import codecs
+from streams.contract.checks import photos_of
 from streams.contract.records import Upload, UploadPhoto
 from streams.roles.remote import Kept, RemotePhotos
 from streams.roles.work import Photo, Stored
@@ -52,7 +52,7 @@ class GivenPhotos:
             Retryable: the store is away.
         """
         found: dict[str, Photo | Stored] = {}
-        for field, given in codecs.photos_of(upload):
+        for field, given in photos_of(upload):
             with of_field(field):
                 photo = await self._photo(given, field, product)
             if photo.place.digest not in found:
@@ -62,7 +62,7 @@ class GivenPhotos:
     def lying(self, upload: Upload, product: Product) -> tuple[PhotoPlace, ...] | None:
         """The photos of an upload, where all of them are photos of the product in our store; else None."""
         found: dict[str, PhotoPlace] = {}
-        for _, given in codecs.photos_of(upload):
+        for _, given in photos_of(upload):
             key = None if given.bytes is not None or given.uri is None else self.store.key_of(given.uri)
             place = None if key is None else self._known(key, given.role or "", product)
             if place is None:

@@ -16,9 +16,10 @@ from processors.errors import Code, Poison
 from processors.identity import key_of, split
 from processors.offers import COLUMN_NAMES
 from processors.product import Change, PhotoPlace, Product, Stamp
-from streams.contract import codecs, topics
+from streams.contract import topics
 from streams.contract.cloudevents import output_headers
 from streams.contract.codecs import encode
+from streams.contract.metadata import metadata_of
 from streams.contract.records import Item, Source, Upload
 from streams.contract.versions import stamp_of
 from streams.engine.message import ANSWER, PRIORITY, URGENT, Message
@@ -332,7 +333,7 @@ class TakeIn:
                         code=Code.NOT_FOUND,
                     )
                 contents[photo.digest] = content
-        metadata = codecs.metadata_of(Upload(key, metadata=product.metadata))
+        metadata = metadata_of(Upload(key, metadata=product.metadata))
         by = self.items.maker(contents[product.photos[0].digest].facets if product.photos else self.live())
         return _Made(self.items.item(key, metadata, product.photos, contents, source), by)
 

@@ -21,6 +21,9 @@ from processors.decode import Decoded, DecodeLimits, check_header, decode, kept_
 from processors.errors import Poison
 from processors.image_header import read_header, sniff
 from streams.contract import codecs, topics
+from streams.contract.checks import BadQuery
+from streams.contract.limits import MAX_DEADLINE_MS, MAX_ID_BYTES, MAX_TOP_K
+from streams.contract.metadata import metadata_of
 from streams.contract.records import Query
 from streams.engine.failures import Failure
 from streams.engine.message import Message
@@ -157,7 +160,7 @@ def test_uploads(key: bytes | None, value: bytes) -> None:
         if upload is None:  # an empty value deletes
             assert (value, bool(key)) == (b"", True)
             return
-        metadata = codecs.metadata_of(upload)
+        metadata = metadata_of(upload)
     except Poison as error:
         letter = letter_of(Failure(message, "read", error, 1))
         assert position_of(letter) == letter.offset
@@ -166,7 +169,7 @@ def test_uploads(key: bytes | None, value: bytes) -> None:
         assert read.stage == "read"
         assert msgspec.json.encode(whole(read, lying))
         return
-    assert 1 <= len(upload.product_id.encode()) <= codecs.MAX_ID_BYTES
+    assert 1 <= len(upload.product_id.encode()) <= MAX_ID_BYTES
     assert all(isinstance(text, str) for text in (metadata.title, metadata.fabric, *metadata.facets.values()))
     assert metadata.price is None or abs(metadata.price) < float("inf")
     assert codecs.encode(upload)
@@ -198,18 +201,18 @@ def test_queries(key: bytes | None, value: bytes) -> None:
     """A checked query, or a refusal that can be sent to its asker."""
     try:
         query = codecs.decode_query(Message(topics.QUERIES, 0, 7, key, value))
-    except codecs.BadQuery as error:
+    except BadQuery as error:
         refused = error
     else:
         check_query(query)
         return
     assert refused.code
-    assert len(refused.query_id) <= codecs.MAX_ID_BYTES
+    assert len(refused.query_id) <= MAX_ID_BYTES
 
 
 def check_query(query: Query) -> None:
-    assert 1 <= query.top_k <= codecs.MAX_TOP_K
-    assert 1 <= query.deadline_ms <= codecs.MAX_DEADLINE_MS
+    assert 1 <= query.top_k <= MAX_TOP_K
+    assert 1 <= query.deadline_ms <= MAX_DEADLINE_MS
     assert query.image is not None or (query.text or "").strip()
 
 

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from models.composers.registry import FACETS, choice_of
 from processors.errors import Code
 from processors.values import Vector
-from streams.contract.codecs import BadQuery
+from streams.contract.checks import BadQuery
 from streams.contract.records import Query
 from streams.roles.compose.asked import Embedded
 

@@ -17,8 +17,8 @@ from processors import asked_garments, crops, decode, evidence, exposure, second
 from processors.errors import Code
 from processors.facets import Head
 from processors.values import Box, Detection, Garment, Pixels, Vector
-from streams.contract import codecs
 from streams.contract.boxes import FIELD
+from streams.contract.checks import BadQuery
 from streams.roles.compose.asked import QUERY_SIDE, Asked, Prepared
 from streams.roles.compose.probable import HeadsOf, Looked, no_heads, told
 from streams.roles.compose.shown import Cut, Photo, Worn
@@ -165,7 +165,7 @@ def _boxed(asked: Asked, decoded: decode.Decoded, box: Box) -> Garment:
     sides = clipped[2] - clipped[0], clipped[3] - clipped[1]
     if min(sides) * decoded.scale < crops.MIN_SIDE:
         least = math.ceil(crops.MIN_SIDE / decoded.scale)
-        raise codecs.BadQuery(
+        raise BadQuery(
             f"holds {max(sides[0], 0):g}x{max(sides[1], 0):g} pixels of a photo of {decoded.width}x{decoded.height}: "
             f"a garment needs {least} a side",
             code=Code.OUT_OF_RANGE,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from processors.values import Vector
-from streams.contract import codecs
+from streams.contract.limits import MAX_DEPTH
 from streams.contract.probes import SearchProbe
 from streams.roles.compose.asked import MARGIN_S, Asked, Embedded, Prepared
 from streams.search import merging
@@ -115,7 +115,7 @@ def variants(prepared: Prepared, probe: SearchProbe, found: Sequence[merging.Ran
     return replace(
         probe,
         query_id=prepared.asked.message.event_id("variants"),
-        top_k=min((merging.MOST_VARIANTS + 1) * len(groups), codecs.MAX_DEPTH),
+        top_k=min((merging.MOST_VARIANTS + 1) * len(groups), MAX_DEPTH),
         groups=groups,
         collapse=False,
         sort="",

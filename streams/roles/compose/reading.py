@@ -12,7 +12,7 @@ from processors.conditions import Condition
 from processors.edit_text import ParsedEdit, joined
 from processors.errors import Code
 from processors.query_terms import AskedWords, codes_in, words_asked
-from streams.contract import codecs
+from streams.contract.checks import BadQuery
 from streams.contract.records import Query
 
 
@@ -52,9 +52,7 @@ def read_words(query: Query, *, alone: bool) -> Reading:
     )
     typed = edit.text or (query.text if conditions else "") or ""
     if not typed and alone:
-        raise codecs.BadQuery(
-            "says nothing of what is wanted", code=Code.EMPTY_QUERY, query_id=query.query_id, field="text"
-        )
+        raise BadQuery("says nothing of what is wanted", code=Code.EMPTY_QUERY, query_id=query.query_id, field="text")
     # Of "under 50" alone nothing is left to be embedded: beside a photo nothing is, else the words as they are.
     words = _words(query.text or "", " ".join(words.text for words in turns), edit, alone=alone)
     return Reading(edit, typed if edit.text or alone else "", conditions, words)

@@ -9,6 +9,7 @@ from processors.composing import Composed
 from processors.errors import RESULT_CODES, Code, Poison
 from processors.relevance import Judged
 from streams.contract import codecs, topics
+from streams.contract.checks import BadQuery
 from streams.contract.probes import Answer, Hits, SearchProbe
 from streams.contract.records import Hit, Query, QueryError, Result, Shards, ShownGarment
 from streams.engine.message import Message
@@ -122,17 +123,17 @@ def query_id_of(message: Message) -> str:
     """The id of a query, also of one that is not well formed."""
     try:
         return codecs.decode_query(message).query_id
-    except codecs.BadQuery as error:
+    except BadQuery as error:
         return error.query_id
 
 
-def missing_partitions(query: Query, of: int | None) -> codecs.BadQuery | None:
+def missing_partitions(query: Query, of: int | None) -> BadQuery | None:
     """What a query waits for and can never come: partitions that `catalog.items` has not (`of` None: not known)."""
     missing = next((name for name in sorted(query.min_offsets) if not _is_partition(name, of)), None)
     if missing is None:
         return None
     there = "" if of is None else f": there are {topics.ITEMS}-0 to {topics.ITEMS}-{of - 1}"
-    return codecs.BadQuery(
+    return BadQuery(
         f"there is no partition {missing[:200]!r} of {topics.ITEMS}{there}",
         code=Code.UNKNOWN_NAME,
         query_id=query.query_id,
@@ -168,7 +169,7 @@ class PartitionCount:
 
 def _result_code(cause: Poison) -> Code:
     """Clients know one code for whatever is wrong with a photo or its address; the sentence says more."""
-    known = isinstance(cause, codecs.BadQuery) or cause.code is Code.UNKNOWN_PRODUCT
+    known = isinstance(cause, BadQuery) or cause.code is Code.UNKNOWN_PRODUCT
     if not known and cause.field.partition(".")[0] == "image":
         return Code.BAD_IMAGE
     return cause.code if cause.code in RESULT_CODES else Code.INVALID

@@ -21,6 +21,7 @@ from processors.errors import Code, Poison
 from processors.facets import Head
 from processors.relevance import Relevance
 from streams.contract import codecs
+from streams.contract.checks import BadQuery
 from streams.contract.lenders import check_start
 from streams.contract.records import Query, Result
 from streams.engine.failures import Failure
@@ -124,7 +125,7 @@ class Compose:
         async def run(message: Message) -> Asked | Done[None]:
             try:
                 return await step(message)
-            except codecs.BadQuery as error:
+            except BadQuery as error:
                 await self.refuse(message, error.query_id, error)
             except Poison as error:
                 await self.refuse(message, query_id_of(message), error)

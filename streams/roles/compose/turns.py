@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 from processors.errors import Code
 from processors.values import MAX_QUERY_TEXT
-from streams.contract import codecs
+from streams.contract.checks import BadQuery
+from streams.contract.limits import MAX_EDITS
 from streams.contract.records import ImageRef, Query
 
 MOST, MOST_BYTES = 4096, 16 * 2**20
@@ -66,16 +67,16 @@ class Turns:
             return query
         before = self._known.get((query.shop or "", query.previous))
         if before is None:
-            raise codecs.BadQuery(
+            raise BadQuery(
                 f"this worker knows no query {query.previous[:200]!r}: send the image again, and the texts of the turns before as `edits`",
                 code=Code.UNKNOWN_NAME,
                 query_id=query.query_id,
                 field=FIELD,
             )
         edits = (*before.edits, *([before.text] if before.text else []), *query.edits)
-        if len(edits) > codecs.MAX_EDITS or sum(map(len, edits)) > MAX_QUERY_TEXT:
-            raise codecs.BadQuery(
-                f"has more than {codecs.MAX_EDITS} turns or {MAX_QUERY_TEXT} characters before it",
+        if len(edits) > MAX_EDITS or sum(map(len, edits)) > MAX_QUERY_TEXT:
+            raise BadQuery(
+                f"has more than {MAX_EDITS} turns or {MAX_QUERY_TEXT} characters before it",
                 code=Code.OUT_OF_RANGE,
                 query_id=query.query_id,
                 field=FIELD,

@@ -17,7 +17,7 @@ from index_sync.snapshot import Fenced
 from processors.errors import Fatal, Poison
 from streams.contract import codecs, topics
 from streams.contract.cloudevents import output_headers
-from streams.contract.codecs import MAX_DEADLINE_MS
+from streams.contract.limits import MAX_DEADLINE_MS
 from streams.contract.probes import Answer, CensusAsk, LookupProbe, Probe
 from streams.engine.failures import Failure, classify
 from streams.engine.message import Message

@@ -13,7 +13,8 @@ import pytest
 from infra.store import content_key
 from streams.contract import topics
 from streams.contract.cloudevents import output_headers
-from streams.contract.codecs import encode, metadata_of
+from streams.contract.codecs import encode
+from streams.contract.metadata import metadata_of
 from streams.contract.records import Item, ItemPhoto, Source, Upload
 from streams.engine.message import PRIORITY, URGENT, Message
 from tests.chaos.checker import Untrustworthy, Violation, judge

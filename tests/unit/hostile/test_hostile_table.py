@@ -19,7 +19,9 @@ from processors.decode import check_header, decode
 from processors.errors import Poison
 from processors.image_header import sniff
 from streams.contract import topics
-from streams.contract.codecs import BadQuery, decode_query, decode_upload, encode, metadata_of
+from streams.contract.checks import BadQuery
+from streams.contract.codecs import decode_query, decode_upload, encode
+from streams.contract.metadata import metadata_of
 from streams.contract.records import Query, Upload
 from streams.engine.message import Message
 from streams.ops.ingest import Photo, announce

@@ -7,7 +7,8 @@ import pytest
 from processors import said
 from processors.errors import Poison
 from processors.values import Metadata
-from streams.contract.codecs import decode_item, encode, metadata_of
+from streams.contract.codecs import decode_item, encode
+from streams.contract.metadata import metadata_of
 from streams.contract.records import ImageRef, Item, Source, Upload, View
 
 

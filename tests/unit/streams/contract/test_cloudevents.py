@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from processors.errors import Code, Poison
+from streams.contract.checks import BadQuery
 from streams.contract.cloudevents import STRUCTURED, ce_headers, event_context, output_headers, unwrapped
-from streams.contract.codecs import BadQuery, decode_query, decode_upload, encode
+from streams.contract.codecs import decode_query, decode_upload, encode
 from streams.contract.records import Query
 from streams.contract.topics import CAPTIONS, HITS, ITEMS, QUERIES, RESULTS, TOPICS, UPLOADS
 from streams.engine.message import Message

@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 from processors.errors import Code, Poison
 from processors.values import Evidence
 from streams.contract import codecs
-from streams.contract.codecs import BadQuery, decode_query, decode_upload, encode, metadata_of
+from streams.contract.checks import BadQuery
+from streams.contract.codecs import decode_query, decode_upload, encode
+from streams.contract.limits import MAX_INLINE_IMAGE_BYTES
+from streams.contract.metadata import metadata_of
 from streams.contract.probes import Answer, Found, Hits, LookupProbe, SearchProbe
 from streams.contract.records import Caption, Hit, ImageRef, Lineage, Query, Result, Shards, Source, Upload
 from streams.engine.message import Message
@@ -81,7 +84,7 @@ def test_a_missing_field_is_named():
 
 def test_inline_images_have_a_limit():
     """1 MiB of decoded bytes is taken, one byte more is not."""
-    most = codecs.MAX_INLINE_IMAGE_BYTES
+    most = MAX_INLINE_IMAGE_BYTES
     for size, fine in ((most, True), (most + 1, False)):
         value = msgspec.json.encode({"product_id": "a", "image": {"bytes": bytes(size)}})
         message = Message("u", 0, 0, key=b"a", value=value)

@@ -7,7 +7,9 @@ import pytest
 
 from processors.errors import Poison
 from streams.contract import topics
-from streams.contract.codecs import BadQuery, decode_query, decode_upload, metadata_of
+from streams.contract.checks import BadQuery
+from streams.contract.codecs import decode_query, decode_upload
+from streams.contract.metadata import metadata_of
 from streams.engine.message import Message
 from streams.roles import reserve
 

@@ -12,7 +12,7 @@ from PIL import Image
 from infra.memory_store import MemoryStore
 from infra.settings import Settings
 from processors.errors import Poison
-from streams.contract.codecs import MAX_INLINE_IMAGE_BYTES
+from streams.contract.limits import MAX_INLINE_IMAGE_BYTES
 from streams.ops.ask import photo_to_ask_with
 from streams.ops.ingest import Photo, announce
 

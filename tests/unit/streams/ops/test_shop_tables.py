@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from openpyxl import Workbook
 
 from processors.errors import Poison
-from streams.contract.codecs import metadata_of
+from streams.contract.metadata import metadata_of
 from streams.contract.records import ImageRef, Upload
 from streams.ops.prices import price_of
 from streams.ops.sources import Catalogue, walk

@@ -13,6 +13,7 @@ from processors.decode import DecodeLimits
 from processors.relevance import Curve, Relevance
 from processors.values import Colour, Garment
 from streams.contract import codecs, topics
+from streams.contract.metadata import metadata_of
 from streams.contract.probes import Answer, Hits, Probe, SearchProbe
 from streams.contract.records import ImageRef, Item, Result, Source, Upload, View
 from streams.engine.message import Message
@@ -32,7 +33,7 @@ def vector(text: str) -> np.ndarray:
 
 def item(product_id: str, colour: str, group: str | None = None, **metadata: Any) -> Item:
     """A dress of that colour as `enrich` publishes it, from what a shop sent."""
-    said = codecs.metadata_of(Upload(product_id, ImageRef(uri="images/a.jpg"), metadata, group))
+    said = metadata_of(Upload(product_id, ImageRef(uri="images/a.jpg"), metadata, group))
     found = vector(f"{colour} dress {product_id}")
     garment = Garment("g0", "dress", (0, 0, 9, 9), 0.9, (Colour(colour, HEXES[colour], 0.9),))
     views = (View("whole", "dress", found.tobytes()), View("g0", "dress", found.tobytes()))

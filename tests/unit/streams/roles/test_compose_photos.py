@@ -18,6 +18,7 @@ from processors.facets import Head, Heads
 from processors.relevance import Curve, Relevance
 from processors.values import Detection, Pixels, Vector
 from streams.contract import codecs, topics
+from streams.contract.checks import BadQuery
 from streams.contract.probes import Answer, Hits, Probe, SearchProbe
 from streams.contract.records import Hit, Result
 from streams.engine.message import Message
@@ -138,7 +139,7 @@ class Shop:
         if not isinstance(read, Done):
             try:
                 await role.answer(role.embed([role.cut(role.detect([role.open(read)] * company)[0])])[0])
-            except codecs.BadQuery as error:
+            except BadQuery as error:
                 await role.refuse(message, "q-1", error)
         return self.results[-1]
 
@@ -243,7 +244,7 @@ async def test_a_box_without_a_garment_is_told_by_its_field(box: list[float], ca
 async def test_a_box_of_a_product_is_refused() -> None:
     """A product has many photos: nobody knows which one the box lies in."""
     value = msgspec.json.encode({"query_id": "q-1", "image": {"product_id": "sku-1", "box": [0, 0, 9, 9]}})
-    with pytest.raises(codecs.BadQuery, match="of a photo"):
+    with pytest.raises(BadQuery, match="of a photo"):
         codecs.decode_query(Message(topics.QUERIES, 0, 0, b"q-1", value, timestamp_ms=0))
     upload = msgspec.json.encode({"product_id": "a", "image": {"uri": "file:///x", "box": [0, 0, 9, 9]}})
     with pytest.raises(Exception, match="only a query may ask for a part"):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from processors.values import MAX_QUERY_TEXT
-from streams.contract.codecs import MAX_EDITS, BadQuery
+from streams.contract.checks import BadQuery
+from streams.contract.limits import MAX_EDITS
 from streams.contract.records import ImageRef, Query
 from streams.roles.compose.turns import Turns
 

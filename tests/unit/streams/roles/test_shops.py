@@ -17,6 +17,7 @@ from processors.attributes import Calibration
 from processors.errors import Code, Poison
 from processors.policies import policies_of
 from streams.contract import codecs, topics
+from streams.contract.checks import BadQuery
 from streams.contract.codecs import decode_caption, decode_item
 from streams.contract.probes import Hits, SearchProbe
 from streams.contract.records import Caption, Item
@@ -208,7 +209,7 @@ async def test_a_shop_that_cannot_be_is_refused_by_name() -> None:
     with pytest.raises(Poison) as refused:
         codecs.decode_upload(Message(topics.UPLOADS, 0, 0, b"sku-1", msgspec.json.encode(bad)))
     assert refused.value.field == "shop"
-    with pytest.raises(codecs.BadQuery) as badly_asked:
+    with pytest.raises(BadQuery) as badly_asked:
         codecs.decode_query(Message(topics.QUERIES, 0, 0, b"q", b'{"query_id": "q", "text": "red", "shop": " "}'))
     assert badly_asked.value.field == "shop"
 
