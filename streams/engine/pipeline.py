@@ -189,7 +189,7 @@ class Pipeline(Generic[R]):
     async def look(self, messages: Sequence[Message]) -> Sequence[Done[Any] | None]:
         """What becomes of messages of one partition that arrived together, where that can be told of all at once: hand it to `submit`."""
         first = self._places[0].stage if self._places else None
-        if len(messages) < 2 or first is None or isinstance(first, DeviceStage) or first.run_all is None:
+        if first is None or isinstance(first, DeviceStage) or first.run_all is None or len(messages) < first.run_all_of:
             return [None] * len(messages)
         started = self._engine.clock.now()
         try:

@@ -39,6 +39,7 @@ class IoStage(Generic[T, U]):
         size: bytes that the result keeps in memory beside its message; replaces the credits of before. None: unchanged.
         run_all: of the first stage: the results of items that arrived together, where they leave the pipeline at once; None for
             those that `run` has to be asked for, whatever is the matter with them. Costs a share of what `run` costs.
+        run_all_of: so many have to have arrived for that.
     """
 
     name: str
@@ -46,6 +47,7 @@ class IoStage(Generic[T, U]):
     concurrency: int = 16
     size: Callable[[U], int] | None = None
     run_all: RunAll[T] | None = None
+    run_all_of: int = 2
 
 
 def one(_item: Any) -> int:
@@ -55,7 +57,7 @@ def one(_item: Any) -> int:
 
 @dataclass(frozen=True, slots=True)
 class CpuStage(Generic[T, U]):
-    """Computes in a thread: decode, prepare, finish. `run` must be thread-safe. `run_all`: as in `IoStage`.
+    """Computes in a thread: decode, prepare, finish. `run` must be thread-safe. `run_all`, `run_all_of`: as in `IoStage`.
 
     Args:
         name: stage name.
@@ -71,6 +73,7 @@ class CpuStage(Generic[T, U]):
     cost: Callable[[T], int] = one
     max_cost: int = 0
     run_all: RunAll[T] | None = None
+    run_all_of: int = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,8 @@ def in_their_turn(ahead: Ahead, stages: Sequence[Stage]) -> Sequence[Stage]:
     first, *rest = stages
     run_all = None if isinstance(first, DeviceStage) or first.run_all is None else _untouched(ahead, first.run_all)
     if not isinstance(first, IoStage):
-        return (IoStage("turn", turn, concurrency=1024, run_all=run_all), first, *rest)
+        of = 2 if isinstance(first, DeviceStage) else first.run_all_of
+        return (IoStage("turn", turn, concurrency=1024, run_all=run_all, run_all_of=of), first, *rest)
     run = first.run
 
     async def begin(message: Message) -> Any:

@@ -53,6 +53,10 @@ STYLE_EXAMPLES = 2
 Captioned: TypeAlias = Caption | Unchanged | Caused | Deleted | NoEffect
 
 
+IN_THREAD = 16
+"""Items that are hashed in a thread: of fewer that costs more than it spares the loop, some 20 µs each."""
+
+
 @dataclass(frozen=True, slots=True)
 class Keys:
     """Where a product's caption is remembered. `facts`: its text. `sight`: the caption with all that it shows."""
@@ -146,7 +150,7 @@ class Captioner:
     def stages(self) -> tuple[Stage, ...]:
         """The role's story."""
         return (
-            CpuStage("read", self.read, run_all=self.read_all),
+            CpuStage("read", self.read, run_all=self.read_all, run_all_of=1),
             IoStage("recall", self.recall, concurrency=32),
             CpuStage("evidence", self.pack),
             CpuStage("prompt", self.prompt),
@@ -177,7 +181,7 @@ class Captioner:
         """
         found = await self._standing(messages)
         others = [number for number, done in enumerate(found) if done is None]
-        if others:
+        if others and len(messages) > 1:  # one alone is read by itself at once
             for number, done in zip(others, await self._known([messages[n] for n in others]), strict=True):
                 found[number] = done
         return found
@@ -187,7 +191,10 @@ class Captioner:
         cause, causes = self.cause, self.causes
         if cause is None or causes is None:
             return [None] * len(messages)
-        own = await asyncio.to_thread(lambda: [cause(message) for message in messages])
+        if len(messages) < IN_THREAD:
+            own = [cause(message) for message in messages]
+        else:
+            own = await asyncio.to_thread(lambda: [cause(message) for message in messages])
         products = [(message.key or b"").decode(errors="replace") for message in messages]
         known = await causes(product for product, made in zip(products, own, strict=True) if made)
         return [

@@ -18,6 +18,7 @@ from streams.contract.codecs import encode
 from streams.contract.records import Source
 from streams.engine.failures import WorkAnew
 from streams.engine.message import ANSWER, CONTEXT, EDITION, PRIORITY, URGENT, Message
+from streams.engine.stages import Done
 from streams.roles.caption.cause import cause_of
 from streams.roles.outcome import Caused, Causes, Deleted, Makeshift, Unchanged, publisher, publisher_of_all
 from streams.roles.standing import CAUSE_BYTES, Standing
@@ -230,6 +231,8 @@ async def test_a_price_has_nothing_made_of_its_item_where_the_caption_of_the_res
     assert await role.read_all([of, priced(11.0)]) == [None, None]  # nothing stands yet
     assert await world.publish(of, await through(role, of)) == 1
     cheaper, dearer = priced(9.0, 4), priced(99.0, 5)
+    [alone] = await role.read_all([cheaper])
+    assert alone == Done(Caused("sku-1", world.cause(of)))
     done = [one.result for one in await role.read_all([cheaper, dearer]) if one]
     assert done == [Caused("sku-1", world.cause(of))] * 2
     assert [await world.publish(one, result) for one, result in zip((cheaper, dearer), done, strict=True)] == [0, 0]
