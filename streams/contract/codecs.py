@@ -65,6 +65,9 @@ _ANSWER: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
 _UNDECODABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 _PATH = re.compile(r" - at `(?:key in )?\$(?P<path>[^`]*)`")
 _MISSING = re.compile(r"missing required field `(?P<name>[^`]*)`")
+_NO_NAME = re.compile(r"Invalid enum value (?P<name>'.*')", re.DOTALL)
+_NAMES = {"priority": ("normal", "high")}
+"""Fields that take certain names only."""
 
 
 def encode(record: Record) -> bytes:
@@ -325,6 +328,8 @@ def _poison_of(error: Exception) -> Poison:
 def _code_of(error: Exception) -> Code:
     if not isinstance(error, msgspec.ValidationError):
         return Code.MALFORMED
+    if _NO_NAME.match(str(error)):
+        return Code.UNKNOWN_NAME
     return Code.MISSING_FIELD if _MISSING.search(str(error)) else Code.WRONG_TYPE
 
 
@@ -341,7 +346,9 @@ def _message_of(error: Exception) -> str:
         return "is nested too deeply"
     if isinstance(error, UnicodeDecodeError):
         return f"is not UTF-8: {error.reason}"
-    return _PATH.sub("", str(error))
+    text = _PATH.sub("", str(error))
+    named, known = _NO_NAME.match(text), _NAMES.get(_field_of(error))
+    return f"{named['name']} is none of {', '.join(known)}" if named and known else text
 
 
 def _query_id_in(value: bytes) -> str:

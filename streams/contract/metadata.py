@@ -72,6 +72,6 @@ def _price(value: object) -> float | None:
         price = float(value)
     except OverflowError as error:
         raise Poison("is not finite", field="metadata.price", code=Code.OUT_OF_RANGE) from error
-    if not math.isfinite(price):
-        raise Poison("is not finite", field="metadata.price", code=Code.OUT_OF_RANGE)
+    if not math.isfinite(price) or price < 0:
+        raise Poison("is not finite, or below 0", field="metadata.price", code=Code.OUT_OF_RANGE)
     return price

@@ -82,6 +82,13 @@ def test_a_missing_field_is_named():
     assert refused.value.field == "image"
 
 
+def test_a_priority_that_is_none_is_told_the_names():
+    """Not only that it is wrong."""
+    with pytest.raises(Poison, match="'urgent' is none of normal, high") as refused:
+        decode_upload(upload(priority="urgent"))
+    assert (refused.value.field, refused.value.code) == ("priority", Code.UNKNOWN_NAME)
+
+
 def test_inline_images_have_a_limit():
     """1 MiB of decoded bytes is taken, one byte more is not."""
     most = MAX_INLINE_IMAGE_BYTES
@@ -102,6 +109,7 @@ def test_inline_images_have_a_limit():
         ({"price": "79"}, "metadata.price"),
         ({"price": True}, "metadata.price"),
         ({"price": 10**400}, "metadata.price"),
+        ({"price": -0.01}, "metadata.price"),
         ({"sizes": {"S": 1}}, "metadata.sizes"),
         ({"title": "x" * 20_001}, "metadata.title"),
         ({"x" * 129: "y"}, "metadata"),
