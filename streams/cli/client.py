@@ -15,7 +15,7 @@ from infra.stores import absolute
 from processors.conditions import parted
 from processors.errors import Poison
 from processors.identity import checked_shop
-from processors.offers import NUMBERS, column_named
+from processors.offers import NUMBERS, column_named, split_sizes
 from streams.cli.app import AsJson, DataDir, OfShop, app, client_settings, run
 from streams.cli.exits import Exit
 from streams.cli.output import garment_lines, result_notes, result_table, say, show
@@ -125,31 +125,51 @@ def parsed_filters(pairs: list[str]) -> dict[str, Any]:
     """`["gender=women", "gender=unisex", "price<=50"]` → `{"gender": ("women", "unisex"), "price": {"lte": 50.0}}`."""
     found: dict[str, Any] = {}
     for pair in pairs:
-        match = _FILTER.fullmatch(pair)
-        if match is None or not match["name"].strip() or not match["value"].strip():
-            raise _wrong(pair, "write facet=value, as in --filter category=dress, or price<=50")
-        name, operator, value = match["name"].strip(), match["operator"], match["value"].strip()
-        ends = value.split("..") if operator == "=" and column_named(name) in NUMBERS else [value]
-        if operator == "=" and len(ends) != 2:
-            bounds: dict[str, Any] | tuple[str, ...] = (value,)
-        elif operator == "=":
-            bounds = {bound: _bound(name, end) for bound, end in zip(("gte", "lte"), ends, strict=True) if end}
-        else:
-            bounds = {_OPERATORS[operator]: _bound(name, value)}
+        name, condition = _condition(pair)
         before = found.get(name)
-        if isinstance(bounds, tuple):
-            if isinstance(before, dict):
-                raise _wrong(pair, "a range and a value of one field exclude each other")
-            found[name] = (*(before or ()), *bounds)
-        elif isinstance(before, tuple):
-            raise _wrong(pair, "a range and a value of one field exclude each other")
+        if before is None:
+            found[name] = condition
+        elif isinstance(condition, tuple) and isinstance(before, tuple):
+            found[name] = (*before, *condition)
+        elif isinstance(condition, dict) and isinstance(before, dict):
+            found[name] = _both(before, condition)
         else:
-            found[name] = {**(before or {}), **bounds}
+            raise _wrong(pair, "a range and a value of one field exclude each other")
     try:
         parted(found)
     except Poison as error:
         say(f"--filter: {error}")
         raise typer.Exit(Exit.USAGE) from None
+    return found
+
+
+def _condition(pair: str) -> tuple[str, dict[str, Any] | tuple[str, ...]]:
+    """The field that a condition is about, and its values or its range."""
+    match = _FILTER.fullmatch(pair)
+    if match is None or not match["name"].strip() or not match["value"].strip():
+        raise _wrong(pair, "write facet=value, as in --filter category=dress, or price<=50")
+    name, operator, value = match["name"].strip(), match["operator"], match["value"].strip()
+    if operator != "=":
+        return name, {_OPERATORS[operator]: _bound(name, value)}
+    ends = value.split("..") if column_named(name) in NUMBERS else [value]
+    if len(ends) == 2:
+        if not any(ends):
+            raise _wrong(pair, "write a bound, as in price=20.., price=..50 or price=20..50")
+        return name, {bound: _bound(name, end) for bound, end in zip(("gte", "lte"), ends, strict=True) if end}
+    values = split_sizes(value) if column_named(name) == "size" else (value,)
+    if not values:
+        raise _wrong(pair, "names no size")
+    return name, values
+
+
+def _both(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """What both ranges hold: of two bounds of one kind the stricter counts, whichever comes first."""
+    found = {**one, **other}
+    for bound in one.keys() & other.keys():
+        ends = [one[bound], other[bound]]
+        if any(isinstance(end, str) for end in ends):  # a day, or no number: then the check tells of it
+            ends = [end for end in ends if isinstance(end, str)]
+        found[bound] = min(ends) if bound.startswith("l") else max(ends)
     return found
 
 
