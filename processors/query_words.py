@@ -23,34 +23,40 @@ _NO_PRICE = r"(?!\s*(?:%|percent|cm\b|mm\b|m\b|inch|years?\b|yrs?\b|kg\b|g\b|den
 
 def _amount(name: str) -> str:
     before, behind = f"(?P<{name}_before>{_SIGN})", f"(?P<{name}_behind>{_SIGN})"
-    return rf"(?:{before}\s?)?(?P<{name}>\d{{1,3}}(?:,\d{{3}})+|\d{{1,7}})(?P<{name}_cents>[.,]\d{{1,2}})?(?:\s?{behind}(?!\w))?{_NO_PRICE}"
+    return rf"(?:{before}\s?)?(?P<{name}>\d{{1,3}}(?:,\d{{3}})+|\d{{1,3}}(?:\.\d{{3}})+|\d{{1,7}})(?P<{name}_cents>[.,]\d{{1,2}})?(?:\s?{behind}(?!\w))?{_NO_PRICE}"
 
 
+_NONE = "(?:no|not|nothing|none|never|isn't|aren't)"
 _PRICES: tuple[tuple[re.Pattern[str], str, str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), first, second)
     for pattern, first, second in (
         (rf"\b(?:between|from)\s+{_amount('a')}\s*(?:and|to|-|–)\s*{_amount('b')}", "gte", "lte"),
         (rf"(?<![\w.,/-])(?=[^\d\s]|\d+(?:[.,]\d+)?\s*(?:-|–|to)\s*\S*\d+(?:[.,]\d+)?\s?(?:{_SIGN})(?!\w)){_amount('a')}\s*(?:-|–|to)\s*{_amount('b')}", "gte", "lte"),
-        (rf"\b(?:up to|at most|no more than|not more than|not over|not above|max(?:imum|\.)?(?: of)?|within)\s+{_amount('a')}", "lte", ""),
-        (rf"\b(?:under|below|less than|cheaper than|beneath)\s+{_amount('a')}", "lt", ""),
+        # What is denied comes first: "not under 50" holds "under 50".
+        (rf"\b(?:up to|at most|{_NONE}\s+(?:more than|over|above|dearer than)|max(?:imum|\.)?(?: of)?|within)\s+{_amount('a')}", "lte", ""),
+        (rf"\b(?:at least|{_NONE}\s+(?:less than|under|below|beneath|cheaper than)|min(?:imum|\.)?(?: of)?|starting (?:at|from))\s+{_amount('a')}", "gte", ""),
+        (rf"(?<!\w)(?:<=|=<|≤)\s*{_amount('a')}", "lte", ""),
+        (rf"(?<!\w)(?:>=|=>|≥)\s*{_amount('a')}", "gte", ""),
+        (rf"(?<!\w)(?:(?:under|below|less than|cheaper than|beneath)\s+|<\s*){_amount('a')}", "lt", ""),
         (rf"(?<![\w.,/-]){_amount('a')}\s+(?:or less|or under|or below|and under|and below|max(?:imum)?)\b", "lte", ""),
-        (rf"\b(?:at least|no less than|not less than|not under|min(?:imum|\.)?(?: of)?|starting (?:at|from))\s+{_amount('a')}", "gte", ""),
-        (rf"\b(?:over|above|more than|dearer than)\s+{_amount('a')}", "gt", ""),
+        (rf"(?<!\w)(?:(?:over|above|more than|dearer than)\s+|>\s*){_amount('a')}", "gt", ""),
         (rf"(?<![\w.,/-]){_amount('a')}\s+(?:or more|or over|or above|and up|and over|and above)\b", "gte", ""),
     )
 )  # fmt: skip
 _LETTERS = r"(?:X{1,4}[SL]|[2-6]X[SL]|[SML])"
 _ONE_SIZE = rf"(?:{_LETTERS}|(?:extra |x-)?(?:small|large)|medium|one size|\d{{1,2}}(?:\.5|/\d{{2}})?)"
 _AND = r"\s*(?:,|/|\bor\b|\band\b)\s*"
+_TOLD = r"(?<!\bnot )(?<!n't )(?<!\bno longer )(?<!\bexcept )(?<!\banything but )(?<!\bnot in )(?<!\bnot a )(?<!\bnot in a )"
+"""Not denied: "not in M" and "not in stock" would ask for the opposite of what they say. They stay in the text."""
 _SIZES = (
-    re.compile(rf"\b(?:in |a |of )*sizes?\s*:?\s+(?P<sizes>{_ONE_SIZE}(?:{_AND}{_ONE_SIZE})*)(?![\w/.])", re.IGNORECASE),
+    re.compile(rf"{_TOLD}\b(?:in |a |of )*sizes?\s*:?\s+(?P<sizes>{_ONE_SIZE}(?:{_AND}{_ONE_SIZE})*)(?![\w/.])", re.IGNORECASE),
     # One letter must be a capital: "in s" is a slip of a finger, "in M" a size.
-    re.compile(rf"\b[Ii]n (?:an? )?(?P<sizes>{_LETTERS}(?:{_AND}{_LETTERS})*)(?![\w/.'-])"),
-    re.compile(r"\bin (?:an? )?(?P<sizes>x{1,4}[sl]|[2-6]x[sl])(?![\w/.'-])"),
-    re.compile(rf"\bin (?P<sizes>(?:3[2-9]|4\d|5[0-6])(?:{_AND}(?:3[2-9]|4\d|5[0-6]))*){_NO_PRICE}"),
+    re.compile(rf"{_TOLD}\b[Ii]n (?:an? )?(?P<sizes>{_LETTERS}(?:{_AND}{_LETTERS})*)(?![\w/.'-])"),
+    re.compile(_TOLD + r"\bin (?:an? )?(?P<sizes>x{1,4}[sl]|[2-6]x[sl])(?![\w/.'-])"),
+    re.compile(rf"{_TOLD}\bin (?P<sizes>(?:3[2-9]|4\d|5[0-6])(?:{_AND}(?:3[2-9]|4\d|5[0-6]))*){_NO_PRICE}"),
 )  # fmt: skip
 _STOCK = re.compile(
-    r"\b(?:(?:that (?:is|are) )?in stock|available (?:now|today)|not sold out|which (?:is|are) in stock)\b",
+    _TOLD + r"\b(?:(?:that (?:is|are) )?in stock|available (?:now|today)|not sold out|which (?:is|are) in stock)\b",
     re.IGNORECASE,
 )
 
@@ -98,7 +104,7 @@ def read(text: str) -> Words:
 
 def _number(match: re.Match[str], name: str) -> float:
     cents = (match[f"{name}_cents"] or "").replace(",", ".")
-    return float(match[name].replace(",", "") + cents)
+    return float(re.sub("[.,]", "", match[name]) + cents)
 
 
 def _signs(match: re.Match[str], name: str) -> list[str]:

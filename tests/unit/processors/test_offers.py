@@ -152,6 +152,17 @@ def test_free_attributes_that_are_numbers_are_asked_for_as_words():
         ("a 50s dress", "a 50s dress", {}),
         ("from red to blue", "from red to blue", {}),
         ("M in s", "M in s", {}),
+        ("dress not under 50", "dress", {"price": {"gte": 50}}),
+        ("no less than 50 €", "", {"price": {"gte": 50}, "currency": ["EUR"]}),
+        ("nothing over 80", "", {"price": {"lte": 80}}),
+        ("not in stock", "not in stock", {}),
+        ("dresses that are not in stock", "dresses that are not in stock", {}),
+        ("shirt, not in M", "shirt, not in M", {}),
+        ("shirt not in size M", "shirt not in size M", {}),
+        ("dress < 50", "dress", {"price": {"lt": 50}}),
+        ("dress >= 20 €", "dress", {"price": {"gte": 20}, "currency": ["EUR"]}),
+        ("coats below 1.299,50 €", "coats", {"price": {"lt": 1299.5}, "currency": ["EUR"]}),
+        ("coats under 1.299", "coats", {"price": {"lt": 1299}}),
     ],
 )  # fmt: skip
 def test_words_that_ask_for_a_price_or_a_size(text, left, filters):
