@@ -41,6 +41,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "caption",
         "Why a product's caption says what it says: input, evidence by source, prompt, drafts, verdicts; written once more with the same seed.",
     ),
+    "articles": (
+        "articles",
+        "A brand's own texts, which captions draw on: send a folder of them, list, show and take them back.",
+    ),
     "claims": ("captions", "List every live text that rests on a source, with what it states because of it."),
     "doctor": ("manage", "Look at broker, topics, store, models, versions and disk, and say what to do about each."),
     "worker": (

@@ -9,7 +9,7 @@ from processors.identity import checked_shop, key_of, split
 from streams.contract import codecs
 from streams.contract.checks import check_id
 from streams.contract.cloudevents import unwrapped
-from streams.contract.records import ARTICLE_KINDS, Article
+from streams.contract.records import ARTICLE_KINDS, Article, Caption
 from streams.engine.message import Message
 
 MAX_TEXT = 100_000
@@ -55,6 +55,14 @@ def article_key(message: Message) -> str:
 def id_in(key: str) -> str:
     """The article's id in a record's key."""
     return split(key)[1]
+
+
+def without_context(caption: Caption) -> str:
+    """The text of a caption without what articles say in it: what its memo holds."""
+    text, uses = caption.caption, caption.context if isinstance(caption.context, tuple) else ()
+    for span in sorted((span for use in uses for span in use.spans), key=lambda one: -one.start):
+        text = text[: max(0, span.start - 1)] + text[span.end :]
+    return text
 
 
 def _check(article: Article) -> None:

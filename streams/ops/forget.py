@@ -21,6 +21,7 @@ from infra.store import ObjectStore
 from processors.errors import Poison, Retryable
 from processors.identity import key_of, shop_of, split
 from streams.contract import codecs, topics
+from streams.contract.articles import without_context
 from streams.contract.checks import photos_of
 from streams.contract.records import Caption, ImageRef, Item, Query
 from streams.contract.urgency import said_of
@@ -115,7 +116,7 @@ class Look:
             seen.mine.update(codecs.images_of(item))
             seen.sources.add((item.source.partition, item.source.offset))
         elif topic == topics.CAPTIONS and (caption := caption_in(record)) is not None:
-            seen.texts.add(caption.caption)
+            seen.texts |= {caption.caption, without_context(caption)}
 
     def _triplet(self, record: Message) -> None:
         """A record of two products; its key says neither, and its deletion is one of ours where the record before it was."""

@@ -20,6 +20,7 @@ from infra.settings import Settings
 from infra.store import ObjectStore, content_digest
 from processors.errors import Poison
 from streams.contract import codecs, topics
+from streams.contract.articles import without_context
 from streams.engine.message import Message
 from streams.kafka.client import Reader, caption_in
 from streams.ops import admin
@@ -63,7 +64,7 @@ class Named:
                 return
             self.sources.add((source.partition, source.offset))
         elif message.topic == topics.CAPTIONS and (caption := caption_in(message)) is not None:
-            self.texts.add(caption.caption)
+            self.texts |= {caption.caption, without_context(caption)}
             self.sources.add((caption.lineage.source.partition, caption.lineage.source.offset))
 
 
@@ -111,6 +112,8 @@ async def open_records(settings: Settings, store: ObjectStore) -> AsyncIterator[
     """Raises `Retryable`: no broker answers."""
     own = {made.items for made in (await read(settings)).all()}
     names = sorted({topics.UPLOADS, topics.ITEMS, topics.CAPTIONS, topics.DEAD_LETTERS} | own)
+    # A cluster of before there were articles has no such topic; their pictures lie among the photos.
+    names += [state.name for state in await admin.list_topics(settings, [topics.ARTICLES])]
     async with AsyncExitStack() as closing:
         yield Records(settings, store, [await closing.enter_async_context(Reader(settings, name)) for name in names])
 

@@ -162,13 +162,6 @@ def offsets_in(header: bytes | None) -> dict[int, int]:
     return found
 
 
-def without(caption: str, uses: Sequence[ContextUse]) -> str:
-    """A caption without what articles say in it."""
-    for span in sorted((span for use in uses for span in use.spans), key=lambda one: -one.start):
-        caption = caption[: max(0, span.start - 1)] + caption[span.end :]
-    return caption
-
-
 def _written(text: CaptionText, told: Told, versions: Mapping[str, object]) -> Added:
     caption, emoji = emoji_apart(text.caption)
     uses: dict[tuple[str, int], tuple[Fact, list[ContextSpan]]] = {}

@@ -12,15 +12,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from infra.memory_store import MemoryStore
 from processors.errors import Poison, Retryable
 from streams.contract import topics
+from streams.contract.articles import without_context
 from streams.contract.codecs import encode
 from streams.contract.records import Caption, ContextUse, Item
 from streams.engine.message import CONTEXT, Message
 from streams.engine.stages import Done
 from streams.ops.caption_explain import explain
 from streams.ops.rewrite import Rewrite
-from streams.roles.caption.context import Context, offsets_in, without
+from streams.ops.store_names import Named
+from streams.roles.caption.context import Context, offsets_in
 from streams.roles.caption.kits import Kits, parse
 from streams.roles.caption.role import Captioner
 from streams.roles.context.articles import Articles
@@ -88,7 +91,7 @@ async def test_a_product_states_a_fact_of_its_article_and_cites_it() -> None:
     [use] = caption.context  # type: ignore[misc]
     assert (use.chunk, use.text, use.version) == (0, STORY, "2")
     assert 0 < use.score <= 1
-    assert without(caption.caption, (use,)) == BASE
+    assert without_context(caption) == BASE
     assert {caption.caption[s.start : s.end].lower() for s in caption.spans} == {"red", "dress"}
     assert msgspec.json.decode(encode(caption))["context"][0]["article"] == "a1"
 
@@ -160,7 +163,8 @@ async def test_a_kit_holds_for_what_articles_say() -> None:
         world.role = replace(world.role, kits=Kits({"default": parse(text, "default")}))
         return await world.caption(item("p1"))
 
-    assert (await with_kit("emoji: some")).caption == f"{BASE} {FACT} 👗"
+    emoji = await with_kit("emoji: some")
+    assert (emoji.caption, without_context(emoji)) == (f"{BASE} {FACT} 👗", f"{BASE} 👗")
     assert (await with_kit("max_chars: {caption: 60}")).caption == BASE
     assert (await with_kit('banned: ["porto"]')).caption == BASE
     assert (await with_kit("locale: de")).caption == "Rotes Kleid."
@@ -323,6 +327,19 @@ def test_the_view_is_bounded() -> None:
         view.apply(Message(topics.ARTICLES, 0, offset, name.encode(), value, (), offset))
     [found] = view.of("", "p1", item("p1").metadata)
     assert (len(view), found.known.article.text) == (1, "Three.")
+
+
+async def test_a_sweep_of_the_store_keeps_what_a_caption_was_made_of() -> None:
+    """Its memo holds the text without what articles say; their pictures are named by their records."""
+    world, named = World(), Named()
+    world.article("a1", STORY, product="p1")
+    caption = await world.caption(item("p1"))
+    named.take(MemoryStore("test"), Message(topics.CAPTIONS, 0, 0, b"p1", encode(caption)))
+    assert {BASE, caption.caption} <= named.texts
+    picture = f"images/ab/cd/{'ab' * 32}.jpg"
+    article = {"id": "a1", "text": STORY, "applies_to": {"product": "p1"}, "images": [picture]}
+    named.take(MemoryStore("test"), Message(topics.ARTICLES, 0, 0, b"a1", msgspec.json.encode(article)))
+    assert named.photo(picture)
 
 
 def test_a_citation_is_read_back() -> None:
