@@ -5,12 +5,16 @@ from __future__ import annotations
 import zlib
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 
 from infra.memory_store import MemoryStore
 from processors.errors import Poison
+from streams.cli.articles import ingest_articles
+from streams.cli.exits import Exit
 from streams.contract.records import AppliesTo
 from streams.ops.article_files import Given, Loaded, Refused, articles_in, stored
 from streams.ops.pdf_text import text_of
@@ -172,3 +176,15 @@ def test_nothing_says_what_it_is_about(tmp_path: Path) -> None:
     assert "is that of a.md as well" in second.reason
     with pytest.raises(Poison, match="is no folder"):
         list(articles_in(tmp_path / "none", Given()))
+
+
+def test_a_dry_run_reads_and_sends_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It needs no broker; a file that is refused is named, and is exit code 3."""
+    (tmp_path / "good.md").write_text("Cut in Porto.")
+    (tmp_path / "bad.md").write_text("---\nkind: novel\n---\nText.")
+    with pytest.raises(typer.Exit) as ended:
+        ingest_articles(tmp_path, brand="Acme", dry_run=True, as_json=True)
+    assert ended.value.exit_code == Exit.REJECTED
+    said = capsys.readouterr()
+    assert msgspec.json.decode(said.out) == {"id": "good", "text": "Cut in Porto.", "applies_to": {"brand": "Acme"}}
+    assert "refused: bad.md: kind" in said.err
