@@ -114,8 +114,8 @@ def features(pixels: Pixels) -> Features:
     scale = min(SIDE / longest, max(1.0, SIDE / 2 / longest)) if longest else 1.0
     if scale != 1.0:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)  # type: ignore[assignment]
-    return _of_lab(cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB))  # type: ignore[arg-type]
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    return _of_lab(cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB))
 
 
 def mirrored(of: Features) -> Features:
@@ -125,8 +125,8 @@ def mirrored(of: Features) -> Features:
 
 def _of_lab(lab: NDArray[np.uint8]) -> Features:
     grey = np.ascontiguousarray(lab[:, :, 0])
-    orb = cv2.ORB_create(nfeatures=ORB_FEATURES, scaleFactor=ORB_SCALE, nlevels=ORB_LEVELS)
-    sift = cv2.SIFT_create(nfeatures=SIFT_FEATURES)
+    orb = cv2.ORB_create(nfeatures=ORB_FEATURES, scaleFactor=ORB_SCALE, nlevels=ORB_LEVELS)  # type: ignore[attr-defined]
+    sift = cv2.SIFT_create(nfeatures=SIFT_FEATURES)  # type: ignore[attr-defined]
     return Features(lab, _found(orb, grey), _found(sift, grey))
 
 
@@ -203,11 +203,11 @@ def _pixels(one: Lab, other: Lab, transform: NDArray[np.float64]) -> Seen:
     if not 0.05 < area < 20:
         return _NOTHING
     if area > 1:  # the finer one is laid over the coarser: what a photo lost cannot be drawn again
-        correlation, tiles, overlap, difference = _pixels(other, one, cv2.invertAffineTransform(transform))  # type: ignore[arg-type]
+        correlation, tiles, overlap, difference = _pixels(other, one, cv2.invertAffineTransform(transform))
         return correlation, tiles, (overlap[1], overlap[0]), difference
     height, width = other.shape[:2]
     if area < 0.8:
-        one = cv2.GaussianBlur(one, (0, 0), 0.5 / area**0.5)  # type: ignore[assignment]
+        one = cv2.GaussianBlur(one, (0, 0), 0.5 / area**0.5)
     laid = cv2.warpAffine(one, transform, (width, height), flags=cv2.INTER_LINEAR)
     inside = np.full(one.shape[:2], 255, np.uint8)
     seen = cv2.warpAffine(inside, transform, (width, height), flags=cv2.INTER_NEAREST)
