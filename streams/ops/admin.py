@@ -100,8 +100,10 @@ async def create_topics(
         for spec in missing:
             await _create(admin, names.topic(spec.name), spec, settings, timeout_s)
         await _visible(admin, names, [spec.name for spec in missing], timeout_s)
-        there = [spec for spec in specs if spec.name in existing]
-        differences = await _all_differences(admin, names, settings, there, existing)
+        # Of new ones too: a broker may have rules of its own.
+        there = await _shapes_of(admin, names, [spec.name for spec in specs])
+        known = [spec for spec in specs if spec.name in there]
+        differences = await _all_differences(admin, names, settings, known, there)
     return [
         TopicReport(spec.name, spec in missing, differences.get(spec.name, ()), names.topic(spec.name))
         for spec in specs
@@ -271,4 +273,8 @@ def _differences(spec: TopicSpec, settings: Settings, shape: _Shape, configs: di
         if name in {"max.message.bytes", "delete.retention.ms"} and actual.isdigit() and int(actual) > int(value):
             continue
         found.append(f"{name} is {actual} instead of {value}")
+    # The topic's own, or the broker's default: every write would be refused, and tried again for ever.
+    least = configs.get("min.insync.replicas") or ""
+    if least.isdigit() and int(least) > shape.replicas:
+        found.append(f"min.insync.replicas is {least} with {shape.replicas} replicas: nothing can be written")
     return tuple(found)

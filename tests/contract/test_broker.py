@@ -8,7 +8,7 @@ from aiokafka import errors
 
 from infra.settings import Settings
 from processors.errors import Fatal, Poison, Retryable
-from streams.contract.topics import DEAD_LETTERS, ITEMS, TOPICS, UPLOADS, TopicSpec
+from streams.contract.topics import BY_NAME, DEAD_LETTERS, ITEMS, TOPICS, UPLOADS, TopicSpec
 from streams.kafka.consumer import open_consumer
 from streams.kafka.producer import MAX_RECORD_BYTES, classify_kafka, open_producer
 from streams.ops.admin import create_topics, list_topics, topic_differences
@@ -285,3 +285,7 @@ async def test_retention_and_durability_are_chosen(settings: Settings):
         "min.insync.replicas is 1 instead of 2",
     )
     assert {told.ok for told in await differences(wished)} == {False}
+    unwritable = chosen.model_copy(update={"topic_prefix": "unwritable.", "kafka_min_insync_replicas": 2})
+    [report] = await create_topics(unwritable, [BY_NAME[UPLOADS]])
+    assert report.created
+    assert report.differences == ("min.insync.replicas is 2 with 1 replicas: nothing can be written",)
