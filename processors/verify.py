@@ -42,6 +42,8 @@ _SEVERAL_THINGS = re.compile(
 # "The dress and the bag are black" says it of both.
 _OF_SEVERAL = re.compile(r"(?<![^\W_])(?:are|were|both|all|come|share)(?![^\W_])", re.IGNORECASE)
 _JOINED = re.compile(r"(?:(?<![^\W_])and(?![^\W_])|&)", re.IGNORECASE)
+# "Black: the dress", "In black, this dress" say it of the dress.
+_INTRODUCES = re.compile(r"\s*[:—–,]\s*(?:a|an|the|this|these|our|your)\s+", re.IGNORECASE)
 _APART = re.compile(r"[.;:!?—–()]|(?<![^\W_])(?:with|over|under|is|has)(?![^\W_])", re.IGNORECASE)
 _DENIED_BEFORE = re.compile(
     r"(?<![^\W_])(?:no|not|non|never|without|neither|nor|(?:is|are|does|do|was)n['’]t|free of|free from|instead of|rather than)"
@@ -321,7 +323,8 @@ def owners_of(
         if not gap.strip(" -"):
             return (after,), True
         words = clean(gap).split()
-        if len(words) <= 3 and not re.search(r"[.;:!?—–()]", gap) and not BREAKS.intersection(words):
+        near = len(words) <= 3 and not re.search(r"[.;:!?—–()]", gap) and not BREAKS.intersection(words)
+        if near or _INTRODUCES.fullmatch(gap):
             owners.append(after)
     if before is not None:
         gap = _uncovered(text, before.end, mention.start, found)

@@ -238,6 +238,9 @@ TWINS = Evidence((garment(0, "shirt", "white", fabric="silk"), garment(1, "shirt
         ("A grey dress with black shoes. They are grey.", PAIR),
         ("Black shoes and a grey dress. These come in linen.", PAIR),
         ("A white shirt. It is made of cotton.", TWINS),
+        ("Black: the dress. Grey: the bag.", TWO),
+        ("In black – this dress, with a bag.", TWO),
+        ("In black, this dress meets a bag.", TWO),
     ],
 )
 def test_a_pronoun_takes_no_other_garments_fact(text: str, pack: Evidence) -> None:
@@ -258,6 +261,10 @@ def test_a_pronoun_takes_no_other_garments_fact(text: str, pack: Evidence) -> No
         ("It is a grey dress with a black bag.", TWO),
         ("A black bag keeps it good company, and it is a grey dress.", TWO),
         ("A white shirt. It is made of silk.", TWINS),
+        ("Grey: the dress. Black: the bag.", TWO),
+        ("A bag in soft black – the dress is grey.", TWO),
+        ("A bag in black, the dress in grey.", TWO),
+        ("In grey, the dress meets a black bag.", TWO),
     ],
 )
 def test_a_pronoun_that_can_mean_one_garment_only_may_stay(text: str, pack: Evidence) -> None:
