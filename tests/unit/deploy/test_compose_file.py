@@ -80,6 +80,17 @@ def test_images_can_be_pulled_and_are_pinned(compose: dict) -> None:
     assert not [image for image in images.values() if "minio" in image]
 
 
+def test_the_image_is_built_of_what_was_tested() -> None:
+    """The distribution under Python, and packages that no lock names, do not change by themselves."""
+    dockerfile = (ROOT / "infra/docker/Dockerfile").read_text()
+    assert re.findall(r"^FROM (python\S+)", dockerfile, re.MULTILINE) == ["python:3.11-slim-bookworm"]
+    named = re.findall(
+        r'"([a-z][a-z0-9-]+(?:[=<>~!][^"]*)?)"', "".join(re.findall(r"^RUN .*", dockerfile, re.MULTILINE))
+    )
+    assert named
+    assert all(re.fullmatch(r"[a-z0-9-]+==[0-9.]+", package) for package in named), named
+
+
 def test_what_stops_is_started_again(compose: dict) -> None:
     """A broker that ran out of memory at night came back with its machine only. What runs once may fail and try again."""
     once = {"models", "topics"}
