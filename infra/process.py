@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -41,6 +40,8 @@ class Backoff:
 
 
 OnChange = Callable[[Mapping[str, ChildState]], None]
+Launch = Callable[[spawn.Command], spawn.Child]
+"""Starts a process. Raises `OSError` where it cannot."""
 
 
 class Supervisor:
@@ -69,7 +70,7 @@ class Supervisor:
         self._sleep = sleep
         self._clock = clock
         self._states: dict[str, ChildState] = {}
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._processes: dict[str, spawn.Child] = {}
         self._restarts: dict[str, asyncio.Task[None]] = {}
         self._working: set[str] = set()
 
@@ -83,8 +84,13 @@ class Supervisor:
         """Process ids of the children that run."""
         return {name: state.pid for name, state in self._states.items() if state.pid is not None}
 
-    def start(self, name: str, command: spawn.Command) -> int:
+    def start(self, name: str, command: spawn.Command, launch: Launch = spawn.spawn) -> int:
         """Start a child and keep it running. Returns its first process id. Call it on the loop.
+
+        Args:
+            name: of the child.
+            command: what it runs.
+            launch: starts its process, each time.
 
         Raises:
             Fatal: the name is taken, or the process cannot be started at all.
@@ -93,10 +99,11 @@ class Supervisor:
             raise Fatal(f"a child named {name!r} is running already")
         self._states[name] = ChildState(name)
         try:
-            process = self._spawn(name, command)
+            process = self._spawn(name, command, launch)
         except OSError as error:
             raise Fatal(f"cannot start {name}: {error}") from error
-        self._restarts[name] = asyncio.create_task(self._keep(name, command, process), name=f"restarts of {name}")
+        keeping = self._keep(name, command, launch, process)
+        self._restarts[name] = asyncio.create_task(keeping, name=f"restarts of {name}")
         return process.pid
 
     def works(self, name: str, pid: int) -> None:
@@ -138,7 +145,7 @@ class Supervisor:
 
     # ------------------------------------------------------------------ one child
 
-    async def _keep(self, name: str, command: spawn.Command, process: subprocess.Popen[bytes] | None) -> None:
+    async def _keep(self, name: str, command: spawn.Command, launch: Launch, process: spawn.Child | None) -> None:
         """Wait for the death of the child, tell, wait, start it again; for ever."""
         deaths = 0
         while True:
@@ -154,17 +161,17 @@ class Supervisor:
             await self._sleep(self._backoff.delay(deaths))
             self._states[name] = replace(self._states[name], restarts=self._states[name].restarts + 1)
             try:
-                process = self._spawn(name, command)
+                process = self._spawn(name, command, launch)
             except OSError:  # the machine is out of processes or memory for the moment: like a death
                 process = None
 
-    def _spawn(self, name: str, command: spawn.Command) -> subprocess.Popen[bytes]:
-        process = spawn.spawn(command)
+    def _spawn(self, name: str, command: spawn.Command, launch: Launch) -> spawn.Child:
+        process = launch(command)
         self._processes[name] = process
         self._change(name, pid=process.pid)
         return process
 
-    async def _end(self, name: str, process: subprocess.Popen[bytes]) -> None:
+    async def _end(self, name: str, process: spawn.Child) -> None:
         status = await asyncio.to_thread(spawn.stop, process, grace_seconds=self._grace_seconds)
         self._processes.pop(name, None)
         self._change(name, pid=None, last_status=status)
@@ -177,7 +184,7 @@ class Supervisor:
         self._on_change(self.states)
 
 
-async def _exit_of(process: subprocess.Popen[bytes]) -> int:
+async def _exit_of(process: spawn.Child) -> int:
     """The exit status, once there is one. A thread of its own waits: the pool's threads are for others."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[int] = loop.create_future()

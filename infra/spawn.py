@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 # Runs in the fresh interpreter, then becomes the command by exec; the wish to be signalled survives exec.
 # The parent may have died before prctl was called, so its pid is compared once more afterwards.
@@ -36,13 +36,27 @@ except OSError as error:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What to run. `env` None: the environment of this process. `log`: file that stdout and stderr are appended to."""
+    """What to run. `env` None: the environment of this process. `log`: file that stdout and stderr are appended to. `stdin`: an open
+    descriptor, which stays the caller's; None: nothing to read.
+    """
 
     argv: tuple[str, ...]
     log: Path | None = None
     env: Mapping[str, str] | None = None
     cwd: Path | None = None
     death_signal: signal.Signals = signal.SIGTERM
+    stdin: int | None = None
+
+
+class Child(Protocol):
+    """A process of ours: what `subprocess.Popen` and `infra.template.Forked` have in common. Statuses are negative for a signal."""
+
+    @property
+    def pid(self) -> int: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def terminate(self) -> None: ...
+    def kill(self) -> None: ...
 
 
 def spawn(command: Command) -> subprocess.Popen[bytes]:
@@ -59,7 +73,7 @@ def single_threaded() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
-def stop(process: subprocess.Popen[bytes], *, grace_seconds: float) -> int:
+def stop(process: Child, *, grace_seconds: float) -> int:
     """SIGTERM, wait up to `grace_seconds`, then SIGKILL. Returns the exit status (negative: the signal)."""
     if process.poll() is None:
         process.terminate()
@@ -72,23 +86,28 @@ def stop(process: subprocess.Popen[bytes], *, grace_seconds: float) -> int:
 
 def _popen(command: Command) -> subprocess.Popen[bytes]:
     leash = [sys.executable, "-I", "-S", "-c", _LEASH, str(os.getpid()), str(int(command.death_signal))]
-    output: IO[bytes] | int = subprocess.DEVNULL
-    if command.log is not None:
-        command.log.parent.mkdir(parents=True, exist_ok=True)
-        output = command.log.open("ab")
+    output = open_log(command)
     try:
         return subprocess.Popen(  # noqa: S603 - the caller's argv, no shell
             [*leash, *command.argv],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
+            stdin=subprocess.DEVNULL if command.stdin is None else command.stdin,
+            stdout=subprocess.DEVNULL if output is None else output,
             stderr=subprocess.STDOUT,
             env=None if command.env is None else dict(command.env),
             cwd=command.cwd,
             start_new_session=True,
         )
     finally:
-        if not isinstance(output, int):
+        if output is not None:
             output.close()
+
+
+def open_log(command: Command) -> IO[bytes] | None:
+    """The file of `command.log`, to append to; the caller closes it. Raises `OSError` where it cannot be written."""
+    if command.log is None:
+        return None
+    command.log.parent.mkdir(parents=True, exist_ok=True)
+    return command.log.open("ab")
 
 
 class _Spawner:
@@ -138,4 +157,4 @@ def python_argv(module: str, *arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-P", "-m", module, *arguments)
 
 
-__all__: Sequence[str] = ("Command", "python_argv", "spawn", "stop")
+__all__: Sequence[str] = ("Child", "Command", "python_argv", "spawn", "stop")

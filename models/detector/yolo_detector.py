@@ -14,6 +14,7 @@ import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -300,6 +301,13 @@ def build_network(architecture: str, classes: int, *, source: Path | None = None
         return DetectionModel(architecture, nc=classes, verbose=False)
     except FileNotFoundError as error:
         raise Fatal(f"{where}this ultralytics has no architecture {architecture!r}") from error
+
+
+def import_network() -> None:
+    """Import all that `YoloDetector` uses in the end, for processes that are forked."""
+    import_ultralytics()
+    for module in ("ultralytics.nn.tasks", "models.detector.box_suppression", "models.detector.detector_served"):
+        import_module(module)
 
 
 def import_ultralytics() -> None:

@@ -24,6 +24,7 @@ from streams.contract.topics import ROLES
 from streams.kafka.names import names_of
 from streams.ops import announcement, stack_file
 from streams.ops.announcement import STARTING, Announcement, BrokerAt
+from streams.ops.role_templates import LIGHT, RoleTemplates
 from streams.ops.stack_file import StackFile
 from streams.wiring.weights import require_weights
 
@@ -180,11 +181,20 @@ class Stack:
         await asyncio.to_thread(self._prepare_folders, broker)
         self.settings = self.settings.model_copy(update={"store_url": self.settings.resolved_store_url})
         # Beside the broker: they import and load while it starts, and ask it nothing before it is announced.
-        supervisor = await self._start_roles()
+        supervisor = Supervisor(lambda _: None, grace_seconds=GRACE_S, backoff=Backoff(first=FIRST_WAIT_S))
+        templates = (
+            None if "all" in self._groups else RoleTemplates(self.settings.profile, self._environment(), self._logs)
+        )
+        if templates is not None:
+            await self._closing.enter_async_context(templates)
+        self._supervisor = await self._closing.enter_async_context(supervisor)
+        starting = asyncio.create_task(self._start_roles(supervisor, templates), name="stack:roles")
+        self._closing.push_async_callback(_ended, starting)
         await self._serve_metrics()
         if broker is not None:
             await self._start_broker(broker)
         await self._make_ready()
+        await starting
         await asyncio.to_thread(announcement.write, self._broker_file, BrokerAt(self.settings.bootstrap_servers))
         await self._until_ready(supervisor)
         self._write()
@@ -224,13 +234,21 @@ class Stack:
         except OSError as error:
             raise BadSetting(f"WEFT_DATA_DIR: {self._data_dir} cannot be used: {error.strerror}") from error
 
-    async def _start_roles(self) -> Supervisor:
+    async def _start_roles(self, supervisor: Supervisor, templates: RoleTemplates | None) -> None:
+        """Those without a model first: what they are forked of is ready seconds before the other."""
         self._progress(f"starting the roles {', '.join(self._roles)}")
-        supervisor = Supervisor(lambda _: None, grace_seconds=GRACE_S, backoff=Backoff(first=FIRST_WAIT_S))
-        self._supervisor = await self._closing.enter_async_context(supervisor)
+        if templates is None:
+            for name, roles in self._groups.items():
+                supervisor.start(name, self._command(name, roles))
+            return
+        await templates.light()
         for name, roles in self._groups.items():
-            supervisor.start(name, self._command(name, roles))
-        return supervisor
+            if set(roles) <= set(LIGHT):
+                supervisor.start(name, self._command(name, roles), templates.spawn_light)
+        await templates.heavy()
+        for name, roles in self._groups.items():
+            if not set(roles) <= set(LIGHT):
+                supervisor.start(name, self._command(name, roles), templates.spawn_heavy)
 
     def _embedded(self) -> EmbeddedBroker | None:
         if not self._own_broker:
@@ -251,15 +269,13 @@ class Stack:
         self._broker = broker
         self.settings = self.settings.model_copy(update={"bootstrap_servers": bootstrap})
 
-    def _command(self, name: str, roles: tuple[str, ...]) -> Command:
-        environment = dict(os.environ)
-        environment |= {
+    def _environment(self) -> dict[str, str]:
+        """What all roles find in theirs."""
+        return dict(os.environ) | {
             "WEFT_STORE_URL": self.settings.store_url,
             "WEFT_DATA_DIR": str(self._data_dir),
             "WEFT_PROFILE": self.settings.profile,
             "WEFT_METRICS_PORT": "0",
-            # Nobody else works in this folder, so nobody else has this name.
-            "WEFT_INSTANCE": self._instance(name),
             "WEFT_INDEX_STANDBYS": str(self.settings.index_standbys),
             "WEFT_TOPIC_NAMES": json.dumps(self._names.all_topics()),
             "WEFT_GROUP_NAMES": json.dumps(self._names.all_groups()),
@@ -268,6 +284,10 @@ class Stack:
             "WEFT_THREADS": str(self.settings.threads or max(1, (os.cpu_count() or 2) // 2)),
             "OMP_WAIT_POLICY": "PASSIVE",
         }
+
+    def _command(self, name: str, roles: tuple[str, ...]) -> Command:
+        # Nobody else works in this folder, so nobody else has this name.
+        environment = self._environment() | {"WEFT_INSTANCE": self._instance(name)}
         announce = str(self._announcement(name))
         argv = python_argv("streams.cli", "worker", *roles, "--announce", announce, "--broker", str(self._broker_file))
         return Command(argv, log=self._log(name), env=environment)
@@ -289,7 +309,11 @@ class Stack:
         return self._data_dir / "run" / "broker.json"
 
     def _log(self, name: str) -> Path:
-        return self._data_dir / "logs" / f"{name}.log"
+        return self._logs / f"{name}.log"
+
+    @property
+    def _logs(self) -> Path:
+        return self._data_dir / "logs"
 
     async def _until_ready(self, supervisor: Supervisor) -> None:
         waiting = set(self._groups)
@@ -366,6 +390,11 @@ class Stack:
             for name in announced:
                 self._supervisor.works(name, announced[name].pid)
             self._written = now
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def _tail(path: Path, lines: int = 12) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from infra.stores import open_store
@@ -42,6 +44,12 @@ async def all_roles(up: Up) -> dict[str, int]:
         while set(found := up.file.pids) != set(ROLES):  # noqa: ASYNC110 - the file tells nobody
             await asyncio.sleep(0.05)
     return dict(found)
+
+
+def family(up: Up) -> list[psutil.Process]:
+    """Everything that `weft up` started and that runs."""
+    assert up.process is not None
+    return psutil.Process(up.process.pid).children(recursive=True)
 
 
 def photos_of(folder: Path, name: str, count: int) -> list[Photo]:
@@ -98,7 +106,9 @@ async def test_a_stack_goes_on_where_it_was(own: Up, tmp_path: Path) -> None:
     photos = photos_of(tmp_path, "before", 8)
     await ingest(own, photos)
     ends = {m.partition: m.offset for m in await everything_on(own, topics.CAPTIONS)}
+    children = family(own)
     assert own.stop() == 0
+    assert [child for child in children if child.is_running()] == []
     assert not (own.data_dir / "stack.json").exists()
     own.start()
     await assert_found(own, photos)
@@ -125,6 +135,20 @@ async def test_killed_roles_come_back_and_lose_nothing(own: Up, tmp_path: Path) 
     await assert_one_caption_each(own, photos)
     await assert_found(own, photos)
     await asyncio.to_thread(own.until_all_roles_again, before)
+
+
+async def test_a_role_that_dies_with_what_it_was_forked_of_comes_back(own: Up, tmp_path: Path) -> None:
+    """It is started the plain way; the others, which were forked of the same process, do not notice."""
+    before = await all_roles(own)
+    templates = [child for child in family(own) if "infra.forks" in child.cmdline()]
+    assert templates or sys.platform != "linux"
+    for pid in [*(template.pid for template in templates), before["enrich"]]:
+        os.kill(pid, signal.SIGKILL)
+    photos = photos_of(tmp_path, "unforked", 4)
+    assert len(await ingest(own, photos)) == len(photos)
+    after = await all_roles(own)
+    assert {role for role in ROLES if after[role] != before[role]} == {"enrich"}
+    assert not {template.pid for template in templates} & {child.pid for child in family(own)}
 
 
 async def test_a_broker_away_for_ten_seconds_costs_only_time(own: Up, tmp_path: Path) -> None:
