@@ -75,8 +75,8 @@ fmt: dev ## format and mend what can be mended
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: install dev ## ratios, side by side, into docs/benchmarks.md (AGAINST=COMMIT: beside that commit)
-	@$(BIN)/python -m benchmarks $(if $(AGAINST),--against $(AGAINST))
+bench: install dev ## ratios, side by side, into docs/benchmarks.md (AGAINST=COMMIT: beside that commit, ROUNDS=1: some ten minutes)
+	@$(BIN)/python -m benchmarks $(if $(AGAINST),--against $(AGAINST) $(if $(ROUNDS),--rounds $(ROUNDS)))
 
 docs: deps ## schemas, AsyncAPI and the tables of settings and metrics, from the code
 	@$(BIN)/python -m streams.contract.schemas

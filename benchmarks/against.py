@@ -39,7 +39,7 @@ from streams.ops.ingest import Ingest, Photo, announce
 ROUNDS = 2
 BACKLOG = 64
 CAPTIONED = 48
-KNOWN = 24
+KNOWN = 12
 RATES = (40, 60, 80, 100, 130, 160, 200, 250, 300, 400, 500, 650)
 RATE_SECONDS = 6.0
 GRACE_SECONDS = 3.0

@@ -83,7 +83,8 @@ class Template:
     def start(self) -> None:
         """Begin to import. Does nothing where it cannot be done, or was tried too often."""
         with self._guard:
-            self._begin()
+            if self._process is None:
+                self._begin()
 
     def wait(self, timeout: float) -> bool:
         """Wait until it forks; False when it will not within so many seconds."""
@@ -140,19 +141,28 @@ class Template:
         if self._channel is None or self._process is None or command.argv[: len(_PREFIX)] != _PREFIX:
             return None
         if self._process.poll() is not None:
-            self._forget("it died")
-            self._begin()
-            if self._process is not None:
-                threading.Thread(target=self.wait, args=(AGAIN_S,), name="waits for the template", daemon=True).start()
+            self._anew(self._process, "it died")
             return None
         if not self.ready:
             return None
         try:
             return self._asked(self._channel, command)
         except _NoFork as error:
-            self._process.kill()  # for the next to start it anew: what it has in hand is not known
-            log.warning("template.failed", cause=str(error), modules=self._modules)
+            self._anew(self._process, str(error))  # what it has in hand is not known
             return None
+
+    def _anew(self, process: Child, why: str) -> None:
+        """Another one in its place, in a thread: until it is ready everything is started the plain way."""
+        log.warning("template.failed", cause=why, modules=self._modules)
+        process.kill()
+        self._forget()
+
+        def begin() -> None:
+            process.wait()
+            self.start()
+            self.wait(AGAIN_S)
+
+        threading.Thread(target=begin, name="starts a template", daemon=True).start()
 
     def _asked(self, channel: socket.socket, command: Command) -> Child:
         with ExitStack() as closing:
@@ -180,8 +190,7 @@ class Template:
             os.write(go, b"1")
             return child
 
-    def _forget(self, why: str) -> None:
-        log.warning("template.failed", cause=why, modules=self._modules)
+    def _forget(self) -> None:
         if self._channel is not None:
             self._channel.close()
         self._channel = self._process = None
@@ -190,10 +199,8 @@ class Template:
     def _end(self, process: Child) -> None:
         spawn.stop(process, grace_seconds=ANSWER_S)
         with self._guard:
-            if self._process is process and self._channel is not None:
-                self._channel.close()
-                self._channel = self._process = None
-                self._ready.clear()
+            if self._process is process:
+                self._forget()
 
 
 class _NoFork(Exception):

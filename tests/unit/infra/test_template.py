@@ -124,6 +124,7 @@ def test_a_forked_process_outlives_its_template_and_the_next_starts_the_plain_wa
     assert before is not None
     os.kill(before, signal.SIGKILL)
     until(lambda: template.pid is None)
+    assert template.ready  # nobody has looked yet
     plain = template.spawn(Command(python_argv("told"), log=tmp_path / "plain", env=modules))
     assert isinstance(plain, subprocess.Popen)
     assert plain.wait(60) == 7
@@ -142,11 +143,12 @@ def test_a_template_that_hangs_is_given_up(modules: dict[str, str], tmp_path: Pa
     template.start()
     try:
         assert template.wait(60)
-        assert template.pid is not None
-        os.kill(template.pid, signal.SIGSTOP)
+        hangs = template.pid
+        assert hangs is not None
+        os.kill(hangs, signal.SIGSTOP)
         assert template.spawn(Command(python_argv("told"), log=tmp_path / "log", env=modules)).wait(60) == 7
         assert len((tmp_path / "log").read_text().splitlines()) == 1
-        until(lambda: template.pid is None)
+        until(lambda: not psutil.pid_exists(hangs))
     finally:
         template.stop()
 
