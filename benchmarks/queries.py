@@ -171,9 +171,9 @@ def texts() -> list[str]:
     return [every[i] for i in order]
 
 
-def items(count: int, encoder: str, dimension: int = DIMENSION) -> list[tuple[bytes, bytes]]:
+def items(count: int, encoder: str, dimension: int = DIMENSION, *, seed: int = 11) -> list[tuple[bytes, bytes]]:
     """Key and value of `count` records of `catalog.items`, at random."""
-    rng = np.random.default_rng(11)
+    rng = np.random.default_rng(seed)
     vectors = rng.standard_normal((count, VIEWS, dimension)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=2, keepdims=True)
     made = []

@@ -1,7 +1,7 @@
 """The words of a segment's products: postings beside the vectors, for readers without locks.
 
 Words lie in blocks that never change, of some products each; what a reader gets is one tuple of them. A batch makes a block of its
-own, small blocks are merged into the one before, so that a segment has few. Whether a product is alive is not said here: readers
+own (several do, where batches are small), small blocks are merged into the one before, so that a segment has few. Whether a product is alive is not said here: readers
 take that from the window they search, as for the vectors. So no product can be found by its words that its vector would not show.
 """
 
@@ -29,6 +29,8 @@ _USUAL_OWN = 12
 _SATURATION, _LENGTH = 1.2, 0.4
 _SMALL = 512
 """Products of a block below which a batch is merged into it."""
+_WAITING = 16
+"""Products that the writer leaves for the next reader, or for later: each block costs some hundred microseconds, however small."""
 CODE = "#"
 BRAND, COLLECTION = "brand", "collection"
 
@@ -139,11 +141,16 @@ class WordColumns:
         self.starts.extend(stops.astype(np.int32))
 
     def settle(self) -> tuple[Block, ...]:
-        """All words that were appended, in blocks. The writer calls it before it publishes: so no reader has anything to do."""
+        """All words that were appended, in blocks; of products that a reader's window does not show, too."""
         if self._pending:
             with self._settling:
                 self._settle()
         return self._blocks
+
+    def settle_many(self) -> None:
+        """The writer calls it before it publishes: few products are left for a reader to settle."""
+        if len(self._pending) >= _WAITING:
+            self.settle()
 
     def _settle(self) -> None:
         count = len(self._pending)

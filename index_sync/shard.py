@@ -539,5 +539,5 @@ class Shard:
 
 def _window(slot: _Slot) -> Window:
     columns = slot.segment.columns
-    columns.words.settle()  # before anybody looks
+    columns.words.settle_many()  # before anybody looks
     return Window(slot.segment, columns.rows, len(columns.ids), slot.alive, slot.typed)

@@ -173,3 +173,20 @@ def test_other_words_are_another_product_to_verify():
     """A changed description changes the digest, as a changed vector does."""
     one, other = shard_of(("p", "Acme", "dress")), shard_of(("p", "Acme", "coat"))
     assert one.digest != other.digest
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=40))
+def test_a_reader_sees_the_words_of_what_its_window_shows_whoever_settled_them(looks):
+    """Records one by one, as they come at a low rate: words are settled by the writer or by a reader, and of an older window by one
+    that came later.
+    """
+    shard, windows = Shard(0, ENCODER, DIMENSION, segment_rows=64), []
+    for number, looked in enumerate(looks):
+        shard.apply_batch([Change(number, f"p-{number}", words_entry(number, BRANDS[number % 4], "wool coat"))])
+        windows.append(shard.state)
+        for state in windows[-looked:] if looked else ():
+            weights = weigh_states([state], asked("wool coat"), None)
+            found = search_states([state], unit(7), 100, None, wish=Wish(shop=None, collapse=False), words=weights)
+            assert {hit.product_id for _, hit in found} == {f"p-{n}" for n in range(windows.index(state) + 1)}
+            assert list(weights.counts.having) == [windows.index(state) + 1] * 2

@@ -38,7 +38,7 @@ from streams.kafka.producer import Sender
 from streams.roles.index.bounds import bounds_of
 from streams.roles.index.following import Following
 from streams.roles.index.probes import ProbeAnswerer
-from streams.roles.index.shards import IndexConfig, OwnedShard, ShardOwner, StoodShard
+from streams.roles.index.shards import Batch, IndexConfig, OwnedShard, ShardOwner, StoodShard
 from streams.roles.index.standbys import StandbyKeeper, Standbys
 from streams.roles.index.standing import ITEMS_WORK, Standing
 from streams.roles.index.trouble import LastingLetters, Patience, first_of
@@ -250,13 +250,16 @@ class IndexRole:
             batches: dict[int, list[Message]] = {}
             for message in messages:
                 batches.setdefault(message.partition, []).append(message)
+            read: list[Batch] = []
             for held in list(self._held.values()):
                 batch = batches.get(held.partition, [])
                 position = await self._position(consumer, held)
                 gap = position >= held.shard.next_offset if held.shard.untyped else position > held.shard.next_offset
                 if batch or gap:
-                    await self._keeper.apply(held, batch, position)
-                    self._observer.worked(ITEMS_WORK)
+                    read.append((held, batch, position))
+            if read:
+                await self._keeper.apply_all(read)
+                self._observer.worked(ITEMS_WORK)
             self._tell_ready()
 
     async def _position(self, consumer: PlainConsumer, held: OwnedShard) -> int:

@@ -137,6 +137,8 @@ class StoodShard(OwnedShard):
     failures: list[Failure] = field(default_factory=list)
 
 
+Batch: TypeAlias = tuple[OwnedShard, Sequence[Message], int]
+"""Records of a shard, and where reading goes on."""
 TakeOut: TypeAlias = Callable[[str, int], Awaitable[StoodShard | None]]
 """Of a generation and a partition: the copy that this worker holds, which nobody writes to any more; None: it holds none."""
 
@@ -265,24 +267,48 @@ class ShardOwner:
         return OwnedShard(stood.shard, promoted.writer, bounds.end, bounds.topic_id, source_next=stood.source_next)
 
     async def apply(self, held: OwnedShard, messages: Sequence[Message], next_offset: int) -> None:
-        """Make records searchable; those that can never be go to the dead letters, before any snapshot passes them."""
-        async with held.applying:
-            if held.released:
-                return
-            held.owing = True
+        """Make records of one shard searchable; see `apply_all`."""
+        await self.apply_all([(held, messages, next_offset)])
+
+    async def apply_all(self, batches: Sequence[Batch]) -> None:
+        """Make records searchable; those that can never be go to the dead letters, before any snapshot passes them.
+
+        One visit to the writer's thread for all shards: a visit for each takes longer than a record.
+        """
+        locked: list[OwnedShard] = []
+        try:
+            for held, _, _ in batches:
+                await held.applying.acquire()
+                locked.append(held)
+            todo = [one for one in batches if not one[0].released]
+            for held, _, _ in todo:
+                held.owing = True
             loop = asyncio.get_running_loop()
-            started = loop.time()
-            failures = await loop.run_in_executor(self._writing, apply_messages, held.shard, messages, next_offset)
-            held.wake()
-            if messages:
-                seconds = loop.time() - started
-                self._observer.batch_done(STAGE, len(messages), len(messages), seconds)
-                self._observer.acked(*messages[-1].source, seconds)
-                self._observer.aged(topics.ITEMS, self._now() - origin_ms(messages[-1]) / 1000)
-            for failure in failures:
-                self._observer.failed(STAGE, type(failure.cause).__name__)
-                await self._report(failure)
-            held.owing = False
+
+            def visible(held: OwnedShard) -> None:
+                loop.call_soon_threadsafe(held.wake)
+
+            done = await loop.run_in_executor(self._writing, _apply_each, todo, loop.time, visible)
+            # Whoever owes a dead letter holds up nobody else: it may take long to be durable.
+            for (held, messages, _), (failures, seconds) in sorted(
+                zip(todo, done, strict=True), key=lambda one: len(one[1][0])
+            ):
+                self._tell(messages, seconds)
+                for failure in failures:
+                    self._observer.failed(STAGE, type(failure.cause).__name__)
+                    await self._report(failure)
+                held.owing = False
+                locked.remove(held)
+                held.applying.release()
+        finally:
+            for held in locked:
+                held.applying.release()
+
+    def _tell(self, messages: Sequence[Message], seconds: float) -> None:
+        if messages:
+            self._observer.batch_done(STAGE, len(messages), len(messages), seconds)
+            self._observer.acked(*messages[-1].source, seconds)
+            self._observer.aged(topics.ITEMS, self._now() - origin_ms(messages[-1]) / 1000)
 
     async def save(self, held: OwnedShard) -> bool:
         """Snapshot a shard that changed and owes no dead letter. Returns whether one was written.
@@ -345,6 +371,19 @@ class ShardOwner:
         for shards in (self._parked, self.leaving):
             for partition in shards.keys() - keep:
                 del shards[partition]
+
+
+def _apply_each(
+    batches: Sequence[Batch], clock: Callable[[], float], visible: Callable[[OwnedShard], None]
+) -> list[tuple[list[Failure], float]]:
+    """`apply_messages` of one shard after the other, each told to `visible` at once; with the seconds of each."""
+    done = []
+    for held, messages, next_offset in batches:
+        started = clock()
+        failures = apply_messages(held.shard, messages, next_offset)
+        visible(held)
+        done.append((failures, clock() - started))
+    return done
 
 
 def apply_messages(shard: Shard, messages: Sequence[Message], next_offset: int) -> list[Failure]:

@@ -103,6 +103,36 @@ async def test_a_snapshot_waits_for_the_dead_letter() -> None:
     assert [failure.message.offset for failure in letters.written] == [1]
 
 
+async def test_shards_that_are_written_together_do_not_wait_for_each_others_dead_letters() -> None:
+    """One visit to the writer's thread for all; only the shard that owes a letter is held up, and one that was let go of gets nothing."""
+    visits = 0
+
+    class Counting(InlineExecutor):
+        def submit(self, *args, **kwargs):
+            nonlocal visits
+            visits += 1
+            return super().submit(*args, **kwargs)
+
+    store, letters = MemoryObjects(), Letters()
+    k = ShardOwner(CONFIG, store, Counting(), letters.report, NullObserver(), lambda: 1e9, Backoff())
+    helds = [await k.take_over(partition, BOUNDS, lambda: True) for partition in range(3)]
+    bad, good, gone = [held for held in helds if held is not None]
+    gone.released = True
+    letters.room.clear()
+    one = record(0, item("p", 1))
+    applying = asyncio.create_task(k.apply_all([(bad, [record(0, b"garbage")], 1), (good, [one], 1), (gone, [one], 1)]))
+    async with asyncio.timeout(10):
+        await good.moved.wait()
+        assert await k.save(good)
+    assert (bad.owing, good.owing, gone.owing) == (True, False, False)
+    assert not applying.done()
+    letters.room.set()
+    await applying
+    assert await k.save(bad)
+    assert [held.shard.next_offset for held in (bad, good, gone)] == [1, 1, 0]
+    assert visits == 1
+
+
 async def test_what_recovery_refused_is_in_the_log() -> None:
     """By name, whether the shard came back from the snapshot before or from the topic; nothing where all was whole."""
     store, letters = MemoryObjects(), Letters()
