@@ -58,13 +58,21 @@ class Kept:
             self._folder.mkdir(parents=True, exist_ok=True)
         return self._folder.is_dir() and os.access(self._folder, os.W_OK)
 
-    def recall(self, name: str, kind: type[T], make: Callable[[], T], **about: str) -> T:
-        """The kept answer, or what `make` says, which is kept; of two processes that ask at once the first one's."""
+    def recall(
+        self, name: str, kind: type[T], make: Callable[[], T], keep: Callable[[T], bool] = lambda _: True, **about: str
+    ) -> T:
+        """The kept answer, or what `make` says, which is kept (if it is to be, by `keep`); of two processes that ask at once the
+        first one's.
+        """
         if not self.lasting or self._folder is None:
             return make()
         parts = self._about | about
         path = self._folder / f"{name}-{fingerprint(*(f'{k}={v}' for k, v in sorted(parts.items())))[7:23]}.json"
-        return self._read(path, kind) or self._keep(path, kind, make(), parts)
+        known = self._read(path, kind)
+        if known is not None:
+            return known
+        made = make()
+        return self._keep(path, kind, made, parts) if keep(made) else made
 
     def _read(self, path: Path, kind: type[T]) -> T | None:
         try:
@@ -105,6 +113,13 @@ def fastest(
     usual, quickest = next(iter(ways)), min(best, key=lambda name: best[name])
     chosen = quickest if best[quickest] < MARGIN * best[usual] else usual
     return Choice(chosen, {name: round(1000 * seconds, 3) for name, seconds in best.items()})
+
+
+def kept_for(folder: Path | None, weights: str) -> Kept:
+    """What is kept of a network with these weights (their hash): by the processor and torch as well."""
+    import torch
+
+    return Kept(folder, {"processor": processor(), "torch": torch.__version__, "weights": weights})
 
 
 def processor() -> str:

@@ -13,10 +13,13 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
+
+from models.measured import Kept
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -24,9 +27,21 @@ Arrays = list[NDArray[np.float32]]
 
 LARGEST = 4
 """No trial goes beyond it: it costs time at every start, and each core holds the maps of a part."""
+TRIAL = "1"
+"""Raise it when the code of a network that is tried changes: what was found out of the old one is not used."""
 WORSE = 1.1
 """Twice as many at once must not take more than so many times as long for each item: maps that fall out of a cache cost more
 than that, and what is less may be another process that ran meanwhile."""
+
+
+class _Tried(msgspec.Struct, frozen=True):
+    """How many items at once: a power of two."""
+
+    part: Annotated[int, msgspec.Meta(ge=1, le=LARGEST)]
+
+
+def _is_worth_keeping(tried: _Tried) -> bool:
+    return tried.part == LARGEST
 
 
 class Parts(Generic[T, U]):
@@ -61,14 +76,21 @@ class Parts(Generic[T, U]):
         arrays: Callable[[U], NDArray[np.float32]],
         *,
         alike: Callable[[T], Hashable] = lambda _: None,
+        kept: Kept | None = None,
+        name: str = "",
     ) -> Parts[T, U]:
         """With the part that is fastest on this machine, on as many cores as torch has been given.
+
+        The trial is most of what loading a network costs, so its answer is kept, but only the largest part: a smaller one may be the
+        doing of another process that ran meanwhile.
 
         Args:
             run: as above.
             items: see `fastest_part`.
             arrays: all numbers of a result, to be compared.
             alike: as above.
+            kept: answers for this network, this processor and this version of torch; None: it is tried each time.
+            name: of the network and of how it computes, for the answer's file.
         """
         import torch
 
@@ -77,10 +99,14 @@ class Parts(Generic[T, U]):
         def flat(some: Sequence[T]) -> Arrays:
             return [arrays(one) for one in run(some)]
 
-        # Where it is going to run: alone on its thread.
-        made._part = (
-            fastest_part(flat, items) if made._pool is None else made._pool.submit(fastest_part, flat, items).result()
-        )
+        def trial() -> _Tried:
+            # Where it is going to run: alone on its thread.
+            pool = made._pool
+            part = fastest_part(flat, items) if pool is None else pool.submit(fastest_part, flat, items).result()
+            return _Tried(part)
+
+        answer = trial() if kept is None else kept.recall(name, _Tried, trial, _is_worth_keeping, trial=TRIAL)
+        made._part = answer.part
         return made
 
     @property

@@ -22,6 +22,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from models.measured import kept_for
 from models.parts import Parts
 from models.weights.hashes import fingerprint
 from processors.errors import Fatal, Poison
@@ -90,6 +91,7 @@ class YoloDetector:
         device: "cpu" or "cuda:<number>".
         weights_sha256: hex digest of the weights, for the fingerprint.
         shown: height and width of what a CPU is to be tried on (`models.parts`); None: no trial.
+        choices: folder where the trial's answer is kept; None: nowhere.
     """
 
     def __init__(
@@ -102,6 +104,7 @@ class YoloDetector:
         device: str,
         weights_sha256: str,
         shown: tuple[int, int] | None = None,
+        choices: Path | None = None,
     ) -> None:
         self._network = network
         self._header = header
@@ -113,7 +116,14 @@ class YoloDetector:
         if shown is None or device != "cpu":
             self._parts = Parts(self._at_once, part=GPU_PART, alike=_shape)
         else:
-            self._parts = Parts.tried(self._at_once, lambda count: _noise(count, shown), np.asarray, alike=_shape)
+            self._parts = Parts.tried(
+                self._at_once,
+                lambda count: _noise(count, shown),
+                np.asarray,
+                alike=_shape,
+                kept=kept_for(choices, weights_sha256),
+                name=f"detector-part-{shown[0]}x{shown[1]}",
+            )
         self._fingerprint = fingerprint("yolo-detector 1", weights_sha256, f"{size}", repr(thresholds))
 
     @classmethod
@@ -126,6 +136,7 @@ class YoloDetector:
         iou: float = 0.6,
         duplicate_iou: float = 0.8,
         device: str = "cpu",
+        choices: Path | None = None,
     ) -> YoloDetector:
         """Build the network that the file names, fill it, fuse its batch norms, pack it; on a CPU, find out how many pictures
         at once are fastest.
@@ -137,6 +148,7 @@ class YoloDetector:
             iou: of two boxes of one class that overlap more, the surer one stays.
             duplicate_iou: the same across classes: one garment that is called jacket and shirt at once.
             device: see `models.device.choose`.
+            choices: folder where what was measured on this machine is kept; None: it is measured each time.
 
         Raises:
             Fatal: the file is missing, is no safetensors, says not what it is, or does not fit its architecture.
@@ -162,6 +174,7 @@ class YoloDetector:
             device=device,
             weights_sha256=hashlib.sha256(data).hexdigest(),
             shown=(_padded(size), _padded(round(size * PORTRAIT))),
+            choices=choices,
         )
 
     @property

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from models.encoder import encoder_net
 from models.facets import facet_features
 from models.images import checked, letterbox
+from models.measured import kept_for
 from models.parts import Parts
 from models.weights.hashes import check_weights, fingerprint
 from processors.errors import Code, Fatal, Poison
@@ -37,21 +38,30 @@ class ClipImageEncoder:
         maker: the fingerprint of the space.
         weights: the fingerprint of the space of the same weights in float32: what facets are read from differs less between
             the two than heads can tell, so heads that were fitted in one read the other as well.
+        choices: folder where the answer of a CPU's trial is kept; None: nowhere.
     """
 
     dimension = encoder_net.DIMENSION
 
-    def __init__(self, tower: Any, *, device: str, maker: str, weights: str) -> None:
+    def __init__(self, tower: Any, *, device: str, maker: str, weights: str, choices: Path | None = None) -> None:
         self._tower = tower
         self._fingerprint = maker
         self._weights = weights
         self._parts: Parts[NDArray[np.float32], tuple[Vector, Vector]] = (
-            Parts.tried(self._at_once, _views, _numbers) if device == "cpu" else Parts(self._at_once, part=GPU_PART)
+            Parts.tried(self._at_once, _views, _numbers, kept=kept_for(choices, maker), name="encoder-part")
+            if device == "cpu"
+            else Parts(self._at_once, part=GPU_PART)
         )
 
     @classmethod
     def load(
-        cls, weights: Path, trunk: Path, *, device: str = "cpu", precision: Precision = "float32"
+        cls,
+        weights: Path,
+        trunk: Path,
+        *,
+        device: str = "cpu",
+        precision: Precision = "float32",
+        choices: Path | None = None,
     ) -> ClipImageEncoder:
         """Build the tower; fill it from `encoder.safetensors`, and what that leaves out (the frozen first blocks) from the
         base; on a CPU, find out how many views at once are fastest.
@@ -61,6 +71,7 @@ class ClipImageEncoder:
             trunk: `model.safetensors` of EfficientNet-lite0 under timm's names.
             device: see `models.device.choose`.
             precision: of the convolutions; each makes a space of its own (`space_fingerprint`).
+            choices: folder where what was measured on this machine is kept; None: it is measured each time.
 
         Raises:
             Fatal: the file is missing, damaged, or does not fit the network.
@@ -75,7 +86,8 @@ class ClipImageEncoder:
         _fill(tower, {f"trunk.net.{name}": tensor for name, tensor in base.items()} | ours, weights)
         tower = tower.float().eval().requires_grad_(requires_grad=False)
         served = ServedTower(tower, device=device, precision=precision)
-        return cls(served, device=device, maker=space_fingerprint(digest, precision), weights=space_fingerprint(digest))
+        maker, plain = space_fingerprint(digest, precision), space_fingerprint(digest)
+        return cls(served, device=device, maker=maker, weights=plain, choices=choices)
 
     @property
     def fingerprint(self) -> str:

@@ -93,6 +93,7 @@ class StarterLoader:
         self._device = _device(settings)
         self._settings = settings
         self._precision = _precision(settings)
+        self._choices = settings.model_cache / MEASURED
 
     def _check(self, *artefacts: str) -> None:
         """Every byte of what is loaded now; what other roles load is theirs to read."""
@@ -102,14 +103,18 @@ class StarterLoader:
         from models.detector.yolo_detector import YoloDetector
 
         self._check("detector")
-        return YoloDetector.load(self._paths.detector, device=self._device)
+        return YoloDetector.load(self._paths.detector, device=self._device, choices=self._choices)
 
     def image_encoder(self) -> ImageEncoder:
         from models.encoder.clip_encoder import ClipImageEncoder
 
         self._check("encoder", EFFICIENTNET.name)
         return ClipImageEncoder.load(
-            self._paths.encoder, self._paths.image_trunk, device=self._device, precision=self._precision
+            self._paths.encoder,
+            self._paths.image_trunk,
+            device=self._device,
+            precision=self._precision,
+            choices=self._choices,
         )
 
     def text_encoder(self) -> TextEncoder:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.parts import Arrays, Parts, fastest_part, parts_of
+from models.measured import Kept
+from models.parts import LARGEST, Arrays, Parts, fastest_part, parts_of
 
 
 class Machine:
@@ -124,3 +126,44 @@ def test_what_a_part_raises_is_raised() -> None:
 
     with pytest.raises(ValueError, match="five"):
         Parts(run, part=2, cores=2)(range(8))
+
+
+def tried_of(machine: Machine, kept: Kept) -> int:
+    """The part that a network of this name is given, with one core."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return Parts.tried(machine.run, range, np.asarray, kept=kept, name="network").part
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_only_the_largest_part_is_kept(tmp_path: Path) -> None:
+    """A smaller one may be the doing of another process that ran during the trial: it is tried anew at the next start."""
+    kept = Kept(tmp_path, {"processor": "this"})
+    costs = dict.fromkeys((1, 2, 4), 0.0)
+    for _ in range(2):
+        rounds = Machine(costs, rounds_at=2)
+        assert tried_of(rounds, kept) == 1
+        assert rounds.sizes
+    assert not list(tmp_path.iterdir())
+    while tried_of(Machine(costs), kept) != LARGEST:
+        assert not list(tmp_path.iterdir())
+    again = Machine(costs)
+    assert tried_of(again, kept) == LARGEST
+    assert again.sizes == []
+    elsewhere = Machine(costs, rounds_at=2)
+    assert tried_of(elsewhere, Kept(tmp_path, {"processor": "another"})) == 1
+
+
+@pytest.mark.parametrize("part", [0, 8, "4"])
+def test_a_kept_part_that_was_never_tried_is_tried_anew(tmp_path: Path, part: object) -> None:
+    """The file is a user's to edit; results must not depend on it."""
+    kept = Kept(tmp_path, {})
+    while tried_of(Machine(dict.fromkeys((1, 2, 4), 0.0)), kept) != LARGEST:
+        pass
+    [file] = tmp_path.iterdir()
+    file.write_text(file.read_text().replace('"part": 4', f'"part": {part!r}'))
+    rounds = Machine(dict.fromkeys((1, 2, 4), 0.0), rounds_at=2)
+    assert tried_of(rounds, kept) == 1
+    assert rounds.sizes
