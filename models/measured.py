@@ -119,7 +119,7 @@ def kept_for(folder: Path | None, weights: str) -> Kept:
     """What is kept of a network with these weights (their hash): by the processor and torch as well."""
     import torch
 
-    return Kept(folder, {"processor": processor(), "torch": torch.__version__, "weights": weights})
+    return Kept(folder, {"processor": processor(), "torch": str(torch.__version__), "weights": weights})
 
 
 def processor() -> str:

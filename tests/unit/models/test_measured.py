@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from models.measured import Choice, Kept, fastest, processor
+from models.measured import Choice, Kept, fastest, kept_for, processor
 
 
 class Clock:
@@ -92,3 +92,11 @@ def test_where_nothing_can_be_kept_nothing_lasts(tmp_path: Path) -> None:
 def test_the_processor_has_a_name() -> None:
     """Whatever the system calls it."""
     assert processor()
+
+
+def test_what_is_kept_for_a_network_can_be_written(tmp_path: Path) -> None:
+    """Torch's version is no plain string, and a file of a choice names it."""
+    kept = kept_for(tmp_path, "sha256:weights")
+    assert kept.recall("part", Choice, lambda: Choice("four", {})) == Choice("four", {})
+    [file] = tmp_path.iterdir()
+    assert "sha256:weights" in file.read_text()
