@@ -31,7 +31,7 @@ _ALL = (
     *(f"faust.{name}" for name in _FAUST),
     *(f"faust.assignor.{name}" for name in _ASSIGNORS),
 )
-_ROLES = tuple(f"streams.wiring.{role}" for role in ("enrich", "caption", "compose", "standing"))
+_ROLES = tuple(f"streams.wiring.{role}" for role in ("enrich", "caption", "compose", "standing", "context"))
 _MODELS = (
     "torch",
     "safetensors.numpy",
