@@ -45,6 +45,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "articles",
         "A brand's own texts, which captions draw on: send a folder of them, list, show and take them back.",
     ),
+    "duplicates": (
+        "duplicates",
+        "Which products show the same photo, as the role `duplicates` found them. With --json: one Duplicates a line.",
+    ),
     "claims": ("captions", "List every live text that rests on a source, with what it states because of it."),
     "doctor": ("manage", "Look at broker, topics, store, models, versions and disk, and say what to do about each."),
     "worker": (

@@ -21,6 +21,7 @@ from streams.contract.limits import MAX_DEPTH, MAX_DIMENSION, MAX_ID_BYTES
 from streams.contract.probes import Answer, Found, Hits, LookupProbe, Probe, SearchProbe
 from streams.contract.records import (
     Caption,
+    Duplicates,
     Feedback,
     Generation,
     ImageRef,
@@ -56,6 +57,7 @@ _RESULT = msgspec.json.Decoder(Result)
 _GENERATION = msgspec.json.Decoder(Generation)
 _MATCH = msgspec.json.Decoder(Match)
 _NEIGHBOURS = msgspec.json.Decoder(Neighbours)
+_DUPLICATES = msgspec.json.Decoder(Duplicates)
 _FEEDBACK = msgspec.json.Decoder(Feedback)
 _ITEM = msgspec.msgpack.Decoder(Item)
 _PROBE: msgspec.msgpack.Decoder[Probe] = msgspec.msgpack.Decoder(Probe)
@@ -227,6 +229,11 @@ def decode_match(value: bytes) -> Match:
 def decode_neighbours(value: bytes) -> Neighbours:
     """A record of `catalog.similar`. Raises `Poison`."""
     return _decode(_NEIGHBOURS, value)
+
+
+def decode_duplicates(value: bytes) -> Duplicates:
+    """A record of `catalog.duplicates`. Raises `Poison`."""
+    return _decode(_DUPLICATES, value)
 
 
 def decode_feedback(message: Message) -> Feedback:

@@ -552,6 +552,37 @@ class Neighbours(Record, frozen=True):
     shop: str = ""
 
 
+class Duplicate(Record, frozen=True, omit_defaults=False):
+    """Another product with the same photo, as local features and the pixels under them prove it.
+
+    `confidence`: of the features, 0 to 1. `overlap`: share of this product's photo, and of the other's, that both show.
+    """
+
+    product_id: str
+    kind: Annotated[
+        str,
+        msgspec.Meta(
+            extra_json_schema={
+                "enum": ["copy", "recompressed", "crop", "mirrored", "watermarked"],
+                OPEN_ENUM: True,
+            }
+        ),
+    ]
+    inliers: int
+    confidence: float
+    overlap: tuple[float, float]
+    image: str  # its photo, relative to the object store
+
+
+class Duplicates(Record, frozen=True):
+    """The products whose main photo is that of a product, the surest first; of its own shop, or of no shop as it is of none."""
+
+    product_id: str
+    image: str  # its photo
+    duplicates: tuple[Duplicate, ...]
+    shop: str = ""
+
+
 class Feedback(Record, frozen=True):
     """What a shopper did with a hit of a result."""
 

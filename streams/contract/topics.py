@@ -22,6 +22,7 @@ ARTICLES = "catalog.articles"
 STANDING = "search.standing"
 MATCHES = "search.matches"
 SIMILAR = "catalog.similar"
+DUPLICATES = "catalog.duplicates"
 FEEDBACK = "search.feedback"
 CONTROL = "index.control"
 DEAD_LETTERS = "weft.dead-letters"
@@ -34,7 +35,7 @@ CLIENT = "client"
 HOUR_MS = 3_600_000
 ROLES: tuple[str, ...] = ("enrich", "caption", "index", "compose", "standing", "context")
 """In the order in which a record passes them."""
-OPTIONAL: tuple[str, ...] = ("triplets",)
+OPTIONAL: tuple[str, ...] = ("triplets", "duplicates")
 """Roles that nothing depends on and that `weft up` does not start unless it is asked to."""
 EVERY: tuple[str, ...] = (*ROLES, *OPTIONAL)
 
@@ -101,7 +102,7 @@ TOPICS: tuple[TopicSpec, ...] = (
         key="product_id",
         # `context` sends an item once more as it stands, where an article came or went.
         written_by=("enrich", "context"),
-        read_by=("caption", "index", "standing", "context", "triplets"),
+        read_by=("caption", "index", "standing", "context", "triplets", "duplicates"),
         tombstones=True,
     ),
     TopicSpec(
@@ -150,7 +151,19 @@ TOPICS: tuple[TopicSpec, ...] = (
         event_type="weft.similar.v1",
         key="product_id",
         written_by=("standing",),
-        read_by=(CLIENT, "standing"),
+        read_by=(CLIENT, "standing", "duplicates"),
+        tombstones=True,
+    ),
+    TopicSpec(
+        DUPLICATES,
+        "json",
+        "compact",
+        record=records.Duplicates,
+        summary="The products whose main photo is that of a product; a null value: there are none.",
+        event_type="weft.duplicates.v1",
+        key="product_id",
+        written_by=("duplicates",),
+        read_by=("duplicates", "weft duplicates", CLIENT),
         tombstones=True,
     ),
     TopicSpec(
@@ -259,7 +272,7 @@ TOPICS: tuple[TopicSpec, ...] = (
         summary="The original bytes of a message that can never succeed; the headers say why.",
         event_type="weft.dead-letter.v1",
         key="the original key",
-        written_by=("enrich", "caption", "index", "context", "triplets"),
+        written_by=("enrich", "caption", "index", "context", "triplets", "duplicates"),
         read_by=("weft dlq",),
     ),
     TopicSpec(

@@ -82,6 +82,24 @@ def test_a_query_from_a_photo(up: Up, shop: Path) -> None:
     assert all(hit.category == "dress" for hit in msgspec.json.decode(asked.stdout, type=Result).hits)
 
 
+def test_articles_of_a_folder(up: Up, tmp_path: Path) -> None:
+    """Sent, listed, shown and taken back; a file that is none is named, and the dry run sends nothing."""
+    where = ("--data-dir", str(up.data_dir))
+    (tmp_path / "cli-story.md").write_text("---\nproduct: cli-told\n---\nIt was cut in Porto by Ada Moreau.")
+    (tmp_path / "cli-empty.md").write_text("---\nproduct: cli-told\n---\n")
+    dry = weft("articles", "ingest", str(tmp_path), "--dry-run", "--json", *where)
+    assert (dry.returncode, json.loads(dry.stdout)["id"]) == (Exit.REJECTED, "cli-story")
+    assert "cli-empty.md" in dry.stderr
+    assert "cli-story" not in weft("articles", "list", *where).stdout
+    sent = weft("articles", "ingest", str(tmp_path), "--json", *where)
+    assert (sent.returncode, sent.stdout) == (Exit.REJECTED, dry.stdout)
+    listed = weft("articles", "list", "--json", *where)
+    assert sent.stdout.strip() in listed.stdout.splitlines()
+    assert "It was cut in Porto by Ada Moreau." in weft("articles", "show", "cli-story", *where).stdout
+    assert weft("articles", "delete", "cli-story", *where).returncode == Exit.OK
+    assert weft("articles", "show", "cli-story", *where).returncode == Exit.REJECTED
+
+
 README = (Path(__file__).parents[2] / "README.md").read_text()
 
 

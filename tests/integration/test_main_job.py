@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from itertools import permutations
 from pathlib import Path
 
+import cv2
 import msgspec
 import pytest
 from PIL import Image
@@ -26,10 +27,12 @@ from streams.engine.observer import NullObserver
 from streams.kafka.client import Client, Reader, new_query_id
 from streams.ops.ingest import Ingest, Outcome, Photo, RefusedProduct, announce
 from streams.ops.triplets import export
+from streams.wiring.duplicates import run_duplicates
 from streams.wiring.models import Models
 from streams.wiring.parts import open_parts
 from streams.wiring.triplets import run_triplets
 from tests.fixtures.stack import Up, photo_of
+from tests.unit.processors.test_geometry import drawn as drawn_photo
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
@@ -286,6 +289,38 @@ async def test_triplets_are_made_and_go_with_their_products(up: Up, tmp_path: Pa
     assert "navy" in there.modification
     assert there.reference.encoder == there.target.encoder
     assert 0 < len(there.target.vector) == len(there.reference.vector)
+
+
+async def test_products_of_one_photo_are_told(up: Up) -> None:
+    """The optional role beside a running stack: a crop names its photo, and names it no more once that is gone."""
+    stop, ready, shop = asyncio.Event(), asyncio.Event(), "twins"
+    photo = drawn_photo(9)
+    uploads = [
+        Upload(name, ImageRef(bytes=cv2.imencode(".png", pixels)[1].tobytes()), shop=shop)
+        for name, pixels in (("whole", photo), ("part", photo[10:350, 8:262]))
+    ]
+
+    async def until(reader: Reader, *, deleted: bool) -> bytes | None:
+        async with asyncio.timeout(120):
+            async for raw in reader.follow():
+                if raw.key == key_of(shop, "part").encode() and (raw.value is None) == deleted:
+                    return raw.value
+        raise AssertionError("part")
+
+    async def used() -> None:
+        await ready.wait()
+        async with Reader(up.settings, topics.DUPLICATES, from_end=True) as reader, Client(up.settings) as client:
+            await client.upload(uploads)
+            found = codecs.decode_duplicates(await until(reader, deleted=False) or b"")
+            assert [(one.product_id, one.kind) for one in found.duplicates] == [("whole", "crop")]
+            await client.delete(["whole"], shop=shop)
+            await until(reader, deleted=True)
+        stop.set()
+
+    models = Models(up.settings, lambda _: ignore)
+    async with open_parts(up.settings, NullObserver(), models, stop) as parts, asyncio.TaskGroup() as tasks:
+        tasks.create_task(run_duplicates(parts, lambda _role: ready.set()))
+        tasks.create_task(used())
 
 
 async def test_one_bad_photo_harms_only_itself(up: Up, tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""The role `duplicates`: which products show the same photo."""
