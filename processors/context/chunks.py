@@ -60,21 +60,25 @@ def _alike(one: frozenset[str], other: frozenset[str]) -> bool:
     return len(one & other) >= SAME * len(one | other)
 
 
-def choose(chunks: Sequence[Chunk], scores: Sequence[float], *, keep: int = 0) -> tuple[Scored, ...]:
+def choose(
+    chunks: Sequence[Chunk], scores: Sequence[float], more: Sequence[float] = (), *, keep: int = 0, ends: bool = True
+) -> tuple[Scored, ...]:
     """The chunks that may be drawn on, in the order of the text.
 
     Args:
         chunks: of one text.
         scores: likeness of each to the caption.
+        more: what is added to each likeness to rank them: how much a chunk tells.
         keep: how many by likeness; 0: as many as `LEAST`, `SHARE` and `MOST` say.
+        ends: whether the first and the last are kept whatever their likeness.
     """
     wanted = keep or min(MOST, max(LEAST, round(SHARE * len(chunks))))
-    ranked = sorted(range(len(chunks)), key=lambda n: (-scores[n], n))
+    ranked = sorted(range(len(chunks)), key=lambda n: (-scores[n] - (more[n] if more else 0.0), n))
     # The first sentences say what a text is about, and the last ones who stands for it.
-    ends = [n for n in (0, len(chunks) - 1) if 0 <= n < len(chunks)]
+    outer = [n for n in (0, len(chunks) - 1) if ends and 0 <= n < len(chunks)]
     taken: set[int] = set()
     room = MAX_CHARACTERS
-    for n in dict.fromkeys([*ends, *ranked[:wanted]]):
+    for n in dict.fromkeys([*outer, *ranked[:wanted]]):
         if len(chunks[n].text) <= room:
             taken.add(n)
             room -= len(chunks[n].text)

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from processors.claims import Mention, extra_of, mentions
-from processors.context.chunks import Scored
+from processors.context.chunks import Chunk, Scored
 from processors.context.grounding import anchors, names_within, normal, ungrounded
 from processors.context.hostile import quotable
 from processors.evidence import worth_stating
@@ -74,6 +74,16 @@ class Told(msgspec.Struct, frozen=True):
 
     facts: tuple[Fact, ...]
     refused: tuple[tuple[str, str, str], ...]
+
+
+def tells(chunk: Chunk) -> float:
+    """How much the sentences of a chunk tell that may be quoted at all, 0..1: what its likeness to a caption does not say.
+
+    A caption says what is seen, and a story what is not: the sentence about the maker is the least like the caption.
+    """
+    known = names_within(chunk.sentences)
+    told = [_telling(sentence, known) for sentence in chunk.sentences if quotable(_JOINED.sub("", sentence))]
+    return min(1.0, max(told, default=0.0) / 3)
 
 
 def select(
@@ -149,16 +159,20 @@ def _facts(
 
 def _weight(said: str, likeness: float, known: frozenset[str]) -> float:
     """How much a sentence tells; 0 where it tells nothing."""
+    told = _telling(said, known)
+    if not told:
+        return 0.0
+    return max(0.01, told + _LIKENESS * likeness - (1.5 if _DANGLING.search(said) else 0.0))
+
+
+def _telling(said: str, known: frozenset[str]) -> float:
     kinds = [one.kind for one in anchors(said, known)]
     told = (
         min(2, kinds.count("name")) * _NAME
         + min(2, kinds.count("number")) * _NUMBER
         + min(2, kinds.count("claim")) * _CLAIM
     )
-    told += _MADE if _MAKING.search(said) else 0.0
-    if not told:
-        return 0.0
-    return max(0.01, told + _LIKENESS * likeness - (1.5 if _DANGLING.search(said) else 0.0))
+    return told + (_MADE if _MAKING.search(said) else 0.0)
 
 
 def _said(sentence: str, evidence: Evidence, about: About, language: str) -> tuple[str, str]:

@@ -287,6 +287,7 @@ def finish(missing: Sequence[str], refused: Sequence[UnreadableInput], where: Pa
 from streams.cli import (  # noqa: E402, F401 - of `eval_app`
     evaluate_captions,
     evaluate_composed,
+    evaluate_context,
     evaluate_relevance,
     evaluate_search,
     evaluate_worn,

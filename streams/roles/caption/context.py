@@ -9,8 +9,8 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import Protocol, TypeAlias
 
 import msgspec
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from models.ports import TextEncoder
 from processors.context.chunks import Chunk, Scored, choose, windows
-from processors.context.facts import MAX_CHARACTERS, Chosen, Fact, Told, select
+from processors.context.facts import MAX_CHARACTERS, Chosen, Fact, Told, select, tells
 from processors.context.sentences import sentences
 from processors.kit import PLAIN, Kit, emoji_apart
 from processors.languages import language_of
@@ -35,6 +35,10 @@ WAIT_S = 30.0
 EMBEDDED = 256
 """Articles whose chunks are kept as vectors: 1.5 KB a chunk, at most 400 of each."""
 BATCH = 32
+
+
+Embedded: TypeAlias = tuple[tuple[Chunk, ...], NDArray[np.float32], tuple[float, ...]]
+"""Chunks of an article, their vectors (n, d), and how much each tells."""
 
 
 class Likeness(Protocol):
@@ -71,6 +75,8 @@ class Added:
     text: CaptionText
     uses: tuple[ContextUse, ...]
     told: Told = field(default_factory=lambda: Told((), ()))
+    drawn: int = 0
+    """Chunks that were looked through."""
 
 
 class Context:
@@ -83,9 +89,24 @@ class Context:
 
     def __init__(self, articles: Articles, likeness: Likeness) -> None:
         self._articles, self._likeness = articles, likeness
-        self._embedded: OrderedDict[str, tuple[tuple[Chunk, ...], NDArray[np.float32]]] = OrderedDict()
+        self._keep, self._ends, self._ranked, self._telling = 0, True, True, True
+        self._embedded: OrderedDict[str, Embedded] = OrderedDict()
         self._keeping = threading.Lock()
         self._given_up: dict[int, int] = {}
+
+    def choosing(self, *, keep: int = 0, ends: bool = True, ranked: bool = True, telling: bool = True) -> Context:
+        """The same with another choice of chunks, for yardsticks.
+
+        Args:
+            keep: how many by likeness; 0: as served.
+            ends: whether the first and the last are kept as well.
+            ranked: by likeness; else in the order of the text.
+            telling: and by how much they tell.
+        """
+        made = Context(self._articles, self._likeness)
+        made._keep, made._ends, made._ranked, made._telling = keep, ends, ranked, telling
+        made._embedded = self._embedded
+        return made
 
     def of(self, item: Item) -> tuple[Applied, ...]:
         """The articles that apply to an item."""
@@ -120,19 +141,23 @@ class Context:
         room = min(MAX_CHARACTERS, kit.limit("caption") - len(text.caption))
         allowed = [] if kit is PLAIN else [kit.allows]
         told = select(chosen, evidence, language=language, room=room, allowed=allowed, said=text.caption)
+        drawn = sum(len(one.chunks) for one in chosen)
         if not told.facts:
-            return Added(text, (), told)
+            return Added(text, (), told, drawn)
         versions = {one.known.article.id: one.known.article.version for one in applied}
-        return _written(text, told, versions)
+        return replace(_written(text, told, versions), drawn=drawn)
 
     def _chunks(self, one: Applied, caption: str) -> tuple[Scored, ...]:
-        chunks, vectors = self._vectors(one)
+        chunks, vectors, told = self._vectors(one)
         if not chunks:
             return ()
         [asked] = self._likeness.vectors([caption])
-        return choose(chunks, [float(score) for score in vectors @ asked])
+        scores = [float(score) for score in vectors @ asked]
+        if not self._ranked:
+            scores = [-n / len(chunks) for n in range(len(chunks))]
+        return choose(chunks, scores, keep=self._keep, ends=self._ends, more=told if self._telling else ())
 
-    def _vectors(self, one: Applied) -> tuple[tuple[Chunk, ...], NDArray[np.float32]]:
+    def _vectors(self, one: Applied) -> Embedded:
         name = one.known.fingerprint
         with self._keeping:
             if (kept := self._embedded.get(name)) is not None:
@@ -141,10 +166,10 @@ class Context:
         chunks = windows(sentences(one.known.article.text))
         vectors = self._likeness.vectors([chunk.text for chunk in chunks]) if chunks else np.zeros((0, 1), np.float32)
         with self._keeping:
-            self._embedded[name] = (chunks, vectors)
+            found = self._embedded[name] = (chunks, vectors, tuple(map(tells, chunks)))
             while len(self._embedded) > EMBEDDED:
                 self._embedded.popitem(last=False)
-        return chunks, vectors
+        return found
 
 
 def fingerprint(applied: Sequence[Applied]) -> str:

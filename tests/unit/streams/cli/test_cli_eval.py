@@ -197,6 +197,19 @@ def test_eval_writer(weft: Any, tmp_path: Path) -> None:
     assert (code, "nix" in err) == (Exit.USAGE, True)
 
 
+def test_eval_context(weft: Any) -> None:
+    """Planted facts are stated and cited, orders and offers beside them are not, and all is gone with the articles."""
+    code, out, err = weft("eval", "context", "--products", 12, "--json")
+    assert code == Exit.OK, err
+    found = json.loads(out)
+    assert (found["products"], found["cited"], found["ungrounded"], found["quoted_orders"]) == (12, 1.0, 0, 0)
+    assert found["gone"] == 1.0
+    assert found["used"] >= 0.9
+    assert found["variants"]["as served"]["used"] >= found["variants"]["by likeness alone"]["used"]
+    code, out, _ = weft("eval", "context", "--products", 2, "--by-rule")
+    assert (code, "in the order of the text" in out) == (Exit.OK, True)
+
+
 RECIPE = """
 {seed: 5, steps: 4, batch: 2, bucket: 2, rank: 4, alpha: 8, modules: [q_proj, v_proj], rate: 0.01, save_every: 2,
 device: cpu, licence: Apache-2.0, provenance: a test}
