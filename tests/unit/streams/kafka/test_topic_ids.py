@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -10,7 +12,8 @@ import pytest
 from aiokafka.errors import InvalidTimestampError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError
 
 from processors.errors import Code, Poison, Retryable
-from streams.kafka.cluster import topic_ids
+from streams.kafka.cluster import topic_ids, topics_missing
+from streams.kafka.faust.consumer import CommittedThread
 from streams.kafka.producer import classify_kafka
 from streams.kafka.starts import Committed
 
@@ -44,6 +47,35 @@ async def test_a_topic_that_the_broker_does_not_know_yet_is_not_one_without_an_i
     assert isinstance(classify_kafka(raised.value, "io"), Retryable)
     with pytest.raises(TopicAuthorizationFailedError):
         await topic_ids(Broker((29, "a", NONE)), ["a"])
+
+
+async def test_topics_that_there_are_not() -> None:
+    """One that is not shown to us may be there, and one without a leader is; an old broker does not say."""
+    answers = (0, "a", ID), (3, "b", NONE), (5, "c", ID), (29, "d", NONE)
+    assert await topics_missing(Broker(*answers), ["a", "b", "c", "d"]) == {"b"}
+
+    class Old(Broker):
+        async def send(self, _node: int, _request: object) -> Any:
+            raise NotImplementedError
+
+    assert await topics_missing(Old(), ["a"]) == set()
+
+
+async def test_the_ids_are_asked_for_beside_the_threads_queue() -> None:
+    """Commits for a topic that is gone block that queue for good: nobody would ever see that the topic is another one."""
+    there = asyncio.new_event_loop()
+    running = threading.Thread(target=there.run_forever)
+    running.start()
+    thread = object.__new__(CommittedThread)  # it has no queue at all
+    thread.thread_loop = there
+    thread._ensure_consumer = lambda: SimpleNamespace(_client=Broker((0, "a", ID)))
+    try:
+        async with asyncio.timeout(10):
+            assert await thread.ids_now(["a"]) == {"a": ID.hex}
+    finally:
+        there.call_soon_threadsafe(there.stop)
+        await asyncio.to_thread(running.join)
+        there.close()
 
 
 @pytest.mark.parametrize(
