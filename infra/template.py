@@ -36,6 +36,7 @@ _PADDING = " " * 4096
 """Room for the command lines of those that are forked (`infra.forks`)."""
 _PR_SET_CHILD_SUBREAPER = 36
 _PREFIX = python_argv("")[:-1]
+_one_adopts = threading.Lock()
 
 
 class Template:
@@ -186,6 +187,8 @@ class Template:
                 raise _NoFork("no answer")
             if answer.error:
                 raise _NoFork(answer.error)
+            if not _is_ours(answer.pid):
+                raise _NoFork("it did not become our child")
             child = Forked(answer.pid)
             os.write(go, b"1")
             return child
@@ -287,10 +290,22 @@ def _answer(channel: socket.socket, timeout: float) -> Answer | None:
 
 @contextmanager
 def _adopting() -> Iterator[None]:
-    """Be the parent of what a descendant leaves behind; not for longer: what others leave is for init to collect."""
+    """Be the parent of what a descendant leaves behind; not for longer: what others leave is for init to collect.
+
+    One at a time: it is a state of the whole process, and the first to end would end it for the other.
+    """
     libc = ctypes.CDLL(None)
-    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    with _one_adopts:
+        libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        try:
+            yield
+        finally:
+            libc.prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+
+
+def _is_ours(pid: int) -> bool:
+    """Whether we are told when it ends, and it has not: it waits for its go."""
     try:
-        yield
-    finally:
-        libc.prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+        return os.waitpid(pid, os.WNOHANG) == (0, 0)
+    except ChildProcessError:
+        return False

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -181,6 +182,25 @@ def test_a_template_of_a_template_has_the_modules_of_both(template: Template, mo
     finally:
         second.stop()
     assert second.pid is None
+
+
+def test_templates_that_fork_at_once_do_not_take_each_others_children(
+    template: Template, modules: dict[str, str]
+) -> None:
+    """Whose child a process becomes is a state of us all for a moment: one that another thread ends too early leaves it to init."""
+    second = Template(["slow"], env=modules, of=template, answer_s=20)
+    second.start()
+    try:
+        assert second.wait(60)
+        with ThreadPoolExecutor(2) as pool:
+            ways = [template.spawn, second.spawn] * 6
+            started = list(pool.map(lambda way: way(Command(python_argv("forever"), env=modules)), ways))
+        assert [parent_of(child.pid) for child in started] == [os.getpid()] * 12
+        assert not any(isinstance(child, subprocess.Popen) for child in started)
+        for child in started:
+            assert spawn.stop(child, grace_seconds=20) == -signal.SIGTERM
+    finally:
+        second.stop()
 
 
 def test_a_log_that_cannot_be_written_is_told_as_by_the_plain_way(
