@@ -20,7 +20,7 @@ from processors import caption_grammar
 from processors.audience import audience_of
 from processors.caption_phrases import TONES
 from processors.caption_upkeep import bared, factual, left_out, mended, worded
-from processors.evidence import render
+from processors.evidence import render, stated
 from processors.values import CaptionText, Evidence, Garment
 from processors.verify import MAX_HASHTAGS, MIN_HASHTAGS, ParsedCaption, Rejected, grounded_hashtags, verify
 
@@ -136,13 +136,18 @@ def judge(raw: str, evidence: Evidence) -> CaptionText | Rejected:
     parsed = parse(raw)
     if isinstance(parsed, Rejected):
         return parsed
-    grounded = grounded_hashtags(parsed.hashtags, evidence)
+    shown = stated(evidence)
+    grounded = grounded_hashtags(parsed.hashtags, shown)
     verdict = verify(
         ParsedCaption(factual(mended(worded(bared(parsed.caption), evidence)), evidence), grounded), evidence
     )
-    if isinstance(verdict, CaptionText) and (reasons := left_out(verdict.caption, evidence)):
+    if isinstance(verdict, Rejected):
+        return verdict
+    if reasons := left_out(verdict.caption, evidence):
         return Rejected(reasons)
-    return verdict
+    # What a rule-based caption would keep to itself (a colour seen in the seams, a garment that is hardly seen) is no draft's to say either.
+    more = verify(ParsedCaption(verdict.caption, verdict.hashtags), shown)
+    return more if isinstance(more, Rejected) else verdict
 
 
 def settle(raws: Sequence[str], evidence: Evidence, tone: str, seed: int) -> Settled:

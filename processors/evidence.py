@@ -161,6 +161,16 @@ def worth_stating(evidence: Evidence) -> tuple[Garment, ...]:
     return tuple(kept[:RENDERED_GARMENTS])
 
 
+def stated(evidence: Evidence) -> Evidence:
+    """The pack with nothing in it but what is worth stating: its garments (`worth_stating`), and of each the colours that are told."""
+    kept = []
+    for garment in worth_stating(evidence):
+        told = colours(garment)
+        few = tuple(colour for colour in garment.colours if stateable("colour", colour.name) in told)
+        kept.append(msgspec.structs.replace(garment, colours=few))
+    return msgspec.structs.replace(evidence, garments=tuple(kept))
+
+
 def _clash(one: Garment, other: Garment) -> bool:
     return one.category == other.category or any({one.category, other.category} <= kinds for kinds in _ONE_OF)
 

@@ -210,6 +210,24 @@ def test_a_detail_is_a_garments_and_not_the_outfits(draft: str, mended: str) -> 
     assert factual(draft, Evidence((top, garment(1, "skirt", "red")))) == mended
 
 
+@pytest.mark.parametrize(
+    ("sentence", "holds"),
+    [
+        ("A navy top next to a red skirt.", True),
+        ("A navy and white top next to a red skirt.", False),
+        ("A navy top next to a red skirt and a brown hat.", False),
+    ],
+)
+def test_a_draft_states_no_more_than_the_rules_would(sentence: str, holds: bool) -> None:
+    """A little white in the seams and a hat that is hardly seen are in the pack, and told by no caption."""
+    top = Garment("g0", "shirt", (0, 0, 9, 9), 0.9, (Colour("navy", "#000080", 0.8), Colour("white", "#ffffff", 0.15)))
+    skirt = Garment("g1", "skirt", (0, 9, 9, 18), 0.8, (Colour("red", "#ff0000", 0.9),))
+    hat = Garment("g2", "hat", (0, 18, 9, 27), 0.35, (Colour("brown", "#663300", 0.9),))
+    tags = "#NavyTop #RedSkirt #NewIn #Ootd #StyleInspo #OutfitIdeas #Lookbook #Wardrobe #Fashion"
+    verdict = judge(f"{sentence}\n{tags}", Evidence((top, skirt, hat)))
+    assert isinstance(verdict, CaptionText) is holds, verdict
+
+
 def test_details_of_a_pair_are_theirs() -> None:
     """The verb agrees with what the sentence is of now."""
     pack = Evidence((garment(0, "pants", "navy", pattern="striped"), garment(1, "shirt", "white")))
