@@ -33,6 +33,8 @@ from models.recipes import facets_data as data_of
 from models.recipes import ship
 from models.recipes.facets_data import DRAWN_SEEDS, Sample
 from models.recipes.facets_learning import Rows, aligned, allowed_of, regress
+from models.recipes.facets_rucksacks import rucksack_sample
+from models.recipes.facets_tailor import TAILORED, tailored_samples
 from models.recipes.facets_truth import CATEGORIES_OF, COVERS, VALUES, Allowed
 from models.weights.hashes import check_weights
 from models.weights.profiles import EFFICIENTNET, STARTER_FOLDER, shipped_path
@@ -77,6 +79,12 @@ def jobs(config: Config, data: Path, *, held_out: bool = False) -> list[Job]:
     def cut_out(one: tuple[str, str], rng: np.random.Generator) -> Iterable[Sample]:
         return data_of.phone_cut_samples(data, *one, rng, 1 if one[1] in _COMMON else 2)
 
+    def anew(one: tuple[str, str], rng: np.random.Generator) -> Iterable[Sample]:
+        return tailored_samples(data, *one, rng, 2 if one[1] in ("t-shirt", "longsleeve") else 1)
+
+    def rucksack(seed: int, _rng: np.random.Generator) -> Iterable[Sample]:
+        return [rucksack_sample(DRAWN_SEEDS + seed)]
+
     def drawn(seed: int, _rng: np.random.Generator) -> Iterable[Sample | None]:
         return [data_of.drawn_sample(DRAWN_SEEDS + seed)]
 
@@ -89,10 +97,12 @@ def jobs(config: Config, data: Path, *, held_out: bool = False) -> list[Job]:
         *_parts("worn", names.street, worn, size),
         *_parts("phone", names.phone, phone, size),
         *_parts("cut", names.phone, cut_out, size),
+        *_parts("anew", [one for one in names.phone if one[1] in TAILORED], anew, size),
     ]
     if not held_out:
         found += _parts("drawn", range(config["drawn"]), drawn, size)
         found += _parts("things", range(config["things"]), thing, size)
+        found += _parts("rucksacks", range(config["rucksacks"]), rucksack, size)
     return [replace(job, name=f"{HELD_OUT}{job.name}") for job in found] if held_out else found
 
 

@@ -138,11 +138,12 @@ def phone_cut_samples(data: Path, image: str, label: str, rng: np.random.Generat
         box = (float(x), float(y), float(x + w), float(y + h))
         cut, inner = cut_at(picture, box, window_of(box, picture.shape, rng, near=True))
         sample = Sample(sized(cut, rng), scaled_box(inner, cut, rng), known, "phone cut out")
-        found.append(sample if rng.random() < 0.5 else _turned(sample))
+        found.append(sample if rng.random() < 0.5 else turned(sample))
     return found
 
 
-def _turned(sample: Sample) -> Sample:
+def turned(sample: Sample) -> Sample:
+    """The picture mirrored."""
     pixels, box = _mirrored(sample.pixels, sample.box)
     return replace(sample, pixels=pixels, box=box)
 

@@ -24,7 +24,7 @@ VALUES: dict[str, tuple[str, ...]] = {
         "sneakers", "boots", "sandals", "heels", "flats", "hat", "bag", "sunglasses",
     ),
     "pattern": ("solid", "striped", "checked", "dotted", "floral", "printed", "colourblocked"),
-    "sleeve": ("sleeveless", "short", "long"),
+    "sleeve": ("sleeveless", "short", "three-quarter", "long"),
     "neckline": ("round", "v", "collar", "polo", "hood", "high"),
     "length": ("mini", "knee", "midi", "maxi", "cropped", "regular"),
 }  # fmt: skip
