@@ -52,7 +52,7 @@ def sleeveless(mask: Mask, rng: np.random.Generator) -> Mask:
     columns = np.arange(mask.shape[1])[None]
     depth = np.clip((bottom - rows) / max(1.0, bottom - y), 0, 1) ** float(rng.uniform(0.4, 1.0))
     inside = (columns > left + inset * depth) & (columns < right - inset * depth)
-    return mask & (inside | (rows > bottom))
+    return np.asarray(mask & (inside | (rows > bottom)), np.bool_)
 
 
 def shortened(mask: Mask, share: float) -> Mask | None:
