@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from msgspec import UNSET
+
 from processors.composing import Composed
+from processors.conditions import told
 from processors.errors import RESULT_CODES, Code, Poison
 from processors.relevance import Judged
 from streams.contract import codecs, topics
 from streams.contract.checks import BadQuery
 from streams.contract.probes import Answer, Hits, SearchProbe
-from streams.contract.records import Hit, Query, QueryError, Result, Shards, ShownGarment
+from streams.contract.records import Hit, Query, QueryError, Result, Shards, ShownGarment, Understood
 from streams.engine.message import Message
 from streams.roles.compose import judging, probes
 from streams.roles.compose.asked import Prepared
 from streams.roles.compose.garments import MAX_HITS, FoundGarments
-from streams.roles.compose.telling import understood_of
 from streams.search import merging
 from streams.search.pending import PendingQueries, all_answered
-from streams.search.wording import wording_of
+from streams.search.wording import Wording, wording_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,3 +185,27 @@ def _is_partition(name: str, of: int | None) -> bool:
 
 def _partition(answer: Hits) -> int:
     return answer.partition
+
+
+def understood_of(prepared: Prepared, composed: Composed | None, wording: Wording | None = None) -> Understood | None:
+    """What is told of how a query's words were read; None where it has none."""
+    reading = prepared.reading
+    query = prepared.asked.query
+    if composed is None and not any(text.strip() for text in (*query.edits, query.text or "")):
+        return None
+    edit = reading.edit
+    wanted = dict(edit.set)
+    if composed is not None:
+        # Steps ("lighter") are told as what they came to.
+        wanted |= {facet: values[0] for facet, values in composed.wishes.items() if facet not in wanted and values}
+    return Understood(
+        filters={condition.column: told(condition) for condition in reading.conditions},
+        wants=dict(edit.set),
+        refuses=dict(edit.exclude),
+        ignored=edit.ignored,
+        set=wanted or UNSET,
+        exclude=dict(edit.exclude) or UNSET,
+        kept=UNSET if composed is None else composed.kept,
+        words=() if wording is None else wording.told(),
+        heads=composed.heads or UNSET if composed is not None else UNSET,
+    )

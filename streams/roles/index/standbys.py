@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
+from hashlib import blake2b
 from itertools import count
 from typing import NamedTuple
 
@@ -33,7 +34,6 @@ from streams.engine.observer import Observer
 from streams.kafka.consumer import PlainConsumer, open_consumer
 from streams.roles.index.following import Following
 from streams.roles.index.probes import MOST_OPEN, ProbeAnswerer, asked
-from streams.roles.index.ranks import stood_by
 from streams.roles.index.shards import IndexConfig, OwnedShard, StoodShard, apply_messages
 from streams.roles.index.silence import Silence
 from streams.roles.index.trouble import Patience
@@ -327,3 +327,30 @@ async def _pause(stop: asyncio.Event, seconds: float) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await stop.wait()
+
+
+def stood_by(
+    partitions: Iterable[int], owners: Mapping[int, str], members: Collection[str], me: str, standbys: int
+) -> dict[int, int]:
+    """Partition → rank of `me` among those that stand by for it (0: the first to answer); without those it does not stand by for.
+
+    A member that comes or goes moves only the partitions that it had or has a part in: others keep what they hold in memory.
+
+    Args:
+        partitions: of the topic.
+        owners: partition → who answers for it, where somebody does.
+        members: of the group, owners too.
+        me: one of them.
+        standbys: how many stand by for each partition.
+    """
+    found: dict[int, int] = {}
+    for partition in partitions:
+        others = [member for member in members if member != owners.get(partition)]
+        first = sorted(others, key=lambda member: _weight(member, partition))[:standbys]
+        if me in first:
+            found[partition] = first.index(me)
+    return found
+
+
+def _weight(member: str, partition: int) -> bytes:
+    return blake2b(f"{partition}/{member}".encode(), digest_size=8).digest()

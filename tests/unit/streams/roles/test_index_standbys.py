@@ -20,10 +20,9 @@ from streams.engine.message import Message
 from streams.engine.observer import NullObserver
 from streams.kafka.producer import MemorySender
 from streams.roles.index.probes import ProbeAnswerer
-from streams.roles.index.ranks import stood_by
 from streams.roles.index.shards import IndexConfig, OwnedShard, ShardOwner, StoodShard
 from streams.roles.index.silence import Silence
-from streams.roles.index.standbys import MOST_FAILURES, SILENCE_SECONDS, StandbyKeeper, Standbys
+from streams.roles.index.standbys import MOST_FAILURES, SILENCE_SECONDS, StandbyKeeper, Standbys, stood_by
 from streams.roles.index.trouble import Patience
 from tests.fakes.index_items import DIMENSION, ENCODER, MemoryObjects, unit
 from tests.fixtures.virtual_time import InlineExecutor, run_virtual
