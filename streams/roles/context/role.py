@@ -27,6 +27,8 @@ from streams.roles.outcome import NoEffect
 
 log = structlog.get_logger("weft.context")
 
+LATER_S = 2.0
+"""The catalogue is read so long after an article: an item that was captioned without it, as the view of that worker was behind, lies there by then."""
 CONCURRENCY = 1024
 """Articles that are worked on together: they cost one reading of the topics."""
 
@@ -77,6 +79,7 @@ class Asking:
         again: see there.
         mark: a value that was not used before.
         asked: told how many items were sent again.
+        later_s: see `LATER_S`.
     """
 
     items: ReadAll
@@ -84,6 +87,7 @@ class Asking:
     again: Again
     mark: Callable[[], str]
     asked: Callable[[int], None] = lambda _: None
+    later_s: float = LATER_S
     _waiting: list[tuple[Change, asyncio.Future[None]]] = field(default_factory=list)
     _one: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -102,6 +106,7 @@ class Asking:
         batch, self._waiting = self._waiting, []
         failure: BaseException | None = None
         try:
+            await asyncio.sleep(self.later_s)
             await self._run([change for change, _ in batch])
         except BaseException as error:
             # Whoever waits with this one gets its error; of a cancelled one the others try again.

@@ -242,7 +242,7 @@ def asking(log: Log, captions: Sequence[Message] = ()) -> Asking:
     async def again(found: Mapping[bytes, tuple[int, int]], mark: str) -> int:
         return await Rewrite(log, log, mark, header=CONTEXT).ask(found)
 
-    return Asking(log.to_end, stand, again, lambda: "e1")
+    return Asking(log.to_end, stand, again, lambda: "e1", later_s=0.0)
 
 
 def stored(*items: Item) -> Log:
