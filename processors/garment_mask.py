@@ -141,15 +141,27 @@ def background_of(pixels: Pixels, box: Box) -> Lab | None:
     return None if found is None else found.background
 
 
-def _cut(pixels: Pixels, box: Box) -> tuple[Pixels, Box] | None:
-    """The box with its margin at `WORK_SIDE`, and where the box lies in it."""
-    height, width = pixels.shape[:2]
-    x0, y0, x1, y1 = max(0.0, box[0]), max(0.0, box[1]), min(float(width), box[2]), min(float(height), box[3])
+def _clipped(shape: tuple[int, ...], box: Box) -> Box:
+    return max(0.0, box[0]), max(0.0, box[1]), min(float(shape[1]), box[2]), min(float(shape[0]), box[3])
+
+
+def region_of(shape: tuple[int, ...], box: Box) -> tuple[int, int, int, int] | None:
+    """Left, top, right and bottom of the part of a photo of `shape` that `garment_pixels` looks at; None: no pixel of it."""
+    x0, y0, x1, y1 = _clipped(shape, box)
     if not (x1 - x0 >= 1 and y1 - y0 >= 1):
         return None
     pad_x, pad_y = MARGIN * (x1 - x0), MARGIN * (y1 - y0)
     left, top = max(0, math.floor(x0 - pad_x)), max(0, math.floor(y0 - pad_y))
-    right, bottom = min(width, math.ceil(x1 + pad_x)), min(height, math.ceil(y1 + pad_y))
+    return left, top, min(shape[1], math.ceil(x1 + pad_x)), min(shape[0], math.ceil(y1 + pad_y))
+
+
+def _cut(pixels: Pixels, box: Box) -> tuple[Pixels, Box] | None:
+    """The box with its margin at `WORK_SIDE`, and where the box lies in it."""
+    region = region_of(pixels.shape, box)
+    if region is None:
+        return None
+    left, top, right, bottom = region
+    x0, y0, x1, y1 = _clipped(pixels.shape, box)
     part = pixels[top:bottom, left:right]
     factor = min(1.0, WORK_SIDE / max(part.shape[:2]))
     size = (max(1, round(part.shape[1] * factor)), max(1, round(part.shape[0] * factor)))

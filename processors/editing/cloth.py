@@ -1,0 +1,185 @@
+"""The look of a garment apart from the light it was photographed in: its colour, its texture and its print."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from processors.editing.mask import EditMask, Plane
+from processors.lab import Lab, lab_of_hex, to_lab
+from processors.palette import PALETTE
+from processors.values import Mask, Pixels
+
+CLOTH_SIDE = 640
+"""Longest side, in pixels, that is kept of a garment."""
+RIM = 0.012
+"""In sides: what is left out along the outline, which is half of the ground."""
+SLOW = 0.15
+"""In sides: lightness that changes over more than this is light, and not print …"""
+SHADE = 12.0
+"""… as far as it stays within so much of L; a blouse of two colours changes by more."""
+STRETCH = 1.6
+"""How much more one side may be stretched than the other; beyond, the cloth is cut to fit, mirrored where it ends."""
+LEAST = 48
+"""Pixels that a cloth is made of, at least."""
+PATTERNS = ("striped", "checked", "dotted")
+"""Those that words alone can draw."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cloth:
+    """A cloth laid flat.
+
+    Attributes:
+        lab: (h, w, 3) CIELAB, evenly lit, without holes.
+        mean: (3,): the mean colour of the garment as it was photographed: what an edited garment is to have on the whole.
+    """
+
+    lab: Lab
+    mean: Lab
+
+
+def of_garment(pixels: Pixels, mask: EditMask) -> Cloth | None:
+    """The cloth of a photographed garment; None where too little of it is to be seen."""
+    part, inside = pixels[mask.window], mask.inside
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    window = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    part, inside = part[window], inside[window]
+    factor = min(1.0, CLOTH_SIDE / max(inside.shape))
+    if factor < 1:
+        size = (max(1, round(inside.shape[1] * factor)), max(1, round(inside.shape[0] * factor)))
+        part = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8)
+        inside = np.asarray(cv2.resize(inside.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)) > 0
+    inside = _without_rim(inside)
+    if np.count_nonzero(inside) < LEAST:
+        return None
+    lab = to_lab(part)
+    mean = np.asarray(lab[inside].mean(axis=0), np.float32)
+    whole = _filled(lab, inside)
+    whole[..., 0] = _evenly_lit(whole[..., 0], float(mean[0]))
+    return Cloth(whole, mean)
+
+
+def of_words(colours: tuple[str, ...], pattern: str = "", seed: int = 0) -> Cloth | None:
+    """A cloth as words describe it; None where they name no colour of the palette.
+
+    Args:
+        colours: names of the palette, the ground first.
+        pattern: one of `PATTERNS`; anything else is plain.
+        seed: where the pattern begins.
+    """
+    known = dict(PALETTE)
+    swatches = [lab_of_hex(known[name]) for name in colours if name in known]
+    if not swatches:
+        return None
+    ground = swatches[0]
+    ink = swatches[1] if len(swatches) > 1 else _contrast(ground)
+    side = 320
+    cover = _coverage(pattern, side, seed)[..., None]
+    if pattern not in PATTERNS and len(swatches) > 1:
+        cover = np.zeros((side, side, 1), np.float32)
+        cover[:, side // 2 :] = 1
+    lab = np.asarray(ground * (1 - cover) + ink * cover, np.float32)
+    return Cloth(lab, np.asarray(lab.reshape(-1, 3).mean(axis=0), np.float32))
+
+
+def laid(cloth: Cloth, width: int, height: int, seed: int = 0) -> Lab:
+    """The cloth spread over a box, (height, width, 3).
+
+    It is warped to the box; where that would stretch one side more than `STRETCH` times as much as the other, a part of it is cut to
+    fit, mirrored where it ends, from a place that the seed chooses.
+    """
+    across, down = width / cloth.lab.shape[1], height / cloth.lab.shape[0]
+    if max(across, down) <= STRETCH * min(across, down):
+        return np.asarray(cv2.resize(cloth.lab, (width, height), interpolation=_how(max(across, down))), np.float32)
+    scale = float(np.sqrt(across * down))
+    size = (max(2, round(cloth.lab.shape[1] * scale)), max(2, round(cloth.lab.shape[0] * scale)))
+    tile = np.asarray(cv2.resize(cloth.lab, size, interpolation=_how(scale)), np.float32)
+    start = np.random.default_rng(seed).integers(0, (tile.shape[0], tile.shape[1]))
+    rows, columns = _mirrored(height, tile.shape[0], int(start[0])), _mirrored(width, tile.shape[1], int(start[1]))
+    return np.ascontiguousarray(tile[rows][:, columns])
+
+
+def blurred(plane: Plane, inside: Mask, sigma: float) -> Plane:
+    """A Gaussian mean of the pixels inside alone, (h, w); computed small, where it is wide."""
+    factor = min(1.0, 4.0 / max(sigma, 1e-6))
+    size = (max(1, round(plane.shape[1] * factor)), max(1, round(plane.shape[0] * factor)))
+    weight = inside.astype(np.float32)
+    both = [plane * weight, weight]
+    if factor < 1:
+        both = [np.asarray(cv2.resize(one, size, interpolation=cv2.INTER_AREA), np.float32) for one in both]
+    reach = max(sigma * factor, 0.3)
+    total, share = (
+        np.asarray(cv2.GaussianBlur(one, (0, 0), reach, borderType=cv2.BORDER_CONSTANT), np.float32) for one in both
+    )
+    level = float(plane[inside].mean()) if inside.any() else 0.0
+    small = np.where(share > 1e-4, total / np.maximum(share, 1e-4), level).astype(np.float32)
+    if factor < 1:
+        small = np.asarray(
+            cv2.resize(small, (plane.shape[1], plane.shape[0]), interpolation=cv2.INTER_LINEAR), np.float32
+        )
+    return small
+
+
+def _without_rim(inside: Mask) -> Mask:
+    depth = max(1, round(RIM * max(inside.shape)))
+    kernel = np.ones((2 * depth + 1, 2 * depth + 1), np.uint8)
+    shrunk = np.asarray(cv2.erode(inside.astype(np.uint8), kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0)) > 0
+    return shrunk if np.count_nonzero(shrunk) >= max(LEAST, 0.3 * np.count_nonzero(inside)) else inside
+
+
+def _filled(lab: Lab, inside: Mask) -> Lab:
+    """Where the garment does not reach, what lies nearest to it: wider and wider means, until everything has one."""
+    whole, known = np.where(inside[..., None], lab, np.float32(0)).astype(np.float32), inside.copy()
+    sigma = 2.0
+    while not known.all() and sigma < 4 * max(inside.shape):
+        share = np.asarray(cv2.GaussianBlur(inside.astype(np.float32), (0, 0), min(sigma, 60.0)), np.float32)
+        fresh = ~known & (share > 0.02)
+        if fresh.any():
+            for channel in range(3):
+                mean = blurred(lab[..., channel], inside, sigma)
+                whole[..., channel][fresh] = mean[fresh]
+            known |= fresh
+        sigma *= 2
+    whole[~known] = lab[inside].mean(axis=0)
+    return whole
+
+
+def _evenly_lit(light: Plane, level: float) -> Plane:
+    slow = blurred(light, np.ones(light.shape, np.bool_), SLOW * max(light.shape)) - np.float32(level)
+    return light - np.clip(slow, -SHADE, SHADE)
+
+
+def _how(scale: float) -> int:
+    return cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+
+
+def _mirrored(count: int, period: int, start: int) -> NDArray[np.int64]:
+    places = (np.arange(count, dtype=np.int64) + start) % (2 * period)
+    return np.where(places < period, places, 2 * period - 1 - places)
+
+
+def _contrast(ground: Lab) -> Lab:
+    known = dict(PALETTE)
+    return lab_of_hex(known["white"] if ground[0] < 60 else known["navy"])
+
+
+def _coverage(pattern: str, side: int, seed: int) -> Plane:
+    """How far each pixel is of the second colour, (side, side)."""
+    rng = np.random.default_rng(seed)
+    period, phase = 32.0, rng.uniform(0, 1, 2)
+    across = (np.arange(side) / period + phase[0]) % 1
+    down = (np.arange(side) / period + phase[1]) % 1
+    bars, rows = (across < 0.5).astype(np.float32), (down < 0.5).astype(np.float32)
+    if pattern == "striped":
+        found = np.repeat(rows[:, None], side, axis=1)
+    elif pattern == "checked":
+        found = 0.5 * (bars[None, :] + rows[:, None])
+    elif pattern == "dotted":
+        found = ((across[None, :] - 0.5) ** 2 + (down[:, None] - 0.5) ** 2 < 0.22**2).astype(np.float32)
+    else:
+        return np.zeros((side, side), np.float32)
+    return np.asarray(cv2.GaussianBlur(found.astype(np.float32), (0, 0), 0.8), np.float32)

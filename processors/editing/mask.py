@@ -1,0 +1,172 @@
+"""Which pixels of a photo an edit may change: the garment, at the photo's own resolution.
+
+`garment_mask` estimates them at 64 pixels a side, which is enough for colours. Here the estimate is followed to the edges of the photo
+(GrabCut, Rother et al. 2004, begun from the estimate; then a guided filter, He et al. 2010), cleaned, and given a border inside which
+the old pixels pass into the new ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from processors.garment_mask import garment_pixels, region_of
+from processors.values import Box, Mask, Pixels
+
+Plane: TypeAlias = NDArray[np.float32]
+Region: TypeAlias = tuple[int, int, int, int]
+
+CUT_SIDE, CUT_ROUNDS = 200, 3
+"""Longest side, in pixels, at which GrabCut works, and how often. On 120 garments of street photos it brings the masks from .72 to .75
+of their true ones (intersection over union, mean; .81 to .85 in the median), for 75 ms."""
+SURELY, PERHAPS, HARDLY = 0.9, 0.5, 0.1
+"""Chances above which a pixel is the garment's for certain, probably, and possibly."""
+EDGE_SIDE = 400
+"""Longest side, in pixels, at which the estimate is followed to the edges."""
+EDGE_REACH, EDGE_EPS = 0.03, 2e-4
+"""Radius of the guided filter in sides, and its smoothness (of luminance 0..1, squared)."""
+LEAST_PART = 0.04
+"""Of the largest part: smaller ones are specks (one sleeve that hangs apart is larger)."""
+LEAST_HOLE = 0.02
+"""Of the garment: a smaller hole is a print or a button, a larger one is what lies behind."""
+LEAST_PIXELS = 64
+FEATHER = 0.008
+"""Width of the border within the mask in which an edit sets in, in sides of the garment; two pixels at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class EditMask:
+    """What may be changed.
+
+    Attributes:
+        region: left, top, right, bottom: the part of the photo that `inside` and `alpha` cover.
+        inside: (h, w) of the region: True where a pixel may be changed; nothing else ever is.
+        alpha: (h, w), 0..1: how far it is changed: 0 outside, rising to 1 over `feather` pixels inside.
+        feather: the width of that border, in pixels.
+    """
+
+    region: Region
+    inside: Mask
+    alpha: Plane
+    feather: float
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """The region as an index of the photo's rows and columns."""
+        left, top, right, bottom = self.region
+        return slice(top, bottom), slice(left, right)
+
+    def whole(self, height: int, width: int) -> Mask:
+        """Of the whole photo, (height, width)."""
+        found = np.zeros((height, width), np.bool_)
+        found[self.window] = self.inside
+        return found
+
+
+def garment(pixels: Pixels, box: Box, category: str = "", others: Sequence[Box] = ()) -> EditMask | None:
+    """The mask of a garment; None when hardly a pixel of the photo is its.
+
+    Args:
+        pixels: the photo, RGB.
+        box: the garment's, in pixels of the photo.
+        category: one of `CATEGORIES`, or anything else.
+        others: boxes of other garments: what probably lies on top of it.
+    """
+    found, region = garment_pixels(pixels, box, category, others), region_of(pixels.shape, box)
+    if found is None or region is None:
+        return None
+    left, top, right, bottom = region
+    width, height = right - left, bottom - top
+    part = pixels[top:bottom, left:right]
+    factor = min(1.0, EDGE_SIDE / max(width, height))
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    if factor < 1:
+        part = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    chance = np.asarray(cv2.resize(found.weights.astype(np.float32), size, interpolation=cv2.INTER_LINEAR), np.float32)
+    grey = np.asarray(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY), np.float32) / 255
+    followed = guided(_cut_out(part, chance), grey, max(2, round(EDGE_REACH * max(size))), EDGE_EPS)
+    inside = cleaned(followed > 0.5)
+    if factor < 1:
+        large = cv2.resize(inside.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+        inside = np.asarray(large > 0.5)
+    rows, columns = np.arange(top, bottom) + 0.5, np.arange(left, right) + 0.5
+    inside &= ((rows >= box[1]) & (rows < box[3]))[:, None] & ((columns >= box[0]) & (columns < box[2]))[None, :]
+    return of(inside, region)
+
+
+def given(inside: Mask) -> EditMask | None:
+    """The mask that whoever asks has drawn, (height, width) of the photo; None of one that allows hardly anything."""
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    if not rows.size:
+        return None
+    region = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+    return of(np.ascontiguousarray(inside[region[1] : region[3], region[0] : region[2]]), region)
+
+
+def of(inside: Mask, region: Region) -> EditMask | None:
+    """A mask with its border; None of fewer than `LEAST_PIXELS`."""
+    if np.count_nonzero(inside) < LEAST_PIXELS:
+        return None
+    feather = max(2.0, FEATHER * max(inside.shape))
+    # A rim of zeros: at the region's own edge the mask ends as well, unless the photo does.
+    depth = cv2.distanceTransform(np.pad(inside.astype(np.uint8), 1, mode="edge"), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    alpha = np.clip(np.asarray(depth, np.float32) / np.float32(feather), 0, 1)
+    return EditMask(region, inside, np.where(inside, alpha, np.float32(0)).astype(np.float32), feather)
+
+
+def _cut_out(part: Pixels, chance: Plane) -> Plane:
+    """1 where GrabCut says garment, 0 elsewhere, (h, w); the chances themselves where it finds nothing to tell apart."""
+    factor = min(1.0, CUT_SIDE / max(chance.shape))
+    size = (max(1, round(chance.shape[1] * factor)), max(1, round(chance.shape[0] * factor)))
+    small = np.ascontiguousarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA))
+    sure = cv2.resize(chance, size, interpolation=cv2.INTER_LINEAR)
+    trimap = np.select(
+        [sure > SURELY, sure > PERHAPS, sure > HARDLY], [cv2.GC_FGD, cv2.GC_PR_FGD, cv2.GC_PR_BGD], cv2.GC_BGD
+    ).astype(np.uint8)
+    known = (trimap == cv2.GC_FGD) | (trimap == cv2.GC_PR_FGD)
+    if known.all() or np.count_nonzero(known) < LEAST_PIXELS or np.count_nonzero(~known) < LEAST_PIXELS:
+        return chance
+    cv2.setRNGSeed(1)  # it begins with a k-means: the same photo must give the same mask (the seed is the thread's own)
+    try:
+        cv2.grabCut(small, trimap, None, np.zeros((1, 65)), np.zeros((1, 65)), CUT_ROUNDS, cv2.GC_INIT_WITH_MASK)
+    except cv2.error:  # too few pixels of different colours for its mixtures
+        return chance
+    found = ((trimap == cv2.GC_FGD) | (trimap == cv2.GC_PR_FGD)).astype(np.float32)
+    if np.count_nonzero(found) < LEAST_PIXELS:
+        return chance
+    return np.asarray(cv2.resize(found, chance.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def guided(signal: Plane, guide: Plane, radius: int, eps: float) -> Plane:
+    """A guided filter: `signal`, smoothed except where `guide` has an edge; both (h, w)."""
+    size = (2 * radius + 1, 2 * radius + 1)
+
+    def mean(plane: Plane) -> Plane:
+        return np.asarray(cv2.blur(plane, size, borderType=cv2.BORDER_REFLECT_101), np.float32)
+
+    centre, level = mean(guide), mean(signal)
+    slope = (mean(guide * signal) - centre * level) / (mean(guide * guide) - centre * centre + np.float32(eps))
+    return mean(slope) * guide + mean(level - slope * centre)
+
+
+def cleaned(inside: Mask) -> Mask:
+    """Without specks, and with its small holes filled."""
+    smooth = cv2.morphologyEx(inside.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(np.asarray(smooth, np.uint8), connectivity=8)
+    if count <= 1:
+        return np.asarray(inside)
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    kept = np.isin(labels, 1 + np.flatnonzero(areas >= LEAST_PART * areas.max()))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((~kept).astype(np.uint8), connectivity=4)
+    height, width = kept.shape
+    for one in range(1, count):
+        x, y, w, h, area = (int(value) for value in stats[one])
+        touches = x == 0 or y == 0 or x + w == width or y + h == height
+        if not touches and area < LEAST_HOLE * np.count_nonzero(kept):
+            kept |= labels == one
+    return np.asarray(kept)

@@ -1,0 +1,172 @@
+"""A cloth laid onto a garment: what may change changes as asked, and nothing else does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from processors.drawn import catalogue
+from processors.drawn.product import Product
+from processors.editing import cloth, mask, transfer
+from processors.lab import ciede2000, lab_of_hex, to_lab
+from processors.palette import PALETTE
+from processors.values import CATEGORIES, Pixels
+
+NAMES = tuple(name for name, _ in PALETTE)
+
+
+def _noise(height: int, width: int, seed: int) -> Pixels:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    height=st.integers(16, 90),
+    width=st.integers(16, 90),
+    seed=st.integers(0, 2**20),
+    corners=st.tuples(*[st.floats(-0.3, 1.3)] * 4),
+    colour=st.sampled_from(NAMES),
+    pattern=st.sampled_from(("", *cloth.PATTERNS)),
+)
+def test_whatever_the_photo_and_the_box_only_pixels_of_the_mask_change(
+    height: int, width: int, seed: int, corners: tuple[float, float, float, float], colour: str, pattern: str
+) -> None:
+    """Outside the mask the greatest difference is 0, twice gives the same bytes, and the photo handed in is left alone."""
+    pixels = _noise(height, width, seed)
+    before = pixels.copy()
+    (x0, x1), (y0, y1) = sorted((corners[0], corners[2])), sorted((corners[1], corners[3]))
+    box = (x0 * width, y0 * height, x1 * width, y1 * height)
+    found = mask.garment(pixels, box, CATEGORIES[seed % len(CATEGORIES)])
+    if found is None:
+        return
+    wanted = cloth.of_words((colour,), pattern, seed)
+    assert wanted is not None
+    once = transfer.transferred(pixels, found, wanted, seed)
+    outside = ~found.whole(height, width)
+    assert np.array_equal(once[outside], pixels[outside])
+    assert once.tobytes() == transfer.transferred(before, found, wanted, seed).tobytes()
+    assert np.array_equal(pixels, before)
+
+
+@settings(max_examples=20, deadline=None)
+@given(height=st.integers(1, 80), width=st.integers(1, 80), seed=st.integers(0, 2**20), share=st.floats(0, 1))
+def test_a_mask_of_any_shape_has_its_border_inside(height: int, width: int, seed: int, share: float) -> None:
+    """`alpha` is 0 outside, and reaches 1 only where it is at least `feather` pixels from the outline."""
+    drawn = np.random.default_rng(seed).random((height, width)) < share
+    found = mask.given(drawn)
+    if found is None:
+        assert np.count_nonzero(drawn) < mask.LEAST_PIXELS
+        return
+    assert np.array_equal(found.whole(height, width), drawn)
+    assert found.alpha.shape == found.inside.shape
+    assert not found.alpha[~found.inside].any()
+    assert (found.alpha[found.inside] > 0).all()
+    assert found.alpha.max() <= 1
+
+
+def test_the_border_is_as_wide_as_it_says() -> None:
+    """In the middle an edit is complete; on the outline it has hardly begun."""
+    drawn = np.zeros((100, 100), np.bool_)
+    drawn[20:80, 20:80] = True
+    found = mask.given(drawn)
+    assert found is not None
+    assert found.region == (20, 20, 80, 80)
+    assert found.feather == 2.0
+    assert found.alpha[30, 30] == 1
+    whole = mask.of(drawn, (0, 0, 100, 100))
+    assert whole is not None
+    assert 0 < whole.alpha[20, 50] < 1
+    assert whole.alpha[19, 50] == 0
+
+
+def _worn(seed: int, count: int) -> list[Product]:
+    return list(catalogue(seed, count))
+
+
+def _garment_of(product: Product) -> tuple[Pixels, mask.EditMask] | None:
+    garment = max(product.scene.garments, key=lambda one: (one.box[2] - one.box[0]) * (one.box[3] - one.box[1]))
+    others = [one.box for one in product.scene.garments if one is not garment]
+    found = mask.garment(product.pixels, garment.box, garment.spec.category, others)
+    return None if found is None else (product.pixels, found)
+
+
+def test_an_edit_moves_the_garment_towards_the_colour_of_the_one_retrieved() -> None:
+    """The difference to the reference's mean colour falls in 95 of 100 drawn cases (here of twenty: in all but one)."""
+    things = [one for one in map(_garment_of, _worn(31, 22)) if one is not None]
+    fell, cases = 0, 0
+    for (pixels, found), (other, its_mask) in zip(things, things[1:] + things[:1], strict=True):
+        wanted = cloth.of_garment(other, its_mask)
+        assert wanted is not None
+        edited = transfer.transferred(pixels, found, wanted)
+        inside = found.whole(*pixels.shape[:2])
+        before, after = (float(ciede2000(to_lab(one)[inside].mean(axis=0), wanted.mean)) for one in (pixels, edited))
+        cases += 1
+        # Where both are of one colour already there is nothing to fall.
+        fell += after < before or after < 2
+    assert cases >= 20
+    assert fell >= 0.95 * cases
+
+
+def test_folds_stay_where_they_were() -> None:
+    """The light on the old garment is found on the new one: their lightness rises and falls together."""
+    rows = 0.75 + 0.25 * np.sin(np.linspace(0, 12 * np.pi, 200))
+    pixels = np.full((220, 220, 3), 235, np.uint8)
+    pixels[10:210, 10:210] = (rows[:, None, None] * np.array([60, 90, 190])).astype(np.uint8)
+    drawn = np.zeros((220, 220), np.bool_)
+    drawn[10:210, 10:210] = True
+    found, wanted = mask.given(drawn), cloth.of_words(("mustard",))
+    assert found is not None
+    assert wanted is not None
+    edited = to_lab(transfer.transferred(pixels, found, wanted))[20:200, 20:200]
+    before = to_lab(pixels)[20:200, 20:200, 0].mean(axis=1)
+    assert np.corrcoef(before, edited[..., 0].mean(axis=1))[0, 1] > 0.95
+    assert edited[..., 0].std() > 3
+    assert ciede2000(edited.reshape(-1, 3).mean(axis=0), lab_of_hex(dict(PALETTE)["mustard"])) < 5
+
+
+def test_a_print_is_carried_over_and_the_old_one_does_not_show_through() -> None:
+    """Stripes of the reference stand on the result; those of the photo do not."""
+    pixels = np.full((200, 200, 3), 235, np.uint8)
+    pixels[20:180, 20:180] = (200, 40, 40)
+    pixels[20:180, 20:180:8] = pixels[20:180, 21:180:8] = pixels[20:180, 22:180:8] = (240, 240, 240)
+    drawn = np.zeros((200, 200), np.bool_)
+    drawn[20:180, 20:180] = True
+    found = mask.given(drawn)
+    reference = np.full((200, 200, 3), 30, np.uint8)
+    reference[::20] = reference[1::20] = reference[2::20] = reference[3::20] = 230
+    its_mask = mask.given(np.ones((200, 200), np.bool_))
+    assert found is not None
+    assert its_mask is not None
+    wanted = cloth.of_garment(reference, its_mask)
+    assert wanted is not None
+    light = to_lab(transfer.transferred(pixels, found, wanted))[30:170, 30:170, 0]
+    assert light.mean(axis=1).std() > 15  # the new ones, down the photo
+    assert light.mean(axis=0).std() < 3  # the old ones, across it
+
+
+def test_words_draw_what_they_name_and_nothing_else() -> None:
+    """A colour of the palette, a second one, a pattern; without a colour there is no cloth, and a seed moves the pattern."""
+    plain = cloth.of_words(("red",))
+    striped = cloth.of_words(("navy", "white"), "striped", 1)
+    assert plain is not None
+    assert striped is not None
+    assert plain.lab.std(axis=(0, 1)).max() < 0.1
+    assert striped.lab[..., 0].mean(axis=1).std() > 10
+    assert striped.lab[..., 0].mean(axis=0).std() < 1
+    assert cloth.of_words(()) is None
+    assert cloth.of_words(("no colour",)) is None
+    moved = cloth.of_words(("navy", "white"), "striped", 2)
+    assert moved is not None
+    assert not np.array_equal(moved.lab, striped.lab)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 900), (900, 3), (2, 2), (777, 64)])
+def test_a_cloth_fits_every_box(shape: tuple[int, int]) -> None:
+    """However much narrower the box is than the cloth."""
+    wanted = cloth.of_words(("red", "white"), "checked")
+    assert wanted is not None
+    found = cloth.laid(wanted, shape[1], shape[0], seed=3)
+    assert found.shape == (*shape, 3)
+    assert np.isfinite(found).all()
