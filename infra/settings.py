@@ -137,6 +137,15 @@ class Settings(BaseSettings):
         ge=0,
         description="How long photos that shoppers asked with are kept; whole hours, counted from the next full one.",
     )
+    edit_hours: float = Field(
+        168.0,
+        ge=0,
+        description="How long edited images, their masks and manifests are kept; whole hours, counted from the next full one.",
+    )
+    edit_consent: Literal["stated", "always"] = Field(
+        "stated",
+        description="Whether a request to edit a photo (not a product's) must say `consent: true` (always), or only must not say false.",
+    )
     credit_bytes: int = Field(256 * 2**20, ge=1, description="Encoded and decoded bytes a role may hold at once.")
     batch_items: int = Field(16, ge=1, description="Largest batch of the device.")
     batch_wait_ms: float = Field(20.0, ge=0, description="Longest wait of the first item of a batch.")

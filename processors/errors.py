@@ -30,6 +30,10 @@ class Code(StrEnum):
     LOST = "lost"  # records that were deleted before they were read
     SUPERSEDED = "superseded"  # a newer record of the same product has taken its place
     INTERNAL = "internal"  # an error that nobody foresaw, of Weft or of a library
+    NO_GARMENT = "no_garment"  # of an edit: the photo shows none that the words may mean, or there is no look for it
+    CONSENT_NEEDED = "consent_needed"  # of an edit: who is to be seen on the photo has not agreed
+    REFUSED_WORDS = "refused_words"  # of an edit: nudity, or the likeness of a real person
+    CANCELLED = "cancelled"  # of an edit: a null record under its key took it back
     INVALID = "invalid"  # anything else that is wrong with an input
 
 
@@ -47,6 +51,15 @@ RESULT_CODES: tuple[Code, ...] = (
     Code.INVALID,
 )
 """Those that the error or a warning of a `Result` may have."""
+
+EDIT_CODES: tuple[Code, ...] = (
+    *RESULT_CODES,
+    Code.NO_GARMENT,
+    Code.CONSENT_NEEDED,
+    Code.REFUSED_WORDS,
+    Code.CANCELLED,
+)
+"""Those that the error of an `EditResult` may have."""
 
 
 class WeftError(Exception):

@@ -121,7 +121,7 @@ def blurred(plane: Plane, inside: Mask, sigma: float) -> Plane:
         small = np.asarray(
             cv2.resize(small, (plane.shape[1], plane.shape[0]), interpolation=cv2.INTER_LINEAR), np.float32
         )
-    return small
+    return np.asarray(small, np.float32)
 
 
 def _without_rim(inside: Mask) -> Mask:
@@ -150,7 +150,7 @@ def _filled(lab: Lab, inside: Mask) -> Lab:
 
 def _evenly_lit(light: Plane, level: float) -> Plane:
     slow = blurred(light, np.ones(light.shape, np.bool_), SLOW * max(light.shape)) - np.float32(level)
-    return light - np.clip(slow, -SHADE, SHADE)
+    return np.asarray(light - np.clip(slow, -SHADE, SHADE), np.float32)
 
 
 def _how(scale: float) -> int:

@@ -88,7 +88,7 @@ def garment(pixels: Pixels, box: Box, category: str = "", others: Sequence[Box] 
     if factor < 1:
         part = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     chance = np.asarray(cv2.resize(found.weights.astype(np.float32), size, interpolation=cv2.INTER_LINEAR), np.float32)
-    grey = np.asarray(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY), np.float32) / 255
+    grey = np.asarray(np.asarray(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY), np.float32) / np.float32(255), np.float32)
     followed = guided(_cut_out(part, chance), grey, max(2, round(EDGE_REACH * max(size))), EDGE_EPS)
     inside = cleaned(followed > 0.5)
     if factor < 1:
@@ -151,7 +151,9 @@ def guided(signal: Plane, guide: Plane, radius: int, eps: float) -> Plane:
 
     centre, level = mean(guide), mean(signal)
     slope = (mean(guide * signal) - centre * level) / (mean(guide * guide) - centre * centre + np.float32(eps))
-    return mean(slope) * guide + mean(level - slope * centre)
+    return np.asarray(
+        mean(np.asarray(slope, np.float32)) * guide + mean(np.asarray(level - slope * centre, np.float32)), np.float32
+    )
 
 
 def cleaned(inside: Mask) -> Mask:

@@ -31,6 +31,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Forget products, or (--shop alone) a whole shop: list each place with its state, and until when it keeps what.",
     ),
     "query": ("client", 'Ask for products: by photo, by product, by words, or by both ("this, but navy").'),
+    "edit": (
+        "edit",
+        "Give a garment the colour, texture and print of one of the catalogue; its folds and its light stay.",
+    ),
     "standing": ("standing", "Queries that stand: save, list and remove them, and see what meets them."),
     "captions": (
         "captions",

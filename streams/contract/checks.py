@@ -79,7 +79,7 @@ def check_photos(upload: Upload) -> None:
     if len(photos) > MAX_PHOTOS:
         raise Poison(f"there are {len(photos)} photos, more than {MAX_PHOTOS}", field="images", code=Code.OUT_OF_RANGE)
     for field, photo in photos:
-        _check_image(ImageRef(photo.uri, photo.bytes), field)
+        check_image(ImageRef(photo.uri, photo.bytes), field)
         if photo.role is not None and photo.role not in ROLES:
             named = f"{photo.role[:50]!r} is none of {', '.join(ROLES)}"
             raise Poison(named, field=f"{field}.role", code=Code.UNKNOWN_NAME)
@@ -88,7 +88,8 @@ def check_photos(upload: Upload) -> None:
         raise Poison(f"is a second main photo beside {main[0]}", field=f"{main[1]}.role", code=Code.INVALID)
 
 
-def _check_image(image: ImageRef, field: str = "image") -> None:
+def check_image(image: ImageRef, field: str = "image") -> None:
+    """Hold an image to one source within its limits. Raises `Poison`."""
     given = [value for value in (image.uri, image.bytes, image.product_id) if value is not None]
     if len(given) != 1:
         raise Poison("needs exactly one source", field=field, code=Code.INVALID)
@@ -115,7 +116,7 @@ def check_query(query: Query, query_id: str, *, filters_alone: bool = False) -> 
         raise refuse(Code.EMPTY_QUERY, "needs an image, a text, or both", "")
     if query.image is not None:
         try:
-            _check_image(query.image)
+            check_image(query.image)
         except Poison as error:
             raise refuse(Code.BAD_IMAGE, error.message, error.field) from error
     for ok, message, field in _bounds(query):

@@ -309,14 +309,15 @@ _Photo = TypeVar("_Photo", ImageRef, UploadPhoto, QueryImage)
 
 def _with_data(record: _WithPhotos) -> _WithPhotos:
     """The record with the photos whose address holds them ("data:…") as their bytes. Raises `Poison`."""
-    image = None if record.image is None else _inlined(record.image, "image")
-    further = record.images and tuple(_inlined(one, f"images[{n}]") for n, one in enumerate(record.images))
+    image = None if record.image is None else inlined(record.image, "image")
+    further = record.images and tuple(inlined(one, f"images[{n}]") for n, one in enumerate(record.images))
     if image is record.image and further == record.images:
         return record
     return msgspec.structs.replace(record, image=image, images=further)
 
 
-def _inlined(photo: _Photo, field: str) -> _Photo:
+def inlined(photo: _Photo, field: str) -> _Photo:
+    """The photo with the bytes that its address ("data:…") holds. Raises `Poison`."""
     try:
         data = plain.data_in(photo.uri)
     except Poison as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from streams.contract import probes, records
+from streams.contract import edits, probes, records
 
 UPLOADS = "catalog.uploads"
 ITEMS = "catalog.items"
@@ -24,6 +24,9 @@ MATCHES = "search.matches"
 SIMILAR = "catalog.similar"
 DUPLICATES = "catalog.duplicates"
 FEEDBACK = "search.feedback"
+EDIT_REQUESTS = "edits.requests"
+EDIT_PROGRESS = "edits.progress"
+EDIT_RESULTS = "edits.results"
 CONTROL = "index.control"
 DEAD_LETTERS = "weft.dead-letters"
 DEAD_LETTERS_DONE = "weft.dead-letters.done"
@@ -33,7 +36,7 @@ CONTENT_TYPES = {"json": "application/json", "msgpack": "application/msgpack", "
 CLIENT = "client"
 """Whoever sends uploads and queries, and reads captions and results: not one of our roles."""
 HOUR_MS = 3_600_000
-ROLES: tuple[str, ...] = ("enrich", "caption", "index", "compose", "standing", "context")
+ROLES: tuple[str, ...] = ("enrich", "caption", "index", "compose", "standing", "context", "edit")
 """In the order in which a record passes them."""
 OPTIONAL: tuple[str, ...] = ("triplets", "duplicates")
 """Roles that nothing depends on and that `weft up` does not start unless it is asked to."""
@@ -235,7 +238,7 @@ TOPICS: tuple[TopicSpec, ...] = (
         summary="What every shard of the index is asked.",
         event_type="weft.probe.v1",
         key="query_id",
-        written_by=("compose", "standing"),
+        written_by=("compose", "standing", "edit"),
         read_by=("index",),
     ),
     TopicSpec(
@@ -249,7 +252,45 @@ TOPICS: tuple[TopicSpec, ...] = (
         event_type="weft.hits.v1",
         key="query_id",
         written_by=("index",),
-        read_by=("compose", "standing"),
+        read_by=("compose", "standing", "edit"),
+    ),
+    TopicSpec(
+        EDIT_REQUESTS,
+        "json",
+        "delete",
+        retention_ms=7 * 24 * HOUR_MS,
+        record=edits.EditRequest,
+        summary="A photo, and what a garment of it is to become; a null value takes the request back.",
+        event_type="weft.edit-request.v1",
+        key="request_id",
+        written_by=(CLIENT,),
+        read_by=("edit",),
+        tombstones=True,
+    ),
+    TopicSpec(
+        EDIT_PROGRESS,
+        "json",
+        "delete",
+        partitions=1,
+        retention_ms=24 * HOUR_MS,
+        record=edits.EditProgress,
+        summary="How far the edit of a request has come.",
+        event_type="weft.edit-progress.v1",
+        key="request_id",
+        written_by=("edit",),
+        read_by=(CLIENT,),
+    ),
+    TopicSpec(
+        EDIT_RESULTS,
+        "json",
+        "delete",
+        retention_ms=7 * 24 * HOUR_MS,
+        record=edits.EditResult,
+        summary="The edited image of a request, or why there is none.",
+        event_type="weft.edit-result.v1",
+        key="request_id",
+        written_by=("edit",),
+        read_by=(CLIENT,),
     ),
     TopicSpec(
         CONTROL,

@@ -21,6 +21,8 @@ from processors.errors import Poison, Retryable
 from processors.identity import key_of, split
 from streams.contract import codecs, topics
 from streams.contract.cloudevents import CONTENT_TYPE
+from streams.contract.edit_codecs import decode_edit_result
+from streams.contract.edits import EditRequest, EditResult
 from streams.contract.records import Article, Caption, Query, Result, Upload
 from streams.engine.message import ANSWER, Message
 from streams.kafka.consumer import FETCH_WAIT_MS, open_consumer
@@ -135,6 +137,24 @@ class Client:
             except TimeoutError:
                 pass
         raise Retryable(f"no answer to query {query.query_id} within {patience:.0f} s: is the role compose running?")
+
+    async def edit(self, request: EditRequest, *, patience_s: float = 10.0) -> EditResult:
+        """Send a request to edit a photo and wait for its result.
+
+        Raises:
+            Retryable: no answer within the request's deadline and `patience_s` on top of it.
+        """
+        there, key = self._names.topic(topics.EDIT_REQUESTS), request.request_id.encode()
+        async with Reader(self._settings, topics.EDIT_RESULTS, from_end=True) as reader:
+            await self._producer.send_and_wait(there, key=key, value=msgspec.json.encode(request), headers=_JSON)
+            try:
+                async with asyncio.timeout(request.deadline_ms / 1000 + patience_s):
+                    async for raw in reader.follow():
+                        if raw.key == key and raw.value is not None:
+                            return decode_edit_result(raw.value)
+            except TimeoutError:
+                pass
+        raise Retryable(f"no answer to the request {request.request_id}: is the role edit running?")
 
     async def save_query(self, query_id: str, query: Query | None) -> None:
         """Save a standing query, or (None) end it; returns when the broker has it."""

@@ -18,7 +18,7 @@ from processors.errors import BadSetting
 from streams.contract.topics import ITEMS, TOPICS
 from streams.contract.version import VERSION
 
-GROUPS = ("weft-enrich", "weft-caption", "weft-index", "weft-compose", "weft-standing", "weft-context")
+GROUPS = ("weft-enrich", "weft-caption", "weft-index", "weft-compose", "weft-standing", "weft-context", "weft-edit")
 """The consumer groups, one a role."""
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")  # what a broker accepts as a name
 _MOST = 249

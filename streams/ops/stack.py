@@ -44,9 +44,11 @@ MOST_DEATHS = 3
 """Deaths of one child before the stack was ready: then it will not come up, and its log says why."""
 
 
-_TOGETHER = {"caption": ("caption", "standing", "context")}
+_TOGETHER = {"caption": ("caption", "standing", "context"), "compose": ("compose", "edit")}
 """Process → its roles. `standing` loads no model before the first standing query, and `context` none at all: a process of its own would take
-more than each does."""
+more than each does.
+`edit` needs the models that `compose` holds, and hears of the index from its first request on.
+"""
 
 
 class Stack:
@@ -73,7 +75,8 @@ class Stack:
         self._progress = progress
         self._sleep = sleep
         self._roles = (*ROLES, *also)
-        apart = {role: (role,) for role in self._roles if role not in _TOGETHER["caption"]}
+        shared = {role for roles in _TOGETHER.values() for role in roles}
+        apart = {role: (role,) for role in self._roles if role not in shared}
         self._groups: dict[str, tuple[str, ...]] = {"all": self._roles} if single_process else {**apart, **_TOGETHER}
         # Their workers have names of their own, in `stack.json` and the logs as well.
         self._standbys = [f"index-standby-{number}" for number in range(1, settings.index_standbys + 1)]

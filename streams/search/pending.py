@@ -85,6 +85,11 @@ class PendingQueries:
         self._send, self._now, self._alive = send, now, alive
         self._open: dict[str, _Open] = {}
 
+    @property
+    def waiting(self) -> bool:
+        """Whether any question is open: of what comes otherwise nothing need be decoded."""
+        return bool(self._open)
+
     def deliver(self, answer: Answer) -> None:
         """Called by the tail of `search.hits`; answers to questions of others, or too late, are dropped."""
         question = self._open.get(answer.query_id)

@@ -22,20 +22,21 @@ SWEEP_S = 600.0
 _HOUR = "%Y-%m-%d/%H"
 
 
-def key_for(data: bytes, suffix: str, now: float) -> str:
+def key_for(data: bytes, suffix: str, now: float, prefix: str = PREFIX) -> str:
     """`queries/2026-11-25/20-<64 hex digits>.jpg`: day and hour in UTC, and the hash of the bytes.
 
     Args:
         data: the photo.
         suffix: of its format, as ".jpg".
         now: seconds since the epoch.
+        prefix: other things are kept so, too (edited images).
     """
-    return f"{PREFIX}{datetime.fromtimestamp(now, UTC).strftime(_HOUR)}-{hashlib.sha256(data).hexdigest()}{suffix}"
+    return f"{prefix}{datetime.fromtimestamp(now, UTC).strftime(_HOUR)}-{hashlib.sha256(data).hexdigest()}{suffix}"
 
 
-def has_run_out(key: str, now: float, hours: float) -> bool:
+def has_run_out(key: str, now: float, hours: float, prefix: str = PREFIX) -> bool:
     """Whether a photo was asked with more than `hours` ago, from the end of its hour on. What is not named so stays."""
-    day, slash, name = key.removeprefix(PREFIX).partition("/")
+    day, slash, name = key.removeprefix(prefix).partition("/")
     try:
         asked = datetime.strptime(f"{day}{slash}{name[:2]}", _HOUR).replace(tzinfo=UTC)
     except ValueError:
@@ -43,9 +44,9 @@ def has_run_out(key: str, now: float, hours: float) -> bool:
     return now > asked.timestamp() + 3600 * (1 + hours)
 
 
-def sweep(store: ObjectStore, now: float, hours: float) -> int:
+def sweep(store: ObjectStore, now: float, hours: float, prefix: str = PREFIX) -> int:
     """Remove what has run out; how many. Blocking; several processes may do it at once. Raises as the store does."""
-    gone = [key for key in store.list(PREFIX) if has_run_out(key, now, hours)]
+    gone = [key for key in store.list(prefix) if has_run_out(key, now, hours, prefix)]
     for key in gone:
         store.delete(key)
     return len(gone)
@@ -58,11 +59,12 @@ async def keep_house(
     now: Callable[[], float],
     sleep: Callable[[float], Awaitable[None]],
     in_thread: InThread,
+    prefix: str = PREFIX,
 ) -> None:
     """Sweep every ten minutes, for ever. A store that is away is swept the next time."""
     while True:
         try:
-            removed = await in_thread(sweep, store, now(), hours)
+            removed = await in_thread(sweep, store, now(), hours, prefix)
         except WeftError as error:
             log.warning("query_photos.kept", cause=str(error))
         else:

@@ -70,10 +70,11 @@ def partition_count(parts: Parts) -> Callable[[], Awaitable[int | None]]:
 async def serve_spaces(parts: Parts, spaces: Spaces) -> None:
     """Follow the generations, and say which of them can be answered from, for ever."""
     own_id = f"{socket.gethostname()}-{uuid.uuid4().hex[:12]}"
-    await beside(tell_presence(parts.store, spaces, own_id, parts.in_thread), _follow(parts, spaces))
+    await beside(tell_presence(parts.store, spaces, own_id, parts.in_thread), follow_spaces(parts, spaces))
 
 
-async def _follow(parts: Parts, spaces: Spaces) -> None:
+async def follow_spaces(parts: Parts, spaces: Spaces) -> None:
+    """Keep the encoders of all generations, for ever; a broker that is away is asked again."""
     while True:
         try:
             async for now in generations.follow(parts.settings, "compose"):

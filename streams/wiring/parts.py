@@ -208,7 +208,7 @@ async def consume_group(
     """
     joined = asyncio.Event()
     # Whoever asked does not wait any more; for everything else somebody may look.
-    letter = None if topic == topics.QUERIES else lost_letters(dead_letters(parts.sender))
+    letter = None if topic in {topics.QUERIES, topics.EDIT_REQUESTS} else lost_letters(dead_letters(parts.sender))
 
     async def announce() -> None:
         await joined.wait()

@@ -41,7 +41,7 @@ class FoundGarments:
 
 def lead_of(worn: Sequence[Worn], turns: Sequence[str]) -> Worn | None:
     """The garment that the words are about: the first that the latest turn names and the photo shows, else the turn before, else the main one."""
-    for categories in (one for text in reversed(turns) for one in _named(text)):
+    for categories in (one for text in reversed(turns) for one in named(text)):
         for one in worn:
             if one.garment.category in categories:
                 return one
@@ -121,17 +121,17 @@ def _hits(probe: SearchProbe, answers: Mapping[int, Answer], page: merging.Page)
     return tuple(merging.in_order(found, page.depth, page.order, collapse=page.collapse))
 
 
-def _named(text: str) -> list[tuple[str, ...]]:
+def named(text: str) -> list[tuple[str, ...]]:
     """The categories that each garment's name in a text stands for, in its order; of two names at one place the longer."""
     words, forms = clean(text).split(), base_forms()
-    named, at = [], 0
+    found, at = [], 0
     while at < len(words):
         for length in range(_LONGEST, 0, -1):
             claims = forms.get(" ".join(words[at : at + length]), ()) if at + length <= len(words) else ()
             values = [value for facet, names in claims if facet == "category" for value in names]
             if values:
-                named.append(tuple(values))
+                found.append(tuple(values))
                 at += length - 1
                 break
         at += 1
-    return named
+    return found

@@ -1,0 +1,103 @@
+"""Which words no garment is edited for: nudity, and the likeness of real people.
+
+A list of words is what it is: it refuses what people commonly write, and neither reads minds nor other languages than those below.
+Houses that bear a person's name (Calvin Klein, Tommy Hilfiger) are brands, and on no list.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+NUDITY: tuple[str, ...] = tuple(
+    """
+    nude nudes naked nudity nudify undress undressed undressing unclothed topless bottomless shirtless braless pantyless
+    striptease strip-tease porn porno pornographic pornography nsfw xxx erotic erotica sexual hentai genital genitals
+    penis vagina vulva nipple nipples boobs tits areola buttocks barebreasted bare-breasted bare-chested deepnude
+    nackt nackte nackter oben-ohne desnudo desnuda desnudos desnudas nu-e nue nues
+    """.split()  # noqa: SIM905
+)
+PHRASES: tuple[str, ...] = (
+    "no clothes",
+    "no clothing",
+    "without clothes",
+    "without clothing",
+    "without any clothes",
+    "without anything on",
+    "nothing on",
+    "not wearing anything",
+    "wearing nothing",
+    "take off her",
+    "take off his",
+    "take off their",
+    "take her clothes",
+    "take his clothes",
+    "remove her clothes",
+    "remove his clothes",
+    "remove her dress",
+    "remove her shirt",
+    "remove her top",
+    "remove her bra",
+    "remove his shirt",
+    "remove the clothes",
+    "remove clothes",
+    "remove all clothes",
+    "remove clothing",
+    "bare skin",
+    "bare breasts",
+    "bare chest",
+    "bare body",
+    "see through her",
+    "see through his",
+    "in her underwear",
+    "in his underwear",
+    "birthday suit",
+)
+PEOPLE: tuple[str, ...] = (
+    "adele", "beyonce", "rihanna", "madonna", "shakira", "zendaya", "eminem", "drake", "taylor swift", "billie eilish",
+    "ariana grande", "selena gomez", "justin bieber", "dua lipa", "lady gaga", "katy perry", "miley cyrus", "kanye west",
+    "harry styles", "ed sheeran", "bruno mars", "nicki minaj", "cardi b", "jennifer lopez", "britney spears", "olivia rodrigo",
+    "sabrina carpenter", "kim kardashian", "kylie jenner", "kendall jenner", "khloe kardashian", "gigi hadid", "bella hadid",
+    "cara delevingne", "naomi campbell", "kate moss", "heidi klum", "emma watson", "emma stone", "scarlett johansson",
+    "jennifer lawrence", "angelina jolie", "margot robbie", "natalie portman", "anne hathaway", "meryl streep", "julia roberts",
+    "gal gadot", "ana de armas", "sydney sweeney", "millie bobby brown", "megan fox", "jennifer aniston", "nicole kidman",
+    "brad pitt", "tom cruise", "tom hanks", "tom holland", "leonardo dicaprio", "johnny depp", "robert downey", "chris evans",
+    "chris hemsworth", "ryan gosling", "ryan reynolds", "keanu reeves", "will smith", "dwayne johnson", "timothee chalamet",
+    "robert pattinson", "george clooney", "morgan freeman", "denzel washington", "donald trump", "melania trump", "joe biden",
+    "kamala harris", "barack obama", "michelle obama", "hillary clinton", "bill clinton", "elon musk", "jeff bezos", "bill gates",
+    "mark zuckerberg", "vladimir putin", "volodymyr zelensky", "xi jinping", "narendra modi", "angela merkel", "olaf scholz",
+    "friedrich merz", "emmanuel macron", "keir starmer", "boris johnson", "rishi sunak", "giorgia meloni", "pope francis",
+    "king charles", "queen elizabeth", "prince harry", "prince william", "meghan markle", "kate middleton", "princess diana",
+    "lionel messi", "cristiano ronaldo", "kylian mbappe", "neymar", "serena williams", "roger federer", "rafael nadal",
+    "novak djokovic", "lebron james", "tiger woods", "simone biles", "usain bolt", "oprah winfrey", "ellen degeneres",
+    "greta thunberg", "malala yousafzai", "marilyn monroe", "audrey hepburn", "elvis presley", "michael jackson",
+    "deepika padukone", "priyanka chopra", "shah rukh khan", "aishwarya rai",
+)  # fmt: skip
+_LIKENESS = re.compile(
+    r"\b(?:look(?:s|ing)? like|likeness of|face of|as worn by|turn (?:her|him|them|me) into|deepfake|face ?swap)\b"
+)
+_FOLD = str.maketrans("áàâäãåéèêëíìîïóòôöõúùûüñç013457$@", "aaaaaaeeeeiiiiooooouuuuncoieastsa")
+
+
+def refused(text: str) -> str:
+    """Why no garment is edited for these words; "" where they are fine.
+
+    Words are found whole ("nude" is a colour of cloth, and is refused all the same: it is what is misused most), whatever accents,
+    capitals, and digits in the place of letters they are spelt with.
+    """
+    lower = text.casefold()
+    for plain in (lower, lower.translate(_FOLD)):
+        words = " ".join(re.findall(r"[^\W_]+(?:-[^\W_]+)*", plain.replace("’", "'")))
+        if (found := _pattern((*NUDITY, *PHRASES)).search(words)) is not None:
+            return f"asks for nudity ({found.group()!r})"
+        if (found := _pattern(PEOPLE).search(words)) is not None:
+            return f"names a real person ({found.group()!r})"
+        if (found := _LIKENESS.search(words)) is not None:
+            return f"asks for somebody's likeness ({found.group()!r})"
+    return ""
+
+
+@cache
+def _pattern(phrases: tuple[str, ...]) -> re.Pattern[str]:
+    spelt = "|".join(re.escape(one) for one in sorted(phrases, key=len, reverse=True))
+    return re.compile(rf"(?<![\w-])(?:{spelt})(?![\w-])")

@@ -1,0 +1,202 @@
+"""The edit itself, in a thread: the mask of the garment, the cloth, and the finished files."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from msgspec.structs import replace as changed
+
+from models.ports import Detector
+from processors import decode, exposure
+from processors.editing import cloth, mark, mask, provenance, transfer
+from processors.editing.cloth import PATTERNS, Cloth
+from processors.editing.mask import EditMask
+from processors.errors import Code, Poison
+from processors.garments import main_garment
+from processors.lab import ciede2000, to_lab
+from processors.values import Box, Garment
+from streams.contract.edits import EditGarment, EditLineage, EditResult
+from streams.contract.records import Source
+from streams.contract.version import VERSION
+from streams.roles.edit.asked import EDIT_SIDE, REFERENCE_SIDE, EditAsked, Painted, Retrieved
+
+METHOD = "transfer"
+NO_LOOK = "the catalogue has no garment for these words, and they name no colour either"
+
+
+@dataclass(frozen=True, slots=True)
+class Painting:
+    """Paints. `detector` finds the garment on the photo of a product; None: the whole photo is it."""
+
+    limits: decode.DecodeLimits
+    detector: Detector | None
+    encoder: str
+
+    def open(self, one: Retrieved) -> Retrieved:
+        """Decode the photo of the retrieved garment, and make it ready for the detector. One that does not decode is no look."""
+        if not one.photo:
+            return one
+        try:
+            decoded = decode.decode(one.photo, self.limits, max_side=REFERENCE_SIDE)
+        except Poison:
+            return replace(one, photo=b"", look="")
+        shown = None if self.detector is None else self.detector.prepare(exposure.lifted(decoded.pixels))
+        return replace(one, opened=decoded, shown=shown)
+
+    def paint(self, one: Retrieved) -> Painted:
+        """Lay the look onto the garment.
+
+        Raises:
+            Poison: the photo does not decode, hardly a pixel of it is the garment's, or there is no look to be had.
+        """
+        asked = one.seen.asked
+        decoded = decode.decode(asked.data, self.limits, max_side=EDIT_SIDE)
+        region = self._mask(one, decoded)
+        wanted, used = self._cloth(one)
+        seed = asked.request.seed or 0
+        pixels = transfer.transferred(decoded.pixels, region, wanted, seed)
+        inside = region.whole(*decoded.pixels.shape[:2])
+        difference = tuple(
+            round(float(ciede2000(to_lab(image)[inside].mean(axis=0), wanted.mean)), 2)
+            for image in (decoded.pixels, pixels)
+        )
+        if asked.request.mark:
+            pixels = mark.marked(pixels, region)
+        mask_file = provenance.mask_png(inside)
+        from_words = one.from_words if used else _words(asked)
+        references = ((one.look, hashlib.sha256(one.photo).hexdigest()),) if used else ()
+        made = provenance.Provenance(
+            photo=hashlib.sha256(asked.data).hexdigest(),
+            mask=hashlib.sha256(mask_file).hexdigest(),
+            words=asked.request.text,
+            method=METHOD,
+            seed=seed,
+            references=references,
+            from_words=from_words,
+            version=VERSION,
+            marked=asked.request.mark,
+        )
+        image, manifest = provenance.png(pixels, made)
+        result = EditResult(
+            request_id=asked.request.request_id,
+            method=METHOD,
+            seed=seed,
+            garment=None if one.garment is None else _told(one.garment),
+            garments=tuple(map(_told, one.seen.garments)),
+            retrieved=tuple(changed(hit, used=used and hit.product_id == one.look) for hit in one.hits),
+            from_words=from_words,
+            width=pixels.shape[1],
+            height=pixels.shape[0],
+            scale=round(decoded.scale, 6),
+            colour_difference=(difference[0], difference[1]),
+            shop=asked.request.shop or "",
+            lineage=EditLineage(
+                Source(*asked.message.source),
+                made.photo,
+                "" if self.detector is None else self.detector.fingerprint,
+                self.encoder,
+                one.generation,
+                VERSION,
+            ),
+            warnings=_warnings(one),
+        )
+        return Painted(asked, image, mask_file, manifest, result)
+
+    def _mask(self, one: Retrieved, decoded: decode.Decoded) -> EditMask:
+        asked = one.seen.asked
+        if asked.mask:
+            return _drawn(asked, decoded, self.limits)
+        assert one.garment is not None
+        others = [_times(other.box, decoded.scale) for other in one.seen.garments if other.id != one.garment.id]
+        box = _times(one.garment.box, decoded.scale)
+        found = mask.garment(exposure.lifted(decoded.pixels), box, one.garment.category, others)
+        if found is None:
+            raise Poison("hardly a pixel of the photo is the garment's", field="image", code=Code.NO_GARMENT)
+        return found
+
+    def _cloth(self, one: Retrieved) -> tuple[Cloth, bool]:
+        """The cloth, and whether it is (also) that of the retrieved garment."""
+        found = self._of_product(one)
+        own = _own(one.from_words, one.seen.asked.request.seed or 0)
+        if found is None:
+            own = own or _own(_words(one.seen.asked), one.seen.asked.request.seed or 0)
+            if own is None:
+                raise Poison(NO_LOOK, field="text", code=Code.NO_GARMENT)
+            return own, False
+        if own is None:
+            return found, True
+        if any(word in PATTERNS for word in one.from_words):
+            return own, False
+        # Its weave and its print, in the colour that the words name and no garment of the catalogue has.
+        return Cloth(np.asarray(found.lab + (own.mean - found.mean), np.float32), own.mean), True
+
+    def _of_product(self, one: Retrieved) -> Cloth | None:
+        if one.opened is None:
+            return None
+        pixels = one.opened.pixels
+        height, width = pixels.shape[:2]
+        found = () if self.detector is None else self.detector.finish(pixels, one.raw)
+        garments = [Garment("", each.category, each.box, each.confidence) for each in found]
+        of_kind = [each for each in garments if each.category == one.category]
+        sold = main_garment(of_kind or garments)
+        box = (0.0, 0.0, float(width), float(height)) if sold is None else sold.box
+        others = [each.box for each in garments if each is not sold]
+        region = mask.garment(pixels, box, one.category if sold is None else sold.category, others)
+        return None if region is None else cloth.of_garment(pixels, region)
+
+
+def _drawn(asked: EditAsked, decoded: decode.Decoded, limits: decode.DecodeLimits) -> EditMask:
+    """The mask that was handed in, at the size of the image."""
+    try:
+        drawn = decode.decode(asked.mask, limits)
+    except Poison as error:
+        raise Poison(error.message, field="mask", code=error.code) from error
+    if (drawn.width, drawn.height) != (decoded.width, decoded.height):
+        raise Poison(
+            f"is {drawn.width}x{drawn.height}, the photo {decoded.width}x{decoded.height}",
+            field="mask",
+            code=Code.OUT_OF_RANGE,
+        )
+    height, width = decoded.pixels.shape[:2]
+    light = cv2.resize(drawn.pixels.max(axis=2), (width, height), interpolation=cv2.INTER_NEAREST)
+    found = mask.given(np.asarray(light) > 127)
+    if found is None:
+        raise Poison("allows hardly a pixel to be changed", field="mask", code=Code.OUT_OF_RANGE)
+    return found
+
+
+def _own(words: tuple[str, ...], seed: int) -> Cloth | None:
+    pattern = next((word for word in words if word in PATTERNS), "")
+    colours = tuple(word for word in words if word not in PATTERNS)
+    return cloth.of_words(colours or (("navy", "white") if pattern else ()), pattern, seed)
+
+
+def _words(asked: EditAsked) -> tuple[str, ...]:
+    wish = asked.wish
+    return (*wish.colours, *([wish.pattern] if wish.pattern in PATTERNS else []))
+
+
+def _warnings(one: Retrieved) -> tuple[str, ...]:
+    wish, found = one.seen.asked.wish, []
+    if one.garment is not None and wish.category and one.garment.category not in {wish.category, ""}:
+        found.append(
+            f"the photo shows no {wish.category}: the look is laid on the {one.garment.category}, whose cut it keeps"
+        )
+    edit = one.seen.embedded.prepared.reading.edit
+    shape = [name for name in ("sleeve", "neckline", "length") if name in edit.set]
+    if shape or edit.length:
+        found.append("the cut stays as it is: this method changes colour, texture and print only")
+    if one.seen.asked.request.steps is not None:
+        found.append("steps are of a diffusion; this method has none")
+    return tuple(found)
+
+
+def _told(garment: Garment) -> EditGarment:
+    return EditGarment(garment.id, garment.category, garment.box)
+
+
+def _times(box: Box, scale: float) -> Box:
+    return (box[0] * scale, box[1] * scale, box[2] * scale, box[3] * scale)

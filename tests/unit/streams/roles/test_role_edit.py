@@ -1,0 +1,394 @@
+"""edit, through its real pipeline: one result for each request, whatever is asked, and the look of the right product."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from collections.abc import Awaitable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from PIL import Image
+
+from infra.memory_store import MemoryStore
+from models.fakes import FakeDetector, FakeImageEncoder, FakeTextEncoder
+from processors.decode import DecodeLimits
+from processors.errors import Code, Poison
+from processors.lab import ciede2000, lab_of_hex, to_lab
+from processors.palette import PALETTE
+from processors.values import Pixels
+from streams.contract import topics
+from streams.contract.edits import STEPS, EditProgress, EditResult
+from streams.contract.probes import Answer, Found, Hits, LookupProbe, Probe, SearchProbe
+from streams.contract.records import Hit
+from streams.engine.credits import Credits
+from streams.engine.device import Device
+from streams.engine.message import Message
+from streams.engine.pipeline import Engine, Pipeline
+from streams.roles.edit.retrieval import Retrieval
+from streams.roles.edit.role import PREFIX, Edit
+from streams.search.pending import PendingQueries
+from streams.search.query_photos import has_run_out
+from streams.search.spaces import Space
+
+NOW = 1_764_000_000.0
+BLUE, RED = (40, 70, 190), (190, 30, 40)
+
+
+def photo(colour: tuple[int, int, int], kind: str = "PNG") -> bytes:
+    """Something upright of one colour on a grey wall: a dress, for the fake detector."""
+    pixels = np.full((200, 150, 3), 225, np.uint8)
+    pixels[40:160, 35:115] = colour
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind, quality=95)
+    return buffer.getvalue()
+
+
+def pixels_of(data: bytes) -> Pixels:
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+
+
+class Catalogue:
+    """A shard that knows products by their colour, a store with their photos, and the role between them."""
+
+    def __init__(self, *, consent: str = "stated") -> None:
+        self.store = MemoryStore("test")
+        self.products: dict[str, tuple[str, str, str]] = {}  # key → category, colour, address
+        self.probes: list[Probe] = []
+        self.results: list[EditResult] = []
+        self.steps: list[EditProgress] = []
+        self.time = NOW
+        self.hold: asyncio.Event | None = None
+        self.asked = asyncio.Event()
+        self.pending = PendingQueries(self.send, self.now)
+        images, texts = FakeImageEncoder(), FakeTextEncoder()
+
+        async def in_thread(work: Any, *given: Any) -> Any:
+            return work(*given)
+
+        async def nowhere(_key: str) -> int | None:
+            return None
+
+        self.role = Edit(
+            images=images,
+            texts=texts,
+            detector=FakeDetector(),
+            retrieval=Retrieval(
+                self.pending,
+                self.store,
+                None,  # type: ignore[arg-type]
+                in_thread,
+                self.now,
+                nowhere,
+                2**20,
+            ),
+            store=self.store,
+            publish=self.publish,
+            tell=self.tell,
+            now=self.now,
+            limits=DecodeLimits(),
+            batch_items=4,
+            in_thread=in_thread,
+            space=lambda: Space("g-0001", images, texts),
+            consent=consent,
+        )
+
+    def add(self, key: str, colour: tuple[int, int, int], name: str, category: str) -> None:
+        address = self.store.put_content(photo(colour), ".png")
+        self.products[key] = (category, name, address)
+
+    def now(self) -> float:
+        return self.time
+
+    async def send(self, probe: Probe) -> None:
+        self.probes.append(probe)
+        self.asked.set()
+        if self.hold is not None:
+            await self.hold.wait()
+        self.pending.deliver(self.answer(probe))
+
+    def answer(self, probe: Probe) -> Answer:
+        if isinstance(probe, LookupProbe):
+            known = self.products.get(probe.product_id)
+            vector = None if known is None else b"\0\0\0\0"
+            image = "" if known is None else known[2]
+            return Found(probe.query_id, 0, 1, "g-0001", 9, fresh=True, vector=vector, image=image, category="dress")
+        shop = f"{probe.shop}" if probe.shop else ""
+        hits = tuple(
+            Hit(key, 0.5, address, category)
+            for key, (category, colour, address) in self.products.items()
+            if ("/" in key) == bool(shop)
+            and category in probe.filters.get("category", (category,))
+            and colour in probe.filters.get("colour", (colour,))
+        )
+        return Hits(probe.query_id, 0, 1, "g-0001", 9, fresh=True, hits=hits, typed=True, composed=True)
+
+    async def publish(self, _message: Message, result: EditResult) -> None:
+        self.results.append(result)
+
+    async def tell(self, _message: Message, progress: EditProgress) -> Awaitable[object]:
+        self.steps.append(progress)
+        return asyncio.sleep(0)
+
+    async def run(self, *messages: Message) -> list[EditResult]:
+        """The messages through the pipeline, to their last acknowledgement."""
+        acked: list[int] = []
+
+        async def nothing_left(_message: Message, _result: object) -> tuple[()]:
+            return ()
+
+        with ThreadPoolExecutor(2) as cpu:
+            async with Device() as device:
+                pipeline: Pipeline[Any] = Pipeline(
+                    "edit",
+                    self.role.stages(),
+                    publish=nothing_left,
+                    dead_letter=self.role.failed,
+                    admission=Credits(2**28),
+                    engine=Engine(device, cpu),
+                )
+                running = asyncio.create_task(pipeline.run())
+                for message in messages:
+                    await pipeline.submit(message, lambda one=message.offset: acked.append(one))  # type: ignore[misc]
+                await pipeline.drain()
+                await running
+        assert acked == [message.offset for message in messages]
+        return self.results
+
+
+def request(offset: int = 0, key: str = "e1", **fields: Any) -> Message:
+    value = {"request_id": key, "image": {"bytes": photo(BLUE)}, "text": "a red dress", **fields}
+    value = {name: one for name, one in value.items() if one is not None}
+    return Message(
+        topics.EDIT_REQUESTS, 0, offset, key.encode(), msgspec.json.encode(value), timestamp_ms=int(NOW * 1000)
+    )
+
+
+def shop_of_dresses(**given: Any) -> Catalogue:
+    catalogue = Catalogue(**given)
+    catalogue.add("blue-1", BLUE, "blue", "dress")
+    catalogue.add("red-1", RED, "red", "dress")
+    return catalogue
+
+
+async def test_words_find_a_garment_and_its_look_is_on_the_photo() -> None:
+    """The red dress of the catalogue is named, and the blue one of the photo is red now; outside the mask nothing changed."""
+    catalogue = shop_of_dresses()
+    [result] = await catalogue.run(request())
+    assert result.error is None
+    assert [(one.product_id, one.used) for one in result.retrieved] == [("red-1", True)]
+    image, mask = (pixels_of(catalogue.store.get(one)) for one in (result.image, result.mask))
+    before, inside = pixels_of(photo(BLUE)), mask[..., 0] > 0
+    assert np.array_equal(image[~inside], before[~inside])
+    assert ciede2000(to_lab(image)[inside].mean(axis=0), to_lab(np.uint8([[RED]]))[0, 0]) < 6
+    assert result.colour_difference is not None
+    assert result.colour_difference[1] < result.colour_difference[0]
+    assert result.garment is not None
+    assert inside[100, 75]
+    assert result.lineage is not None
+    assert result.lineage.source.offset == 0
+    assert [one.step for one in catalogue.steps] == list(STEPS)
+    [probe] = [one for one in catalogue.probes if isinstance(one, SearchProbe)]
+    assert probe.filters["category"] == ("dress",)
+
+
+async def test_the_same_request_gives_the_same_bytes() -> None:
+    """Under one content address; another seed is told."""
+    catalogue = shop_of_dresses()
+    first, second, third = await catalogue.run(request(0), request(1), request(2, seed=5))
+    assert first.image == second.image
+    assert (first.mask, first.manifest) == (second.mask, second.manifest)
+    assert third.seed == 5
+
+
+async def test_what_no_garment_has_is_of_the_words() -> None:
+    """The catalogue has no green dress: one of it lends its cloth, the words their colour, and the result says so."""
+    catalogue = shop_of_dresses()
+    [result] = await catalogue.run(request(text="a green dress"))
+    assert result.error is None
+    assert result.from_words == ("green",)
+    assert result.retrieved
+    image, mask = (pixels_of(catalogue.store.get(one)) for one in (result.image, result.mask))
+    mean = to_lab(image)[mask[..., 0] > 0].mean(axis=0)
+    assert ciede2000(mean, lab_of_hex(dict(PALETTE)["green"])) < 8
+
+
+async def test_an_empty_catalogue_leaves_the_words() -> None:
+    """A colour is enough; words without one have nothing to go by."""
+    catalogue = Catalogue()
+    first, second = await catalogue.run(request(0), request(1, text="something elegant"))
+    assert first.image
+    assert first.retrieved == ()
+    assert first.from_words == ("red",)
+    assert second.error is not None
+    assert second.error.code == Code.NO_GARMENT
+
+
+async def test_shops_do_not_mix() -> None:
+    """A request of one shop asks for its products alone, and one of none for those of none."""
+    catalogue = shop_of_dresses()
+    await catalogue.run(request(0, shop="north"), request(1))
+    asked = {one.shop for one in catalogue.probes if isinstance(one, SearchProbe)}
+    assert asked == {"north", ""}
+    assert catalogue.results[0].shop == "north"
+    assert not catalogue.results[0].retrieved
+
+
+BLANK = io.BytesIO()
+Image.fromarray(np.full((200, 150, 3), 225, np.uint8)).save(BLANK, "PNG")
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "field"),
+    [
+        ({"image": {"bytes": b"no image"}}, Code.BAD_IMAGE, "image"),
+        ({"image": {"bytes": photo(BLUE, "JPEG")[:-900]}}, Code.BAD_IMAGE, "image"),
+        ({"image": None}, Code.MISSING_FIELD, "image"),
+        ({"image": {}}, Code.BAD_IMAGE, "image"),
+        ({"text": ""}, Code.EMPTY_QUERY, "text"),
+        ({"text": "  "}, Code.EMPTY_QUERY, "text"),
+        ({"text": 3}, Code.WRONG_TYPE, "text"),
+        ({"text": "x" * 5000}, Code.OUT_OF_RANGE, "text"),
+        ({"image": {"bytes": BLANK.getvalue()}}, Code.NO_GARMENT, "image"),
+        ({"text": "red shoes"}, Code.NO_GARMENT, "image"),
+        ({"garment": "g7"}, Code.NO_GARMENT, "garment"),
+        ({"image": {"product_id": "gone"}}, Code.UNKNOWN_PRODUCT, "image.product_id"),
+        ({"references": ["gone"]}, Code.UNKNOWN_PRODUCT, "references[0]"),
+        ({"references": ["a", "b", "c", "d"]}, Code.OUT_OF_RANGE, "references"),
+        ({"mask": {"bytes": photo(BLUE)[:60]}}, Code.BAD_IMAGE, "mask"),
+        ({"text": "naked"}, Code.REFUSED_WORDS, "text"),
+        ({"text": "a dress like Taylor Swift"}, Code.REFUSED_WORDS, "text"),
+        ({"consent": False}, Code.CONSENT_NEEDED, "consent"),
+        ({"deadline_ms": 0}, Code.OUT_OF_RANGE, "deadline_ms"),
+        ({"seed": -1}, Code.OUT_OF_RANGE, "seed"),
+        ({"box": [9, 9, 3, 3]}, Code.OUT_OF_RANGE, "image.box"),
+    ],
+)
+async def test_what_cannot_be_done_gets_a_result_that_says_why(fields: dict[str, Any], code: Code, field: str) -> None:
+    """One result, with the code and the field; and nothing is stored."""
+    catalogue = shop_of_dresses()
+    before = set(catalogue.store.list())
+    [result] = await catalogue.run(request(**fields))
+    assert result.request_id == "e1"
+    assert result.error is not None
+    assert (result.error.code, result.error.field) == (code, field)
+    assert set(catalogue.store.list()) == before
+
+
+async def test_bytes_that_are_no_request_are_answered_under_their_key() -> None:
+    """So is one without an id."""
+    catalogue = shop_of_dresses()
+    broken = Message(topics.EDIT_REQUESTS, 0, 0, b"k1", b'{"request_id', timestamp_ms=int(NOW * 1000))
+    [result] = await catalogue.run(broken)
+    assert result.request_id == "k1"
+    assert result.error is not None
+    assert result.error.code == Code.MALFORMED
+
+
+async def test_a_deadline_that_has_passed_is_told() -> None:
+    """No model is asked for what nobody waits for any more."""
+    catalogue = shop_of_dresses()
+    old = Message(
+        topics.EDIT_REQUESTS, 0, 0, b"e1", request(deadline_ms=1000).value, timestamp_ms=int(NOW * 1000) - 5000
+    )
+    [result] = await catalogue.run(old)
+    assert result.error is not None
+    assert result.error.code == Code.DEADLINE_EXCEEDED
+
+
+async def test_a_null_record_takes_a_request_back() -> None:
+    """While the index is asked: the request gets one result, `cancelled`; a later one under the same key is done."""
+    catalogue = shop_of_dresses()
+    catalogue.hold = asyncio.Event()
+    null = Message(topics.EDIT_REQUESTS, 0, 1, b"e1", None, timestamp_ms=int(NOW * 1000))
+
+    async def release() -> None:
+        await catalogue.asked.wait()
+        while not catalogue.role.cancels._gone:  # noqa: ASYNC110 - the null was read
+            await asyncio.sleep(0)
+        assert catalogue.hold is not None
+        catalogue.hold.set()
+
+    releasing = asyncio.create_task(release())
+    await catalogue.run(request(0), null)
+    await releasing
+    [result] = catalogue.results
+    assert result.error is not None
+    assert result.error.code == Code.CANCELLED
+    catalogue.hold = None
+    await catalogue.run(request(2))
+    assert catalogue.results[-1].image
+
+
+async def test_the_products_that_a_request_names_are_used_instead() -> None:
+    """Their look, though the words say otherwise; and a product of the catalogue may be edited itself."""
+    catalogue = shop_of_dresses()
+    [result] = await catalogue.run(request(image={"product_id": "red-1"}, text="this dress", references=["blue-1"]))
+    assert [(one.product_id, one.used) for one in result.retrieved] == [("blue-1", True)]
+
+
+async def test_a_mask_bounds_what_changes() -> None:
+    """Only where it is light, and only of the garment's own photo size."""
+    drawn = np.zeros((200, 150), np.uint8)
+    drawn[50:90, 50:100] = 255
+    buffer = io.BytesIO()
+    Image.fromarray(drawn).save(buffer, "PNG")
+    catalogue = shop_of_dresses()
+    [result] = await catalogue.run(request(mask={"bytes": buffer.getvalue()}))
+    image, before = pixels_of(catalogue.store.get(result.image)), pixels_of(photo(BLUE))
+    changed = (image != before).any(axis=2)
+    assert changed.any()
+    assert not changed[drawn == 0].any()
+
+
+async def test_consent_may_be_asked_for_always() -> None:
+    """Of photos; the shop's own are its own."""
+    catalogue = shop_of_dresses(consent="always")
+    await catalogue.run(request(0), request(1, consent=True), request(2, image={"product_id": "blue-1"}))
+    by_code = [None if one.error is None else one.error.code for one in catalogue.results]
+    assert sorted(by_code, key=str) == [None, None, Code.CONSENT_NEEDED]
+
+
+async def test_an_edit_says_what_it_is() -> None:
+    """Inside the image and beside it: the manifest with the words, the seed and the hash of the pixels; the mark is inside the mask."""
+    catalogue = shop_of_dresses()
+    plain, marked = await catalogue.run(request(0), request(1, mark=True, seed=3))
+    data = catalogue.store.get(marked.image)
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
+        inside = json.loads(image.text["weft:manifest"])  # type: ignore[attr-defined]
+        assert "compositeSynthetic" in image.text["XML:com.adobe.xmp"]  # type: ignore[attr-defined]
+    assert inside == json.loads(catalogue.store.get(marked.manifest))
+    action = inside["assertions"][0]["data"]["actions"][0]
+    assert action["action"] == "c2pa.edited"
+    assert action["parameters"]["seed"] == 3
+    assert action["parameters"]["visible_mark"] is True
+    first, second = pixels_of(catalogue.store.get(plain.image)), pixels_of(data)
+    differs = (first != second).any(axis=2)
+    assert differs.any()
+    assert not differs[pixels_of(catalogue.store.get(plain.mask))[..., 0] == 0].any()
+
+
+async def test_edits_are_kept_for_hours() -> None:
+    """Their day and hour stand in their keys; a result that is read later finds nothing after that."""
+    catalogue = shop_of_dresses()
+    [result] = await catalogue.run(request())
+    for key in (result.image, result.mask, result.manifest):
+        assert key.startswith(PREFIX)
+        assert not has_run_out(key, NOW + 3600, 1, PREFIX)
+        assert has_run_out(key, NOW + 3 * 3600, 1, PREFIX)
+
+
+def test_a_request_that_was_never_made_cannot_be_taken_back() -> None:
+    """Nor one of another partition, nor a later one."""
+    catalogue = Catalogue()
+    catalogue.role.cancels.begin(request(5))
+    assert catalogue.role.cancels.cancel(Message(topics.EDIT_REQUESTS, 1, 9, b"e1")) == 0
+    assert catalogue.role.cancels.cancel(Message(topics.EDIT_REQUESTS, 0, 4, b"e1")) == 0
+    assert catalogue.role.cancels.cancel(Message(topics.EDIT_REQUESTS, 0, 9, b"e1")) == 1
+    with pytest.raises(Poison):
+        catalogue.role.cancels.check(request(5))
