@@ -35,6 +35,11 @@ class Cancels:
         self._gone.update(found)
         return len(found)
 
+    @property
+    def gone(self) -> int:
+        """How many of them were taken back and have no result yet."""
+        return len(self._gone)
+
     def check(self, message: Message) -> None:
         """Raises `Poison` where the request was taken back."""
         if message.source in self._gone:

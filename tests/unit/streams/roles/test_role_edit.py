@@ -134,8 +134,8 @@ class Catalogue:
         self.steps.append(progress)
         return asyncio.sleep(0)
 
-    async def run(self, *messages: Message) -> list[EditResult]:
-        """The messages through the pipeline, to their last acknowledgement."""
+    async def run(self, *messages: Message, before_last: asyncio.Event | None = None) -> list[EditResult]:
+        """The messages through the pipeline, to their last acknowledgement; the last one once an event has come."""
         acked: list[int] = []
 
         async def nothing_left(_message: Message, _result: object) -> tuple[()]:
@@ -153,9 +153,12 @@ class Catalogue:
                 )
                 running = asyncio.create_task(pipeline.run())
                 for message in messages:
+                    if before_last is not None and message is messages[-1]:
+                        await before_last.wait()
                     await pipeline.submit(message, lambda one=message.offset: acked.append(one))  # type: ignore[misc]
                 await pipeline.drain()
                 await running
+        self.results.sort(key=lambda result: result.request_id)  # what is at work beside each other ends in any order
         assert acked == [message.offset for message in messages]
         return self.results
 
@@ -199,7 +202,7 @@ async def test_words_find_a_garment_and_its_look_is_on_the_photo() -> None:
 async def test_the_same_request_gives_the_same_bytes() -> None:
     """Under one content address; another seed is told."""
     catalogue = shop_of_dresses()
-    first, second, third = await catalogue.run(request(0), request(1), request(2, seed=5))
+    first, second, third = await catalogue.run(request(0, "a"), request(1, "b"), request(2, "c", seed=5))
     assert first.image == second.image
     assert (first.mask, first.manifest) == (second.mask, second.manifest)
     assert third.seed == 5
@@ -220,7 +223,7 @@ async def test_what_no_garment_has_is_of_the_words() -> None:
 async def test_an_empty_catalogue_leaves_the_words() -> None:
     """A colour is enough; words without one have nothing to go by."""
     catalogue = Catalogue()
-    first, second = await catalogue.run(request(0), request(1, text="something elegant"))
+    first, second = await catalogue.run(request(0, "a"), request(1, "b", text="something elegant"))
     assert first.image
     assert first.retrieved == ()
     assert first.from_words == ("red",)
@@ -231,7 +234,7 @@ async def test_an_empty_catalogue_leaves_the_words() -> None:
 async def test_shops_do_not_mix() -> None:
     """A request of one shop asks for its products alone, and one of none for those of none."""
     catalogue = shop_of_dresses()
-    await catalogue.run(request(0, shop="north"), request(1))
+    await catalogue.run(request(0, "a", shop="north"), request(1, "b"))
     asked = {one.shop for one in catalogue.probes if isinstance(one, SearchProbe)}
     assert asked == {"north", ""}
     assert catalogue.results[0].shop == "north"
@@ -308,20 +311,21 @@ async def test_a_null_record_takes_a_request_back() -> None:
 
     async def release() -> None:
         await catalogue.asked.wait()
-        while not catalogue.role.cancels._gone:  # noqa: ASYNC110 - the null was read
-            await asyncio.sleep(0)
+        while not catalogue.role.cancels.gone:  # noqa: ASYNC110 - the null has been read then
+            await asyncio.sleep(0.001)
         assert catalogue.hold is not None
         catalogue.hold.set()
 
     releasing = asyncio.create_task(release())
-    await catalogue.run(request(0), null)
+    await catalogue.run(request(0), null, before_last=catalogue.asked)
     await releasing
     [result] = catalogue.results
     assert result.error is not None
     assert result.error.code == Code.CANCELLED
     catalogue.hold = None
-    await catalogue.run(request(2))
-    assert catalogue.results[-1].image
+    catalogue.results.clear()
+    [again] = await catalogue.run(request(2))
+    assert again.image
 
 
 async def test_the_products_that_a_request_names_are_used_instead() -> None:
@@ -356,7 +360,7 @@ async def test_consent_may_be_asked_for_always() -> None:
 async def test_an_edit_says_what_it_is() -> None:
     """Inside the image and beside it: the manifest with the words, the seed and the hash of the pixels; the mark is inside the mask."""
     catalogue = shop_of_dresses()
-    plain, marked = await catalogue.run(request(0), request(1, mark=True, seed=3))
+    plain, marked = await catalogue.run(request(0, "a"), request(1, "b", mark=True, seed=3))
     data = catalogue.store.get(marked.image)
     with Image.open(io.BytesIO(data)) as image:
         image.load()
