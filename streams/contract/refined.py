@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from processors.identity import MAX_SHOP_BYTES
 from processors.photo_roles import MAX_PHOTOS
 from processors.values import MAX_QUERY_TEXT
+from streams.contract.edits import MAX_REFERENCES, MAX_SEED
 from streams.contract.lenders import MAX_IMAGES
 from streams.contract.limits import (
     MAX_DEADLINE_MS,
@@ -57,6 +58,15 @@ _BOUNDS: dict[str, dict[str, Schema]] = {
         "min_relevance": _SHARE,
         "min_offsets": {"propertyNames": {"pattern": f"^{ITEMS.replace('.', '[.]')}-(0|[1-9][0-9]*)$"}},
     },
+    "EditRequest": {
+        "request_id": _ID,
+        "shop": _SHOP,
+        "product": _ID,
+        "text": {"maxLength": MAX_QUERY_TEXT, "pattern": r"\S"},
+        "references": {"maxItems": MAX_REFERENCES},
+        "seed": {"minimum": 0, "maximum": MAX_SEED},
+        "deadline_ms": {"minimum": 1, "maximum": MAX_DEADLINE_MS},
+    },
     "Result": {"took_ms": _COUNT},
     "Shards": {"answered": _COUNT, "of": _COUNT},
     "Source": {"partition": _COUNT, "offset": _COUNT},
@@ -101,7 +111,7 @@ def refined(components: dict[str, Schema], prefix: str) -> dict[str, Schema]:
         if "Upload" in found:
             _refine_upload(found, whole, prefix)
         whole["oneOf"] = [_given(source) for source in ("uri", "bytes", "product_id")]
-        if "Query" not in found:
+        if not {"Query", "EditRequest"} & found.keys():
             del found["ImageRef"]
     return found
 
