@@ -386,3 +386,13 @@ def test_nothing_is_registered_at_import() -> None:
 
     Metrics("a")
     assert not [family.name for family in REGISTRY.collect() if family.name.startswith("weft")]
+
+
+def test_a_trouble_that_is_over_is_shown_no_more() -> None:
+    """A topic that was missing and is there again; what else a person must know of stays, and what was never told is no error."""
+    health = Health()
+    for text in ("no topic", "lost"):
+        health.trouble(text)
+    health.settled("no topic")
+    health.settled("never told")
+    assert health.report().troubles == ("lost",)
