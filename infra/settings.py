@@ -239,6 +239,11 @@ class Settings(BaseSettings):
         description="Whether a caption's evidence names other products: ids of neighbours that voted, and their sentences as "
         "style examples.",
     )
+    writer: Literal["auto", "grounded", "free", "template"] = Field(
+        "auto",
+        description="Who writes captions: the language model, held to a grammar of what is known of each product (grounded) or not"
+        " (free; in both cases every claim is checked), or rules without it (template). auto: grounded in the profile starter, free in others.",
+    )
     caption_tone: str = Field(
         "plain",
         pattern="^(plain|warm|editorial|playful|varied)$",

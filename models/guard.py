@@ -16,6 +16,7 @@ from models.ports import (
     Composition,
     Detector,
     GivesWay,
+    HoldsToGrammar,
     ImageEncoder,
     Model,
     Raw,
@@ -250,6 +251,11 @@ class GuardedWriter(Guarded[WriterRequest, str]):
     def give_way_to(self, urgent: Callable[[], None]) -> bool:
         """See `GivesWay`."""
         return isinstance(self._model, GivesWay) and self._model.give_way_to(urgent)
+
+    @property
+    def grounded(self) -> bool:
+        """See `HoldsToGrammar`."""
+        return isinstance(self._model, HoldsToGrammar) and self._model.grounded
 
 
 @contextmanager

@@ -61,6 +61,16 @@ class GivesWay(Protocol):
         ...
 
 
+@runtime_checkable
+class HoldsToGrammar(Protocol):
+    """A writer that may hold its answers to the grammar of their evidence (`processors.grounded`)."""
+
+    @property
+    def grounded(self) -> bool:
+        """Whether it does."""
+        ...
+
+
 class Detector(Model[Pixels, tuple[Detection, ...]], Protocol):
     """Pixels → garments, in descending confidence; boxes in pixels of the array that went in."""
 

@@ -16,12 +16,12 @@ from processors.values import Evidence, Garment
 from processors.vocabulary import CATEGORY_NOUNS, clean
 
 _PLURAL = frozenset(("sunglass", "pants", "shorts", "shoe"))
-_OWNERS = {"women": "women's", "men": "men's", "boys": "boys'", "girls": "girls'", "kids": "kids'", "unisex": "unisex"}
+OWNERS = {"women": "women's", "men": "men's", "boys": "boys'", "girls": "girls'", "kids": "kids'", "unisex": "unisex"}
 _AUDIENCE = {"unisex": "unisex wear"}
 PRODUCT_COPY = "plain"
 """The tone that is nothing but facts, in the order in which a shop writes them."""
 _AS_WRITTEN = {"t-shirt": "T-shirt"}
-_LENGTHS = frozenset({"knee", "hip", "ankle", "calf", "floor", "waist"})
+LENGTHS = frozenset({"knee", "hip", "ankle", "calf", "floor", "waist"})
 """Lengths that are named by a part of the body: a "knee-length" skirt."""
 
 
@@ -41,7 +41,7 @@ def training_text(evidence: Evidence, tone: str, seed: int) -> str:
     "blu-et-op". `processors.captions.parse` lowers them.
     """
     sentences, tags = _draft(evidence, tone, seed, audience_of(evidence))
-    return sentences + "\n" + " ".join("#" + "".join(_capital(word) for word in tag.split()) for tag in tags)
+    return sentences + "\n" + " ".join("#" + "".join(capital(word) for word in tag.split()) for tag in tags)
 
 
 def _draft(evidence: Evidence, tone: str, seed: int, audience: Audience) -> tuple[str, tuple[str, ...]]:
@@ -62,7 +62,7 @@ class _Story:
         self._audience = audience
         self._first = garments[0]
         self._noun = _noun(self._first, rng, tone)
-        self._plural = _is_plural(self._first)
+        self._plural = is_plural(self._first)
         self._fabric = attribute(self._first, "fabric")
         self._gender = attribute(self._first, "gender")
 
@@ -94,12 +94,12 @@ class _Story:
     def _phrase(self, *, fabric: bool, gender: str) -> str:
         """The first garment as a noun phrase with its article."""
         stated = self._fabric if fabric else ""
-        owner = _OWNERS[self._gender] if gender == "before" else ""
+        owner = OWNERS[self._gender] if gender == "before" else ""
         copy = self._tone == PRODUCT_COPY
         text = _noun_phrase(self._first, self._noun, stated, owner, None if copy else self._rng)
         pair = self._plural and not copy and self._rng.random() < 0.3
-        text = f"a pair of {text}" if pair else _article(text, self._plural)
-        return f"{text} for {_audience(self._gender)}" if gender == "after" else text
+        text = f"a pair of {text}" if pair else with_article(text, self._plural)
+        return f"{text} for {audience_noun(self._gender)}" if gender == "after" else text
 
     def _fact(self, *, fabric: bool, gender: bool) -> str:
         tone = self._tone
@@ -119,39 +119,39 @@ class _Story:
         said = []
         for garment in rest:
             gender = attribute(garment, "gender")
-            owner = _OWNERS.get(gender, "") if gender != self._gender else ""
+            owner = OWNERS.get(gender, "") if gender != self._gender else ""
             noun = _noun(garment, self._rng, self._tone)
             text = _noun_phrase(garment, noun, attribute(garment, "fabric"), owner, None)
-            said.append(_article(text, _is_plural(garment)))
+            said.append(with_article(text, is_plural(garment)))
         return said[0] if len(said) == 1 else f"{', '.join(said[:-1])} and {said[-1]}"
 
     def _fill(self, templates: Sequence[str], phrase: str = "", others: Sequence[Garment] = ()) -> str:
-        several = len(others) > 1 or any(_is_plural(garment) for garment in others)
+        several = len(others) > 1 or any(is_plural(garment) for garment in others)
         text = _pick(templates, self._rng, self._audience)
         text = re.sub(r"<([^|>]*)\|([^>]*)>", r"\2" if self._plural else r"\1", text)
         text = re.sub(r"\(([^|)]*)\|([^)]*)\)", r"\2" if several else r"\1", text)
         rest = self._others(others) if others else ""
-        owner = _OWNERS.get(self._gender, "")
+        owner = OWNERS.get(self._gender, "")
         slots = {
-            "a": phrase, "A": _capital(phrase), "n": self._noun, "It": "They" if self._plural else "It",
-            "fabric": self._fabric, "gender": _audience(self._gender), "owner": owner, "owner_cap": _capital(owner),
-            "others": rest, "Others": _capital(rest),
+            "a": phrase, "A": capital(phrase), "n": self._noun, "It": "They" if self._plural else "It",
+            "fabric": self._fabric, "gender": audience_noun(self._gender), "owner": owner, "owner_cap": capital(owner),
+            "others": rest, "Others": capital(rest),
         }  # fmt: skip
         text = re.sub(r"\{(\w+)\}", lambda match: slots[match.group(1)], text)
-        return _capital(text)
+        return capital(text)
 
 
 def _noun_phrase(garment: Garment, noun: str, fabric: str, owner: str, rng: random.Random | None) -> str:
     """Colour, pattern and fabric before the noun or, for variety, after it; sleeves and neckline last."""
     shades = colours(garment)
     colour = " and ".join(shades)
-    pattern = _pattern(garment)
+    pattern = printed_pattern(garment)
     sleeve, neckline, length = (attribute(garment, facet) for facet in ("sleeve", "neckline", "length"))
     bare = sleeve if sleeve == "sleeveless" else ""
-    length = f"{length}-length" if length in _LENGTHS else length
+    length = f"{length}-length" if length in LENGTHS else length
     draw = rng.random() if rng else 0.0
     before, after = [owner, bare, length, colour, pattern, fabric], ""
-    if pattern == _PLAIN:  # "a plain navy top"; nobody says "a navy plain top"
+    if pattern == PLAIN_CLOTH:  # "a plain navy top"; nobody says "a navy plain top"
         before = [owner, bare, length, pattern, colour, fabric]
     if colour and draw > 0.85:
         before, after = [owner, bare, length, pattern, fabric], f" in {colour}"
@@ -159,23 +159,23 @@ def _noun_phrase(garment: Garment, noun: str, fabric: str, owner: str, rng: rand
         before, after = [owner, bare, length, pattern], f" in {colour} {fabric}"
     elif colour and pattern and draw > 0.4:
         before = [owner, bare, length, pattern, colour, fabric]
-    details = [f"{sleeve} sleeves" if sleeve and not bare else "", _neck(neckline)]
+    details = [f"{sleeve} sleeves" if sleeve and not bare else "", neck(neckline)]
     tail = " and ".join(detail for detail in details if detail)
     return " ".join(word for word in [*before, noun] if word) + after + (f" with {tail}" if tail else "")
 
 
-_PLAIN = "plain"
+PLAIN_CLOTH = "plain"
 _NECKS = {"v": "V-neckline", "collar": "collar", "polo": "polo collar", "mandarin": "mandarin collar", "hood": "hood"}
 """Necklines that are called otherwise than their value and "neckline"."""
 
 
-def _pattern(garment: Garment) -> str:
+def printed_pattern(garment: Garment) -> str:
     """As a shop prints it: cloth without a pattern is plain."""
     pattern = attribute(garment, "pattern")
-    return _PLAIN if pattern == "solid" else pattern
+    return PLAIN_CLOTH if pattern == "solid" else pattern
 
 
-def _neck(neckline: str) -> str:
+def neck(neckline: str) -> str:
     if not neckline:
         return ""
     name = _NECKS.get(neckline, f"{neckline} neckline")
@@ -198,7 +198,7 @@ def _hashtags(garments: Sequence[Garment], tone: str, rng: random.Random) -> tup
 def _fact_tags(garment: Garment, tone: str, rng: random.Random) -> list[str]:
     noun = _noun(garment, rng, tone)
     gender = attribute(garment, "gender")
-    fabric, pattern = attribute(garment, "fabric"), _pattern(garment)
+    fabric, pattern = attribute(garment, "fabric"), printed_pattern(garment)
     tags = [noun]
     for colour in colours(garment):
         tags += [f"{colour} {noun}", f"{colour} {rng.choice(('look', 'style', 'outfit'))}"]
@@ -231,7 +231,7 @@ def written_noun(garment: Garment) -> str:
     return _noun(garment, random.Random(0), PRODUCT_COPY)
 
 
-def _is_plural(garment: Garment) -> bool:
+def is_plural(garment: Garment) -> bool:
     if kind := kind_noun(garment):
         return kind.endswith("s") and not kind.endswith("ss")
     return garment.category in _PLURAL or (
@@ -239,18 +239,18 @@ def _is_plural(garment: Garment) -> bool:
     )
 
 
-def _audience(gender: str) -> str:
+def audience_noun(gender: str) -> str:
     return _AUDIENCE.get(gender, gender)
 
 
-def _article(text: str, plural: bool) -> str:
+def with_article(text: str, plural: bool) -> str:
     if plural:
         return text
     vowel = text[:1] in "aeiou" and not text.startswith(("unisex", "uni"))
     return f"{'an' if vowel else 'a'} {text}"
 
 
-def _capital(text: str) -> str:
+def capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 

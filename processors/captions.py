@@ -16,12 +16,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from processors import caption_grammar
+from processors import caption_grammar, grounded
 from processors.audience import audience_of
 from processors.caption_phrases import TONES
 from processors.caption_upkeep import bared, factual, left_out, mended, worded
 from processors.evidence import render, stated
-from processors.values import CaptionText, Evidence, Garment
+from processors.values import CaptionText, Evidence, Garment, Span
 from processors.verify import MAX_HASHTAGS, MIN_HASHTAGS, ParsedCaption, Rejected, grounded_hashtags, verify
 
 __all__ = [
@@ -126,8 +126,8 @@ def _problem(caption: str) -> str:
     return ""
 
 
-def judge(raw: str, evidence: Evidence) -> CaptionText | Rejected:
-    """Parse, mend and verify one draft of a language model.
+def judge(raw: str, evidence: Evidence, tone: str = "") -> CaptionText | Rejected:
+    """Parse, mend and verify one draft of a language model; with a `tone`, one that was held to the grammar of the pack in it.
 
     A wrong hashtag is left out, as a word in a list can be, and so is a sentence that states nothing; a wrong claim in a
     sentence costs the whole draft, for what is left of a sentence would be nobody's. Too few hashtags left over cost it as
@@ -137,10 +137,11 @@ def judge(raw: str, evidence: Evidence) -> CaptionText | Rejected:
     if isinstance(parsed, Rejected):
         return parsed
     shown = stated(evidence)
-    grounded = grounded_hashtags(parsed.hashtags, shown)
-    verdict = verify(
-        ParsedCaption(factual(mended(worded(bared(parsed.caption), evidence)), evidence), grounded), evidence
-    )
+    slots = _slots(raw, parsed.caption, evidence, tone) if tone else None
+    if slots is not None:
+        return _of_grammar(parsed, slots, evidence)
+    tags = grounded_hashtags(parsed.hashtags, shown)
+    verdict = verify(ParsedCaption(factual(mended(worded(bared(parsed.caption), evidence)), evidence), tags), evidence)
     if isinstance(verdict, Rejected):
         return verdict
     if reasons := left_out(verdict.caption, evidence):
@@ -150,11 +151,31 @@ def judge(raw: str, evidence: Evidence) -> CaptionText | Rejected:
     return more if isinstance(more, Rejected) else verdict
 
 
-def settle(raws: Sequence[str], evidence: Evidence, tone: str, seed: int) -> Settled:
-    """The first draft that holds, else the rule-based writer's caption (`writer="template"`)."""
+def _slots(raw: str, caption: str, evidence: Evidence, tone: str) -> tuple[Span, ...] | None:
+    """Where the facts stand in a draft that was held to the grammar; None of one that was not, or cut."""
+    text = raw.strip()
+    if not text.startswith(f"{caption}\n"):
+        return None
+    found = grounded.reading(evidence, tone).spans(text)
+    return None if found is None else tuple(span for span in found if span.end <= len(caption))
+
+
+def _of_grammar(parsed: ParsedCaption, slots: tuple[Span, ...], evidence: Evidence) -> CaptionText | Rejected:
+    """A draft of the grammar needs no mending; it is verified all the same, and its spans are those of its slots."""
+    verdict = verify(parsed, evidence)
+    if isinstance(verdict, Rejected):
+        return verdict
+    if reasons := left_out(verdict.caption, evidence):
+        return Rejected(reasons)
+    more = verify(ParsedCaption(verdict.caption, verdict.hashtags), stated(evidence))
+    return more if isinstance(more, Rejected) else msgspec.structs.replace(verdict, spans=slots)
+
+
+def settle(raws: Sequence[str], evidence: Evidence, tone: str, seed: int, *, held: bool = False) -> Settled:
+    """The first draft that holds, else the rule-based writer's caption (`writer="template"`). `held`: to the grammar of the pack."""
     rejections: list[Rejected] = []
     for raw in raws:
-        verdict = judge(raw, evidence)
+        verdict = judge(raw, evidence, tone if held else "")
         if isinstance(verdict, CaptionText):
             return Settled(verdict, tuple(rejections))
         rejections.append(verdict)

@@ -1,7 +1,8 @@
 """Writing many answers at once with a `Decoder`: each row on its own positions, and gone from the batch once it ends.
 
 What a row gets does not depend on the others: prompts are read one by one, the sums of a step do not depend on the number
-of rows (`Steady`), and sampling is seeded for each row.
+of rows (`Steady`), and sampling is seeded for each row. A row may be held to a grammar of its own: what that forces is neither
+drawn nor looked up in the head, and at the beginning and the end of an answer not even read as a step.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from models.writer.decoder_net import Cache, Decoder
+from models.writer.guiding import Guide, Steps
 from models.writer.seeded_sampling import Sampler
 
 if TYPE_CHECKING:
@@ -34,12 +36,14 @@ class Prompt(NamedTuple):
         seed: of its sampling.
         shared: how many of the first ids other prompts begin with, too.
         longest: most tokens of the answer.
+        guide: the grammar that the answer is held to; None: it is free.
     """
 
     ids: tuple[int, ...]
     seed: int
     shared: int = 0
     longest: int = 0
+    guide: Guide | None = None
 
 
 class Repeats:
@@ -71,7 +75,17 @@ class _Row:
     repeats: Repeats
     length: int
     hidden: Tensor
+    steps: Steps | None = None
     answer: list[int] = field(default_factory=list)
+    forced: list[int] = field(default_factory=list)
+    """Tokens that the grammar has put after the answer, which are still to be read."""
+
+    def ended(self, end: int) -> bool:
+        """Whether the answer is whole: what is forced up to its end is no more read."""
+        if self.forced and self.forced[-1] == end:
+            self.answer += self.forced
+            self.forced = []
+        return bool(self.answer) and (self.answer[-1] == end or len(self.answer) >= self.prompt.longest)
 
 
 class Decoding:
@@ -116,8 +130,8 @@ class Decoding:
             self._draw(rows)
             for place in reversed(range(len(rows))):
                 row = rows[place]
-                if row.answer[-1] == self._end or len(row.answer) >= row.prompt.longest:
-                    done[row.number] = tuple(row.answer)
+                if row.ended(self._end):
+                    done[row.number] = tuple(row.answer[: row.prompt.longest])
                     self._leave(rows, place, cache)
             if rows:
                 self._step(rows, cache)
@@ -125,9 +139,14 @@ class Decoding:
         return [done[number] for number in range(len(prompts))]
 
     def _begun(self, number: int, prompt: Prompt, cache: Cache, place: int) -> _Row:
-        hidden, known = self._decoder.begin(prompt.ids[prompt.shared :], self._beginning(prompt.ids[: prompt.shared]))
+        steps = None if prompt.guide is None else prompt.guide.begin()
+        forced = [] if steps is None else steps.forced()[: prompt.longest]
+        read = forced[:-1] if forced[-1:] == [self._end] else forced
+        ids = (*prompt.ids[prompt.shared :], *read)
+        hidden, known = self._decoder.begin(ids, self._beginning(prompt.ids[: prompt.shared]))
         cache.put(place, known)
-        return _Row(number, prompt, Repeats(prompt.ids, self._repeated_run), len(prompt.ids), hidden[0])
+        repeats = Repeats(prompt.ids, self._repeated_run)
+        return _Row(number, prompt, repeats, len(prompt.ids) + len(read), hidden[0], steps, forced)
 
     def _beginning(self, ids: tuple[int, ...]) -> Sequence[Tensor]:
         if not ids:
@@ -139,20 +158,36 @@ class Decoding:
         return self._beginnings[ids]
 
     def _draw(self, rows: Sequence[_Row]) -> None:
-        """The next token of each row."""
+        """The next token of each row: the one that its grammar forces, else one by the network's scores."""
+        free = [row for row in rows if not row.forced and not row.ended(self._end)]
+        for row in rows:
+            if row.forced:
+                row.answer.append(row.forced.pop(0))
+        if not free:
+            return
+        scores = self._scores(free)
+        seeds, positions = [row.prompt.seed for row in free], [len(row.answer) for row in free]
+        for row, token in zip(free, self._sampler.draw(scores, seeds, positions).tolist(), strict=True):
+            row.answer.append(token)
+            if row.steps is None:
+                row.repeats.add(token)
+            elif token != self._end:
+                row.steps.take(token)
+                row.forced = row.steps.forced()
+
+    def _scores(self, rows: Sequence[_Row]) -> Tensor:
+        """(rows, vocabulary), with what may not come next at minus infinity."""
         import torch
 
         hidden = torch.stack([row.hidden for row in rows])
         missing = self._filled_up(len(rows)) - len(rows)
         scores = self._decoder.logits(torch.nn.functional.pad(hidden, (0, 0, 0, missing)))[: len(rows)]
         for place, row in enumerate(rows):
-            banned = row.repeats.banned()
-            if banned:
+            if row.steps is not None:  # a grammar ends: it needs no guard against loops, which could leave it no token
+                row.steps.restrict(scores[place])
+            elif banned := row.repeats.banned():
                 scores[place, list(banned)] = float("-inf")
-        seeds, positions = [row.prompt.seed for row in rows], [len(row.answer) for row in rows]
-        for row, token in zip(rows, self._sampler.draw(scores, seeds, positions).tolist(), strict=True):
-            row.answer.append(token)
-            row.repeats.add(token)
+        return scores
 
     def _step(self, rows: Sequence[_Row], cache: Cache) -> None:
         """Read the token that each row has just drawn."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from models.measured import Choice, Kept, fastest
 from models.writer.adapters import linear_layers, merge_adapter
 from models.writer.decoding import Prompt
+from models.writer.guiding import GuidedScores
 from models.writer.seeded_sampling import SeededSampling
 
 if TYPE_CHECKING:
@@ -124,10 +125,13 @@ class Generating:
         device = self.model.device
         seeds = [prompt.seed for prompt in prompts]
         sampling = SeededSampling(seeds, prompt_length=longest, temperature=self._temperature)
+        steps = [None if prompt.guide is None else prompt.guide.begin() for prompt in prompts]
+        guided = GuidedScores(steps, prompt_length=longest, end=self._end)
         settings = GenerationConfig(
             max_new_tokens=max(prompt.longest for prompt in prompts),
             do_sample=False,  # the processor has already thrown the dice
-            no_repeat_ngram_size=self._repeated_run,
+            # A grammar needs no guard against loops, which could leave it no token.
+            no_repeat_ngram_size=self._repeated_run if None in steps else 0,
             eos_token_id=self._end,
             pad_token_id=self._end,
             use_cache=True,
@@ -137,7 +141,7 @@ class Generating:
                 input_ids=ids.to(device),
                 attention_mask=mask.to(device),
                 generation_config=settings,
-                logits_processor=LogitsProcessorList([sampling]),
+                logits_processor=LogitsProcessorList([guided, sampling]),
             )
         rows = out[:, longest:].tolist()
         return [self._until_end(row)[: prompt.longest] for row, prompt in zip(rows, prompts, strict=True)]

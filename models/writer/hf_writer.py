@@ -22,12 +22,15 @@ from models.writer.chat_tokens import CONFIG, TEMPLATE, ChatTokens
 from models.writer.decoder_net import Linear, Shape, shape_of
 from models.writer.decoder_weights import Weights, decoder_of, layer_of
 from models.writer.decoding import Decoding, Prompt
+from models.writer.guiding import Guide, Guides
 from models.writer.linears import LINEARS, available
 from models.writer.seeded_sampling import Sampler
 from models.writer.steadiness import Steady, is_steady, steady_rows
 from processors.captions import PROMPT_FINGERPRINT, TONES, prompt
 from processors.errors import Fatal
 from processors.evidence import build
+from processors.grounded import GRAMMAR, grammar
+from processors.slots import expression
 from processors.values import Attribute, Colour, Evidence, Garment
 
 if TYPE_CHECKING:
@@ -39,6 +42,8 @@ REPEATED_RUN = 10
 MOST_UNPACKED = 2**30
 """Bytes that linear layers may take unpacked: as much as merging and rounding them took at each start before they were
 kept. Larger models stay packed, and are unpacked layer by layer in every step."""
+GROUNDED_TOKENS = 280
+"""Longest answer that is held to a grammar: four garments with all their facts, and twelve hashtags."""
 WARM_TOKENS = 6
 """A warm-up writes so many tokens: after them every kernel has run, and a whole caption teaches nothing more."""
 TRIAL_WIDTH, TRIAL_HEAD = 128, 8192
@@ -69,17 +74,27 @@ class HfWriter:
         identity: everything about the two that changes a text.
         max_new_tokens: longest answer.
         temperature: of the engine's sampling; part of the fingerprint.
+        guides: holds every answer to the grammar of its evidence (`processors.grounded`); None: answers are free.
     """
 
     def __init__(
-        self, engine: Engine, tokens: ChatTokens, *, identity: str, max_new_tokens: int = 160, temperature: float = 0.7
+        self,
+        engine: Engine,
+        tokens: ChatTokens,
+        *,
+        identity: str,
+        max_new_tokens: int = 160,
+        temperature: float = 0.7,
+        guides: Guides | None = None,
     ) -> None:
         self.engine = engine
         self._tokens = tokens
         self._max_new_tokens = max_new_tokens
         self._system_role = tokens.takes_system_role()
         self._shared: dict[str, tuple[int, ...]] = {}
-        settings = f"{max_new_tokens} {temperature} {REPEATED_RUN} {Sampler.VERSION}"
+        self._guides = guides
+        held = "" if guides is None else f" grammar {GRAMMAR}"
+        settings = f"{max_new_tokens} {temperature} {REPEATED_RUN} {Sampler.VERSION}{held}"
         self._fingerprint = fingerprint("hf-writer", identity, settings, PROMPT_FINGERPRINT)
 
     @classmethod
@@ -96,6 +111,7 @@ class HfWriter:
         choices: Path | None = None,
         most_unpacked: int = MOST_UNPACKED,
         make: four_bits.Make | None = None,
+        grounded: bool = False,
     ) -> HfWriter:
         """Load a checked base with its adapter, its linear layers in NF4 (computing as `compute_dtype` says).
 
@@ -111,6 +127,8 @@ class HfWriter:
                 ways are taken.
             most_unpacked: bytes that the linear layers may take unpacked in memory.
             make: rounds the weights, as for `four_bits.served`.
+            grounded: hold every answer to the grammar of its evidence; it may then be `GROUNDED_TOKENS` long at least,
+                because an answer that is cut would not be of the grammar.
 
         Raises:
             Fatal: weights missing, damaged, or not of this shape.
@@ -128,7 +146,9 @@ class HfWriter:
         built = _generating(plan, kept) if shape is None else _decoding(plan, shape, kept)
         form = "nf4" if quantised else "as in the base"
         how = f"{' '.join([*identity, *weights])} {form} {plan.dtype} {built.how}"
-        return cls(built.engine, tokens, identity=how, max_new_tokens=max_new_tokens, temperature=temperature)
+        longest = max(GROUNDED_TOKENS, max_new_tokens) if grounded else max_new_tokens
+        guides = _guides(base, tokens.end) if grounded else None
+        return cls(built.engine, tokens, identity=how, max_new_tokens=longest, temperature=temperature, guides=guides)
 
     @property
     def fingerprint(self) -> str:
@@ -139,11 +159,20 @@ class HfWriter:
     def prompt_fingerprint(self) -> str:
         return PROMPT_FINGERPRINT
 
+    @property
+    def grounded(self) -> bool:
+        return self._guides is not None
+
     def prepare(self, item: WriterRequest, /) -> Prompt:
         """The prompt as ids, about 40 to 100 of them."""
         ids = self._encoded(item.evidence, item.tone)
         longest = min(WARM_TOKENS, self._max_new_tokens) if item is _EXAMPLE else self._max_new_tokens
-        return Prompt(ids, item.seed, _common(ids, self._beginning(item.tone)), longest)
+        return Prompt(ids, item.seed, _common(ids, self._beginning(item.tone)), longest, self._guide(item))
+
+    def _guide(self, item: WriterRequest) -> Guide | None:
+        if self._guides is None:
+            return None
+        return self._guides.compiled(expression(grammar(item.evidence, item.tone)))
 
     def forward(self, batch: Sequence[Prompt], /) -> list[tuple[int, ...]]:
         """The answers' token ids, up to and with the end of turn."""
@@ -178,6 +207,13 @@ class HfWriter:
             one, other = self._encoded(_EXAMPLE.evidence, tone), self._encoded(Evidence(garments=()), tone)
             self._shared[tone] = one[: _common(one, other)]
         return self._shared[tone]
+
+
+def _guides(base: Path, end: int) -> Guides:
+    vocabulary = _config(base).get("vocab_size")
+    if not isinstance(vocabulary, int):
+        raise Fatal(f"{base / 'config.json'} does not say how large the vocabulary is (vocab_size)")
+    return Guides(base / "tokenizer.json", vocabulary, end)
 
 
 class _Plan(NamedTuple):

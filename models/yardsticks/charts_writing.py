@@ -67,7 +67,7 @@ def _covered(one: Written) -> float:
 def _entry(one: Written) -> str:
     text = as_text(one.draft)
     loose = ungrounded(text, one.case.evidence, held_by(one.case.evidence))
-    verdict = captions.judge(one.draft, one.case.evidence)
+    verdict = captions.judge(one.draft, one.case.evidence, one.case.tone if one.held else "")
     refusal = f"refused: {'; '.join(verdict.reasons)}" if isinstance(verdict, captions.Rejected) else "accepted"
     said = f"coverage {_covered(one):.2f}, ungrounded {loose.total()}, {refusal}"
     published = one.settled.caption

@@ -98,11 +98,12 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """One case, the raw first draft, and what was published in the end."""
+    """One case, the raw first draft, and what was published in the end. `held`: the draft, to the grammar of the pack."""
 
     case: Case
     draft: str
     settled: captions.Settled
+    held: bool = False
 
 
 def write(writer: GuardedWriter, cases: Sequence[Case], *, batch: int = 32, tick: Tick = quietly) -> list[Written]:
@@ -112,14 +113,18 @@ def write(writer: GuardedWriter, cases: Sequence[Case], *, batch: int = 32, tick
     for at in range(0, len(requests), batch):
         some = requests[at : at + batch]
         first = writer.run(some)
-        verdicts = [captions.judge(raw, asked.evidence) for raw, asked in zip(first, some, strict=True)]
+        held = writer.grounded
+        verdicts = [
+            captions.judge(raw, asked.evidence, asked.tone if held else "")
+            for raw, asked in zip(first, some, strict=True)
+        ]
         again = [n for n, verdict in enumerate(verdicts) if isinstance(verdict, captions.Rejected)]
         retries = [msgspec.structs.replace(some[n], seed=captions.second_seed(some[n].seed)) for n in again]
         second = dict(zip(again, writer.run(retries), strict=True)) if retries else {}
         for n, asked in enumerate(some):
             raws = [first[n], second[n]] if n in second else [first[n]]
-            settled = captions.settle(raws, asked.evidence, asked.tone, asked.seed)
-            found.append(Written(cases[at + n], first[n], settled))
+            settled = captions.settle(raws, asked.evidence, asked.tone, asked.seed, held=held)
+            found.append(Written(cases[at + n], first[n], settled, held))
         tick(len(some))
     return found
 
@@ -145,7 +150,7 @@ def report(written: Sequence[Written], base: WriterReport | None = None) -> Writ
         template_share_ci=of_mean(ruled),
         ceiling=_mean([_share(_true_of(case.truth), held_by(case.evidence)) for case in cases]),
         published=scores,
-        drafts=score(drafts, cases, [one.draft for one in written]),
+        drafts=score(drafts, cases, [one.draft for one in written], held=any(one.held for one in written)),
         template_share_by_garments={
             str(size): _mean([share for share, own in zip(ruled, sizes, strict=True) if own == size])
             for size in sorted(set(sizes))
@@ -161,8 +166,10 @@ def _training_text(cases: Sequence[Case]) -> Variety:
     return Variety(distinct(texts), self_bleu(texts), _mean([float(len(text.split())) for text in texts]))
 
 
-def score(texts: Sequence[Text], cases: Sequence[Case], raws: Sequence[str] | None = None) -> TextScores:
-    """Measure texts against their cases; `raws`: the drafts as they were, to be parsed and judged."""
+def score(
+    texts: Sequence[Text], cases: Sequence[Case], raws: Sequence[str] | None = None, *, held: bool = False
+) -> TextScores:
+    """Measure texts against their cases; `raws`: the drafts as they were, to be parsed and judged (`held`: as grammar's)."""
     said = [text.sentences for text in texts]
     wrong = [ungrounded(text, case.evidence, held_by(case.evidence)) for text, case in zip(texts, cases, strict=True)]
     untrue = [ungrounded(text, case.evidence, _true_of(case.truth)) for text, case in zip(texts, cases, strict=True)]
@@ -172,7 +179,10 @@ def score(texts: Sequence[Text], cases: Sequence[Case], raws: Sequence[str] | No
     if raws is not None:
         readable = [float(not isinstance(captions.parse(raw), captions.Rejected)) for raw in raws]
         pairs = zip(raws, cases, strict=True)
-        accepted = [float(isinstance(captions.judge(raw, case.evidence), CaptionText)) for raw, case in pairs]
+        tones = [(raw, case, case.tone if held else "") for raw, case in pairs]
+        accepted = [
+            float(isinstance(captions.judge(raw, case.evidence, tone), CaptionText)) for raw, case, tone in tones
+        ]
     repeated = Counter(said)
     return TextScores(
         coverage=_mean([coverage(text, case) for text, case in zip(texts, cases, strict=True)]),

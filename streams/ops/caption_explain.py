@@ -114,13 +114,17 @@ def explain(captioner: Captioner, item: Message, published: Caption | None) -> E
 
 def _written(captioner: Captioner, request: WriterRequest, read: Read) -> tuple[tuple[Drafted, ...], str, CaptionText]:
     drafts: list[Drafted] = []
-    if read.kit.by_grammar:
-        return (), "grammar", by_rule(request.evidence, request.tone, request.seed, read.kit)
+    if read.kit.by_grammar or captioner.by_rule:
+        return (
+            (),
+            "grammar" if read.kit.by_grammar else "rules",
+            by_rule(request.evidence, request.tone, request.seed, read.kit),
+        )
     for seed in (request.seed, captions.second_seed(request.seed)):
         asked = msgspec.structs.replace(request, seed=seed)
         [raw] = captioner.writer.forward([captioner.writer.prepare(asked)])
         text = captioner.writer.finish(asked, raw)
-        verdict = captions.judge(text, request.evidence)
+        verdict = captions.judge(text, request.evidence, request.tone if captioner.drafts.grounded else "")
         if isinstance(verdict, CaptionText):
             verdict = held_to(verdict, request.evidence, read.kit)
         drafts.append(Drafted(seed, text, () if isinstance(verdict, CaptionText) else verdict.reasons))

@@ -82,6 +82,7 @@ async def run_caption(parts: Parts, ready: Ready) -> None:
             context=articles.context,
             publish_neighbours=neighbours,
             tone=tone,
+            by_rule=parts.settings.writer == "template",
             gives_way=isinstance(writer, GivesWay) and writer.give_way_to(parts.engine.device.give_way),
         )
 

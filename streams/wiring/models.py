@@ -132,6 +132,8 @@ class StarterLoader:
         return SentenceEncoder.load(self._paths.text_tower, device=self._device)
 
     def writer(self) -> Writer:
+        if self._settings.writer == "template":
+            return _rules()
         from models.writer.hf_writer import HfWriter
 
         self._check("writer")  # its base is read, and checked, only when it is rounded
@@ -141,6 +143,7 @@ class StarterLoader:
             device=self._device,
             batch=self._settings.batch_items,
             choices=self._settings.model_cache / MEASURED,
+            grounded=self._settings.writer != "free",
         )
 
 
@@ -172,6 +175,8 @@ class FullLoader:
         return self.text_encoder()
 
     def writer(self) -> Writer:
+        if self._settings.writer == "template":
+            return _rules()
         from models.writer.hf_writer import HfWriter
 
         return HfWriter.load(
@@ -180,7 +185,14 @@ class FullLoader:
             device=self._device,
             batch=self._settings.batch_items,
             choices=self._settings.model_cache / MEASURED,
+            grounded=self._settings.writer == "grounded",
         )
+
+
+def _rules() -> Writer:
+    from models.writer.by_rule import RuleWriter
+
+    return RuleWriter()
 
 
 def calibrations(settings: Settings) -> Calibrations:

@@ -103,6 +103,7 @@ async def caption_trial(
             kits=kits_of(settings.kits),
             context=None if articles is None else Context(articles, ByEncoder(lambda: models.sentence_encoder)),
             tone=settings.caption_tone,
+            by_rule=settings.writer == "template",
         )
         yield replace(trial, captioner=captioner)
 

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 import msgspec
 import structlog
 
-from models.ports import Raw, Ready, Writer, WriterRequest
+from models.ports import HoldsToGrammar, Raw, Ready, Writer, WriterRequest
 from processors import captions
 from processors.errors import Fatal, Retryable
 from processors.kit import PLAIN, Kit, by_rule, held_to
@@ -68,6 +68,11 @@ class Drafts:
     writer: Writer
     by_rule: bool = False
     """The model is not asked."""
+
+    @property
+    def grounded(self) -> bool:
+        """Whether drafts are held to the grammar of their evidence."""
+        return isinstance(self.writer, HoldsToGrammar) and self.writer.grounded
 
     def prepare(self, item: Any, request: WriterRequest, kit: Kit = PLAIN) -> Judged[Any]:
         """Tokenise; where the brand wants another language or order than the model's, the caption is written by grammar at once."""
@@ -124,7 +129,8 @@ class Drafts:
         except Exception as error:  # noqa: BLE001 - as in `prepare`
             self._failed(draft, error)
             return None
-        verdict = captions.judge(raw, draft.request.evidence)
+        tone = draft.request.tone if self.grounded else ""
+        verdict = captions.judge(raw, draft.request.evidence, tone)
         return held_to(verdict, draft.request.evidence, draft.kit) if isinstance(verdict, CaptionText) else verdict
 
     def _by_rule(self, draft: Draft[T], *, lasting: bool) -> Settled[T]:

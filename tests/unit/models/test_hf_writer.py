@@ -12,10 +12,10 @@ from models.weights.hashes import sha256_of
 from models.writer.adapters import LoraHeader, read_adapter, save_adapter
 from models.writer.generating import Generating
 from models.writer.hf_writer import WARM_TOKENS, HfWriter, compute_dtype
-from processors.captions import PROMPT_FINGERPRINT
+from processors.captions import PROMPT_FINGERPRINT, judge
 from processors.errors import Fatal
 from processors.evidence import build
-from processors.values import Evidence, Garment
+from processors.values import CaptionText, Evidence, Garment
 from tests.fixtures import tiny_llama
 
 MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -88,6 +88,44 @@ def test_a_request_writes_the_same_in_any_batch(base: Path, most_unpacked: int) 
     assert len(alone) == 12
     assert among[1] == alone
     assert other != alone
+
+
+BYTES = 1200
+"""The tiny tokenizer writes byte by byte."""
+
+
+@ENGINES
+def test_a_random_model_writes_grounded_captions(base: Path, most_unpacked: int) -> None:
+    """Held to grammars of their own, the rows of a batch state all that is known of each product, and nothing else."""
+    writer = load(base, quantised=False, max_new_tokens=BYTES, most_unpacked=most_unpacked, grounded=True)
+    free = load(base, quantised=False, max_new_tokens=BYTES, most_unpacked=most_unpacked)
+    assert writer.grounded
+    assert not free.grounded
+    assert writer.fingerprint != free.fingerprint
+    asked = [request(1, "dress"), request(2, "hat", "bag"), request(3)]
+    texts = [writer.finish(r, raw) for r, raw in zip(asked, drafts(writer, *asked), strict=True)]
+    for one, text in zip(asked, texts, strict=True):
+        verdict = judge(text, one.evidence, one.tone)
+        assert isinstance(verdict, CaptionText), (text, verdict)
+        assert {span.garment for span in verdict.spans} == {garment.id for garment in one.evidence.garments}
+
+
+@ENGINES
+def test_a_grounded_request_writes_the_same_in_any_batch(base: Path, most_unpacked: int) -> None:
+    """What a grammar forces on one row moves no other row."""
+    writer = load(base, quantised=False, max_new_tokens=BYTES, most_unpacked=most_unpacked, grounded=True)
+    mine = request(1, "dress", "shoe")
+    alone = drafts(writer, mine)[0]
+    among = drafts(writer, request(2, "hat", "bag", "shoe"), mine, request(3))
+    assert among[1] == alone
+    assert drafts(writer, request(9, "dress", "shoe"))[0] != alone
+
+
+def test_a_pack_without_a_grammar_is_its_own_problem(base: Path) -> None:
+    """It fails when it is prepared, before it is in a batch with others."""
+    writer = load(base, quantised=False, grounded=True)
+    with pytest.raises(KeyError):
+        writer.prepare(WriterRequest(evidence=Evidence(()), tone="no such tone", seed=1))
 
 
 @ENGINES

@@ -1,0 +1,340 @@
+"""What a language model may write of one product: a grammar of its evidence, with free phrasing between the facts.
+
+A caption is one to three sentences and 8 to 12 hashtags. Facts stand in slots, which hold the words of the pack and nothing
+else: the product as a noun phrase, in any of the orders that a shop uses, then fabric and audience, then what it is worn with.
+Every fact that `processors.evidence.render` shows has its slot, and none may be left out. Before and behind the product the model phrases
+freely with the words of the tone's own sentences, which claim nothing (`lexicon`). Grammar-constrained decoding after arXiv 2305.13971.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache, lru_cache
+from itertools import product as every
+
+import msgspec
+
+from processors import caption_phrases as phrases
+from processors.audience import REFUSED, Audience, audience_of, unfit
+from processors.caption_grammar import (
+    LENGTHS,
+    OWNERS,
+    PLAIN_CLOTH,
+    PRODUCT_COPY,
+    audience_noun,
+    capital,
+    is_plural,
+    neck,
+    printed_pattern,
+    with_article,
+    written_noun,
+)
+from processors.claims import mentions
+from processors.evidence import attribute, colours, worth_stating
+from processors.slots import Choice, Claims, Node, Reading, Repeat, Seq, Slot, Word, any_of, first_text, seq
+from processors.values import Evidence, Garment
+from processors.verify import ParsedCaption, Rejected, grounded_hashtags, verify
+from processors.vocabulary import base_forms, clean
+
+GRAMMAR = "1"
+"""Raise it when other texts may be written: captions of another grammar are other captions."""
+MOST_BEFORE, MOST_BEHIND = 7, 8
+"""Free words before the product (after the first), and behind it."""
+MOST_TAGS = 12
+_REFUSED_WORDS = frozenset(
+    """no not non never without neither nor free instead rather than isn don doesn wasn aren faux fake imitation artificial synthetic
+    simulated mock vegan pu all both share it its it's this one each they they're them their these those ones were is are
+    """.split()  # noqa: SIM905
+)
+"""Words that deny, imitate or refer back: what they would say of a fact no slot can know."""
+_TOGETHER = ("worn with", "alongside", "next to")
+_TOKEN = re.compile(r"\{(\w+)\}")
+_WORD = re.compile(r"[a-z]+")
+
+
+KEPT = 128
+"""Grammars that are remembered: a caption's is wanted before it is written, and when it is judged."""
+
+
+def grammar(evidence: Evidence, tone: str) -> Node:
+    """The texts that may be written of a product, as `processors.captions.parse` reads them: sentences, a line break, hashtags.
+
+    Raises:
+        ValueError: nothing can be said of it that the verifier would let pass.
+    """
+    return _grammar(msgspec.msgpack.encode(evidence), tone)
+
+
+def reading(evidence: Evidence, tone: str) -> Reading:
+    """Tells where the facts stand in a text of `grammar`."""
+    return Reading(grammar(evidence, tone))
+
+
+@lru_cache(maxsize=KEPT)
+def _grammar(encoded: bytes, tone: str) -> Node:
+    evidence = msgspec.msgpack.decode(encoded, type=Evidence)
+    for pack in _ever_plainer(evidence):
+        found = _Product(pack, evidence, tone).text()
+        if _holds(first_text(found), evidence):
+            return found
+    raise ValueError("no text of this evidence would pass the verifier")
+
+
+def _holds(text: str, evidence: Evidence) -> bool:
+    sentences, _, tags = text.partition("\n")
+    parsed = ParsedCaption(sentences, tuple(tag.lower() for tag in tags.split()))
+    return not isinstance(verify(parsed, evidence), Rejected)
+
+
+def _ever_plainer(evidence: Evidence) -> Iterator[Evidence]:
+    """Evidence may hold odd values: what the verifier would refuse of them is left out, garment by garment."""
+    garments = worth_stating(evidence)
+    yield Evidence(garments)
+    if garments:
+        yield Evidence(tuple(Garment(g.id, g.category, g.box, g.confidence, g.colours) for g in garments))
+        first = garments[0]
+        yield Evidence((Garment(first.id, first.category, first.box, first.confidence, first.colours),))
+        yield Evidence((Garment(first.id, first.category, first.box, first.confidence),))
+
+
+@cache
+def lexicon(tone: str, audience: Audience) -> tuple[str, ...]:
+    """The words of free phrasing: those of the tone's own sentences, but what could claim, deny, refer or not suit."""
+    tables = (phrases.LEADS, phrases.OTHERS, phrases.FABRIC_FACTS, phrases.GENDER_FACTS)
+    sentences = " ".join(re.sub(r"\([^)]*\)", "", sentence) for table in tables for sentence in table[tone])
+    words = set(_WORD.findall(_TOKEN.sub(" ", sentences).lower()))
+    claiming = {word for surface in base_forms() for word in surface.split()}
+    unsuited = {word for phrase in REFUSED[audience] for word in phrase.split()}
+    kept = words - claiming - unsuited - _REFUSED_WORDS
+    return tuple(sorted(word for word in kept if (len(word) > 1 or word in "ai") and not mentions(word)))
+
+
+class _Product:
+    """The grammar of one product in the making."""
+
+    def __init__(self, pack: Evidence, evidence: Evidence, tone: str) -> None:
+        self._garments = pack.garments
+        self._evidence = evidence
+        self._tone = tone
+        self._audience = audience_of(evidence)
+        self._words = lexicon(tone, self._audience)
+
+    def text(self) -> Node:
+        if not self._garments:
+            return seq(any_of(self._suited(phrases.NEUTRAL_LEADS[self._tone])), "\n", *self._tags(()))
+        first = self._garments[0]
+        self._plural = is_plural(first)
+        self._gender = attribute(first, "gender")
+        self._fabric = attribute(first, "fabric")
+        return seq(any_of(self._stories(first)), "\n", *self._tags(self._garments))
+
+    def _stories(self, first: Garment) -> Iterator[Node]:
+        """The sentences: the product at the beginning, or after free words.
+
+        These stand before all that differs by fact: a matcher then has one state to keep while they are written.
+        """
+        yield any_of(self._facts_placed(first, start=True))
+        if self._tone != PRODUCT_COPY:
+            words = seq(
+                Word(tuple(capital(word) for word in self._words)), Repeat(seq(" ", Word(self._words)), 0, MOST_BEFORE)
+            )
+            yield seq(words, any_of((" ", ": ", ", ")), any_of(self._facts_placed(first, start=False)))
+
+    def _facts_placed(self, first: Garment, *, start: bool) -> Iterator[Node]:
+        """From the product on, by where fabric and audience are said: with the product, or in a sentence of their own."""
+        rest = self._garments[1:]
+        genders = ("before", "after", "later") if self._gender else ("",)
+        others: Node = seq(" ", any_of(self._others(rest))) if rest else ""
+        end: Node = any_of((".", "!")) if self._tone == "playful" else "."
+        for gender, fabric in every(genders, ("with", "later") if self._fabric else ("",)):
+            facts = list(self._facts(fabric == "later", gender == "later"))
+            lead = any_of(self._product(first, fabric=fabric == "with", gender=gender))
+            lead = _opening(lead) if start else lead
+            behind = [self._behind(), end]
+            if facts:
+                yield seq(lead, *behind, " ", any_of(facts), others)
+            elif rest:
+                together = seq(" ", any_of(_TOGETHER), " ", self._list(rest), *behind)
+                yield seq(lead, any_of((together, seq(*behind, others))))
+            else:
+                yield seq(lead, *behind)
+
+    def _behind(self) -> Node:
+        """Free words after the product."""
+        if self._tone == PRODUCT_COPY:
+            return ""
+        return Repeat(seq(any_of((" ", ", ")), Word(self._words)), 0, MOST_BEHIND)
+
+    def _product(self, garment: Garment, *, fabric: bool, gender: str) -> list[Node]:
+        """The product with its article, each order of its facts."""
+        owner: Node = self._of_gender(OWNERS[self._gender]) if gender == "before" else ""
+        behind: tuple[Node, ...] = (" for ", self._of_gender(audience_noun(self._gender))) if gender == "after" else ()
+        return [seq(phrase, *behind) for phrase in _phrases(garment, owner, fabric=fabric)]
+
+    def _of_gender(self, text: str) -> Slot:
+        return Slot(text, self._gender_claims(self._gender))
+
+    def _gender_claims(self, gender: str) -> Claims:
+        """Said once, it is said of everything the same person wears."""
+        return tuple((g.id, "gender") for g in self._evidence.garments if attribute(g, "gender") == gender)
+
+    def _facts(self, fabric: bool, gender: bool) -> Iterator[Node]:
+        table = phrases.BOTH_FACTS if fabric and gender else phrases.FABRIC_FACTS if fabric else phrases.GENDER_FACTS
+        if fabric or gender:
+            for text in self._suited(table[self._tone]):
+                yield self._filled(f"{text}.", several=False, rest="")
+
+    def _others(self, rest: Sequence[Garment]) -> Iterator[Node]:
+        several = len(rest) > 1 or is_plural(rest[0])
+        listed = self._list(rest)
+        for text in self._suited(phrases.OTHERS[self._tone]):
+            yield self._filled(text, several=several, rest=listed)
+
+    def _list(self, rest: Sequence[Garment]) -> Node:
+        """The other garments: "black shoes, a brown leather bag and a white hat"."""
+        parts: list[Node] = []
+        for number, garment in enumerate(rest):
+            if number:
+                parts.append(" and " if number == len(rest) - 1 else ", ")
+            gender = attribute(garment, "gender")
+            other = gender in OWNERS and gender != self._gender
+            owner = Slot(OWNERS[gender], self._gender_claims(gender)) if other else ""
+            parts.append(_phrases(garment, owner, fabric=True)[0])
+        return seq(*parts)
+
+    def _filled(self, text: str, *, several: bool, rest: Node) -> Node:
+        text = re.sub(r"<([^|>]*)\|([^>]*)>", r"\2" if self._plural else r"\1", text)
+        text = re.sub(r"\(([^|)]*)\|([^)]*)\)", r"\2" if several else r"\1", text)
+        first = self._garments[0]
+        owner = OWNERS.get(self._gender, "")
+        slots: dict[str, Node] = {
+            "n": Slot(written_noun(first), ((first.id, "category"),)), "It": "They" if self._plural else "It",
+            "fabric": Slot(self._fabric, ((first.id, "fabric"),)), "gender": self._of_gender(audience_noun(self._gender)),
+            "owner": self._of_gender(owner), "owner_cap": self._of_gender(capital(owner)),
+            "others": rest, "Others": _opening(rest),
+        }  # fmt: skip
+        parts: list[Node] = [slots[one] if n % 2 else one for n, one in enumerate(_TOKEN.split(text))]
+        return seq(*(part for part in parts if part != ""))
+
+    def _suited(self, templates: Iterable[str]) -> list[str]:
+        """The templates with all their choices, those that suit the audience."""
+        found = [text for template in templates for text in _expanded(template)]
+        return [text for text in found if not unfit(text, self._audience)] or found
+
+    def _tags(self, garments: Sequence[Garment]) -> Iterator[Node]:
+        """The hashtags: each place has choices of its own, so that none comes twice; the product's facts first."""
+        facts = [options for place in _fact_tags(garments) if (options := self._grounded(place))][: MOST_TAGS - 3]
+        used = {option for place in facts for option in place}
+        common, own = list(phrases.COMMON_TAGS), list(phrases.NEUTRAL_TAGS[self._tone])
+        pools = [own[n::3] for n in range(3)] + [common[n::6] for n in range(6)]
+        neutral = [[tag for tag in self._grounded(pool) if tag not in used] for pool in pools]
+        neutral = [pool for pool in neutral if pool][: MOST_TAGS - len(facts)]
+        least = max(0, 8 - len(facts))
+        places = [any_of(map(_written_tag, options)) for options in (*facts, *neutral)]
+        yield places[0]
+        for number, place in enumerate(places[1:], start=1):
+            if number < len(facts) + max(least, 3):
+                yield seq(" ", place)
+            else:
+                yield _optional_tail(places[number:])
+                return
+
+    def _grounded(self, tags: Sequence[str]) -> list[str]:
+        kept = grounded_hashtags([f"#{tag.replace(' ', '')}" for tag in tags], self._evidence)
+        return [tag for tag in dict.fromkeys(tags) if f"#{tag.replace(' ', '')}" in kept]
+
+
+def _optional_tail(places: Sequence[Node]) -> Node:
+    """Further tags, any number of them, in their order."""
+    tail: Node = ""
+    for place in reversed(places):
+        tail = any_of((seq(" ", place, tail), ""))
+    return tail
+
+
+def _fact_tags(garments: Sequence[Garment]) -> list[list[str]]:
+    """For each place its choices: four of the product, two of each other garment."""
+    places: list[list[str]] = []
+    for number, garment in enumerate(garments):
+        noun, shades = written_noun(garment), colours(garment)
+        fabric, pattern = attribute(garment, "fabric"), printed_pattern(garment)
+        own = [[noun], [f"{colour} {noun}" for colour in shades]]
+        own += [[f"{fabric} {noun}", f"{fabric} style", f"{fabric} love"]] if fabric else []
+        own += [[f"{pattern} {noun}"]] if pattern else []
+        own += [list(phrases.GENDER_TAGS.get(attribute(garment, "gender"), ()))] if number == 0 else []
+        own += [[f"{colour} {word}" for colour in shades for word in ("look", "style", "outfit")]]
+        places += [[clean(tag) for tag in options] for options in own if options][: 2 if number else 4]
+    seen: set[str] = set()
+    kept = []
+    for options in places:
+        kept.append([tag for tag in options if tag not in seen])
+        seen |= set(options)
+    return [options for options in kept if options]
+
+
+def _written_tag(tag: str) -> str:
+    """In capitals a tag's tokens are its words: "#NavyDress"."""
+    return "#" + "".join(capital(word) for word in tag.split())
+
+
+def _phrases(garment: Garment, owner: Node, *, fabric: bool) -> list[Node]:
+    """The garment as a noun phrase with its article, in each order of its facts that English allows; the usual one first."""
+    shades = [Slot(name, ((garment.id, "colour"),)) for name in colours(garment)]
+    colour: list[Node] = [seq(shades[0], " and ", shades[1])] if len(shades) == 2 else list(shades)
+    stuff: list[Node] = [Slot(attribute(garment, "fabric"), ((garment.id, "fabric"),))] if fabric else []
+    stuff = stuff if attribute(garment, "fabric") else []
+    pattern: list[Node] = [text] if (text := printed_pattern(garment)) else []
+    noun: list[Node] = [Slot(written_noun(garment), ((garment.id, "category"),))]
+    sleeve, length = attribute(garment, "sleeve"), attribute(garment, "length")
+    front: list[Node] = [owner] if owner else []
+    front += ["sleeveless"] if sleeve == "sleeveless" else []
+    front += [f"{length}-length" if length in LENGTHS else length] if length else []
+    plain = pattern == [PLAIN_CLOTH]
+    orders = [[*front, *pattern, *colour, *stuff, *noun] if plain else [*front, *colour, *pattern, *stuff, *noun]]
+    if colour and pattern and not plain:
+        orders.append([*front, *pattern, *colour, *stuff, *noun])
+    behind: list[list[Node]] = [[] for _ in orders]
+    if colour and not plain:
+        orders.append([*front, *pattern, *stuff, *noun])
+        behind.append([" in ", *colour])
+        if stuff:
+            orders.append([*front, *pattern, *noun])
+            behind.append([" in ", *colour, " ", *stuff])
+    details = [f"{sleeve} sleeves" if sleeve and sleeve != "sleeveless" else "", neck(attribute(garment, "neckline"))]
+    tail = " and ".join(detail for detail in details if detail)
+    tails: list[Node] = [f" with {tail}"] if tail else []
+    return [
+        seq(_articled(order, is_plural(garment)), *more, *tails) for order, more in zip(orders, behind, strict=True)
+    ]
+
+
+def _articled(words: Sequence[Node], plural: bool) -> Node:
+    spaced = [part for n, word in enumerate(words) for part in ((" ", word) if n else (word,))]
+    article = with_article(first_text(words[0]), plural).removesuffix(first_text(words[0]))
+    return seq(*([article] if article else []), *spaced)
+
+
+def _opening(node: Node) -> Node:
+    """The same at the start of a sentence."""
+    if isinstance(node, str):
+        return capital(node)
+    if isinstance(node, Slot):
+        return Slot(capital(node.text), node.claims)
+    if isinstance(node, Choice):
+        return any_of(_opening(option) for option in node.options)
+    if isinstance(node, Seq):
+        return seq(_opening(node.parts[0]), *node.parts[1:])
+    return node
+
+
+def _expanded(text: str) -> list[str]:
+    """A template with each of its choices `[a|b]` settled in each way."""
+    match = re.search(r"\[([^\[\]]*)\]", text)
+    if match is None:
+        return [text]
+    return [
+        done
+        for option in match.group(1).split("|")
+        for done in _expanded(text[: match.start()] + option + text[match.end() :])
+    ]
