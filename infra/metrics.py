@@ -137,6 +137,10 @@ class RoleMetrics:
         """A caption was published."""
         self._of("weft_captions", writer).inc()
 
+    def refused(self, rule: str) -> None:
+        """See `Observer`."""
+        self._of("weft_captions_refused", rule).inc()
+
     def paired(self, made: int, gone: int) -> None:
         """See `Observer`."""
         self._of("weft_triplets", "made").inc(made)

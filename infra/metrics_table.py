@@ -90,6 +90,13 @@ ROLE_METRICS: tuple[Family, ...] = (
     Family(
         "weft_captions", "counter", ("role", "writer"), "Captions published, by writer: llm, or template (the rules)."
     ),
+    Family(
+        "weft_captions_refused",
+        "counter",
+        ("role", "rule"),
+        "Drafts of the language model that were not used, by the rule that refused them (once for each rule); failed: it raised an error,"
+        " hung: it gave no answer in time.",
+    ),
     Family("weft_triplets", "counter", ("role", "state"), "Triplets that were published (made) and deleted."),
     Family("weft_unchanged", "counter", ("role",), "Products that came again as they were: no model was asked."),
     Family(

@@ -242,7 +242,13 @@ class Settings(BaseSettings):
     writer: Literal["auto", "grounded", "free", "template"] = Field(
         "auto",
         description="Who writes captions: the language model, held to a grammar of what is known of each product (grounded) or not"
-        " (free; in both cases every claim is checked), or rules without it (template). auto: grounded in the profile starter, free in others.",
+        " (free; in both cases every claim is checked), or rules without it (template). auto: free.",
+    )
+    writer_seconds: float = Field(
+        300.0,
+        gt=0,
+        description="Longest that the language model may take for one batch of captions; past it they are written by rule until it comes"
+        " back, and `weft replay` has them written again.",
     )
     caption_tone: str = Field(
         "plain",

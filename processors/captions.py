@@ -55,7 +55,7 @@ PROMPT_FINGERPRINT = "sha256:" + hashlib.sha256(f"{PROMPT_VERSION}\n{_SYSTEM}\n{
 DEFAULT_TONE = "plain"
 VARIED = "varied"
 """Each product in one of the tones, by its id."""
-RULES = "5"
+RULES = "6"
 """Raise it when the rules beside the language model change what goes out: memos of old rules are not used."""
 
 MIN_CHARACTERS, MAX_CHARACTERS = 8, 700

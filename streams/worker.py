@@ -19,6 +19,7 @@ from infra.metrics import Metrics
 from infra.settings import Settings
 from processors.errors import RESULT_CODES, Fatal
 from processors.policies import DEFAULTS
+from processors.refusals import RULES as REFUSALS
 from processors.values import WriterKind
 from streams.contract.topics import EVERY, ITEMS, QUERIES, UPLOADS, read_by, written_by
 from streams.kafka.key_order import MISPLACED
@@ -168,7 +169,8 @@ def _from_zero(role: str) -> list[tuple[str, ...]]:
         return [("weft_unchanged",), ("weft_lost_records", UPLOADS), *misplaced, *conflicts]
     if role == "caption":
         writers = [("weft_captions", writer) for writer in get_args(WriterKind)]
-        return [("weft_unchanged",), ("weft_lost_records", ITEMS), *writers]
+        refused = [("weft_captions_refused", rule) for rule in REFUSALS]
+        return [("weft_unchanged",), ("weft_lost_records", ITEMS), *writers, *refused]
     if role == "compose":
         errors = [("weft_query_errors", code.value) for code in RESULT_CODES]
         return [("weft_partial_answers",), ("weft_lost_records", QUERIES), *errors]

@@ -145,6 +145,8 @@ def explain_product(
     for article, sentence, why in found.unused:
         out.print(f"[bold]not said[/] {shown(f'{article}: {sentence} ({why})')}", soft_wrap=True)
     out.print(f"[bold]decided by[/] {found.decided}: {shown(found.caption)}", soft_wrap=True)
+    for n, reasons in enumerate(found.refused, 1):
+        out.print(f"[bold]refused then[/] draft {n}: {shown('; '.join(reasons))}", soft_wrap=True)
     if found.published and not found.same:
         out.print(
             f"[bold]published[/] {shown(found.published)} (written by other models, rules, or a kit of before)",

@@ -201,6 +201,7 @@ class Provenance(Record, frozen=True, omit_defaults=False):
     version: str
     inferred: tuple[str, ...]  # "g0.fabric": decided by the votes of other products
     reviewed_by: str | None = None
+    refused: tuple[tuple[str, ...], ...] = ()  # of each draft that was not used: why
 
 
 class ContextSpan(Record, frozen=True, omit_defaults=False):

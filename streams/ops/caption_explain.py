@@ -49,7 +49,7 @@ class Explanation(msgspec.Struct, frozen=True):
 
     `decided`: "draft 1", "draft 2", "rules" (no draft held) or "grammar" (the kit wants it so). `same`: what was published is what these
     facts give now; it is not where another version, model, kit or setting wrote it, or neighbours voted otherwise. `context`: what articles say
-    in it; `unused`: their other sentences, (article, sentence, why it is not said).
+    in it; `refused`: why drafts of the published one were not used, draft by draft; `unused`: their other sentences, (article, sentence, why it is not said).
     """
 
     product_id: str
@@ -70,6 +70,7 @@ class Explanation(msgspec.Struct, frozen=True):
     reasons: tuple[str, ...]
     context: tuple[ContextUse, ...] = ()
     unused: tuple[tuple[str, str, str], ...] = ()
+    refused: tuple[tuple[str, ...], ...] = ()
 
 
 def explain(captioner: Captioner, item: Message, published: Caption | None) -> Explanation | None:
@@ -108,6 +109,7 @@ def explain(captioner: Captioner, item: Message, published: Caption | None) -> E
         status="" if published is None else published.status,
         reasons=() if published is None else published.reasons,
         context=added.uses,
+        refused=() if published is None or published.provenance is None else published.provenance.refused,
         unused=added.told.refused[:MOST_UNUSED],
     )
 

@@ -16,6 +16,7 @@ from streams.contract import topics
 from streams.contract.records import Caption
 from streams.contract.version import VERSION
 from streams.engine.message import Message
+from streams.engine.patience import Patience
 from streams.kafka.client import Reader
 from streams.kafka.consumer import STANDING_WAIT_MS
 from streams.kafka.dead_letters import dead_letters
@@ -66,6 +67,12 @@ async def run_caption(parts: Parts, ready: Ready) -> None:
     neighbours = parts.settings.publish_neighbours
     cause = cause_of([VERSION, memo.name, writer.prompt_fingerprint, kits.by_name, rules, neighbours])
 
+    patience = Patience(parts.settings.writer_seconds, "writer")
+
+    def urgent() -> None:
+        if patience.waited_for():  # one that was given up must not run anything any more
+            parts.engine.device.give_way()
+
     def role(neighbourhood: Neighbourhood, standing: Standing | None) -> Captioner:
         return Captioner(
             writer=writer,
@@ -83,7 +90,9 @@ async def run_caption(parts: Parts, ready: Ready) -> None:
             publish_neighbours=neighbours,
             tone=tone,
             by_rule=parts.settings.writer == "template",
-            gives_way=isinstance(writer, GivesWay) and writer.give_way_to(parts.engine.device.give_way),
+            patience=patience,
+            refused=parts.engine_of("caption").observer.refused,
+            gives_way=isinstance(writer, GivesWay) and writer.give_way_to(urgent),
         )
 
     async def read(items: str, stop: asyncio.Event) -> None:

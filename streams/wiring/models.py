@@ -143,7 +143,7 @@ class StarterLoader:
             device=self._device,
             batch=self._settings.batch_items,
             choices=self._settings.model_cache / MEASURED,
-            grounded=self._settings.writer != "free",
+            grounded=self._settings.writer == "grounded",
         )
 
 

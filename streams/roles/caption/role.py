@@ -32,10 +32,11 @@ from streams.contract.cloudevents import event_context
 from streams.contract.records import Caption, ContextUse, Item, Lineage, Provenance, Source
 from streams.contract.version import VERSION
 from streams.engine.message import EDITION, Message
+from streams.engine.patience import Patience
 from streams.engine.stages import CpuStage, DeviceStage, Done, IoStage, Stage
 from streams.roles.caption import context as articles
 from streams.roles.caption.context import Context
-from streams.roles.caption.drafts import Drafts, Judged, Settled, needs_no_device
+from streams.roles.caption.drafts import Drafts, Judged, Settled, ignored, needs_no_device
 from streams.roles.caption.facts import facts_key, seed_of, sight_key
 from streams.roles.caption.kits import NO_KITS, Kits
 from streams.roles.caption.neighbours import Neighbourhood, kind_of_item, vector_of
@@ -95,13 +96,14 @@ class Packed:
 class Written(msgspec.Struct, frozen=True):
     """What was written of some facts, and what neighbours had said to it: remembered under `Keys.facts`.
 
-    `attributes`: of each garment, in order.
+    `attributes`: of each garment, in order. `refused`: why each earlier draft was not used.
     """
 
     text: CaptionText
     attributes: tuple[dict[str, Attribute], ...]
     style_examples: tuple[StyleExample, ...]
     version: str = VERSION
+    refused: tuple[tuple[str, ...], ...] = ()
 
 
 class Shown(msgspec.Struct, frozen=True):
@@ -138,6 +140,10 @@ class Captioner:
     """Articles; None: there are none."""
     by_rule: bool = False
     """The language model is not asked."""
+    patience: Patience = field(default_factory=lambda: Patience(0.0))
+    """How long the language model may take for a batch; no limit."""
+    refused: Callable[[str], None] = ignored
+    """Told of drafts that were refused: see `Drafts.count`."""
     gives_way: bool = False
     """Whether the writer serves what is urgent between the steps of a batch."""
     cause: Causes | None = None
@@ -340,16 +346,16 @@ class Captioner:
     @property
     def drafts(self) -> Drafts:
         """What is done with a draft, stage by stage."""
-        return Drafts(self.writer, by_rule=self.by_rule)
+        return Drafts(self.writer, by_rule=self.by_rule, patience=self.patience, count=self.refused)
 
     async def remember(self, settled: Settled[Read]) -> Captioned:
         """Keep what was written, so that the same facts publish the same bytes; the first writer wins.
 
-        What stands in for a model that failed is not kept: the next delivery asks the model again.
+        What stands in for a model that failed, or wrote what nobody can read, is not kept: the next delivery asks the model again.
         """
         read, pack = settled.item, settled.request.evidence
         decided = tuple(dict(garment.attributes) for garment in pack.garments)
-        written = Written(settled.text, decided, pack.style_examples)
+        written = Written(settled.text, decided, pack.style_examples, refused=settled.refused)
         if not settled.lasting:
             return Makeshift.of(self._caption(read, await self._shown(read, written)))
         return await self._show(read, await self.memo.keep(read.keys.facts, written, Written))
@@ -410,6 +416,7 @@ class Captioner:
                 model=self.writer.fingerprint if text.writer == "llm" else text.writer,
                 version=written.version,
                 inferred=hold.inferred(pack),
+                refused=written.refused,
             ),
             shop=item.shop,
             kit=kit.name,

@@ -171,6 +171,7 @@ def test_every_metric_tells_what_happened() -> None:
     metrics.answered("", partial=True)
     metrics.open_letters(7)
     metrics.composed("facets", 0.02)
+    metrics.refused("ungrounded")
     metrics.paired(3, 1)
     metrics.matched(["met", "left", "met"])
     metrics.standing(3, 40)
@@ -200,6 +201,7 @@ def test_every_metric_tells_what_happened() -> None:
     assert value("weft_event_age_seconds_bucket", {**uploads, "le": "120.0"}) == 0
     assert value("weft_event_age_seconds_bucket", {**uploads, "le": "300.0"}) == 1
     assert value("weft_captions_total", {**role, "writer": "template"}) == 1
+    assert value("weft_captions_refused_total", {**role, "rule": "ungrounded"}) == 1
     assert value("weft_query_errors_total", {**role, "code": "unknown_product"}) == 1
     assert value("weft_partial_answers_total", role) == 1
     assert value("weft_open_dead_letters", role) == 7

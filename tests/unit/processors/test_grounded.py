@@ -88,7 +88,7 @@ def test_a_fact_that_is_taken_from_the_pack_cannot_be_written(tone: str, facet: 
 
     assert word in written(Evidence((DRESS, SHOES)))
     assert word not in written(Evidence((bare, SHOES)))
-    assert "navy" not in written(Evidence((garment(0, "dress", **{"fabric": "linen"}), SHOES)))
+    assert "navy" not in written(Evidence((garment(0, "dress", fabric="linen"), SHOES)))
 
 
 @pytest.mark.parametrize("tone", TONES)

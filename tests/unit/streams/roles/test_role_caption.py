@@ -26,6 +26,7 @@ from streams.contract import topics
 from streams.contract.codecs import encode
 from streams.contract.records import Caption, Item, Source, View
 from streams.engine.message import EDITION, Message
+from streams.engine.patience import Patience
 from streams.engine.stages import Done
 from streams.roles.caption.drafts import Settled, needs_no_device
 from streams.roles.caption.facts import seed_of
@@ -159,6 +160,48 @@ async def test_what_the_verifier_refused_twice_is_the_models_last_word() -> None
     first = await through(role, message(item("sku-1")))
     assert encode(await through(role, message(item("sku-1")))) == encode(first)
     assert (first.writer, writer.batches) == ("template", 2)
+
+
+RUBBISH = "dress dress dress dress"
+
+
+async def test_rubbish_is_not_the_last_word() -> None:
+    """What nobody can read says nothing of the product: it is asked again, and then it is known why the first caption was by rule."""
+    counted: list[str] = []
+    role = replace(captioner(Scripted(RUBBISH, RUBBISH, LIE, GOOD)), refused=counted.append)
+    first = await through(role, message(item("sku-1")))
+    assert first.writer == "template"
+    assert first.provenance.refused == (("no hashtags",), ("no hashtags",))
+    assert counted == ["hashtags", "hashtags"]
+    again = await through(role, message(item("sku-1")))
+    assert again.writer == "llm"
+    assert [any("silk" in reason for reason in reasons) for reasons in again.provenance.refused] == [True]
+    assert counted[2] == "ungrounded"
+    known = await through(role, message(item("sku-1")))
+    assert encode(known) == encode(again)  # the reasons are remembered with the text
+
+
+class Hanging(FakeWriter):
+    """Does not come back until it is let."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+
+    def forward(self, batch: Sequence[Any], /) -> list[Any]:
+        self.go.wait(60)
+        return super().forward(batch)
+
+
+async def test_a_model_that_hangs_leaves_it_to_the_rules_until_it_is_well() -> None:
+    """The whole batch gets its captions in time, the cause is counted, and nothing of it is remembered."""
+    counted: list[str] = []
+    writer = Hanging()
+    role = replace(captioner(writer), refused=counted.append, patience=Patience(0.05))
+    first = await through(role, message(item("sku-1")))
+    assert (first.writer, first.provenance.refused, counted) == ("template", (("hung",),), ["hung"])
+    writer.go.set()
+    while (again := await through(role, message(item("sku-1")))).writer != "llm":
+        assert again.provenance.refused == (("hung",),)
 
 
 class Choosy(FakeWriter):
