@@ -173,7 +173,7 @@ def score(
     said = [text.sentences for text in texts]
     wrong = [ungrounded(text, case.evidence, held_by(case.evidence)) for text, case in zip(texts, cases, strict=True)]
     untrue = [ungrounded(text, case.evidence, _true_of(case.truth)) for text, case in zip(texts, cases, strict=True)]
-    held = [coverage(text, case, of_pack=True) for text, case in zip(texts, cases, strict=True)]
+    of_pack = [coverage(text, case, of_pack=True) for text, case in zip(texts, cases, strict=True)]
     readable = [1.0] * len(texts)
     accepted = readable
     if raws is not None:
@@ -186,7 +186,7 @@ def score(
     repeated = Counter(said)
     return TextScores(
         coverage=_mean([coverage(text, case) for text, case in zip(texts, cases, strict=True)]),
-        coverage_of_pack=_mean(held),
+        coverage_of_pack=_mean(of_pack),
         ungrounded_per_caption=_mean([float(counts.total()) for counts in wrong]),
         ungrounded={facet: _mean([float(counts[facet]) for counts in wrong]) for facet in FACETS},
         untrue_per_caption=_mean([float(counts.total()) for counts in untrue]),
