@@ -46,10 +46,12 @@ __all__ = [
     "verify",
 ]
 
-PROMPT_VERSION = "1"
+PROMPT_VERSION = "2"
 _SYSTEM = "Write a {tone} shop caption of 2-3 sentences, then hashtags. State only these facts."
 _USER = "{evidence}"
-PROMPT_FINGERPRINT = "sha256:" + hashlib.sha256(f"{PROMPT_VERSION}\n{_SYSTEM}\n{_USER}".encode()).hexdigest()
+_STYLE = 'Style of the shop: "{style}"\n{evidence}'
+_WORDS = (PROMPT_VERSION, _SYSTEM, _USER, _STYLE)
+PROMPT_FINGERPRINT = "sha256:" + hashlib.sha256("\n".join(_WORDS).encode()).hexdigest()
 """Changes whenever the words of the prompt do; goes into the lineage of every caption."""
 
 DEFAULT_TONE = "plain"
@@ -59,6 +61,8 @@ RULES = "6"
 """Raise it when the rules beside the language model change what goes out: memos of old rules are not used."""
 
 MIN_CHARACTERS, MAX_CHARACTERS = 8, 700
+STYLE_CHARACTERS = 100
+_UNQUOTED = re.compile(r"[^\w ,.!?’'-]|_")
 _ROLE_PREFIX = re.compile(r"^\W*(?:caption|assistant|answer|output|text)\s*:\s*", re.IGNORECASE)
 _TAG = re.compile(r"#[^\W_]+")
 _SENTENCE = re.compile(r"[^.!?]*[.!?]+[\"'”’)]*")
@@ -83,12 +87,24 @@ def second_seed(seed: int) -> int:
     return (seed ^ 0x9E3779B9) & 0x7FFFFFFF
 
 
-def prompt(evidence: Evidence, tone: str) -> list[dict[str, str]]:
-    """The chat messages for a language model. Kept short: prompt tokens cost as much as written ones on a CPU."""
-    return [
-        {"role": "system", "content": _SYSTEM.format(tone=tone)},
-        {"role": "user", "content": _USER.format(evidence=render(evidence))},
-    ]
+def prompt(evidence: Evidence, tone: str, *, styled: bool = False) -> list[dict[str, str]]:
+    """The chat messages for a language model. Kept short: prompt tokens cost as much as written ones on a CPU.
+
+    `styled`: with the words of the nearest product that has some. A small model takes its facts for facts of this one,
+    so only a writer that is held to the grammar of the pack is shown them.
+    """
+    style = style_of(evidence) if styled else ""
+    user = _STYLE.format(style=style, evidence=render(evidence)) if style else _USER.format(evidence=render(evidence))
+    return [{"role": "system", "content": _SYSTEM.format(tone=tone)}, {"role": "user", "content": user}]
+
+
+def style_of(evidence: Evidence) -> str:
+    """Words of a neighbour as an example: letters and the commonest signs only, so that no special token or markup is in them."""
+    for example in evidence.style_examples:
+        text = " ".join(_UNQUOTED.sub(" ", example.text).split())
+        if text:
+            return text[:STYLE_CHARACTERS].rpartition(" ")[0] if len(text) > STYLE_CHARACTERS else text
+    return ""
 
 
 def parse(raw: str) -> ParsedCaption | Rejected:

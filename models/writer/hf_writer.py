@@ -196,7 +196,7 @@ class HfWriter:
         return _EXAMPLE
 
     def _encoded(self, evidence: Evidence, tone: str) -> tuple[int, ...]:
-        messages = prompt(evidence, tone)
+        messages = prompt(evidence, tone, styled=self.grounded)
         if not self._system_role:
             messages = [{"role": "user", "content": "\n\n".join(message["content"] for message in messages)}]
         return self._tokens.encode(messages)

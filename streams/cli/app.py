@@ -70,6 +70,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "dlq": ("dlq", "Dead letters: what could not be done, and why."),
     "eval": ("evaluate", "Measure a profile's models on your own data."),
+    "shelf": (
+        "shelf",
+        "Labelled products whose facts and words captions may learn from: build, list, show, use, rollback.",
+    ),
     "facets": ("facets", "Heads that read facets from the pixels: fit, list, show, use, rollback."),
     "index": ("index", "The generations of the index: list, verify, compare, swap, roll back."),
     "replay": ("replay", "Build a generation of the index from a topic; goes on where it was killed."),

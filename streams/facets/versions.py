@@ -39,10 +39,10 @@ def key_of(version: str) -> str:
     return f"{PREFIX}{version.removeprefix('sha256:')}{SUFFIX}"
 
 
-def read_live(store: ObjectStore) -> Live:
-    """Which version is live. Blocking. Raises `Retryable` when the store is away, `Poison` when the file is damaged."""
+def read_live(store: ObjectStore, key: str = LIVE) -> Live:
+    """Which version is live, by the file `key`. Blocking. Raises `Retryable` when the store is away, `Poison` when the file is damaged."""
     try:
-        return _decoded(store.get(LIVE))
+        return _decoded(store.get(key), key)
     except NotFound:
         return Live()
 
@@ -93,9 +93,7 @@ def put(store: ObjectStore, data: bytes) -> str:
 def use(store: ObjectStore, version: str) -> Live:
     """Make a version live. Blocking. Raises `Poison` where it cannot be read, `Retryable` when others write all the time."""
     read(store, version)
-    return _change(
-        store, lambda now: now if now.version == version else Live(version, _pushed(now.version, now.before))
-    )
+    return change(store, lambda now: now if now.version == version else Live(version, pushed(now.version, now.before)))
 
 
 def roll_back(store: ObjectStore) -> Live:
@@ -106,35 +104,37 @@ def roll_back(store: ObjectStore) -> Live:
             raise Poison("no version of facet heads is live: there is nothing to roll back", field="version")
         return Live(now.before[0], now.before[1:]) if now.before else Live()
 
-    return _change(store, back)
+    return change(store, back)
 
 
-def _pushed(version: str, before: tuple[str, ...]) -> tuple[str, ...]:
+def pushed(version: str, before: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of before, with one that was live until now; "" was none."""
     return (version, *before)[:MOST_KEPT] if version else before
 
 
-def _change(store: ObjectStore, how: Change) -> Live:
+def change(store: ObjectStore, how: Change, key: str = LIVE) -> Live:
+    """Replace the file `key` by what follows from it, whoever else does so. Blocking. Raises `Retryable` when others write all the time."""
     for _ in range(_TRIES):
         try:
-            data, tag = store.get_versioned(LIVE)
+            data, tag = store.get_versioned(key)
         except NotFound:
             wanted = how(Live())
-            if store.create(LIVE, _encoded(wanted), content_type="application/json"):
+            if store.create(key, _encoded(wanted), content_type="application/json"):
                 return wanted
             continue
-        now = _decoded(data)
+        now = _decoded(data, key)
         wanted = how(now)
-        if wanted == now or store.swap(LIVE, _encoded(wanted), tag) is not None:
+        if wanted == now or store.swap(key, _encoded(wanted), tag) is not None:
             return wanted
-    raise Retryable(f"{LIVE} changed {_TRIES} times while we changed it")
+    raise Retryable(f"{key} changed {_TRIES} times while we changed it")
 
 
 def _encoded(live: Live) -> bytes:
     return msgspec.json.encode(live) + b"\n"
 
 
-def _decoded(data: bytes) -> Live:
+def _decoded(data: bytes, key: str) -> Live:
     try:
         return msgspec.json.decode(data, type=Live)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Poison(f"{LIVE} cannot be read ({error}): use a version again", field="version") from None
+        raise Poison(f"{key} cannot be read ({error}): use a version again", field="version") from None

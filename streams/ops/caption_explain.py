@@ -100,7 +100,9 @@ def explain(captioner: Captioner, item: Message, published: Caption | None) -> E
         kit=read.kit.name,
         tone=read.tone,
         facts=_facts(pack, text),
-        prompt=() if decided == "grammar" else tuple(captions.prompt(pack, read.tone)),
+        prompt=()
+        if decided == "grammar"
+        else tuple(captions.prompt(pack, read.tone, styled=captioner.drafts.grounded)),
         drafts=drafts,
         decided=decided,
         caption=added.text.caption,

@@ -30,6 +30,7 @@ from streams.roles.memo import Memo
 from streams.roles.outcome import Caused, Causes, Outcome, Unchanged, publisher, publisher_of_all
 from streams.roles.standing import Standing
 from streams.search.generations import captions_group
+from streams.shelf.live import LiveShelf
 from streams.wiring.articles import Following
 from streams.wiring.live_items import read_live
 from streams.wiring.models import calibrations
@@ -39,6 +40,8 @@ from streams.wiring.urgent import pipelines
 MANY_READ = 1000
 """Items that a start had to read, from which on it writes a snapshot at once."""
 LAST_SAVE_S = 5.0
+SHELF_SECONDS = 10.0
+"""How often the role looks whether another version of the shelf is live."""
 REMEMBERED = 100_000
 """Products of which it is kept in memory what stands: some 200 bytes each."""
 CAPTION_WAIT_S = 0.25
@@ -67,6 +70,8 @@ async def run_caption(parts: Parts, ready: Ready) -> None:
     neighbours = parts.settings.publish_neighbours
     cause = cause_of([VERSION, memo.name, writer.prompt_fingerprint, kits.by_name, rules, neighbours])
 
+    shelf = LiveShelf(parts.store, policies.voted(), in_thread=parts.in_thread)
+    await shelf.look()
     patience = Patience(parts.settings.writer_seconds, "writer")
 
     def urgent() -> None:
@@ -91,6 +96,7 @@ async def run_caption(parts: Parts, ready: Ready) -> None:
             tone=tone,
             by_rule=parts.settings.writer == "template",
             patience=patience,
+            shelf=shelf.find,
             refused=parts.engine_of("caption").observer.refused,
             gives_way=isinstance(writer, GivesWay) and writer.give_way_to(urgent),
         )
@@ -98,7 +104,7 @@ async def run_caption(parts: Parts, ready: Ready) -> None:
     async def read(items: str, stop: asyncio.Event) -> None:
         await _read(replace(parts, stop=stop), ready, items, role, policies.voted(), cause)
 
-    await beside(articles.follow(), read_live(parts, read))
+    await beside(shelf.follow(SHELF_SECONDS), beside(articles.follow(), read_live(parts, read)))
 
 
 async def _read(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -48,6 +48,8 @@ class Labelled:
     vector: Vector
 
 
+Finder: TypeAlias = Callable[[str, str, str, Vector, int, str], Sequence[Neighbour]]
+"""Encoder, shop, kind, vector, how many, and who asks → the nearest labelled products, as `Neighbourhood.find`."""
 _Shelf: TypeAlias = tuple[str, str]
 """Shop ("" for none) and kind of garment."""
 
@@ -197,6 +199,13 @@ class Neighbourhood:
                 bank = shelves.get(shelf)
                 if bank is not None and (encoder, shelf) != but:
                     bank.remove(product_id, version)
+
+
+def nearest(own: Sequence[Neighbour], further: Sequence[Neighbour], k: int) -> tuple[Neighbour, ...]:
+    """The nearest of both, each product once: what the catalogue says of a product goes before what is said elsewhere."""
+    known = {neighbour.product_id for neighbour in own}
+    both = [*own, *(neighbour for neighbour in further if neighbour.product_id not in known)]
+    return tuple(sorted(both, key=lambda neighbour: (-neighbour.similarity, neighbour.product_id))[:k])
 
 
 def kind_of_item(item: Item) -> str:

@@ -16,6 +16,7 @@ from typing import TypeAlias
 import msgspec
 import structlog
 
+from index_sync.bank import Neighbour
 from models.ports import Writer, WriterRequest
 from processors import attributes, captions, evidence, hold
 from processors.errors import Poison
@@ -26,7 +27,7 @@ from processors.kit import PLAIN, Kit, other_texts, unmet
 from processors.merchant import told_facets
 from processors.policies import Policies
 from processors.said import evidence_of
-from processors.values import Attribute, CaptionText, Evidence, Garment, StyleExample
+from processors.values import Attribute, CaptionText, Evidence, Garment, StyleExample, Vector
 from streams.contract import codecs
 from streams.contract.cloudevents import event_context
 from streams.contract.records import Caption, ContextUse, Item, Lineage, Provenance, Source
@@ -39,7 +40,7 @@ from streams.roles.caption.context import Context
 from streams.roles.caption.drafts import Drafts, Judged, Settled, ignored, needs_no_device
 from streams.roles.caption.facts import facts_key, seed_of, sight_key
 from streams.roles.caption.kits import NO_KITS, Kits
-from streams.roles.caption.neighbours import Neighbourhood, kind_of_item, vector_of
+from streams.roles.caption.neighbours import Finder, Neighbourhood, kind_of_item, nearest, vector_of
 from streams.roles.caption.pack import own_colour, told_of
 from streams.roles.context.articles import Applied
 from streams.roles.memo import Memo
@@ -138,6 +139,8 @@ class Captioner:
     kits: Kits = NO_KITS
     context: Context | None = None
     """Articles; None: there are none."""
+    shelf: Finder | None = None
+    """Labelled products from outside the catalogue; None: there are none."""
     by_rule: bool = False
     """The language model is not asked."""
     patience: Patience = field(default_factory=lambda: Patience(0.0))
@@ -312,8 +315,7 @@ class Captioner:
         if vector is None or not open_facets:
             return decided
         self._warn_of(item.encoder)
-        near = self.neighbourhood.find
-        found = near(item.encoder, item.shop, garment.category, vector, self.calibration.k, item.product_id)
+        found = self._near(item, garment.category, vector, self.calibration.k)
         for facet in open_facets:
             vote = attributes.vote(found, facet, self.calibration.of(facet, item.encoder))
             if vote is not None:
@@ -335,9 +337,14 @@ class Captioner:
         vector = vector_of(item, "whole")
         if vector is None:
             return ()
-        near = self.neighbourhood.find
-        found = near(item.encoder, item.shop, kind_of_item(item), vector, STYLE_EXAMPLES, item.product_id)
+        found = self._near(item, kind_of_item(item), vector, STYLE_EXAMPLES)
         return tuple(StyleExample(n.product_id, n.text) for n in found if n.text)
+
+    def _near(self, item: Item, kind: str, vector: Vector, k: int) -> Sequence[Neighbour]:
+        """The nearest labelled products of the catalogue and of the shelf."""
+        asked = (item.encoder, item.shop, kind, vector, k, item.product_id)
+        own = self.neighbourhood.find(*asked)
+        return own if self.shelf is None else nearest(own, self.shelf(*asked), k)
 
     def prompt(self, packed: Packed) -> Judged[Read]:
         """Make the request ready for the language model."""

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from index_sync.bank import Neighbour
 from infra.memory_store import MemoryStore
 from models.fakes import FakeWriter
 from models.ports import WriterRequest
@@ -202,6 +203,33 @@ async def test_a_model_that_hangs_leaves_it_to_the_rules_until_it_is_well() -> N
     writer.go.set()
     while (again := await through(role, message(item("sku-1")))).writer != "llm":
         assert again.provenance.refused == (("hung",),)
+
+
+async def test_the_shelf_votes_and_shows_its_words() -> None:
+    """Products from outside the catalogue decide a facet, are named for it, and lend their words; the shop's own word stands."""
+    near = [Neighbour(f"shelf-{n}", 0.95, {"fabric": "linen"}, "Soft and easy for long days") for n in range(4)]
+
+    def shelf(encoder: str, shop: str, kind: str, vector: Any, k: int, exclude: str) -> Sequence[Neighbour]:
+        assert (encoder, shop, kind, exclude) in {
+            ("sha256:e", "", "dress", "sku-1"),
+            ("sha256:e", "", "dress", "sku-2"),
+        }
+        return near[:k]
+
+    role = replace(captioner(FakeWriter()), shelf=shelf)
+    read = role.read(message(item("sku-1")))
+    assert not isinstance(read, Done)
+    pack = role.pack(read).request.evidence
+    fabric = pack.garments[0].attributes["fabric"]
+    assert (fabric.value, fabric.source, set(fabric.neighbours)) == (
+        "linen",
+        "neighbours",
+        {n.product_id for n in near},
+    )
+    assert pack.style_examples[0].text == "Soft and easy for long days"
+    own = role.read(message(item("sku-2", fabric="silk")))
+    assert not isinstance(own, Done)
+    assert role.pack(own).request.evidence.garments[0].attributes["fabric"].value == "silk"
 
 
 class Choosy(FakeWriter):
