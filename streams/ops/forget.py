@@ -11,24 +11,21 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from time import time
 
 from infra.logs import logger
 from infra.settings import Settings
 from infra.store import ObjectStore
-from processors.errors import Poison, Retryable
-from processors.identity import key_of, shop_of, split
-from streams.contract import codecs, topics
-from streams.contract.articles import without_context
-from streams.contract.checks import photos_of
-from streams.contract.records import Caption, ImageRef, Item, Query
-from streams.contract.urgency import said_of
-from streams.engine.message import Message
+from processors.errors import Retryable
+from processors.identity import key_of, split
+from streams.contract import topics
+from streams.contract.records import ImageRef, Query
 from streams.facets import versions
-from streams.kafka.client import Client, Reader, caption_in, new_query_id
+from streams.kafka.client import Client, Reader, new_query_id
 from streams.ops import admin
+from streams.ops.forget_look import BESIDE, TOPICS, Look, Meant, Seen, meant_by
 from streams.ops.forget_memos import NEIGHBOURS, Traces, memos_of, remove
 from streams.ops.forget_places import Forgotten, Place, Report, of_topic
 from streams.ops.rewrite import Wanted, rewrite
@@ -39,143 +36,10 @@ from streams.search import generations
 
 log = logger("weft.forget")
 
-TOPICS = (topics.UPLOADS, topics.ITEMS, topics.CAPTIONS, topics.DEAD_LETTERS)
-ANSWERS = (topics.QUERIES, topics.RESULTS)
-"""What shoppers asked and were answered may name any product; they are kept for a week, whoever asked."""
+ANSWERS = (topics.QUERIES, topics.RESULTS, topics.FEEDBACK, topics.EDIT_REQUESTS, topics.EDIT_RESULTS)
+"""What shoppers asked, were answered and did may name any product."""
 INDEX_PREFIX = "index/"
 DEADLINE_MS = 10_000
-
-
-@dataclass(slots=True)
-class Seen:
-    """What the topics say, in one pass.
-
-    `values`, `deletes`: records of the products, by topic. `live`: keys whose last record has a value, by topic. `sources`: where their
-    uploads lie. `mine`, `theirs`: addresses of photos. `citing`: products whose caption names one of them.
-    """
-
-    keys: set[str] = field(default_factory=set)
-    values: dict[str, int] = field(default_factory=dict)
-    deletes: dict[str, int] = field(default_factory=dict)
-    live: dict[str, set[str]] = field(default_factory=dict)
-    sources: set[tuple[int, int]] = field(default_factory=set)
-    shops: dict[tuple[int, int], str] = field(default_factory=dict)
-    texts: set[str] = field(default_factory=set)
-    mine: set[str] = field(default_factory=set)
-    theirs: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    citing: dict[str, None] = field(default_factory=dict)
-
-
-Meant = Callable[[str], bool]
-"""Whether a product's key is meant."""
-
-
-def meant_by(products: Collection[str], shop: str) -> Meant:
-    """These products of the shop ("" for none); without any, all of the shop's."""
-    keys = {key_of(shop, product_id) for product_id in products}
-    return (lambda key: key in keys) if keys else (lambda key: shop_of(key) == shop)
-
-
-class Look:
-    """Reads records one by one into a `Seen`."""
-
-    def __init__(self, store: ObjectStore, meant: Meant, ids: Collection[str], shop: str) -> None:
-        self._store, self._meant, self._shop = store, meant, shop
-        self._ids = set(ids)
-        self.seen = Seen()
-
-    def take(self, record: Message) -> None:
-        """The next record of one of `TOPICS`, in the order of its partition; uploads before all others."""
-        topic = record.topic
-        if topic == topics.TRIPLETS:
-            self._triplet(record)
-            return
-        asked = record if topic != topics.DEAD_LETTERS else _of_letter(record)
-        key = said_of(asked).product.decode("utf-8", "replace")
-        if topic == topics.UPLOADS:
-            self.seen.shops[record.partition, record.offset] = shop_of(key)
-        if key and self._meant(key):
-            self._mine(topic, key, record)
-        elif topics.is_items(topic) or topic == topics.UPLOADS:
-            self._theirs(f"{topic} {key}", record)
-        elif topic == topics.CAPTIONS:
-            self._cites(key, record)
-
-    def _mine(self, topic: str, key: str, record: Message) -> None:
-        seen = self.seen
-        seen.keys.add(key)
-        self._ids.add(split(key)[1])
-        counted = seen.values if record.value else seen.deletes
-        counted[topic] = counted.get(topic, 0) + 1
-        live = seen.live.setdefault(topic, set())
-        (live.add if record.value else live.discard)(key)
-        if topic == topics.UPLOADS:
-            seen.sources.add((record.partition, record.offset))
-            seen.mine.update(self._photos_of_upload(record))
-        elif topics.is_items(topic) and (item := _item(record)) is not None:
-            seen.mine.update(codecs.images_of(item))
-            seen.sources.add((item.source.partition, item.source.offset))
-        elif topic == topics.CAPTIONS and (caption := caption_in(record)) is not None:
-            seen.texts |= {caption.caption, without_context(caption)}
-
-    def _triplet(self, record: Message) -> None:
-        """A record of two products; its key says neither, and its deletion is one of ours where the record before it was."""
-        name, live = (record.key or b"").decode("utf-8", "replace"), self.seen.live.setdefault(topics.TRIPLETS, set())
-        counted = self.seen.deletes if record.value is None else self.seen.values
-        ours = name in live
-        if record.value is not None:
-            with suppress(Poison):
-                found = codecs.decode_triplet(record.value)
-                ours = any(self._meant(key_of(side.shop, side.product_id)) for side in (found.reference, found.target))
-        if ours:
-            counted[topics.TRIPLETS] = counted.get(topics.TRIPLETS, 0) + 1
-        (live.add if ours and record.value is not None else live.discard)(name)
-
-    def _photos_of_upload(self, record: Message) -> list[str]:
-        try:
-            upload = codecs.decode_upload(record)
-        except Poison:
-            return []
-        uris = [photo.uri for _, photo in photos_of(upload) if photo.uri] if upload is not None else []
-        return [self._store.address(key) for uri in uris if (key := self._store.key_of(uri)) is not None]
-
-    def _theirs(self, key: str, record: Message) -> None:
-        if not record.value:
-            self.seen.theirs.pop(key, None)
-        elif record.topic == topics.UPLOADS:
-            # It may still wait for its item. One that gives no photo leaves those of before.
-            if photos := self._photos_of_upload(record):
-                self.seen.theirs[key] = tuple(photos)
-        elif (item := _item(record)) is not None:
-            self.seen.theirs[key] = codecs.images_of(item)
-
-    def _cites(self, key: str, record: Message) -> None:
-        caption = caption_in(record)
-        self.seen.citing.pop(key, None)
-        if caption is not None and caption.shop == self._shop and not _cited(caption).isdisjoint(self._ids):
-            self.seen.citing[key] = None
-
-
-def _item(record: Message) -> Item | None:
-    try:
-        return None if record.value is None else codecs.decode_item(record.value)
-    except Poison:
-        return None
-
-
-def _cited(caption: Caption) -> set[str]:
-    found = {example.product_id for example in caption.evidence.style_examples}
-    for garment in caption.evidence.garments:
-        found.update(n for attribute in garment.attributes.values() for n in attribute.neighbours)
-    return found
-
-
-def _of_letter(record: Message) -> Message:
-    from dataclasses import replace
-
-    from streams.ops.dlq_letters import read_letter
-
-    return replace(record, topic=read_letter(record).topic)
 
 
 @dataclass(slots=True)
@@ -207,12 +71,13 @@ class Forget:
         Raises:
             Retryable: no broker, or no store, answers.
         """
-        before = await self._look()
-        waiting = await self._delete(before)
+        looking = await self._look()
+        before = looking.seen
+        waiting = await self._delete(looking)
         citing = await self._rewrite(before)
         removed = await asyncio.to_thread(self._clean, before)
         self.say(f"removed {removed} objects from the store")
-        after = await self._look()
+        after = (await self._look()).seen
         left = await asyncio.to_thread(self._left, before, after) if prove else ([], [])
         places = await self._topics(after, waiting)
         places += [
@@ -226,46 +91,44 @@ class Forget:
 
     # ------------------------------------------------------------------ steps
 
-    async def _look(self) -> Seen:
+    async def _look(self) -> Look:
         looking = Look(self.store, meant_by(self.products, self.shop), self.products, self.shop)
         made = (await generations.read(self.settings)).all()
         self.items = sorted({one.items for one in made if topics.is_items(one.items)} - {topics.ITEMS})
-        there = {state.name for state in await admin.list_topics(self.settings, (topics.TRIPLETS,))}
+        there = {state.name for state in await admin.list_topics(self.settings, tuple(BESIDE))}
         for topic in (*TOPICS, *self.items, *sorted(there)):
             async with Reader(self.settings, topic) as reader:
                 async for record in reader.to_end():
                     looking.take(record)
-        return looking.seen
+        return looking
 
-    async def _delete(self, seen: Seen) -> set[str]:
+    async def _delete(self, looking: Look) -> set[str]:
         """Ask for the deletion of what is there, and wait for the roles; keys whose deletion has not come through."""
+        seen = looking.seen
         live = set().union(*(seen.live.get(topic, set()) for topic in TOPICS[:3]))
         if not live:
             return set()
         waiting = {(topic, key) for topic in (topics.ITEMS, topics.CAPTIONS) for key in live}
-        async with (
-            Reader(self.settings, topics.ITEMS, from_end=True) as items,
-            Reader(self.settings, topics.CAPTIONS, from_end=True) as captions,
-            Client(self.settings) as client,
-        ):
+        naming = [name for name in BESIDE if seen.live.get(name)]
+        async with AsyncExitStack() as stack:
+            items, captions, *others = [
+                await stack.enter_async_context(Reader(self.settings, topic, from_end=True))
+                for topic in (topics.ITEMS, topics.CAPTIONS, *naming)
+            ]
+            client = await stack.enter_async_context(Client(self.settings))
             await client.delete([split(key)[1] for key in sorted(live)], shop=self.shop)
             self.say(f"asked for {len(live)} products to be deleted")
 
-            async def follow(reader: Reader) -> None:
-                async for record in reader.follow():
-                    if record.value is None:
-                        waiting.discard((record.topic, (record.key or b"").decode("utf-8", "replace")))
-                    if not any(topic == record.topic for topic, _ in waiting):
-                        return
-
             try:
                 async with asyncio.timeout(self.timeout_s), asyncio.TaskGroup() as group:
-                    group.create_task(follow(items))
-                    group.create_task(follow(captions))
+                    group.create_task(_follow(items, waiting))
+                    group.create_task(_follow(captions, waiting))
+                    for reader in others:
+                        group.create_task(_settle(reader, looking))
             except TimeoutError:
-                self.say(
-                    f"the roles enrich and caption have not followed within {self.timeout_s:g} s: are they running?"
-                )
+                late = {BESIDE[name].role for name in naming if seen.live[name]}
+                roles = ", ".join([*(("enrich", "caption") if waiting else ()), *sorted(late)])
+                self.say(f"not all have followed within {self.timeout_s:g} s: are these roles running? {roles}")
         return {key for _, key in waiting}
 
     async def _rewrite(self, seen: Seen) -> set[str]:
@@ -330,7 +193,7 @@ class Forget:
     async def _topics(self, seen: Seen, waiting: Collection[str]) -> list[Place]:
         states = {
             state.name: state
-            for state in await admin.list_topics(self.settings, (*TOPICS, topics.TRIPLETS, *self.items, *ANSWERS))
+            for state in await admin.list_topics(self.settings, (*TOPICS, *BESIDE, *self.items, *ANSWERS))
         }
         found: list[Place] = []
         for name in (*TOPICS, *self.items):
@@ -341,21 +204,25 @@ class Forget:
                 note = "the roles enrich and caption have not worked the deletion off yet"
                 place = Place(name, "waits", place.found, None, note)
             found.append(place)
-        if seen.live.get(topics.TRIPLETS) and (left := len(seen.live[topics.TRIPLETS])):
-            note = "the role triplets deletes what names products that are gone: start it (weft worker triplets), and look again"
-            found.append(Place(topics.TRIPLETS, "kept", left, None, note))
-        else:
-            configs = states[topics.TRIPLETS].configs if topics.TRIPLETS in states else {}
-            values, deletes = (each.get(topics.TRIPLETS, 0) for each in (seen.values, seen.deletes))
-            found.append(of_topic(topics.TRIPLETS, values, deletes, configs, self.now()))
+        found += [self._beside(name, seen, states) for name in BESIDE]
         for name in ANSWERS:
             configs = states[name].configs if name in states else {}
             place = of_topic(name, int(name in states and states[name].messages > 0), 0, configs, self.now())
             note = (
-                "queries and results may name any product; they are not looked through" if place.found else place.note
+                "who asked may have named any product; these records are not looked through"
+                if place.found
+                else place.note
             )
             found.append(Place(name, place.state, 0, place.until, note))
         return found
+
+    def _beside(self, name: str, seen: Seen, states: Mapping[str, admin.TopicState]) -> Place:
+        if left := len(seen.live.get(name, ())):
+            role = BESIDE[name].role
+            note = f"the role {role} takes away what names products that are gone: start it (weft worker {role}), and look again"
+            return Place(name, "kept", left, None, note)
+        configs = states[name].configs if name in states else {}
+        return of_topic(name, seen.values.get(name, 0), seen.deletes.get(name, 0), configs, self.now())
 
     async def _index(self, before: Seen, after: Seen) -> Place:
         """By asking for each of them, as a shopper would."""
@@ -393,6 +260,23 @@ class Forget:
             " weft index build NAME, weft index swap NAME, and weft index drop the old one"
         )
         return Place(name, "kept", 0, None, note)
+
+
+async def _follow(reader: Reader, waiting: set[tuple[str, str]]) -> None:
+    """Until all deletions that are waited for on its topic have come."""
+    async for record in reader.follow():
+        if record.value is None:
+            waiting.discard((record.topic, (record.key or b"").decode("utf-8", "replace")))
+        if not any(topic == record.topic for topic, _ in waiting):
+            return
+
+
+async def _settle(reader: Reader, looking: Look) -> None:
+    """Until no record of its topic names any of them."""
+    async for record in reader.follow():
+        looking.take(record)
+        if not looking.seen.live[record.topic]:
+            return
 
 
 def _photos(before: Seen, left: Sequence[str], *, prove: bool) -> Place:

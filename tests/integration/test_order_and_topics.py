@@ -267,22 +267,32 @@ async def test_two_shops_with_equal_ids_do_not_meet(up: Up) -> None:
 
 async def test_a_shop_is_forgotten_and_it_can_be_proven(up: Up, tmp_path: Path) -> None:
     """Captions, items, hits, photos and memos are gone; what Kafka still holds has its date or its reason; the other shop stays."""
-    files = photo_of(tmp_path, "gone-1", (11, 90, 200)), photo_of(tmp_path, "stays-1", (200, 90, 11))
-    for file, of in zip(files, ("leaving", "staying"), strict=True):
+    files = [
+        photo_of(tmp_path, name, rgb)
+        for name, rgb in (("gone-1", (11, 90, 200)), ("gone-2", (12, 91, 201)), ("stays-1", (200, 90, 11)))
+    ]
+    for file, of in zip(files, ("leaving", "leaving", "staying"), strict=True):
         async with Client(up.settings) as client:
             store = open_store(up.settings)
             [caption] = await Ingest(client, store, up.settings, shop=of).send_and_wait([file], 120)
         assert isinstance(caption, Caption)
         assert caption.shop == of
+    async with asyncio.timeout(60), Reader(up.settings, topics.SIMILAR) as lists:
+        async for record in lists.follow():
+            if record.key == b"//leaving/gone-2":
+                break
     ran = forgotten(up, "--shop", "leaving", "--prove")
     report = msgspec.json.decode(ran.stdout, type=Report)
     places = {place.place: place for place in report.places}
-    assert [(one.product_id, one.shop) for one in report.products] == [("gone-1", "leaving")], ran.stderr
+    assert [(one.product_id, one.shop) for one in report.products] == [("gone-1", "leaving"), ("gone-2", "leaving")], (
+        ran.stderr
+    )
     for name in ("index", "photos", "memos", "captions that cited it"):
         assert (places[name].state, places[name].found) == ("gone", 0), ran.stdout
+    assert places["catalog.similar"].state == "waits", "each was the other's neighbour, and no list names them now"
     assert (places["catalog.captions"].state, places["catalog.captions"].until is not None) == ("waits", True)
     assert (places["catalog.uploads"].state, ran.returncode) == ("kept", 3)
-    await captions_until(up, {"//leaving/gone-1": None})
+    await captions_until(up, {"//leaving/gone-1": None, "//leaving/gone-2": None})
     assert found(await ask(up, text="a dress", top_k=1000, shop="staying")) == {"stays-1"}
     assert len(list(store.list("images/"))) >= 1
     async with Client(up.settings) as client:

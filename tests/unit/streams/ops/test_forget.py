@@ -7,13 +7,15 @@ from typing import Any
 import msgspec
 import pytest
 
+from infra.memory_store import MemoryStore
 from models.fakes import FakeWriter
 from processors.attributes import Calibration
 from processors.policies import policies_of
 from streams.contract import topics
 from streams.engine.message import Message
 from streams.kafka.dead_letters import PREFIX
-from streams.ops.forget import Forget, Look, Seen, meant_by
+from streams.ops.forget import Forget
+from streams.ops.forget_look import Look, Seen, meant_by
 from streams.ops.forget_memos import remove
 from streams.ops.forget_places import Place, Report, of_topic
 from streams.roles.caption.neighbours import Neighbourhood
@@ -53,6 +55,31 @@ def test_all_is_settled_when_everything_is_gone_or_has_a_date() -> None:
     assert Report((), (gone, dated), True).settled
     assert not Report((), (gone, undated), True).settled
     assert not Report((), (Place("d", "kept", 1),), True).settled
+
+
+def record(topic: str, key: str, value: object) -> Message:
+    return Message(topic, 0, 0, key.encode(), None if value is None else msgspec.json.encode(value))
+
+
+def test_who_names_a_product_beside_it_is_found_until_it_does_no_more() -> None:
+    """Lists of neighbours and what became of standing queries: the product's own, and those of others that name it."""
+    looking = Look(MemoryStore("x"), meant_by(("b",), "s"), ("b",), "s")
+    near = {"product_id": "a", "neighbours": [{"product_id": "b", "score": 0.9}], "encoder": "e", "shop": "s"}
+    own = {"product_id": "b", "neighbours": [{"product_id": "a", "score": 0.9}], "encoder": "e", "shop": "s"}
+    match = {"query_id": "q", "state": "met", "at": "2026-01-01T00:00:00Z", "product_id": "b", "shop": "s"}
+    watching = {"query_id": "q", "state": "watching", "at": "2026-01-01T00:00:00Z"}
+    looking.take(record(topics.SIMILAR, "//s/a", near))
+    looking.take(record(topics.SIMILAR, "//s/b", own))
+    looking.take(record(topics.SIMILAR, "b", {**own, "shop": ""}))
+    looking.take(record(topics.MATCHES, "q///s/b", match))
+    looking.take(record(topics.MATCHES, "q@0", watching))
+    assert looking.seen.live == {topics.SIMILAR: {"//s/a", "//s/b"}, topics.MATCHES: {"q///s/b"}}
+    looking.take(record(topics.SIMILAR, "//s/a", {**near, "neighbours": [{"product_id": "c", "score": 0.8}]}))
+    looking.take(record(topics.SIMILAR, "//s/b", None))
+    looking.take(record(topics.MATCHES, "q///s/b", None))
+    assert looking.seen.live == {topics.SIMILAR: set(), topics.MATCHES: set()}
+    assert looking.seen.values == {topics.SIMILAR: 2, topics.MATCHES: 1}
+    assert looking.seen.deletes == {topics.SIMILAR: 1, topics.MATCHES: 1}
 
 
 class World:

@@ -24,7 +24,7 @@ from streams.contract.codecs import encode
 from streams.contract.records import Item, Source, Triplet, View
 from streams.engine.message import Message
 from streams.engine.stages import Done
-from streams.ops.forget import Look, meant_by
+from streams.ops.forget_look import Look, meant_by
 from streams.ops.triplets import CHANGED, GONE, SPACES, Joined, triplet_in
 from streams.roles.triplets.known import Catalogue, Pairs, Progress, shown_in
 from streams.roles.triplets.role import GRAMMAR, Outcome, Triplets, publisher
