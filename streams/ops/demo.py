@@ -15,16 +15,18 @@ from infra.settings import Settings
 from infra.stores import open_store
 from processors.errors import Poison
 from streams.contract import topics
+from streams.contract.edits import EditRequest, EditResult
 from streams.contract.records import Caption, ImageRef, Query, Result
 from streams.kafka.client import Client, new_query_id
 from streams.ops.demo_queries import Ask, choose
 from streams.ops.ingest import Ingest, Outcome, Photo, RefusedProduct
-from streams.ops.sheet.contact_sheet import Asked, write_sheet
+from streams.ops.sheet.contact_sheet import Asked, Changed, write_sheet
 from streams.ops.sources import walk
 from streams.ops.stack import Stack
 
 CAPTION_PATIENCE_S = 1800.0
 QUERY_DEADLINE_MS = 20_000
+EDITS, EDIT_DEADLINE_MS = 2, 60_000
 DRAWN_SEED = 20
 
 
@@ -54,6 +56,15 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
+class Edited:
+    """An edit of the demo, and its image; b"" where there is none."""
+
+    ask: Ask
+    result: EditResult
+    image: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Demo:
     """What the demo did: the events, for files and pictures."""
 
@@ -62,6 +73,7 @@ class Demo:
     refused: tuple[RefusedProduct, ...]
     answers: tuple[Answered, ...]
     report: Report
+    edits: tuple[Edited, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +133,8 @@ async def run(
         captions = tuple(sorted((o for o in outcomes if isinstance(o, Caption)), key=lambda c: c.product_id))
         watch.step("asking composed queries")
         answers = await _ask(captions, stack.settings)
+        watch.step("editing two photos")
+        edits = await _edit(captions, stack.settings)
         seconds = time.monotonic() - started
         watch.step("stopping")
     # Left only where something went wrong: its logs say what.
@@ -138,7 +152,7 @@ async def run(
             template=sum(caption.writer == "template" for caption in captions),
         ),
     )
-    return Demo(tuple(photos), captions, lost, answers, report)
+    return Demo(tuple(photos), captions, lost, answers, report, edits)
 
 
 async def _ingest(photos: Sequence[Photo], settings: Settings, watch: DemoProgress) -> list[Outcome]:
@@ -172,6 +186,25 @@ async def _ask(captions: Sequence[Caption], settings: Settings) -> tuple[Answere
     return tuple(answers)
 
 
+async def _edit(captions: Sequence[Caption], settings: Settings) -> tuple[Edited, ...]:
+    """The first two of the same wishes, fulfilled on the product's own photo. One that is not is shown with its cause."""
+    store, found = open_store(settings), []
+    async with Client(settings) as client:
+        for ask in choose(captions)[:EDITS]:
+            result = await client.edit(
+                EditRequest(
+                    request_id=new_query_id(),
+                    image=ImageRef(product_id=ask.product_id),
+                    text=ask.text,
+                    deadline_ms=EDIT_DEADLINE_MS,
+                )
+            )
+            key = store.key_of(result.image) if result.image else None
+            image = b"" if key is None else await asyncio.to_thread(store.get, key)
+            found.append(Edited(ask, result, image))
+    return tuple(found)
+
+
 def write(demo: Demo, out: Path) -> None:
     """The events and the report, where `docs/cli.md` says."""
     out.mkdir(parents=True, exist_ok=True)
@@ -198,5 +231,6 @@ def draw_sheet(demo: Demo, out: Path) -> Path:
         demo.captions,
         {refused.product_id: f"{refused.stage}: {refused.cause}" for refused in demo.refused},
         [Asked(answer.ask.product_id, answer.ask.text, answer.result) for answer in demo.answers],
+        edits=[Changed(one.ask.product_id, one.ask.text, one.result, one.image) for one in demo.edits],
     )
     return sheet

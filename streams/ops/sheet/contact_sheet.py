@@ -12,13 +12,15 @@ from PIL import Image, ImageDraw
 from processors.decode import decode
 from processors.errors import Poison
 from processors.values import Pixels
+from streams.contract.edits import EditResult
 from streams.contract.records import Caption, Result
-from streams.ops.sheet import query, tile
+from streams.ops.sheet import edit, query, tile
+from streams.ops.sheet.edit import EditRow
 from streams.ops.sheet.query import QueryRow
 from streams.ops.sheet.tile import TileData
 from streams.ops.sheet.type import INK, PAPER, SOFT, Style, write
 
-__all__ = ["Asked", "QueryRow", "TileData", "pictures_of", "render", "write_sheet"]
+__all__ = ["Asked", "Changed", "EditRow", "QueryRow", "TileData", "pictures_of", "render", "write_sheet"]
 
 MARGIN = 40
 GAP = 20
@@ -40,6 +42,16 @@ class Asked:
     result: Result
 
 
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """An edit of a product's photo, and the image as it is stored; b"" where there is none."""
+
+    product_id: str
+    text: str
+    result: EditResult
+    image: bytes
+
+
 def write_sheet(
     file: Path,
     photos: Mapping[str, Path],
@@ -47,6 +59,7 @@ def write_sheet(
     refused: Mapping[str, str],
     asked: Sequence[Asked],
     title: str = "Weft",
+    edits: Sequence[Changed] = (),
 ) -> None:
     """Read the photos and write the sheet as a PNG; a photo that cannot be read is shown as missing.
 
@@ -57,8 +70,10 @@ def write_sheet(
         refused: product → why it has no caption; shown after the others.
         asked: composed queries.
         title: the headline.
+        edits: photos that were edited.
     """
-    pictures = pictures_of({c.product_id for c in captions} | set(refused) | _products(asked), photos)
+    named = _products(asked) | {name for one in edits for name in (one.product_id, *_looks(one.result))}
+    pictures = pictures_of({c.product_id for c in captions} | set(refused) | named, photos)
     tiles = [_tile(c.product_id, pictures, c, "") for c in captions]
     tiles += [_tile(product_id, pictures, None, cause) for product_id, cause in sorted(refused.items())]
     plain = {product_id: pixels for product_id, (pixels, _) in pictures.items()}
@@ -69,7 +84,7 @@ def write_sheet(
     aside = file.with_name(file.name + ".part")
     file.parent.mkdir(parents=True, exist_ok=True)
     # Level 2: photographs 7 % larger than at the default, in less than half the time.
-    render(tiles, rows, title).save(aside, "PNG", compress_level=2)
+    render(tiles, rows, title, [_edit_row(one, plain) for one in edits]).save(aside, "PNG", compress_level=2)
     aside.replace(file)
 
 
@@ -85,8 +100,13 @@ def pictures_of(products: set[str], photos: Mapping[str, Path]) -> dict[str, tup
     return pictures
 
 
-def render(tiles: Sequence[TileData], queries: Sequence[QueryRow] = (), title: str = "Weft") -> Image.Image:
-    """Lay out and draw the sheet: a headline, the queries, and the products in an aligned grid.
+def render(
+    tiles: Sequence[TileData],
+    queries: Sequence[QueryRow] = (),
+    title: str = "Weft",
+    edits: Sequence[EditRow] = (),
+) -> Image.Image:
+    """Lay out and draw the sheet: a headline, the queries, the edits, and the products in an aligned grid.
 
     At most four columns of 800 pixels, so type stays readable at 100 %; rows are as tall as their tallest tile.
     """
@@ -97,8 +117,9 @@ def render(tiles: Sequence[TileData], queries: Sequence[QueryRow] = (), title: s
     heights = [max(one.height for one in row) for row in rows]
     head = MARGIN + 84
     search = len(queries) * (query.ROW_HEIGHT + GAP) + 60 if queries else 0
+    edited = len(edits) * (query.ROW_HEIGHT + GAP) + 60 if edits else 0
     catalogue = sum(heights) + GAP * len(heights) + 60 if rows else 0
-    sheet = Image.new("RGB", (width, head + search + catalogue + MARGIN), PAPER)
+    sheet = Image.new("RGB", (width, head + search + edited + catalogue + MARGIN), PAPER)
     draw = ImageDraw.Draw(sheet)
     write(draw, (MARGIN, MARGIN + 36), title, TITLE)
     write(draw, (MARGIN, MARGIN + 68), _facts(tiles, queries), FACTS)
@@ -108,6 +129,12 @@ def render(tiles: Sequence[TileData], queries: Sequence[QueryRow] = (), title: s
         y += 60
     for row in queries:
         query.paint(sheet, (MARGIN, y), row, width - 2 * MARGIN)
+        y += query.ROW_HEIGHT + GAP
+    if edits:
+        write(draw, (MARGIN, y + 36), "Edited garments", HEADING)
+        y += 60
+    for change in edits:
+        edit.paint(sheet, (MARGIN, y), change, width - 2 * MARGIN)
         y += query.ROW_HEIGHT + GAP
     if rows:
         write(draw, (MARGIN, y + 36), "Catalogue", HEADING)
@@ -146,3 +173,19 @@ def _tile(
 
 def _products(asked: Sequence[Asked]) -> set[str]:
     return {a.product_id for a in asked} | {hit.product_id for a in asked for hit in a.result.hits}
+
+
+def _looks(result: EditResult) -> tuple[str, ...]:
+    return tuple(one.product_id for one in result.retrieved if one.used)
+
+
+def _edit_row(one: Changed, pictures: Mapping[str, Pixels]) -> EditRow:
+    edited = decode(one.image, max_side=PICTURE_SIDE).pixels if one.image else None
+    look = next((name for name in _looks(one.result) if name in pictures), None)
+    return EditRow(
+        one.text,
+        one.result,
+        (one.product_id, pictures[one.product_id]) if one.product_id in pictures else None,
+        edited,
+        None if look is None else (look, pictures[look]),
+    )

@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageColor, ImageDraw
 
 from processors.values import Attribute, Colour, Evidence, Garment, Span
+from streams.contract.edits import EditError, EditResult
 from streams.contract.records import Caption, Hit, Lineage, QueryError, Result, Shards, Source
 from streams.ops.sheet import tile
 from streams.ops.sheet.contact_sheet import MAX_TILES, Asked, QueryRow, TileData, render, write_sheet
+from streams.ops.sheet.edit import EditRow
+from streams.ops.sheet.query import ROW_HEIGHT
 from streams.ops.sheet.type import Mark, Style, shorten, width_of, wrap, write, write_lines
 
 LINEAGE = Lineage(Source("catalog.uploads", 0, 1), "", "", "", "", "0")
@@ -183,3 +186,19 @@ def test_accents_are_not_boxes() -> None:
         write(ImageDraw.Draw(image), (4, 24), text, Style(20, "#ffffff"))
         drawn.append(image.tobytes())
     assert len(set(drawn)) == 3
+
+
+def test_edits_stand_above_the_catalogue() -> None:
+    """Photo, edited image and look in one row; and where there is no image, why."""
+    before, after, look = (
+        np.full((60, 40, 3), tone, np.uint8) for tone in ((40, 70, 190), (200, 30, 40), (190, 20, 30))
+    )
+    done = EditRow(
+        "this dress, but in red", EditResult("e1", image="edits/x.png"), ("sku-1", before), after, ("sku-2", look)
+    )
+    refused = EditRow("red", EditResult("e2", error=EditError("no_garment", "nothing")), ("sku-1", before), None, None)
+    tiles = [TileData("sku-1", photo(), 1.0, captioned())]
+    plain, sheet = render(tiles), render(tiles, edits=[done, refused])
+    assert sheet.height == plain.height + 60 + 2 * (ROW_HEIGHT + 20)
+    shown = {colour for _, colour in sheet.getcolors(sheet.width * sheet.height) or ()}
+    assert {(40, 70, 190), (200, 30, 40), (190, 20, 30)} <= shown
