@@ -145,7 +145,10 @@ class Retrieval:
 def _tries(seen: EditSeen, garment: Garment | None) -> Iterator[tuple[frozenset[str], SearchProbe]]:
     """What the shards are asked, one after the other, until something is found; and which facets of the words that makes sure of."""
     embedded, asked = seen.embedded, seen.asked
-    probe = probes.search(embedded.prepared, embedded.texts[0])
+    image = asked.request.image
+    # The nearest to a product's own photo is that product, which would be edited into what it is.
+    own = () if image is None or image.product_id is None else (key_of(asked.request.shop or "", image.product_id),)
+    probe = changed(probes.search(embedded.prepared, embedded.texts[0]), exclude_products=own)
     edit = embedded.prepared.reading.edit
     wishes = {name: values for name, values in merging.sibling_filters(edit).items() if name != "category"}
     category = asked.wish.category or ("" if garment is None else garment.category)

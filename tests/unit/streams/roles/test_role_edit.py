@@ -122,6 +122,7 @@ class Catalogue:
             Hit(key, 0.5, address, category)
             for key, (category, colour, address) in self.products.items()
             if ("/" in key) == bool(shop)
+            and key not in probe.exclude_products
             and category in probe.filters.get("category", (category,))
             and colour in probe.filters.get("colour", (colour,))
         )
@@ -333,6 +334,14 @@ async def test_the_products_that_a_request_names_are_used_instead() -> None:
     catalogue = shop_of_dresses()
     [result] = await catalogue.run(request(image={"product_id": "red-1"}, text="this dress", references=["blue-1"]))
     assert [(one.product_id, one.used) for one in result.retrieved] == [("blue-1", True)]
+
+
+async def test_a_product_does_not_lend_itself_its_look() -> None:
+    """Though no other product is as much like the words."""
+    catalogue = shop_of_dresses()
+    [result] = await catalogue.run(request(image={"product_id": "red-1"}, text="a red dress"))
+    assert [one.product_id for one in result.retrieved] == ["blue-1"]
+    assert result.from_words == ("red",)
 
 
 async def test_a_mask_bounds_what_changes() -> None:
