@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Callable, Sequence
 from itertools import permutations
 from pathlib import Path
 
 import cv2
 import msgspec
+import numpy as np
 import pytest
+from msgspec import structs
 from PIL import Image
 
 from infra.store import content_key
@@ -20,6 +23,7 @@ from processors.drawn import catalogue
 from processors.identity import key_of
 from processors.triplets import triplet_id
 from streams.contract import codecs, topics
+from streams.contract.edits import EditRequest
 from streams.contract.records import AppliesTo, Article, Caption, ImageRef, Match, Query, Result, Upload
 from streams.contract.topics import ROLES
 from streams.engine.message import Message
@@ -85,6 +89,31 @@ async def test_two_hundred_products_get_captions_and_answers(up: Up, tmp_path: P
         assert not result.partial
         assert photo.product_id not in ids(result), "the product that was asked about is no answer"
         assert result.shards.answered == result.shards.of
+
+
+async def test_a_garment_is_edited_by_the_look_of_one_of_the_catalogue(up: Up, tmp_path: Path) -> None:
+    """Through the running roles: the image lies in the store, products of the catalogue are named, nothing changes outside the mask."""
+    reds = [photo_of(tmp_path, f"edit-red-{number}", RED) for number in range(2)]
+    await ingest(up, reds)
+    assert ids(await ask(up, text="red")), "the index has them"
+    given = photo_of(tmp_path, "edit-navy", NAVY).path
+    assert given is not None
+    asked = EditRequest("e-1", text="red", image=ImageRef(bytes=given.read_bytes()), deadline_ms=60_000)
+    async with Client(up.settings) as client:
+        result = await client.edit(asked)
+        empty = await client.edit(structs.replace(asked, request_id="e-2", text=""))
+    assert result.error is None
+    assert any(one.used for one in result.retrieved)
+    store = open_store(up.settings)
+    image, mask, before = (
+        np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+        for data in (store.get(result.image), store.get(result.mask), given.read_bytes())
+    )
+    inside = mask[..., 0] > 0
+    assert np.array_equal(image[~inside], before[~inside])
+    assert image[inside].mean(axis=0)[0] > before[inside].mean(axis=0)[0] + 50, "it is red now"
+    assert empty.error is not None
+    assert empty.error.code == "empty_query"
 
 
 async def test_one_process_runs_all_roles(up: Up, tmp_path: Path) -> None:
