@@ -18,13 +18,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-import structlog
-
 from infra import spawn
 from infra.forks_wire import LONGEST, Answer, Request
+from infra.logs import logger
 from infra.spawn import Child, Command, python_argv
 
-log = structlog.get_logger("weft.template")
+log = logger("weft.template")
 
 ANSWER_S = 5.0
 """For a fork: milliseconds, and more on a machine that swaps."""

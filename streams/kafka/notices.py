@@ -7,13 +7,12 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Protocol
 
-import structlog
-
+from infra.logs import logger
 from processors.errors import Retryable
 from streams.kafka.options import METADATA_MS
 from streams.kafka.starts import Start, Told
 
-log = structlog.get_logger(__name__)
+log = logger(__name__)
 
 _LOOKS = 2
 """A broker that has just come back may answer before it knows its topics."""
