@@ -25,7 +25,7 @@ GROUPS = {"weft-enrich": topics.UPLOADS, "weft-caption": topics.ITEMS, "weft-com
 SAMPLE = 50
 """Last records of a partition whose keys are looked at."""
 FEW = 4
-"""Records from which nothing is concluded."""
+"""Keys from fewer of which nothing is concluded: one alone lies where some number of partitions would have it."""
 RECENT_S = 24 * 3600.0
 """A client that was mended a day ago is not held against anybody."""
 
@@ -103,7 +103,7 @@ async def misplaced(settings: Settings, now: Callable[[], float] = time.time) ->
         added = f": partitions were added, {names_of(settings).topic(topics.UPLOADS)} had {before}"
         return [Told("keys", found + added, ok=True)]
     advice = "set the partitioner of the client to murmur2 (kcat -X topic.partitioner=murmur2_random)"
-    unless = "" if len(wrong) >= FEW else ", unless partitions were added a moment ago"
+    unless = "" if len({key for key, _ in wrong}) >= FEW else ", unless partitions were added a moment ago"
     return [Told("keys", found, advice + unless)]
 
 
@@ -117,7 +117,7 @@ def partitions_before(wrong: Sequence[tuple[bytes, int]], now: int) -> int | Non
         wrong: keys, each with a partition that it does not name now.
         now: the partitions that there are.
     """
-    if len(wrong) < FEW:
+    if len({key for key, _ in wrong}) < FEW:
         return None
     first = max(partition for _, partition in wrong) + 1
     fits = (

@@ -36,6 +36,7 @@ READS = {
     "compose": "search.queries",
     "standing": "catalog.items",
     "context": "catalog.articles",
+    "edit": "edits.requests",
 }
 
 

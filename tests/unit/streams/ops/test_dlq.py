@@ -393,8 +393,9 @@ def test_advice_goes_by_the_code(shop: Shop, code: Code, says: str) -> None:
 
 
 def test_every_code_of_a_letter_has_advice(shop: Shop) -> None:
-    """Those of queries alone never come as letters; all the others have a sentence of their own."""
+    """Those of queries and edits alone never come as letters; all the others have a sentence of their own."""
     asked_only = {Code.EMPTY_QUERY, Code.UNKNOWN_PRODUCT, Code.DEADLINE_EXCEEDED}
+    asked_only |= {Code.NO_GARMENT, Code.REFUSED_WORDS, Code.CONSENT_NEEDED, Code.CANCELLED}
     assert set(_ADVICE) == set(Code) - asked_only
 
 
