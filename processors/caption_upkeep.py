@@ -16,6 +16,10 @@ _STATING = frozenset((*FACETS, *EXTRA_FACETS))
 _PAIRS = "shoes|trousers|pants|jeans|shorts|sunglasses|leggings|joggers|boots|sneakers|sandals|heels|flats"
 _TEE = re.compile(r"(?<![^\W_])t-(shirts?)(?![^\W_])")
 _WITH_WITH = re.compile(r"(?<![^\W_])(with\s+[\w-]+\s+sleeves)\s+with\s+(?=an?\s)", re.IGNORECASE)
+_BARE_NECK = re.compile(r"(?<![^\W_])(with\s+)(?=(?!an?\s|the\s)[\w-]+(?:\s|-)neck(?:line)?(?![^\W_]))", re.IGNORECASE)
+_NECK_WITH = re.compile(
+    r"(?<![^\W_])(with\s+an?\s+[\w-]+(?:\s|-)neck(?:line)?)\s+with\s+(?=[\w-]+\s+sleeves(?![^\W_]))", re.IGNORECASE
+)
 # The facts that a sentence may say a garment is made of.
 _MADE = re.compile(
     r"(?<![^\W_])(?:made|cut|crafted|woven|sewn|knitted)\s+(?:up\s+)?(?:of|from|out of)\s+(?:an?\s+)?$", re.IGNORECASE
@@ -73,7 +77,8 @@ def _sentences(text: str) -> list[str]:
 def mended(text: str) -> str:
     """The text with the articles and lengths that its words want: "an olive bag", "navy shoes", "a knee-length skirt"."""
     text = _TEE.sub("T-\\1", text)
-    text = _WITH_WITH.sub(r"\1 and ", text)
+    text = _BARE_NECK.sub(r"\1a ", text)
+    text = _NECK_WITH.sub(r"\1 and ", _WITH_WITH.sub(r"\1 and ", text))
     text = _BARE_LENGTH.sub(r"\1-length", text)
     text = _ARTICLE_OF_PAIRS.sub("", text)
     text = " ".join(_with_articles(sentence) for sentence in _sentences(text))
@@ -125,7 +130,7 @@ def worded(text: str, evidence: Evidence) -> str:
             )
     for colour in colours(product):
         text = re.sub(rf"(?<![^\W_]){re.escape(colour)} solid(?![^\W_])", f"plain {colour}", text, flags=re.IGNORECASE)
-    return re.sub(r"(?<![^\W_])solid(?![^\W_])", "plain", text)
+    return re.sub(r"(?<![^\W_])([Ss])olid(?![^\W_])", lambda match: "Plain" if match.group(1) == "S" else "plain", text)
 
 
 def _alike(word: str, noun: str) -> bool:

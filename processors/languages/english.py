@@ -89,7 +89,7 @@ class English(Words):
         """Such as "with long sleeves", "in navy", "made of linen", "for women"."""
         value = values[0]
         if facet == "sleeve":
-            return After("", "sleeveless") if value == "sleeveless" else After("with", f"{value} sleeves")
+            return After("without", "sleeves") if value == "sleeveless" else After("with", f"{value} sleeves")
         if facet == "neckline":
             name = _NECKS.get(value, f"{value} neckline")
             return After("with", f"{'an' if name[0] in 'aeiou' else 'a'} {name}")

@@ -318,6 +318,9 @@ def test_articles_and_lengths(text: str, mended_text: str) -> None:
         ("A top with a shirt collar and hood.", "A top with a shirt collar and hood."),
         ("Knitwear for men.", "Knitwear for men."),
         ("A shirt dress.", "A shirt dress."),
+        ("A black T-shirt with round neckline with short sleeves.", "A black T-shirt with a round neckline and short sleeves."),
+        ("A T-shirt with crew-neck.", "A T-shirt with a crew-neck."),
+        ("A dress with a V-neck and long sleeves.", "A dress with a V-neck and long sleeves."),
     ],
 )  # fmt: skip
 def test_a_single_garment_has_its_article(text: str, mended_text: str) -> None:
@@ -393,6 +396,7 @@ def test_verify_marks_its_writer() -> None:
         (("shoe", {"kind": "sandals"}), "Navy shoes.", "Navy sandals."),
         (("pants", {}), "Navy pants.", "Navy trousers."),
         (("bag", {"pattern": "solid"}), "A navy solid bag.", "A plain navy bag."),
+        (("pants", {"pattern": "solid"}), "Solid pants in navy.", "Plain trousers in navy."),
         (("shirt", {"kind": "t-shirt"}), "A navy T-shirt. Add shoes.", "A navy T-shirt. Add shoes."),
     ],
 )

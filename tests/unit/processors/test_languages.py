@@ -115,6 +115,9 @@ def test_an_order_of_the_brand() -> None:
     one = garment("dress", "navy", fabric="linen", sleeve="long")
     assert said("en", one, order=("kind", "fabric", "colour")) == "A dress in linen in navy with long sleeves."
     assert said("en", one, order=("sleeve", "colour", "kind")) == "A long-sleeved navy dress in linen."
+    bare = garment("dress", "navy", sleeve="sleeveless")
+    assert said("en", bare) == "A navy dress without sleeves."
+    assert said("en", bare, order=("sleeve", "colour", "kind")) == "A sleeveless navy dress."
     assert said("de", one, order=("kind", "colour")) == "Kleid in Marineblau aus Leinen mit langen Ärmeln."
     assert said("fr", one, order=("kind", "fabric", "colour")) == "Robe en lin bleu marine à manches longues."
 
