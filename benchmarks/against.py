@@ -87,7 +87,9 @@ def folder_photos(folder: Path) -> list[Photo]:
 
 def _row(what: str, before: Sequence[float], now: Sequence[float], how: str) -> Row:
     old, new = median(before), median(now)
-    return Row(what, f"{new / old:.2f} ({old:.2f} → {new:.2f})", TARGETS.get(what, ""), how)
+    # No rate at all within the limit is a figure, too.
+    ratio = f"{new / old:.2f}" if old else "no ratio"
+    return Row(what, f"{ratio} ({old:.2f} → {new:.2f})", TARGETS.get(what, ""), how)
 
 
 async def _measure(side: Side, folder: Path, backlog: Sequence[Photo]) -> dict[str, float]:
