@@ -142,9 +142,10 @@ class Settings(BaseSettings):
         ge=0,
         description="How long edited images, their masks and manifests are kept; whole hours, counted from the next full one.",
     )
-    edit_consent: Literal["stated", "always"] = Field(
-        "stated",
-        description="Whether a request to edit a photo (not a product's) must say `consent: true` (always), or only must not say false.",
+    edit_consent: Literal["faces", "stated", "always"] = Field(
+        "faces",
+        description="Which requests to edit a photo (not a product's) must say `consent: true`: those in which a face is seen, none (stated: "
+        "false is refused), or all (always).",
     )
     credit_bytes: int = Field(256 * 2**20, ge=1, description="Encoded and decoded bytes a role may hold at once.")
     batch_items: int = Field(16, ge=1, description="Largest batch of the device.")

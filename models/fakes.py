@@ -45,6 +45,24 @@ class FakeDetector:
         return _example()
 
 
+class FakeFaceDetector:
+    """A face is what is of pure magenta: no photo of a test has one by chance."""
+
+    fingerprint = fingerprint("fake face detector", "1")
+
+    def prepare(self, item: Pixels, /) -> Pixels:
+        return checked(item)
+
+    def forward(self, batch: Sequence[Pixels], /) -> list[tuple[Detection, ...]]:
+        return [_magenta(pixels) for pixels in batch]
+
+    def finish(self, _item: Pixels, raw: tuple[Detection, ...], /) -> tuple[Detection, ...]:
+        return raw
+
+    def example(self) -> Pixels:
+        return _example()
+
+
 class FakeImageEncoder:
     """Shares of the palette's colours in the middle of the picture, in the space of `FakeTextEncoder`."""
 
@@ -144,6 +162,14 @@ def _stands_out(pixels: Pixels) -> tuple[Detection, ...]:
     box = (float(x0), float(y0), float(x1), float(y1))
     confidence = 0.5 + 0.5 * float(apart[y0:y1, x0:x1].mean())
     return (Detection(_category((x1 - x0) / (y1 - y0)), box, min(confidence, 0.99)),)
+
+
+def _magenta(pixels: Pixels) -> tuple[Detection, ...]:
+    rows, columns = np.nonzero((pixels == (255, 0, 255)).all(axis=2))
+    if not rows.size:
+        return ()
+    box = (float(columns.min()), float(rows.min()), float(columns.max() + 1), float(rows.max() + 1))
+    return (Detection("face", box, 0.9),)
 
 
 def _category(aspect: float) -> str:

@@ -75,6 +75,10 @@ class Detector(Model[Pixels, tuple[Detection, ...]], Protocol):
     """Pixels → garments, in descending confidence; boxes in pixels of the array that went in."""
 
 
+class FaceDetector(Model[Pixels, tuple[Detection, ...]], Protocol):
+    """Pixels → faces, in descending confidence; boxes in pixels of the array that went in. It says nothing of whose they are."""
+
+
 @runtime_checkable
 class SeesFaint(Protocol):
     """A detector that can also tell what it is less sure of, from the same pass."""

@@ -1,12 +1,14 @@
 """Which words no garment is edited for: nudity, and the likeness of real people.
 
 A list of words is what it is: it refuses what people commonly write, and neither reads minds nor other languages than those below.
+How a word is spelt does not matter (see `spellings`).
 Houses that bear a person's name (Calvin Klein, Tommy Hilfiger) are brands, and on no list.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from functools import cache
 
 NUDITY: tuple[str, ...] = tuple(
@@ -14,7 +16,8 @@ NUDITY: tuple[str, ...] = tuple(
     nude nudes naked nudity nudify undress undressed undressing unclothed topless bottomless shirtless braless pantyless
     striptease strip-tease porn porno pornographic pornography nsfw xxx erotic erotica sexual hentai genital genitals
     penis vagina vulva nipple nipples boobs tits areola buttocks barebreasted bare-breasted bare-chested deepnude
-    nackt nackte nackter oben-ohne desnudo desnuda desnudos desnudas nu-e nue nues
+    nackt nackte nackter oben-ohne ausziehen entkleiden desnudo desnuda desnudos desnudas desvestir desvestida nue nues deshabiller
+    nuda nudo nudi pelado pelada naakt
     """.split()  # noqa: SIM905
 )
 PHRASES: tuple[str, ...] = (
@@ -52,6 +55,21 @@ PHRASES: tuple[str, ...] = (
     "in her underwear",
     "in his underwear",
     "birthday suit",
+    "strip her",
+    "strip him",
+    "strip them",
+    "strip me",
+    "x ray clothes",
+    "see through clothes",
+    "only her skin",
+    "only his skin",
+    "ohne kleidung",
+    "ohne kleider",
+    "sans vetements",
+    "sin ropa",
+    "senza vestiti",
+    "sem roupa",
+    "zonder kleren",
 )
 PEOPLE: tuple[str, ...] = (
     "adele", "beyonce", "rihanna", "madonna", "shakira", "zendaya", "eminem", "drake", "taylor swift", "billie eilish",
@@ -71,24 +89,28 @@ PEOPLE: tuple[str, ...] = (
     "lionel messi", "cristiano ronaldo", "kylian mbappe", "neymar", "serena williams", "roger federer", "rafael nadal",
     "novak djokovic", "lebron james", "tiger woods", "simone biles", "usain bolt", "oprah winfrey", "ellen degeneres",
     "greta thunberg", "malala yousafzai", "marilyn monroe", "audrey hepburn", "elvis presley", "michael jackson",
-    "deepika padukone", "priyanka chopra", "shah rukh khan", "aishwarya rai",
+    "messi", "ronaldo", "mbappe", "obama", "putin", "zelensky", "kardashian", "trump", "deepika padukone", "priyanka chopra", "shah rukh khan", "aishwarya rai",
 )  # fmt: skip
 _LIKENESS = re.compile(
     r"\b(?:look(?:s|ing)? like|likeness of|face of|as worn by|turn (?:her|him|them|me) into|deepfake|face ?swap)\b"
 )
-_FOLD = str.maketrans("áàâäãåéèêëíìîïóòôöõúùûüñç013457$@", "aaaaaaeeeeiiiiooooouuuuncoieastsa")
+_UNDRESSING = re.compile(
+    r"\b(?:remov(?:e|ing)|tak(?:e|ing)(?: off)?|get(?:ting)? rid of|los(?:e|ing)|strip(?:ping)?(?: off)?|eras(?:e|ing)|without)"
+    r"(?: (?:all|of|the|her|his|their|my|any|every)){0,3} (?:clothes|clothing|garments|underwear|bra|panties|everything)\b"
+)
+_DIGITS = str.maketrans("013457$@", "oieastsa")
+_ALIKE = str.maketrans("аеорсухіјѕѵαεορτυχικνу", "aeopcyxijsvaeoptuxikny")
+"""Letters of Cyrillic and Greek that look like Latin ones."""
+_SPELT_OUT = re.compile(r"\b(?:[a-z] ){3,}[a-z]\b")
 
 
 def refused(text: str) -> str:
     """Why no garment is edited for these words; "" where they are fine.
 
-    Words are found whole ("nude" is a colour of cloth, and is refused all the same: it is what is misused most), whatever accents,
-    capitals, and digits in the place of letters they are spelt with.
+    Words are found whole ("nude" is a colour of cloth, and is refused all the same: it is what is misused most).
     """
-    lower = text.casefold()
-    for plain in (lower, lower.translate(_FOLD)):
-        words = " ".join(re.findall(r"[^\W_]+(?:-[^\W_]+)*", plain.replace("’", "'")))
-        if (found := _pattern((*NUDITY, *PHRASES)).search(words)) is not None:
+    for words in spellings(text):
+        if (found := _pattern((*NUDITY, *PHRASES)).search(words) or _UNDRESSING.search(words)) is not None:
             return f"asks for nudity ({found.group()!r})"
         if (found := _pattern(PEOPLE).search(words)) is not None:
             return f"names a real person ({found.group()!r})"
@@ -97,7 +119,23 @@ def refused(text: str) -> str:
     return ""
 
 
+def spellings(text: str) -> tuple[str, ...]:
+    """The plain words of a text, small and apart by single spaces, as they may be meant.
+
+    Whatever accents, capitals, wide or invisible characters they are written with, with letters of other alphabets that look alike,
+    with digits for letters, joined by hyphens or dots, or letter by letter.
+    """
+    wide = unicodedata.normalize("NFKD", text.casefold())
+    plain = "".join(one for one in wide if unicodedata.category(one) not in {"Mn", "Cf"}).translate(_ALIKE)
+    found: list[str] = []
+    for one in (plain, plain.translate(_DIGITS)):
+        words = " ".join(re.findall(r"[^\W_]+", one))
+        found += [words, _SPELT_OUT.sub(lambda letters: letters.group().replace(" ", ""), words)]
+    return tuple(dict.fromkeys(found))
+
+
 @cache
 def _pattern(phrases: tuple[str, ...]) -> re.Pattern[str]:
-    spelt = "|".join(re.escape(one) for one in sorted(phrases, key=len, reverse=True))
-    return re.compile(rf"(?<![\w-])(?:{spelt})(?![\w-])")
+    plain = {one.replace("-", " ") for one in phrases}
+    spelt = "|".join(re.escape(one) for one in sorted(plain, key=len, reverse=True))
+    return re.compile(rf"\b(?:{spelt})\b")

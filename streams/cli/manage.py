@@ -82,10 +82,11 @@ def models_list(as_json: AsJson = False) -> None:
 @models_app.command("pull")
 def models_pull(profile: ProfileName = "starter", given: Given = None) -> None:
     """Fetch, check and convert the weights of a profile. Safe to interrupt and to repeat."""
-    from models.weights import profiles
+    from models.weights import face_model, profiles
 
     try:
         profiles.pull(_profile(profile), settings().model_cache, progress=say, given=given)
+        face_model.fetch(settings().model_cache, progress=say)
         profiles.round_writer(_profile(profile), settings().model_cache, progress=say)
     except Fatal as error:
         say(f"weft: {error}")
@@ -95,9 +96,10 @@ def models_pull(profile: ProfileName = "starter", given: Given = None) -> None:
 @models_app.command("verify")
 def models_verify(profile: ProfileName = "starter", as_json: AsJson = False) -> None:
     """Read every byte of a profile's weights and compare it with the recorded hashes."""
-    from models.weights import profiles
+    from models.weights import face_model, profiles
 
     problems = profiles.verify(_profile(profile), settings().model_cache)
+    problems += face_model.problems(settings().model_cache)
     if as_json:
         print_json([{"path": str(problem.path), "problem": problem.message} for problem in problems])
     for problem in problems:

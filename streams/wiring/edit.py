@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable
 
 from models.device import OneThread
+from models.guard import ignore
 from models.ports import TextEncoder
 from models.weights.profiles import PROFILES, is_starter
 from processors.errors import Poison
@@ -25,6 +26,7 @@ from streams.search import query_photos
 from streams.search.pending import PendingQueries
 from streams.search.shop_asked import shop_asked
 from streams.search.spaces import Spaces
+from streams.wiring.faces import face_detector
 from streams.wiring.generations import encoders_of, follow_spaces, place_by_key
 from streams.wiring.models import judge_of, shipped_heads
 from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, loaded
@@ -36,6 +38,7 @@ async def run_edit(parts: Parts, ready: Ready) -> None:
     images = await loaded(lambda: parts.models.image_encoder)
     texts: TextEncoder = await loaded(lambda: parts.models.text_encoder)
     detector = await loaded(lambda: parts.models.detector)
+    faces = await loaded(lambda: face_detector(settings, ignore))
     heads = await asyncio.to_thread(shipped_heads, settings)
     if is_starter(PROFILES.get(settings.profile)):
         texts = OneThread(texts)
@@ -87,6 +90,7 @@ async def run_edit(parts: Parts, ready: Ready) -> None:
         space=spaces.live,
         judge_of=lambda maker: judge_of(heads, maker),
         consent=settings.edit_consent,
+        faces=faces,
         begin=index.begin,
     )
 

@@ -44,6 +44,7 @@ class EditAsked:
     wish: Wish
     mask: bytes
     track: Track
+    look_for_faces: bool = False
 
     @property
     def started(self) -> float:
@@ -63,10 +64,14 @@ class EditAsked:
 
 @dataclass(frozen=True, slots=True)
 class EditPrepared:
-    """On its way through the detector and the encoders."""
+    """On its way through the detectors and the encoders. `shown`, `faces`: before and after the detector of faces; None of a photo that
+    nobody looks at for them.
+    """
 
     asked: EditAsked
     prepared: Prepared
+    shown: Ready = None
+    faces: Raw = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +133,8 @@ def size_of_prepared(one: EditPrepared) -> int:
     """Bytes that a request holds until it is retrieved for."""
     photo = one.prepared.photo
     pixels = 0 if photo is None else photo.decoded.pixels.nbytes + photo.bright.nbytes
-    return len(one.asked.data) + len(one.asked.mask) + pixels + reserve.SHOWN_BYTES
+    shown = 0 if one.shown is None else reserve.SHOWN_BYTES
+    return len(one.asked.data) + len(one.asked.mask) + pixels + reserve.SHOWN_BYTES + shown
 
 
 def size_of_retrieved(one: Retrieved) -> int:

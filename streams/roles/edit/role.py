@@ -17,7 +17,7 @@ from msgspec import structs
 
 from infra.store import ObjectStore
 from infra.threads import InThread
-from models.ports import Detector, ImageEncoder, TextEncoder
+from models.ports import Detector, FaceDetector, ImageEncoder, TextEncoder
 from processors import decode, fusion
 from processors.editing import allowed, wishes
 from processors.errors import EDIT_CODES, Code, Poison
@@ -29,7 +29,6 @@ from streams.contract.edits import (
     STEPS,
     EditError,
     EditProgress,
-    EditRequest,
     EditResult,
 )
 from streams.contract.records import ImageRef, Query
@@ -40,6 +39,7 @@ from streams.roles.compose import garments, vectors
 from streams.roles.compose.asked import QUERY_SIDE, Asked, Prepared, Reference
 from streams.roles.compose.photos import Photos, nobody
 from streams.roles.compose.reading import read_words
+from streams.roles.edit import consent
 from streams.roles.edit.asked import (
     EDIT_SIDE,
     EditAsked,
@@ -94,7 +94,9 @@ class Edit:
         space: the generation that answers now, with its encoders.
         judge_of: who looks at boxes a second time, by the encoder's `features_maker`.
         begin: what has to be there before the first request is read.
-        consent: "always": a photo that is not the shop's own needs `consent: true`; "stated": it must not be false.
+        consent: "faces": a photo that is not the shop's own needs `consent: true` where a face is seen; "always": in any case; "stated":
+            it must not be false.
+        faces: sees them; None: nobody can say that there is none.
     """
 
     images: ImageEncoder
@@ -111,6 +113,7 @@ class Edit:
     space: Callable[[], Space]
     judge_of: Callable[[str], Head | None] = nobody
     consent: str = "stated"
+    faces: FaceDetector | None = None
     begin: Callable[[], Awaitable[None]] = _at_once
     cancels: Cancels = field(default_factory=Cancels)
 
@@ -118,6 +121,10 @@ class Edit:
     def photos(self) -> Photos:
         """Reads shoppers' photos."""
         return Photos(self.limits, self.detector, self.judge_of)
+
+    @property
+    def _seer(self) -> FaceDetector:
+        return consent.check_seer(self.faces)
 
     @property
     def painting(self) -> Painting:
@@ -184,12 +191,14 @@ class Edit:
         request = decode_request(message)
         if reason := allowed.refused(request.text):
             raise Poison(reason, field="text", code=Code.REFUSED_WORDS)
-        self._check_consent(request)
+        looking = consent.looked_for(request, self.consent)
+        if looking:
+            consent.check_seer(self.faces)
         deadline = min(max(message.timestamp_ms / 1000, 0.0), started) + request.deadline_ms / 1000
         wish = wishes.wish_of(fusion.parse_edit(request.text), garments.named(request.text))
         query = Query(query_id=request.request_id, text=request.text, shop=request.shop)
         asked = Asked(message, query, started, deadline, Reference(), self.space())
-        one = EditAsked(message, request, asked, wish, b"", Track(since=started))
+        one = EditAsked(message, request, asked, wish, b"", Track(since=started), look_for_faces=looking)
         self._check(one)
         try:
             async with asyncio.timeout(max(deadline - self.now(), 0.0)):
@@ -210,16 +219,22 @@ class Edit:
         photo = self.photos.open(query)
         reading = read_words(query.query, alone=True)
         texts, directed = vectors.texts_of(query.space, {}, reading)
-        return EditPrepared(asked, Prepared(query, reading, photo, None, texts, directed))
+        shown = None if photo is None or not asked.look_for_faces else self._seer.prepare(photo.bright)
+        return EditPrepared(asked, Prepared(query, reading, photo, None, texts, directed), shown)
 
     def detect(self, batch: Sequence[EditPrepared]) -> list[EditPrepared]:
-        """One pass of the detector over the photos."""
-        found = self.photos.detect([one.prepared for one in batch])
-        return [replace(one, prepared=prepared) for one, prepared in zip(batch, found, strict=True)]
+        """One pass of the detector over the photos, after those that must show no face were looked at."""
+        waiting = [one for one in batch if one.shown is not None]
+        raws = iter(self._seer.forward([one.shown for one in waiting]) if waiting else ())
+        looked = [one if one.shown is None else replace(one, shown=None, faces=next(raws)) for one in batch]
+        found = self.photos.detect([one.prepared for one in looked])
+        return [replace(one, prepared=prepared) for one, prepared in zip(looked, found, strict=True)]
 
     def cut(self, one: EditPrepared) -> EditPrepared:
-        """Cut the garments out."""
+        """Cut the garments out. Raises `Poison` where a face is seen for which nobody gave consent."""
         self._check(one.asked)
+        if one.faces is not None and one.prepared.photo is not None:
+            consent.check_faces(len(self._seer.finish(one.prepared.photo.bright, one.faces)))
         prepared = self.photos.cut(one.prepared)
         one.asked.track.done("see", self.now())
         return EditPrepared(one.asked, prepared)
@@ -330,15 +345,6 @@ class Edit:
         self.cancels.check(asked.message)
         if self.now() >= asked.deadline:
             raise Poison("the deadline passed before the edit was done", code=Code.DEADLINE_EXCEEDED)
-
-    def _check_consent(self, request: EditRequest) -> None:
-        shops_own = request.image is not None and request.image.product_id is not None
-        if request.consent is False or (self.consent == "always" and request.consent is not True and not shops_own):
-            raise Poison(
-                "who is to be seen on the photo has to agree: send `consent: true` if they have",
-                field="consent",
-                code=Code.CONSENT_NEEDED,
-            )
 
     def _garment(self, seen: EditSeen) -> Garment | None:
         """What is edited; None where the mask alone says it."""

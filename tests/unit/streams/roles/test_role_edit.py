@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from infra.memory_store import MemoryStore
-from models.fakes import FakeDetector, FakeImageEncoder, FakeTextEncoder
+from models.fakes import FakeDetector, FakeFaceDetector, FakeImageEncoder, FakeTextEncoder
 from processors.decode import DecodeLimits
 from processors.errors import Code, Poison
 from processors.lab import ciede2000, lab_of_hex, to_lab
@@ -48,6 +48,15 @@ def photo(colour: tuple[int, int, int], kind: str = "PNG") -> bytes:
     return buffer.getvalue()
 
 
+def with_face() -> bytes:
+    """The same in blue, with what the fake detector takes for a face."""
+    pixels = np.array(Image.open(io.BytesIO(photo(BLUE))))
+    pixels[10:30, 65:85] = (255, 0, 255)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def pixels_of(data: bytes) -> Pixels:
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
 
@@ -55,7 +64,7 @@ def pixels_of(data: bytes) -> Pixels:
 class Catalogue:
     """A shard that knows products by their colour, a store with their photos, and the role between them."""
 
-    def __init__(self, *, consent: str = "stated") -> None:
+    def __init__(self, *, consent: str = "faces", seer: bool = True) -> None:
         self.store = MemoryStore("test")
         self.products: dict[str, tuple[str, str, str]] = {}  # key → category, colour, address
         self.probes: list[Probe] = []
@@ -95,6 +104,7 @@ class Catalogue:
             in_thread=in_thread,
             space=lambda: Space("g-0001", images, texts),
             consent=consent,
+            faces=FakeFaceDetector() if seer else None,
         )
 
     def add(self, key: str, colour: tuple[int, int, int], name: str, category: str) -> None:
@@ -364,6 +374,39 @@ async def test_consent_may_be_asked_for_always() -> None:
     await catalogue.run(request(0), request(1, consent=True), request(2, image={"product_id": "blue-1"}))
     by_code = [None if one.error is None else one.error.code for one in catalogue.results]
     assert sorted(by_code, key=str) == [None, None, Code.CONSENT_NEEDED]
+
+
+async def test_a_face_needs_consent() -> None:
+    """A photo in which one is seen is edited if consent is stated; one without is edited either way."""
+    catalogue = shop_of_dresses()
+    seen = {"image": {"bytes": with_face()}}
+    before = set(catalogue.store.list())
+    refused, false, agreed, nobody = await catalogue.run(
+        request(0, "a", **seen), request(1, "b", consent=False), request(2, "c", consent=True, **seen), request(3, "d")
+    )
+    for one in (refused, false):
+        assert one.error is not None
+        assert (one.error.code, one.error.field) == (Code.CONSENT_NEEDED, "consent")
+    assert refused.error is not None
+    assert "a face is to be seen" in refused.error.message
+    assert agreed.image
+    assert nobody.image
+    stored = set(catalogue.store.list()) - before
+    assert stored == {key for one in (agreed, nobody) for key in (one.image, one.mask, one.manifest)}
+
+
+async def test_where_nobody_can_see_faces_every_photo_needs_consent() -> None:
+    """But not a product of the catalogue; and with the rule "stated" nobody looks."""
+    blind = shop_of_dresses(seer=False)
+    first, second, third = await blind.run(
+        request(0, "a"), request(1, "b", consent=True), request(2, "c", image={"product_id": "blue-1"})
+    )
+    assert first.error is not None
+    assert (first.error.code, first.error.field) == (Code.CONSENT_NEEDED, "consent")
+    assert second.error is None
+    assert third.error is None
+    [unasked] = await shop_of_dresses(consent="stated", seer=False).run(request(image={"bytes": with_face()}))
+    assert unasked.error is None
 
 
 async def test_an_edit_says_what_it_is() -> None:
