@@ -1,6 +1,8 @@
 """A model that does not come back: who waits is told, and the next one is not let in before it has."""
 
+import gc
 import threading
+import weakref
 
 import pytest
 
@@ -45,3 +47,34 @@ def test_work_within_work_counts_to_it() -> None:
     """What is urgent is run between two steps of a batch, in its thread."""
     patience = Patience(60.0)
     assert patience.run(lambda: (patience.waited_for(), patience.run(lambda: 3))) == (True, 3)
+
+
+def test_all_calls_share_a_thread_that_ends_with_its_patience() -> None:
+    """A thread for each batch kept a batch's memory for each: what one thread frees, another one does not find."""
+    patience = Patience(60.0)
+    threads = {patience.run(threading.current_thread) for _ in range(5)}
+    assert len(threads) == 1
+    (thread,) = threads
+    assert thread is not threading.current_thread()
+    del patience
+    gc.collect()
+    thread.join(60)
+    assert not thread.is_alive()
+
+
+def test_what_a_call_gave_does_not_live_on() -> None:
+    """A batch's tensors would wait for the next batch."""
+
+    class Large:
+        pass
+
+    patience, gone = Patience(60.0), threading.Event()
+
+    def work() -> Large:
+        made = Large()
+        weakref.finalize(made, gone.set)
+        return made
+
+    patience.run(work)
+    gc.collect()
+    assert gone.wait(60)
