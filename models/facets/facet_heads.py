@@ -161,7 +161,7 @@ def load_shipped() -> Version:
         Fatal: the file is missing or damaged.
     """
     from models.weights.hashes import check_weights
-    from models.weights.profiles import shipped_path
+    from models.weights.starter import shipped_path
 
     path = shipped_path(SHIPPED)
     check_weights(path)

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import calibration
-from models.weights.profiles import STARTER_FOLDER
+from models.weights.starter import STARTER_FOLDER
 from models.yardsticks import attributes as yardstick
 from processors.attributes import Calibration, Calibrations
 
@@ -111,11 +111,11 @@ def embedded_products(data: Path, limit: int, keep: Path) -> tuple[yardstick.Emb
     """The products' vectors by the serving models, and the encoder's fingerprint. Kept under `keep` for the next run."""
     from infra.settings import Settings
     from models.guard import Guarded
-    from models.weights.profiles import STARTER, resolve
+    from models.weights.starter import resolve
     from models.yardsticks import tables
     from models.yardsticks.photos import Photos, UnreadableInput
 
-    paths = resolve(STARTER, Settings().model_cache)
+    paths = resolve(Settings().model_cache)
     from models.detector.yolo_detector import YoloDetector
     from models.encoder.clip_encoder import ClipImageEncoder
 

@@ -30,7 +30,7 @@ from models.recipes.composer_settings import ComposerRecipe, network_of, read_re
 from models.recipes.composer_training import Training
 from models.recipes.composer_triplets import Triplets, triplets_of
 from models.weights.hashes import fingerprint
-from models.weights.profiles import MINILM, shipped_path
+from models.weights.starter import TEXT_TOWER, shipped_path
 from processors.errors import Poison
 
 CONFIG = Path(__file__).with_suffix(".yaml")
@@ -53,7 +53,7 @@ class Towers:
         from models.encoder.clip_encoder import ClipTextEncoder
 
         cache = Path(os.environ.get("WEFT_MODEL_CACHE", "~/.cache/weft/models")).expanduser()
-        return ClipTextEncoder.load(shipped_path("encoder.safetensors"), cache / MINILM.name)
+        return ClipTextEncoder.load(shipped_path("encoder.safetensors"), cache / TEXT_TOWER)
 
 
 def train(recipe: Path, run: Path, data: Path, minutes: float | None = None, towers: Towers | None = None) -> Path:

@@ -37,7 +37,7 @@ from models.recipes.facets_rucksacks import rucksack_sample
 from models.recipes.facets_tailor import TAILORED, tailored_samples
 from models.recipes.facets_truth import CATEGORIES_OF, COVERS, VALUES, Allowed
 from models.weights.hashes import check_weights
-from models.weights.profiles import EFFICIENTNET, STARTER_FOLDER, shipped_path
+from models.weights.starter import IMAGE_TRUNK, STARTER_FOLDER, shipped_path
 from processors import crops
 from processors.facets import NEVER, Head
 from processors.second_look import CATEGORY
@@ -121,7 +121,7 @@ def _parts(
 def encoder_of() -> ClipImageEncoder:
     """The shipped encoder, on the base in the model cache (WEFT_MODEL_CACHE, as everywhere)."""
     cache = Path(os.environ.get("WEFT_MODEL_CACHE", "~/.cache/weft/models")).expanduser()
-    return ClipImageEncoder.load(shipped_path("encoder.safetensors"), cache / EFFICIENTNET.name / "model.safetensors")
+    return ClipImageEncoder.load(shipped_path("encoder.safetensors"), cache / IMAGE_TRUNK / "model.safetensors")
 
 
 def look(job: Job, encoder: ClipImageEncoder, seed: int, out: Path) -> int:

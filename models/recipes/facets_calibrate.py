@@ -27,7 +27,7 @@ from models.facets.facet_heads import BinWorth, FacetWorth, ValueWorth
 from models.recipes.facets import heads_of
 from models.recipes.facets_learning import Floats
 from models.recipes.facets_truth import CATEGORIES_OF, SILENT, VALUES
-from models.weights.profiles import shipped_path
+from models.weights.starter import shipped_path
 from models.yardsticks import charts
 from models.yardsticks.shop_words import truth_of
 from processors import crops, evidence

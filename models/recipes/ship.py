@@ -10,8 +10,9 @@ from pathlib import Path
 
 import msgspec
 
+from models.profiles.reading import find
 from models.weights.hashes import MANIFEST, Manifest, Shipped, sha256_of, weight_files
-from models.weights.profiles import STARTER, STARTER_FOLDER
+from models.weights.starter import STARTER_FOLDER
 from processors.errors import Fatal
 
 RECIPES = {
@@ -37,7 +38,7 @@ def list_run(weights: Path) -> Path:
 
 
 def _manifest(folder: Path, paths: list[Path]) -> Manifest:
-    licences = {artefact.name: artefact.licence for artefact in STARTER.artefacts}
+    licences = {artefact.name: artefact.licence for artefact in find("starter", STARTER_FOLDER).artefacts}
     # A few numbers, no weights: no artefacts of the profile.
     licences |= dict.fromkeys(("attributes", "relevance"), "AGPL-3.0-or-later")
     licences["composer"] = "Apache-2.0"  # as the encoder on whose vectors it works

@@ -29,7 +29,7 @@ from torch import Tensor, distributed, nn
 from models.device import choose
 from models.recipes import ship
 from models.recipes.writer_data import Example, examples
-from models.weights.profiles import SMOLLM2
+from models.weights.starter import WRITER_BASE
 from models.writer.adapters import save_adapter
 from processors.captions import prompt
 from processors.errors import Fatal
@@ -132,7 +132,7 @@ def _since(before: float, started: float) -> float:
 def _base() -> Path:
     """The unpacked base in the model cache."""
     cache = Path(os.environ.get(CACHE) or "~/.cache/weft/models").expanduser()
-    base = cache / SMOLLM2.name
+    base = cache / WRITER_BASE
     if not (base / "weft-artefact.json").is_file():
         raise Fatal(f"{base} is missing: run `weft models pull starter`")
     return base

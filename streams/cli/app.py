@@ -78,7 +78,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "index": ("index", "The generations of the index: list, verify, compare, swap, roll back."),
     "replay": ("replay", "Build a generation of the index from a topic; goes on where it was killed."),
     "topics": ("manage", "The topics on the broker."),
-    "models": ("manage", "The weights: what they are, and where from."),
+    "models": ("models", "The models: profiles, what they are made of, and models of your own."),
     "triplets": ("triplets", "Triplets that the role `triplets` made of the catalogue: for training composers."),
     "store": ("store", "The object store: its id, and where it lay."),
 }

@@ -239,13 +239,19 @@ def attributes(
 
 def chosen_settings(profile: str | None) -> Settings:
     """The settings of the environment, with the profile of the command line."""
-    from models.weights.profiles import PROFILES
+    from models.profiles.profile import FAKE
+    from processors.errors import BadSetting
+    from streams.wiring.weights import profile_of
 
     base = settings()
     chosen = base if profile is None else base.model_copy(update={"profile": profile})
-    if chosen.profile not in {*PROFILES, "fake"}:
-        say(f"{'WEFT_PROFILE' if profile is None else '--profile'}: there is no profile {chosen.profile!r}")
-        raise typer.Exit(Exit.USAGE)
+    try:
+        if chosen.profile != FAKE:
+            profile_of(chosen)
+    except BadSetting as error:
+        said = str(error) if profile is None else str(error.__cause__ or error)
+        say(said if profile is None else f"--profile: {said}")
+        raise typer.Exit(Exit.USAGE) from None
     return chosen
 
 

@@ -17,7 +17,9 @@ import msgspec
 from infra.settings import Settings
 from infra.store import NotFound
 from infra.stores import open_store
-from models.weights import profiles
+from models.profiles.held import verify
+from models.profiles.kinds import Place
+from models.profiles.kinds import examine as examine_part
 from processors.errors import BadSetting, Fatal, Missing, WeftError
 from streams.contract import topics
 from streams.kafka.client import Client
@@ -27,6 +29,7 @@ from streams.kafka.rights import refusal, rights_of
 from streams.ops import admin, doctor_photos
 from streams.ops.doctor_kafka import LOOKS
 from streams.ops.doctor_store import Untrue, try_out
+from streams.wiring.weights import profile_of
 
 LEAST_DISK = 5 * 2**30
 """Bytes: a log segment of Kafka is 1 GiB, and snapshots of the index are written beside the old ones."""
@@ -215,14 +218,25 @@ async def _photos(settings: Settings) -> Finding:
 def _models(settings: Settings) -> list[Finding]:
     if settings.profile == "fake":
         return [Finding("models", ok=False, found="profile fake", advice="for tests only: unset WEFT_PROFILE")]
-    known = profiles.PROFILES
-    if settings.profile not in known:
-        return [Finding("models", ok=False, found=f"profile {settings.profile!r}", advice="WEFT_PROFILE: say starter")]
-    problems = profiles.verify(known[settings.profile], settings.model_cache)
-    if not problems:
-        return [Finding("models", ok=True, found=f"{settings.profile}: every byte as recorded")]
-    advice = f"run `weft models pull {settings.profile}`"
-    return [Finding("models", ok=False, found=f"{p}", advice=advice) for p in problems]
+    try:
+        profile = profile_of(settings)
+    except BadSetting as error:
+        return [Finding("models", ok=False, found=str(error), advice="`weft models list` shows the profiles")]
+    problems = verify(profile, settings.model_cache)
+    advice = f"run `weft models pull {profile.called}`"
+    if problems:
+        return [Finding("models", ok=False, found=f"{p}", advice=advice) for p in problems]
+    parts = {name: profile.part(name, settings.model_cache) for name in profile.parts}
+    place = Place(settings.model_cache)
+    wrong = [
+        Finding(
+            "models", ok=False, found=f"{name} ({part.kind}): {said}", advice=f"see `weft models show {profile.called}`"
+        )
+        for name, part in parts.items()
+        for said in examine_part(name, part, place)
+    ]
+    told = ", ".join(f"{name} {part.kind}" for name, part in parts.items())
+    return wrong or [Finding("models", ok=True, found=f"{profile.called}: every byte as recorded ({told})")]
 
 
 def _versions() -> Finding:

@@ -8,7 +8,7 @@ from typing import Self
 
 from infra.spawn import Child, Command
 from infra.template import Template
-from streams.wiring.weights import FAKE
+from models.profiles.profile import FAKE
 
 IMPORT_S = 120.0
 """Longest wait for the imports; afterwards roles start the plain way."""

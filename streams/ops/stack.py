@@ -19,6 +19,7 @@ from infra.broker import EmbeddedBroker
 from infra.process import Backoff, ChildState, Supervisor
 from infra.settings import Settings
 from infra.spawn import Command, python_argv
+from models.profiles.reading import canonical
 from processors.errors import BadSetting, Fatal
 from streams.contract.topics import ROLES
 from streams.kafka.names import names_of
@@ -277,7 +278,7 @@ class Stack:
         return dict(os.environ) | {
             "WEFT_STORE_URL": self.settings.store_url,
             "WEFT_DATA_DIR": str(self._data_dir),
-            "WEFT_PROFILE": self.settings.profile,
+            "WEFT_PROFILE": canonical(self.settings.profile),  # roles may run in another folder
             "WEFT_METRICS_PORT": "0",
             "WEFT_INDEX_STANDBYS": str(self.settings.index_standbys),
             "WEFT_TOPIC_NAMES": json.dumps(self._names.all_topics()),

@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 
-from models.device import OneThread
-from models.ports import TextEncoder
-from models.weights.profiles import PROFILES, is_starter
 from processors.errors import Poison
 from streams.contract import codecs, topics
 from streams.contract.cloudevents import ce_headers, output_headers, rfc3339
@@ -29,19 +26,17 @@ from streams.search.shop_asked import shop_asked
 from streams.search.spaces import Spaces
 from streams.wiring.composers import composers_of
 from streams.wiring.generations import encoders_of, partition_count, place_by_key, serve_spaces, when_settled
-from streams.wiring.models import judge_of, relevance_of, shipped_heads
+from streams.wiring.models import judge_of, relevance_of, shipped_heads, words_of
 from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, loaded
 
 
 async def run_compose(parts: Parts, ready: Ready) -> None:
     """`search.queries` → `search.probes` → `search.hits` → `search.results`."""
     images = await loaded(lambda: parts.models.image_encoder)
-    texts: TextEncoder = await loaded(lambda: parts.models.text_encoder)
+    texts = words_of(parts.settings, await loaded(lambda: parts.models.text_encoder))
     detector = await loaded(lambda: parts.models.detector)
     heads = await asyncio.to_thread(shipped_heads, parts.settings)
     relevance = await asyncio.to_thread(relevance_of, parts.settings)
-    if is_starter(PROFILES.get(parts.settings.profile)):
-        texts = OneThread(texts)
     live = LiveHeads(parts.store, images.features_maker, shipped=heads, in_thread=parts.in_thread)
     await live.look()
     observer = parts.engine_of("compose").observer

@@ -6,10 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable
 
-from models.device import OneThread
 from models.guard import ignore
-from models.ports import TextEncoder
-from models.weights.profiles import PROFILES, is_starter
 from processors.errors import Poison
 from streams.contract import codecs, topics
 from streams.contract.cloudevents import ce_headers, output_headers, rfc3339
@@ -28,7 +25,7 @@ from streams.search.shop_asked import shop_asked
 from streams.search.spaces import Spaces
 from streams.wiring.faces import face_detector
 from streams.wiring.generations import encoders_of, follow_spaces, place_by_key
-from streams.wiring.models import judge_of, shipped_heads
+from streams.wiring.models import judge_of, shipped_heads, words_of
 from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, loaded
 
 
@@ -36,12 +33,10 @@ async def run_edit(parts: Parts, ready: Ready) -> None:
     """`edits.requests` → `search.probes` → `search.hits` → `edits.progress`, `edits.results`."""
     settings = parts.settings
     images = await loaded(lambda: parts.models.image_encoder)
-    texts: TextEncoder = await loaded(lambda: parts.models.text_encoder)
+    texts = words_of(settings, await loaded(lambda: parts.models.text_encoder))
     detector = await loaded(lambda: parts.models.detector)
     faces = await loaded(lambda: face_detector(settings, ignore))
     heads = await asyncio.to_thread(shipped_heads, settings)
-    if is_starter(PROFILES.get(settings.profile)):
-        texts = OneThread(texts)
     observer = parts.engine_of("edit").observer
     spaces = Spaces((images, texts), lambda profile: encoders_of(settings, profile), settings.profile)
 

@@ -7,9 +7,9 @@ import structlog
 from infra.settings import Settings
 from models.guard import Guarded, Observe
 from models.ports import FaceDetector
+from models.profiles.profile import FAKE
 from models.weights import face_model
 from processors.values import Detection, Pixels
-from streams.wiring.weights import FAKE
 
 log = structlog.get_logger()
 

@@ -14,16 +14,14 @@ from aiokafka.errors import KafkaError
 
 from infra.logs import logger
 from infra.settings import Settings
-from models.device import OneThread
 from models.guard import ignore
 from models.ports import ImageEncoder, TextEncoder
-from models.weights.profiles import STARTER
 from processors.errors import Retryable
 from streams.contract import topics
 from streams.kafka.pins import Pins, partition_of
 from streams.search import generations
 from streams.search.spaces import Spaces, tell_presence
-from streams.wiring.models import Models
+from streams.wiring.models import Models, words_of
 from streams.wiring.parts import Parts, beside, topic_now
 from streams.wiring.weights import require_weights
 
@@ -38,8 +36,7 @@ def encoders_of(settings: Settings, profile: str) -> tuple[ImageEncoder, TextEnc
     settings = settings.model_copy(update={"profile": profile})
     require_weights(settings)
     models = Models(settings, lambda _: ignore)
-    texts: TextEncoder = models.text_encoder
-    return models.image_encoder, OneThread(texts) if profile == STARTER.name else texts
+    return models.image_encoder, words_of(settings, models.text_encoder)
 
 
 def place_by_key(parts: Parts) -> Callable[[str], Awaitable[int | None]]:

@@ -7,32 +7,24 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+from functools import cached_property
+from typing import Any, Protocol, TypeVar, cast
 
 from infra.settings import Settings
+from models.device import OneThread
 from models.guard import GuardedDetector, GuardedImageEncoder, GuardedTextEncoder, GuardedWriter, Observe
 from models.ports import Detector, ImageEncoder, TextEncoder, Writer
+from models.profiles import kinds
+from models.profiles.held import require
+from models.profiles.kinds import STARTERS, Place, Towers
+from models.profiles.profile import FAKE, Profile
 from models.weights.hashes import check_weights
-from models.weights.profiles import (
-    EFFICIENTNET,
-    MINILM,
-    STARTER,
-    STARTER_BF16,
-    FullPaths,
-    StarterPaths,
-    is_starter,
-    resolve,
-    resolve_full,
-    shipped_path,
-)
+from models.weights.starter import shipped_path
 from processors.attributes import Calibration, Calibrations
 from processors.facets import Head, Heads
 from processors.relevance import Relevance
 from processors.second_look import CATEGORY
-from streams.wiring.weights import FAKE, profile_of
-
-if TYPE_CHECKING:
-    from models.packed import Precision
+from streams.wiring.weights import kind_of, profile_of
 
 MEASURED = "measured"
 """Folder of the model cache that keeps what was measured on a machine."""
@@ -84,115 +76,71 @@ class FakeLoader:
         return FakeWriter()
 
 
-class StarterLoader:
-    """The weights of the repository, on bases of the package index."""
+class PartsLoader:
+    """The models of a profile, each by the kind of its part; what no role asks for is never read.
 
-    def __init__(self, settings: Settings) -> None:
-        self._paths: StarterPaths = resolve(STARTER, settings.model_cache, only=())
-        self._cache = settings.model_cache
-        self._device = _device(settings)
+    Args:
+        settings: of the process.
+        profile: whose models; None: that of the settings.
+
+    Raises:
+        BadSetting, Missing: there is no such profile, or its weights are not here.
+    """
+
+    def __init__(self, settings: Settings, profile: Profile | None = None) -> None:
+        self._profile = profile or profile_of(settings)
+        require(self._profile, settings.model_cache)
         self._settings = settings
-        self._precision = _precision(settings)
-        self._choices = settings.model_cache / MEASURED
+        self._towers: Towers | None = None
 
-    def _check(self, *artefacts: str) -> None:
-        """Every byte of what is loaded now; what other roles load is theirs to read."""
-        resolve(STARTER, self._cache, only=artefacts)
+    @cached_property
+    def place(self) -> Place:
+        """Where they are loaded."""
+        return place_of(self._settings, self.writer)
 
     def detector(self) -> Detector:
-        from models.detector.yolo_detector import YoloDetector
-
-        self._check("detector")
-        return YoloDetector.load(self._paths.detector, device=self._device, choices=self._choices)
+        return cast("Detector", self._load("detector"))
 
     def image_encoder(self) -> ImageEncoder:
-        from models.encoder.clip_encoder import ClipImageEncoder
-
-        self._check("encoder", EFFICIENTNET.name)
-        return ClipImageEncoder.load(
-            self._paths.encoder,
-            self._paths.image_trunk,
-            device=self._device,
-            precision=self._precision,
-            choices=self._choices,
-        )
+        return self._encoder().images()
 
     def text_encoder(self) -> TextEncoder:
-        from models.encoder.clip_encoder import ClipTextEncoder
-
-        self._check("encoder", MINILM.name)
-        return ClipTextEncoder.load(
-            self._paths.encoder, self._paths.text_tower, device=self._device, precision=self._precision
-        )
+        return self._encoder().texts()
 
     def sentence_encoder(self) -> TextEncoder:
-        from models.encoder.sentence_encoder import SentenceEncoder
-
-        self._check(MINILM.name)
-        return SentenceEncoder.load(self._paths.text_tower, device=self._device)
+        return self._encoder().sentences()
 
     def writer(self) -> Writer:
         if self._settings.writer == "template":
-            return _rules()
-        from models.writer.hf_writer import HfWriter
+            from models.writer.by_rule import RuleWriter
 
-        self._check("writer")  # its base is read, and checked, only when it is rounded
-        return HfWriter.load(
-            self._paths.writer_base,
-            self._paths.writer_adapter,
-            device=self._device,
-            batch=self._settings.batch_items,
-            choices=self._settings.model_cache / MEASURED,
-            grounded=self._settings.writer == "grounded",
-        )
+            return RuleWriter()
+        return cast("Writer", self._load("writer"))
 
+    def _encoder(self) -> Towers:
+        if self._towers is None:
+            self._towers = cast("Towers", self._load("encoder"))
+        return self._towers
 
-class FullLoader:
-    """Published weights in the model cache: fetched by `weft models pull full`, and never by this."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._paths: FullPaths = resolve_full(settings.model_cache)
-        self._device = _device(settings)
-        self._settings = settings
-
-    def detector(self) -> Detector:
-        from models.detector.yolo_detector import YoloDetector
-
-        return YoloDetector.load(self._paths.detector, device=self._device)
-
-    def image_encoder(self) -> ImageEncoder:
-        from models.encoder.full_encoder import OpenClipImageEncoder
-
-        return OpenClipImageEncoder.load(self._paths.encoder, device=self._device)
-
-    def text_encoder(self) -> TextEncoder:
-        from models.encoder.full_encoder import OpenClipTextEncoder
-
-        return OpenClipTextEncoder.load(self._paths.encoder, device=self._device)
-
-    def sentence_encoder(self) -> TextEncoder:
-        """The text tower of the profile: it has no other."""
-        return self.text_encoder()
-
-    def writer(self) -> Writer:
-        if self._settings.writer == "template":
-            return _rules()
-        from models.writer.hf_writer import HfWriter
-
-        return HfWriter.load(
-            self._paths.writer,
-            None,
-            device=self._device,
-            batch=self._settings.batch_items,
-            choices=self._settings.model_cache / MEASURED,
-            grounded=self._settings.writer == "grounded",
-        )
+    def _load(self, name: str) -> Any:
+        return kinds.load(name, self._profile.part(name, self._settings.model_cache), self.place)
 
 
-def _rules() -> Writer:
-    from models.writer.by_rule import RuleWriter
+def place_of(settings: Settings, writer: Callable[[], Writer] | None = None) -> Place:
+    """Where the process loads models; and every library is forbidden, before its import, to fetch anything behind the user's back."""
+    from models.device import choose, use_threads
 
-    return RuleWriter()
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("YOLO_AUTOINSTALL", "false")
+    use_threads(settings.threads)
+    return Place(
+        cache=settings.model_cache,
+        device=choose(settings.device),
+        batch=settings.batch_items,
+        grounded=settings.writer == "grounded",
+        measured=settings.model_cache / MEASURED,
+        writer=writer,
+    )
 
 
 def calibrations(settings: Settings) -> Calibrations:
@@ -200,7 +148,7 @@ def calibrations(settings: Settings) -> Calibrations:
     from models.calibration import FILE, load
 
     found = load(shipped_path(FILE), Calibration(k=settings.neighbours))
-    if settings.profile != STARTER_BF16.name:
+    if kind_of(settings, "encoder") != "starter-bf16":
         return found
     from models.encoder.clip_encoder import space_fingerprint
 
@@ -217,7 +165,7 @@ def relevance_of(settings: Settings) -> Relevance:
     from models.relevance import FILE, load
 
     found = load(shipped_path(FILE))
-    if settings.profile != STARTER_BF16.name:
+    if kind_of(settings, "encoder") != "starter-bf16":
         return found
     from models.encoder.clip_encoder import space_fingerprint
 
@@ -226,21 +174,16 @@ def relevance_of(settings: Settings) -> Relevance:
     return replace(found, encoder=space_fingerprint(digest, "bfloat16")) if alike else found
 
 
-def _precision(settings: Settings) -> Precision:
-    return "bfloat16" if settings.profile == STARTER_BF16.name else "float32"
-
-
 def shipped_heads(settings: Settings) -> Heads | None:
-    """The facet heads of the repository, for the encoder that they were fitted for; None of a profile with another one.
+    """The facet heads of the profile, for the encoder that they were fitted for; None where it has none.
 
     Raises:
         Fatal: the file is missing or damaged.
     """
-    if settings.profile == FAKE or not any(one.name == "facets" for one in profile_of(settings).artefacts):
+    if settings.profile == FAKE:
         return None
-    from models.facets.facet_heads import load_shipped
-
-    return load_shipped().heads
+    part = profile_of(settings).part("facets", settings.model_cache)
+    return cast("Heads | None", kinds.load("facets", part, Place(settings.model_cache)))
 
 
 def judge_of(heads: Heads | None, maker: str) -> Head | None:
@@ -248,14 +191,9 @@ def judge_of(heads: Heads | None, maker: str) -> Head | None:
     return heads.heads.get(CATEGORY) if heads is not None and heads.maker == maker else None
 
 
-def _device(settings: Settings) -> str:
-    """Choose the device; and forbid every library, before its import, to fetch anything behind the user's back."""
-    from models.device import choose, use_threads
-
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    os.environ.setdefault("YOLO_AUTOINSTALL", "false")
-    use_threads(settings.threads)
-    return choose(settings.device)
+def words_of(settings: Settings, texts: TextEncoder) -> TextEncoder:
+    """A profile's text encoder for what shoppers write: the starter's small tower computes on one thread."""
+    return OneThread(texts) if kind_of(settings, "encoder") in STARTERS else texts
 
 
 class Models:
@@ -340,6 +278,4 @@ class Models:
 
 
 def _loader_of(settings: Settings) -> Loader:
-    if settings.profile == FAKE:
-        return FakeLoader()
-    return StarterLoader(settings) if is_starter(profile_of(settings)) else FullLoader(settings)
+    return FakeLoader() if settings.profile == FAKE else PartsLoader(settings)

@@ -6,9 +6,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from models.device import OneThread
-from models.ports import TextEncoder
-from models.weights.profiles import PROFILES, is_starter
 from processors.errors import Poison
 from streams.contract import codecs, topics
 from streams.contract.cloudevents import ce_headers, rfc3339
@@ -25,7 +22,7 @@ from streams.roles.matching.role import Bounds, StandingRole
 from streams.roles.matching.similar_job import SimilarJob
 from streams.search.pending import PendingQueries
 from streams.wiring.generations import place_by_key
-from streams.wiring.models import judge_of, relevance_of, shipped_heads
+from streams.wiring.models import judge_of, relevance_of, shipped_heads, words_of
 from streams.wiring.parts import Parts, Ready, Role, beside, loaded
 
 
@@ -98,11 +95,9 @@ class _Once:
     async def _make(self) -> Compiling:
         parts = self._parts
         images = await loaded(lambda: parts.models.image_encoder)
-        texts: TextEncoder = await loaded(lambda: parts.models.text_encoder)
+        texts = words_of(parts.settings, await loaded(lambda: parts.models.text_encoder))
         detector = await loaded(lambda: parts.models.detector)
         heads = await asyncio.to_thread(shipped_heads, parts.settings)
-        if is_starter(PROFILES.get(parts.settings.profile)):
-            texts = OneThread(texts)
         live = LiveHeads(parts.store, images.features_maker, shipped=heads, in_thread=parts.in_thread)
         await live.look()
 

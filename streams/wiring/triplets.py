@@ -10,6 +10,9 @@ from infra.settings import Settings
 from models.captioner.by_evidence import RuleCaptioner, WriterCaptioner
 from models.guard import Guarded
 from models.ports import Captioner, CaptionRequest, Chat
+from models.profiles import kinds
+from models.profiles.held import check
+from models.profiles.profile import FAKE
 from processors import decode
 from processors.errors import BadSetting
 from processors.values import Pixels
@@ -21,8 +24,10 @@ from streams.kafka.client import Reader
 from streams.kafka.dead_letters import dead_letters
 from streams.roles.triplets.known import Catalogue, Pairs, Progress
 from streams.roles.triplets.role import Outcome, Triplets, publisher
+from streams.wiring.models import place_of
 from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, loaded
 from streams.wiring.urgent import shop_of_message
+from streams.wiring.weights import profile_of
 
 log = structlog.get_logger("weft.triplets")
 
@@ -138,29 +143,31 @@ def captioner_of(parts: Parts) -> Captioner:
         return RuleCaptioner()
     if settings.triplet_captions == "writer":
         return WriterCaptioner(parts.models.writer)
-    from models.captioner.vision import VisionCaptioner
-    from models.device import choose
-    from models.weights.profiles import VISION_CAPTIONER
-
-    folder = settings.model_cache / VISION_CAPTIONER.name
-    if settings.profile != "full" or not folder.is_dir():
+    part = None if settings.profile == FAKE else profile_of(settings).part("captioner", settings.model_cache)
+    if part is None or part.kind in {"rules", "writer"}:
         raise BadSetting(
-            f"WEFT_TRIPLET_CAPTIONS=vision needs WEFT_PROFILE=full and a model in {folder}: docs/models/composer.md"
+            "WEFT_TRIPLET_CAPTIONS=vision needs a profile whose captioner looks at photos: WEFT_PROFILE=full with the folder"
+            " vision-captioner, or `weft models add captioner` (docs/models/composer.md)"
         )
-    return _Warm.warmed(VisionCaptioner.load(folder, device=choose(settings.device)))
+    return _Warm.warmed(kinds.load("captioner", part, place_of(settings, lambda: parts.models.writer)))
 
 
 def chat_of(settings: Settings) -> Chat | None:
     """The instruct model that words changes; None: the grammar does. Raises as `captioner_of`."""
     if settings.triplet_words == "grammar":
         return None
-    if settings.profile != "full":
-        raise BadSetting("WEFT_TRIPLET_WORDS=chat needs WEFT_PROFILE=full: the starter's writer words captions only")
+    part = None if settings.profile == FAKE else profile_of(settings).part("writer", settings.model_cache)
+    if part is None or part.kind != "transformers":
+        raise BadSetting(
+            "WEFT_TRIPLET_WORDS=chat needs a profile whose writer is an instruct model, as WEFT_PROFILE=full: the starter's"
+            " writes captions only"
+        )
     from models.captioner.vision import InstructChat
-    from models.device import choose
-    from models.weights.profiles import resolve_full
 
-    model = InstructChat.load(resolve_full(settings.model_cache).writer, device=choose(settings.device))
+    place = place_of(settings)
+    folder = place.path(part)
+    check(folder, part)
+    model = InstructChat.load(folder, device=place.device)
     guarded: Guarded[str, str] = Guarded(model, name="chat")
     guarded.warm_up()
     return guarded

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from infra.settings import Settings
-from models.weights.profiles import PROFILES, Profile, require
+from models.profiles.held import require
+from models.profiles.profile import FAKE, Profile
+from models.profiles.reading import find
 from processors.errors import BadSetting
 from processors.policies import policies_of
 from streams.roles.caption import rules
-
-FAKE = "fake"
-"""The profile of `streams.wiring.models.FakeLoader`."""
 
 
 def require_weights(settings: Settings) -> None:
@@ -27,11 +26,18 @@ def check_settings(settings: Settings) -> None:
     """
     policies_of(settings.facet_policy)
     rules.load(settings.hold_rules)
+    if settings.profile != FAKE:
+        profile_of(settings)
 
 
 def profile_of(settings: Settings) -> Profile:
-    """The profile that `WEFT_PROFILE` names. Raises `BadSetting` where there is none of that name."""
-    found = PROFILES.get(settings.profile)
-    if found is None:
-        raise BadSetting(f"WEFT_PROFILE is {settings.profile!r}: say {' or '.join(PROFILES)}")
-    return found
+    """The profile that `WEFT_PROFILE` names. Raises `BadSetting` where there is none of that name, or its file is wrong."""
+    try:
+        return find(settings.profile, settings.model_cache)
+    except BadSetting as error:
+        raise BadSetting(f"WEFT_PROFILE is {settings.profile!r}: {error}") from error
+
+
+def kind_of(settings: Settings, part: str) -> str:
+    """The kind of a part as it serves; that of every part of the profile `fake` is "fake". Raises as `profile_of`."""
+    return FAKE if settings.profile == FAKE else profile_of(settings).part(part, settings.model_cache).kind

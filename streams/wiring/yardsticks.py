@@ -7,13 +7,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+import msgspec
+
 from infra.fetch import Fetcher
 from infra.memory_store import MemoryStore
 from infra.settings import Settings
 from infra.store import ObjectStore
 from models.guard import Guarded, GuardedWriter, ignore
-from models.ports import Detector
-from models.weights.profiles import PROFILES, STARTER, Artefact, is_starter, resolve, shipped_path
+from models.profiles import kinds
+from models.profiles.profile import FAKE
+from models.weights.starter import WRITER_BASE, resolve
 from processors.attributes import Calibration, Calibrations
 from processors.decode import DecodeLimits
 from processors.errors import Fatal, Poison
@@ -36,7 +39,8 @@ from streams.roles.enrich import Enrich, memo_fingerprint
 from streams.roles.memo import Memo
 from streams.roles.remote import RemotePhotos
 from streams.search.pending import PendingQueries
-from streams.wiring.models import MEASURED, Models, calibrations, judge_of, relevance_of, shipped_heads
+from streams.wiring.models import Models, calibrations, judge_of, place_of, relevance_of, shipped_heads
+from streams.wiring.weights import kind_of, profile_of
 
 UNSURE = 0.001
 """The integral of average precision wants every detection, however unsure."""
@@ -51,20 +55,15 @@ def models_of(settings: Settings) -> Models:
 
 def unsure_detector(settings: Settings) -> Guarded[Pixels, tuple[Detection, ...]]:
     """The profile's detector with a confidence near zero, and without the suppression across classes."""
-    if settings.profile == "fake":
+    if settings.profile == FAKE:
         from models.fakes import FakeDetector
 
         return Guarded(FakeDetector(), name="detector")
-    from models.detector.yolo_detector import YoloDetector
-    from models.device import choose, use_threads
-    from models.weights.hashes import check_weights
-
-    path = shipped_path(_artefact(settings.profile, "detector").source)
-    check_weights(path)
-    use_threads(settings.threads)
-    detector: Detector = YoloDetector.load(
-        path, confidence=UNSURE, iou=SUPPRESSION, duplicate_iou=1.0, device=choose(settings.device)
-    )
+    part = profile_of(settings).part("detector", settings.model_cache)
+    unsure = {"confidence": UNSURE, "iou": SUPPRESSION, "duplicate_iou": 1.0}
+    known = kinds.kind_of("detector", part.kind).options
+    options = {**part.options, **{name: value for name, value in unsure.items() if name in known}}
+    detector = kinds.load("detector", msgspec.structs.replace(part, options=options), place_of(settings))
     return Guarded(detector, name="detector")
 
 
@@ -172,22 +171,10 @@ async def _unpublished(_message: Message, _result: Result) -> None:
 
 def base_writer(settings: Settings) -> GuardedWriter:
     """The starter's language model without our adapter. Raises `Fatal` for a profile whose writer has none."""
-    if not is_starter(PROFILES.get(settings.profile)):
+    if kind_of(settings, "writer") != "starter":
         raise Fatal(f"the writer of the profile {settings.profile!r} has no adapter of ours: --base is for the starter")
-    from models.device import choose, use_threads
     from models.writer.hf_writer import HfWriter
 
-    use_threads(settings.threads)
-    base = resolve(STARTER, settings.model_cache).writer_base
-    choices = settings.model_cache / MEASURED
-    writer = HfWriter.load(base, None, device=choose(settings.device), batch=settings.batch_items, choices=choices)
-    return GuardedWriter(writer)
-
-
-def _artefact(profile: str, name: str) -> Artefact:
-    if profile not in PROFILES:
-        raise Fatal(f"WEFT_PROFILE: there is no profile {profile!r}; there are {', '.join(PROFILES)}")
-    found = next((a for a in PROFILES[profile].artefacts if a.name == name and a.kind == "package"), None)
-    if found is None:
-        raise Fatal(f"the profile {profile!r} ships no {name} of its own")
-    return found
+    place = place_of(settings)
+    base = resolve(settings.model_cache, ("writer", WRITER_BASE)).writer_base
+    return GuardedWriter(HfWriter.load(base, None, device=place.device, batch=place.batch, choices=place.measured))

@@ -19,8 +19,10 @@ from models.detector.yolo_detector import YoloDetector
 from models.encoder.full_encoder import OpenClipTextEncoder
 from models.guard import ignore
 from models.ports import WriterRequest
+from models.profiles.held import pull, verify
+from models.profiles.kinds import Place
+from models.profiles.reading import find
 from models.weights.hashes import MARKER, list_folder
-from models.weights.profiles import FULL, pull, resolve_full, verify
 from processors import captions
 from processors.attributes import Calibration
 from processors.decode import DecodeLimits
@@ -41,6 +43,7 @@ from streams.wiring.models import Models
 from tests.contract.model_contract import DetectorContract, EncoderContract, ImageEncoderContract, ModelContract
 from tests.fixtures import full_profile
 
+FULL = find("full", Path("/nowhere"))
 BAD_PICTURES = [np.zeros((0, 0, 3), np.uint8), np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3), np.float32)]
 
 
@@ -217,8 +220,10 @@ def test_a_flipped_byte_is_refused_and_named(cache: Path, tmp_path: Path, name: 
     data = bytearray((copy / name).read_bytes())
     data[len(data) // 2] ^= 1
     (copy / name).write_bytes(data)
+    models = Models(Settings(profile="full", model_cache=copy, device="cpu"), lambda _: ignore)
+    part = {"fashion": "image_encoder", "qwen2.5": "writer", "yolo11": "detector"}[name.partition("-")[0]]
     with pytest.raises(Fatal, match=rf"{name}.*damaged.*weft models pull full"):
-        resolve_full(copy)
+        getattr(models, part)
     assert [str(p.path) for p in verify(FULL, copy) if copy in p.path.parents] == [str(copy / name)]
 
 
@@ -228,7 +233,7 @@ def test_a_file_that_nobody_listed_is_refused(cache: Path, tmp_path: Path) -> No
     shutil.copytree(cache, copy)
     (copy / "fashion-siglip" / "open_clip_pytorch_model.bin").write_bytes(b"x")
     with pytest.raises(Fatal, match=r"open_clip_pytorch_model\.bin: not listed"):
-        resolve_full(copy)
+        _ = Models(Settings(profile="full", model_cache=copy, device="cpu"), lambda _: ignore).image_encoder
 
 
 def test_an_empty_cache_names_the_command(tmp_path: Path) -> None:
@@ -242,8 +247,8 @@ def test_without_a_detector_of_ones_own_the_starters_serves(cache: Path, tmp_pat
     copy = tmp_path / "cache"
     shutil.copytree(cache, copy)
     shutil.rmtree(copy / "yolo11-garments")
-    assert resolve_full(copy).detector.name == "detector.safetensors"
-    assert resolve_full(cache).detector.parent.name == "yolo11-garments"
+    assert FULL.part("detector", copy).kind == "starter"
+    assert Place(cache).path(FULL.part("detector", cache)) == cache / "yolo11-garments"
 
 
 def test_published_files_must_be_the_pinned_ones(cache: Path, tmp_path: Path) -> None:
@@ -294,4 +299,4 @@ def test_weights_of_another_network_are_refused(cache: Path, tmp_path: Path) -> 
 
 def test_a_detector_of_the_profile_knows_its_architecture(cache: Path) -> None:
     """The header says which YAML of ultralytics it is."""
-    assert YoloDetector.load(resolve_full(cache).detector).header.architecture == "yolo11s.yaml"
+    assert YoloDetector.load(cache / "yolo11-garments" / "model.safetensors").header.architecture == "yolo11s.yaml"

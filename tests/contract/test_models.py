@@ -15,7 +15,7 @@ from models.fakes import FakeDetector, FakeImageEncoder, FakeTextEncoder, FakeWr
 from models.guard import Guarded
 from models.ports import WriterRequest
 from models.recipes.ship import write
-from models.weights.profiles import STARTER, STARTER_FOLDER, StarterPaths, resolve
+from models.weights.starter import STARTER_FOLDER, StarterPaths, resolve
 from processors import captions
 from processors.drawn import GarmentSpec, draw_scene
 from processors.errors import Fatal
@@ -35,7 +35,7 @@ BAD_PICTURES = [
 def paths() -> StarterPaths:
     """The starter profile, or a skip that says which command fetches it."""
     try:
-        return resolve(STARTER, Settings().model_cache)
+        return resolve(Settings().model_cache)
     except Fatal as trouble:
         pytest.skip(str(trouble))
 

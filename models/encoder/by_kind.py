@@ -1,0 +1,85 @@
+"""Encoders by their kind in a profile (`models.profiles.kinds`): two towers of one space, each loaded when it is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from models.weights.starter import IMAGE_TRUNK, TEXT_TOWER, resolve
+
+if TYPE_CHECKING:
+    from models.packed import Precision
+    from models.ports import ImageEncoder, TextEncoder
+    from models.profiles.kinds import Place, Towers
+    from models.profiles.profile import Part
+
+
+def starter(_part: Part, place: Place) -> Towers:
+    """Ours."""
+    return _Starter(place)
+
+
+def starter_bf16(_part: Part, place: Place) -> Towers:
+    """Ours, its photos computed in bfloat16."""
+    return _Starter(place, "bfloat16")
+
+
+def open_clip(part: Part, place: Place) -> Towers:
+    """A folder in open_clip's layout."""
+    return _OpenClip(place.path(part), place, part.needs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Starter:
+    place: Place
+    precision: Precision = "float32"
+
+    def images(self) -> ImageEncoder:
+        from models.encoder.clip_encoder import ClipImageEncoder
+
+        paths = resolve(self.place.cache, ("encoder", IMAGE_TRUNK))
+        return ClipImageEncoder.load(
+            paths.encoder,
+            paths.image_trunk,
+            device=self.place.device,
+            precision=self.precision,
+            choices=self.place.measured,
+        )
+
+    def texts(self) -> TextEncoder:
+        from models.encoder.clip_encoder import ClipTextEncoder
+
+        paths = resolve(self.place.cache, ("encoder", TEXT_TOWER))
+        return ClipTextEncoder.load(paths.encoder, paths.text_tower, device=self.place.device, precision=self.precision)
+
+    def sentences(self) -> TextEncoder:
+        return sentences(self.place)
+
+
+@dataclass(frozen=True, slots=True)
+class _OpenClip:
+    folder: Path
+    place: Place
+    needs: tuple[str, ...]
+
+    def images(self) -> ImageEncoder:
+        from models.encoder.full_encoder import OpenClipImageEncoder
+
+        return OpenClipImageEncoder.load(self.folder, device=self.place.device)
+
+    def texts(self) -> TextEncoder:
+        from models.encoder.full_encoder import OpenClipTextEncoder
+
+        return OpenClipTextEncoder.load(self.folder, device=self.place.device)
+
+    def sentences(self) -> TextEncoder:
+        """The text tower, where the profile names none that was made for sentences."""
+        return sentences(self.place) if TEXT_TOWER in self.needs else self.texts()
+
+
+def sentences(place: Place) -> TextEncoder:
+    """The starter's, which was made for it."""
+    from models.encoder.sentence_encoder import SentenceEncoder
+
+    return SentenceEncoder.load(resolve(place.cache, (TEXT_TOWER,)).text_tower, device=place.device)

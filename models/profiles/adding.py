@@ -1,0 +1,218 @@
+"""`weft models add`: take a model of one's own into a profile. It is checked, converted where needed, copied, listed, and named in the file.
+
+    asked → a function of the part fills an empty folder → every file is listed with its hash → the folder is put in place
+          → profile.yaml is replaced in one step
+
+Killed anywhere, the profile is the one before. A folder has its hash in its name, so that a process that runs goes on with its own.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from models.profiles.kinds import KINDS, kind_of, notes, unknown
+from models.profiles.profile import PART_NAMES, Part, Profile
+from models.profiles.reading import FILE, OWN, find, is_name, parse
+from models.weights.bases import locked
+from models.weights.hashes import MARKER, list_folder, sha256_of
+from models.weights.hashes import OWN as TAKEN
+from processors import plain_yaml
+from processors.errors import BadSetting, Fatal
+from processors.plain_yaml import YamlProblem
+
+DEFAULT = "own"
+"""The profile that a part is added to where none is named."""
+
+ADDERS: Mapping[str, str] = {
+    "encoder": "models.encoder.adding:take",
+    "writer": "models.writer.adding:take",
+    "captioner": "models.writer.adding:take",
+}
+"""Who takes a file, folder or address for a part: "module:function" of `Asked`, an empty folder and who is told, giving the part.
+
+What it leaves in the folder becomes the part's own: it is listed and hashed here. An empty folder is not kept. It raises `Fatal`
+(or `BadSetting`, which names an option) where it refuses, and nothing has changed then.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the command line says.
+
+    Args:
+        part: one of `PART_NAMES`.
+        source: a file, a folder, an address, or the name of a kind that has no weights ("rules").
+        profile: that it is added to.
+        kind: of the part; "": whoever takes it finds out.
+        model: the name of a model on a server.
+        key_file: with the key of that server.
+        classes: a map of a detector's classes.
+        licence: in the user's words.
+        options: of the kind, as text.
+        replace: an encoder may be replaced within its profile.
+    """
+
+    part: str
+    source: str
+    profile: str = DEFAULT
+    kind: str = ""
+    model: str = ""
+    key_file: Path | None = None
+    classes: Path | None = None
+    licence: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+    replace: bool = False
+
+
+class Added(msgspec.Struct, frozen=True):
+    """What `weft models add --json` prints. `changes`: sentences of what is to be done or known now."""
+
+    profile: str
+    file: str
+    part: str
+    kind: str
+    path: str
+    sha256: str
+    was: str
+    changes: tuple[str, ...]
+
+
+Take = Callable[[Asked, Path, Callable[[str], None]], Part]
+
+
+def add(asked: Asked, cache: Path, *, progress: Callable[[str], None]) -> Added:
+    """Take it, and return what was done.
+
+    Raises:
+        BadSetting: the command line or the profile's file is wrong.
+        Fatal: what was given is refused; the sentence says why.
+    """
+    if asked.part not in PART_NAMES:
+        raise BadSetting(unknown("part", asked.part, PART_NAMES))
+    if not is_name(asked.profile):
+        raise BadSetting(
+            f"--profile: {asked.profile!r} cannot be changed: say a name of your own, of letters, digits, dots and hyphens"
+        )
+    home = cache / OWN / asked.profile
+    home.mkdir(parents=True, exist_ok=True)
+    with locked(home, "profile", progress):
+        before = find(asked.profile, cache) if (home / FILE).is_file() else find("starter", cache)
+        _may_replace(asked, before)
+        with tempfile.TemporaryDirectory(prefix=".adding-", dir=home) as work:
+            ready = Path(work) / "ready"
+            ready.mkdir()
+            part = _taken(asked, ready, progress)
+            if any(ready.iterdir()):
+                part = _placed(asked.part, part, ready, home)
+            said = _file_with(home, asked, part)
+            _check(said, home / FILE)
+            written = Path(work) / FILE
+            written.write_text(said, encoding="utf-8")
+            written.replace(home / FILE)
+        now = find(asked.profile, cache)
+        _remove_unused(home, now)
+    was = before.parts[asked.part].kind
+    found = now.parts[asked.part]
+    return Added(
+        now.name, now.file, asked.part, found.kind, found.path, found.sha256, was, _changes(asked, now, cache)
+    )  # fmt: skip
+
+
+def _may_replace(asked: Asked, before: Profile) -> None:
+    """The vectors of a generation are read by its profile's encoder: replaced, that generation could not be asked any more."""
+    if asked.part == "encoder" and before.parts["encoder"].profile == asked.profile and not asked.replace:
+        raise BadSetting(
+            f"the profile {asked.profile!r} has an encoder of its own, and generations of the index may hold its vectors:"
+            " say another --profile, or --replace where none does"
+        )
+
+
+def _taken(asked: Asked, ready: Path, progress: Callable[[str], None]) -> Part:
+    plain = KINDS[asked.part].get(asked.source)
+    if plain is not None and plain.needs == "nothing" and not asked.kind:
+        return Part(kind=asked.source)
+    if asked.kind:
+        kind_of(asked.part, asked.kind)
+    name = ADDERS.get(asked.part)
+    if name is None:
+        bare = tuple(kind for kind, one in KINDS[asked.part].items() if one.needs == "nothing")
+        raise BadSetting(f"{asked.part}: {asked.source} cannot be added; say {' or '.join(bare)}")
+    module, _, function = name.partition(":")
+    take: Take = getattr(import_module(module), function)
+    part = take(asked, ready, progress)
+    if asked.licence:
+        part = msgspec.structs.replace(part, licence=asked.licence)
+    return part
+
+
+def _placed(name: str, part: Part, ready: Path, home: Path) -> Part:
+    """List the folder's files and put it in its place; the part then says where."""
+    list_folder(ready, name, TAKEN)
+    for path in ready.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)  # a shared cache must be readable, whoever converted
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+    digest = sha256_of(ready / MARKER)
+    folder = home / f"{name}-{digest[:12]}"
+    if folder.exists():
+        shutil.rmtree(folder)  # the same, or what a killed command left of it
+    ready.chmod(0o755)
+    ready.rename(folder)
+    return msgspec.structs.replace(part, path=folder.name, sha256=digest)
+
+
+def _file_with(home: Path, asked: Asked, part: Part) -> str:
+    """`profile.yaml` with this part; what else stands in it stays, but for its comments."""
+    file = home / FILE
+    said: dict[str, Any] = yaml.safe_load(plain_yaml.read(file)) if file.is_file() else {}
+    said = said or {"name": asked.profile, "extends": "starter"}
+    said["parts"] = dict(said.get("parts") or {})
+    fields = ("kind", "path", "sha256", "options", "needs", "licence", "why", "source")
+    known = {name: getattr(part, name) for name in fields}
+    said["parts"][asked.part] = {
+        name: list(value) if isinstance(value, tuple) else value for name, value in known.items() if value
+    }
+    return str(yaml.safe_dump(said, sort_keys=False, allow_unicode=True, width=120))
+
+
+def _check(said: str, file: Path) -> None:
+    try:
+        parse(said, file)
+    except YamlProblem as error:
+        raise Fatal(f"what was taken makes no profile: {error}") from error
+
+
+def _remove_unused(home: Path, now: Profile) -> None:
+    """Folders of this profile that its file names no more."""
+    used = {Path(part.path).name for part in now.parts.values() if part.path}
+    for folder in home.iterdir():
+        made_here = any(folder.name.startswith(f"{name}-") for name in PART_NAMES)
+        if folder.is_dir() and made_here and folder.name not in used:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _changes(asked: Asked, now: Profile, cache: Path) -> tuple[str, ...]:
+    name = now.called
+    start, into = f"from the next start with WEFT_PROFILE={name} on", f"--into GENERATION --profile {name}"
+    told = {
+        "detector": (f"what comes is seen by it {start}; what is there: weft replay --topic catalog.uploads {into}",),
+        "encoder": (
+            "another space: its vectors do not meet those of before, so it needs a generation of the index of its own",
+            f"weft replay --topic catalog.items {into}; weft index swap GENERATION; then start with WEFT_PROFILE={name}",
+        ),
+        "facets": (f"facets are read by it {start}",),
+        "writer": (f"captions are written by it {start}; what is there: weft captions rewrite",),
+        "captioner": (f"triplets are described by it {start}, and WEFT_TRIPLET_CAPTIONS=vision",),
+    }[asked.part]
+    return (*told, *notes(now, cache))

@@ -1,0 +1,185 @@
+"""The registry of kinds: by which name a part of a profile is loaded how. It imports nothing that a kind needs.
+
+A kind is one line here and one function elsewhere: `load` names it as "module:function", and it takes the part and the `Place`:
+
+    detector   → models.ports.Detector
+    encoder    → Towers
+    facets     → processors.facets.Heads, or None
+    writer     → models.ports.Writer
+    captioner  → models.ports.Captioner
+
+`check`, likewise "module:function" of part and place, is asked by `weft doctor` and gives sentences of what is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol
+
+from models.ports import ImageEncoder, TextEncoder, Writer
+from models.profiles.profile import Part, Profile
+from processors.errors import Fatal
+
+
+class Option(NamedTuple):
+    """What a kind takes as an option. `least` and `most` bound a number; of `one_of`, where there are any, a text is one."""
+
+    type: Literal["text", "whole", "number", "flag", "words"]
+    least: float = 0
+    most: float = 1e9
+    one_of: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How a part is loaded.
+
+    Args:
+        about: a sentence for `weft models show`.
+        load: "module:function".
+        options: that it takes.
+        needs: whether a part of this kind has weights: "path" (its own or those of its artefacts) or "nothing" of its own.
+        check: "module:function", or "".
+    """
+
+    about: str
+    load: str
+    options: Mapping[str, Option] = field(default_factory=dict)
+    needs: Literal["path", "nothing"] = "path"
+    check: str = ""
+
+
+class Towers(Protocol):
+    """An encoder's models: each is loaded when it is asked for. Text encoders that have no tower refuse each text (`Poison`)."""
+
+    def images(self) -> ImageEncoder: ...
+    def texts(self) -> TextEncoder: ...
+    def sentences(self) -> TextEncoder:
+        """How alike two texts are: for passages of articles."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where models are loaded, and how the process wants them.
+
+    Args:
+        cache: the model cache.
+        device: see `models.device.choose`.
+        batch: how many items are usually done at once.
+        grounded: writers that can hold their answers to the evidence do so.
+        measured: folder that keeps what was measured on this machine; None: nothing is kept.
+        writer: loads the profile's writer, for captioners that use it.
+    """
+
+    cache: Path
+    device: str = "cpu"
+    batch: int = 16
+    grounded: bool = False
+    measured: Path | None = None
+    writer: Callable[[], Writer] | None = None
+
+    def path(self, part: Part) -> Path:
+        """The file or folder of a part: as its profile says, or that of its first artefact.
+
+        Raises:
+            Fatal: it has neither.
+        """
+        if part.path:
+            return Path(part.path)
+        if not part.needs:
+            raise Fatal(f"profile {part.profile!r}: a part of the kind {part.kind!r} has no path")
+        return self.cache / part.needs[0]
+
+
+STARTERS = ("starter", "starter-bf16")
+"""Kinds of the encoder that ships with Weft."""
+
+_SUPPRESSION = {
+    "confidence": Option("number", 0, 1),
+    "iou": Option("number", 0, 1),
+    "duplicate_iou": Option("number", 0, 1),
+}
+_SIZE = {"size": Option("whole", 32, 4096)}
+
+KINDS: Mapping[str, Mapping[str, Kind]] = {
+    "detector": {
+        "starter": Kind("ours, shipped with Weft", "models.detector.by_kind:starter", _SUPPRESSION | _SIZE, "nothing"),
+        "yolo": Kind("an ultralytics network as safetensors", "models.detector.by_kind:yolo", _SUPPRESSION | _SIZE),
+    },
+    "encoder": {
+        "starter": Kind("ours, shipped with Weft", "models.encoder.by_kind:starter", {}, "nothing"),
+        "starter-bf16": Kind("ours, computed in bfloat16", "models.encoder.by_kind:starter_bf16", {}, "nothing"),
+        "open_clip": Kind("a folder in open_clip's layout", "models.encoder.by_kind:open_clip"),
+    },
+    "facets": {
+        "starter": Kind("heads for the starter's encoder, shipped with Weft", "models.facets.by_kind:starter", {}, "nothing"),
+        "none": Kind("none: `weft facets fit` makes some", "models.facets.by_kind:none", {}, "nothing"),
+    },
+    "writer": {
+        "starter": Kind("a small language model with our adapter", "models.writer.by_kind:starter", {}, "nothing"),
+        "transformers": Kind("an instruct model of transformers", "models.writer.by_kind:transformers"),
+        "rules": Kind("no model: sentences by rule", "models.writer.by_kind:rules", {}, "nothing"),
+    },
+    "captioner": {
+        "rules": Kind("no model: what is known, by rule", "models.captioner.by_kind:rules", {}, "nothing"),
+        "writer": Kind("the profile's writer", "models.captioner.by_kind:writer", {}, "nothing"),
+        "transformers": Kind("a vision-language model of transformers", "models.captioner.by_kind:transformers"),
+    },
+}  # fmt: skip
+
+
+def kind_of(name: str, kind: str) -> Kind:
+    """Raises `Fatal` with the nearest name where there is none of this name."""
+    found = KINDS[name].get(kind)
+    if found is None:
+        raise Fatal(unknown(f"kind of {name}", kind, tuple(KINDS[name])))
+    return found
+
+
+def unknown(what: str, name: str, known: tuple[str, ...]) -> str:
+    """A sentence: there is none of this name; the nearest one, and all."""
+    near = get_close_matches(name, known, 1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    return f"there is no {what} {name!r}{hint}; there are {', '.join(known)}"
+
+
+def load(name: str, part: Part, place: Place) -> Any:
+    """The model of a part (of the type that the head of this module says), its bytes compared with the profile's before.
+
+    Raises:
+        Fatal: weights are missing or damaged, or do not fit.
+    """
+    from models.profiles.held import check
+
+    kind = kind_of(name, part.kind)
+    if kind.needs == "path":
+        check(place.path(part), part)
+    return _function(kind.load)(part, place)
+
+
+def examine(name: str, part: Part, place: Place) -> tuple[str, ...]:
+    """What the kind itself finds wrong, for `weft doctor`; each a sentence."""
+    kind = kind_of(name, part.kind)
+    return tuple(_function(kind.check)(part, place)) if kind.check else ()
+
+
+def notes(profile: Profile, cache: Path) -> tuple[str, ...]:
+    """What follows from the company of a profile's parts, and whoever runs it should know; each a sentence."""
+    kinds = {name: profile.part(name, cache).kind for name in profile.parts}
+    found = []
+    if kinds["facets"] == "starter" and kinds["encoder"] not in STARTERS:
+        found.append(
+            "facets: the heads that ship are for the starter's encoder; unknown until `weft facets fit` makes some"
+        )
+    return tuple(found)
+
+
+def _function(name: str) -> Callable[[Part, Place], Any]:
+    module, _, function = name.partition(":")
+    found: Callable[[Part, Place], Any] = getattr(import_module(module), function)
+    return found

@@ -1,0 +1,45 @@
+"""Writers by their kind in a profile (`models.profiles.kinds`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from models.weights.starter import resolve
+
+if TYPE_CHECKING:
+    from models.ports import Writer
+    from models.profiles.kinds import Place
+    from models.profiles.profile import Part
+    from models.writer.hf_writer import HfWriter
+
+
+def starter(_part: Part, place: Place) -> HfWriter:
+    """SmolLM2 with our adapter. Its base is read, and checked, only when it is rounded."""
+    paths = resolve(place.cache, ("writer",))
+    return _local(paths.writer_base, paths.writer_adapter, place)
+
+
+def transformers(part: Part, place: Place) -> HfWriter:
+    """An instruct model in a folder, its linear layers in NF4."""
+    return _local(place.path(part), None, place)
+
+
+def rules(_part: Part, _place: Place) -> Writer:
+    """No model."""
+    from models.writer.by_rule import RuleWriter
+
+    return RuleWriter()
+
+
+def _local(base: Path, adapter: Path | None, place: Place) -> HfWriter:
+    from models.writer.hf_writer import HfWriter
+
+    return HfWriter.load(
+        base,
+        adapter,
+        device=place.device,
+        batch=place.batch,
+        choices=place.measured,
+        grounded=place.grounded,
+    )
