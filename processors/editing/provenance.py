@@ -38,12 +38,18 @@ class Provenance:
     from_words: tuple[str, ...]
     version: str
     marked: bool
+    product: str = ""
+    """Whose photo was edited, where it is of the catalogue."""
+    shop: str = ""
+    """Whose products these are."""
 
     def manifest(self, pixels: str) -> bytes:
         """As JSON; the same values give the same bytes. `pixels`: the hash of the image's pixels (its file holds the manifest)."""
-        ingredients = [{"title": "the photo", "relationship": "parentOf", "hash": self.photo, "alg": "sha256"}]
+        shop = {"shop": self.shop} if self.shop else {}
+        photo = {"relationship": "parentOf", "hash": self.photo, "alg": "sha256"}
+        ingredients = [{"title": self.product, **photo, **shop} if self.product else photo]
         ingredients += [
-            {"title": product, "relationship": "componentOf", "hash": digest, "alg": "sha256"}
+            {"title": product, "relationship": "componentOf", "hash": digest, "alg": "sha256", **shop}
             for product, digest in self.references
         ]
         action = {

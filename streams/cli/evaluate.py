@@ -294,6 +294,7 @@ from streams.cli import (  # noqa: E402, F401 - of `eval_app`
     evaluate_captions,
     evaluate_composed,
     evaluate_context,
+    evaluate_edit,
     evaluate_relevance,
     evaluate_search,
     evaluate_worn,

@@ -17,14 +17,15 @@ from time import time
 
 from infra.logs import logger
 from infra.settings import Settings
-from infra.store import ObjectStore
+from infra.store import ObjectStore, content_digest
 from processors.errors import Retryable
 from processors.identity import key_of, split
 from streams.contract import topics
 from streams.contract.records import ImageRef, Query
+from streams.engine.message import Message
 from streams.facets import versions
 from streams.kafka.client import Client, Reader, new_query_id
-from streams.ops import admin
+from streams.ops import admin, forget_edits
 from streams.ops.forget_look import BESIDE, TOPICS, Look, Meant, Seen, meant_by
 from streams.ops.forget_memos import NEIGHBOURS, Traces, memos_of, remove
 from streams.ops.forget_places import Forgotten, Place, Report, of_topic
@@ -36,7 +37,7 @@ from streams.search import generations
 
 log = logger("weft.forget")
 
-ANSWERS = (topics.QUERIES, topics.RESULTS, topics.FEEDBACK, topics.EDIT_REQUESTS, topics.EDIT_RESULTS)
+ANSWERS = (topics.QUERIES, topics.RESULTS, topics.FEEDBACK)
 """What shoppers asked, were answered and did may name any product."""
 INDEX_PREFIX = "index/"
 DEADLINE_MS = 10_000
@@ -78,12 +79,13 @@ class Forget:
         removed = await asyncio.to_thread(self._clean, before)
         self.say(f"removed {removed} objects from the store")
         after = (await self._look()).seen
-        left = await asyncio.to_thread(self._left, before, after) if prove else ([], [])
+        left = await asyncio.to_thread(self._left, before, after) if prove else ([], [], [])
         places = await self._topics(after, waiting)
         places += [
             await self._index(before, after),
             _photos(before, left[0], prove=prove),
             _memos(left[1], prove=prove),
+            forget_edits.place_of(left[2], prove=prove),
         ]
         places += [self._snapshots(), _citing(citing, after, prove=prove)]
         keys = sorted(before.keys | after.keys | {key_of(self.shop, one) for one in self.products})
@@ -95,12 +97,21 @@ class Forget:
         looking = Look(self.store, meant_by(self.products, self.shop), self.products, self.shop)
         made = (await generations.read(self.settings)).all()
         self.items = sorted({one.items for one in made if topics.is_items(one.items)} - {topics.ITEMS})
-        there = {state.name for state in await admin.list_topics(self.settings, tuple(BESIDE))}
+        beside = await admin.list_topics(self.settings, (*BESIDE, *forget_edits.EDITS))
+        there = {state.name for state in beside}
         for topic in (*TOPICS, *self.items, *sorted(there)):
             async with Reader(self.settings, topic) as reader:
                 async for record in reader.to_end():
-                    looking.take(record)
+                    if topic in forget_edits.EDITS:
+                        self._edit(looking.seen, record)
+                    else:
+                        looking.take(record)
         return looking
+
+    def _edit(self, seen: Seen, record: Message) -> None:
+        photos = {digest for address in seen.mine if (digest := content_digest(address))}
+        if record.value and forget_edits.names_one(record, self._meant, photos):
+            seen.values[record.topic] = seen.values.get(record.topic, 0) + 1
 
     async def _delete(self, looking: Look) -> set[str]:
         """Ask for the deletion of what is there, and wait for the roles; keys whose deletion has not come through."""
@@ -145,7 +156,7 @@ class Forget:
         photos = self._photos(seen)
         # First what the products' own objects are folded from.
         removed = without(self.store, f"{PREFIX}/", self._meant)
-        removed += remove(self.store, [*self._memos(seen), *self.store.list(NEIGHBOURS)])
+        removed += remove(self.store, [*self._memos(seen), *self.store.list(NEIGHBOURS), *self._edits(seen)])
         # A clean-up of the store that was ended may have left copies.
         aside = [f"{ASIDE}{key}" for key in photos]
         return removed + remove(self.store, [key for key in (*photos, *aside) if self.store.exists(key)])
@@ -158,6 +169,11 @@ class Forget:
         others = {image for images in seen.theirs.values() for image in images}
         keys = {self.store.key_of(address) for address in seen.mine - others if address}
         return sorted(key for key in keys if key is not None)
+
+    def _edits(self, seen: Seen) -> list[str]:
+        return forget_edits.edits_of(
+            self.store, self._meant, {digest for key in self._photos(seen) if (digest := content_digest(key))}
+        )
 
     def _memos(self, seen: Seen) -> list[str]:
         keys = seen.keys | {key_of(self.shop, one) for one in self.products}
@@ -175,8 +191,8 @@ class Forget:
             ),
         )
 
-    def _left(self, before: Seen, after: Seen) -> tuple[list[str], list[str]]:
-        """Photos and memos that are there, looked for by all that was ever known of the products."""
+    def _left(self, before: Seen, after: Seen) -> tuple[list[str], list[str], list[str]]:
+        """Photos, memos and edits that are there, looked for by all that was ever known of the products."""
         both = Seen(
             keys=before.keys | after.keys,
             sources=before.sources | after.sources,
@@ -186,17 +202,20 @@ class Forget:
             theirs=after.theirs,
         )
         states = holding(self.store, f"{PREFIX}/", self._meant)
-        return [key for key in self._photos(both) if self.store.exists(key)], [*self._memos(both), *states]
+        photos = [key for key in self._photos(both) if self.store.exists(key)]
+        return photos, [*self._memos(both), *states], self._edits(both)
 
     # ------------------------------------------------------------------ places
 
     async def _topics(self, seen: Seen, waiting: Collection[str]) -> list[Place]:
         states = {
             state.name: state
-            for state in await admin.list_topics(self.settings, (*TOPICS, *BESIDE, *self.items, *ANSWERS))
+            for state in await admin.list_topics(
+                self.settings, (*TOPICS, *BESIDE, *self.items, *ANSWERS, *forget_edits.EDITS)
+            )
         }
         found: list[Place] = []
-        for name in (*TOPICS, *self.items):
+        for name in (*TOPICS, *self.items, *forget_edits.EDITS):
             configs = states[name].configs if name in states else {}
             place = of_topic(name, seen.values.get(name, 0), seen.deletes.get(name, 0), configs, self.now())
             behind = name in {topics.ITEMS, topics.CAPTIONS} and seen.live.get(name)

@@ -78,6 +78,8 @@ class Painting:
             from_words=from_words,
             version=VERSION,
             marked=asked.request.mark,
+            product=(asked.request.image.product_id or "") if asked.request.image is not None else "",
+            shop=asked.request.shop or "",
         )
         image, manifest = provenance.png(pixels, made)
         result = EditResult(
