@@ -56,6 +56,11 @@ class Scene:
     ignore: NDArray[np.bool_]
 
 
+def bare(path: str) -> Scene:
+    """A picture of which only what is found in it is wanted."""
+    return Scene(path, np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0, np.bool_))
+
+
 @dataclass(frozen=True, slots=True)
 class Judged:
     """Scenes and what was found in them, in the same order."""

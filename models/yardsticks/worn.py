@@ -128,9 +128,7 @@ def report(
     refused: Sequence[UnreadableInput],
 ) -> WornReport:
     """Count; photos without a garment of the catalogue are left out."""
-    by_photo: dict[int, list[Garment]] = {}
-    for one in catalogue:
-        by_photo.setdefault(one.photo, []).append(one)
+    by_photo = _by_photo(catalogue)
     firsts: dict[str, list[bool]] = {}
     lost = []
     for answer in garments:
@@ -142,8 +140,8 @@ def report(
         photos=sum(answer.photo in by_photo for answer in garments),
         catalogue=len(catalogue),
         light=light,
-        whole=_way(by_photo, whole),
-        garments=_way(by_photo, garments),
+        whole=_way(list(counted(catalogue, whole).values())),
+        garments=_way(list(counted(catalogue, garments).values())),
         missed=float(np.mean(lost)),
         first_by_category={name: float(np.mean(found)) for name, found in sorted(firsts.items())},
         missing=tuple(missing),
@@ -151,28 +149,55 @@ def report(
     )
 
 
-def _way(by_photo: dict[int, list[Garment]], answers: Sequence[Answered]) -> WayReport:
-    first, ten, alone_first, alone_ten, together = [], [], [], [], []
-    for answer in answers:
-        own = {one.product_id for one in by_photo.get(answer.photo, [])}
-        if not own:
-            continue
-        first.append(answer.hits[:1] != () and answer.hits[0] in own)
-        ten.append(bool(own & set(answer.hits[:10])))
-        for one in by_photo[answer.photo]:
-            listed = _in_place(one, answer)
-            hits = listed.hits if listed is not None else () if answer.garments else answer.hits
-            alone_first.append(hits[:1] == (one.product_id,))
-            alone_ten.append(one.product_id in hits[:10])
-            together.append(one.product_id in answer.hits[:10])
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """One photo: `first`, `ten`: whether its first hit, one of ten, is worn in it; the others a value for each garment worn, in turn."""
+
+    first: bool
+    ten: bool
+    alone_first: tuple[bool, ...]
+    alone_ten: tuple[bool, ...]
+    together: tuple[bool, ...]
+
+
+def counted(catalogue: Sequence[Garment], answers: Sequence[Answered]) -> dict[int, Counted]:
+    """Each photo that a garment of the catalogue is worn in."""
+    by_photo = _by_photo(catalogue)
+    return {one.photo: _counted(by_photo[one.photo], one) for one in answers if one.photo in by_photo}
+
+
+def _by_photo(catalogue: Sequence[Garment]) -> dict[int, list[Garment]]:
+    by_photo: dict[int, list[Garment]] = {}
+    for one in catalogue:
+        by_photo.setdefault(one.photo, []).append(one)
+    return by_photo
+
+
+def _counted(worn: Sequence[Garment], answer: Answered) -> Counted:
+    own = {one.product_id for one in worn}
+    alone_first, alone_ten, together = [], [], []
+    for one in worn:
+        listed = _in_place(one, answer)
+        hits = listed.hits if listed is not None else () if answer.garments else answer.hits
+        alone_first.append(hits[:1] == (one.product_id,))
+        alone_ten.append(one.product_id in hits[:10])
+        together.append(one.product_id in answer.hits[:10])
+    first = answer.hits[:1] != () and answer.hits[0] in own
+    ten = bool(own & set(answer.hits[:10]))
+    return Counted(first, ten, tuple(alone_first), tuple(alone_ten), tuple(together))
+
+
+def _way(found: Sequence[Counted]) -> WayReport:
+    first = np.array([one.first for one in found], np.float64)
+    ten = np.array([one.ten for one in found], np.float64)
     return WayReport(
         float(np.mean(first)),
-        of_mean(np.array(first, np.float64)),
+        of_mean(first),
         float(np.mean(ten)),
-        of_mean(np.array(ten, np.float64)),
-        float(np.mean(alone_first)),
-        float(np.mean(alone_ten)),
-        float(np.mean(together)),
+        of_mean(ten),
+        float(np.mean([value for one in found for value in one.alone_first])),
+        float(np.mean([value for one in found for value in one.alone_ten])),
+        float(np.mean([value for one in found for value in one.together])),
     )
 
 

@@ -53,7 +53,7 @@ def captions(
     chosen = chosen_settings(profile)
     configure(chosen.log_level, chosen.log_format)  # what roles log must not stand in the JSON document
     photos = Photos.open(images)
-    listed, missing, beyond = yardstick.products_of(_rows(products), photos)
+    listed, missing, beyond = yardstick.products_of(rows_of(products), photos)
     asked = yardstick.spread(listed, limit)
     brands = sorted({one.brand or "none" for one in asked})
     say(f"{len(asked)} products of {len(brands)} brands: {', '.join(brands)}")
@@ -83,7 +83,7 @@ def captions(
     finish((), found.refused, images)
 
 
-def _rows(products: Path) -> list[tuple[str, str, dict[str, str | float]]]:
+def rows_of(products: Path) -> list[tuple[str, str, dict[str, str | float]]]:
     """(id, image, fields) of every product; rows that cannot be used are named. Raises `Poison` for the table as a whole."""
     table, problem = read_table(products, products.name)
     if problem:

@@ -48,10 +48,11 @@ class Trial:
         tick: Ticking,
         *,
         metadata: bool = False,
+        first: int = 0,
     ) -> list[tuple[Product, Item]]:
-        """The item of every product whose photo can be used; the others are told in `refused`."""
+        """The item of every product whose photo can be used; the others are told in `refused`. `first`: how many were asked for before."""
         found: list[tuple[Product, Item]] = []
-        rest = iter(enumerate(products))
+        rest = iter(enumerate(products, first))
         while batch := list(islice(rest, BATCH)):
             messages = [(self._upload(offset, one, photos, refused, metadata=metadata), one) for offset, one in batch]
             sent = [(message, one) for message, one in messages if message is not None]
@@ -68,23 +69,31 @@ class Trial:
 
     async def captioned(self, items: Sequence[tuple[Product, Item]], tick: Ticking) -> list[Captioned]:
         """The caption of every item. All items are neighbours of all, as once a catalogue has been read."""
-        messages = [
-            Message(topics.ITEMS, 0, offset, item.product_id.encode(), encode(item))
-            for offset, (_, item) in enumerate(items)
-        ]
-        captioner = self.captioner
-        if captioner is None:
-            raise ValueError("this trial has no captioner")
-        for message in messages:
-            captioner.neighbourhood.apply(message)
+        self.know([item for _, item in items])
+        return await self.written(items, tick)
+
+    def know(self, items: Sequence[Item]) -> None:
+        """Let these be neighbours of what is captioned from now on."""
+        neighbourhood = self._captioner().neighbourhood
+        for message in map(_message, items):
+            neighbourhood.apply(message)
+
+    async def written(self, items: Sequence[tuple[Product, Item]], tick: Ticking) -> list[Captioned]:
+        """The caption of every item, among the neighbours that are known."""
+        captioner = self._captioner()
         found: list[Captioned] = []
-        rest = iter(zip(messages, items, strict=True))
+        rest = iter(items)
         while batch := list(islice(rest, captioner.batch_items)):
-            texts = await run_inline(captioner.stages(), [message for message, _ in batch], _quietly)
-            for (_, (product, item)), text in zip(batch, texts, strict=True):
+            texts = await run_inline(captioner.stages(), [_message(item) for _, item in batch], _quietly)
+            for (product, item), text in zip(batch, texts, strict=True):
                 found.append(_captioned(product, item, text))
             tick(len(batch))
         return found
+
+    def _captioner(self) -> Captioner:
+        if self.captioner is None:
+            raise ValueError("this trial has no captioner")
+        return self.captioner
 
     def _upload(
         self, offset: int, product: Product, photos: Photos, refused: list[UnreadableInput], *, metadata: bool
@@ -100,11 +109,20 @@ class Trial:
         upload = Upload(product.product_id, ImageRef(uri=self.store.address(key)), told)
         return Message(topics.UPLOADS, 0, offset, product.product_id.encode(), encode(upload))
 
-    def _clear(self) -> None:
+    def forget(self) -> None:
+        """Drop what is remembered of photos and texts: for those who ask once for each."""
+        self._clear("memo/")
+
+    def _clear(self, *more: str) -> None:
         """The photos are done with; a catalogue of them would not fit the memory. The memos stay."""
-        for prefix in (_PREFIX, "images/"):
+        for prefix in (_PREFIX, "images/", *more):
             for key in list(self.store.list(prefix)):
                 self.store.delete(key)
+
+
+def _message(item: Item) -> Message:
+    """Its record, as `enrich` publishes it; it lies where its upload lay."""
+    return Message(topics.ITEMS, 0, item.source.offset, item.product_id.encode(), encode(item))
 
 
 def _quietly(_done: int) -> None:

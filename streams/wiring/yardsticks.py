@@ -75,7 +75,10 @@ def calibration_of(settings: Settings, encoder: str) -> Calibration | Calibratio
 
 @asynccontextmanager
 async def caption_trial(
-    settings: Settings, heads_of: ObjectStore | None = None, articles: Articles | None = None
+    settings: Settings,
+    heads_of: ObjectStore | None = None,
+    articles: Articles | None = None,
+    models: Models | None = None,
 ) -> AsyncIterator[Trial]:
     """The roles `enrich` and `caption` with the profile's models, over a store in memory and no broker.
 
@@ -83,11 +86,12 @@ async def caption_trial(
         settings: of the process.
         heads_of: the store whose live facet heads are applied; None: the shipped ones are.
         articles: that captions draw on; None: on none.
+        models: of the profile, where they are loaded already.
 
     Raises:
         Poison: no heads are live there, or they are of another encoder.
     """
-    models = models_of(settings)
+    models = models or models_of(settings)
     policies, votes = policies_of(settings.facet_policy), calibrations(settings)
     async with photo_trial(settings, models, heads_of) as trial:
         captioner = Captioner(
@@ -122,9 +126,11 @@ async def photo_trial(settings: Settings, models: Models, heads_of: ObjectStore 
 
 
 @asynccontextmanager
-async def search_trial(settings: Settings) -> AsyncIterator[SearchTrial]:
-    """The roles `enrich` and `compose` with the profile's models, over a store and a bank in memory and no broker."""
-    models, store = models_of(settings), MemoryStore("eval")
+async def search_trial(settings: Settings, models: Models | None = None) -> AsyncIterator[SearchTrial]:
+    """The roles `enrich` and `compose` with the profile's models, over a store and a bank in memory and no broker. `models`: see
+    `caption_trial`.
+    """
+    models, store = models or models_of(settings), MemoryStore("eval")
     shipped = shipped_heads(settings)
     async with Fetcher(settings, store) as fetcher:
         enrich = _enrich(settings, models, store, fetcher)

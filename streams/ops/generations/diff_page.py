@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from PIL import Image
-
 from infra.store import NotFound, ObjectStore
+from models.yardsticks.page_parts import small
 from processors.decode import DecodeLimits, decode
 from processors.errors import Poison
 from streams.ops.generations.diff import Asked, Diff
@@ -81,6 +78,4 @@ def _thumbnail(store: ObjectStore, image: str) -> str:
         pixels = decode(store.get(key), DecodeLimits(), max_side=2 * SIDE).pixels
     except (NotFound, Poison):
         return ""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return small(pixels, 2 * SIDE)[0]

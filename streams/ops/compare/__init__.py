@@ -1,0 +1,1 @@
+"""Two profiles on the same data, each in a process of its own: `weft models compare`."""
