@@ -10,7 +10,7 @@ import typer
 
 from processors.errors import Poison
 from streams.cli.app import AsJson
-from streams.cli.manage import models_app
+from streams.cli.models import models_app
 from streams.cli.output import print_json, print_table, rows_table, say
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @models_app.command("compare")
 def models_compare(
-    profile: Annotated[str, typer.Argument(help="The profile in question.")],
+    profile: Annotated[str, typer.Argument(help="The profile in question: its name, or its file.")],
     products: Annotated[
         Path, typer.Option(help="Table of the products, in a form that `weft ingest` reads, or .jsonl.gz.")
     ],
@@ -46,16 +46,20 @@ def models_compare(
     from streams.cli.progress import progress
     from streams.ops.compare.processes import running
     from streams.ops.compare.run import Comparison
-    from streams.wiring.weights import require_weights
+    from streams.wiring.weights import FAKE, profile_of, require_weights
 
+    called = []
     for name in (profile, other):
-        require_weights(chosen_settings(name))
+        chosen = chosen_settings(name)
+        require_weights(chosen)
+        called.append(FAKE if name == FAKE else profile_of(chosen).called)
     given = _given(products, images, coco, coco_images, limit, pairs, seed)
     if page is not None and not page.absolute().parent.is_dir():
         raise Poison(f"{page.parent} is no folder", field="--html")
     scenes = images if coco is None else coco_images or images
-    with running(profile, images, scenes) as mine, running(other, images, scenes) as theirs:
-        found = Comparison(mine, theirs, given, progress).run()
+    mine, theirs = running(profile, called[0], images, scenes), running(other, called[1], images, scenes)
+    with mine as one, theirs as two:
+        found = Comparison(one, two, given, progress).run()
     if page is not None:
         from streams.ops.compare import page as compare_page
 

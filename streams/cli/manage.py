@@ -53,6 +53,3 @@ def doctor(as_json: AsJson = False, data_dir: DataDir = None) -> None:
         print_table(rows_table(("", "part", "found", "what to do"), rows))
     if not healthy:
         raise typer.Exit(Exit.UNAVAILABLE)
-
-
-from streams.cli import compare  # noqa: E402, F401 - of `models_app`

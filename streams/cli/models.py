@@ -151,3 +151,6 @@ def models_verify(profile: ProfileName = "starter", as_json: AsJson = False) -> 
     if problems:
         raise typer.Exit(Exit.FAILED)
     say(f"{profile}: every byte is as recorded")
+
+
+from streams.cli import compare  # noqa: E402, F401 - of `models_app`

@@ -55,8 +55,15 @@ def _error(name: str, failed: wire.Failed) -> WeftError:
 
 
 @contextmanager
-def running(profile: str, images: Path, scenes: Path) -> Iterator[Process]:
-    """The process of a profile; it is ended with the block, whatever it does then, and with us (its requests end)."""
+def running(profile: str, called: str, images: Path, scenes: Path) -> Iterator[Process]:
+    """The process of a profile; it is ended with the block, whatever it does then, and with us (its requests end).
+
+    Args:
+        profile: as in `WEFT_PROFILE`.
+        called: how people call it.
+        images: folder or zip of the products' photos.
+        scenes: of those with boxes.
+    """
     child = subprocess.Popen(  # noqa: S603 - this interpreter
         python_argv("streams.ops.compare.side", str(images.absolute()), str(scenes.absolute())),
         stdin=subprocess.PIPE,
@@ -65,7 +72,7 @@ def running(profile: str, images: Path, scenes: Path) -> Iterator[Process]:
         start_new_session=True,
     )
     try:
-        yield Process(profile, child)
+        yield Process(called, child)
     finally:
         child.kill()
         child.wait()

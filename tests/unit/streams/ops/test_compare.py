@@ -180,14 +180,14 @@ def test_the_command(shop: Path, tmp_path: Path) -> None:
 
 def test_a_process_that_cannot_go_on_is_told_by_its_profile(shop: Path) -> None:
     """An error of a model is raised with the profile's name; a process that dies is no answer that is waited for."""
-    with running("fake", shop, shop) as process:
+    with running("fake", "fake", shop, shop) as process:
         process.ask(wire.Load(), wire.Loaded)
         with pytest.raises(Fatal, match="fake: KeyError"):
             process.ask(wire.Write(("nobody",)), wire.Written)
         os.kill(process.child.pid, 9)
         with pytest.raises(Fatal, match="fake: its process ended with -9"):
             process.ask(wire.Know(), wire.Done)
-    with running("no-such", shop, shop) as process, pytest.raises(Fatal, match="no-such"):
+    with running("no-such", "no-such", shop, shop) as process, pytest.raises(Fatal, match="no-such"):
         process.ask(wire.Load(), wire.Loaded)
 
 
