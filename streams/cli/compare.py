@@ -42,11 +42,12 @@ def models_compare(
     as_json: AsJson = False,
 ) -> None:
     """Every yardstick of both, side by side with intervals; speed and memory of each, in processes of their own."""
+    from models.profiles.profile import FAKE
     from streams.cli.evaluate import chosen_settings, finish
     from streams.cli.progress import progress
     from streams.ops.compare.processes import running
     from streams.ops.compare.run import Comparison
-    from streams.wiring.weights import FAKE, profile_of, require_weights
+    from streams.wiring.weights import profile_of, require_weights
 
     called = []
     for name in (profile, other):
