@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from index_sync import scan
 from index_sync.segment import Rows, Window
 from processors.composing import Blocks
 from processors.values import Vector
@@ -20,6 +21,10 @@ _SLACK = 1e-4
 """Scores are told with six decimals, and products alike in those are in the order of their ids."""
 _MARGIN = 1e-3
 """More than half precision makes of a unit vector's inner product."""
+_MANY = 4
+"""Times the rows that were looked at first, from which on a scan of all embeddings costs less than looking at so many."""
+_NEAR = 4
+"""Times so many rows are told by the scan: what it did not tell is farther than the last of them."""
 
 
 class Part(Protocol):
@@ -71,11 +76,56 @@ def candidates(parts: Sequence[Part], query: Vector, need: int, blocks: Blocks) 
         return base, numbers, every
     # By the sums alone the `need` best; with their embeddings they set what the others must reach.
     several = min(len(base), 8 * need + 64)
-    first = np.argpartition(-base, several - 1)[:several]
-    scores = base[first] + _inner(parts, numbers[first], every[first], query)
-    floor = _least(parts, numbers[first], every[first], scores, need)
-    chosen = np.flatnonzero(base >= floor - reach - _SLACK) if floor is not None else np.arange(len(base))
+    chosen = np.argpartition(-base, several - 1)[:several]
+    floor = _least(
+        parts, numbers[chosen], every[chosen], base[chosen] + _inner(parts, numbers[chosen], every[chosen], query), need
+    )
+    if floor is not None:
+        found = np.flatnonzero(base >= floor - reach - _SLACK)
+        if len(found) > _MANY * several:
+            found = _nearer(parts, query, need, _Kept(rows, base), chosen, floor)
+        chosen = found
+    elif len(chosen) < len(base):
+        chosen = np.arange(len(base))
     return base[chosen] + _inner(parts, numbers[chosen], every[chosen], query), numbers[chosen], every[chosen]
+
+
+class _Kept:
+    """The kept rows of all parts, one part after the other, and their sums."""
+
+    __slots__ = ("base", "rows", "starts")
+
+    def __init__(self, rows: Sequence[Rows], base: Vector) -> None:
+        self.rows = rows
+        self.base = base
+        self.starts = np.cumsum([0, *(len(kept) for kept in rows)])
+
+    def places(self, numbers: Rows, rows: Rows) -> Rows:
+        """Where these rows of these parts stand; those that are not kept are left out."""
+        found = []
+        for number in np.unique(numbers).tolist():
+            asked, kept = rows[numbers == number], self.rows[number]
+            at = np.minimum(np.searchsorted(kept, asked), max(len(kept) - 1, 0))
+            found.append(self.starts[number] + at[kept[at] == asked] if len(kept) else at[:0])
+        return np.concatenate(found) if found else np.empty(0, np.int64)
+
+
+def _nearer(parts: Sequence[Part], query: Vector, need: int, kept: _Kept, first: Rows, floor: float) -> Rows:
+    """Where the sums tell products hardly apart: the nearest rows by their embeddings, and those whose sum makes up for being farther."""
+    codes = [part.window.segment.vectors(0, part.window.rows) for part in parts]
+    total = sum(len(rows) for rows in codes)
+    scores, numbers, rows = scan.nearest(codes, query, min(total, _NEAR * len(first)))
+    unseen = (
+        float(scores[-1]) + _MARGIN * float(np.linalg.norm(query))
+        if len(scores) == min(total, _NEAR * len(first))
+        else np.inf
+    )
+    near = np.union1d(kept.places(numbers, rows), first)
+    at = np.searchsorted(kept.starts, near, side="right") - 1
+    own = np.concatenate(kept.rows)[near]
+    sums = kept.base[near] + _inner(parts, at, own, query)
+    floor = _least(parts, at, own, sums, need) or floor
+    return np.union1d(near[sums >= floor - _SLACK], np.flatnonzero(kept.base >= floor - unseen - _SLACK))
 
 
 def _least(parts: Sequence[Part], numbers: Rows, rows: Rows, scores: Vector, need: int) -> float | None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from index_sync import composed
 from index_sync.columns import encode_payload
 from index_sync.entry import Entry, Payload, ViewInfo, chances_of
+from index_sync.segment import Window
 from index_sync.shard import Shard
 from index_sync.state import Wish, search_states
 from processors.composing import UNKNOWN, Blocks
@@ -105,3 +109,48 @@ def test_a_hit_says_which_wishes_it_meets() -> None:
     query = np.zeros(DIMENSION, np.float32)
     found = {hit.product_id: dict(hit.meets) for _, hit in search_states([shard.state], query, 5, wish=wish)}
     assert found == {"a": {"colour": True, "sleeve": False}, "b": {"colour": False}}
+
+
+@dataclass(frozen=True)
+class KeptRows:
+    """A window and which of its rows are kept."""
+
+    window: Window
+    mask: np.ndarray | None
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_few_rows_are_looked_at_where_the_sums_tell_products_hardly_apart(seed: int) -> None:
+    """A words-only query weighs its words less than its vector: the vector's own nearest bound what the others can reach."""
+    random = np.random.default_rng(seed)
+    dimension, products, need = 64, 1500, 5
+    shard = Shard(0, "", 0, segment_rows=512)
+    for number in range(products):
+        vectors = random.normal(size=(2, dimension)).astype(np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        known = {"colour": {str(random.choice(VALUES["colour"])): int(random.integers(200, 1000))}}
+        infos = tuple(ViewInfo(f"g{n}", "shirt", ({"category": ("shirt",)},)) for n in range(2))
+        shard.apply(number, f"p{number}", Entry(Payload("a.jpg", "shirt", {}, (), infos, chances=known), vectors, "e"))
+    query = random.normal(size=dimension).astype(np.float32)
+    query /= np.linalg.norm(query)
+    asked: Blocks = {"colour": {"navy": 0.1, UNKNOWN: 0.02}}
+    windows = shard.state.windows
+    masks = [None if seed % 2 else random.random(window.rows) < 0.4 for window in windows]
+    parts = [KeptRows(window, mask) for window, mask in zip(windows, masks, strict=True)]
+
+    def totals(part: KeptRows) -> np.ndarray:
+        owner = part.window.segment.columns.owner[: part.window.rows]
+        inner = part.window.segment.vectors(0, part.window.rows).astype(np.float32) @ query
+        found = inner + composed.sums_of(part, asked)[owner]
+        return found if part.mask is None else np.where(part.mask, found, -np.inf)
+
+    everything = np.concatenate([totals(part) for part in parts])
+    scores, numbers, rows = composed.candidates(parts, query, need, asked)
+    starts = np.cumsum([0, *(window.rows for window in windows)])
+    found = set((starts[numbers] + rows).tolist())
+    best = np.argsort(-everything, kind="stable")[:need]
+    assert set(best.tolist()) <= found
+    np.testing.assert_allclose(scores, everything[starts[numbers] + rows], atol=1e-5)
+    kept = int(np.isfinite(everything).sum())
+    assert len(found) == len(rows), "each once"
+    assert len(found) < kept / 2, "most of the others were left out"
