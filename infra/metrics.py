@@ -141,6 +141,10 @@ class RoleMetrics:
         """See `Observer`."""
         self._of("weft_captions_refused", rule).inc()
 
+    def fallen(self, captions: int) -> None:
+        """So many captions stand in for a language model that was away."""
+        self._of("weft_captions_to_rewrite").set(captions)
+
     def paired(self, made: int, gone: int) -> None:
         """See `Observer`."""
         self._of("weft_triplets", "made").inc(made)
@@ -256,9 +260,49 @@ class Metrics(RoleMetrics):
 
         return observe
 
+    def server(self, name: str) -> ServerMetrics:
+        """The counts of the server behind the model `name` (`models.served.watch.Watch`)."""
+        return ServerMetrics(self._of, name)
+
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""
         return text_of(self.registry)
+
+
+class ServerMetrics:
+    """What the server behind one model does.
+
+    Args:
+        of: a metric by its name and its labels beside the role.
+        model: the label `model`.
+    """
+
+    def __init__(self, of: Callable[..., Any], model: str) -> None:
+        self._of, self._model = of, model
+        for kind in ("prompt", "completion"):
+            of("weft_server_tokens", model, kind).inc(0)
+        of("weft_server_cost", model).inc(0)
+        of("weft_server_breaker_open", model).set(0)
+
+    def answered(self, seconds: float, prompt_tokens: int, completion_tokens: int, cost: float) -> None:
+        """An answer came."""
+        self._of("weft_server_requests", self._model, "answered").inc()
+        self._of("weft_server_seconds", self._model).observe(seconds)
+        self._of("weft_server_tokens", self._model, "prompt").inc(prompt_tokens)
+        self._of("weft_server_tokens", self._model, "completion").inc(completion_tokens)
+        self._of("weft_server_cost", self._model).inc(cost)
+
+    def unanswered(self, cause: str) -> None:
+        """A request was given up."""
+        self._of("weft_server_requests", self._model, cause).inc()
+
+    def again(self, cause: str) -> None:
+        """An attempt failed, and is repeated."""
+        self._of("weft_server_retries", self._model, cause).inc()
+
+    def open(self, is_open: bool) -> None:
+        """Whether the server is left alone."""
+        self._of("weft_server_breaker_open", self._model).set(int(is_open))
 
 
 class _ProcessMetrics:

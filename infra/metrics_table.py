@@ -97,6 +97,51 @@ ROLE_METRICS: tuple[Family, ...] = (
         "Drafts of the language model that were not used, by the rule that refused them (once for each rule); failed: it raised an error,"
         " hung: it gave no answer in time.",
     ),
+    Family(
+        "weft_captions_to_rewrite",
+        "gauge",
+        ("role",),
+        "Captions by rule that stand in for a language model that was away, of all partitions; they are written again once it answers"
+        " (take max over processes).",
+    ),
+    Family(
+        "weft_server_requests",
+        "counter",
+        ("role", "model", "outcome"),
+        "Requests to the server of a language model, by outcome: answered, or why not (connect, timeout, busy, server_error, broken, rubbish,"
+        " too_large, refused, key, model, redirect; open: not sent while the server is left alone).",
+    ),
+    Family(
+        "weft_server_retries",
+        "counter",
+        ("role", "model", "cause"),
+        "Attempts at such a request that failed and were repeated.",
+    ),
+    Family(
+        "weft_server_seconds",
+        "histogram",
+        ("role", "model"),
+        "Seconds of an answered request, with its further attempts.",
+        SECONDS,
+    ),
+    Family(
+        "weft_server_tokens",
+        "counter",
+        ("role", "model", "kind"),
+        "Tokens that the server counted: prompt, completion.",
+    ),
+    Family(
+        "weft_server_cost",
+        "counter",
+        ("role", "model"),
+        "What they cost, by the prices of the profile, in its currency.",
+    ),
+    Family(
+        "weft_server_breaker_open",
+        "gauge",
+        ("role", "model"),
+        "1 while the server is left alone, because it fails or refuses us; /healthz says why.",
+    ),
     Family("weft_triplets", "counter", ("role", "state"), "Triplets that were published (made) and deleted."),
     Family("weft_unchanged", "counter", ("role",), "Products that came again as they were: no model was asked."),
     Family(
@@ -189,7 +234,9 @@ _STACK_HEAD = """
 _TAIL = """
 What to watch: `sum by (role) (weft_lag_messages)` that grows, `weft_open_dead_letters` above 0, `weft_role_up == 0`, and
 `histogram_quantile(0.95, sum by (le, role) (rate(weft_event_age_seconds_bucket[5m])))` for how old a photo is when its
-caption is published. Outside monitors (Burrow, kafka-exporter, MSK) see the same lag: every group commits its offsets, the
+caption is published. Of a writer behind a server: `weft_server_breaker_open == 1`; tokens and cost of a caption are
+`sum(rate(weft_server_tokens_total{model="writer"}[1h])) / sum(rate(weft_captions_total{writer="llm"}[1h]))`, and the same with
+`weft_server_cost_total`: drafts that were refused are paid, too. Outside monitors (Burrow, kafka-exporter, MSK) see the same lag: every group commits its offsets, the
 index's for this purpose only.
 """
 

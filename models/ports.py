@@ -194,3 +194,22 @@ class Captioner(Model[CaptionRequest, str], Protocol):
 
 class Chat(Model[str, str], Protocol):
     """A prompt → what an instruct model answers, the same for the same prompt."""
+
+
+@runtime_checkable
+class Remote(Protocol):
+    """A model that computes elsewhere: it is asked on the event loop, item by item, and no device is held while it thinks."""
+
+    async def answer(self, ready: Ready, /) -> Raw:
+        """What `forward` gives for one item. Bounded in time, and in how many are asked at once; cancel it, and the request ends."""
+        ...
+
+    @property
+    def concurrency(self) -> int:
+        """How many items it is asked at once."""
+        ...
+
+    @property
+    def trouble(self) -> str:
+        """Why it is not asked at the moment, in words; "" while it is."""
+        ...

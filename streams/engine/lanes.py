@@ -81,6 +81,7 @@ class Lane(Generic[R]):
         # Held while records are handed to the producer: a repeat must not overtake, or be overtaken.
         self._order = asyncio.Lock()
         self._revoked = False
+        self._gone = asyncio.Event()
         self._handing: asyncio.Task[Any] | None = None  # the task that hands a record to the producer right now
         self._taken_back = False
 
@@ -88,6 +89,10 @@ class Lane(Generic[R]):
     def revoked(self) -> bool:
         """Whether the partition is another worker's now."""
         return self._revoked
+
+    async def gone(self) -> None:
+        """Wait until the partition is another worker's."""
+        await self._gone.wait()
 
     def append(self, entry: Entry[R]) -> None:
         """The next entry. Raises `QueueFull` only if admission let in more than the capacity: a bug."""
@@ -102,6 +107,7 @@ class Lane(Generic[R]):
         """
         if not self._revoked:
             self._revoked = True
+            self._gone.set()
             self._submitted.put_nowait(None)
             if self._handing is not None:
                 # It waits for metadata, or for room in the producer, and would publish when that comes.

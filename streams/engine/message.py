@@ -14,6 +14,8 @@ ANSWER = "weft_answer"
 """Header of an upload whose sender waits for what comes of it: that is published even where it stands already."""
 EDITION = "weft_edition"
 """Header of an item whose caption is wanted anew (`weft captions rewrite`): any value that was not used for it before."""
+AGAIN = "weft_again"
+"""Header of an item that is sent again because its caption stands in for a language model that was away: who sent it."""
 CONTEXT = "weft_context"
 """Header of an item that is sent again for articles that came or went: offsets of `catalog.articles` by partition ("0:12") that its caption
 has to know."""

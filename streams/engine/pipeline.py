@@ -9,7 +9,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from processors.errors import Fatal, Poison
+from processors.errors import Fatal, Poison, Retryable
 from streams.engine.backoff import Backoff
 from streams.engine.clock import Clock, LoopClock
 from streams.engine.credits import Credits, Held
@@ -68,6 +68,22 @@ class _Abandoned(Exception):
     """The message's partition was revoked while its stage waited for a further attempt."""
 
 
+async def _unless_gone(work: Coroutine[Any, Any, Any], entry: Entry[Any]) -> Any:
+    """What `work` gives; it is cancelled when the partition of its message is another worker's. Raises `Retryable` then."""
+    assert entry.lane is not None  # it was appended before its task was started
+    working, gone = asyncio.ensure_future(work), asyncio.ensure_future(entry.lane.gone())
+    try:
+        await asyncio.wait((working, gone), return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise Retryable("its partition is another worker's")  # who tries again finds it revoked
+    finally:
+        # Whoever cancels us, too: neither may go on without an owner.
+        for task in (working, gone):
+            task.cancel()
+        await asyncio.gather(working, gone, return_exceptions=True)
+
+
 class _StageRunner:
     """A stage in its place: its slots, or its batcher."""
 
@@ -76,6 +92,7 @@ class _StageRunner:
         self.batcher: Batcher[Any, Any] | None = None
         self.kind: StageKind = "cpu"
         self._cpu = engine.cpu
+        self.abandons = isinstance(stage, IoStage) and stage.abandons
         if isinstance(stage, DeviceStage):
             self.kind = "device"
             self.batcher = engine.device.attach(stage, priority, engine.observer)
@@ -90,6 +107,10 @@ class _StageRunner:
         if self.batcher is not None:
             known = None if self.batcher.stage.known is None else self.batcher.stage.known(item)
             return known if known is not None else await self.batcher.submit(item, shop)
+        if isinstance(self.stage, IoStage) and self.stage.known is not None:
+            known = self.stage.known(item)
+            if known is not None:
+                return known
         async with self._slots:
             if isinstance(self.stage, IoStage):
                 return await self.stage.run(item)
@@ -353,7 +374,7 @@ class Pipeline(Generic[R]):
                 if place.batcher is not None and not counted:
                     counted = True
                     place.batcher.arrived()
-                value = await work
+                value = await (_unless_gone(work, entry) if place.abandons else work)
             except Exception as error:
                 verdict = self._engine.classify(error, place.kind)
                 if isinstance(verdict, Fatal):

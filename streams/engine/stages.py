@@ -40,6 +40,8 @@ class IoStage(Generic[T, U]):
         run_all: of the first stage: the results of items that arrived together, where they leave the pipeline at once; None for
             those that `run` has to be asked for, whatever is the matter with them. Costs a share of what `run` costs.
         run_all_of: so many have to have arrived for that.
+        known: the result of an item that need not wait for its turn, or None for one that does.
+        abandons: whether `run` is cancelled once the partition of its message is another worker's.
     """
 
     name: str
@@ -48,6 +50,8 @@ class IoStage(Generic[T, U]):
     size: Callable[[U], int] | None = None
     run_all: RunAll[T] | None = None
     run_all_of: int = 2
+    known: Callable[[T], U | None] | None = None
+    abandons: bool = False
 
 
 def one(_item: Any) -> int:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from models.ports import GivesWay
+from models.served.writer import ServedWriter
 from processors.captions import RULES
 from processors.errors import Retryable
 from processors.policies import policies_of
@@ -33,6 +34,7 @@ from streams.search.generations import captions_group
 from streams.shelf.live import LiveShelf
 from streams.wiring.articles import Following
 from streams.wiring.live_items import read_live
+from streams.wiring.mending import Held, keep_mended
 from streams.wiring.models import calibrations
 from streams.wiring.parts import Dealt, Parts, Ready, Role, beside, consume_group, loaded, standing_of
 from streams.wiring.urgent import pipelines
@@ -101,10 +103,15 @@ async def run_caption(parts: Parts, ready: Ready) -> None:
             gives_way=isinstance(writer, GivesWay) and writer.give_way_to(urgent),
         )
 
-    async def read(items: str, stop: asyncio.Event) -> None:
-        await _read(replace(parts, stop=stop), ready, items, role, policies.voted(), cause)
+    held = Held()
 
-    await beside(shelf.follow(SHELF_SECONDS), beside(articles.follow(), read_live(parts, read)))
+    async def read(items: str, stop: asyncio.Event) -> None:
+        await _read(replace(parts, stop=stop), ready, items, role, policies.voted(), cause, held)
+
+    work = beside(shelf.follow(SHELF_SECONDS), beside(articles.follow(), read_live(parts, read)))
+    if isinstance(writer, ServedWriter) and parts.settings.writer != "template":
+        work = beside(keep_mended(parts, writer, held), work)
+    await work
 
 
 async def _read(
@@ -114,6 +121,7 @@ async def _read(
     role: Callable[[Neighbourhood, Standing | None], Captioner],
     voted: Sequence[str],
     cause: Causes,
+    held: Held,
 ) -> None:
     """Caption what lies on an items topic, and what comes, until `parts.stop`."""
     neighbourhood = Neighbourhood(voted)
@@ -145,7 +153,7 @@ async def _read(
     async with Reader(parts.settings, topic, client="caption", fetch_wait_ms=STANDING_WAIT_MS) as items:
         known = Known(neighbourhood, items, NeighbourSnapshots(parts.store, voted, time.time, parts.in_thread))
         await known.catch_up()
-        watcher = both.look if standing is None else Dealt(both.look, standing.begin)
+        watcher = held.before(both.look if standing is None else Dealt(both.look, standing.begin))
         consuming = consume_group(parts, "caption", topic, both.pipeline, ready, watcher, group=captions_group(topic))
         await beside(known.follow(), beside(both.look.run(), consuming))
         with suppress(TimeoutError):

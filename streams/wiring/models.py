@@ -18,6 +18,8 @@ from models.profiles import kinds
 from models.profiles.held import require
 from models.profiles.kinds import STARTERS, Place, Towers
 from models.profiles.profile import FAKE, Profile
+from models.served.watch import NullWatch, Watch
+from models.served.writer import ServedWriter
 from models.weights.hashes import check_weights
 from models.weights.starter import shipped_path
 from processors.attributes import Calibration, Calibrations
@@ -206,6 +208,7 @@ class Models:
         settings: of the process.
         observe: makes the observer of a model.
         loader: what loads; None: that of the settings' profile.
+        served: makes who is told what the server behind a model does.
     """
 
     def __init__(
@@ -214,8 +217,10 @@ class Models:
         observe: Callable[[str], Observe],
         *,
         loader: Callable[[], Loader] | None = None,
+        served: Callable[[str], Watch] = lambda _: NullWatch(),
     ) -> None:
         self._observe = observe
+        self._served = served
         self._make_loader = loader or (lambda: _loader_of(settings))
         self._loading = threading.Lock()
         self._loader: Loader | None = None
@@ -263,7 +268,13 @@ class Models:
 
     @property
     def writer(self) -> Writer:
-        return self._once("writer", lambda one: GuardedWriter(one.writer(), observe=self._observe("writer")))
+        return self._once("writer", lambda one: self._writer(one.writer()))
+
+    def _writer(self, model: Writer) -> GuardedWriter | ServedWriter:
+        if isinstance(model, ServedWriter):
+            # No batch to halve, and no example to blame: a server that is away breaks no device.
+            return model.telling(self._served("writer"), self._observe("writer"))
+        return GuardedWriter(model, observe=self._observe("writer"))
 
     def _once(self, name: str, load: Callable[[Loader], M]) -> M:
         with self._loading:

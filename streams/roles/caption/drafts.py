@@ -15,13 +15,15 @@ from typing import Any, Generic, TypeAlias, TypeVar
 import msgspec
 import structlog
 
-from models.ports import HoldsToGrammar, Raw, Ready, Writer, WriterRequest
+from models.ports import HoldsToGrammar, Raw, Ready, Remote, Writer, WriterRequest
+from models.served.failures import Unanswered
 from processors import captions
 from processors.errors import Fatal, Retryable
 from processors.kit import PLAIN, Kit, by_rule, held_to
 from processors.refusals import FAILED, HUNG, is_readable, rules_of
 from processors.values import CaptionText
 from streams.engine.patience import Hung, Patience
+from streams.engine.stages import DeviceStage, IoStage, Stage
 
 log = structlog.get_logger("weft.caption")
 
@@ -123,6 +125,24 @@ class Drafts:
             return [self._failed(batch[0], error)]
         return [replace(draft, raw=raw) for draft, raw in zip(batch, raws, strict=True)]
 
+    async def ask(self, draft: Draft[T]) -> Draft[T]:
+        """The same of a model elsewhere. What it could not answer says so when it is judged."""
+        assert isinstance(self.writer, Remote)
+        return replace(draft, raw=await self.writer.answer(draft.ready))
+
+    def stage(self, name: str, *, most: int, wait_s: float, gives_way: bool) -> Stage:
+        """Where the model is run: on the device, or, where it computes elsewhere, on the event loop, which holds no device.
+
+        Args:
+            name: of the stage.
+            most: items of a batch of the device.
+            wait_s: longest wait of its first item.
+            gives_way: see `DeviceStage`.
+        """
+        if isinstance(self.writer, Remote):
+            return IoStage(name, self.ask, concurrency=self.writer.concurrency, known=needs_no_device, abandons=True)
+        return DeviceStage(name, self.write, max_items=most, wait_s=wait_s, known=needs_no_device, gives_way=gives_way)
+
     def judge(self, draft: Judged[T]) -> Judged[T]:
         """The verdict on a first draft; one that claims too much is asked for once more, with another seed."""
         if isinstance(draft, Settled):
@@ -174,6 +194,11 @@ class Drafts:
         return Settled(draft.item, request, text, lasting, draft.refused)
 
     def _failed(self, draft: Draft[T], error: Exception) -> Draft[T]:
+        if isinstance(
+            error, Unanswered
+        ):  # counted by its cause; of a server that is left alone each caption would say the same
+            log.debug("written by rule", error=str(error))
+            return replace(draft, failed=HUNG if error.cause == "timeout" else FAILED)
         log.warning("the language model failed on one product; its caption is written by rule", error=repr(error))
         return replace(draft, failed=HUNG if isinstance(error, Hung) else FAILED)
 

@@ -34,10 +34,10 @@ from streams.contract.records import Caption, ContextUse, Item, Lineage, Provena
 from streams.contract.version import VERSION
 from streams.engine.message import EDITION, Message
 from streams.engine.patience import Patience
-from streams.engine.stages import CpuStage, DeviceStage, Done, IoStage, Stage
+from streams.engine.stages import CpuStage, Done, IoStage, Stage
 from streams.roles.caption import context as articles
 from streams.roles.caption.context import Context
-from streams.roles.caption.drafts import Drafts, Judged, Settled, ignored, needs_no_device
+from streams.roles.caption.drafts import Drafts, Judged, Settled, ignored
 from streams.roles.caption.facts import facts_key, seed_of, sight_key
 from streams.roles.caption.kits import NO_KITS, Kits
 from streams.roles.caption.neighbours import Finder, Neighbourhood, kind_of_item, nearest, vector_of
@@ -163,26 +163,15 @@ class Captioner:
             IoStage("recall", self.recall, concurrency=32),
             CpuStage("evidence", self.pack),
             CpuStage("prompt", self.prompt),
-            DeviceStage(
-                "write",
-                self.drafts.write,
-                max_items=self.batch_items,
-                wait_s=self.batch_wait_s,
-                known=needs_no_device,
-                gives_way=self.gives_way,
-            ),
+            self._written("write"),
             CpuStage("judge", self.drafts.judge),
-            DeviceStage(
-                "rewrite",
-                self.drafts.write,
-                max_items=self.batch_items,
-                wait_s=self.batch_wait_s,
-                known=needs_no_device,
-                gives_way=self.gives_way,
-            ),
+            self._written("rewrite"),
             CpuStage("settle", self.drafts.settle),
             IoStage("remember", self.remember),
         )
+
+    def _written(self, name: str) -> Stage:
+        return self.drafts.stage(name, most=self.batch_items, wait_s=self.batch_wait_s, gives_way=self.gives_way)
 
     async def read_all(self, messages: Sequence[Message]) -> Sequence[Done[Captioned] | None]:
         """Items that arrived together: those of which a caption stands, or is known, that was made of the very same. Others are
