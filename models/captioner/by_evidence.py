@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from models.ports import CaptionRequest, Raw, Ready, Writer, WriterRequest
+from models.ports import CaptionRequest, Raw, Ready, Remote, Writer, WriterRequest
+from models.served.failures import Unanswered
 from models.weights.hashes import fingerprint
 from processors import captions
 from processors.values import Evidence, Garment
@@ -52,11 +53,43 @@ class WriterCaptioner:
 
     def finish(self, item: CaptionRequest, raw: Raw, /) -> str:
         request = _request(item)
-        text = self._writer.finish(request, raw)
-        return captions.settle([text], request.evidence, request.tone, request.seed).caption.caption
+        try:
+            drafts = [self._writer.finish(request, raw)]
+        except Unanswered:
+            drafts = []
+        return captions.settle(drafts, request.evidence, request.tone, request.seed).caption.caption
 
     def example(self) -> CaptionRequest:
         return _example()
+
+
+class RemoteWriterCaptioner(WriterCaptioner):
+    """The same by a writer that computes elsewhere; `models.ports.Remote` as that is.
+
+    Args:
+        writer: a `Writer`, too.
+        remote: the same.
+    """
+
+    def __init__(self, writer: Writer, remote: Remote) -> None:
+        super().__init__(writer)
+        self._remote = remote
+
+    @property
+    def concurrency(self) -> int:
+        return self._remote.concurrency
+
+    @property
+    def trouble(self) -> str:
+        return self._remote.trouble
+
+    async def answer(self, ready: Ready, /) -> Raw:
+        return await self._remote.answer(ready)
+
+
+def captioner_by(writer: Writer) -> WriterCaptioner:
+    """By this writer, wherever it computes."""
+    return RemoteWriterCaptioner(writer, writer) if isinstance(writer, Remote) else WriterCaptioner(writer)
 
 
 def _request(item: CaptionRequest) -> WriterRequest:

@@ -75,6 +75,12 @@ class Server:
     def __repr__(self) -> str:
         return f"Server({self.options.base_url!r}, {self.options.model!r})"
 
+    @property
+    def trouble(self) -> str:
+        """Why it is not asked now, in words; "" while it is."""
+        why = self.breaker.why
+        return "" if why is None else f"{self.options.base_url}, model {self.options.model!r}: {why.cause}, {why.said}"
+
     # ------------------------------------------------------------------ from any thread
 
     def start(self) -> None:

@@ -86,31 +86,34 @@ class ServerOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         return msgspec.json.encode(said, order="sorted").decode()
 
 
-def options_of(found: Mapping[str, Any], folder: Path | None = None) -> ServerOptions:
-    """Check options.
-
-    Args:
-        found: as they stand in a profile.
-        folder: what relative paths are relative to; None: where the process runs.
+def options_of(found: Mapping[str, Any]) -> ServerOptions:
+    """Check options as they stand in a profile. `extra` may be JSON in a text.
 
     Raises:
-        BadSetting: begins with the option's name.
+        BadSetting: names the option.
     """
+    said = dict(found)
     try:
-        options = msgspec.convert(dict(found), ServerOptions)
+        if isinstance(said.get("extra"), str):
+            said["extra"] = msgspec.json.decode(said["extra"])
+        options = msgspec.convert(said, ServerOptions)
     except msgspec.ValidationError as error:
         raise BadSetting(f"options of a server: {error}".replace("`$.", "`")) from None
+    except msgspec.DecodeError as error:
+        raise BadSetting(f"extra: no JSON: {error}") from None
     if clash := sorted(_OURS & options.extra.keys()):
         raise BadSetting(f"extra: {', '.join(clash)} has an option of its own, or is not to be changed")
     if options.answer_seconds > options.deadline_seconds:
         raise BadSetting("deadline_seconds: less than answer_seconds, the time of one attempt")
-    base = (folder or Path()).absolute()
-    paths = {
-        name: str(base / Path(value).expanduser())
-        for name in ("key_file", "ca_file")
-        if (value := getattr(options, name))
-    }
+    paths = {name: _path(name, value) for name in ("key_file", "ca_file") if (value := getattr(options, name))}
     return msgspec.structs.replace(options, base_url=_address(options.base_url), **paths)
+
+
+def _path(name: str, value: str) -> str:
+    path = Path(value).expanduser()
+    if not path.is_absolute():
+        raise BadSetting(f"{name}: {value!r} depends on where the process is started: write the whole path")
+    return str(path)
 
 
 def _address(text: str) -> str:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import CancelledError, Future
-
-import msgspec
 
 from models.guard import Observe, ignore
 from models.ports import WriterRequest
-from models.served.answers import Answer, caption_in, held_to, request
-from models.served.client import Server, awaited
-from models.served.failures import Unanswered
+from models.served.answers import caption_in, held_to, request
+from models.served.client import Server
 from models.served.options import ServerOptions
+from models.served.reply import Reply, reply_of, waited
 from models.served.watch import Watch
 from models.weights.hashes import fingerprint
 from processors.captions import PROMPT_FINGERPRINT, TONES, prompt
@@ -28,13 +25,6 @@ VERSION = "1"
 TRIAL_TOKENS = 16
 """A trial writes so many: whether the server works is seen by then."""
 _GROUNDED = frozenset({"vllm", "vllm-guided", "llama.cpp"})
-
-
-class Reply(msgspec.Struct, frozen=True):
-    """What came of a request: an answer, or why there is none."""
-
-    answer: Answer | None = None
-    cause: Unanswered | None = None
 
 
 class ServedWriter:
@@ -71,8 +61,7 @@ class ServedWriter:
     @property
     def trouble(self) -> str:
         """Why the server is not asked now; "" while it is."""
-        why = self.server.breaker.why
-        return "" if why is None else f"{self.options.base_url}, model {self.options.model!r}: {why.cause}, {why.said}"
+        return self.server.trouble
 
     def telling(self, watch: Watch, observe: Observe) -> ServedWriter:
         """The same, of which others are told; before it is asked for the first time."""
@@ -95,18 +84,19 @@ class ServedWriter:
 
     def forward(self, batch: Sequence[bytes], /) -> list[Reply]:
         """All at once, as far as the server is to be asked at once. Blocks; never raises for what the server does."""
+        started = time.perf_counter()
         asked = [self.server.ask(body) for body in batch]
-        return [self._waited(future) for future in asked]
+        found = [waited(future) for future in asked]
+        self._observe("forward", len(batch), time.perf_counter() - started)
+        return found
 
     async def answer(self, ready: bytes, /) -> Reply:
         """See `models.ports.Remote`."""
         started = time.perf_counter()
-        try:
-            found = await awaited(self.server.ask(ready))
-        except Unanswered as cause:
-            return Reply(cause=cause)
-        self._observe("forward", 1, time.perf_counter() - started)
-        return Reply(found)
+        found = await reply_of(self.server.ask(ready))
+        if found.answer is not None:
+            self._observe("forward", 1, time.perf_counter() - started)
+        return found
 
     def finish(self, _item: WriterRequest, raw: Reply, /) -> str:
         """The text. One that was cut off loses its last word, which may be half a hashtag.
@@ -114,24 +104,11 @@ class ServedWriter:
         Raises:
             Unanswered: there is none.
         """
-        if raw.answer is None:
-            raise raw.cause or Unanswered("broken", "no answer")
-        text = raw.answer.text if raw.answer.ended else raw.answer.text.rpartition(" ")[0]
+        text = raw.text()
         return caption_in(text) if self.options.guided == "json" else text
 
     def example(self) -> WriterRequest:
         return _EXAMPLE
-
-    def _waited(self, future: Future[Answer]) -> Reply:
-        started = time.perf_counter()
-        try:
-            found = future.result()
-        except Unanswered as cause:
-            return Reply(cause=cause)
-        except CancelledError:
-            return Reply(cause=Unanswered("broken", "the client was closed"))
-        self._observe("forward", 1, time.perf_counter() - started)
-        return Reply(found)
 
     def _body(self, item: WriterRequest, longest: int = 0) -> bytes:
         guided = self.options.guided

@@ -8,10 +8,11 @@ Ids derive from the two products, so whatever is delivered twice is written twic
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from models.ports import Captioner, CaptionRequest, Chat
+from models.ports import Captioner, CaptionRequest, Chat, Remote
 from processors import triplets as pairing
 from processors.identity import key_of, split
 from processors.triplets import Garment, Pair
@@ -103,10 +104,16 @@ class Triplets:
             IoStage("await", self.known, concurrency=256),
             CpuStage("pair", self.pair),
             IoStage("look", self.photos, concurrency=8),
-            DeviceStage("caption", self.caption, max_items=self.batch_items, known=self._by_rule),
+            self._captioned(),
             DeviceStage("word", self.word, max_items=self.batch_items, known=self._by_grammar),
             CpuStage("make", self.make),
         )
+
+    def _captioned(self) -> Stage:
+        """On the device; of a captioner that computes elsewhere on the event loop, which holds no device."""
+        if isinstance(self.captioner, Remote):
+            return IoStage("caption", self.ask, concurrency=self.captioner.concurrency, abandons=True)
+        return DeviceStage("caption", self.caption, max_items=self.batch_items, known=self._by_rule)
 
     def read(self, message: Message) -> Read:
         """Decode the item; a null value is the product's deletion."""
@@ -165,6 +172,17 @@ class Triplets:
         for (place, side), request, raw in zip(sides, requests, raws, strict=True):
             found[place][side.product] = self.captioner.finish(request, raw)
         return [replace(work, captions=captions) for work, captions in zip(batch, found, strict=True)]
+
+    async def ask(self, work: Work) -> Work:
+        """The same of a captioner elsewhere."""
+        assert isinstance(self.captioner, Remote)
+        requests = {side.product: _request(side, work.photos.get(side.product)) for side in _sides(work)}
+        prepare = self.captioner.prepare
+        ready = await asyncio.to_thread(lambda: [prepare(request) for request in requests.values()])
+        raws = await asyncio.gather(*(self.captioner.answer(one) for one in ready))
+        finish = self.captioner.finish
+        told = await asyncio.to_thread(lambda: [finish(*one) for one in zip(requests.values(), raws, strict=True)])
+        return replace(work, captions=dict(zip(requests, told, strict=True)))
 
     def _by_rule(self, work: Work) -> Work | None:
         """Captions by rule need no device."""

@@ -26,6 +26,9 @@ GOOD = {"base_url": "http://llm:8000/v1/", "model": "m"}
         ({"guided": "lark"}, "guided"),
         ({"extra": {"stream": True}}, "extra"),
         ({"extra": {"n": 4}}, "extra"),
+        ({"extra": "{n: 4"}, "extra"),
+        ({"extra": "[4]"}, "extra"),
+        ({"key_file": "key.txt"}, "key_file"),
         ({"deadline_seconds": 1.0}, "deadline_seconds"),
         ({"api_key": "secret"}, "api_key"),
     ],
@@ -38,11 +41,16 @@ def test_what_is_wrong_is_named(change: dict[str, object], named: str) -> None:
     assert "secret" not in str(refused.value)
 
 
-def test_paths_are_relative_to_the_profile(tmp_path: Path) -> None:
-    """A profile and its key travel together; the address has one form."""
-    options = options_of({**GOOD, "key_file": "key.txt"}, tmp_path)
-    assert options.key_file == str(tmp_path / "key.txt")
-    assert options.base_url == "http://llm:8000/v1"
+def test_an_address_has_one_form() -> None:
+    """Two ways to write it ask the same."""
+    assert options_of(GOOD).base_url == options_of({**GOOD, "base_url": " http://LLM:8000/v1 "}).base_url
+    assert options_of({**GOOD, "base_url": "https://[::1]:8/v1"}).base_url == "https://[::1]:8/v1"
+
+
+def test_extra_fields_may_be_json_in_a_text() -> None:
+    """A profile's options are texts and numbers."""
+    options = options_of({**GOOD, "extra": '{"chat_template_kwargs": {"enable_thinking": false}}'})
+    assert options.extra == {"chat_template_kwargs": {"enable_thinking": False}}
 
 
 def test_the_key_is_read_again_when_it_changes(tmp_path: Path) -> None:
