@@ -105,6 +105,10 @@ class Server:
         """The models that it has, by name. The future raises `Unanswered`."""
         return self._submit(self._listed())
 
+    def try_out(self) -> Future[None]:
+        """One trial, whatever the breaker says. The future raises `Unanswered`."""
+        return self._submit(self._try_out())
+
     def _submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         self.start()
         assert self._loop is not None
@@ -160,6 +164,10 @@ class Server:
                 await asyncio.sleep(max(self.breaker.pause_s * (0.5 + self._draw()), asked_for))
                 await self._try(self._trial())
             self._opened.clear()
+
+    async def _try_out(self) -> None:
+        assert self._trial is not None
+        await self._attempt(self._trial())
 
     async def _try(self, body: bytes) -> None:
         try:

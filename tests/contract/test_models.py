@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,18 @@ import pytest
 from infra.settings import Settings
 from models.fakes import FakeDetector, FakeImageEncoder, FakeTextEncoder, FakeWriter
 from models.guard import Guarded
-from models.ports import WriterRequest
+from models.ports import CaptionRequest, WriterRequest
 from models.recipes.ship import write
+from models.served.captioner import ServedCaptioner
+from models.served.options import options_of
+from models.served.writer import ServedWriter
 from models.weights.starter import STARTER_FOLDER, StarterPaths, resolve
 from processors import captions
 from processors.drawn import GarmentSpec, draw_scene
 from processors.errors import Fatal
 from processors.values import CaptionText, Colour, Evidence, Garment, Pixels
 from tests.contract.model_contract import DetectorContract, EncoderContract, ImageEncoderContract, ModelContract
+from tests.fakes.llm_server import MODEL, Asked, LlmServer, Reply, completion, keeps_to
 
 TEXTS = ["a red dress", "blue jeans", "a striped shirt with long sleeves", "shoes"]
 BAD_PICTURES = [
@@ -163,6 +168,53 @@ class TestFakeWriter(ModelContract):
         """The parser and the verifier take it as a language model's good draft."""
         for request, raw in zip(items, Guarded(model, name="m").run(items), strict=True):
             assert isinstance(captions.judge(raw, request.evidence), CaptionText)
+
+
+class TestServedWriter(ModelContract):
+    """A model behind a server, which here writes the same for the same request."""
+
+    @pytest.fixture
+    def model(self, requests: list[WriterRequest]) -> Iterator[ServedWriter]:
+        with LlmServer(keeps_to(*requests)) as server:
+            made = ServedWriter(options_of({"base_url": server.base_url, "model": MODEL}))
+            yield made
+            made.close()
+
+    @pytest.fixture
+    def items(self, requests: list[WriterRequest]) -> list[WriterRequest]:
+        return requests
+
+    @pytest.fixture
+    def bad(self) -> list[Any]:
+        return []
+
+    def test_what_it_writes_is_accepted(self, model: ServedWriter, items: Sequence[WriterRequest]) -> None:
+        """A server's text goes through the same parser and verifier as any other."""
+        for request, raw in zip(items, Guarded(model, name="m").run(items), strict=True):
+            assert isinstance(captions.judge(raw, request.evidence), CaptionText)
+
+
+class TestServedCaptioner(ModelContract):
+    """A vision-language model behind a server, which here tells photos by their bytes."""
+
+    @pytest.fixture
+    def model(self) -> Iterator[ServedCaptioner]:
+        def describe(asked: Asked) -> Reply:
+            photo = asked.body["messages"][0]["content"][0]["image_url"]["url"]
+            return completion(f"A garment, number {zlib.crc32(photo.encode())}.")
+
+        with LlmServer(describe) as server:
+            made = ServedCaptioner(options_of({"base_url": server.base_url, "model": MODEL}))
+            yield made
+            made.close()
+
+    @pytest.fixture
+    def items(self, pictures: list[Pixels]) -> list[CaptionRequest]:
+        return [CaptionRequest(Evidence(()), 7, pixels) for pixels in pictures]
+
+    @pytest.fixture
+    def bad(self) -> list[CaptionRequest]:
+        return [CaptionRequest(Evidence(()), 7), *(CaptionRequest(Evidence(()), 7, one) for one in BAD_PICTURES)]
 
 
 @pytest.mark.slow
