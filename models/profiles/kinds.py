@@ -42,14 +42,15 @@ class Kind:
         about: a sentence for `weft models show`.
         load: "module:function".
         options: that it takes.
-        needs: whether a part of this kind has weights: "path" (its own or those of its artefacts) or "nothing" of its own.
+        needs: whether a part of this kind has weights: "path" (its own or those of its artefacts), an "address" among
+            its options, or "nothing" of its own.
         check: "module:function", or "".
     """
 
     about: str
     load: str
     options: Mapping[str, Option] = field(default_factory=dict)
-    needs: Literal["path", "nothing"] = "path"
+    needs: Literal["path", "address", "nothing"] = "path"
     check: str = ""
 
 
@@ -105,6 +106,31 @@ _SUPPRESSION = {
     "duplicate_iou": Option("number", 0, 1),
 }
 _SIZE = {"size": Option("whole", 32, 4096)}
+_SERVER = {
+    "base_url": Option("text"),
+    "model": Option("text"),
+    "key_file": Option("text"),
+    "ca_file": Option("text"),
+    "concurrency": Option("whole", 1, 256),
+    "connect_seconds": Option("number", 0, 3600),
+    "answer_seconds": Option("number", 0, 3600),
+    "deadline_seconds": Option("number", 0, 3600),
+    "retries": Option("whole", 0, 10),
+    "temperature": Option("number", 0, 2),
+    "top_p": Option("number", 0, 1),
+    "max_tokens": Option("whole", 16, 4096),
+    "seeded": Option("flag"),
+    "revision": Option("text"),
+    "extra": Option("text"),
+    "input_price": Option("number", 0, 1e6),
+    "output_price": Option("number", 0, 1e6),
+}
+"""Of `models.served.options.ServerOptions`, which checks them once more."""
+_SERVED_WRITER = _SERVER | {
+    "guided": Option("text", one_of=("none", "vllm", "vllm-guided", "llama.cpp", "json")),
+    "prompt": Option("text", one_of=("instruct", "short")),
+    "rewrites_per_minute": Option("number", 0, 60_000),
+}
 
 KINDS: Mapping[str, Mapping[str, Kind]] = {
     "detector": {
@@ -123,12 +149,26 @@ KINDS: Mapping[str, Mapping[str, Kind]] = {
     "writer": {
         "starter": Kind("a small language model with our adapter", "models.writer.by_kind:starter", {}, "nothing"),
         "transformers": Kind("an instruct model of transformers", "models.writer.by_kind:transformers"),
+        "openai": Kind(
+            "a model behind a server (vLLM, llama.cpp, Ollama …)",
+            "models.served.by_kind:writer",
+            _SERVED_WRITER,
+            "address",
+            "models.served.by_kind:examine_writer",
+        ),
         "rules": Kind("no model: sentences by rule", "models.writer.by_kind:rules", {}, "nothing"),
     },
     "captioner": {
         "rules": Kind("no model: what is known, by rule", "models.captioner.by_kind:rules", {}, "nothing"),
         "writer": Kind("the profile's writer", "models.captioner.by_kind:writer", {}, "nothing"),
         "transformers": Kind("a vision-language model of transformers", "models.captioner.by_kind:transformers"),
+        "openai": Kind(
+            "a vision-language model behind a server",
+            "models.served.by_kind:captioner",
+            _SERVER,
+            "address",
+            "models.served.by_kind:examine_captioner",
+        ),
     },
 }  # fmt: skip
 

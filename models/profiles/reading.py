@@ -147,7 +147,7 @@ def _part(part: str, node: yaml.Node, profile: str, file: Path) -> Part:
         )
     if known.needs == "path" and not (path or needs):
         raise at(node, f"path is missing: {kind} loads a file or a folder")
-    if known.needs == "nothing" and path:
+    if known.needs != "path" and path:
         raise at(fields["path"], f"{kind} takes no path")
     licence, why, source = (text(fields[name]) if name in fields else "" for name in ("licence", "why", "source"))
     return Part(

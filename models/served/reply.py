@@ -27,7 +27,8 @@ class Reply(msgspec.Struct, frozen=True):
 async def reply_of(asked: Future[Answer]) -> Reply:
     """Wait on an event loop."""
     try:
-        return Reply(await awaited(asked))
+        answer: Answer = await awaited(asked)
+        return Reply(answer)
     except Unanswered as cause:
         return Reply(cause=cause)
 

@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from infra.logs import logger
 from infra.settings import Settings
+from models.ports import Remote
 from models.served.writer import ServedWriter
 from processors.errors import Retryable
 from streams.contract import topics
@@ -114,17 +115,17 @@ async def keep_mended(parts: Parts, writer: ServedWriter, held: Held) -> None:
         told=observer.fallen,
     )
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(tell(parts, writer), name="caption:server")
+        tasks.create_task(tell(parts, writer, "caption"), name="caption:server")
         tasks.create_task(_patiently(partial(_follow, parts, fallen)), name="caption:fallen")
         tasks.create_task(_patiently(mending.run), name="caption:mending")
 
 
-async def tell(parts: Parts, writer: ServedWriter) -> None:
-    """Show in `/healthz` why the server is not asked, for ever."""
-    notices = parts.notices_of("caption")
+async def tell(parts: Parts, model: Remote, role: str) -> None:
+    """Show in `/healthz` of a role why the server is not asked, for ever."""
+    notices = parts.notices_of(role)
     told = Told(notices.trouble, notices.settled)
     while True:
-        told.look(writer.trouble)
+        told.look(model.trouble)
         await asyncio.sleep(LOOK_S)
 
 

@@ -220,7 +220,7 @@ class Models:
         served: Callable[[str], Watch] = lambda _: NullWatch(),
     ) -> None:
         self._observe = observe
-        self._served = served
+        self.served = served
         self._make_loader = loader or (lambda: _loader_of(settings))
         self._loading = threading.Lock()
         self._loader: Loader | None = None
@@ -273,7 +273,7 @@ class Models:
     def _writer(self, model: Writer) -> GuardedWriter | ServedWriter:
         if isinstance(model, ServedWriter):
             # No batch to halve, and no example to blame: a server that is away breaks no device.
-            return model.telling(self._served("writer"), self._observe("writer"))
+            return model.telling(self.served("writer"), self._observe("writer"))
         return GuardedWriter(model, observe=self._observe("writer"))
 
     def _once(self, name: str, load: Callable[[Loader], M]) -> M:

@@ -7,12 +7,13 @@ import time
 import structlog
 
 from infra.settings import Settings
-from models.captioner.by_evidence import RuleCaptioner, WriterCaptioner
+from models.captioner.by_evidence import RuleCaptioner, captioner_by
 from models.guard import Guarded
-from models.ports import Captioner, CaptionRequest, Chat
+from models.ports import Captioner, CaptionRequest, Chat, Remote
 from models.profiles import kinds
 from models.profiles.held import check
 from models.profiles.profile import FAKE
+from models.served.captioner import ServedCaptioner
 from processors import decode
 from processors.errors import BadSetting
 from processors.values import Pixels
@@ -24,6 +25,7 @@ from streams.kafka.client import Reader
 from streams.kafka.dead_letters import dead_letters
 from streams.roles.triplets.known import Catalogue, Pairs, Progress
 from streams.roles.triplets.role import Outcome, Triplets, publisher
+from streams.wiring.mending import tell
 from streams.wiring.models import place_of
 from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, loaded
 from streams.wiring.urgent import shop_of_message
@@ -75,6 +77,8 @@ async def run_triplets(parts: Parts, ready: Ready) -> None:
         following = Following(parts, catalogue, pairs, progress)
         await following.catch_up(items, triplets)
         consuming = consume_group(parts, "triplets", topics.ITEMS, pipeline, ready)
+        if isinstance(captioner, Remote):
+            consuming = beside(tell(parts, captioner, "triplets"), consuming)
         await beside(following.items(items), beside(following.triplets(triplets), consuming))
 
 
@@ -142,14 +146,19 @@ def captioner_of(parts: Parts) -> Captioner:
     if settings.triplet_captions == "rules":
         return RuleCaptioner()
     if settings.triplet_captions == "writer":
-        return WriterCaptioner(parts.models.writer)
+        return captioner_by(parts.models.writer)
     part = None if settings.profile == FAKE else profile_of(settings).part("captioner", settings.model_cache)
     if part is None or part.kind in {"rules", "writer"}:
         raise BadSetting(
             "WEFT_TRIPLET_CAPTIONS=vision needs a profile whose captioner looks at photos: WEFT_PROFILE=full with the folder"
             " vision-captioner, or `weft models add captioner` (docs/models/composer.md)"
         )
-    return _Warm.warmed(kinds.load("captioner", part, place_of(settings, lambda: parts.models.writer)))
+    model = kinds.load("captioner", part, place_of(settings, lambda: parts.models.writer))
+    if isinstance(model, ServedCaptioner):
+        made = model.telling(parts.models.served("captioner"))
+        made.warm_up()
+        return made
+    return _Warm.warmed(model)
 
 
 def chat_of(settings: Settings) -> Chat | None:

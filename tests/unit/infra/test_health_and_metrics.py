@@ -182,6 +182,12 @@ def test_every_metric_tells_what_happened() -> None:
     metrics.shop_charged("acme", "embed", 1.5)
     metrics.shop_credits("acme", 4096)
     metrics.model("detector")("forward", 8, 0.3)
+    metrics.fallen(9)
+    server = metrics.server("writer")
+    server.answered(1.5, 300, 90, 0.002)
+    server.unanswered("timeout")
+    server.again("busy")
+    server.open(True)
     value = metrics.registry.get_sample_value
     role = {"role": "enrich"}
     decode, embed = {**role, "stage": "decode"}, {**role, "stage": "embed"}
@@ -219,6 +225,16 @@ def test_every_metric_tells_what_happened() -> None:
     assert value("weft_matches_total", {**role, "state": "met"}) == 2
     assert (value("weft_standing_queries", role), value("weft_standing_pairs", role)) == (3, 40)
     assert value("weft_similar_products", role) == 500
+    assert value("weft_captions_to_rewrite", role) == 9
+    writer = {**role, "model": "writer"}
+    assert value("weft_server_requests_total", {**writer, "outcome": "answered"}) == 1
+    assert value("weft_server_requests_total", {**writer, "outcome": "timeout"}) == 1
+    assert value("weft_server_retries_total", {**writer, "cause": "busy"}) == 1
+    assert value("weft_server_tokens_total", {**writer, "kind": "prompt"}) == 300
+    assert value("weft_server_tokens_total", {**writer, "kind": "completion"}) == 90
+    assert value("weft_server_cost_total", writer) == 0.002
+    assert value("weft_server_seconds_sum", writer) == 1.5
+    assert value("weft_server_breaker_open", writer) == 1
 
     silent = [family for family in metrics.registry.collect() if not family.samples]
     assert not silent, "a metric that nothing sets has no place in the table"
