@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -18,6 +18,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from infra.settings import Settings
 from processors.errors import Retryable
+from streams.contract.records import Caption
 from streams.contract.topics import DEAD_LETTERS, TopicSpec
 from streams.engine.credits import Credits
 from streams.engine.device import Device
@@ -30,7 +31,10 @@ from streams.kafka.options import client_options
 from streams.kafka.predecessor import take_out_predecessor
 from streams.kafka.producer import open_producer
 from streams.ops.admin import create_topics, list_topics
+from streams.roles.caption.mending import has_fallen
+from tests.fakes.llm_server import LlmServer, Reply, completion
 from tests.fixtures import engine_worker
+from tests.fixtures.captioning import GOOD, Captioning
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -601,3 +605,43 @@ async def until_values(role: Role, wanted: set[bytes], *, seconds: float = 60.0)
     async with asyncio.timeout(seconds):
         while not wanted <= {m.value for m in await role.read(role.output)}:  # noqa: ASYNC110
             await asyncio.sleep(0.3)
+
+
+async def test_captions_written_without_a_server_are_written_again(kafka: str, tmp_path: Path):
+    """It is away, comes, dies and comes back, the worker is started again between: no product lacks its caption, each ends as the model's."""
+    settings = Settings(
+        bootstrap_servers=kafka,
+        topic_prefix=f"served-{uuid.uuid4().hex[:8]}.",
+        data_dir=tmp_path / "data",
+        profile="fake",
+        partitions=2,
+    )
+    await create_topics(settings)
+    first, second = [f"a{n}" for n in range(8)], [f"b{n}" for n in range(8)]
+
+    def all_by(writer: str, *products: str) -> Callable[[dict[str, Caption]], bool]:
+        return lambda found: all(one in found and found[one].writer == writer for one in products)
+
+    def value(name: str, **labels: str) -> float:
+        return role.metrics.registry.get_sample_value(name, {"role": "caption", **labels}) or 0.0
+
+    with LlmServer(lambda _: Reply(500)) as server:
+        role = Captioning(settings, server)
+        await role.add(first)
+        async with role.running():
+            found = await role.until(all_by("template", *first))
+            assert all(has_fallen(found[one]) for one in first)
+            await role.until_told(lambda troubles: any("server_error" in one for one in troubles))
+            assert role.health.report().healthy, "degraded is not dead"
+            assert value("weft_server_breaker_open", model="writer") == 1
+            server.answer = lambda _: completion(GOOD)
+            await role.until(all_by("llm", *first))
+            await role.until_told(lambda troubles: not any("language model" in one for one in troubles))
+            assert value("weft_server_breaker_open", model="writer") == 0
+            assert value("weft_server_requests_total", model="writer", outcome="answered") >= len(first)
+            server.stop()
+            await role.add(second)
+            await role.until(all_by("template", *second))
+        server.start()
+        async with role.running():
+            await role.until(all_by("llm", *first, *second))

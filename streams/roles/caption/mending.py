@@ -29,7 +29,7 @@ MOST_FALLEN = 500_000
 """Products that are kept at once, some 150 bytes each; those beyond are found again when the role starts anew."""
 LOOK_S = 1.0
 ROUND_S = 30.0
-"""Between two readings of the items topic, at least; and `SCAN_SHARE` times as long as the last one took."""
+"""Between two readings of the items topic, unless the model was away between them; and always `SCAN_SHARE` times as long as the last one took."""
 SCAN_SHARE = 20
 AGAIN_S = 3600.0
 """A product whose caption was written by rule once more, though the server answers, waits so long."""
@@ -143,6 +143,7 @@ class Mending:
     _later: dict[bytes, Message] = field(default_factory=dict)
     _covered: list[Message] = field(default_factory=list)
     _next: float = 0.0
+    _rested: float = 0.0
 
     async def run(self) -> None:
         """For ever."""
@@ -155,7 +156,9 @@ class Mending:
         """Ask for those that are due, if the model answers; how many."""
         self.told(len(self.fallen))
         if not self.answers():
-            self._tried.clear()  # what fell back with it is to be tried at once when it answers
+            # What fell back with it is to be tried at once when it answers.
+            self._tried.clear()
+            self._next = min(self._next, self._rested)
             return 0
         due, held = self._due(), frozenset(self.held())
         if not due or not held or self.now() < self._next:
@@ -163,7 +166,8 @@ class Mending:
         began = self.now()
         async with self.items(held) as items:
             await self._find(items, due)
-            self._next = self.now() + max(ROUND_S, SCAN_SHARE * (self.now() - began))
+            self._rested = self.now() + SCAN_SHARE * (self.now() - began)
+            self._next = max(self._rested, self.now() + ROUND_S)
             async with asyncio.TaskGroup() as tasks:
                 following = tasks.create_task(self._follow(items), name="caption:mending")
                 asked = await self._ask(items)
