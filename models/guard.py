@@ -18,6 +18,8 @@ from models.ports import (
     GivesWay,
     HoldsToGrammar,
     ImageEncoder,
+    Inpaint,
+    Inpainter,
     Model,
     Raw,
     Ready,
@@ -188,6 +190,18 @@ class GuardedDetector(Guarded[Pixels, tuple[Detection, ...]]):
             return self.finish(item, raw)
         with self._timed("finish", 1):
             return self._model.faint(item, raw)
+
+
+class GuardedInpainter(Guarded[Inpaint, Pixels]):
+    """A guarded `Inpainter`."""
+
+    def __init__(self, model: Inpainter, *, name: str = "editor", observe: Observe = ignore) -> None:
+        super().__init__(model, name=name, observe=observe)
+        self.method = model.method
+
+    def give_way_to(self, urgent: Callable[[], None]) -> bool:
+        """See `GivesWay`."""
+        return isinstance(self._model, GivesWay) and self._model.give_way_to(urgent)
 
 
 class GuardedImageEncoder(Guarded[Pixels, Vector]):

@@ -9,10 +9,14 @@ halving a batch that does not fit the memory), so that no adapter repeats them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
+from processors.editing.mask import EditMask
 from processors.values import Detection, Evidence, Pixels, Vector
 
 In = TypeVar("In")
@@ -85,6 +89,52 @@ class SeesFaint(Protocol):
 
     def faint(self, item: Pixels, raw: Raw, /) -> tuple[Detection, ...]:
         """As `finish`, and behind it the boxes of lower confidence."""
+        ...
+
+
+def unwatched(_done: int, _of: int) -> None:
+    """Nobody waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inpaint:
+    """A garment that is to be painted.
+
+    Attributes:
+        pixels: the photo.
+        mask: what may change.
+        worn: what is to be seen there: words ("a red dress"), and the photo of the garment on a white ground, or None.
+        seed: of the noise that it begins with.
+        steps: of the diffusion.
+        watch: called with the steps that are done and how many there are, every few of them, on the thread of the batch. Raises
+            `Poison` where nobody wants it any more: the others of the batch go on.
+    """
+
+    pixels: Pixels
+    mask: EditMask
+    worn: tuple[tuple[str, Pixels | None], ...]
+    seed: int = 0
+    steps: int = 50
+    watch: Callable[[int, int], None] = unwatched
+
+
+class Inpainter(Model[Inpaint, Pixels], Protocol):
+    """Paints garments into photos: outside the mask nothing changes."""
+
+    @property
+    def method(self) -> str:
+        """As it stands in results."""
+        ...
+
+
+class PoseEstimator(Protocol):
+    """Where the joints of a person are."""
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def maps(self, pixels: Pixels, height: int, width: int, /) -> NDArray[np.float32]:
+        """(18, height, width), 0..1: how likely each of the 18 joints of OpenPose is there."""
         ...
 
 

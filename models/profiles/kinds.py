@@ -7,6 +7,7 @@ A kind is one line here and one function elsewhere: `load` names it as "module:f
     facets     → processors.facets.Heads, or None
     writer     → models.ports.Writer
     captioner  → models.ports.Captioner
+    editor     → models.ports.Inpainter, or None where garments are edited without a model
 
 `check`, likewise "module:function" of part and place, is asked by `weft doctor` and gives sentences of what is wrong.
 """
@@ -169,6 +170,10 @@ KINDS: Mapping[str, Mapping[str, Kind]] = {
             "address",
             "models.served.by_kind:examine_captioner",
         ),
+    },
+    "editor": {
+        "transfer": Kind("no model: one garment's look is laid onto another", "models.editor.by_kind:transfer", {}, "nothing"),
+        "diffusion": Kind("Fashion-RAG on Stable Diffusion 2 inpainting (the extra `edit`)", "models.editor.by_kind:diffusion"),
     },
 }  # fmt: skip
 

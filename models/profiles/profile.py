@@ -1,4 +1,4 @@
-"""What a profile is: five parts, each of a kind, and the artefacts that it fetches."""
+"""What a profile is: six parts, each of a kind, and the artefacts that it fetches."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-PART_NAMES = ("detector", "encoder", "facets", "writer", "captioner")
+PART_NAMES = ("detector", "encoder", "facets", "writer", "captioner", "editor")
 FAKE = "fake"
 """A profile without a file: models that only look like models, for tests of the plumbing."""
 

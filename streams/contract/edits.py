@@ -16,6 +16,8 @@ MAX_SEED = 2**53
 DEADLINE_MS = 30_000
 STEPS = ("read", "seen", "retrieved", "painted", "stored")
 """What is told on `edits.progress`, in this order."""
+PAINTING = "painting"
+"""Told besides while a model paints, every few steps: `done` of `of` steps of the diffusion."""
 
 EditCode: TypeAlias = Annotated[
     str, msgspec.Meta(extra_json_schema={"enum": [code.value for code in EDIT_CODES], OPEN_ENUM: True})
@@ -71,6 +73,7 @@ class EditLineage(Record, frozen=True, omit_defaults=False):
     encoder: str
     generation: str  # of the index
     version: str
+    editor: str = ""  # the model that painted; "" where none did
 
 
 class EditError(Record, frozen=True, omit_defaults=False):
@@ -116,6 +119,6 @@ class EditProgress(Record, frozen=True, omit_defaults=False):
     """How far a request has come."""
 
     request_id: str
-    step: Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(STEPS), OPEN_ENUM: True})]
+    step: Annotated[str, msgspec.Meta(extra_json_schema={"enum": [*STEPS, PAINTING], OPEN_ENUM: True})]
     done: int
     of: int

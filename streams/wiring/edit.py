@@ -23,6 +23,7 @@ from streams.search import query_photos
 from streams.search.pending import PendingQueries
 from streams.search.shop_asked import shop_asked
 from streams.search.spaces import Spaces
+from streams.wiring.editors import inpainter_of
 from streams.wiring.faces import face_detector
 from streams.wiring.generations import encoders_of, follow_spaces, place_by_key
 from streams.wiring.models import judge_of, shipped_heads, words_of
@@ -36,6 +37,7 @@ async def run_edit(parts: Parts, ready: Ready) -> None:
     texts = words_of(settings, await loaded(lambda: parts.models.text_encoder))
     detector = await loaded(lambda: parts.models.detector)
     faces = await loaded(lambda: face_detector(settings, ignore))
+    inpainter = await loaded(lambda: inpainter_of(settings, ignore, parts.engine.device.give_way))
     heads = await asyncio.to_thread(shipped_heads, settings)
     observer = parts.engine_of("edit").observer
     spaces = Spaces((images, texts), lambda profile: encoders_of(settings, profile), settings.profile)
@@ -55,7 +57,7 @@ async def run_edit(parts: Parts, ready: Ready) -> None:
         observer.answered("" if result.error is None else result.error.code, partial=False)
 
     async def tell(message: Message, progress: EditProgress) -> Awaitable[object]:
-        number = STEPS.index(progress.step)
+        number = STEPS.index(progress.step) if progress.step in STEPS else len(STEPS) + progress.done
         headers = output_headers(message, stage="edit", topic=topics.EDIT_PROGRESS, number=number)
         key = progress.request_id.encode()
         return await parts.sender.send(topics.EDIT_PROGRESS, key=key, value=codecs.encode(progress), headers=headers)
@@ -86,6 +88,7 @@ async def run_edit(parts: Parts, ready: Ready) -> None:
         judge_of=lambda maker: judge_of(heads, maker),
         consent=settings.edit_consent,
         faces=faces,
+        inpainter=inpainter,
         begin=index.begin,
     )
 

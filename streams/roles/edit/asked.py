@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
-from models.ports import Raw, Ready
+from models.ports import Inpaint, Raw, Ready
 from processors.decode import Decoded
 from processors.editing.wishes import Wish
 from processors.values import Garment
@@ -27,6 +28,7 @@ class Track:
     stages_ms: dict[str, int] = field(default_factory=dict)
     told: list[Awaitable[object]] = field(default_factory=list)
     since: float = 0.0
+    loop: asyncio.AbstractEventLoop | None = None
 
     def done(self, stage: str, now: float) -> None:
         """A stage has ended, at `now` seconds."""
@@ -88,6 +90,16 @@ class EditSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class Sketch:
+    """What a model is to paint: `canvas`, the photo as it is edited; `ready` and `raw`, before and after its pass."""
+
+    canvas: Decoded
+    job: Inpaint
+    ready: Ready = None
+    raw: Raw = None
+
+
+@dataclass(frozen=True, slots=True)
 class Retrieved:
     """With what was found for the words.
 
@@ -98,6 +110,8 @@ class Retrieved:
         generation: of the index that they are of.
         look: the product whose look is used, its category, and its photo; "" and no bytes for none.
         from_words: what of the look is the words' own.
+        opened, shown, raw: the photo of the look, and before and after the detector's pass.
+        sketch: where a model paints.
     """
 
     seen: EditSeen
@@ -111,6 +125,7 @@ class Retrieved:
     opened: Decoded | None = None
     shown: Ready = None
     raw: Raw = None
+    sketch: Sketch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +157,8 @@ def size_of_retrieved(one: Retrieved) -> int:
     photo = one.seen.embedded.prepared.photo
     pixels = 0 if photo is None else photo.decoded.pixels.nbytes + photo.bright.nbytes
     opened = 0 if one.opened is None else one.opened.pixels.nbytes + reserve.SHOWN_BYTES
-    return len(one.seen.asked.data) + len(one.seen.asked.mask) + pixels + len(one.photo) + opened
+    sketched = 0 if one.sketch is None else one.sketch.canvas.pixels.nbytes + reserve.SHOWN_BYTES
+    return len(one.seen.asked.data) + len(one.seen.asked.mask) + pixels + len(one.photo) + opened + sketched
 
 
 def size_of_painted(one: Painted) -> int:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from msgspec.structs import replace as changed
 
-from models.ports import Detector
+from models.ports import Detector, Inpaint, Inpainter
 from processors import decode, exposure
 from processors.editing import cloth, mark, mask, provenance, transfer
 from processors.editing.cloth import PATTERNS, Cloth
@@ -17,23 +18,33 @@ from processors.editing.mask import EditMask
 from processors.errors import Code, Poison
 from processors.garments import main_garment
 from processors.lab import ciede2000, to_lab
-from processors.values import Box, Garment
+from processors.values import Box, Garment, Mask, Pixels
 from streams.contract.edits import EditGarment, EditLineage, EditResult
 from streams.contract.records import Source
 from streams.contract.version import VERSION
-from streams.roles.edit.asked import EDIT_SIDE, REFERENCE_SIDE, EditAsked, Painted, Retrieved
+from streams.roles.edit.asked import EDIT_SIDE, REFERENCE_SIDE, EditAsked, Painted, Retrieved, Sketch
 
 METHOD = "transfer"
+STEPS = 50
+"""Of a diffusion, where the request says nothing."""
 NO_LOOK = "the catalogue has no garment for these words, and they name no colour either"
 
 
 @dataclass(frozen=True, slots=True)
 class Painting:
-    """Paints. `detector` finds the garment on the photo of a product; None: the whole photo is it."""
+    """Paints. `detector` finds the garment on the photo of a product; None: the whole photo is it. `inpainter`: a model that paints; None: looks
+    are transferred.
+    """
 
     limits: decode.DecodeLimits
     detector: Detector | None
     encoder: str
+    inpainter: Inpainter | None = None
+
+    @property
+    def method(self) -> str:
+        """As it stands in results."""
+        return METHOD if self.inpainter is None else self.inpainter.method
 
     def open(self, one: Retrieved) -> Retrieved:
         """Decode the photo of the retrieved garment, and make it ready for the detector. One that does not decode is no look."""
@@ -46,23 +57,51 @@ class Painting:
         shown = None if self.detector is None else self.detector.prepare(exposure.lifted(decoded.pixels))
         return replace(one, opened=decoded, shown=shown)
 
+    def sketch(self, one: Retrieved, watch: Callable[[int, int], None]) -> Retrieved:
+        """Make it ready for the model that paints; unchanged where there is none.
+
+        Args:
+            one: with its look.
+            watch: see `Inpaint`.
+
+        Raises:
+            Poison: as `paint`; or the words and garments are more than the model reads.
+        """
+        if self.inpainter is None:
+            return one
+        asked = one.seen.asked
+        canvas = decode.decode(asked.data, self.limits, max_side=EDIT_SIDE)
+        request, found = asked.request, self._cut_out(one)
+        job = Inpaint(
+            canvas.pixels,
+            self._mask(one, canvas),
+            ((request.text.strip(), None if found is None else _on_white(*found)),),
+            request.seed or 0,
+            request.steps or STEPS,
+            watch,
+        )
+        return replace(one, sketch=Sketch(canvas, job, self.inpainter.prepare(job)))
+
     def paint(self, one: Retrieved) -> Painted:
-        """Lay the look onto the garment.
+        """Lay the look onto the garment, or finish what the model painted.
 
         Raises:
             Poison: the photo does not decode, hardly a pixel of it is the garment's, or there is no look to be had.
         """
         asked = one.seen.asked
-        decoded = decode.decode(asked.data, self.limits, max_side=EDIT_SIDE)
-        region = self._mask(one, decoded)
-        wanted, used = self._cloth(one)
         seed = asked.request.seed or 0
-        pixels = transfer.transferred(decoded.pixels, region, wanted, seed)
+        if one.sketch is not None and self.inpainter is not None:
+            decoded, region = one.sketch.canvas, one.sketch.job.mask
+            pixels = self.inpainter.finish(one.sketch.job, one.sketch.raw)
+            wanted = self._of_product(one)
+            used = one.sketch.job.worn[0][1] is not None
+        else:
+            decoded = decode.decode(asked.data, self.limits, max_side=EDIT_SIDE)
+            region = self._mask(one, decoded)
+            wanted, used = self._cloth(one)
+            pixels = transfer.transferred(decoded.pixels, region, wanted, seed)
         inside = region.whole(*decoded.pixels.shape[:2])
-        difference = tuple(
-            round(float(ciede2000(to_lab(image)[inside].mean(axis=0), wanted.mean)), 2)
-            for image in (decoded.pixels, pixels)
-        )
+        difference = None if wanted is None else _differences(decoded.pixels, pixels, inside, wanted)
         if asked.request.mark:
             pixels = mark.marked(pixels, region)
         mask_file = provenance.mask_png(inside)
@@ -72,7 +111,7 @@ class Painting:
             photo=hashlib.sha256(asked.data).hexdigest(),
             mask=hashlib.sha256(mask_file).hexdigest(),
             words=asked.request.text,
-            method=METHOD,
+            method=self.method,
             seed=seed,
             references=references,
             from_words=from_words,
@@ -84,7 +123,7 @@ class Painting:
         image, manifest = provenance.png(pixels, made)
         result = EditResult(
             request_id=asked.request.request_id,
-            method=METHOD,
+            method=self.method,
             seed=seed,
             garment=None if one.garment is None else _told(one.garment),
             garments=tuple(map(_told, one.seen.garments)),
@@ -93,7 +132,7 @@ class Painting:
             width=pixels.shape[1],
             height=pixels.shape[0],
             scale=round(decoded.scale, 6),
-            colour_difference=(difference[0], difference[1]),
+            colour_difference=difference,
             shop=asked.request.shop or "",
             lineage=EditLineage(
                 Source(*asked.message.source),
@@ -102,8 +141,9 @@ class Painting:
                 self.encoder,
                 one.generation,
                 VERSION,
+                "" if self.inpainter is None else self.inpainter.fingerprint,
             ),
-            warnings=_warnings(one),
+            warnings=_warnings(one, changes_cut=self.inpainter is not None),
         )
         return Painted(asked, image, mask_file, manifest, result)
 
@@ -136,6 +176,11 @@ class Painting:
         return Cloth(np.asarray(found.lab + (own.mean - found.mean), np.float32), own.mean), True
 
     def _of_product(self, one: Retrieved) -> Cloth | None:
+        found = self._cut_out(one)
+        return None if found is None else cloth.of_garment(*found)
+
+    def _cut_out(self, one: Retrieved) -> tuple[Pixels, EditMask] | None:
+        """The photo of the look, and the garment's mask on it."""
         if one.opened is None:
             return None
         pixels = one.opened.pixels
@@ -147,7 +192,20 @@ class Painting:
         box = (0.0, 0.0, float(width), float(height)) if sold is None else sold.box
         others = [each.box for each in garments if each is not sold]
         region = mask.garment(pixels, box, one.category if sold is None else sold.category, others)
-        return None if region is None else cloth.of_garment(pixels, region)
+        return None if region is None else (pixels, region)
+
+
+def _on_white(pixels: Pixels, region: EditMask) -> Pixels:
+    """The garment alone."""
+    alpha = region.alpha[..., None]
+    return np.asarray(np.rint(pixels[region.window] * alpha + 255 * (1 - alpha)), np.uint8)
+
+
+def _differences(before: Pixels, after: Pixels, inside: Mask, wanted: Cloth) -> tuple[float, float]:
+    one, other = (
+        round(float(ciede2000(to_lab(image)[inside].mean(axis=0), wanted.mean)), 2) for image in (before, after)
+    )
+    return one, other
 
 
 def _drawn(asked: EditAsked, decoded: decode.Decoded, limits: decode.DecodeLimits) -> EditMask:
@@ -181,8 +239,10 @@ def _words(asked: EditAsked) -> tuple[str, ...]:
     return (*wish.colours, *([wish.pattern] if wish.pattern in PATTERNS else []))
 
 
-def _warnings(one: Retrieved) -> tuple[str, ...]:
-    wish, found = one.seen.asked.wish, []
+def _warnings(one: Retrieved, *, changes_cut: bool) -> tuple[str, ...]:
+    wish, found = one.seen.asked.wish, list[str]()
+    if changes_cut:
+        return ()
     if one.garment is not None and wish.category and one.garment.category not in {wish.category, ""}:
         found.append(
             f"the photo shows no {wish.category}: the look is laid on the {one.garment.category}, whose cut it keeps"
@@ -192,7 +252,10 @@ def _warnings(one: Retrieved) -> tuple[str, ...]:
     if shape or edit.length:
         found.append("the cut stays as it is: this method changes colour, texture and print only")
     if one.seen.asked.request.steps is not None:
-        found.append("steps are of a diffusion; this method has none")
+        found.append(
+            "steps are of a diffusion; this method has none (a profile with an editor of the kind diffusion, and the extra: "
+            "pip install 'weft[edit]')"
+        )
     return tuple(found)
 
 

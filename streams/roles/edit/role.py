@@ -1,7 +1,8 @@
 """`edit`: a photo and words become a photo with another garment. Read it from top to bottom:
 
     read (check it, get the photo) → open → detect → cut → embed (the words, the garments) → retrieve (choose the garment, ask the
-    index, get the look) → look → find (the garment on the look's photo) → paint → store (and publish)
+    index, get the look) → look → find (the garment on the look's photo) → [sketch → diffuse, where a model paints] → paint → store (and
+    publish)
 
 A request is never left without a result: what cannot be done gets one that says why. A null record takes a request back.
 """
@@ -17,7 +18,7 @@ from msgspec import structs
 
 from infra.store import ObjectStore
 from infra.threads import InThread
-from models.ports import Detector, FaceDetector, ImageEncoder, TextEncoder
+from models.ports import Detector, FaceDetector, ImageEncoder, Inpainter, TextEncoder
 from processors import decode, fusion
 from processors.editing import allowed, wishes
 from processors.errors import EDIT_CODES, Code, Poison
@@ -53,6 +54,7 @@ from streams.roles.edit.asked import (
     size_of_prepared,
     size_of_retrieved,
 )
+from streams.roles.edit.by_model import ByModel, Tell
 from streams.roles.edit.cancels import Cancels
 from streams.roles.edit.painting import Painting
 from streams.roles.edit.retrieval import Hits, Retrieval, missing
@@ -67,8 +69,6 @@ CONCURRENCY = 32
 
 Publish = Callable[[Message, EditResult], Awaitable[None]]
 """Publishes a result and returns when the broker has it."""
-Tell = Callable[[Message, EditProgress], Awaitable[Awaitable[object]]]
-"""Hands progress to the producer; returns its delivery."""
 
 
 async def _at_once() -> None:
@@ -97,6 +97,7 @@ class Edit:
         consent: "faces": a photo that is not the shop's own needs `consent: true` where a face is seen; "always": in any case; "stated":
             it must not be false.
         faces: sees them; None: nobody can say that there is none.
+        inpainter: paints; None: looks are transferred.
     """
 
     images: ImageEncoder
@@ -114,6 +115,7 @@ class Edit:
     judge_of: Callable[[str], Head | None] = nobody
     consent: str = "stated"
     faces: FaceDetector | None = None
+    inpainter: Inpainter | None = None
     begin: Callable[[], Awaitable[None]] = _at_once
     cancels: Cancels = field(default_factory=Cancels)
 
@@ -129,7 +131,7 @@ class Edit:
     @property
     def painting(self) -> Painting:
         """Paints."""
-        return Painting(self.limits, self.detector, self.images.fingerprint)
+        return Painting(self.limits, self.detector, self.images.fingerprint, self.inpainter)
 
     def stages(self) -> tuple[Stage, ...]:
         """The role's story. Results leave from `store`: an edit that takes long delays no other."""
@@ -149,6 +151,11 @@ class Edit:
             IoStage("retrieve", self.retrieve, concurrency=CONCURRENCY, size=size_of_retrieved),
             CpuStage("look", self.look, size=size_of_retrieved),
             DeviceStage("find", self.find, max_items=self.batch_items, wait_s=0.002, known=_nothing_to_find),
+            *(
+                ()
+                if self.inpainter is None
+                else ByModel(self.inpainter, self.painting, self._check, self.tell).stages(self.batch_items)
+            ),
             CpuStage(
                 "paint",
                 self.paint,
@@ -198,7 +205,8 @@ class Edit:
         wish = wishes.wish_of(fusion.parse_edit(request.text), garments.named(request.text))
         query = Query(query_id=request.request_id, text=request.text, shop=request.shop)
         asked = Asked(message, query, started, deadline, Reference(), self.space())
-        one = EditAsked(message, request, asked, wish, b"", Track(since=started), look_for_faces=looking)
+        track = Track(since=started, loop=asyncio.get_running_loop())
+        one = EditAsked(message, request, asked, wish, b"", track, look_for_faces=looking)
         self._check(one)
         try:
             async with asyncio.timeout(max(deadline - self.now(), 0.0)):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -16,13 +17,14 @@ from PIL import Image
 
 from infra.memory_store import MemoryStore
 from models.fakes import FakeDetector, FakeFaceDetector, FakeImageEncoder, FakeTextEncoder
+from models.ports import Inpaint, Inpainter
 from processors.decode import DecodeLimits
 from processors.errors import Code, Poison
 from processors.lab import ciede2000, lab_of_hex, to_lab
 from processors.palette import PALETTE
 from processors.values import Pixels
 from streams.contract import topics
-from streams.contract.edits import STEPS, EditProgress, EditResult
+from streams.contract.edits import PAINTING, STEPS, EditProgress, EditResult
 from streams.contract.probes import Answer, Found, Hits, LookupProbe, Probe, SearchProbe
 from streams.contract.records import Hit
 from streams.engine.credits import Credits
@@ -64,7 +66,7 @@ def pixels_of(data: bytes) -> Pixels:
 class Catalogue:
     """A shard that knows products by their colour, a store with their photos, and the role between them."""
 
-    def __init__(self, *, consent: str = "faces", seer: bool = True) -> None:
+    def __init__(self, *, consent: str = "faces", seer: bool = True, painter: Inpainter | None = None) -> None:
         self.store = MemoryStore("test")
         self.products: dict[str, tuple[str, str, str]] = {}  # key → category, colour, address
         self.probes: list[Probe] = []
@@ -105,6 +107,7 @@ class Catalogue:
             space=lambda: Space("g-0001", images, texts),
             consent=consent,
             faces=FakeFaceDetector() if seer else None,
+            inpainter=painter,
         )
 
     def add(self, key: str, colour: tuple[int, int, int], name: str, category: str) -> None:
@@ -437,6 +440,103 @@ async def test_edits_are_kept_for_hours() -> None:
         assert key.startswith(PREFIX)
         assert not has_run_out(key, NOW + 3600, 1, PREFIX)
         assert has_run_out(key, NOW + 3 * 3600, 1, PREFIX)
+
+
+class Painter:
+    """An `Inpainter` that paints the mean colour of the garment, or black, in twelve steps."""
+
+    fingerprint = "sha256:painter"
+    method = "diffusion"
+
+    def __init__(self, at_step: Callable[[int], None] = lambda _: None) -> None:
+        self.jobs: list[Inpaint] = []
+        self.at_step = at_step
+
+    def prepare(self, item: Inpaint, /) -> Inpaint:
+        return item
+
+    def forward(self, batch: Sequence[Inpaint], /) -> list[Poison | None]:
+        self.jobs += batch
+        return [self._one(job) for job in batch]
+
+    def _one(self, job: Inpaint) -> Poison | None:
+        for done in range(0, 12, 5):
+            self.at_step(done)
+            try:
+                job.watch(done, 12)
+            except Poison as error:
+                return error
+        return None
+
+    def finish(self, item: Inpaint, raw: Poison | None, /) -> Pixels:
+        if raw is not None:
+            raise raw
+        shown = item.worn[0][1]
+        found = item.pixels.copy()
+        inside = item.mask.whole(*found.shape[:2])
+        found[inside] = 0 if shown is None else shown.reshape(-1, 3).mean(axis=0)
+        return found
+
+    def example(self) -> Inpaint:
+        raise NotImplementedError
+
+
+async def test_a_model_paints_where_the_profile_has_one() -> None:
+    """With the words, the retrieved garment on white, the seed and the steps of the request; its progress is told every few steps."""
+    painter = Painter()
+    catalogue = shop_of_dresses(painter=painter)
+    [result] = await catalogue.run(request(seed=7, steps=12))
+    assert result.error is None
+    assert result.method == "diffusion"
+    assert result.lineage is not None
+    assert result.lineage.editor == "sha256:painter"
+    [job] = painter.jobs
+    [(words, shown)] = job.worn
+    assert (words, job.seed, job.steps) == ("a red dress", 7, 12)
+    assert shown is not None
+    assert tuple(shown[0, 0]) == (255, 255, 255)
+    assert (
+        ciede2000(
+            to_lab(shown[len(shown) // 2 :][:1, shown.shape[1] // 2 :][:, :1])[0, 0], to_lab(np.uint8([[RED]]))[0, 0]
+        )
+        < 3
+    )
+    assert [one.step for one in catalogue.steps if one.step in STEPS] == list(STEPS)
+    assert sorted((one.done, one.of) for one in catalogue.steps if one.step == PAINTING) == [(5, 12), (10, 12)]
+    manifest = json.loads(catalogue.store.get(result.manifest))
+    assert manifest["assertions"][0]["data"]["actions"][0]["parameters"]["method"] == "diffusion"
+    assert not result.warnings
+
+
+async def test_words_alone_are_painted_too() -> None:
+    """An empty catalogue lends no garment, and no colour has to be named."""
+    painter = Painter()
+    [result] = await Catalogue(painter=painter).run(request(text="something elegant"))
+    assert result.error is None
+    assert painter.jobs[0].worn == (("something elegant", None),)
+    assert result.colour_difference is None
+
+
+async def test_a_request_is_taken_back_between_two_steps() -> None:
+    """And so is one whose deadline passes; each has one result, and nothing is stored."""
+    catalogue = shop_of_dresses()
+
+    def taken_back(done: int) -> None:
+        if done == 5:
+            catalogue.role.cancels.cancel(Message(topics.EDIT_REQUESTS, 0, 9, b"e1"))
+
+    def late(done: int) -> None:
+        if done == 5:
+            catalogue.time += 3600
+
+    for at_step, code in ((taken_back, Code.CANCELLED), (late, Code.DEADLINE_EXCEEDED)):
+        catalogue.role = replace(catalogue.role, inpainter=Painter(at_step))
+        catalogue.results.clear()
+        before = set(catalogue.store.list())
+        [result] = await catalogue.run(request())
+        assert result.error is not None
+        assert result.error.code == code
+        assert set(catalogue.store.list()) == before
 
 
 def test_a_request_that_was_never_made_cannot_be_taken_back() -> None:
