@@ -19,6 +19,7 @@ MOST_BYTES = 2**20
 MOST_SAID = 300
 """Characters of what a server says of an error that are shown."""
 MOST_MODELS = 1000
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _THOUGHTS = re.compile(r"^\s*<think>.*?(?:</think>|\Z)", re.DOTALL)
 
 CAPTION_SCHEMA: dict[str, Any] = {
@@ -95,15 +96,20 @@ def request(
 def held_to(guided: Guided, expression: str, gbnf: str) -> dict[str, Any]:
     """The fields that hold an answer to a form, as the server calls them."""
     if guided == "vllm":
-        return {"structured_outputs": {"regex": expression}}
+        return {"structured_outputs": {"regex": _plain(expression)}}
     if guided == "vllm-guided":
-        return {"guided_regex": expression}
+        return {"guided_regex": _plain(expression)}
     if guided == "llama.cpp":
         return {"grammar": gbnf}
     if guided == "json":
         schema = {"name": "caption", "strict": True, "schema": CAPTION_SCHEMA}
         return {"response_format": {"type": "json_schema", "json_schema": schema}}
     return {}
+
+
+def _plain(expression: str) -> str:
+    """Without the escapes that mean nothing outside a class of signs: xgrammar warns of each of them, in each request."""
+    return _ESCAPE.sub(lambda found: found[1] if found[1] in "#&~-" else found[0], expression)
 
 
 def answer_in(body: bytes) -> Answer:
