@@ -91,3 +91,9 @@ class OneThread:
 
     def example(self) -> str:
         return self._inside.example()
+
+
+def stay_offline() -> None:
+    """Forbid every library, before its import, to fetch anything behind the user's back."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("YOLO_AUTOINSTALL", "false")

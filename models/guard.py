@@ -23,6 +23,7 @@ from models.ports import (
     Model,
     Raw,
     Ready,
+    RefusesTexts,
     SeesFaint,
     TextEncoder,
     Writer,
@@ -229,10 +230,17 @@ class GuardedTextEncoder(Guarded[str, Vector]):
     def __init__(self, model: TextEncoder, *, name: str = "text encoder", observe: Observe = ignore) -> None:
         super().__init__(model, name=name, observe=observe)
         self._dimension = model.dimension
+        self.refuses = model.refuses if isinstance(model, RefusesTexts) else ""
+        """Why there is no text tower inside: every text is refused; "" where there is one."""
 
     @property
     def dimension(self) -> int:
         return self._dimension
+
+    def warm_up(self, spread: Sequence[str] = ()) -> None:
+        """Nothing to warm where there is no tower."""
+        if not self.refuses:
+            super().warm_up(spread)
 
 
 class GuardedComposer(Guarded[Composition, Vector]):

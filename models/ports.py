@@ -157,6 +157,16 @@ class ImageEncoder(Model[Pixels, Vector], Protocol):
         ...
 
 
+@runtime_checkable
+class RefusesTexts(Protocol):
+    """In the place of a `TextEncoder` where the space has no text tower: `prepare` raises `Poison` for every text."""
+
+    @property
+    def refuses(self) -> str:
+        """Why, as a sentence for whoever asks; "" where it refuses none."""
+        ...
+
+
 class TextEncoder(Model[str, Vector], Protocol):
     """Text → L2-normalised vector of `dimension` floats."""
 

@@ -30,6 +30,16 @@ def open_clip(part: Part, place: Place) -> Towers:
     return _OpenClip(place.path(part), place, part.needs)
 
 
+def transformers(part: Part, place: Place) -> Towers:
+    """A vision-text model of transformers in a folder."""
+    return _Transformers(place.path(part), place)
+
+
+def timm(part: Part, place: Place) -> Towers:
+    """An image tower of timm in a folder; texts are refused."""
+    return _Timm(place.path(part), place)
+
+
 @dataclass(frozen=True, slots=True)
 class _Starter:
     place: Place
@@ -76,6 +86,44 @@ class _OpenClip:
     def sentences(self) -> TextEncoder:
         """The text tower, where the profile names none that was made for sentences."""
         return sentences(self.place) if TEXT_TOWER in self.needs else self.texts()
+
+
+@dataclass(frozen=True, slots=True)
+class _Transformers:
+    folder: Path
+    place: Place
+
+    def images(self) -> ImageEncoder:
+        from models.encoder.transformers_encoder import load_images
+
+        return load_images(self.folder, device=self.place.device)
+
+    def texts(self) -> TextEncoder:
+        from models.encoder.transformers_encoder import load_texts
+
+        return load_texts(self.folder, device=self.place.device)
+
+    def sentences(self) -> TextEncoder:
+        return sentences(self.place)
+
+
+@dataclass(frozen=True, slots=True)
+class _Timm:
+    folder: Path
+    place: Place
+
+    def images(self) -> ImageEncoder:
+        from models.encoder.timm_encoder import load_images
+
+        return load_images(self.folder, device=self.place.device)
+
+    def texts(self) -> TextEncoder:
+        from models.encoder.timm_encoder import load_texts
+
+        return load_texts(self.folder)
+
+    def sentences(self) -> TextEncoder:
+        return sentences(self.place)
 
 
 def sentences(place: Place) -> TextEncoder:

@@ -1,7 +1,7 @@
-"""The encoder of the profile `full`: any SigLIP-like checkpoint in open_clip's own layout, from a local folder.
+"""The encoder of the profile `full`, and of the kind `open_clip`: any checkpoint in open_clip's own layout, from a local folder.
 
 The folder holds `open_clip_config.json`, `open_clip_model.safetensors` and the tokenizer, as open_clip publishes them
-(Marqo-FashionSigLIP, SigLIP2 …). open_clip builds the network; the weights are loaded here, because open_clip would
+(Marqo-FashionSigLIP, SigLIP2, MobileCLIP, CLIP …). open_clip builds the network; the weights are loaded here, because open_clip would
 take a pickle where the safetensors are missing, and ask the hub where the folder is incomplete.
 """
 
@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from models.encoder.own_folder import check_size, fits
 from models.images import checked
 from models.weights.hashes import check_weights, fingerprint
 from processors.errors import Code, Fatal, Poison
@@ -34,7 +35,15 @@ class TextConfig(msgspec.Struct, frozen=True):
 
     context_length: int = 77
     hf_model_name: str = ""
+    hf_tokenizer_name: str = ""
     tokenizer_kwargs: dict[str, Any] = {}
+
+
+class VisionConfig(msgspec.Struct, frozen=True):
+    """What Weft reads of `vision_cfg`."""
+
+    timm_model_name: str = ""
+    timm_model_pretrained: bool = False
 
 
 class ModelConfig(msgspec.Struct, frozen=True):
@@ -42,6 +51,7 @@ class ModelConfig(msgspec.Struct, frozen=True):
 
     embed_dim: int
     text_cfg: TextConfig
+    vision_cfg: VisionConfig = VisionConfig()
     custom_text: bool = False
 
 
@@ -126,7 +136,7 @@ class OpenClipTextEncoder:
 
     Args:
         tower: open_clip's text tower in eval mode on `device`.
-        tokenizer: `open_clip.tokenizer.HFTokenizer` of the same folder.
+        tokenizer: `open_clip.tokenizer.HFTokenizer` of the same folder; CLIP's own, which open_clip carries, where it names none.
         dimension: of the space.
         device: see `models.device.choose`.
         maker: the fingerprint of the space.
@@ -146,15 +156,19 @@ class OpenClipTextEncoder:
         Raises:
             Fatal: a file is missing, damaged, not listed, or does not fit the network.
         """
-        from open_clip.tokenizer import HFTokenizer
+        from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
 
         model, config = _model(folder)
         text = config.model_cfg.text_cfg
-        tokenizer = HFTokenizer(
-            str(folder), context_length=text.context_length, local_files_only=True, **text.tokenizer_kwargs
-        )
+        if _has_tokenizer(text):
+            tokenizer: Any = HFTokenizer(
+                str(folder), context_length=text.context_length, local_files_only=True, **text.tokenizer_kwargs
+            )
+        else:
+            tokenizer = SimpleTokenizer(context_length=text.context_length, **text.tokenizer_kwargs)
+        tower = model.text.to(device) if config.model_cfg.custom_text else model.to(device).encode_text
         return cls(
-            model.text.to(device),
+            tower,
             tokenizer,
             dimension=config.model_cfg.embed_dim,
             device=device,
@@ -195,27 +209,36 @@ class OpenClipTextEncoder:
 
 def space_fingerprint(folder: Path) -> str:
     """Of the space: weights, configuration (preprocessing is in it), tokenizer. Raises `Fatal` as `check_weights`."""
-    digests = [check_weights(folder / name) for name in (CONFIG, WEIGHTS, *TOKENIZER)]
-    return fingerprint("open-clip", VERSION, *digests)
+    return fingerprint("open-clip", VERSION, *(check_weights(folder / name) for name in _files(folder)))
+
+
+def _files(folder: Path) -> tuple[str, ...]:
+    check_weights(folder / CONFIG)
+    own = _has_tokenizer(_config(folder / CONFIG).model_cfg.text_cfg)
+    return (CONFIG, WEIGHTS, *(TOKENIZER if own else ()))
+
+
+def _has_tokenizer(text: TextConfig) -> bool:
+    """As open_clip decides it: a checkpoint that names no tokenizer has CLIP's, which is part of the library."""
+    return bool(text.hf_tokenizer_name)
 
 
 def _model(folder: Path) -> tuple[Any, FolderConfig]:
     """The whole network in eval mode on the CPU, and its configuration."""
     import open_clip
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    for name in (CONFIG, WEIGHTS, *TOKENIZER):
+    for name in _files(folder):
         check_weights(folder / name)
     config = _config(folder / CONFIG)
-    try:
-        model = open_clip.create_model(f"local-dir:{folder}", load_weights=False, pretrained_text=False)
+
+    def build(device: str) -> Any:
+        return open_clip.create_model(f"local-dir:{folder}", load_weights=False, pretrained_text=False, device=device)
+
+    check_size(folder, [folder / WEIGHTS], lambda: build("meta"))
+    with fits(folder / WEIGHTS, CONFIG):
+        model = build("cpu")
         model.load_state_dict(load_file(folder / WEIGHTS), strict=True)
-    except SafetensorError as error:
-        raise Fatal(f"{folder / WEIGHTS} is no safetensors file: {error}") from error
-    except (RuntimeError, ValueError, TypeError) as error:
-        cause = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise Fatal(f"{folder / WEIGHTS} does not fit {CONFIG}: {cause}") from error
     return model.float().eval().requires_grad_(requires_grad=False), config
 
 
@@ -224,10 +247,11 @@ def _config(path: Path) -> FolderConfig:
         config = msgspec.json.decode(path.read_bytes(), type=FolderConfig)
     except msgspec.DecodeError as error:
         raise Fatal(f"{path} is no configuration of open_clip: {error}") from error
-    if not config.model_cfg.custom_text:
-        raise Fatal(f"{path}: only models with a text tower of their own (custom_text, as SigLIP) can be loaded")
     if config.model_cfg.text_cfg.hf_model_name:
         raise Fatal(f"{path}: its text tower {config.model_cfg.text_cfg.hf_model_name} would be asked of the hub")
+    vision = config.model_cfg.vision_cfg
+    if vision.timm_model_pretrained or ":" in vision.timm_model_name or "/" in vision.timm_model_name:
+        raise Fatal(f"{path}: its image tower {vision.timm_model_name} would be asked of the hub")
     return config
 
 

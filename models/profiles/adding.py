@@ -149,7 +149,11 @@ def _taken(asked: Asked, ready: Path, progress: Callable[[str], None]) -> Part:
         raise BadSetting(f"{asked.part}: {asked.source} cannot be added; say {' or '.join(bare)}")
     module, _, function = name.partition(":")
     take: Take = getattr(import_module(module), function)
-    part = take(asked, ready, progress)
+    try:
+        part = take(asked, ready, progress)
+    except Fatal as error:
+        # Where it was copied to for the trial is nobody's business.
+        raise type(error)(str(error).replace(str(ready), asked.source)) from error
     if asked.licence:
         part = msgspec.structs.replace(part, licence=asked.licence)
     return part

@@ -142,6 +142,8 @@ KINDS: Mapping[str, Mapping[str, Kind]] = {
         "starter": Kind("ours, shipped with Weft", "models.encoder.by_kind:starter", {}, "nothing"),
         "starter-bf16": Kind("ours, computed in bfloat16", "models.encoder.by_kind:starter_bf16", {}, "nothing"),
         "open_clip": Kind("a folder in open_clip's layout", "models.encoder.by_kind:open_clip"),
+        "transformers": Kind("a vision-text model of transformers in a folder", "models.encoder.by_kind:transformers"),
+        "timm": Kind("an image tower of timm in a folder: texts are refused", "models.encoder.by_kind:timm"),
     },
     "facets": {
         "starter": Kind("heads for the starter's encoder, shipped with Weft", "models.facets.by_kind:starter", {}, "nothing"),
@@ -220,6 +222,10 @@ def notes(profile: Profile, cache: Path) -> tuple[str, ...]:
     if kinds["facets"] == "starter" and kinds["encoder"] not in STARTERS:
         found.append(
             "facets: the heads that ship are for the starter's encoder; unknown until `weft facets fit` makes some"
+        )
+    if kinds["encoder"] == "timm":
+        found.append(
+            "queries: the encoder has no text tower: words alone are refused, photos and products are searched by"
         )
     return tuple(found)
 

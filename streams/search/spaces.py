@@ -12,7 +12,7 @@ import msgspec
 from infra.logs import logger
 from infra.store import NotFound, ObjectStore
 from infra.threads import InThread
-from models.ports import ImageEncoder, TextEncoder
+from models.ports import ImageEncoder, RefusesTexts, TextEncoder
 from processors.errors import WeftError
 from streams.contract.records import Generation
 from streams.search.generations import COLLECTION, Generations
@@ -32,6 +32,11 @@ class Space:
     generation: str
     images: ImageEncoder
     texts: TextEncoder
+
+    @property
+    def refuses_words(self) -> str:
+        """Why words have no vector in this space; "" where they have."""
+        return self.texts.refuses if isinstance(self.texts, RefusesTexts) else ""
 
 
 class Presence(msgspec.Struct, frozen=True):

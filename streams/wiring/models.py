@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -130,10 +129,9 @@ class PartsLoader:
 
 def place_of(settings: Settings, writer: Callable[[], Writer] | None = None) -> Place:
     """Where the process loads models; and every library is forbidden, before its import, to fetch anything behind the user's back."""
-    from models.device import choose, use_threads
+    from models.device import choose, stay_offline, use_threads
 
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    os.environ.setdefault("YOLO_AUTOINSTALL", "false")
+    stay_offline()
     use_threads(settings.threads)
     return Place(
         cache=settings.model_cache,

@@ -24,6 +24,7 @@ from processors import captions
 from processors.drawn import GarmentSpec, draw_scene
 from processors.errors import Fatal
 from processors.values import CaptionText, Colour, Evidence, Garment, Pixels
+from streams.wiring.models import PartsLoader
 from tests.contract.model_contract import DetectorContract, EncoderContract, ImageEncoderContract, ModelContract
 from tests.fakes.llm_server import MODEL, Asked, LlmServer, Reply, completion, keeps_to
 
@@ -393,3 +394,36 @@ def test_bfloat16_is_another_space_whose_facets_the_same_heads_read(paths: Start
     picture = photos.example()
     near, there = (Guarded(one, name="encoder").run([picture])[0] for one in (photos, image_encoder))
     assert 0.999 < float(near @ there) < 1
+
+
+SPACE = "sha256:f820c75e5daf0d41ed6b40f93daf61a0af316dfe826c73049f3916888ea40d8f"
+MAKERS = {
+    "detector": "sha256:223f8e8f81451ee05703083d12fb579b5ec38f835c6c816c1138dc109d61d348",
+    "image_encoder": SPACE,
+    "text_encoder": SPACE,
+    "sentence_encoder": "sha256:4526689e35898d0eb0b9ae686894566b7b5cad9996e4c60b63a9e129a58b373a",
+}
+FEATURES = "sha256:3e278fc5a4656acea7df85a83004306e23186967658d76184cb46ac7548d7c25"
+"""As they stood before profiles were files. Memos and generations of running stacks name them: they change with weights alone."""
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_the_starter_is_the_one_that_running_stacks_know(name: str, paths: StarterPaths) -> None:
+    """Loaded by the profile's file, each model has the fingerprint that it had: no memo and no index is made anew by an upgrade."""
+    model = getattr(PartsLoader(Settings(device="cpu")), name)()
+    assert model.fingerprint == MAKERS[name]
+    if name == "image_encoder":
+        assert model.features_maker == FEATURES
+
+
+def test_the_space_of_the_starter_in_bfloat16_is_the_known_one() -> None:
+    """Its own, and its facets' heads are those of the same weights."""
+    from models.encoder.clip_encoder import features_maker_of, space_fingerprint
+    from models.weights.hashes import check_weights
+
+    digest = check_weights(STARTER_FOLDER / "encoder.safetensors")
+    assert (
+        space_fingerprint(digest, "bfloat16")
+        == "sha256:c1cfc0d810890fe910c8bbc76b4e3d328c0b9c87eb9a4554187bfc1d49b9175a"
+    )
+    assert features_maker_of(space_fingerprint(digest)) == FEATURES

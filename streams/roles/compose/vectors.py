@@ -17,8 +17,16 @@ SLERP = 0.5
 """Where on the arc from image to text a query without a known reference lies (docs/models/encoder.md)."""
 
 
-def texts_of(space: Space, facets: Mapping[str, str], reading: Reading) -> tuple[tuple[Ready, ...], bool]:
-    """The texts to embed; and whether they are a direction: (the edited caption, the reference's caption)."""
+def texts_of(
+    space: Space, facets: Mapping[str, str], reading: Reading, *, known: bool = False
+) -> tuple[tuple[Ready, ...], bool]:
+    """The texts to embed; and whether they are a direction: (the edited caption, the reference's caption).
+
+    Where the space has no text tower, words beside a photo or a product (`known`) act as facets and filters alone; words that
+    stand alone are refused (`Poison`).
+    """
+    if known and space.refuses_words:
+        return (), False
     captions = fusion.captions_for(facets, reading.edit) if facets else None
     if captions is not None:
         return (_worded(space, captions[1]), _worded(space, captions[0])), True

@@ -1,0 +1,241 @@
+"""Profiles as files: what is read, what is refused with line and column, how they extend one another, and how a part is added."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from infra.settings import Settings
+from models.profiles import kinds
+from models.profiles.adding import Asked, add
+from models.profiles.kinds import KINDS
+from models.profiles.profile import PART_NAMES
+from models.profiles.reading import BUILT_IN, canonical, file_of, find, names, parse
+from models.weights.hashes import MARKER, list_folder, sha256_of
+from models.weights.starter import BASES
+from processors.errors import BadSetting, Fatal
+from processors.plain_yaml import YamlProblem
+from streams.ops.profile_show import shown
+from streams.wiring.models import PartsLoader, shipped_heads, words_of
+
+SHA = "a" * 64
+STARTER = find("starter", Path("/nowhere"))
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    """A model cache in which the starter's bases have folders."""
+    for name in BASES:
+        (tmp_path / "cache" / name).mkdir(parents=True)
+    return tmp_path / "cache"
+
+
+def written(folder: Path, text: str) -> str:
+    """A profile's file; gives its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "profile.yaml").write_text(text)
+    return str(folder / "profile.yaml")
+
+
+def own_detector(folder: Path, name: str = "detector") -> str:
+    """A folder of weights with its list; gives the list's hash."""
+    (folder / name).mkdir(parents=True)
+    (folder / name / "model.safetensors").write_bytes(b"weights")
+    list_folder(folder / name, name, "own")
+    return sha256_of(folder / name / MARKER)
+
+
+def test_the_old_names_are_profiles_with_every_part() -> None:
+    """Names, kinds and artefacts of what ran before there were files."""
+    found = {name: find(name, Path("/nowhere")) for name in BUILT_IN}
+    assert all(tuple(profile.parts) == PART_NAMES for profile in found.values())
+    kinds_of = {name: [part.kind for part in profile.parts.values()] for name, profile in found.items()}
+    assert kinds_of == {
+        "starter": ["starter", "starter", "starter", "starter", "rules"],
+        "starter-bf16": ["starter", "starter-bf16", "starter", "starter", "rules"],
+        "full": ["yolo", "open_clip", "none", "transformers", "transformers"],
+    }
+    starter = {one.name for one in found["starter"].artefacts}
+    assert {one.name for one in found["starter-bf16"].artefacts} == starter
+    assert starter == {*BASES, "detector", "encoder", "facets", "writer"}
+    assert {one.name for one in found["full"].artefacts} == {
+        "fashion-siglip", "qwen2.5-1.5b-instruct", "yolo11-garments", "fashion-blip2", "vision-captioner", "detector"
+    }  # fmt: skip
+
+
+def test_an_optional_part_gives_way_to_the_one_below(cache: Path) -> None:
+    """Without a YOLO11 of one's own the starter's detector serves, without a vision model the rules."""
+    full = find("full", cache)
+    assert [full.part(name, cache).kind for name in ("detector", "captioner")] == ["starter", "rules"]
+    (cache / "yolo11-garments").mkdir()
+    assert full.part("detector", cache).kind == "yolo"
+
+
+def test_a_mixed_profile_takes_what_it_does_not_name_from_below(cache: Path, tmp_path: Path) -> None:
+    """A detector of one's own with the starter's encoder and a writer by rule."""
+    sha = own_detector(tmp_path / "shop")
+    file = written(
+        tmp_path / "shop",
+        f"name: our-shop\nextends: starter\nparts:\n  detector:\n    kind: yolo\n    path: detector\n    sha256: {sha}\n"
+        "    options: {confidence: 0.25, size: 640}\n  writer: {kind: rules}\n",
+    )
+    found = find(file, cache)
+    assert [part.kind for part in found.parts.values()] == ["yolo", "starter", "starter", "rules", "rules"]
+    assert [part.profile for part in found.parts.values()] == ["our-shop", "starter", "starter", "our-shop", "starter"]
+    assert found.parts["detector"].path == str(tmp_path / "shop" / "detector")
+    assert found.parts["detector"].options == {"confidence": 0.25, "size": 640}
+    # What it needs is fetched by `weft models pull`, and nothing else.
+    assert {one.name for one in found.artefacts} == {"encoder", "all-minilm-l6-v2", "efficientnet-lite0", "facets"}
+    settings = Settings(profile=file, model_cache=cache, device="cpu")
+    assert type(PartsLoader(settings).writer()).__name__ == "RuleWriter"
+    assert shipped_heads(settings) is not None
+    assert type(words_of(settings, object())).__name__ == "OneThread"  # type: ignore[arg-type]
+    with pytest.raises(Fatal, match="no detector of ours: its header lacks"):
+        PartsLoader(settings).detector()
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "told"),
+    [
+        ("", (1, 1), "is empty"),
+        ("parts: {}", (1, 1), "name is missing"),
+        ("name: a b", (1, 7), "a name has at most"),
+        ("name: x\nextend: starter", (2, 1), "there is no field 'extend'"),
+        ("name: x", (1, 1), "names no detector, no encoder, no facets, no writer, no captioner, and extends"),
+        ("name: x\nextends: starter\nparts:\n  detektor: {kind: yolo}", (4, 3), "there is no field 'detektor'"),
+        ("name: x\nextends: starter\nparts:\n  detector: {kind: yolov}", (4, 20), "no kind of detector 'yolov' (did you mean yolo?)"),
+        ("name: x\nextends: starter\nparts:\n  detector: {}", (4, 13), "kind is missing"),
+        ("name: x\nextends: starter\nparts:\n  detector: {kind: yolo}", (4, 13), "path is missing"),
+        ("name: x\nextends: starter\nparts:\n  detector: {kind: yolo, path: d}", (4, 13), "sha256 is missing"),
+        (f"name: x\nextends: starter\nparts:\n  detector: {{kind: yolo, path: d, sha256: {SHA[1:]}}}", (4, 43), "has 64 digits"),
+        (f"name: x\nextends: starter\nparts:\n  writer: {{kind: rules, path: d, sha256: {SHA}}}", (4, 31), "rules takes no path"),
+        ("name: x\nextends: starter\nparts:\n  detector: {kind: starter, options: {confidence: 1.5}}", (4, 51), "a number from 0 to 1"),
+        ("name: x\nextends: starter\nparts:\n  detector: {kind: starter, options: {confidance: 1}}", (4, 39), "no field 'confidance'"),
+        ("name: x\nextends: starter\nparts:\n  writer: {kind: rules, options: {a: 1}}", (4, 34), "rules takes no options"),
+        ("name: x\nname: y", (2, 1), "a second time"),
+        ("name: &a x\nabout: *a", (1, 1), "aliases are not read"),
+        ("name: [x", (1, 9), "is no YAML"),
+        ("name: x\nextends: starter\nartefacts: [{name: ../x, kind: hub, source: a, licence: b, why: c}]", (3, 20), "a name has"),
+        (
+            "name: x\nextends: starter\nartefacts: [{name: x, kind: hub, source: a, licence: b, why: c, files: [{path: ../../x}]}]",
+            (3, 80),
+            "a path below",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_has_a_line_and_a_column(text: str, place: tuple[int, int], told: str) -> None:
+    """And the nearest word that is known."""
+    with pytest.raises(YamlProblem) as error:
+        parse(text, Path("/x/profile.yaml"))
+    assert told in str(error.value)
+    assert (error.value.line, error.value.column) == place
+
+
+def test_a_wrong_file_is_named_and_the_others_are_listed(cache: Path) -> None:
+    """`WEFT_PROFILE` names it; `weft models list` shows the rest."""
+    file = written(cache / "profiles" / "shop", "name: shop\nextends: starter\nparts: {writer: {kind: rool}}")
+    assert names(cache) == (*BUILT_IN, "shop")
+    with pytest.raises(BadSetting, match=rf"{file}, line 3, column 24: there is no kind of writer 'rool'"):
+        find("shop", cache)
+
+
+def test_profiles_that_extend_one_another_for_ever(cache: Path) -> None:
+    """Refused with the circle; one that extends what is not there names it."""
+    written(cache / "profiles" / "a", "name: a\nextends: b")
+    written(cache / "profiles" / "b", "name: b\nextends: a")
+    with pytest.raises(BadSetting, match="it extends itself"):
+        find("a", cache)
+    written(cache / "profiles" / "c", "name: c\nextends: startr")
+    with pytest.raises(BadSetting, match=r"no profile 'startr' \(did you mean starter\?\)"):
+        find("c", cache)
+
+
+@pytest.mark.parametrize("name", ["..", "../x", "nothing", "x/profile.yaml", ""])
+def test_a_profile_that_is_not_there(name: str, cache: Path) -> None:
+    """No name leads out of the cache."""
+    with pytest.raises(BadSetting):
+        find(name, cache)
+
+
+def test_a_path_names_the_same_profile_from_every_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Roles run in other folders, and generations are followed on other machines: names stay, paths become absolute."""
+    monkeypatch.chdir(tmp_path)
+    assert canonical("shop/profile.yaml") == str(tmp_path / "shop" / "profile.yaml")
+    assert canonical("our-shop") == "our-shop"
+    (tmp_path / "shop").mkdir()
+    assert file_of("./shop", Path("/nowhere")) == tmp_path / "shop" / "profile.yaml"
+
+
+def test_every_kind_is_loaded_by_a_function_that_is_there() -> None:
+    """A name that nothing answers to would be seen only when a role starts."""
+    for known in KINDS.values():
+        for kind in known.values():
+            assert callable(kinds._function(kind.load))
+            assert not kind.check or callable(kinds._function(kind.check))
+
+
+def test_adding_a_part_makes_the_profile_and_leaves_what_else_it_says(cache: Path) -> None:
+    """Made with `extends: starter`; a second part joins the first; the file is read back by `find`."""
+    first = add(Asked("writer", "rules", profile="shop"), cache, progress=lambda _: None)
+    assert (first.profile, first.part, first.kind, first.was) == ("shop", "writer", "rules", "starter")
+    second = add(Asked("facets", "none", profile="shop"), cache, progress=lambda _: None)
+    assert second.was == "starter"
+    said: dict[str, Any] = yaml.safe_load(Path(second.file).read_text())
+    assert said == {
+        "name": "shop",
+        "extends": "starter",
+        "parts": {"writer": {"kind": "rules"}, "facets": {"kind": "none"}},
+    }
+    assert [part.kind for part in find("shop", cache).parts.values()] == [
+        "starter",
+        "starter",
+        "none",
+        "rules",
+        "rules",
+    ]
+
+
+def test_adding_a_folder_copies_lists_and_hashes_it(cache: Path, tmp_path: Path) -> None:
+    """An instruct model: what may be loaded is copied, a second one takes its place, the first is removed."""
+    model = tmp_path / "model"
+    model.mkdir()
+    for name in ("config.json", "tokenizer.json", "model.safetensors", "README.md", "pytorch_model.bin"):
+        (model / name).write_text("{}")
+    found = add(Asked("writer", str(model), profile="shop", licence="MIT"), cache, progress=lambda _: None)
+    folder = Path(found.path)
+    assert folder.parent == cache / "profiles" / "shop"
+    assert {path.name for path in folder.iterdir()} == {"config.json", "tokenizer.json", "model.safetensors", MARKER}
+    assert found.sha256 == sha256_of(folder / MARKER)
+    assert find("shop", cache).parts["writer"].licence == "MIT"
+    (model / "config.json").write_text('{"a": 1}')
+    again = add(Asked("writer", str(model), profile="shop"), cache, progress=lambda _: None)
+    assert again.path != found.path
+    assert not folder.exists()
+    part = next(one for one in shown(find("shop", cache), cache).parts if one.part == "writer")
+    assert (part.kind, part.where, part.sha256, part.profile) == ("transformers", again.path, again.sha256, "shop")
+
+
+@pytest.mark.parametrize("profile", ["starter", "full", "fake", "../x", "a/b", "x.yaml", ""])
+def test_a_name_that_no_own_profile_may_have(profile: str, cache: Path) -> None:
+    """The built-in ones are not changed, and nothing is written outside the cache."""
+    with pytest.raises(BadSetting, match="--profile"):
+        add(Asked("writer", "rules", profile=profile), cache, progress=lambda _: None)
+
+
+def test_what_is_refused_leaves_the_profile_as_it_was(cache: Path, tmp_path: Path) -> None:
+    """A file that is no folder, and a broken file of the profile, which is not written over."""
+    add(Asked("writer", "rules", profile="shop"), cache, progress=lambda _: None)
+    file = cache / "profiles" / "shop" / "profile.yaml"
+    before = file.read_text()
+    with pytest.raises(Fatal, match="there is no"):
+        add(Asked("writer", str(tmp_path / "nothing"), profile="shop"), cache, progress=lambda _: None)
+    assert file.read_text() == before
+    file.write_text("name: shop\nparts: [")
+    with pytest.raises(BadSetting, match="line 2"):
+        add(Asked("writer", "rules", profile="shop"), cache, progress=lambda _: None)
+    assert file.read_text() == "name: shop\nparts: ["
+    assert json.dumps([path.name for path in file.parent.iterdir() if path.name.startswith(".adding")]) == "[]"
