@@ -66,18 +66,35 @@ class Attribute(msgspec.Struct, frozen=True):
     second: str = ""
 
 
+class GarmentMask(msgspec.Struct, frozen=True):
+    """Which part of a garment's box is the garment: a grid of `height` × `width` cells over the box.
+
+    `runs`: row by row, how many cells in a row are outside, then inside, then outside …; the first may be 0 (`processors.mask_runs`).
+    """
+
+    height: int
+    width: int
+    runs: tuple[int, ...]
+
+
 class Detection(msgspec.Struct, frozen=True):
-    """One garment as the detector saw it."""
+    """One garment as the detector saw it.
+
+    `kind`: what the detector itself calls it, beyond the category; "" where it says no more (`processors.class_map`).
+    `mask`: of a detector that segments.
+    """
 
     category: str
     box: Box
     confidence: float
+    kind: str = ""
+    mask: GarmentMask | None = None
 
 
 class Garment(msgspec.Struct, frozen=True):
     """One garment with everything known of it. `id` is "g0", "g1" … in descending confidence.
 
-    `photo`: the address of the photo that `box` lies in, where that is not the item's own image.
+    `photo`: the address of the photo that `box` lies in, where that is not the item's own image. `mask`: of a detector that segments.
     """
 
     id: str
@@ -87,6 +104,7 @@ class Garment(msgspec.Struct, frozen=True):
     colours: tuple[Colour, ...] = ()
     attributes: dict[str, Attribute] = {}
     photo: str | msgspec.UnsetType = msgspec.UNSET
+    mask: GarmentMask | msgspec.UnsetType = msgspec.UNSET
 
 
 class StyleExample(msgspec.Struct, frozen=True):

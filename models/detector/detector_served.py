@@ -53,7 +53,7 @@ class ServedTrunk(nn.Module):
 
 
 class DecodedAlone(nn.Module):
-    """Ultralytics' `Detect`, its convolutions over all pictures at once, and what follows for each alone.
+    """Ultralytics' `Detect` or `Segment`, its convolutions over all pictures at once, and what follows for each alone.
 
     Torch computes the last few numbers of a map by another routine than the others, which may round otherwise: a picture's
     last boxes would depend on what lies behind them.
@@ -64,21 +64,23 @@ class DecodedAlone(nn.Module):
         self.head = head
         self.f, self.i, self.type = head.f, head.i, head.type  # type: ignore[method-assign]  # its place in the network, as ultralytics keeps it
 
-    def forward(self, maps: list[Tensor]) -> tuple[Tensor, None]:
-        """(n, 4 + classes, anchors)."""
+    def forward(self, maps: list[Tensor]) -> tuple[Tensor, Tensor | None]:
+        """(n, 4 + classes + mask coefficients, anchors); and of `Segment` the prototypes, (n, coefficients, h, w)."""
+        from ultralytics.nn.modules.head import Segment, Segment26
+
         head = own(self.head)
         found = head.forward_head(maps, **head.one2many)
+        each = [name for name in found if name != "feats"]
         alone = [
             head._inference(  # noqa: SLF001 - the part of its forward behind the convolutions
-                {
-                    "boxes": found["boxes"][i : i + 1],
-                    "scores": found["scores"][i : i + 1],
-                    "feats": [one[i : i + 1] for one in maps],
-                }
+                {name: found[name][i : i + 1] for name in each} | {"feats": [one[i : i + 1] for one in maps]}
             )
             for i in range(len(maps[0]))
         ]
-        return torch.cat(alone), None
+        prototypes = None
+        if isinstance(head, Segment):
+            prototypes = head.proto(maps if isinstance(head, Segment26) else maps[0])
+        return torch.cat(alone), prototypes
 
 
 class OwnState(nn.Module):
@@ -111,6 +113,7 @@ def served(network: Any, device: str) -> Any:
         device: see `models.device.choose`.
     """
     from ultralytics.nn.modules import Conv, Detect
+    from ultralytics.nn.modules.head import Segment, Segment26
 
     network = network.to(device, memory_format=torch.channels_last)
     if packs(device):
@@ -127,7 +130,7 @@ def served(network: Any, device: str) -> Any:
                     if silu:
                         parent.add_module("act", nn.Identity())
     head = network.model[-1]
-    plain = type(head) is Detect and getattr(head, "one2one_cv2", None) is None
+    plain = type(head) in (Detect, Segment, Segment26) and getattr(head, "one2one_cv2", None) is None
     network.model[-1] = DecodedAlone(head) if plain else OwnState(head)
     return network
 

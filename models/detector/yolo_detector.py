@@ -163,7 +163,7 @@ class YoloDetector:
             raise Fatal(f"{weights}: the detector's weights cannot be read ({error.strerror})") from error
         header = read_header(weights, data)
         network = build_network(header.architecture, len(header.classes), source=weights)
-        _fill(network, weights, data)
+        fill(network, weights, data)
         network = network.eval().requires_grad_(requires_grad=False).fuse(verbose=False)
         size = _checked_size(header.size if size is None else size, weights)
         return cls(
@@ -291,7 +291,7 @@ def suppress(prediction: Tensor, thresholds: Thresholds) -> Tensor:
 
 
 def build_network(architecture: str, classes: int, *, source: Path | None = None) -> Any:
-    """An untrained ultralytics detection network: our own, or one from a YAML that ultralytics itself carries.
+    """An untrained ultralytics network that detects or segments: our own, or one from a YAML that ultralytics itself carries.
 
     Raises:
         Fatal: `architecture` is neither OWN nor the bare name of such a YAML (a path or address would be fetched or executed).
@@ -299,19 +299,20 @@ def build_network(architecture: str, classes: int, *, source: Path | None = None
     import_ultralytics()
     where = f"{source}: " if source else ""
     own = architecture == OWN
-    if not own and not re.fullmatch(r"yolo[a-z0-9]+\.yaml", architecture):
+    if not own and not re.fullmatch(r"yolo[a-z0-9]+(-[a-z0-9]+)*\.yaml", architecture):
         raise Fatal(
             f"{where}{architecture!r} is the name of no architecture: ours is {OWN}, those of ultralytics are like "
             "yolo11n.yaml"
         )
-    from ultralytics.nn.tasks import DetectionModel
+    from ultralytics.nn.tasks import DetectionModel, SegmentationModel
 
     if own:
         from models.detector.detector_net import build
 
         return build(classes)
+    kind = SegmentationModel if "-seg" in architecture else DetectionModel
     try:
-        return DetectionModel(architecture, nc=classes, verbose=False)
+        return kind(architecture, nc=classes, verbose=False)
     except FileNotFoundError as error:
         raise Fatal(f"{where}this ultralytics has no architecture {architecture!r}") from error
 
@@ -372,7 +373,7 @@ def read_header(weights: Path, data: bytes) -> DetectorHeader:
     return header
 
 
-def _fill(network: Any, weights: Path, data: bytes) -> None:
+def fill(network: Any, weights: Path, data: bytes) -> None:
     """Copy the tensors of the file into the network.
 
     Raises:
