@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -35,7 +36,16 @@ def run_apart(module: str, file: IO[bytes], folder: Path, *, name: Path, seconds
     """
     size = os.fstat(file.fileno()).st_size
     paths = [str(Path(one).resolve()) for one in sys.path if one]
-    command = [sys.executable, "-I", "-B", "-c", _START.format(module=module), json.dumps(paths), str(folder), str(size)]
+    command = [
+        sys.executable,
+        "-I",
+        "-B",
+        "-c",
+        _START.format(module=module),
+        json.dumps(paths),
+        str(folder),
+        str(size),
+    ]
     try:
         process = subprocess.Popen(  # noqa: S603 - this very Python and a constant program
             command,
@@ -49,12 +59,13 @@ def run_apart(module: str, file: IO[bytes], folder: Path, *, name: Path, seconds
         )
     except OSError as error:
         raise Fatal(f"a process to read {name} in cannot be started ({error.strerror})") from error
-    try:
-        said, trouble = process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired as error:
-        raise Poison(f"{name}: reading it took longer than {seconds:.0f} s, so it was ended") from error
-    finally:
-        _end(process)
+    with process:
+        try:
+            said, trouble = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired as error:
+            raise Poison(f"{name}: reading it took longer than {seconds:.0f} s, so it was ended") from error
+        finally:
+            _end(process)
     code = process.returncode
     if code == _REFUSED:
         raise Poison(f"{name}: {said.decode(errors='replace')[:1000]}")
@@ -76,10 +87,6 @@ def _environment(folder: Path) -> dict[str, str]:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Whatever it has left running goes with it."""
-    try:
+    with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass
-    if process.poll() is None:
-        process.kill()
-        process.communicate()
+    process.wait()

@@ -87,8 +87,8 @@ def limited(memory: int, seconds: int, file_bytes: int) -> Fence:
         wanted.append((resource.RLIMIT_AS, used + memory))
     for which, value in wanted:
         hard = resource.getrlimit(which)[1]
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(which, (value, value))
+        most = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(which, (most, most))
     return Fence(name, stands=bool(used), why="" if used else "no limit of memory here")
 
 
@@ -175,8 +175,28 @@ def audited(write: Path) -> Fence:
 
 
 def _hook(folder: str) -> Callable[[str, tuple[Any, ...]], None]:
-    refused = ("socket.", "subprocess.", "os.exec", "os.system", "os.fork", "os.posix_spawn", "os.startfile", "pty.", "ftplib.")
-    refused += ("urllib.", "http.", "smtplib.", "ctypes.dlopen", "webbrowser.", "os.kill", "syslog.", "os.remove", "os.rmdir")
+    refused = (
+        "socket.",
+        "subprocess.",
+        "os.exec",
+        "os.system",
+        "os.fork",
+        "os.posix_spawn",
+        "os.startfile",
+        "pty.",
+        "ftplib.",
+    )
+    refused += (
+        "urllib.",
+        "http.",
+        "smtplib.",
+        "ctypes.dlopen",
+        "webbrowser.",
+        "os.kill",
+        "syslog.",
+        "os.remove",
+        "os.rmdir",
+    )
     writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:

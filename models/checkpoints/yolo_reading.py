@@ -16,7 +16,7 @@ import re
 import sys
 import zipfile
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from models.checkpoints import confined
 
@@ -45,7 +45,7 @@ class Inert:
     asked = ""
     state: Any
 
-    def __new__(cls, *_: Any) -> Inert:
+    def __new__(cls, *_: Any) -> Self:
         made = super().__new__(cls)
         made.state = {}
         return made
@@ -138,7 +138,9 @@ def _look_at_archive(file: IO[bytes], size: int) -> None:
     head = file.read(4)
     file.seek(0)
     if head[:2] == b"\x80\x02" or head[:2] == b"\x80\x04":
-        raise RefusedError("it is a bare pickle, as torch wrote before 1.6 and ultralytics never did: save it again with torch.save")
+        raise RefusedError(
+            "it is a bare pickle, as torch wrote before 1.6 and ultralytics never did: save it again with torch.save"
+        )
     if head != b"PK\x03\x04":
         raise RefusedError("it is no checkpoint: torch's are zip archives" if head else "it is empty")
     try:
@@ -150,7 +152,9 @@ def _look_at_archive(file: IO[bytes], size: int) -> None:
         file.seek(0)
     inner = {entry.filename.partition("/")[2] for entry in entries}
     if "constants.pkl" in inner or any(name.startswith("code/") for name in inner):
-        raise RefusedError("it is TorchScript, which is a program: give the best.pt that it was exported from, or an ONNX export")
+        raise RefusedError(
+            "it is TorchScript, which is a program: give the best.pt that it was exported from, or an ONNX export"
+        )
     if "data.pkl" not in inner:
         raise RefusedError("it is a zip archive, but no checkpoint of torch's")
     packed = [entry.filename for entry in entries if entry.compress_type != zipfile.ZIP_STORED]
@@ -191,9 +195,13 @@ def _taken(torch: Any, loaded: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     model = loaded.get("ema") or loaded.get("model")
     if not isinstance(model, Inert) or type(model).__name__ not in MODELS:
         what = type(model).__name__ if isinstance(model, Inert) else "no `ema` and no `model`"
-        raise RefusedError(f"it is no checkpoint of an ultralytics detector: it holds {what} where that has its network")
+        raise RefusedError(
+            f"it is no checkpoint of an ultralytics detector: it holds {what} where that has its network"
+        )
     if loaded.get("modelopt"):
-        raise RefusedError("it was trained for quantisation (modelopt), which its weights alone do not carry: export it to ONNX")
+        raise RefusedError(
+            "it was trained for quantisation (modelopt), which its weights alone do not carry: export it to ONNX"
+        )
     tensors: dict[str, Any] = {}
     modules: dict[str, Any] = {}
     _walk(torch, model, "", tensors, modules, 0)
@@ -217,7 +225,11 @@ def _taken(torch: Any, loaded: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 def _names(names: Any) -> list[str]:
     if isinstance(names, dict) and set(names) == set(range(len(names))):
         names = [names[index] for index in range(len(names))]
-    if not isinstance(names, list | tuple) or not 0 < len(names) <= MOST_CLASSES or not all(isinstance(n, str) for n in names):
+    if (
+        not isinstance(names, list | tuple)
+        or not 0 < len(names) <= MOST_CLASSES
+        or not all(isinstance(n, str) for n in names)
+    ):
         raise RefusedError("its model does not say what its classes are called (`names`)")
     return [name[:200] for name in names]
 
@@ -227,7 +239,9 @@ def _walk(torch: Any, module: Inert, path: str, tensors: dict[str, Any], modules
     state = module.state
     if depth > MOST_DEPTH or len(modules) > MOST_MODULES or path in modules:
         raise RefusedError("its network is nested in itself")
-    parts = [state.get(kind) or {} for kind in ("_parameters", "_buffers", "_modules")] if isinstance(state, dict) else []
+    parts = (
+        [state.get(kind) or {} for kind in ("_parameters", "_buffers", "_modules")] if isinstance(state, dict) else []
+    )
     if not parts or not all(isinstance(part, dict) and all(isinstance(name, str) for name in part) for part in parts):
         raise RefusedError(f"{path or 'its model'} is no module of torch's")
     parameters, buffers, children = parts

@@ -33,9 +33,38 @@ SIZE = 640
 """Of a checkpoint that does not say for what size it was trained."""
 MOST_DESCRIBED = 64 << 20
 MOST_BYTES = 4 << 30
-_FREE = frozenset({"nc", "scale", "ch", "channels", "yaml_file", "names", "kpt_shape", "depth_multiple", "width_multiple", "backbone", "head"})
+_FREE = frozenset(
+    {
+        "nc",
+        "scale",
+        "ch",
+        "channels",
+        "yaml_file",
+        "names",
+        "kpt_shape",
+        "depth_multiple",
+        "width_multiple",
+        "backbone",
+        "head",
+    }
+)
 """Of a YAML: what may differ from ultralytics' own, and what is compared by itself."""
-_PASSING = frozenset({"training", "inplace", "np", "type", "dynamic", "export", "format", "shape", "legacy", "max_det", "xyxy", "agnostic_nms"})
+_PASSING = frozenset(
+    {
+        "training",
+        "inplace",
+        "np",
+        "type",
+        "dynamic",
+        "export",
+        "format",
+        "shape",
+        "legacy",
+        "max_det",
+        "xyxy",
+        "agnostic_nms",
+    }
+)
 """Of a module: what does not change what it computes."""
 
 
@@ -151,7 +180,9 @@ def architecture_of(described: Described, checkpoint: Path) -> str:
     if channels != 3:
         raise Poison(f"{checkpoint}: its network looks at {channels} channels; photos have 3")
     for name, known in carried().items():
-        if _same_structure(own, known) and (known.get("scales") or {}).get(scale) == (own.get("scales") or {}).get(scale):
+        if _same_structure(own, known) and (known.get("scales") or {}).get(scale) == (own.get("scales") or {}).get(
+            scale
+        ):
             stem = re.sub(r"^(yolov?\d+)", rf"\g<1>{scale}", name.removesuffix(".yaml"))
             if ("-seg" in name) == (described.task == "segment"):
                 return f"{stem}.yaml"
@@ -200,7 +231,13 @@ def differences(network: Any, modules: Mapping[str, Mapping[str, Any]]) -> list[
             continue
         has = said.get("has") or {}
         for name, value in vars(module).items():
-            if name in has and name not in _PASSING and not name.startswith("_") and _is_plain(value) and _listed(value) != has[name]:
+            if (
+                name in has
+                and name not in _PASSING
+                and not name.startswith("_")
+                and _is_plain(value)
+                and _listed(value) != has[name]
+            ):
                 found.append(f"{path}.{name} is {has[name]}, not {_listed(value)}")
     return found
 
@@ -235,7 +272,9 @@ def _fitting(network: Any, path: Path, checkpoint: Path) -> dict[str, Any]:
         elif not (tensors[name].is_floating_point() and bool(torch.isfinite(tensors[name]).all())):
             wrong.append(f"{name} is not finite")
     if wrong:
-        raise Poison(f"{checkpoint}: its weights do not fit its network ({len(wrong)} tensors): {'; '.join(sorted(wrong)[:3])}")
+        raise Poison(
+            f"{checkpoint}: its weights do not fit its network ({len(wrong)} tensors): {'; '.join(sorted(wrong)[:3])}"
+        )
     return tensors
 
 

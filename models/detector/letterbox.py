@@ -62,7 +62,9 @@ def letterboxed(item: Pixels, frame: Frame) -> Letterboxed:
         spare = [one % STRIDE for one in spare]
     top, left = (round(one / 2 - 0.1) for one in spare)
     canvas = np.full((height + spare[0], width + spare[1], 3), GREY, np.uint8)
-    small = item if item.shape[:2] == (height, width) else cv2.resize(item, (width, height), interpolation=cv2.INTER_LINEAR)
+    small = (
+        item if item.shape[:2] == (height, width) else cv2.resize(item, (width, height), interpolation=cv2.INTER_LINEAR)
+    )
     canvas[top : top + height, left : left + width] = small
     scale = min(canvas.shape[0] / item.shape[0], canvas.shape[1] / item.shape[1])
     return Letterboxed(torch.from_numpy(canvas).permute(2, 0, 1), scale, left, top, width, height)

@@ -129,15 +129,16 @@ class OwnDetector:
 
     def _found(self, shown: Letterboxed, output: Tensor, prototypes: Tensor | None) -> Found:
         least = min(FAINT, self._options.confidence)
-        if self._end_to_end:
-            rows = self._kept(output[output[:, 4] > least])[:MOST]
-        else:
-            rows = self._suppressed(output, least)
+        sure = self._sure if self._end_to_end else self._suppressed
+        rows = sure(output, least)
         masks = None
         if prototypes is not None:
             logits, there = _logits(rows, prototypes, shown)
             rows, masks = rows[there], _cells(logits[there], rows[there], shown).cpu().numpy()
         return Found(shown, rows[:, :6].float().cpu().numpy(), masks)
+
+    def _sure(self, output: Tensor, least: float) -> Tensor:
+        return self._kept(output[output[:, 4] > least])[:MOST]
 
     def _kept(self, rows: Tensor) -> Tensor:
         """Without the classes that nobody wants."""

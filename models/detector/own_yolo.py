@@ -70,7 +70,9 @@ def read_header(folder: Path) -> OwnHeader:
     try:
         header = msgspec.yaml.decode(path.read_bytes(), type=OwnHeader)
     except OSError as error:
-        raise Fatal(f"{path}: cannot be read ({error.strerror}): is it a folder of `weft models add detector`?") from error
+        raise Fatal(
+            f"{path}: cannot be read ({error.strerror}): is it a folder of `weft models add detector`?"
+        ) from error
     except msgspec.MsgspecError as error:
         raise Fatal(f"{path}: {error}") from error
     if header.format != 1 or "/" in header.weights or "\\" in header.weights:
