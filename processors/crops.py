@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 
 from processors.errors import Poison
@@ -34,7 +35,9 @@ def worth_keeping(detections: Sequence[Detection], shape: tuple[int, ...]) -> tu
             continue
         box = (max(0.0, x0), max(0.0, y0), min(float(width), x1), min(float(height), y1))
         if _large_enough(box):
-            kept.append(Detection(detection.category, box, detection.confidence))
+            # A mask lies over the box that it came with.
+            mask = detection.mask if box == detection.box else None
+            kept.append(msgspec.structs.replace(detection, box=box, mask=mask))
     return tuple(kept[:MAX_GARMENTS])
 
 

@@ -16,14 +16,18 @@ from functools import cache
 from typing import TypeAlias
 
 import cv2
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from processors.lab import CELLS, GRID, Cells, Lab, cells_of, to_lab
 from processors.mask_priors import MASK_PRIORS
-from processors.values import Box, Mask, Pixels
+from processors.mask_runs import LEAST, unpacked
+from processors.values import Box, GarmentMask, Mask, Pixels
 
 Weights: TypeAlias = NDArray[np.float64]
+SeenMask: TypeAlias = GarmentMask | msgspec.UnsetType | None
+"""A garment's mask as its detector saw it, where that segments."""
 
 WORK_SIDE = 64
 """Longest side, in pixels, at which colours are measured: of the photo's own pixels, not of means of them, because a
@@ -70,7 +74,9 @@ class GarmentPixels:
         return np.asarray(np.median(around, axis=0), dtype=np.float32)
 
 
-def garment_pixels(pixels: Pixels, box: Box, category: str = "", others: Sequence[Box] = ()) -> GarmentPixels | None:
+def garment_pixels(
+    pixels: Pixels, box: Box, category: str = "", others: Sequence[Box] = (), mask: SeenMask = None
+) -> GarmentPixels | None:
     """Cut a garment out and weigh its pixels.
 
     Args:
@@ -78,6 +84,7 @@ def garment_pixels(pixels: Pixels, box: Box, category: str = "", others: Sequenc
         box: the garment's box in pixels of `pixels`; may reach beyond it.
         category: one of `CATEGORIES`; anything else uses the mean prior of all classes.
         others: boxes of other garments in the photo; the smaller ones within `box` probably lie on top of it.
+        mask: as a detector that segments saw it: nothing is estimated then.
 
     Returns:
         None when the box holds no pixel of the photo.
@@ -88,6 +95,9 @@ def garment_pixels(pixels: Pixels, box: Box, category: str = "", others: Sequenc
     small, inner = cut
     lab = to_lab(small)
     cells = cells_of(lab)
+    seen_weights = _of_mask(mask, inner, lab.shape[:2])
+    if seen_weights is not None:
+        return GarmentPixels(lab, cells, seen_weights, _spread(np.ones((1, 1)), inner, lab.shape[:2]) > OUTSIDE)
     prior = _spread(_without(_prior(category), box, others), inner, lab.shape[:2])
     inside = prior > OUTSIDE
     seen = _not_studio(lab, inside, fill=category not in OPENWORK)
@@ -100,6 +110,21 @@ def garment_pixels(pixels: Pixels, box: Box, category: str = "", others: Sequenc
     if weights[skin].sum() < 0.5 * weights.sum():
         weights[skin] *= SKIN_WEIGHT
     return GarmentPixels(lab, cells, weights, inside)
+
+
+def _of_mask(mask: SeenMask, inner: Box, shape: tuple[int, int]) -> Weights | None:
+    """A mask's grid laid over the box within the cut, 0 in the margin; None where there is no mask, or none that says anything here."""
+    grid = None if mask is None or isinstance(mask, msgspec.UnsetType) else unpacked(mask)
+    if grid is None:
+        return None
+    x0, y0, x1, y1 = inner
+    # From the middle of each pixel of the cut to the middle of a cell of the grid.
+    across = ((np.arange(shape[1]) + 0.5 - x0) / (x1 - x0) * grid.shape[1] - 0.5).astype(np.float32)
+    along = ((np.arange(shape[0]) + 0.5 - y0) / (y1 - y0) * grid.shape[0] - 0.5).astype(np.float32)
+    place = np.meshgrid(across, along)
+    found = cv2.remap(grid.astype(np.float32), place[0], place[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    weights = np.asarray(found, np.float64)
+    return weights if np.count_nonzero(weights > 0.5) >= LEAST else None
 
 
 def _not_studio(lab: Lab, inside: Mask, *, fill: bool = True) -> Mask:

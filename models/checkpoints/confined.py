@@ -175,7 +175,7 @@ def audited(write: Path) -> Fence:
 
 
 def _hook(folder: str) -> Callable[[str, tuple[Any, ...]], None]:
-    refused = (
+    refused: tuple[str, ...] = (
         "socket.",
         "subprocess.",
         "os.exec",

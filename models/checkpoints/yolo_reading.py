@@ -73,16 +73,22 @@ def main() -> None:
         confined.audited(out),
     ]
     try:
-        tensors, described = read(torch, file, size)
-        described["fences"] = [[one.name, one.stands, one.why] for one in fences]
-        save_file(tensors, out / "tensors.safetensors")
-        (out / "described.json").write_text(json.dumps(described))
+        leave(out, *read(torch, file, size), fences)
     except RefusedError as error:
         sys.stdout.write(str(error))
         sys.exit(3)
     except MemoryError:
         sys.stdout.write("it needs more memory than a file of its size may")
         sys.exit(3)
+
+
+def leave(out: Path, tensors: dict[str, Any], described: dict[str, Any], fences: list[confined.Fence]) -> None:
+    """Write the answer into the folder."""
+    from safetensors.torch import save_file
+
+    told = described | {"fences": [[one.name, one.stands, one.why] for one in fences]}
+    save_file(tensors, out / "tensors.safetensors")
+    (out / "described.json").write_text(json.dumps(told))
 
 
 def _warm(torch: Any, save_file: Any, out: Path) -> None:

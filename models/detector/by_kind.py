@@ -8,6 +8,7 @@ from models.weights.starter import shipped_path
 
 if TYPE_CHECKING:
     from models.detector.yolo_detector import YoloDetector
+    from models.ports import Detector
     from models.profiles.kinds import Place
     from models.profiles.profile import Part
 
@@ -20,10 +21,19 @@ def starter(part: Part, place: Place) -> YoloDetector:
     return YoloDetector.load(weights, device=place.device, choices=place.measured, **part.options)
 
 
-def yolo(part: Part, place: Place) -> YoloDetector:
-    """One's own: a folder with `model.safetensors`, or such a file. Raises `Fatal` where it does not fit its architecture."""
+def yolo(part: Part, place: Place) -> Detector:
+    """One's own: a folder of `weft models add detector`; or one with `model.safetensors` of our recipe, or such a file.
+
+    Raises `Fatal` where it does not fit its architecture.
+    """
+    from models.detector import own_yolo
+    from models.detector.own_detector import Options
     from models.detector.yolo_detector import YoloDetector
 
     path = place.path(part)
+    if path.is_dir() and (path / own_yolo.FILE).is_file():
+        kept = {name: value for name, value in part.options.items() if name != "size"}
+        size = part.options.get("size")
+        return own_yolo.load(path, options=Options(**kept), size=size, device=place.device, choices=place.measured)
     weights = path / "model.safetensors" if path.is_dir() else path
     return YoloDetector.load(weights, device=place.device, **part.options)

@@ -12,11 +12,12 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -68,6 +69,14 @@ _PASSING = frozenset(
 """Of a module: what does not change what it computes."""
 
 
+Reader = Callable[[BufferedReader, Path, Path], None]
+"""Takes the open checkpoint, the folder for what it finds, and the name for messages; raises `Poison` where it refuses."""
+
+
+def _apart(file: BufferedReader, folder: Path, name: Path) -> None:
+    run_apart(READER, file, folder, name=name)
+
+
 class Described(msgspec.Struct, frozen=True):
     """What the reading process says of a checkpoint."""
 
@@ -91,13 +100,16 @@ class Converted:
     fences: tuple[tuple[str, bool, str], ...]
 
 
-def convert(checkpoint: Path, folder: Path, classes: Mapping[str, str | None] | None = None) -> Converted:
+def convert(
+    checkpoint: Path, folder: Path, classes: Mapping[str, str | None] | None = None, *, reader: Reader | None = None
+) -> Converted:
     """Convert a checkpoint.
 
     Args:
         checkpoint: `best.pt`, as ultralytics saves it.
         folder: is made, or filled; files of an earlier conversion are replaced.
         classes: see `processors.class_map.meanings`.
+        reader: leaves tensors and description of an open file in a folder; by default a process of its own.
 
     Raises:
         Poison: the file is none that Weft takes; the sentence says why. Nothing in it was run.
@@ -106,17 +118,17 @@ def convert(checkpoint: Path, folder: Path, classes: Mapping[str, str | None] | 
     """
     try:
         with checkpoint.open("rb") as file, tempfile.TemporaryDirectory(prefix="weft-checkpoint-") as aside:
+            if os.fstat(file.fileno()).st_size > MOST_BYTES:
+                raise Poison(f"{checkpoint}: larger than {MOST_BYTES >> 30} GB, which no YOLO is")
+            (reader or _apart)(file, Path(aside), checkpoint)
             return _convert(checkpoint, file, Path(aside), folder, classes)
     except OSError as error:
         raise Fatal(f"{error.filename or checkpoint}: {error.strerror or error}") from error
 
 
 def _convert(
-    checkpoint: Path, file: IO[bytes], aside: Path, folder: Path, classes: Mapping[str, str | None] | None
+    checkpoint: Path, file: BufferedReader, aside: Path, folder: Path, classes: Mapping[str, str | None] | None
 ) -> Converted:
-    if os.fstat(file.fileno()).st_size > MOST_BYTES:
-        raise Poison(f"{checkpoint}: larger than {MOST_BYTES >> 30} GB, which no YOLO is")
-    run_apart(READER, file, aside, name=checkpoint)
     described = _described(aside / "described.json", checkpoint)
     architecture = architecture_of(described, checkpoint)
     meant = meanings(described.names, classes)

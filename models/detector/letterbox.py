@@ -28,10 +28,9 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Letterboxed:
-    """A picture in its frame: `image` (3, H, W) uint8 RGB; `scale`: pixels of it to one of the photo; the photo's place in it."""
+    """A picture in its frame: `image` (3, H, W) uint8 RGB, and the photo's place in it, in pixels of the frame."""
 
     image: Tensor
-    scale: float
     left: int
     top: int
     width: int
@@ -39,8 +38,10 @@ class Letterboxed:
 
     def in_photo(self, box: Box, photo: tuple[int, ...]) -> Box:
         """A box of the frame in pixels of the photo (height, width, …), cut at its borders."""
-        x = [min(max((one - self.left) / self.scale, 0.0), float(photo[1])) for one in (box[0], box[2])]
-        y = [min(max((one - self.top) / self.scale, 0.0), float(photo[0])) for one in (box[1], box[3])]
+        # Each side is rounded to whole pixels when the photo is scaled, so they differ a little in scale.
+        across, along = self.width / photo[1], self.height / photo[0]
+        x = [min(max((one - self.left) / across, 0.0), float(photo[1])) for one in (box[0], box[2])]
+        y = [min(max((one - self.top) / along, 0.0), float(photo[0])) for one in (box[1], box[3])]
         return (x[0], y[0], x[1], y[1])
 
 
@@ -66,5 +67,4 @@ def letterboxed(item: Pixels, frame: Frame) -> Letterboxed:
         item if item.shape[:2] == (height, width) else cv2.resize(item, (width, height), interpolation=cv2.INTER_LINEAR)
     )
     canvas[top : top + height, left : left + width] = small
-    scale = min(canvas.shape[0] / item.shape[0], canvas.shape[1] / item.shape[1])
-    return Letterboxed(torch.from_numpy(canvas).permute(2, 0, 1), scale, left, top, width, height)
+    return Letterboxed(torch.from_numpy(canvas).permute(2, 0, 1), left, top, width, height)

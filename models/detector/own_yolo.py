@@ -162,4 +162,4 @@ def _noise(count: int, shape: tuple[int, int]) -> list[Letterboxed]:
 
     rng = np.random.default_rng(7)
     pictures = (rng.integers(0, 256, (*shape, 3), np.uint8) for _ in range(count))
-    return [Letterboxed(torch.from_numpy(p).permute(2, 0, 1), 1.0, 0, 0, shape[1], shape[0]) for p in pictures]
+    return [Letterboxed(torch.from_numpy(p).permute(2, 0, 1), 0, 0, shape[1], shape[0]) for p in pictures]

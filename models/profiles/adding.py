@@ -34,6 +34,7 @@ DEFAULT = "own"
 """The profile that a part is added to where none is named."""
 
 ADDERS: Mapping[str, str] = {
+    "detector": "models.detector.adding:take",
     "encoder": "models.encoder.adding:take",
     "writer": "models.writer.adding:take",
     "captioner": "models.writer.adding:take",

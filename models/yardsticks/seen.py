@@ -9,6 +9,7 @@ from models.guard import Guarded
 from models.yardsticks.photos import Picture
 from processors import crops, evidence
 from processors.colours import dominant_colours
+from processors.detected import garment_of
 from processors.garments import main_garment
 from processors.values import Box, Detection, Garment, Pixels
 
@@ -59,6 +60,6 @@ def _garments(picture: Picture, detections: Sequence[Detection], colours: bool) 
     garments = []
     for one in found:
         others: list[Box] = [other.box for other in found if other is not one]
-        named = dominant_colours(pixels, one.box, one.category, others) if colours else ()
-        garments.append(Garment(id="", category=one.category, box=one.box, confidence=one.confidence, colours=named))
+        named = dominant_colours(pixels, one.box, one.category, others, one.mask) if colours else ()
+        garments.append(garment_of(one, colours=named))
     return evidence.build(garments).garments

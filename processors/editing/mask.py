@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import cv2
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.garment_mask import garment_pixels, region_of
+from processors.garment_mask import SeenMask, garment_pixels, region_of
 from processors.values import Box, Mask, Pixels
 
 Plane: TypeAlias = NDArray[np.float32]
@@ -68,7 +69,9 @@ class EditMask:
         return found
 
 
-def garment(pixels: Pixels, box: Box, category: str = "", others: Sequence[Box] = ()) -> EditMask | None:
+def garment(
+    pixels: Pixels, box: Box, category: str = "", others: Sequence[Box] = (), seen: SeenMask = None
+) -> EditMask | None:
     """The mask of a garment; None when hardly a pixel of the photo is its.
 
     Args:
@@ -76,8 +79,9 @@ def garment(pixels: Pixels, box: Box, category: str = "", others: Sequence[Box] 
         box: the garment's, in pixels of the photo.
         category: one of `CATEGORIES`, or anything else.
         others: boxes of other garments: what probably lies on top of it.
+        seen: as a detector that segments saw it; it is followed to the photo's edges, but cut out no further.
     """
-    found, region = garment_pixels(pixels, box, category, others), region_of(pixels.shape, box)
+    found, region = garment_pixels(pixels, box, category, others, seen), region_of(pixels.shape, box)
     if found is None or region is None:
         return None
     left, top, right, bottom = region
@@ -89,7 +93,8 @@ def garment(pixels: Pixels, box: Box, category: str = "", others: Sequence[Box] 
         part = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     chance = np.asarray(cv2.resize(found.weights.astype(np.float32), size, interpolation=cv2.INTER_LINEAR), np.float32)
     grey = np.asarray(np.asarray(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY), np.float32) / np.float32(255), np.float32)
-    followed = guided(_cut_out(part, chance), grey, max(2, round(EDGE_REACH * max(size))), EDGE_EPS)
+    cut_out = _cut_out(part, chance) if seen is None or isinstance(seen, msgspec.UnsetType) else chance
+    followed = guided(cut_out, grey, max(2, round(EDGE_REACH * max(size))), EDGE_EPS)
     inside = cleaned(followed > 0.5)
     if factor < 1:
         large = cv2.resize(inside.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)

@@ -112,7 +112,8 @@ def _features(
     garment = main_garment(garments, category)
     if garment is None:
         return None
-    own = garment_pixels(pixels, garment.box, garment.category, [one.box for one in garments if one is not garment])
+    others = [one.box for one in garments if one is not garment]
+    own = garment_pixels(pixels, garment.box, garment.category, others, garment.mask)
     if own is None:
         return None
     main = garment is main_garment(garments)

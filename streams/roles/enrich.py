@@ -23,6 +23,7 @@ from processors import chances, crops, decode, evidence, facets, hem, second_loo
 from processors.chances import Packed
 from processors.colour_shares import colour_shares
 from processors.colours import dominant_colours
+from processors.detected import garment_of
 from processors.errors import Code, Poison
 from processors.facets import Head, Heads
 from processors.garment_mask import garment_pixels
@@ -342,7 +343,7 @@ class Enrich:
         found: dict[str, Vector] = {}
         for garment in garments:
             others = [box for name, box in boxes.items() if name != garment.id]
-            own = garment_pixels(pixels, boxes[garment.id], garment.category, others)
+            own = garment_pixels(pixels, boxes[garment.id], garment.category, others, garment.mask)
             if own is not None:
                 found[garment.id] = colour_shares(own)
         return found
@@ -408,8 +409,10 @@ class Enrich:
             features = facets.of_garment(seen[garment.id], seen[WHOLE], main=garment is main)
             shares = described.shares.get(garment.id)
             read = heads.read(features, shares, garment.category)
-            category = facets.category_of(garment.category, read)
-            attributes = {**garment.attributes, **read}
+            # What a detector of one's own calls it is by its user's map.
+            named = "kind" in garment.attributes
+            category = garment.category if named else facets.category_of(garment.category, read)
+            attributes = {**read, **garment.attributes}
             found.append(msgspec.structs.replace(garment, category=category, attributes=attributes))
             known[garment.id] = chances.read(heads, self.judge, features, shares, category, garment.colours)
         return tuple(found), known
@@ -536,12 +539,10 @@ def _garment(one: Detection, found: Sequence[Detection], pixels: Pixels, scale: 
     """A garment with its colours; its box in pixels of the original photo. `evidence.build` gives it its id."""
     x0, y0, x1, y1 = one.box
     others = [other.box for other in found if other is not one]
-    return Garment(
-        id="",
-        category=one.category,
-        box=(round(x0 / scale, 1), round(y0 / scale, 1), round(x1 / scale, 1), round(y1 / scale, 1)),
-        confidence=round(one.confidence, 4),
-        colours=dominant_colours(pixels, one.box, one.category, others),
+    return garment_of(
+        one,
+        (round(x0 / scale, 1), round(y0 / scale, 1), round(x1 / scale, 1), round(y1 / scale, 1)),
+        dominant_colours(pixels, one.box, one.category, others, one.mask),
     )
 
 

@@ -45,7 +45,9 @@ def told_of(garment: Garment, told: Mapping[str, Attribute], policies: Policies)
             attributes[facet] = msgspec.structs.replace(shop, source=MERCHANT)
         elif seen is not None and facet != "colour":
             attributes[facet] = seen
-    return msgspec.structs.replace(garment, colours=_colours(garment, told, policies), attributes=attributes)
+    # A caption says nothing of the mask, and its record would carry it to every reader.
+    colours = _colours(garment, told, policies)
+    return msgspec.structs.replace(garment, colours=colours, attributes=attributes, mask=msgspec.UNSET)
 
 
 def own_colour(metadata: Metadata) -> str:

@@ -14,6 +14,7 @@ from msgspec import structs
 
 from models.ports import Detector, Raw, SeesFaint
 from processors import asked_garments, crops, decode, evidence, exposure, second_look
+from processors.detected import garment_of
 from processors.errors import Code
 from processors.facets import Head
 from processors.values import Box, Detection, Garment, Pixels, Vector
@@ -99,9 +100,7 @@ class Photos:
         sure = asked_garments.sure(found)
         alone = len(sure) <= 1 and second_look.on_plain_ground(pixels)
         found = sure if alone else found
-        garments = evidence.build(
-            Garment("", one.category, _times(one.box, 1 / scale), round(one.confidence, 4)) for one in found
-        ).garments
+        garments = evidence.build(garment_of(one, _times(one.box, 1 / scale)) for one in found).garments
         cuts = tuple(Cut(one, images.prepare(crops.cut(pixels, _times(one.box, scale)))) for one in garments)
         whole = images.prepare(pixels) if photo.whole is None else None
         return replace(prepared, image=whole, photo=replace(photo, ready=None, raw=None, cuts=cuts, alone=alone))

@@ -52,7 +52,7 @@ def told(
     for number, (one, garment, box) in enumerate(zip(looked, garments, boxes, strict=True)):
         features = one.features if whole is None else of_garment(one.features, whole, main=garment is main)
         others = [other for place, other in enumerate(boxes) if place != number]
-        own = garment_pixels(pixels, box, garment.category, others)
+        own = garment_pixels(pixels, box, garment.category, others, garment.mask)
         shares = None if own is None else colour_shares(own)
         colours = () if own is None else colours_of_pixels(own)
         known = chances.read(heads, judge, features, shares, garment.category, colours)

@@ -12,6 +12,7 @@ from msgspec.structs import replace as changed
 
 from models.ports import Detector, Inpaint, Inpainter
 from processors import decode, exposure
+from processors.detected import garment_of
 from processors.editing import cloth, mark, mask, provenance, transfer
 from processors.editing.cloth import PATTERNS, Cloth
 from processors.editing.mask import EditMask
@@ -154,7 +155,8 @@ class Painting:
         assert one.garment is not None
         others = [_times(other.box, decoded.scale) for other in one.seen.garments if other.id != one.garment.id]
         box = _times(one.garment.box, decoded.scale)
-        found = mask.garment(exposure.lifted(decoded.pixels), box, one.garment.category, others)
+        shown = exposure.lifted(decoded.pixels)
+        found = mask.garment(shown, box, one.garment.category, others, one.garment.mask)
         if found is None:
             raise Poison("hardly a pixel of the photo is the garment's", field="image", code=Code.NO_GARMENT)
         return found
@@ -186,12 +188,13 @@ class Painting:
         pixels = one.opened.pixels
         height, width = pixels.shape[:2]
         found = () if self.detector is None else self.detector.finish(pixels, one.raw)
-        garments = [Garment("", each.category, each.box, each.confidence) for each in found]
+        garments = [garment_of(each) for each in found]
         of_kind = [each for each in garments if each.category == one.category]
         sold = main_garment(of_kind or garments)
         box = (0.0, 0.0, float(width), float(height)) if sold is None else sold.box
         others = [each.box for each in garments if each is not sold]
-        region = mask.garment(pixels, box, one.category if sold is None else sold.category, others)
+        seen = None if sold is None else sold.mask
+        region = mask.garment(pixels, box, one.category if sold is None else sold.category, others, seen)
         return None if region is None else (pixels, region)
 
 
