@@ -21,11 +21,11 @@ def rules(_part: Part, _place: Place) -> Captioner:
 
 def writer(_part: Part, place: Place) -> Captioner:
     """The profile's writer."""
-    from models.captioner.by_evidence import WriterCaptioner
+    from models.captioner.by_evidence import captioner_by
 
     if place.writer is None:
         raise Fatal("a captioner of the kind writer needs the writer of its profile")
-    return WriterCaptioner(place.writer())
+    return captioner_by(place.writer())
 
 
 def transformers(part: Part, place: Place) -> Captioner:

@@ -171,9 +171,14 @@ def writer(
             without = writing.write(base_writer(chosen), unseen, batch=batch, tick=tick)
         plain = writing.report(without)
     from models.guard import GuardedWriter
+    from models.served.failures import Unanswered
+    from processors.errors import Fatal
 
     with progress("writing", packs) as tick:
-        written = writing.write(GuardedWriter(models_of(chosen).writer), unseen, batch=batch, tick=tick)
+        try:
+            written = writing.write(GuardedWriter(models_of(chosen).writer), unseen, batch=batch, tick=tick)
+        except Unanswered as cause:
+            raise Fatal(f"the writer's server: {cause}; nothing was measured") from cause
     found = writing.report(written, plain)
     if out_dir is not None:
         from models.yardsticks import charts_writing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any
@@ -34,6 +35,9 @@ async def _through(stage: Stage, found: list[Any], open_items: list[int], tick: 
     if isinstance(stage, DeviceStage):
         _on_device(stage, found, open_items, tick)
         return open_items
+    if isinstance(stage, IoStage) and stage.known is not None:
+        await _elsewhere(stage, found, open_items, tick)
+        return open_items
     going = []
     for index in open_items:
         try:
@@ -49,6 +53,21 @@ async def _through(stage: Stage, found: list[Any], open_items: list[int], tick: 
 
 async def _one(stage: IoStage[Any, Any] | CpuStage[Any, Any], item: Any) -> Any:
     return await stage.run(item) if isinstance(stage, IoStage) else stage.run(item)
+
+
+async def _elsewhere(stage: IoStage[Any, Any], found: list[Any], items: list[int], tick: Callable[[int], None]) -> None:
+    """A stage that runs a model elsewhere: as many at once as it may ask."""
+    slots = asyncio.Semaphore(stage.concurrency)
+
+    async def ask(index: int) -> None:
+        known = None if stage.known is None else stage.known(found[index])
+        if known is None:
+            async with slots:
+                known = await stage.run(found[index])
+        found[index] = known
+        tick(1)
+
+    await asyncio.gather(*(ask(index) for index in items))
 
 
 def _on_device(stage: DeviceStage[Any, Any], found: list[Any], items: list[int], tick: Callable[[int], None]) -> None:

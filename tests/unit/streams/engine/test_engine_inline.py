@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from processors.errors import Poison, Retryable
@@ -53,3 +55,22 @@ async def test_trouble_that_is_no_items_fault_is_raised() -> None:
 
     with pytest.raises(Retryable, match="away"):
         await run_inline((CpuStage("open", away),), [1, 2], lambda _: None)
+
+
+async def test_what_is_computed_elsewhere_is_asked_at_once_and_what_is_known_is_not() -> None:
+    """As many as the stage allows; a result that is there already is no question."""
+    out = most = 0
+    ticks: list[int] = []
+
+    async def ask(item: int) -> int:
+        nonlocal out, most
+        out += 1
+        most = max(most, out)
+        await asyncio.sleep(0)
+        out -= 1
+        return item * 10
+
+    stage = IoStage("write", ask, concurrency=2, known=lambda item: -item if item > 3 else None)
+    assert await run_inline([stage], [1, 2, 3, 4], ticks.append) == [10, 20, 30, -4]
+    assert most == 2
+    assert sum(ticks) == 4

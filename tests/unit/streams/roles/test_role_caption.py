@@ -29,6 +29,7 @@ from processors.values import Attribute, Colour, Garment, Metadata
 from streams.contract import topics
 from streams.contract.codecs import encode
 from streams.contract.records import Caption, Item, Source, View
+from streams.engine.inline import run_inline
 from streams.engine.message import EDITION, Message
 from streams.engine.patience import Patience
 from streams.engine.stages import Done
@@ -971,4 +972,16 @@ async def test_a_draft_of_a_server_is_believed_no_more_than_any() -> None:
         [caption] = await all_through(captioner(writer), 1, World())
         assert (caption.writer, type(caption), has_fallen(caption)) == ("template", Caption, False)
         assert len([one for one in server.completions if one.body["max_tokens"] > 16]) == 2
+        writer.close()
+
+
+async def test_tools_that_run_the_stages_by_themselves_ask_a_server_too() -> None:
+    """`weft eval captions`, `weft models compare` and previews have no pipeline; a kit's captions are no question there either."""
+    with LlmServer(lambda _: completion(GOOD)) as server:
+        writer = served(server)
+        role = captioner(writer)
+        found = await run_inline(role.stages(), [message(item(f"sku-{n}"), n) for n in range(5)], lambda _: None)
+        assert [one.writer for one in found] == ["llm"] * 5
+        by_rule = await run_inline(replace(role, by_rule=True).stages(), [message(item("other"))], lambda _: None)
+        assert [one.writer for one in by_rule] == ["template"]
         writer.close()
