@@ -184,6 +184,23 @@ class RoleMetrics:
         """A query of image and words was answered by this composer."""
         self._of("weft_composed_seconds", arm).observe(seconds)
 
+    def shadowed(
+        self,
+        outcome: str,
+        agreed: Mapping[str, tuple[float, float]],
+        *,
+        facts: tuple[int, int],
+        refused: tuple[int, int],
+    ) -> None:
+        """See `Observer`."""
+        self._of("weft_shadow_products", outcome).inc()
+        for what, (same, of) in agreed.items():
+            self._of("weft_shadow_agreed", what).inc(same)
+            self._of("weft_shadow_compared", what).inc(of)
+        for side, stated, dropped in zip(("live", "shadow"), facts, refused, strict=True):
+            self._of("weft_shadow_facts", side).inc(stated)
+            self._of("weft_shadow_refused", side).inc(dropped)
+
     def matched(self, states: Iterable[str]) -> None:
         """Events about standing queries were published."""
         for state in states:

@@ -159,6 +159,38 @@ ROLE_METRICS: tuple[Family, ...] = (
         "Seconds from reading a query of image and words to its result, by the composer that answered (its arm of a test).",
         SECONDS,
     ),
+    Family(
+        "weft_shadow_products",
+        "counter",
+        ("role", "outcome"),
+        "Captions of the share that `WEFT_SHADOW_PROFILE` looks at, by outcome: compared; late (dropped: published a minute ago, and not begun);"
+        " unknown (its item was not seen); failed.",
+    ),
+    Family(
+        "weft_shadow_compared",
+        "counter",
+        ("role", "what"),
+        "What both profiles said something of: category (of the product), boxes (garments that either found), neighbours (ten of a"
+        " product, among the latest 2,000 of the share), facts (facets that both captions state).",
+    ),
+    Family(
+        "weft_shadow_agreed",
+        "counter",
+        ("role", "what"),
+        "Of `weft_shadow_compared_total`, what both say alike (boxes: IoU .5). Agreement is the ratio of the two.",
+    ),
+    Family(
+        "weft_shadow_facts",
+        "counter",
+        ("role", "side"),
+        "Facets that the captions compared state: side live, and side shadow.",
+    ),
+    Family(
+        "weft_shadow_refused",
+        "counter",
+        ("role", "side"),
+        "Drafts of the captions compared that were refused: side live, and side shadow.",
+    ),
     Family("weft_matches", "counter", ("role", "state"), "Events about standing queries, by state: met, left, there …"),
     Family("weft_standing_queries", "gauge", ("role",), "Standing queries that a worker watches for."),
     Family(
@@ -232,6 +264,9 @@ _STACK_HEAD = """
 |---|---|---|---|
 """
 _TAIL = """
+The seconds of a shadow's models stand beside those of the live ones: `weft_batch_seconds` and `weft_batch_items` of the stages `detect`,
+`embed`, `write` and `rewrite`, with `role="shadow"` and `role="enrich"` or `"caption"`. The shadow gives way to all others, and looks slower for it on a busy machine.
+
 What to watch: `sum by (role) (weft_lag_messages)` that grows, `weft_open_dead_letters` above 0, `weft_role_up == 0`, and
 `histogram_quantile(0.95, sum by (le, role) (rate(weft_event_age_seconds_bucket[5m])))` for how old a photo is when its
 caption is published. Of a writer behind a server: `weft_server_breaker_open == 1`; tokens and cost of a caption are

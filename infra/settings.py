@@ -212,6 +212,17 @@ class Settings(BaseSettings):
         description="A test: which share of the queries that name no composer each composer answers, by the query's id (JSON"
         ' object, e.g. `{"facets": 0.5, "direction": 0.5}`); results name theirs as `arm`.',
     )
+    shadow_profile: str = Field(
+        "",
+        description="Another profile (its name, or the path of its file): a share of the uploads is thought by it as well and compared with"
+        " what was published, in metrics alone (role `shadow`, which `weft up` starts where this is set).",
+    )
+    shadow_share: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="Which share of the products `WEFT_SHADOW_PROFILE` sees: by their ids, so the same ones always.",
+    )
     standing_queries: int = Field(
         1000, ge=1, description="Most standing queries (`search.standing`); those saved beyond are refused."
     )

@@ -17,11 +17,11 @@ from infra.ending import loop_watched
 from infra.health import ProcessHealth
 from infra.metrics import Metrics
 from infra.settings import Settings
-from processors.errors import RESULT_CODES, Fatal
+from processors.errors import RESULT_CODES, BadSetting, Fatal
 from processors.policies import DEFAULTS
 from processors.refusals import RULES as REFUSALS
 from processors.values import WriterKind
-from streams.contract.topics import EVERY, ITEMS, QUERIES, UPLOADS, read_by, written_by
+from streams.contract.topics import APART, EVERY, ITEMS, QUERIES, UPLOADS, read_by, written_by
 from streams.kafka.key_order import MISPLACED
 from streams.kafka.notices import tell_missing
 from streams.ops.announcement import STARTING, Announcement, broker_announced, write
@@ -58,6 +58,12 @@ async def work(
     unknown = sorted(set(roles) - set(EVERY))
     if unknown:
         raise Fatal(f"there is no role {', '.join(unknown)}; there are {', '.join(EVERY)}")
+    if len(set(roles)) > 1 and (apart := sorted(set(roles) & set(APART))):
+        raise BadSetting(
+            f"{', '.join(apart)} runs in a process of its own: it gives way to all others, and may not slow them"
+        )
+    if "shadow" in roles and not settings.shadow_profile:
+        raise BadSetting("WEFT_SHADOW_PROFILE names no profile: the role shadow has nothing to compare with")
     await asyncio.to_thread(check_settings, settings)
     chosen = {role: role_named(role) for role in roles}
     health = ProcessHealth(roles, stall_seconds=settings.stall_seconds)
@@ -171,6 +177,9 @@ def _from_zero(role: str) -> list[tuple[str, ...]]:
         writers = [("weft_captions", writer) for writer in get_args(WriterKind)]
         refused = [("weft_captions_refused", rule) for rule in REFUSALS]
         return [("weft_unchanged",), ("weft_lost_records", ITEMS), *writers, *refused]
+    if role == "shadow":
+        sides = [(f"weft_shadow_{what}", side) for what in ("facts", "refused") for side in ("live", "shadow")]
+        return [*(("weft_shadow_products", outcome) for outcome in ("compared", "late", "unknown", "failed")), *sides]
     if role == "compose":
         errors = [("weft_query_errors", code.value) for code in RESULT_CODES]
         return [("weft_partial_answers",), ("weft_lost_records", QUERIES), *errors]

@@ -74,6 +74,10 @@ def up(
         )
     chosen = settings(data_dir)
     configure(chosen.log_level, chosen.log_format)
+    if chosen.shadow_profile:
+        further = tuple(dict.fromkeys((*further, "shadow")))
+    elif "shadow" in further:
+        raise BadSetting("WEFT_SHADOW_PROFILE names no profile: the role shadow has nothing to compare with")
     run(_up(chosen, single_process=single_process, also=further))
 
 

@@ -38,9 +38,11 @@ CLIENT = "client"
 HOUR_MS = 3_600_000
 ROLES: tuple[str, ...] = ("enrich", "caption", "index", "compose", "standing", "context", "edit")
 """In the order in which a record passes them."""
-OPTIONAL: tuple[str, ...] = ("triplets", "duplicates")
+OPTIONAL: tuple[str, ...] = ("triplets", "duplicates", "shadow")
 """Roles that nothing depends on and that `weft up` does not start unless it is asked to."""
 EVERY: tuple[str, ...] = (*ROLES, *OPTIONAL)
+APART: tuple[str, ...] = ("shadow",)
+"""Roles that only try something: always in a process of their own, and a stack is well without them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ TOPICS: tuple[TopicSpec, ...] = (
         key="product_id",
         # `context` sends an item once more as it stands, where an article came or went.
         written_by=("enrich", "context"),
-        read_by=("caption", "index", "standing", "context", "triplets", "duplicates"),
+        read_by=("caption", "index", "standing", "context", "triplets", "duplicates", "shadow"),
         tombstones=True,
     ),
     TopicSpec(
@@ -117,7 +119,7 @@ TOPICS: tuple[TopicSpec, ...] = (
         event_type="weft.caption.v1",
         key="product_id",
         written_by=("caption",),
-        read_by=(CLIENT, "context"),
+        read_by=(CLIENT, "context", "shadow"),
         tombstones=True,
     ),
     TopicSpec(

@@ -97,6 +97,19 @@ class Observer(Protocol):
         """A query of image and words was answered by this composer, so many seconds after it was read."""
         ...
 
+    def shadowed(
+        self,
+        outcome: str,
+        agreed: Mapping[str, tuple[float, float]],
+        *,
+        facts: tuple[int, int],
+        refused: tuple[int, int],
+    ) -> None:
+        """A product of the shadow's share is done with: what agrees, of how many, by what was compared; facts that captions state, and
+        drafts that were refused, live and in shadow.
+        """
+        ...
+
     def matched(self, states: Iterable[str]) -> None:
         """Events about standing queries were published, of these states."""
         ...
@@ -172,6 +185,15 @@ class NullObserver:
     def answered(self, error: str, *, partial: bool) -> None: ...
 
     def composed(self, arm: str, seconds: float) -> None: ...
+
+    def shadowed(
+        self,
+        outcome: str,
+        agreed: Mapping[str, tuple[float, float]],
+        *,
+        facts: tuple[int, int],
+        refused: tuple[int, int],
+    ) -> None: ...
 
     def matched(self, states: Iterable[str]) -> None: ...
 

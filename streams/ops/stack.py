@@ -21,7 +21,7 @@ from infra.settings import Settings
 from infra.spawn import Command, python_argv
 from models.profiles.reading import canonical
 from processors.errors import BadSetting, Fatal
-from streams.contract.topics import ROLES
+from streams.contract.topics import APART, ROLES
 from streams.kafka.names import names_of
 from streams.ops import announcement, stack_file
 from streams.ops.announcement import STARTING, Announcement, BrokerAt
@@ -78,7 +78,10 @@ class Stack:
         self._roles = (*ROLES, *also)
         shared = {role for roles in _TOGETHER.values() for role in roles}
         apart = {role: (role,) for role in self._roles if role not in shared}
-        self._groups: dict[str, tuple[str, ...]] = {"all": self._roles} if single_process else {**apart, **_TOGETHER}
+        self._groups: dict[str, tuple[str, ...]] = {**apart, **_TOGETHER}
+        if single_process:
+            alone = {role: (role,) for role in self._roles if role in APART}
+            self._groups = {"all": tuple(role for role in self._roles if role not in alone), **alone}
         # Their workers have names of their own, in `stack.json` and the logs as well.
         self._standbys = [f"index-standby-{number}" for number in range(1, settings.index_standbys + 1)]
         self._groups |= dict.fromkeys(self._standbys, ("index",))
@@ -129,7 +132,8 @@ class Stack:
         watchdog = stack_watch.Watchdog(self.settings.silent_seconds, asyncio.get_running_loop().time)
         async with aiohttp.ClientSession() as session:
             while True:
-                watched = self._watched()
+                # One that gives way to all others may be silent for long, and ends by itself where its loop or its device hangs.
+                watched = {name: one for name, one in self._watched().items() if name not in APART}
                 asked = [name for name, process in watched.items() if process.url]
                 answers = await asyncio.gather(*(stack_watch.ask(session, watched[name].url) for name in asked))
                 if self._broker is not None and self._broker.pid is None:
@@ -279,6 +283,7 @@ class Stack:
             "WEFT_STORE_URL": self.settings.store_url,
             "WEFT_DATA_DIR": str(self._data_dir),
             "WEFT_PROFILE": canonical(self.settings.profile),  # roles may run in another folder
+            "WEFT_SHADOW_PROFILE": canonical(self.settings.shadow_profile) if self.settings.shadow_profile else "",
             "WEFT_METRICS_PORT": "0",
             "WEFT_INDEX_STANDBYS": str(self.settings.index_standbys),
             "WEFT_TOPIC_NAMES": json.dumps(self._names.all_topics()),
@@ -320,7 +325,7 @@ class Stack:
         return self._data_dir / "logs"
 
     async def _until_ready(self, supervisor: Supervisor) -> None:
-        waiting = set(self._groups)
+        waiting = set(self._groups) - set(APART)
         try:
             async with asyncio.timeout(READY_S):
                 while waiting:
@@ -336,7 +341,7 @@ class Stack:
 
     def _give_up_on(self, states: Mapping[str, ChildState]) -> None:
         for name, state in states.items():
-            if state.restarts >= MOST_DEATHS:
+            if state.restarts >= MOST_DEATHS and name not in APART:
                 raise Fatal(f"{name} does not start:\n{_tail(self._log(name))}\n(the whole log: {self._log(name)})")
 
     def _role_states(self) -> dict[str, RoleState]:

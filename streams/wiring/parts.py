@@ -202,13 +202,16 @@ async def consume_group(
     ready: Ready,
     watcher: Watcher | None = None,
     group: str = "",
+    *,
+    letters: bool = True,
 ) -> None:
     """Run the pipeline until `parts.stop`; say when the group was joined. `watcher`: told which partitions are held. `group`: other
-    than the role's.
+    than the role's. `letters`: whether records that were lost unread become dead letters.
     """
     joined = asyncio.Event()
     # Whoever asked does not wait any more; for everything else somebody may look.
-    letter = None if topic in {topics.QUERIES, topics.EDIT_REQUESTS} else lost_letters(dead_letters(parts.sender))
+    nobody = topic in {topics.QUERIES, topics.EDIT_REQUESTS} or not letters
+    letter = None if nobody else lost_letters(dead_letters(parts.sender))
 
     async def announce() -> None:
         await joined.wait()

@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable, Sequence
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import cv2
 import msgspec
@@ -36,6 +37,7 @@ from streams.ops.triplets import export
 from streams.wiring.duplicates import run_duplicates
 from streams.wiring.models import Models
 from streams.wiring.parts import open_parts
+from streams.wiring.shadow import compare_on
 from streams.wiring.triplets import run_triplets
 from tests.fixtures.stack import Up, photo_of
 from tests.unit.processors.test_geometry import drawn as drawn_photo
@@ -371,6 +373,34 @@ async def test_products_of_one_photo_are_told(up: Up) -> None:
     async with open_parts(up.settings, NullObserver(), models, stop) as parts, asyncio.TaskGroup() as tasks:
         tasks.create_task(run_duplicates(parts, lambda _role: ready.set()))
         tasks.create_task(used())
+
+
+async def test_a_share_is_compared_in_shadow(up: Up, tmp_path: Path) -> None:
+    """Beside a running stack: what is captioned is compared, and no topic and no memo knows of it."""
+    stop, joined, compared = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    agreements: list[dict[str, tuple[float, float]]] = []
+    settings = up.settings.model_copy(update={"shadow_profile": "fake", "shadow_share": 1.0})
+
+    class Told(NullObserver):
+        def shadowed(self, outcome: str, agreed: Any, **_: Any) -> None:
+            if outcome == "compared":  # captions of other tests' products may be made anew meanwhile
+                agreements.append(dict(agreed))
+                compared.set()
+
+    async def used() -> None:
+        await joined.wait()
+        await ingest(up, [photo_of(tmp_path, "in-shadow", RED)])
+        async with asyncio.timeout(120):
+            await compared.wait()
+        stop.set()
+
+    await begin_at_the_end(up, "weft-shadow", topics.CAPTIONS)
+    models = Models(settings, lambda _: ignore)
+    async with open_parts(settings, Told(), models, stop) as parts, asyncio.TaskGroup() as tasks:
+        tasks.create_task(compare_on(parts, lambda _: None, lambda _: joined.set()))
+        tasks.create_task(used())
+    assert all(one["category"] == (1.0, 1.0) for one in agreements)
+    assert not list(open_store(settings).list("memo/shadow"))
 
 
 async def test_one_bad_photo_harms_only_itself(up: Up, tmp_path: Path) -> None:
