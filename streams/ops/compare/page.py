@@ -20,6 +20,8 @@ from streams.ops.compare.run import Found
 SHOWN = 40
 NEIGHBOURS = 6
 SAME_BOX = 0.5
+LEAST = 0.25
+"""Of `_apart`: a product of which less differs (a neighbour or two) is not worth a look."""
 _SIDE = 300
 _SMALL = 88
 
@@ -64,7 +66,7 @@ def _lines(found: Found, photos: Photos) -> Iterator[str]:
         yield f"<p class=meta>{escape(name)} was not measured: {escape(why)}.</p>"
     worst = ranked(found)[:SHOWN]
     if not worst:
-        yield "<p>Both say the same of every product.</p></html>\n"
+        yield "<p>Both say the same of every product, but for a neighbour or two.</p></html>\n"
         return
     yield (
         f"<h1>The {len(worst)} products on which they differ most</h1><p>In the captions are {page_parts.LEGEND}. Framed neighbours are "
@@ -121,7 +123,7 @@ def ranked(found: Found) -> list[str]:
     assert found.theirs.near is not None
     shares = dict(zip(found.ids, overlaps(found.mine.near, found.theirs.near), strict=True))
     apart = {name: _apart(name, found, float(shares[name])) for name in found.ids}
-    return sorted((name for name in found.ids if apart[name] > 0), key=lambda name: (-apart[name], name))
+    return sorted((name for name in found.ids if apart[name] >= LEAST), key=lambda name: (-apart[name], name))
 
 
 def _apart(name: str, found: Found, overlap: float) -> float:

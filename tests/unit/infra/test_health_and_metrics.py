@@ -174,6 +174,7 @@ def test_every_metric_tells_what_happened() -> None:
     metrics.refused("ungrounded")
     metrics.paired(3, 1)
     metrics.matched(["met", "left", "met"])
+    metrics.shadowed("compared", {"boxes": (2.0, 3.0)}, facts=(4, 5), refused=(1, 0))
     metrics.standing(3, 40)
     metrics.similar(500)
     metrics.lost("catalog.uploads", 5)
@@ -235,6 +236,11 @@ def test_every_metric_tells_what_happened() -> None:
     assert value("weft_server_cost_total", writer) == 0.002
     assert value("weft_server_seconds_sum", writer) == 1.5
     assert value("weft_server_breaker_open", writer) == 1
+    assert value("weft_shadow_products_total", {**role, "outcome": "compared"}) == 1
+    boxes = {**role, "what": "boxes"}
+    assert (value("weft_shadow_agreed_total", boxes), value("weft_shadow_compared_total", boxes)) == (2, 3)
+    assert value("weft_shadow_facts_total", {**role, "side": "shadow"}) == 5
+    assert value("weft_shadow_refused_total", {**role, "side": "live"}) == 1
 
     silent = [family for family in metrics.registry.collect() if not family.samples]
     assert not silent, "a metric that nothing sets has no place in the table"

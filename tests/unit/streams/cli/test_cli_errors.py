@@ -160,6 +160,8 @@ def test_only_optional_roles_are_started_beside_the_others(weft):
     """`up --with` names what there is; nothing is started."""
     code, said, _ = weft("up", "--with", "captions")
     assert (code, "no such role as captions" in said, "triplets" in said) == (Exit.USAGE, True, True), said
+    code, said, _ = weft("up", "--with", "shadow")
+    assert (code, "WEFT_SHADOW_PROFILE" in said) == (Exit.USAGE, True), said
 
 
 def test_a_recipe_that_says_what_none_does_is_told(weft, tmp_path):

@@ -70,3 +70,16 @@ async def test_roles_of_one_process_are_asked_once() -> None:
             text = await response.text()
     assert text.count("\nweft_failures_total{") == 1
     assert 'weft_role_up{role="caption"} 1.0' in text
+
+
+async def test_a_stack_is_well_without_a_role_that_only_tries_something() -> None:
+    """`shadow` may be down or ill: it is told of, and nobody is woken for it."""
+    health = Health()
+    health.ready(True)
+    async with http.serve(Metrics("enrich"), health) as worker:
+        states = {"enrich": RoleState(worker), "shadow": RoleState(None, restarts=4)}
+        async with serve(lambda: states) as url, aiohttp.ClientSession() as client:
+            for path in ("/healthz", "/readyz"):
+                async with client.get(url + path) as response:
+                    assert response.status == 200
+                    assert '"shadow"' in await response.text()

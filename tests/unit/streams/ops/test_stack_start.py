@@ -123,3 +123,13 @@ def test_an_announcement_is_replaced_in_one_step(tmp_path: Path) -> None:
         write(file, Announcement(pid, ("enrich",), "http://127.0.0.1:1"))
         assert msgspec.json.decode(file.read_bytes(), type=Announcement).pid == pid
     assert [path.name for path in tmp_path.iterdir()] == ["enrich.json"]
+
+
+def test_what_only_tries_something_has_a_process_of_its_own(tmp_path: Path) -> None:
+    """Also with --single-process: it gives way to all others, which the live roles may not."""
+    settings = Settings(data_dir=tmp_path, shadow_profile="fake")
+    one = Stack(settings, single_process=True, also=("duplicates", "shadow"))._groups
+    assert one["shadow"] == ("shadow",)
+    assert "shadow" not in one["all"]
+    assert "duplicates" in one["all"]
+    assert Stack(settings, also=("shadow",))._groups["shadow"] == ("shadow",)

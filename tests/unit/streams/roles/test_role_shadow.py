@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -26,12 +27,15 @@ from streams.contract.records import Caption, Item, View
 from streams.engine.failures import Failure
 from streams.engine.inline import run_inline
 from streams.engine.message import Message
+from streams.kafka.notices import NullNotices
 from streams.roles.caption.neighbours import Neighbourhood
 from streams.roles.caption.role import Captioner
 from streams.roles.memo import Memo
 from streams.roles.rethink import Rethink
 from streams.roles.shadow.judging import Neighbours, boxes, facts
 from streams.roles.shadow.role import Items, Outcome, Shadow, Share, failing, telling
+from streams.wiring.parts import Parts
+from streams.wiring.shadow import compare_on
 from streams.worker import work
 from tests.unit.streams.roles.test_role_caption import captioner
 from tests.unit.streams.roles.test_role_caption import through as captioned
@@ -237,6 +241,26 @@ async def test_it_shares_no_process() -> None:
         await work(["enrich", "shadow"], Settings(shadow_profile="fake"))
     with pytest.raises(BadSetting, match="WEFT_SHADOW_PROFILE"):
         await work(["shadow"], Settings())
+
+
+async def test_a_profile_that_cannot_be_loaded_stops_nobody() -> None:
+    """The role is ready, says what is wrong, and waits for its end; it is not started again and again."""
+    stop, told, ready = asyncio.Event(), list[str](), list[str]()
+
+    class Told(NullNotices):
+        def trouble(self, text: str) -> None:
+            told.append(text)
+            stop.set()
+
+    nothing: Any = None
+    parts = Parts(
+        Settings(shadow_profile="no-such"), *[nothing] * 5, stop, nothing, nothing, notices={"shadow": Told()}
+    )
+    async with asyncio.timeout(30):
+        await compare_on(parts, ready.append)
+    assert ready == ["shadow"]
+    assert len(told) == 1
+    assert "no-such" in told[0]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="scheduling classes are Linux's")
