@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
@@ -43,7 +43,8 @@ def _carried(stage: Stage) -> Stage:
         async def awaited(one: Carry[Any]) -> Carry[Any]:
             return one if one.done else one.took(await work(one.value))
 
-        return replace(stage, run=awaited, size=size, run_all=None)
+        known = None if stage.known is None else _knowing(stage.known)
+        return replace(stage, run=awaited, size=size, run_all=None, known=known)
     compute, cost = stage.run, stage.cost
 
     def computed(one: Carry[Any]) -> Carry[Any]:
@@ -59,19 +60,25 @@ def _carried(stage: Stage) -> Stage:
 
 
 def _on_device(stage: DeviceStage[Any, Any]) -> DeviceStage[Any, Any]:
-    work, cost, known = stage.run, stage.cost, stage.known
+    work, cost = stage.run, stage.cost
 
     def run(batch: Sequence[Carry[Any]]) -> list[Carry[Any]]:
         return [one.took(given) for one, given in zip(batch, work([one.value for one in batch]), strict=True)]
 
-    def needs_none(one: Carry[Any]) -> Carry[Any] | None:
+    size = None if stage.size is None else _measuring(stage.size)
+    return replace(stage, run=run, cost=lambda one: cost(one.value), known=_knowing(stage.known), size=size)
+
+
+def _knowing(known: Callable[[Any], Any] | None) -> Callable[[Carry[Any]], Carry[Any] | None]:
+    """The `known` of a stage: what is done needs it not, nor what the stage itself knows."""
+
+    def knows(one: Carry[Any]) -> Carry[Any] | None:
         if one.done:
             return one
         found = None if known is None else known(one.value)
         return None if found is None else one.took(found)
 
-    size = None if stage.size is None else _measuring(stage.size)
-    return replace(stage, run=run, cost=lambda one: cost(one.value), known=needs_none, size=size)
+    return knows
 
 
 def _measuring(size: Any) -> Any:
