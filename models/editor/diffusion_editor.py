@@ -170,7 +170,7 @@ class DiffusionEditor:
     def _painted(self, batch: Sequence[Shown], steps: int) -> list[Pixels | Poison]:
         scheduler = diffusers().DDIMScheduler.from_config(self._net.scheduler)
         scheduler.set_timesteps(steps)
-        text, seen = self._texts(batch), self._seen(batch)
+        text, seen = self._texts(batch), self.seen(batch)
         latents = torch.stack([_noise(one, seen.shape[-2:], self._net.vae.config.latent_channels) for one in batch])
         latents = latents.to(seen) * scheduler.init_noise_sigma
         left, given_up = list(range(len(batch))), dict[int, Poison]()
@@ -213,7 +213,7 @@ class DiffusionEditor:
         words: Tensor = self._net.adapter(penultimate(self._net.image_encoder, garments))
         return words.flatten(0, 1)
 
-    def _seen(self, batch: Sequence[Shown]) -> Tensor:
+    def seen(self, batch: Sequence[Shown]) -> Tensor:
         """(n, 1 + latent channels + 18, h, w): what is hidden, the rest of the photo, the pose."""
         unet, vae = self._net.unet, self._net.vae
         weight = next(unet.parameters())

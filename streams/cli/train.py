@@ -30,6 +30,7 @@ class Part(StrEnum):
 
     composer = "composer"
     detector = "detector"
+    edit_adapter = "edit-adapter"
     encoder = "encoder"
     facets = "facets"
     writer = "writer"
@@ -102,7 +103,7 @@ def train(
 
 
 def _train(part: Part, recipe: Path, run: Path, data: Path, minutes: float | None) -> Path:
-    module = import_module(f"models.recipes.{part.value}")
+    module = import_module(f"models.recipes.{part.value.replace('-', '_')}")
     try:
         weights = module.train(recipe, run, data, minutes)
     except FileNotFoundError as error:
