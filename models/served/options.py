@@ -163,6 +163,9 @@ class KeyFile:
             if seen != self._seen:
                 self._key = _key_in(self._path)
                 self._seen = seen
+        except BadSetting:
+            if not self._key:
+                raise  # else it is being written: the one of before holds until it is whole
         except OSError as error:
             raise BadSetting(f"key_file: {self._path} cannot be read: {error.strerror}") from None
         return {"Authorization": f"Bearer {self._key}"}

@@ -63,6 +63,12 @@ def test_the_key_is_read_again_when_it_changes(tmp_path: Path) -> None:
     assert key.header() == {"Authorization": "Bearer sk-one"}
     path.write_text("sk-other-one\n")
     assert key.header() == {"Authorization": "Bearer sk-other-one"}
+    path.write_text("")  # it is just being written
+    assert key.header() == {"Authorization": "Bearer sk-other-one"}
+    path.write_text("sk-third")
+    assert key.header() == {"Authorization": "Bearer sk-third"}
+    path.write_text("sk-other-one")
+    assert key.header() == {"Authorization": "Bearer sk-other-one"}
     assert "sk-" not in repr(key)
     assert key.hidden("bad key sk-other-one") == "bad key ***"
 
