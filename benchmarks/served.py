@@ -59,10 +59,11 @@ def good_of(texts: Sequence[str], requests: Sequence[WriterRequest]) -> int:
     return sum(isinstance(verdict, CaptionText) for verdict in verdicts)
 
 
-def in_process(writer: HfWriter, requests: Sequence[WriterRequest]) -> Turn:
-    """One batch."""
+def in_process(writer: HfWriter, requests: Sequence[WriterRequest], batch: int) -> Turn:
+    """So many at once."""
     clock, processor = time.perf_counter(), time.process_time()
-    raws = writer.forward([writer.prepare(one) for one in requests])
+    ready = [writer.prepare(one) for one in requests]
+    raws = [raw for at in range(0, len(ready), batch) for raw in writer.forward(ready[at : at + batch])]
     texts = [writer.finish(one, raw) for one, raw in zip(requests, raws, strict=True)]
     clock, processor = time.perf_counter() - clock, time.process_time() - processor
     return Turn(len(requests), good_of(texts, requests), sum(map(len, raws)), clock, processor)
@@ -146,7 +147,8 @@ def compared(settings: Settings, python: str, count: int, rounds: int, concurren
         with serving(python, Path(folder) / "writer", Path(folder) / "log") as server:
             remote = writer_of(server.base_url, server.model, concurrency)
             sides: dict[str, Callable[[], Turn]] = {
-                "in": lambda: in_process(local, requests),
+                "in": lambda: in_process(local, requests, count),
+                "alone": lambda: in_process(local, requests, 1),
                 "through": _side(remote, server, requests),
             }
             for run in sides.values():
@@ -179,15 +181,12 @@ def _rows(turns: dict[str, list[Turn]], concurrency: int) -> list[Row]:
         f"transformers serve (one request after the other, {concurrency} sent at once) against a batch of {count} by HfWriter, float32, one thread a"
         f" side; median of {len(turns['in'])} rounds in turn; first drafts that pass: {good['through']:.2f} and {good['in']:.2f}"
     )
-    return [
-        Row(
-            name,
-            f"{rate('through', of) / rate('in', of):.2f} ({rate('through', of):.2f} ÷ {rate('in', of):.2f})",
-            "",
-            how,
-        )
-        for name, of in ways.items()
-    ]
+    rows = []
+    for name, of in ways.items():
+        served, batch, alone = (rate(side, of) for side in ("through", "in", "alone"))
+        value = f"{served / batch:.2f} ({served:.2f} ÷ {batch:.2f}); ÷ one after the other in process {served / alone:.2f} (÷ {alone:.2f})"
+        rows.append(Row(name, value, "", how))
+    return rows
 
 
 def main(arguments: Sequence[str]) -> int:
