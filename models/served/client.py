@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import Future
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 import aiohttp
@@ -93,9 +93,11 @@ class Server:
 
     def close(self) -> None:
         """End; who waits for an answer gets a cancellation."""
-        if self._thread is not None and self._loop is not None and self._stop is not None:
+        if self._thread is None or self._loop is None or self._stop is None:
+            return
+        with suppress(RuntimeError):  # it has ended already
             self._loop.call_soon_threadsafe(self._stop.set)
-            self._thread.join(CLOSE_SECONDS)
+        self._thread.join(CLOSE_SECONDS)
 
     def ask(self, body: bytes) -> Future[Answer]:
         """Ask for a completion. The future raises `Unanswered`; cancel it, and the request ends."""
@@ -111,8 +113,15 @@ class Server:
 
     def _submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         self.start()
-        assert self._loop is not None
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            if self._loop is None:
+                raise RuntimeError("the thread of the client did not begin")
+            return asyncio.run_coroutine_threadsafe(work, self._loop)
+        except RuntimeError as error:  # its loop has ended: whoever asks is answered all the same
+            work.close()
+            never: Future[T] = Future()
+            never.set_exception(Unanswered("broken", f"the client was closed: {error}"))
+            return never
 
     # ------------------------------------------------------------------ in its thread
 

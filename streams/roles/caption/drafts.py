@@ -128,7 +128,12 @@ class Drafts:
     async def ask(self, draft: Draft[T]) -> Draft[T]:
         """The same of a model elsewhere. What it could not answer says so when it is judged."""
         assert isinstance(self.writer, Remote)
-        return replace(draft, raw=await self.writer.answer(draft.ready))
+        try:
+            return replace(draft, raw=await self.writer.answer(draft.ready))
+        except (Retryable, Fatal):
+            raise
+        except Exception as error:  # noqa: BLE001 - as in `_prepared`
+            return self._failed(draft, error)
 
     def stage(self, name: str, *, most: int, wait_s: float, gives_way: bool) -> Stage:
         """Where the model is run: on the device, or, where it computes elsewhere, on the event loop, which holds no device.

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -286,3 +287,16 @@ def test_the_list_of_models() -> None:
         fake.listing = Reply(404)
         with pytest.raises(Unanswered):
             server.models().result(10)
+
+
+def test_whoever_asks_a_client_that_was_closed_is_answered() -> None:
+    """And so is whoever was waiting when it closed."""
+    with (
+        LlmServer(lambda _: Reply(play=llm.hangs)) as fake,
+        client(fake.base_url, answer_seconds=60, deadline_seconds=60) as server,
+    ):
+        waiting = server.ask(BODY)
+        server.close()
+        with pytest.raises((Unanswered, CancelledError)):
+            waiting.result(10)
+        assert cause_of(server).cause == "broken"

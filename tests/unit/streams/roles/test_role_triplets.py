@@ -14,6 +14,8 @@ from infra.memory_store import MemoryStore
 from models.captioner.by_evidence import RuleCaptioner, WriterCaptioner
 from models.fakes import FakeWriter
 from models.ports import CaptionRequest
+from models.served.captioner import ServedCaptioner
+from models.served.options import options_of
 from processors.errors import Poison
 from processors.identity import key_of
 from processors.modifications import is_consistent
@@ -22,13 +24,15 @@ from processors.values import Attribute, Colour, Garment, Metadata, Pixels
 from streams.contract import topics
 from streams.contract.codecs import encode
 from streams.contract.records import Item, Source, Triplet, View
+from streams.engine.inline import run_inline
 from streams.engine.message import Message
-from streams.engine.stages import Done
+from streams.engine.stages import DeviceStage, Done
 from streams.ops.forget_look import Look, meant_by
 from streams.ops.triplets import CHANGED, GONE, SPACES, Joined, triplet_in
 from streams.roles.triplets.known import Catalogue, Pairs, Progress, shown_in
 from streams.roles.triplets.role import GRAMMAR, Outcome, Triplets, publisher
 from tests.fakes.kafka_log import KafkaLog
+from tests.fakes.llm_server import MODEL, LlmServer, Reply, completion
 
 SEEN: dict[str, dict[str, str]] = {
     "a": {"colour": "red", "sleeve": "long", "pattern": "solid"},
@@ -345,3 +349,27 @@ async def test_a_forgotten_product_is_looked_for_in_the_triplets() -> None:
     after = looked().seen
     assert after.live[topics.TRIPLETS] == set()
     assert after.deletes[topics.TRIPLETS] == len(named)
+
+
+@pytest.mark.parametrize("well", [True, False])
+async def test_a_captioner_behind_a_server_is_asked_on_the_loop(*, well: bool) -> None:
+    """It is sent both photos, and no stage of the device is left; where it fails, what is known is said."""
+    photos = {"images/a.png": (200, 20, 30), "images/b.png": (20, 30, 90)}
+
+    async def look(address: str) -> Pixels:
+        return np.full((40, 30, 3), photos[address], np.uint8)
+
+    with LlmServer(lambda _: completion("A fine garment.") if well else Reply(500)) as server:
+        model = ServedCaptioner(options_of({"base_url": server.base_url, "model": MODEL, "retries": 0}))
+        worker = Worker(captioner=model, look=look)
+        assert [stage.name for stage in worker.role.stages() if isinstance(stage, DeviceStage)] == ["word"]
+        await worker.come(item("a"))
+        record = worker.log.append(topics.ITEMS, b"b", encode(item("b")))
+        worker.catalogue.apply(record)
+        await worker.progress.passed(record)
+        [outcome] = await run_inline(worker.role.stages(), [record], lambda _: None)
+        model.close()
+    told = {one.reference.caption for one in outcome.made} | {one.target.caption for one in outcome.made}
+    assert len(outcome.made) == 2
+    assert told == {"A fine garment."} if well else all("dress" in one for one in told)
+    assert len({str(one.body["messages"]) for one in server.completions if one.body["max_tokens"] > 16}) == 2
