@@ -154,6 +154,13 @@ class Settings(BaseSettings):
         "skip",
         description="What becomes of a product that comes again as it was: skip publishes nothing, publish the same bytes again.",
     )
+    sink_url: SecretStr = Field(
+        SecretStr(""),
+        description="Postgres of the role `sink`: postgresql://user@host/database; the password there, in PGPASSWORD or in a pgpass file.",
+    )
+    sink_table: str = Field(
+        "weft_captions", description="Table of the role `sink`, with or without a schema; made where it is missing."
+    )
     drain_seconds: float = Field(
         20.0, gt=0, description="After SIGTERM, longest wait for what is in flight; the rest is delivered again."
     )

@@ -32,6 +32,7 @@ LONGEST = (
 """Files of the integration tests that take a minute and more, the longest first."""
 pytest_plugins = [
     "tests.fixtures.kafka",
+    "tests.fixtures.postgres",
     "tests.fixtures.s3_servers",
     "tests.fixtures.secure_kafka",
     "tests.fixtures.stack",

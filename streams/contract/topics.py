@@ -38,7 +38,7 @@ CLIENT = "client"
 HOUR_MS = 3_600_000
 ROLES: tuple[str, ...] = ("enrich", "caption", "index", "compose", "standing", "context", "edit")
 """In the order in which a record passes them."""
-OPTIONAL: tuple[str, ...] = ("triplets", "duplicates", "shadow")
+OPTIONAL: tuple[str, ...] = ("triplets", "duplicates", "shadow", "sink")
 """Roles that nothing depends on and that `weft up` does not start unless it is asked to."""
 EVERY: tuple[str, ...] = (*ROLES, *OPTIONAL)
 APART: tuple[str, ...] = ("shadow",)
@@ -119,7 +119,7 @@ TOPICS: tuple[TopicSpec, ...] = (
         event_type="weft.caption.v1",
         key="product_id",
         written_by=("caption",),
-        read_by=(CLIENT, "context", "shadow"),
+        read_by=(CLIENT, "context", "shadow", "sink"),
         tombstones=True,
     ),
     TopicSpec(
@@ -315,7 +315,7 @@ TOPICS: tuple[TopicSpec, ...] = (
         summary="The original bytes of a message that can never succeed; the headers say why.",
         event_type="weft.dead-letter.v1",
         key="the original key",
-        written_by=("enrich", "caption", "index", "context", "triplets", "duplicates"),
+        written_by=("enrich", "caption", "index", "context", "triplets", "duplicates", "sink"),
         read_by=("weft dlq",),
     ),
     TopicSpec(

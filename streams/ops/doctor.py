@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from infra.postgres import open_captions
 from infra.settings import Settings
 from infra.store import NotFound
 from infra.stores import open_store
@@ -59,10 +60,24 @@ async def examine(settings: Settings) -> list[Finding]:
     broker = await _broker(settings)
     on_the_broker = await _cluster(settings) if broker.ok else []
     photos = [await _photos(settings)] if broker.ok and _may_look(settings, on_the_broker) else []
+    sink = [await sink_found(settings)] if settings.sink_url.get_secret_value() else []
     blocking = await asyncio.to_thread(
         lambda: [_store(settings), *_models(settings), _versions(), faiss_found(), packages_found(), _disk(settings)]
     )
-    return [broker, *on_the_broker, *blocking, *photos]
+    return [broker, *on_the_broker, *blocking, *photos, *sink]
+
+
+async def sink_found(settings: Settings) -> Finding:
+    """The database of the role `sink`: whether it answers, and its table takes rows."""
+    try:
+        async with asyncio.timeout(PATIENCE_S), open_captions(settings) as table:
+            there = await table.there()
+    except (WeftError, TimeoutError) as error:
+        advice = "check WEFT_SINK_URL and WEFT_SINK_TABLE, and that the account may read, write and delete rows there"
+        return Finding("sink", ok=False, found=str(error) or "no answer", advice=advice)
+    if not there:
+        return Finding("sink", ok=True, found=f"{settings.sink_table}: not there yet, the role `sink` makes it")
+    return Finding("sink", ok=True, found=settings.sink_table)
 
 
 async def _broker(settings: Settings) -> Finding:

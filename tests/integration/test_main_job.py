@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from itertools import permutations
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import cv2
 import msgspec
 import numpy as np
@@ -16,6 +17,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from msgspec import structs
 from PIL import Image
+from pydantic import SecretStr
 
 from infra.store import content_key
 from infra.stores import open_store
@@ -24,6 +26,7 @@ from models.recipes.composer_stream import ExportedTriplet
 from processors.drawn import catalogue
 from processors.identity import key_of
 from processors.triplets import triplet_id
+from processors.values import Metadata
 from streams.contract import codecs, topics
 from streams.contract.edits import EditRequest
 from streams.contract.records import AppliesTo, Article, Caption, ImageRef, Match, Query, Result, Upload
@@ -38,6 +41,7 @@ from streams.wiring.duplicates import run_duplicates
 from streams.wiring.models import Models
 from streams.wiring.parts import open_parts
 from streams.wiring.shadow import compare_on
+from streams.wiring.sink import run_sink
 from streams.wiring.triplets import run_triplets
 from tests.fixtures.stack import Up, photo_of
 from tests.unit.processors.test_geometry import drawn as drawn_photo
@@ -401,6 +405,65 @@ async def test_a_share_is_compared_in_shadow(up: Up, tmp_path: Path) -> None:
         tasks.create_task(used())
     assert all(one["category"] == (1.0, 1.0) for one in agreements)
     assert not list(open_store(settings).list("memo/shadow"))
+
+
+async def test_captions_are_rows_of_a_database(up: Up, postgres: str, tmp_path: Path) -> None:
+    """The optional role beside a running stack: what stood before it, what comes, edits that stay, deletions, and a table that was
+    dropped while the role was away.
+    """
+    settings = up.settings.model_copy(update={"sink_url": SecretStr(postgres)})
+    red, navy = (photo_of(tmp_path, f"row-{name}", colour) for name, colour in (("red", RED), ("navy", NAVY)))
+
+    async def rows(*statement: str) -> dict[str, Any]:
+        connection = await asyncpg.connect(postgres)
+        try:
+            for one in statement:
+                await connection.execute(one)
+            found = await connection.fetch("SELECT * FROM weft_captions WHERE product_id LIKE 'row-%'")
+            return {row["product_id"]: dict(row) for row in found}
+        finally:
+            await connection.close()
+
+    async def until(true: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        async with asyncio.timeout(120):
+            while not true(found := await rows()):  # noqa: ASYNC110 - the database tells nobody
+                await asyncio.sleep(0.1)
+        return found
+
+    async def running(use: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        stop, ready = asyncio.Event(), asyncio.Event()
+
+        async def used() -> None:
+            await ready.wait()
+            await use()
+            stop.set()
+
+        models = Models(settings, lambda _: ignore)
+        async with open_parts(settings, NullObserver(), models, stop) as parts, asyncio.TaskGroup() as tasks:
+            tasks.create_task(run_sink(parts, lambda _role: ready.set()))
+            tasks.create_task(used())
+
+    async def first() -> None:
+        [told] = (await until(lambda found: "row-red" in found)).values()
+        assert told["caption"]
+        assert not told["edited"]
+        await rows("UPDATE weft_captions SET caption = 'Ours.' WHERE product_id = 'row-red'")
+        await ingest(up, [navy])
+        async with Client(up.settings) as client:
+            linen = Upload("row-red", metadata=Metadata(fabric="linen"))
+            await client.upload([linen])
+            found = await until(lambda rows: "row-navy" in rows and rows["row-red"]["written"] != told["written"])
+            assert (found["row-red"]["caption"], found["row-red"]["edited"]) == ("Ours.", True)
+            await client.delete(["row-red"])
+        await until(lambda found: "row-red" not in found)
+
+    async def again() -> None:
+        assert "row-navy" in await rows()
+
+    await ingest(up, [red])
+    await running(first)
+    await rows("DELETE FROM weft_captions")
+    await running(again)
 
 
 async def test_one_bad_photo_harms_only_itself(up: Up, tmp_path: Path) -> None:

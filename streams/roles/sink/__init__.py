@@ -1,0 +1,1 @@
+"""The role `sink`: captions as rows of a database."""
