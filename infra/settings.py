@@ -104,7 +104,8 @@ class Settings(BaseSettings):
 
     profile: str = Field(
         "starter",
-        description="Which models: starter, starter-bf16 (the same, photos embedded in bfloat16), full, or fake (for tests of the plumbing).",
+        description="Which models: starter, starter-bf16 (the same, photos embedded in bfloat16), full, a profile of your own by name or by the"
+        " path of its file (docs/models/profiles.md), or fake (for tests of the plumbing).",
     )
     model_cache: Path = Field(
         Path("~/.cache/weft/models").expanduser(), description="Where fetched bases are unpacked and converted."

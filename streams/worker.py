@@ -28,7 +28,7 @@ from streams.ops.announcement import STARTING, Announcement, broker_announced, w
 from streams.wiring.models import Models
 from streams.wiring.parts import beside, open_parts
 from streams.wiring.roles import role_named
-from streams.wiring.weights import check_settings
+from streams.wiring.weights import check_settings, told_of
 
 log = structlog.get_logger("weft.worker")
 
@@ -65,6 +65,7 @@ async def work(
     if "shadow" in roles and not settings.shadow_profile:
         raise BadSetting("WEFT_SHADOW_PROFILE names no profile: the role shadow has nothing to compare with")
     await asyncio.to_thread(check_settings, settings)
+    log.info("models", **await asyncio.to_thread(told_of, settings))
     chosen = {role: role_named(role) for role in roles}
     health = ProcessHealth(roles, stall_seconds=settings.stall_seconds)
     together = "+".join(dict.fromkeys(roles))

@@ -214,7 +214,8 @@ def _changes(asked: Asked, now: Profile, cache: Path) -> tuple[str, ...]:
         "detector": (f"what comes is seen by it {start}; what is there: weft replay --topic catalog.uploads {into}",),
         "encoder": (
             "another space: its vectors do not meet those of before, so it needs a generation of the index of its own",
-            f"weft replay --topic catalog.items {into}; weft index swap GENERATION; then start with WEFT_PROFILE={name}",
+            f"leave WEFT_PROFILE as it is: weft replay --topic catalog.items {into}; weft index swap GENERATION",
+            f"(in a new data dir, where nothing is indexed yet, start with WEFT_PROFILE={name})",
         ),
         "facets": (f"facets are read by it {start}",),
         "writer": (f"captions are written by it {start}; what is there: weft captions rewrite",),

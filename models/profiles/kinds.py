@@ -19,11 +19,13 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
-from models.ports import ImageEncoder, TextEncoder, Writer
 from models.profiles.profile import Part, Profile
 from processors.errors import Fatal
+
+if TYPE_CHECKING:
+    from models.ports import ImageEncoder, TextEncoder, Writer
 
 
 class Option(NamedTuple):

@@ -27,7 +27,10 @@ def replay(
     begin: Annotated[str, typer.Option("--from", metavar="TIME|OFFSET|earliest", help="Where to begin.")] = "earliest",
     stop: Annotated[str, typer.Option("--to", metavar="TIME|OFFSET|end", help="Where to stop.")] = "end",
     profile: Annotated[
-        str, typer.Option(help="Think every product again by the models of this profile: starter, full.")
+        str,
+        typer.Option(
+            help="Think every product again by the models of this profile: its name, or the path of its file."
+        ),
     ] = "",
     rate: Annotated[float, typer.Option(help="Records a second at most; 0: as fast as it goes.")] = 0.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be read and cost, and stop.")] = False,
@@ -62,13 +65,14 @@ def replay_into(
 ) -> None:
     """What `weft replay` and `weft index build` do."""
     from infra.logs import configure
+    from models.profiles.reading import canonical
     from streams.ops.generations import replay as replaying
     from streams.ops.generations.plan import moment
 
     settings = client_settings(data_dir)
     configure("warning", settings.log_format)  # what a role would log is told as progress here
     store = opened(settings)
-    wanted = replaying.Wanted(topic, moment(begin, "--from"), moment(stop, "--to"), into, profile, rate)
+    wanted = replaying.Wanted(topic, moment(begin, "--from"), moment(stop, "--to"), into, canonical(profile), rate)
     if dry_run:
         plan = run(replaying.plan(settings, wanted))
         if as_json:

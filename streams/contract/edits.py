@@ -74,6 +74,7 @@ class EditLineage(Record, frozen=True, omit_defaults=False):
     generation: str  # of the index
     version: str
     editor: str = ""  # the model that painted; "" where none did
+    profile: str = ""  # the profile whose models the process runs; "" before there were others
 
 
 class EditError(Record, frozen=True, omit_defaults=False):

@@ -176,6 +176,7 @@ class Item(Record, frozen=True, omit_defaults=False):
     disagreements: tuple[Disagreement, ...] | UnsetType = UNSET
     # Facet -> value -> probability in thousandths, of the garment that is sold; left out where no heads were applied.
     chances: dict[str, dict[str, int]] | UnsetType = UNSET
+    profile: str | UnsetType = UNSET  # the profile whose models saw it; left out for `starter`
 
 
 # ---------------------------------------------------------------- catalog.captions (JSON, compacted)
@@ -191,6 +192,7 @@ class Lineage(Record, frozen=True, omit_defaults=False):
     prompt: str
     version: str
     facets: str = ""  # the version of facet heads; "" where there was none
+    profile: str = ""  # the profile whose models the process runs; "" before there were others
 
 
 class Provenance(Record, frozen=True, omit_defaults=False):

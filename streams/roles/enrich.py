@@ -124,6 +124,8 @@ class Enrich:
     """Whether this upload is the next of its product (streams.kafka.key_order)."""
     heads: Callable[[], Heads | None] = _no_heads
     """The facet heads that are live (streams.facets.live)."""
+    profile: str = ""
+    """Whose models it runs, for lineage; "" for the starter's."""
     judge: Head | None = None
     """Looks at each box a second time (processors.second_look); None: what the detector says holds."""
     conflicted: Callable[[str], None] = _unheard
@@ -484,7 +486,7 @@ class Enrich:
     @property
     def items(self) -> Items:
         """Makes items of what the models said."""
-        return Items(self.memo, self.detector, self.encoder, self.conflicted)
+        return Items(self.memo, self.detector, self.encoder, self.conflicted, self.profile)
 
 
 def _about(message: Message, found: Upload) -> About:

@@ -52,12 +52,14 @@ class Items:
         detector: names itself.
         encoder: names itself.
         conflicted: told the facet of each conflict between a shop's word and its photo.
+        profile: whose models they are; "" for the starter's.
     """
 
     memo: Memo
     detector: Detector
     encoder: ImageEncoder
     conflicted: Callable[[str], None]
+    profile: str = ""
 
     def maker(self, facets: str) -> str:
         """By what an item is made of what is known of its product: other models, heads, rules or code may make another.
@@ -112,6 +114,7 @@ class Items:
             source=source,
             version=content.version,
             facets=content.facets,
+            profile=self.profile or UNSET,
         )
 
     def _of_many(

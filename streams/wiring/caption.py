@@ -38,6 +38,7 @@ from streams.wiring.mending import Held, keep_mended
 from streams.wiring.models import calibrations
 from streams.wiring.parts import Dealt, Parts, Ready, Role, beside, consume_group, loaded, standing_of
 from streams.wiring.urgent import pipelines
+from streams.wiring.weights import name_of
 
 MANY_READ = 1000
 """Items that a start had to read, from which on it writes a snapshot at once."""
@@ -61,6 +62,7 @@ async def run_caption(parts: Parts, ready: Ready) -> None:
     kits = await asyncio.to_thread(kits_of, parts.settings.kits)
     policies = policies_of(parts.settings.facet_policy)
     tone = parts.settings.caption_tone
+    profile = name_of(parts.settings)
 
     # Other votes and policies make other evidence, and other captions; so do another tone and other rules.
     memo = Memo(
@@ -100,6 +102,7 @@ async def run_caption(parts: Parts, ready: Ready) -> None:
             patience=patience,
             shelf=shelf.find,
             refused=parts.engine_of("caption").observer.refused,
+            profile=profile,
             gives_way=isinstance(writer, GivesWay) and writer.give_way_to(urgent),
         )
 

@@ -28,6 +28,7 @@ from streams.wiring.faces import face_detector
 from streams.wiring.generations import encoders_of, follow_spaces, place_by_key
 from streams.wiring.models import judge_of, shipped_heads, words_of
 from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, loaded
+from streams.wiring.weights import name_of
 
 
 async def run_edit(parts: Parts, ready: Ready) -> None:
@@ -90,6 +91,7 @@ async def run_edit(parts: Parts, ready: Ready) -> None:
         faces=faces,
         inpainter=inpainter,
         begin=index.begin,
+        profile=name_of(settings),
     )
 
     async def nothing_left(_message: Message, _result: object) -> tuple[()]:

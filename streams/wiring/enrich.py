@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
@@ -20,6 +21,7 @@ from streams.roles.outcome import Outcome, Stands, Unchanged
 from streams.roles.products import Products
 from streams.roles.taking_in import TakeIn
 from streams.wiring.enriching import enricher, products_of
+from streams.wiring.held_space import check_space, held_space
 from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, loaded
 from streams.wiring.rethink import keep_items_current
 from streams.wiring.urgent import is_urgent, pipelines
@@ -32,8 +34,11 @@ async def run_enrich(parts: Parts, ready: Ready) -> None:
 
 
 async def _run(parts: Parts, ready: Ready, products: Products) -> None:
-    detector = await loaded(lambda: parts.models.detector)
-    encoder = await loaded(lambda: parts.models.image_encoder)
+    async with asyncio.TaskGroup() as tasks:  # looked up while the models are loaded
+        held = tasks.create_task(held_space(parts), name="enrich:space")
+        detector = await loaded(lambda: parts.models.detector)
+        encoder = await loaded(lambda: parts.models.image_encoder)
+    check_space(parts.settings, held.result(), encoder.fingerprint)
     order = KeyOrder(KafkaLog(parts.looking, topics.UPLOADS), parts.notices_of("enrich"), now=time.monotonic)
     observer = parts.engine_of("enrich").observer
     found = await enricher(parts, parts.settings, detector, encoder)

@@ -24,6 +24,7 @@ from streams.roles.products import Kept, Products
 from streams.roles.remote import RemotePhotos
 from streams.wiring.models import judge_of, shipped_heads
 from streams.wiring.parts import Parts, topic_now
+from streams.wiring.weights import name_of
 
 CACHED_BYTES = 32 * 2**20
 """Of what was seen on photos: prices of the same products come again and again."""
@@ -79,6 +80,7 @@ async def enricher(parts: Parts, settings: Settings, detector: Detector, encoder
         in_thread=parts.in_thread,
         heads=heads.now,
         judge=judge,
+        profile="" if settings.profile == "starter" else name_of(settings),
     )
     return Enricher(enrich, heads)
 

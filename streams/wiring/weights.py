@@ -38,6 +38,22 @@ def profile_of(settings: Settings) -> Profile:
         raise BadSetting(f"WEFT_PROFILE is {settings.profile!r}: {error}") from error
 
 
+def name_of(settings: Settings) -> str:
+    """The name of the profile, as its file says it: a path is of this machine alone. Raises as `profile_of`."""
+    return FAKE if settings.profile == FAKE else profile_of(settings).name
+
+
+def told_of(settings: Settings) -> dict[str, str]:
+    """What a role says at its start: the profile, and the kind of each part, with the beginning of its hash where it has one."""
+    if settings.profile == FAKE:
+        return {"profile": FAKE}
+    profile = profile_of(settings)
+    parts = {name: profile.part(name, settings.model_cache) for name in profile.parts}
+    return {"profile": profile.called} | {
+        name: f"{part.kind} {part.sha256[:12]}".strip() for name, part in parts.items()
+    }
+
+
 def kind_of(settings: Settings, part: str) -> str:
     """The kind of a part as it serves; that of every part of the profile `fake` is "fake". Raises as `profile_of`."""
     return FAKE if settings.profile == FAKE else profile_of(settings).part(part, settings.model_cache).kind

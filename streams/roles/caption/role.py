@@ -145,6 +145,8 @@ class Captioner:
     """The language model is not asked."""
     patience: Patience = field(default_factory=lambda: Patience(0.0))
     """How long the language model may take for a batch; no limit."""
+    profile: str = ""
+    """Whose models it runs, for lineage."""
     refused: Callable[[str], None] = ignored
     """Told of drafts that were refused: see `Drafts.count`."""
     gives_way: bool = False
@@ -404,6 +406,7 @@ class Captioner:
                 prompt=self.writer.prompt_fingerprint,
                 version=written.version,
                 facets=item.facets,
+                profile=self.profile,
             ),
             status="hold" if reasons else "ready",
             reasons=reasons,

@@ -41,6 +41,7 @@ class Painting:
     detector: Detector | None
     encoder: str
     inpainter: Inpainter | None = None
+    profile: str = ""
 
     @property
     def method(self) -> str:
@@ -143,6 +144,7 @@ class Painting:
                 one.generation,
                 VERSION,
                 "" if self.inpainter is None else self.inpainter.fingerprint,
+                self.profile,
             ),
             warnings=_warnings(one, changes_cut=self.inpainter is not None),
         )

@@ -98,6 +98,7 @@ class Edit:
             it must not be false.
         faces: sees them; None: nobody can say that there is none.
         inpainter: paints; None: looks are transferred.
+        profile: whose models it runs, for lineage.
     """
 
     images: ImageEncoder
@@ -116,6 +117,7 @@ class Edit:
     consent: str = "stated"
     faces: FaceDetector | None = None
     inpainter: Inpainter | None = None
+    profile: str = ""
     begin: Callable[[], Awaitable[None]] = _at_once
     cancels: Cancels = field(default_factory=Cancels)
 
@@ -131,7 +133,7 @@ class Edit:
     @property
     def painting(self) -> Painting:
         """Paints."""
-        return Painting(self.limits, self.detector, self.images.fingerprint, self.inpainter)
+        return Painting(self.limits, self.detector, self.images.fingerprint, self.inpainter, self.profile)
 
     def stages(self) -> tuple[Stage, ...]:
         """The role's story. Results leave from `store`: an edit that takes long delays no other."""

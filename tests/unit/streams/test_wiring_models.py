@@ -7,11 +7,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from index_sync.manifest import FORMAT, Current, Manifest, ObjectRef, SnapshotLocation, encode, ref
+from infra.memory_store import MemoryStore
 from infra.settings import Settings
+from models.encoder.own_folder import NoTexts
 from models.fakes import FakeDetector, FakeImageEncoder, FakeTextEncoder, FakeWriter
+from models.guard import GuardedTextEncoder
 from models.ports import Detector, ImageEncoder, TextEncoder, Writer
+from processors.errors import BadSetting
 from processors.second_look import CATEGORY
+from streams.search import generations
+from streams.wiring.held_space import check_space, encoder_of_snapshots
 from streams.wiring.models import Models, judge_of, shipped_heads
+from streams.wiring.weights import name_of, told_of
 
 
 class SlowLoader:
@@ -71,3 +79,74 @@ def test_the_heads_of_facets_ship_with_the_encoder_that_they_read(profile: str, 
     assert judge_of(found, "sha256:another") is None
     if found is not None:
         assert judge_of(found, found.maker) is found.heads[CATEGORY]
+
+
+@pytest.mark.parametrize(
+    ("held", "encoder", "refused"),
+    [
+        (("", ""), "sha256:a", False),
+        (("g-0001", ""), "sha256:a", False),
+        (("g-0001", "sha256:a"), "sha256:a", False),
+        (("g-0001", "sha256:b"), "sha256:a", True),
+    ],
+)
+def test_items_of_another_space_than_the_index_holds_are_not_begun(
+    held: tuple[str, str], encoder: str, refused: bool
+) -> None:
+    """Each would be a dead letter of the index: the role says at its start what to do instead."""
+    settings = Settings(profile="our-shop")
+    if not refused:
+        check_space(settings, held, encoder)
+        return
+    with pytest.raises(BadSetting, match=r"generation g-0001.*weft replay.*--profile our-shop.*weft index swap"):
+        check_space(settings, held, encoder)
+
+
+def test_a_role_tells_at_its_start_what_it_runs() -> None:
+    """The profile, and each part by its kind; lineage has the name alone."""
+    told = told_of(Settings(profile="starter-bf16"))
+    assert told["profile"] == name_of(Settings(profile="starter-bf16")) == "starter-bf16"
+    assert (told["detector"], told["encoder"], told["writer"]) == ("starter", "starter-bf16", "starter")
+    assert told_of(Settings(profile="fake")) == {"profile": "fake"}
+
+
+def test_a_tower_without_words_is_not_warmed_up() -> None:
+    """It refuses every text, its own example too; the guard says so to whoever would ask it."""
+    guarded = GuardedTextEncoder(NoTexts(dimension=4, maker="sha256:x"))
+    guarded.warm_up()
+    assert "no text tower" in guarded.refuses
+    assert GuardedTextEncoder(FakeTextEncoder()).refuses == ""
+
+
+def test_the_encoder_of_a_snapshot_is_read_where_the_index_wrote_it() -> None:
+    """As `index_sync.manifest` writes both; shards without a snapshot, or with one that is damaged, are passed over."""
+    place = SnapshotLocation(generations.COLLECTION, "g-0001", "catalog.items", 2)
+    empty = SnapshotLocation(generations.COLLECTION, "g-0001", "catalog.items", 1)
+    manifest = Manifest(
+        FORMAT,
+        generations.COLLECTION,
+        "g-0001",
+        1,
+        1,
+        "catalog.items",
+        "",
+        2,
+        9,
+        (),
+        ObjectRef("s", "", 0),
+        "sha256:e",
+        4,
+        "ip",
+        "f4",
+        "",
+        0,
+        "",
+        0.0,
+    )
+    store = MemoryStore("test")
+    data = encode(manifest)
+    store.put(place.manifest(1, 1), data)
+    store.put(place.current, encode(Current(1, "w", ref(place.manifest(1, 1), data))))
+    store.put(empty.current, encode(Current(1, "w")))
+    assert encoder_of_snapshots(store, "g-0001", 12) == "sha256:e"
+    assert encoder_of_snapshots(store, "g-0002", 12) == ""

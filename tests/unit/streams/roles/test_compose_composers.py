@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from infra.settings import Settings
+from models.encoder.own_folder import NoTexts
 from models.fakes import FakeImageEncoder, FakeTextEncoder
-from processors.errors import BadSetting
+from processors.errors import BadSetting, Poison
 from streams.contract import topics
 from streams.contract.probes import Found, SearchProbe
 from streams.contract.records import Result
@@ -93,3 +94,31 @@ def test_wrong_settings_are_refused_with_their_variable(given: dict[str, object]
     """At the start, not at the first query."""
     with pytest.raises(BadSetting, match="WEFT_COMPOSER"):
         composers_of(Settings(**given), FakeImageEncoder(), FakeTextEncoder())
+
+
+async def test_without_a_text_tower_words_act_as_facets_and_alone_are_refused() -> None:
+    """An image tower of one's own: "this, but in navy" is the product's vector with its facets changed; words alone have no vector."""
+    shards = Shards()
+    shards.known["sku-9"] = _known()
+    images = FakeImageEncoder()
+    role = dataclasses.replace(compose(shards), texts=NoTexts(dimension=images.dimension, maker=images.fingerprint))
+    given = {"query_id": "q-1", "image": {"product_id": "sku-9"}, "text": "but in navy"}
+    message = Message(topics.QUERIES, 0, 3, b"q-1", msgspec.json.encode(given), timestamp_ms=int(NOW * 1000))
+    read = await role.read(message)
+    assert not isinstance(read, Done)
+    await role.answer(role.embed([role.cut(role.detect([role.open(read)])[0])])[0])
+    probe = next(one for one in shards.probes if isinstance(one, SearchProbe))
+    assert probe.blocks
+    assert shards.results[-1].error is None
+    alone = Message(
+        topics.QUERIES,
+        0,
+        4,
+        b"q-2",
+        msgspec.json.encode({"query_id": "q-2", "text": "a red dress"}),
+        timestamp_ms=int(NOW * 1000),
+    )
+    asked = await role.read(alone)
+    assert not isinstance(asked, Done)
+    with pytest.raises(Poison, match="no text tower: ask by photo or by product"):
+        role.open(asked)
