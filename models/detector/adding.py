@@ -71,7 +71,11 @@ Way = Callable[[Path, Path, Mapping[str, str | None] | None, Callable[[str], Non
 def _way(source: Path) -> tuple[str, Way]:
     """The kind, and who takes it."""
     if source.is_dir():
-        return ("yolo", _converted) if (source / FILE).is_file() else ("yolo", _ours)
+        if not (source / FILE).is_file():
+            return "yolo", _ours
+        return "yolo" if read_header(source).graph is None else "onnx", _converted
+    if source.suffix == ".onnx":
+        return "onnx", _export
     if source.suffix == ".safetensors":
         return "yolo", _ours
     if source.suffix == ".pt":
@@ -94,6 +98,15 @@ def _checkpoint(
     header = made.header
     progress(f"{header.architecture}, {header.task}, {header.size} px, {len(header.classes)} classes")
     tell(made.meanings, progress)
+
+
+def _export(
+    source: Path, ready: Path, classes: Mapping[str, str | None] | None, progress: Callable[[str], None]
+) -> None:
+    from models.detector.onnx_taking import take as take_onnx
+
+    progress(f"{source.name}: is tried once, in a process without network, home or credentials")
+    tell(take_onnx(source, ready, classes, progress), progress)
 
 
 def tell(meant: tuple[Meaning, ...], progress: Callable[[str], None]) -> None:

@@ -37,3 +37,11 @@ def yolo(part: Part, place: Place) -> Detector:
         return own_yolo.load(path, options=Options(**kept), size=size, device=place.device, choices=place.measured)
     weights = path / "model.safetensors" if path.is_dir() else path
     return YoloDetector.load(weights, device=place.device, **part.options)
+
+
+def onnx(part: Part, place: Place) -> Detector:
+    """An ONNX export of a YOLO, through onnxruntime. Raises `Fatal` where it is not installed, or the graph is none."""
+    from models.detector import own_onnx
+    from models.detector.own_detector import Options
+
+    return own_onnx.load(place.path(part), options=Options(**part.options), device=place.device)

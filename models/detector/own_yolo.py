@@ -43,10 +43,24 @@ class Came(msgspec.Struct, frozen=True):
     date: str = ""
 
 
+class OnnxGraph(msgspec.Struct, frozen=True):
+    """What an ONNX export takes: the name of its input, and its batch and sides where they are fixed. `half`: 16-bit numbers.
+
+    `end_to_end`: it gives corners, and needs no suppression.
+    """
+
+    input: str
+    batch: int | None = None
+    height: int | None = None
+    width: int | None = None
+    half: bool = False
+    end_to_end: bool = False
+
+
 class OwnHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`detector.yaml`.
 
-    `architecture`: the name of a YAML that ultralytics carries. `size`: longest side, in pixels, that it was trained for.
+    `architecture`: the name of a YAML that ultralytics carries, or "onnx", of which `graph` says more. `size`: longest side, in pixels, that it was trained for.
     `sha256`: of the weights. `classes`: in the order of the network's outputs.
     """
 
@@ -57,6 +71,7 @@ class OwnHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     classes: tuple[OwnClass, ...]
     came: Came
     weights: str = WEIGHTS
+    graph: OnnxGraph | None = None
     format: int = 1
 
     @property

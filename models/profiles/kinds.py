@@ -139,6 +139,7 @@ KINDS: Mapping[str, Mapping[str, Kind]] = {
     "detector": {
         "starter": Kind("ours, shipped with Weft", "models.detector.by_kind:starter", _SUPPRESSION | _SIZE, "nothing"),
         "yolo": Kind("an ultralytics network as safetensors", "models.detector.by_kind:yolo", _SUPPRESSION | _SIZE),
+        "onnx": Kind("an ONNX export of a YOLO, through onnxruntime", "models.detector.by_kind:onnx", _SUPPRESSION),
     },
     "encoder": {
         "starter": Kind("ours, shipped with Weft", "models.encoder.by_kind:starter", {}, "nothing"),

@@ -86,6 +86,7 @@ class TestConverted(DetectorContract):
 
         theirs = YOLO(str(checkpoint))
         alike = seen = 0
+        masks: list[float] = []
         for pixels in pictures:
             result = theirs.predict(pixels[..., ::-1].copy(), conf=0.3, imgsz=SIZE, verbose=False, device="cpu")[0]
             # A box that lies wholly in the frame around the photo is cut to nothing.
@@ -101,11 +102,14 @@ class TestConverted(DetectorContract):
                     alike += 1
                     assert (one.kind or one.category) == names[nearest]
                     if result.masks is not None:
-                        _compare_masks(detector, pixels, one, result.masks.data.numpy()[real][nearest])
+                        masks += _agreement(detector, pixels, one, result.masks.data.numpy()[real][nearest])
             seen += len(ours)
         # Of two boxes that are as sure to the seventh digit, rounding says which suppresses the other.
         assert seen > 20
         assert alike >= 0.98 * seen
+        # A network that was never trained draws masks that are all edge, which a coarser grid draws otherwise.
+        assert bool(masks) == (result.masks is not None)
+        assert not masks or (np.mean(masks) > 0.95 and min(masks) > 0.8)
 
     def test_fainter_boxes_come_behind(self, detector: OwnDetector, pictures: Sequence[Pixels]) -> None:
         """The sure ones are those of `finish`."""
@@ -116,18 +120,18 @@ class TestConverted(DetectorContract):
         assert all(one.confidence <= 0.3 for one in all_of_them[len(sure) :])
 
 
-def _compare_masks(detector: OwnDetector, pixels: Pixels, one: Detection, theirs: Any) -> None:
-    """Cells of our grid against the pixels of their mask in the frame, but for the edges that a coarser grid draws otherwise."""
+def _agreement(detector: OwnDetector, pixels: Pixels, one: Detection, theirs: Any) -> list[float]:
+    """Share of the cells of our grid that are as their mask's pixels there; none of a small box."""
     shown = detector.prepare(pixels)
     grid = None if one.mask is None else unpacked(one.mask)
     across, along = shown.width / pixels.shape[1], shown.height / pixels.shape[0]
     x0, y0, x1, y1 = (side * by for side, by in zip(one.box, (across, along) * 2, strict=True))
     if grid is None or min(x1 - x0, y1 - y0) < 24:
-        return
+        return []
     middle = (np.arange(grid.shape[0]) + 0.5) / grid.shape[0]
     columns = np.clip(shown.left + x0 + (x1 - x0) * middle, 0, theirs.shape[1] - 1).astype(int)
     rows = np.clip(shown.top + y0 + (y1 - y0) * middle, 0, theirs.shape[0] - 1).astype(int)
-    assert ((theirs[rows][:, columns] > 0) == grid).mean() > 0.9
+    return [float(((theirs[rows][:, columns] > 0) == grid).mean())]
 
 
 @pytest.fixture(scope="module")
