@@ -72,9 +72,10 @@ class _Session:
     def _one(self, picture: Letterboxed) -> Output:
         import torch
 
-        kind = np.float16 if self._graph.half else np.float32
-        shown = np.ascontiguousarray(picture.image.numpy()[None], dtype=kind) / kind(255)
-        shown = np.repeat(shown, self._graph.batch or 1, axis=0)  # a graph of a fixed batch takes no fewer
+        shown = picture.image.numpy()[None].astype(np.float32) / np.float32(255)
+        if self._graph.half:
+            shown = shown.astype(np.float16)
+        shown = np.repeat(np.ascontiguousarray(shown), self._graph.batch or 1, axis=0)  # a graph of a fixed batch takes no fewer
         found, *more = self._session.run(None, {self._graph.input: shown})
         first = [torch.from_numpy(np.asarray(one[0], np.float32)) for one in (found, *more)]
         return first[0], first[1] if more else None
