@@ -75,7 +75,9 @@ class _Session:
         shown = picture.image.numpy()[None].astype(np.float32) / np.float32(255)
         if self._graph.half:
             shown = shown.astype(np.float16)
-        shown = np.repeat(np.ascontiguousarray(shown), self._graph.batch or 1, axis=0)  # a graph of a fixed batch takes no fewer
+        shown = np.repeat(
+            np.ascontiguousarray(shown), self._graph.batch or 1, axis=0
+        )  # a graph of a fixed batch takes no fewer
         found, *more = self._session.run(None, {self._graph.input: shown})
         first = [torch.from_numpy(np.asarray(one[0], np.float32)) for one in (found, *more)]
         return first[0], first[1] if more else None
