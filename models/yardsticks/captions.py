@@ -21,7 +21,7 @@ from models.yardsticks.intervals import Interval, of_mean, resampled
 from models.yardsticks.photos import Photos, UnreadableInput
 from models.yardsticks.shop_words import FACETS, SEEN_FACETS, further_colours, truth_of
 from processors.errors import Poison
-from processors.values import Garment, WriterKind
+from processors.values import Garment, Vector, WriterKind
 from processors.vocabulary import clean
 
 COUNTED = (*FACETS, "kind")
@@ -90,7 +90,11 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class Captioned:
-    """A product with what Weft made of its photo."""
+    """A product with what Weft made of its photo.
+
+    `of_pack`: the share of what the writer was shown that the caption states, None where there was nothing; `drafts_refused`: before
+    it; `image`: the photo's unit vector.
+    """
 
     product: Product
     garments: tuple[Garment, ...]
@@ -99,6 +103,9 @@ class Captioned:
     caption: str
     hashtags: tuple[str, ...]
     writer: WriterKind
+    of_pack: float | None = None
+    drafts_refused: int = 0
+    image: Vector | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from infra.logs import configure
 from infra.settings import Settings
 from infra.store import ObjectStore
 from infra.stores import open_store
+from models.guard import Guarded
 from models.yardsticks import captions as yardstick
+from models.yardsticks import writers as yardsticks
 from models.yardsticks.photos import Photos, UnreadableInput
 from processors.errors import Poison
+from processors.values import Vector
 from streams.cli.app import DataDir, client_settings
 from streams.cli.evaluate import (
     MOST_NAMED,
@@ -28,6 +33,7 @@ from streams.cli.evaluate import (
 )
 from streams.cli.output import print_json, print_table, rows_table, say
 from streams.cli.progress import progress
+from streams.contract.records import Item
 from streams.ops.tables import read_table
 
 
@@ -44,12 +50,16 @@ def captions(
     facets: Annotated[
         bool, typer.Option("--facets", help="Apply the facet heads that are live in the stack's store.")
     ] = False,
+    writers: Annotated[
+        str, typer.Option(help=f"Writers side by side, of {', '.join(yardsticks.WRITERS)}: comma-separated, or all.")
+    ] = "",
     data_dir: DataDir = None,
     page: Annotated[Path | None, typer.Option("--html", help="A page of photos and captions, the worst first.")] = None,
     profile: ProfileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """What captions state of the shop's own words: photos alone, through the stages of enrich and caption as served."""
+    beside = _writers(writers)
     chosen = chosen_settings(profile)
     configure(chosen.log_level, chosen.log_format)  # what roles log must not stand in the JSON document
     photos = Photos.open(images)
@@ -60,17 +70,13 @@ def captions(
     if missing:
         say(f"{images} has no photo of {len(missing)} of the products, such as {missing[0]}")
     refused: list[UnreadableInput] = []
-    alone, told = asyncio.run(
-        _run(
-            chosen,
-            asked,
-            photos,
-            refused,
-            metadata=metadata,
-            heads_of=open_store(client_settings(data_dir)) if facets else None,
-        )
+    heads_of = open_store(client_settings(data_dir)) if facets else None
+    alone, told, compared = asyncio.run(
+        _run(chosen, asked, photos, refused, metadata=metadata, heads_of=heads_of, writers=beside)
     )
     found = yardstick.report(alone, told if metadata else None, len(missing), beyond, refused)
+    if beside:
+        found = yardsticks.WritersReport(**msgspec.structs.asdict(found), writers=compared)
     if page is not None:
         from models.yardsticks import captions_page
 
@@ -103,12 +109,16 @@ async def _run(
     *,
     metadata: bool,
     heads_of: ObjectStore | None,
-) -> tuple[list[yardstick.Judged], list[yardstick.Judged]]:
-    """The captions of the photos alone, and (with `metadata`) of the same with what the shop says."""
-    from streams.wiring.yardsticks import caption_trial
+    writers: Sequence[str] = (),
+) -> tuple[list[yardstick.Judged], list[yardstick.Judged], dict[str, yardsticks.WriterScores]]:
+    """The captions of the photos alone, (with `metadata`) of the same with what the shop says, and the figures of other writers."""
+    from streams.wiring.yardsticks import caption_trial, models_of
 
     judged: list[list[yardstick.Judged]] = []
-    async with caption_trial(settings, heads_of) as trial:
+    compared: dict[str, yardsticks.WriterScores] = {}
+    models = models_of(settings)
+    embed = Guarded(models.text_encoder, name="text encoder").run
+    async with caption_trial(settings, heads_of, models=models) as trial:
         for told in (False, True) if metadata else (False,):
             what = " with metadata" if told else ""
             complaints: list[UnreadableInput] = []
@@ -118,7 +128,37 @@ async def _run(
                 refused += complaints
             with progress(f"captioning{what}", len(items)) as tick:
                 judged.append([yardstick.judge(one) for one in await trial.captioned(items, tick)])
-    return judged[0], judged[1] if metadata else []
+            if not told:
+                for name in writers:
+                    compared[name] = await _compared(settings, name, items, embed)
+    return judged[0], judged[1] if metadata else [], compared
+
+
+async def _compared(
+    settings: Settings,
+    name: str,
+    items: Sequence[tuple[yardstick.Product, Item]],
+    embed: Callable[[Sequence[str]], list[Vector]],
+) -> yardsticks.WriterScores:
+    """The same items by another writer, loaded for it alone."""
+    from streams.wiring.yardsticks import caption_trial
+
+    async with caption_trial(settings.model_copy(update={"writer": name})) as trial:
+        with progress(f"captioning, {name}", len(items)) as tick:
+            started = time.perf_counter()
+            made = await trial.captioned(items, tick)
+            seconds = time.perf_counter() - started
+    return yardsticks.scores(yardsticks.Run([yardstick.judge(one) for one in made], seconds), embed)
+
+
+def _writers(text: str) -> tuple[str, ...]:
+    """The writers of `--writers`, in the order of `WRITERS`."""
+    asked = {one.strip() for one in text.split(",") if one.strip()}
+    if asked == {"all"}:
+        return yardsticks.WRITERS
+    if unknown := sorted(asked.difference(yardsticks.WRITERS)):
+        raise typer.BadParameter(f"{unknown[0]!r}: say {', '.join(yardsticks.WRITERS)}, or all", param_hint="--writers")
+    return tuple(name for name in yardsticks.WRITERS if name in asked)
 
 
 def _print(found: yardstick.CaptionsReport) -> None:
@@ -129,6 +169,21 @@ def _print(found: yardstick.CaptionsReport) -> None:
     rows: list[Sequence[object]] = [(name, *(f"{getattr(c, name):.3f}" for _, c in columns)) for name in names]
     rows += [(f"{f}: right / stated / of", *(_counts(c.facets[f]) for _, c in columns)) for f in found.facets]
     print_table(rows_table((f"{found.captions} captions", *(name for name, _ in columns)), rows))
+
+    if isinstance(found, yardsticks.WritersReport):
+        _print_writers(found.writers)
+
+
+def _print_writers(writers: Mapping[str, yardsticks.WriterScores]) -> None:
+    names = [
+        name for name in yardsticks.WriterScores.__struct_fields__ if not name.endswith("_ci") and name != "captions"
+    ]
+    rows = [(name, *(_figure(getattr(one, name)) for one in writers.values())) for name in names]
+    print_table(rows_table(("the same products", *writers), rows))
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 def _counts(score: yardstick.FacetScore) -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from infra.store import ObjectStore
 from models.yardsticks.captions import Captioned, Product
 from models.yardsticks.photos import Photos, UnreadableInput
@@ -140,4 +142,7 @@ def _captioned(product: Product, item: Item, text: object) -> Captioned:
         caption=text.caption,
         hashtags=text.hashtags,
         writer=text.writer,
+        of_pack=text.coverage,
+        drafts_refused=0 if text.provenance is None else len(text.provenance.refused),
+        image=next((np.frombuffer(view.vector, "<f4") for view in item.views if view.id == "whole"), None),
     )

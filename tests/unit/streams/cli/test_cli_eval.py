@@ -139,6 +139,14 @@ def test_eval_captions(weft: Any, shop: Path) -> None:
     assert (code, "no live facet heads" in err) == (Exit.REJECTED, True)
     code, out, err = weft(*ask, "--limit", 3)
     assert (code, json.loads(out)["captions"], "3 products of 3 brands" in err) == (Exit.OK, 3, True)
+    code, out, err = weft(*ask, "--writers", "free, template")
+    assert code == Exit.OK, err
+    writers = json.loads(out)["writers"]
+    assert list(writers) == ["template", "free"], "in their own order"
+    assert (writers["template"]["by_rule"], writers["template"]["captions"]) == (1.0, 8)
+    assert writers["free"]["by_rule"] < 1.0
+    code, _, err = weft(*ask, "--writers", "blip")
+    assert (code, "'blip'" in err) == (Exit.USAGE, True)
 
 
 def test_eval_captions_of_other_tables_and_broken_photos(weft: Any, shop: Path) -> None:
