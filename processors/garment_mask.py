@@ -66,6 +66,8 @@ class GarmentPixels:
     weights: Weights
     inside: Mask
     """Within the box; the rest is the margin."""
+    alone: bool = False
+    """Before a plain wall, with nothing beside it."""
 
     @property
     def background(self) -> Lab:
@@ -101,7 +103,8 @@ def garment_pixels(
     prior = _spread(_without(_prior(category), box, others), inner, lab.shape[:2])
     inside = prior > OUTSIDE
     seen = _not_studio(lab, inside, fill=category not in OPENWORK)
-    if np.count_nonzero(seen & ~inside) < ALONE * np.count_nonzero(seen & inside):
+    alone = np.count_nonzero(seen & ~inside) < ALONE * np.count_nonzero(seen & inside)
+    if alone:
         # Whatever is not wall is the garment; by its usual place the print in the middle would count more than the cloth.
         prior = np.where(inside, np.maximum(prior, ALONE_PRIOR), prior)
     weights = _posterior(cells, np.where(seen, prior, STUDIO_PRIOR), seen) * (inside & seen)
@@ -109,7 +112,7 @@ def garment_pixels(
     # A skin-coloured *majority* is a beige or tan garment; a minority is arms, legs and faces.
     if weights[skin].sum() < 0.5 * weights.sum():
         weights[skin] *= SKIN_WEIGHT
-    return GarmentPixels(lab, cells, weights, inside)
+    return GarmentPixels(lab, cells, weights, inside, bool(alone and not seen.all()))
 
 
 def _of_mask(mask: SeenMask, inner: Box, shape: tuple[int, int]) -> Weights | None:

@@ -301,10 +301,8 @@ def put_back(pixels: Pixels, mask: masks.EditMask, painted: Pixels) -> Pixels:
     whole = _resized(painted, right - left, bottom - top)
     x0, y0, x1, y1 = mask.region
     fresh = whole[y0 - top : y1 - top, x0 - left : x1 - left].astype(np.float32)
-    part = pixels[mask.window]
-    mixed = np.rint(part + mask.alpha[..., None] * (fresh - part)).clip(0, 255).astype(np.uint8)
     result = pixels.copy()
-    result[mask.window] = np.where(mask.inside[..., None], mixed, part)
+    result[mask.window] = masks.blended(pixels[mask.window], fresh, mask)
     return result
 
 

@@ -197,6 +197,7 @@ def worn_in(
         category, box = max(boxes, key=lambda one: (one[1][2] - one[1][0]) * (one[1][3] - one[1][1]))
         clock.begin()
         region = mask.garment(pixels, box, category, [other for _, other in boxes if other != box])
+        region = None if region is None else mask.matted(pixels, region)
         clock.end("mask")
         if region is None:
             without += 1
@@ -273,6 +274,7 @@ def drawn(edits: Edits, count: int, seed: int, tick: Tick) -> tuple[int, int]:
         others = [one.box for one in product.scene.garments if one is not garment]
         region = mask.garment(product.pixels, garment.box, garment.spec.category, others)
         if region is not None:
+            region = mask.matted(product.pixels, region)
             things.append(Worn(number, product.product_id, garment.spec.category, garment.box, product.pixels, region))
     fell = cases = 0
     for worn, other in zip(things, things[1:] + things[:1], strict=True):

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processors.garment_mask import SeenMask, garment_pixels, region_of
+from processors.lab import Lab, to_lab
 from processors.values import Box, Mask, Pixels
 
 Plane: TypeAlias = NDArray[np.float32]
@@ -36,6 +37,14 @@ LEAST_PART = 0.04
 LEAST_HOLE = 0.02
 """Of the garment: a smaller hole is a print or a button, a larger one is what lies behind."""
 LEAST_PIXELS = 64
+RIM_REACH = 0.012
+"""In sides of the garment: how far from its estimated outline, on both sides, pixels may be half of it and half of what lies behind …"""
+RIM_LOOK = 3.0
+"""… and how many times as far the colours of both are looked for."""
+RIM_APART = 8.0
+"""CIELAB distance of garment and ground below which their mixture cannot be told."""
+RIM_LEAST = 0.1
+"""Share of the garment from which a pixel beyond the outline is its rim."""
 FEATHER = 0.008
 """Width of the border within the mask in which an edit sets in, in sides of the garment; two pixels at least."""
 
@@ -49,12 +58,14 @@ class EditMask:
         inside: (h, w) of the region: True where a pixel may be changed; nothing else ever is.
         alpha: (h, w), 0..1: how far it is changed: 0 outside, rising to 1 over `feather` pixels inside.
         feather: the width of that border, in pixels.
+        behind: (h, w, 3) or None: what lies behind the garment, where pixels of its rim are half of each.
     """
 
     region: Region
     inside: Mask
     alpha: Plane
     feather: float
+    behind: Pixels | None = None
 
     @property
     def window(self) -> tuple[slice, slice]:
@@ -93,7 +104,9 @@ def garment(
         part = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     chance = np.asarray(cv2.resize(found.weights.astype(np.float32), size, interpolation=cv2.INTER_LINEAR), np.float32)
     grey = np.asarray(np.asarray(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY), np.float32) / np.float32(255), np.float32)
-    cut_out = _cut_out(part, chance) if seen is None or isinstance(seen, msgspec.UnsetType) else chance
+    # Alone before a plain wall, a garment is all that is not wall, whatever is printed on it: by its colours it would fall apart.
+    known = found.alone or not (seen is None or isinstance(seen, msgspec.UnsetType))
+    cut_out = chance if known else _cut_out(part, chance)
     followed = guided(cut_out, grey, max(2, round(EDGE_REACH * max(size))), EDGE_EPS)
     inside = cleaned(followed > 0.5)
     if factor < 1:
@@ -102,6 +115,65 @@ def garment(
     rows, columns = np.arange(top, bottom) + 0.5, np.arange(left, right) + 0.5
     inside &= ((rows >= box[1]) & (rows < box[3]))[:, None] & ((columns >= box[0]) & (columns < box[2]))[None, :]
     return of(inside, region)
+
+
+def matted(pixels: Pixels, mask: EditMask) -> EditMask:
+    """The mask with its border where the garment's own is: a pixel of the rim counts as far as it is of the garment's colour.
+
+    A ramp inside the outline would leave a rim of the old garment, and what lies beyond the outline another. Colours of garment and
+    ground are looked for on both sides of the rim; the share is where the pixel lies between them.
+
+    Args:
+        pixels: the photo as it is edited (not one that was brought to another light).
+        mask: as it was estimated on it. One that somebody drew is left as it is.
+    """
+    reach = max(2, round(RIM_REACH * max(mask.inside.shape)))
+    lab = to_lab(pixels[mask.window])
+    inside = mask.inside.astype(np.uint8)
+    kernel = np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1)))
+    core = np.asarray(cv2.erode(inside, kernel, borderType=cv2.BORDER_REPLICATE)) > 0
+    around = np.asarray(cv2.dilate(inside, kernel)) > 0
+    band = around & ~core
+    if not core.any() or around.all():
+        return mask
+    garment, of_garment = _near(lab, core, RIM_LOOK * reach)
+    ground, of_ground = _near(lab, ~around, RIM_LOOK * reach)
+    apart = garment - ground
+    length = (apart**2).sum(axis=2)
+    share = np.asarray(((lab - ground) * apart).sum(axis=2) / np.maximum(length, 1e-6), np.float32)
+    # Where both are alike, or one is not to be seen near by, the outline as it was estimated is all there is.
+    told = band & of_garment & of_ground & (length > RIM_APART**2)
+    alpha = np.where(told, np.clip(share, 0, 1), mask.alpha).astype(np.float32)
+    alpha[core] = 1
+    alpha[~mask.inside & (alpha < RIM_LEAST)] = 0
+    alpha[mask.inside & (alpha <= 0)] = 1 / 255
+    rgb = np.asarray(cv2.cvtColor(np.ascontiguousarray(ground), cv2.COLOR_LAB2RGB), np.float32).clip(0, 1) * 255
+    behind = np.where(told[..., None], np.rint(rgb), pixels[mask.window]).astype(np.uint8)
+    return EditMask(mask.region, mask.inside | (alpha > 0), alpha, mask.feather, behind)
+
+
+def blended(part: Pixels, fresh: NDArray[np.float32], mask: EditMask) -> Pixels:
+    """The region of a photo with `fresh` on the garment: outside the mask nothing changes.
+
+    Args:
+        part: (h, w, 3) of the region.
+        fresh: the same, 0..255.
+        mask: whose region it is.
+    """
+    alpha, old = mask.alpha[..., None], part.astype(np.float32)
+    if mask.behind is not None:
+        # Of a pixel that is half of the old garment only the other half stays.
+        old = old + np.minimum(np.float32(1), 3 * alpha) * (mask.behind - old)
+    mixed = np.rint(old + alpha * (fresh - old)).clip(0, 255).astype(np.uint8)
+    return np.where(mask.inside[..., None], mixed, part)
+
+
+def _near(lab: Lab, where: Mask, sigma: float) -> tuple[Lab, Mask]:
+    """The mean colour of the pixels `where` around each pixel, and whether there are any."""
+    weight = where.astype(np.float32)
+    share = np.asarray(cv2.GaussianBlur(weight, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE), np.float32)
+    total = cv2.GaussianBlur(lab * weight[..., None], (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(np.asarray(total) / np.maximum(share, 1e-4)[..., None], np.float32), share > 0.01
 
 
 def given(inside: Mask) -> EditMask | None:

@@ -11,18 +11,19 @@ import cv2
 import numpy as np
 
 from processors.editing.cloth import Cloth, blurred, laid
-from processors.editing.mask import EditMask, Plane
+from processors.editing.mask import EditMask, Plane, blended
 from processors.lab import Lab, to_lab
 from processors.values import Mask, Pixels
 
 DIM, BRIGHT = 0.45, 1.5
 """The least and the most that light multiplies."""
+DIM_PATTERN, BRIGHT_PATTERN = 0.75, 1.2
+"""Likewise on a garment with a pattern."""
 FINE, COARSE, WIDE = 0.003, 0.035, 0.08
 """In sides: what is smoothed away of the light of a plain garment, of a patterned one; and to tell the two."""
 PLAIN_CHROMA, PLAIN_LIGHT = 3.0, 7.0
 """Deviation of a plain garment's a, b and L from their surroundings."""
 ROUNDS = 2
-_BLACK = np.array([16, 0, 0], np.float32)
 
 
 def transferred(pixels: Pixels, mask: EditMask, cloth: Cloth, seed: int = 0) -> Pixels:
@@ -45,7 +46,7 @@ def transferred(pixels: Pixels, mask: EditMask, cloth: Cloth, seed: int = 0) -> 
     found = part
     shift = cloth.mean - spread[inside].mean(axis=0)
     for _ in range(ROUNDS):
-        found = _blended(part, _rgb((spread + shift + _BLACK) * light - _BLACK), mask)
+        found = blended(part, _lit(spread + shift, light), mask)
         # What sRGB cannot show, and the border, move the mean: the cloth is moved against them.
         shift = shift + np.clip(cloth.mean - to_lab(found)[inside].mean(axis=0), -15, 15)
     result = pixels.copy()
@@ -60,7 +61,9 @@ def lighting(lab: Lab, inside: Mask) -> Plane:
     fine, coarse = blurred(lab[..., 0], inside, FINE * side), blurred(lab[..., 0], inside, COARSE * side)
     level = (1 - pattern) * fine + pattern * coarse + 16
     mean = float(level[inside].mean())
-    return np.clip(level / np.float32(max(mean, 1.0)), DIM, BRIGHT).astype(np.float32)
+    # What is left of a large print must not pass for a shadow.
+    least, most = DIM + pattern * (DIM_PATTERN - DIM), BRIGHT + pattern * (BRIGHT_PATTERN - BRIGHT)
+    return np.clip(level / np.float32(max(mean, 1.0)), least, most).astype(np.float32)
 
 
 def _patterned(lab: Lab, inside: Mask, sigma: float) -> float:
@@ -74,12 +77,13 @@ def _patterned(lab: Lab, inside: Mask, sigma: float) -> float:
     return float(np.clip(max(colour, light), 0, 1))
 
 
-def _rgb(lab: Lab) -> Lab:
-    rgb = cv2.cvtColor(np.ascontiguousarray(lab, np.float32), cv2.COLOR_LAB2RGB)
-    return np.asarray(np.clip(rgb, 0, 1) * np.float32(255), np.float32)
+def _lit(lab: Lab, light: Plane) -> Lab:
+    """RGB, 0..255, of a cloth under a light that multiplies (L + 16), and so with its cube what is linear.
 
-
-def _blended(part: Pixels, fresh: Lab, mask: EditMask) -> Pixels:
-    alpha = mask.alpha[..., None]
-    mixed = np.rint(part + alpha * (fresh - part)).clip(0, 255).astype(np.uint8)
-    return np.where(mask.inside[..., None], mixed, part)
+    A saturated red has no lighter red in sRGB: clipped by channel it would turn pink. It keeps its hue, and is as light as it can be.
+    """
+    rgb = np.asarray(cv2.cvtColor(np.ascontiguousarray(lab, np.float32), cv2.COLOR_LAB2RGB), np.float32).clip(0, 1)
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4) * light**3
+    linear = linear / np.maximum(linear.max(axis=2, keepdims=True), 1)
+    shown = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return np.asarray(shown * 255, np.float32)

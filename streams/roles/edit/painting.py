@@ -161,7 +161,7 @@ class Painting:
         found = mask.garment(shown, box, one.garment.category, others, one.garment.mask)
         if found is None:
             raise Poison("hardly a pixel of the photo is the garment's", field="image", code=Code.NO_GARMENT)
-        return found
+        return mask.matted(decoded.pixels, found)
 
     def _cloth(self, one: Retrieved) -> tuple[Cloth, bool]:
         """The cloth, and whether it is (also) that of the retrieved garment."""

@@ -170,3 +170,56 @@ def test_a_cloth_fits_every_box(shape: tuple[int, int]) -> None:
     found = cloth.laid(wanted, shape[1], shape[0], seed=3)
     assert found.shape == (*shape, 3)
     assert np.isfinite(found).all()
+
+
+def _disc(colour: tuple[int, int, int], side: int = 120, radius: float = 40.3, ground: int = 150) -> Pixels:
+    """A disc on a grey ground, its rim as a camera sees it: half of each."""
+    fine = (np.arange(side * 8) + 0.5) / 8 - side / 2
+    inside = ((fine[:, None] ** 2 + fine[None] ** 2) < radius**2).astype(np.float64)
+    share = inside.reshape(side, 8, side, 8).mean(axis=(1, 3))[..., None]
+    return np.rint(share * np.array(colour) + (1 - share) * ground).astype(np.uint8)
+
+
+@pytest.mark.parametrize("off", [-2, 0, 2])
+def test_no_rim_of_the_old_garment_is_left(off: int) -> None:
+    """Though the outline was estimated two pixels too far in or out, the result is as if the new garment had been photographed."""
+    old, new = _disc((235, 235, 240)), _disc((20, 120, 60))
+    middle = np.arange(120) + 0.5 - 60
+    distance = np.hypot(middle[:, None], middle[None])
+    found = mask.given(distance < 40.3 + off)
+    assert found is not None
+    wider = mask.of(np.pad(found.inside, 8), (*np.array(found.region), -8, -8, 8, 8))  # type: ignore[arg-type]
+    assert wider is not None
+    fresh = np.broadcast_to(np.float32([20, 120, 60]), (*wider.inside.shape, 3))
+    errors = {}
+    for name, one in (("ramp", wider), ("matted", mask.matted(old, wider))):
+        edited = old.copy()
+        edited[one.window] = mask.blended(old[one.window], fresh, one)
+        rim = (distance > 35) & (distance < 46)
+        errors[name] = float(np.abs(edited[rim].astype(float) - new[rim]).mean())
+        outside = ~one.whole(120, 120)
+        assert np.array_equal(edited[outside], old[outside])
+    assert errors["matted"] < 3
+    assert errors["matted"] < 0.35 * errors["ramp"]
+
+
+def test_garment_and_ground_of_one_colour_keep_their_outline() -> None:
+    """What cannot be told apart is not guessed: the mask is as it was."""
+    pixels = np.full((80, 80, 3), 120, np.uint8)
+    drawn = np.zeros((80, 80), np.bool_)
+    drawn[20:60, 20:60] = True
+    found = mask.of(drawn, (0, 0, 80, 80))
+    assert found is not None
+    assert np.array_equal(mask.matted(pixels, found).inside, drawn)
+
+
+def test_red_in_bright_light_is_red_and_not_pink() -> None:
+    """A colour that has no lighter one in sRGB keeps its hue; one that has becomes lighter."""
+    red, grey = to_lab(np.uint8([[[235, 20, 30]]])), to_lab(np.uint8([[[120, 120, 120]]]))
+    bright = np.full((1, 1, 1), 1.4, np.float32)
+    lit = to_lab(np.rint(transfer._lit(red, bright)).astype(np.uint8))[0, 0]
+    hue, before = (float(np.degrees(np.arctan2(one[2], one[1]))) for one in (lit, red[0, 0]))
+    assert abs(hue - before) < 5
+    assert np.hypot(lit[1], lit[2]) > 0.9 * np.hypot(red[0, 0, 1], red[0, 0, 2])
+    lighter = to_lab(np.rint(transfer._lit(grey, bright)).astype(np.uint8))[0, 0, 0]
+    assert lighter == pytest.approx((grey[0, 0, 0] + 16) * 1.4 - 16, abs=1)
