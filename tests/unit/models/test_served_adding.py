@@ -59,7 +59,7 @@ def test_a_server_becomes_the_captioner_of_a_profile(tmp_path: Path) -> None:
         ({"options": {"concurrency": "many"}}, yes, "concurrency"),
         ({"options": {"guided": "regex"}}, yes, "guided"),
         ({"kind": "transformers"}, yes, "--kind"),
-        ({"options": {"answer_seconds": "0.3"}}, lambda _: Reply(body=b"<html>"), "no completion"),
+        ({}, lambda _: Reply(body=b"<html>"), "no completion"),
         ({}, lambda _: Reply(403, b"{}"), "key"),
     ],
 )

@@ -255,7 +255,7 @@ def test_the_writer_describes_triplets_from_its_server() -> None:
 def found_of(answer: Any, *, models: tuple[str, ...] = (llm.MODEL,), key: str = "", **options: Any) -> str:
     with (
         LlmServer(answer, models=models, key=key) as fake,
-        writer(fake.base_url, answer_seconds=2.0, **options) as made,
+        writer(fake.base_url, answer_seconds=30.0, **options) as made,
     ):
         return " ".join(examined(made.server))
 
