@@ -38,7 +38,7 @@ from streams.wiring.mending import Held, keep_mended
 from streams.wiring.models import calibrations
 from streams.wiring.parts import Dealt, Parts, Ready, Role, beside, consume_group, loaded, standing_of
 from streams.wiring.urgent import pipelines
-from streams.wiring.weights import name_of
+from streams.wiring.weights import name_of, writes_by_rule
 
 MANY_READ = 1000
 """Items that a start had to read, from which on it writes a snapshot at once."""
@@ -98,7 +98,7 @@ async def run_caption(parts: Parts, ready: Ready) -> None:
             context=articles.context,
             publish_neighbours=neighbours,
             tone=tone,
-            by_rule=parts.settings.writer == "template",
+            by_rule=writes_by_rule(parts.settings),
             patience=patience,
             shelf=shelf.find,
             refused=parts.engine_of("caption").observer.refused,

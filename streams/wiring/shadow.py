@@ -37,7 +37,7 @@ from streams.wiring.caption import CAPTION_WAIT_S
 from streams.wiring.enriching import enricher
 from streams.wiring.models import Models, calibrations
 from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, loaded
-from streams.wiring.weights import require_weights
+from streams.wiring.weights import require_weights, writes_by_rule
 
 log = logger("weft.shadow")
 
@@ -122,7 +122,7 @@ async def _build(parts: Parts, settings: Settings) -> _Built:
             kits=await asyncio.to_thread(kits_of, settings.kits),
             publish_neighbours=settings.publish_neighbours,
             tone=settings.caption_tone,
-            by_rule=settings.writer == "template",
+            by_rule=writes_by_rule(settings),
             patience=Patience(settings.writer_seconds, "writer"),
         ),
         neighbourhood=neighbourhood,

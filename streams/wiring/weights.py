@@ -43,6 +43,11 @@ def name_of(settings: Settings) -> str:
     return FAKE if settings.profile == FAKE else profile_of(settings).name
 
 
+def writes_by_rule(settings: Settings) -> bool:
+    """Whether captions are written without a model: by the setting, or because the profile has none. They are signed so."""
+    return settings.writer == "template" or kind_of(settings, "writer") == "rules"
+
+
 def told_of(settings: Settings) -> dict[str, str]:
     """What a role says at its start: the profile, and the kind of each part, with the beginning of its hash where it has one."""
     if settings.profile == FAKE:

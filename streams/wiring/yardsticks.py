@@ -40,7 +40,7 @@ from streams.roles.memo import Memo
 from streams.roles.remote import RemotePhotos
 from streams.search.pending import PendingQueries
 from streams.wiring.models import Models, calibrations, judge_of, place_of, relevance_of, shipped_heads
-from streams.wiring.weights import kind_of, profile_of
+from streams.wiring.weights import kind_of, profile_of, writes_by_rule
 
 UNSURE = 0.001
 """The integral of average precision wants every detection, however unsure."""
@@ -106,7 +106,7 @@ async def caption_trial(
             kits=kits_of(settings.kits),
             context=None if articles is None else Context(articles, ByEncoder(lambda: models.sentence_encoder)),
             tone=settings.caption_tone,
-            by_rule=settings.writer == "template",
+            by_rule=writes_by_rule(settings),
         )
         yield replace(trial, captioner=captioner)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -19,7 +20,7 @@ from processors.second_look import CATEGORY
 from streams.search import generations
 from streams.wiring.held_space import check_space, encoder_of_snapshots
 from streams.wiring.models import Models, judge_of, shipped_heads
-from streams.wiring.weights import name_of, told_of
+from streams.wiring.weights import name_of, told_of, writes_by_rule
 
 
 class SlowLoader:
@@ -150,3 +151,13 @@ def test_the_encoder_of_a_snapshot_is_read_where_the_index_wrote_it() -> None:
     store.put(empty.current, encode(Current(1, "w")))
     assert encoder_of_snapshots(store, "g-0001", 12) == "sha256:e"
     assert encoder_of_snapshots(store, "g-0002", 12) == ""
+
+
+def test_captions_of_a_profile_without_a_model_are_signed_by_the_rules(tmp_path: Path) -> None:
+    """Not as those of a language model, as `WEFT_WRITER=template` signs them too."""
+    file = tmp_path / "rules.yaml"
+    file.write_text("name: rules\nextends: starter\nparts: {writer: {kind: rules}}\n")
+    assert writes_by_rule(Settings(profile=str(file)))
+    assert writes_by_rule(Settings(profile="starter", writer="template"))
+    assert not writes_by_rule(Settings(profile="starter"))
+    assert not writes_by_rule(Settings(profile="fake"))
