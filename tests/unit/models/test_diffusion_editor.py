@@ -216,3 +216,22 @@ def test_a_folder_that_lacks_something_says_what(folder: Path, tmp_path: Path) -
     path.write_bytes(path.read_bytes()[:-1] + b"!")
     with pytest.raises(Fatal, match=ADAPTER):
         DiffusionEditor.load(tmp_path / "damaged")
+
+
+def test_a_profile_loads_it_where_somebody_gave_the_weights(folder: Path, tmp_path: Path) -> None:
+    """`full` edits by transfer until its folder is there, and by diffusion from then on."""
+    from shutil import copytree
+
+    from models.profiles import kinds
+    from models.profiles.kinds import Place
+    from models.profiles.reading import find
+
+    profile = find("full", tmp_path)
+    assert profile.part("editor", tmp_path).kind == "transfer"
+    assert kinds.load("editor", profile.part("editor", tmp_path), Place(tmp_path)) is None
+    copytree(folder, tmp_path / "fashion-rag")
+    part = profile.part("editor", tmp_path)
+    assert part.kind == "diffusion"
+    loaded = kinds.load("editor", part, Place(tmp_path))
+    assert loaded.method == "diffusion"
+    assert run(loaded, job())[0].shape == job().pixels.shape
