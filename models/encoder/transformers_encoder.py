@@ -85,7 +85,9 @@ _TAKEN = frozenset({"input_ids", "attention_mask", "token_type_ids"})
 def _network(folder: Path, device: str) -> Any:
     """The whole model in eval mode; one of its towers is used."""
     from transformers import AutoConfig, AutoModel
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # it would stand in the logs of roles
     paths = tensors_of(folder)
     said = configuration(folder / CONFIG)
     family = said.get("model_type")
