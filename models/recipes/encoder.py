@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,10 +24,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from models.encoder import encoder_net
-from models.recipes import encoder_data, encoder_fast, ship
+from models.recipes import encoder_card, encoder_data, encoder_fast, ship
+from models.recipes import shop as shop_data
+from models.recipes.encoder_augment import LABELLED
 from models.recipes.encoder_batches import (
     Texts,
     Truths,
@@ -40,8 +44,10 @@ from models.recipes.encoder_facets import truth
 from models.recipes.encoder_losses import classes, contrast, edits, same_kind
 from models.recipes.encoder_pictures import Album, gather
 from models.recipes.encoder_settings import Recipe
+from models.weights.starter import shipped_path
+from processors.errors import Fatal
 
-CACHE = Path("~/.cache/weft/models").expanduser()
+CACHE = "WEFT_MODEL_CACHE"
 CHECKPOINT = "last.safetensors"
 WEIGHTS = "encoder.safetensors"
 MODEL, MEAN, FIRST, SECOND = "model.", "mean.", "adam1.", "adam2."
@@ -89,7 +95,7 @@ class Run:
         if unknown:
             raise ValueError(f"{weights} has tensors that the network does not: {unknown[:3]}")
         for number, label in enumerate(self.known.classes):
-            rows = np.flatnonzero((self.known.labels == label) & (self.known.origins == "phone"))[:24]
+            rows = np.flatnonzero((self.known.labels == label) & np.isin(self.known.origins, LABELLED))[:24]
             images = self._tensor([plain_view(self.album, int(row), self.recipe.side) for row in rows])
             with torch.no_grad():
                 self.proxies[number] = self.encode(images, images).mean(0)
@@ -121,7 +127,7 @@ class Run:
             deep, maps, cells = (part[rows].float() for part in kept)
             joined = self.image.trunk.joined(deep, maps, cells)
             images = F.normalize(self.image.head(F.dropout(joined, 0.15)), dim=1)
-            phone = np.flatnonzero(self.known.origins[rows] == "phone")
+            phone = np.flatnonzero(np.isin(self.known.origins[rows], LABELLED))
             losses = self._losses(images, rows, rng)
             losses["class"] = classes(images[phone], self.proxies, self._one_hot(rows[phone]))
             self._descend(losses, optimizer)
@@ -140,7 +146,7 @@ class Run:
         rows = draw_rows(self.known, recipe.batch, rng)
         pairs = [changed_views(self.album, int(row), recipe.side, rng) for row in rows]
         shapes, hues = self._tensor([pair[0] for pair in pairs]), self._tensor([pair[1] for pair in pairs])
-        phone = np.flatnonzero(self.known.origins[rows] == "phone")
+        phone = np.flatnonzero(np.isin(self.known.origins[rows], LABELLED))
         wanted = self._one_hot(rows[phone])
         mixed, partners = phone[: recipe.mixed], np.roll(phone[: recipe.mixed], 1)
         share = paste(shapes, hues, mixed, partners, rng)
@@ -278,7 +284,9 @@ def paste(
     return size * size / side**2
 
 
-def train(recipe: Path, run: Path, data: Path, minutes: float | None = None) -> Path:
+def train(
+    recipe: Path, run: Path, data: Path, minutes: float | None = None, shop: shop_data.Shop = shop_data.NO_SHOP
+) -> Path:
     """Train by a recipe, from where `run` stopped if it was begun; export the encoder.
 
     Args:
@@ -286,17 +294,23 @@ def train(recipe: Path, run: Path, data: Path, minutes: float | None = None) -> 
         run: folder of the run: pictures, checkpoint, `progress.jsonl`; made when it is missing.
         data: the folder with `phone` and `street`.
         minutes: end after so much training by the clock, the rates falling accordingly; without, after `steps`.
+        shop: photos and labels of a shop; `phone` and `street` are added where `data` has them.
 
     Returns:
-        `run/encoder.safetensors`.
+        `run/encoder.safetensors`; beside it `card.md` where there is a shop.
+
+    Raises:
+        Poison: nothing of the shop's data can teach.
     """
     chosen = msgspec.yaml.decode(recipe.read_bytes(), type=Recipe)
     run.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(chosen.seed)
     torch.set_num_threads(chosen.threads)
     cv2.setNumThreads(chosen.threads)
-    album = gather(encoder_data.training_views(data, drawn=chosen.drawn, street_every=chosen.street_every), run)
-    image, text, tokenizer = towers(CACHE)
+    items = shop_data.read(shop) if shop.given else None
+    start = Path(shop.start or chosen.start or (shipped_path(WEIGHTS) if items else ""))
+    album = gather(_views(chosen, data, items), run)
+    image, text, tokenizer = towers(_cache())
     texts = make_texts(album, run, text, tokenizer)
     known = truths(album)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -306,15 +320,38 @@ def train(recipe: Path, run: Path, data: Path, minutes: float | None = None) -> 
         state.resume(run / CHECKPOINT)
         print(f"resumed at step {state.step}, after {state.seconds:.0f} s", flush=True)
     else:
-        if chosen.start:
-            state.start_from(Path(chosen.start))
+        if start.name:
+            _begin_at(state, start)
         else:
             state.warm_up()
         state.save(run / CHECKPOINT)
     _train(state, run, minutes)
     state.save(run / CHECKPOINT)
     state.export(run / WEIGHTS)
-    return ship.list_run(run / WEIGHTS)
+    weights = ship.list_run(run / WEIGHTS)
+    if items is not None:
+        encoder_card.write(run, items, chosen, album, start, _cache())
+    return weights
+
+
+def _begin_at(state: Run, start: Path) -> None:
+    try:
+        state.start_from(start)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise Fatal(f"{start} is no encoder of ours to start from: {str(error).splitlines()[0]}") from error
+
+
+def _views(chosen: Recipe, data: Path, items: shop_data.ShopItems | None) -> Iterator[encoder_data.View]:
+    if items is None:
+        yield from encoder_data.training_views(data, drawn=chosen.drawn, street_every=chosen.street_every)
+        return
+    yield from items.views(held_out=False)
+    if "phone" in chosen.batch and (data / "phone").is_dir():
+        yield from encoder_data.phone(data / "phone", held_out=False)
+    if "street" in chosen.batch and (data / "street").is_dir():
+        margin, every = encoder_data.MARGIN, chosen.street_every
+        yield from encoder_data.street(data / "street", margin=margin, every=every, held_out=False)
+    yield from encoder_data.drawn_views(range(chosen.drawn), margin=encoder_data.MARGIN)
 
 
 def _train(state: Run, run: Path, minutes: float | None) -> None:
@@ -338,6 +375,10 @@ def _train(state: Run, run: Path, minutes: float | None) -> None:
             if time.monotonic() - saved > state.recipe.save_seconds:
                 state.save(run / CHECKPOINT)
                 saved = time.monotonic()
+
+
+def _cache() -> Path:
+    return Path(os.environ.get(CACHE) or "~/.cache/weft/models").expanduser()
 
 
 def towers(cache: Path) -> tuple[Any, Any, Any]:

@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 
 from processors.values import Box, Pixels
 
+LABELLED = ("phone", "shop")
+"""Origins whose photos show one garment each, under a label of their source's own."""
+
 
 def crop_of(pixels: Pixels, inner: Box, origin: str, rng: np.random.Generator) -> Pixels:
-    """A crop: of a phone photo 35 to 100 % of its area at slightly changed proportions, else the box with moved sides."""
+    """A crop: of a photo of one garment 35 to 100 % of its area at slightly changed proportions, else the box with moved sides."""
     height, width = pixels.shape[:2]
-    if origin == "phone":
+    if origin in LABELLED:
         if rng.random() < 0.25:
             return pixels
         area, aspect = rng.uniform(0.35, 1.0), math.exp(rng.uniform(-0.25, 0.25))

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from models.images import letterbox
-from models.recipes import encoder_augment
+from models.recipes import encoder_augment, encoder_fast
+from models.recipes.encoder_augment import LABELLED
 from models.recipes.encoder_facets import Claim, Claims, Pictures, encode_claims, encode_pictures
 from models.recipes.encoder_pictures import Album
 from models.recipes.encoder_texts import canonical_claims, phrase, random_text
@@ -39,13 +40,13 @@ class Truths:
     labels: NDArray[np.str_]
     origins: NDArray[np.str_]
     classes: tuple[str, ...]
-    """The phone photos' labels."""
+    """The labels of photos of single garments: of `phone`, and the shop's own."""
 
 
 def truths(album: Album) -> Truths:
     """Gather what is known."""
     labels, origins = [row.label for row in album.rows], [row.origin for row in album.rows]
-    found = {label for label, origin in zip(labels, origins, strict=True) if origin == "phone"}
+    found = {label for label, origin in zip(labels, origins, strict=True) if origin in LABELLED}
     known = encode_pictures([album.known(row) for row in range(len(album.rows))])
     return Truths(known, np.array(labels), np.array(origins), tuple(sorted(found)))
 
@@ -78,15 +79,16 @@ def make_texts(album: Album, run: Path, tower: Any, tokenizer: Any) -> Texts:
 def embed_texts(texts: list[str], tower: Any, tokenizer: Any) -> torch.Tensor:
     """MiniLM's mean-pooled vectors (m, 384), before the projection; sorted by length, so that batches waste little.
 
-    In bfloat16, twice as fast: the rounding is a little noise to the projection, which is served in float32.
+    In bfloat16 where the processor has it, twice as fast: the rounding is a little noise to the projection, which is served in float32.
     """
+    half = encoder_fast.training_dtype() == torch.bfloat16
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     vectors = torch.zeros(len(texts), 384)
     with torch.inference_mode():
         for start in range(0, len(order), 128):
             part = order[start : start + 128]
             tokens = tokenizer([texts[i] for i in part], padding=True, return_tensors="pt")
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast("cpu", torch.bfloat16, enabled=half):
                 out = tower.transformer(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"])
             vectors[part] = tower.pooler(out, tokens["attention_mask"]).float()
     return vectors
@@ -122,6 +124,8 @@ def draw_rows(known: Truths, shares: dict[str, int], rng: np.random.Generator) -
     rows = []
     for origin, count in shares.items():
         there = np.flatnonzero(known.origins == origin)
+        if not len(there):
+            continue  # a shop's data come without street photos
         names, number, counts = np.unique(known.labels[there], return_inverse=True, return_counts=True)
         weights = 1 / np.sqrt(counts[number]) if len(names) > 1 else np.ones(len(there))
         rows.append(rng.choice(there, min(count, len(there)), replace=False, p=weights / weights.sum()))

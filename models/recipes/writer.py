@@ -27,8 +27,10 @@ import yaml
 from torch import Tensor, distributed, nn
 
 from models.device import choose
-from models.recipes import ship
+from models.recipes import ship, writer_card
+from models.recipes import shop as shop_data
 from models.recipes.writer_data import Example, examples
+from models.recipes.writer_shop import mixed, shop_examples
 from models.weights.starter import WRITER_BASE
 from models.writer.adapters import save_adapter
 from processors.captions import prompt
@@ -49,15 +51,18 @@ class Batch(NamedTuple):
     labels: Tensor
 
 
-def train(recipe: Path, run: Path, data: Path, minutes: float | None = None) -> Path:
+def train(
+    recipe: Path, run: Path, data: Path, minutes: float | None = None, shop: shop_data.Shop = shop_data.NO_SHOP
+) -> Path:
     """Run until `steps` are done (or `minutes` over), saving every `save_every`; a second call goes on from there.
 
     Args:
         recipe: a YAML file as `writer.yaml`.
         run: folder of `last.pt` (the checkpoint), `progress.jsonl` (a line a step) and the exported weights.
-        data: not read: the writer learns from generated packs only.
+        data: not read: without a shop the writer learns from generated packs only.
         minutes: end after so many, over all calls of the run; the learning rate then falls by whichever is further,
             steps or time. Without it the same recipe takes the same steps on any machine.
+        shop: products whose facts, as the shop says them, are packs beside the generated ones (`shop` of the recipe: their share).
 
     Returns:
         `run/writer.safetensors`, the adapter in fp16.
@@ -70,17 +75,23 @@ def train(recipe: Path, run: Path, data: Path, minutes: float | None = None) -> 
     torch.manual_seed(config["seed"])
     torch.set_num_threads(config["threads"])
     run.mkdir(parents=True, exist_ok=True)
+    items = shop_data.read(shop, need_photos=False) if shop.given else None
     rank, ranks = _join()
     model, tokenizer = adapted(_base(), config, choose(config.get("device", "auto")))
     weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     masters = {name: nn.Parameter(weight.data.float()) for name, weight in weights.items()}
     optimiser = torch.optim.AdamW(masters.values(), lr=config["rate"], weight_decay=0.0)
-    if config.get("start"):
-        _start_from((recipe.parent / config["start"]).resolve(), masters)
+    start = (
+        Path(shop.start) if shop.start else (recipe.parent / config["start"]).resolve() if config.get("start") else None
+    )
+    if start is not None:
+        _start_from(start, masters)
+    held = [] if items is None or rank else writer_card.held_out(items, config["seed"])
+    begun = writer_card.losses(model, tokenizer, held, weights, masters)
     done, before = _resume(run, masters, optimiser)
     _cut_progress(run, done)
     step, started, smoothed = done, time.perf_counter(), float("nan")
-    mine = islice(_batches(tokenizer, config), done * ranks + rank, None, ranks)
+    mine = islice(_batches(tokenizer, config, items), done * ranks + rank, None, ranks)
     with (run / PROGRESS).open("a") as progress:
         for batch in mine:
             seconds = _agreed(before + time.perf_counter() - started)
@@ -107,6 +118,9 @@ def train(recipe: Path, run: Path, data: Path, minutes: float | None = None) -> 
         _save(run, step, _since(before, started), masters, optimiser)
         export(config, run, run / WEIGHTS)
         ship.list_run(run / WEIGHTS)
+        if items is not None:
+            ended = writer_card.losses(model, tokenizer, held, weights, masters)
+            writer_card.write(run, items, config | {"steps taken": step}, start, held, begun, ended)
     return run / WEIGHTS
 
 
@@ -120,7 +134,15 @@ def read_recipe(recipe: Path) -> Config:
     missing = [name for name in fields if not isinstance(config, dict) or name not in config]
     if missing:
         raise Fatal(f"{recipe}: a writer's recipe needs {', '.join(missing)}")
-    defaults = {"threads": 1, "dropout": 0.0, "warm_up_steps": 10, "clip": 1.0, "save_every": 10, "worn": 0.0}
+    defaults = {
+        "threads": 1,
+        "dropout": 0.0,
+        "warm_up_steps": 10,
+        "clip": 1.0,
+        "save_every": 10,
+        "worn": 0.0,
+        "shop": 0.5,
+    }
     found: Config = defaults | config
     return found
 
@@ -152,14 +174,19 @@ def _cut_progress(run: Path, done: int) -> None:
 
 def _start_from(adapter: Path, masters: dict[str, nn.Parameter]) -> None:
     """Begin at another run's adapter instead of at zero."""
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
         tensors = load_file(adapter)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise Fatal(f"{adapter}: the recipe starts from it, and it cannot be read ({error})") from error
     for name, weight in masters.items():
-        weight.data.copy_(tensors[_plain(name)])
+        found = tensors.get(_plain(name))
+        if found is None or found.shape != weight.shape:
+            what = "lacks it" if found is None else f"has {tuple(found.shape)}"
+            raise Fatal(f"{adapter} is no adapter to start from: of {_plain(name)}, {tuple(weight.shape)}, it {what}")
+        weight.data.copy_(found)
 
 
 def _step(
@@ -250,10 +277,12 @@ def encode(tokenizer: Any, example: Example) -> tuple[list[int], int]:
     return before + after, len(before)
 
 
-def _batches(tokenizer: Any, config: Config) -> Iterator[Batch]:
+def _batches(tokenizer: Any, config: Config, items: shop_data.ShopItems | None = None) -> Iterator[Batch]:
     """Endless batches, the same for the same seed: examples of similar length together, in shuffled order."""
     rng = random.Random(config["seed"])
     source = examples(config["seed"], worn=config["worn"])
+    if items is not None:
+        source = mixed(source, shop_examples(items, config["seed"]), config["shop"], config["seed"])
     size = config["batch"]
     while True:
         drawn = [encode(tokenizer, example) for example in islice(source, size * config["bucket"])]

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
 
-from processors.errors import Poison
+from processors.errors import BadSetting, Poison
 from streams.cli.app import app
 from streams.cli.exits import Exit
 from streams.cli.output import err, print_json, print_table, rows_table, say
@@ -63,12 +63,24 @@ def train(
         "../shared/data"
     ),
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Train so long instead of the recipe's time.")] = None,
+    products: Annotated[
+        Path | None, typer.Option(help="encoder, writer: a shop's products.jsonl[.gz], to learn from.")
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder, or zip, of the photos of --products.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="encoder, writer: labels.csv (image,label), its photos in photos/ beside it.")
+    ] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="encoder, writer: weights that an earlier run exported, to go on from.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Train by a recipe; goes on where a run was stopped. Weights, progress.jsonl and loss.png lie in the run's folder."""
     from models.yardsticks.training import loss_plot, read_progress
 
-    followed = RECIPES / f"{part.value}.yaml" if recipe is None else recipe
+    shop = _shop(part, products, images, labels, start)
+    usual = f"{part.value}-shop.yaml" if part is Part.encoder and (products or labels) else f"{part.value}.yaml"
+    followed = RECIPES / usual if recipe is None else recipe
     folder = Path("runs") / part.value if run is None else run
     if not followed.is_file():
         say(f"--recipe: {followed} is no file")
@@ -77,7 +89,7 @@ def train(
     before = read_progress(folder)
     try:
         with _followed(part.value, folder), contextlib.redirect_stdout(sys.stderr):
-            weights = _train(part, followed, folder, data, minutes)
+            weights = _train(part, followed, folder, data, minutes, shop)
     finally:
         steps = read_progress(folder)
         plot = loss_plot(steps, f"{part.value} by {followed.name}", folder / "loss.png") if steps else None
@@ -102,10 +114,33 @@ def train(
         print_table(rows_table(("trained", ""), rows))
 
 
-def _train(part: Part, recipe: Path, run: Path, data: Path, minutes: float | None) -> Path:
+def _shop(
+    part: Part, products: Path | None, images: Path | None, labels: Path | None, start: Path | None
+) -> dict[str, Any]:
+    """What a recipe is given of a shop: nothing, where nothing was said."""
+    said = {"--products": products, "--images": images, "--labels": labels, "--start": start}
+    given = [name for name, path in said.items() if path is not None]
+    if not given:
+        return {}
+    if part is Part.facets:
+        raise BadSetting(
+            f"{given[0]}: a shop's own labels are learnt by `weft facets fit --products FILE --images DIR`"
+        )
+    if part not in {Part.encoder, Part.writer}:
+        raise BadSetting(f"{given[0]}: the recipe of {part.value} does not take it")
+    if start is not None and not start.is_file():
+        raise BadSetting(f"--start: {start} is no file")
+    from models.recipes.shop import Shop
+
+    return {"shop": Shop(products, images, labels, "" if start is None else str(start))}
+
+
+def _train(
+    part: Part, recipe: Path, run: Path, data: Path, minutes: float | None, shop: dict[str, Any] | None = None
+) -> Path:
     module = import_module(f"models.recipes.{part.value.replace('-', '_')}")
     try:
-        weights = module.train(recipe, run, data, minutes)
+        weights = module.train(recipe, run, data, minutes, **(shop or {}))
     except FileNotFoundError as error:
         raise Poison(f"{error.filename or error}: not found, and the recipe needs it (--data is {data})") from error
     return Path(weights)
