@@ -123,8 +123,8 @@ def read(shop: Shop, *, need_photos: bool = True) -> ShopItems:
         for image, label in tables.read_labels(shop.labels):
             rows.append((image, folder, folder.find(image) or "", {"articleType": label}))
     found = ShopItems(left_out=left_out)
-    for name, at, path, fields in rows:
-        item = None if need_photos and not path else _item(name, path, fields)
+    for name, at, path, said in rows:
+        item = None if need_photos and not path else _item(name, path, said)
         if item is None:
             left_out["without a photo" if need_photos and not path else "of no type that Weft has a category for"] += 1
         else:
