@@ -102,6 +102,7 @@ def load(
     size: int | None = None,
     device: str = "cpu",
     choices: Path | None = None,
+    classes: tuple[Meaning, ...] | None = None,
 ) -> OwnDetector:
     """Build the network that the folder names, fill it, fuse its batch norms, pack it; on a CPU, find out how many pictures at once
     are fastest.
@@ -112,6 +113,7 @@ def load(
         size: longest side shown to the network; by default the one it was trained for.
         device: see `models.device.choose`.
         choices: folder where what was measured on this machine is kept; None: it is measured each time.
+        classes: what the classes mean, instead of what the folder says.
 
     Raises:
         Fatal: a file is missing, or not what `detector.yaml` says of it.
@@ -139,7 +141,7 @@ def load(
         )
     else:
         parts = Parts(run, part=GPU_PART, alike=lambda one: tuple(one.image.shape))
-    return OwnDetector(parts, header.meanings, frame, options or Options(), made_by=header.sha256)
+    return OwnDetector(parts, classes or header.meanings, frame, options or Options(), made_by=header.sha256)
 
 
 def frame_of(size: int, source: Path) -> Frame:

@@ -66,20 +66,26 @@ def train(
     products: Annotated[
         Path | None, typer.Option(help="encoder, writer: a shop's products.jsonl[.gz], to learn from.")
     ] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder, or zip, of the photos of --products.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder, or zip, of the photos of --products or --coco.")] = None,
     labels: Annotated[
         Path | None, typer.Option(help="encoder, writer: labels.csv (image,label), its photos in photos/ beside it.")
     ] = None,
+    coco: Annotated[Path | None, typer.Option(help="detector: your own boxes, a COCO file; with --images.")] = None,
     start: Annotated[
-        Path | None, typer.Option(help="encoder, writer: weights that an earlier run exported, to go on from.")
+        Path | None,
+        typer.Option(
+            help="encoder, writer: weights that an earlier run exported, to go on from; detector: a folder that `weft models add` made."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Train by a recipe; goes on where a run was stopped. Weights, progress.jsonl and loss.png lie in the run's folder."""
     from models.yardsticks.training import loss_plot, read_progress
 
-    shop = _shop(part, products, images, labels, start)
+    boxes = _boxes(part, coco, images, start, products or labels)
+    shop = {} if boxes is not None else _shop(part, products, images, labels, start)
     usual = f"{part.value}-shop.yaml" if part is Part.encoder and (products or labels) else f"{part.value}.yaml"
+    usual = usual if boxes is None else "detector_shop.yaml"
     followed = RECIPES / usual if recipe is None else recipe
     folder = Path("runs") / part.value if run is None else run
     if not followed.is_file():
@@ -89,7 +95,10 @@ def train(
     before = read_progress(folder)
     try:
         with _followed(part.value, folder), contextlib.redirect_stdout(sys.stderr):
-            weights = _train(part, followed, folder, data, minutes, shop)
+            if boxes is not None:
+                weights = _train_on_boxes(*boxes, start, folder, followed, minutes)
+            else:
+                weights = _train(part, followed, folder, data, minutes, shop)
     finally:
         steps = read_progress(folder)
         plot = loss_plot(steps, f"{part.value} by {followed.name}", folder / "loss.png") if steps else None
@@ -112,6 +121,19 @@ def train(
     else:
         rows = [(name, getattr(done, name)) for name in Trained.__struct_fields__]
         print_table(rows_table(("trained", ""), rows))
+
+
+def _boxes(
+    part: Part, coco: Path | None, images: Path | None, start: Path | None, others: Path | None
+) -> tuple[Path, Path] | None:
+    """The shop's own boxes and their photos, where a detector is to learn from them."""
+    if coco is None and part is Part.detector and start is not None:
+        raise BadSetting("--start: a detector starts from another with --coco and --images")
+    if coco is None:
+        return None
+    if part is not Part.detector or images is None or others is not None:
+        raise BadSetting("--coco: goes with --images, and with `weft train detector` alone")
+    return coco, images
 
 
 def _shop(
@@ -144,6 +166,19 @@ def _train(
     except FileNotFoundError as error:
         raise Poison(f"{error.filename or error}: not found, and the recipe needs it (--data is {data})") from error
     return Path(weights)
+
+
+def _train_on_boxes(
+    coco: Path, images: Path, start: Path | None, run: Path, recipe: Path, minutes: float | None
+) -> Path:
+    from models.recipes.detector_shop import Recipe
+    from models.recipes.detector_shop import train as learn
+
+    try:
+        settings = msgspec.yaml.decode(recipe.read_bytes(), type=Recipe)
+    except msgspec.MsgspecError as error:
+        raise BadSetting(f"--recipe: {recipe}: {error}") from error
+    return learn(coco, images, start, run, settings, minutes)
 
 
 @contextlib.contextmanager
