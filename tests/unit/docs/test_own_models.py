@@ -31,6 +31,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with what the page says that you have."""
     saved(network("yolo11n.yaml"), tmp_path / "best.pt", size=160)
     (tmp_path / "map.yaml").write_text(re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)[0])
+    (tmp_path / "our-encoder").mkdir()
     own_encoders.open_clip(tmp_path / "our-encoder")
     (tmp_path / "photos").mkdir()
     document: dict[str, Any] = {"images": [], "annotations": [], "categories": []}
