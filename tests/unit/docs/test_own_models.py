@@ -33,6 +33,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "map.yaml").write_text(re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)[0])
     (tmp_path / "our-encoder").mkdir()
     own_encoders.open_clip(tmp_path / "our-encoder")
+    (tmp_path / "tiny.yaml").write_text("size: 64\nbatch: 2\nthreads: 1\n")  # a suite has no ten minutes
     (tmp_path / "photos").mkdir()
     document: dict[str, Any] = {"images": [], "annotations": [], "categories": []}
     document["categories"] = [{"id": number, "name": name} for number, name in enumerate(NAMES)]
@@ -62,7 +63,9 @@ def test_its_commands_make_a_profile(shop: Path, monkeypatch: pytest.MonkeyPatch
     with LlmServer(lambda _: completion("Yes, of course.")) as server:
         for command in COMMANDS:
             assert command.startswith("weft ")
-            here = command.replace("http://llm:8000/v1", server.base_url).replace("--minutes 10", "--minutes 0.02")
+            here = command.replace("http://llm:8000/v1", server.base_url).replace(
+                "--minutes 10", "--minutes 0.005 --recipe tiny.yaml"
+            )
             code = run(here, monkeypatch)
             said = capsys.readouterr()
             # The suite has no starter bases in its own model cache: what needs them is told missing, and nothing else.
