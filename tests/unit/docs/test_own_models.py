@@ -64,7 +64,7 @@ def test_its_commands_make_a_profile(shop: Path, monkeypatch: pytest.MonkeyPatch
         for command in COMMANDS:
             assert command.startswith("weft ")
             here = command.replace("http://llm:8000/v1", server.base_url).replace(
-                "--minutes 10", "--minutes 0.005 --recipe tiny.yaml"
+                "--minutes 10", "--minutes 0.01 --recipe tiny.yaml"
             )
             code = run(here, monkeypatch)
             said = capsys.readouterr()
