@@ -18,7 +18,7 @@ from models.profiles.reading import find
 from processors.class_map import meanings
 from processors.values import CATEGORIES
 from streams.cli import main
-from tests.fakes.llm_server import LlmServer, completion
+from tests.fakes.llm_server import MODEL, LlmServer, completion
 from tests.fixtures import own_encoders
 from tests.fixtures.own_yolo import NAMES, network, saved
 
@@ -63,8 +63,10 @@ def test_its_commands_make_a_profile(shop: Path, monkeypatch: pytest.MonkeyPatch
     with LlmServer(lambda _: completion("Yes, of course.")) as server:
         for command in COMMANDS:
             assert command.startswith("weft ")
-            here = command.replace("http://llm:8000/v1", server.base_url).replace(
-                "--minutes 10", "--minutes 0.01 --recipe tiny.yaml"
+            here = (
+                command.replace("http://llm:8000/v1", server.base_url)
+                .replace("our-llm", MODEL)
+                .replace("--minutes 10", "--minutes 0.01 --recipe tiny.yaml")
             )
             code = run(here, monkeypatch)
             said = capsys.readouterr()
