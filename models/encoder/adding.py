@@ -16,14 +16,19 @@ from models.encoder.full_encoder import WEIGHTS as OPEN_CLIP_WEIGHTS
 from models.encoder.own_folder import NoTexts, configuration
 from models.guard import GuardedImageEncoder, GuardedTextEncoder
 from models.profiles.adding import Asked
-from models.profiles.checkpoints import copy_checkpoint
+from models.profiles.checkpoints import copy_checkpoint, copy_run
 from models.profiles.kinds import Place
 from models.profiles.profile import Part
 from models.weights.hashes import OWN, list_folder
-from models.weights.starter import TEXT_TOWER
+from models.weights.starter import IMAGE_TRUNK, TEXT_TOWER
 from processors.errors import BadSetting, Fatal
 
-KINDS = {"open_clip": by_kind.open_clip, "transformers": by_kind.transformers, "timm": by_kind.timm}
+KINDS = {
+    "trained": by_kind.trained,
+    "open_clip": by_kind.open_clip,
+    "transformers": by_kind.transformers,
+    "timm": by_kind.timm,
+}
 
 
 def take(asked: Asked, ready: Path, progress: Callable[[str], None]) -> Part:
@@ -38,16 +43,23 @@ def take(asked: Asked, ready: Path, progress: Callable[[str], None]) -> Part:
     if asked.options:
         raise BadSetting(f"--option: an encoder takes none, not {', '.join(asked.options)}")
     source = Path(asked.source).expanduser()
-    copy_checkpoint(source, ready, progress)
-    kind = asked.kind or kind_of(ready)
+    kind = asked.kind
+    if kind in {"", "trained"} and copy_run(source, by_kind.WEIGHTS, ready):
+        kind = "trained"
+    elif kind == "trained":
+        raise Fatal(f"{source} is no {by_kind.WEIGHTS}, and holds none")
+    else:
+        copy_checkpoint(source, ready, progress)
+        kind = kind or kind_of(ready)
     if kind == "open_clip":
         _only_open_clip(ready)
     list_folder(ready, "encoder", OWN)
     # Words of articles are compared by a tower that was made for sentences, whatever the encoder is.
-    part = Part(kind=kind, path=str(ready), needs=(TEXT_TOWER,), source=source.resolve().name)
+    needs = (TEXT_TOWER, IMAGE_TRUNK) if kind == "trained" else (TEXT_TOWER,)
+    part = Part(kind=kind, path=str(ready), needs=needs, source=source.resolve().name)
     stay_offline()
     progress(f"{kind}: loading it")
-    said = _tried(part, ready)
+    said = _tried(part, asked.cache)
     return msgspec.structs.replace(part, path="", why=said)
 
 
@@ -78,9 +90,9 @@ def _only_open_clip(ready: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _tried(part: Part, ready: Path) -> str:
+def _tried(part: Part, cache: Path) -> str:
     """A sentence: what it is like. Raises `Fatal` where it does not do what an encoder must."""
-    towers = KINDS[part.kind](part, Place(ready.parent))
+    towers = KINDS[part.kind](part, Place(cache))
     images, texts = GuardedImageEncoder(towers.images()), towers.texts()
     images.warm_up([images.example(), images.example()[:, ::-1].copy()])
     if not isinstance(texts, NoTexts):

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.weights.starter import IMAGE_TRUNK, TEXT_TOWER, resolve
+from models.weights.starter import IMAGE_TRUNK, TEXT_TOWER, StarterPaths, resolve
 
 if TYPE_CHECKING:
     from models.packed import Precision
     from models.ports import ImageEncoder, TextEncoder
     from models.profiles.kinds import Place, Towers
     from models.profiles.profile import Part
+
+WEIGHTS = "encoder.safetensors"
+"""What a run of `weft train encoder` leaves."""
 
 
 def starter(_part: Part, place: Place) -> Towers:
@@ -23,6 +26,11 @@ def starter(_part: Part, place: Place) -> Towers:
 def starter_bf16(_part: Part, place: Place) -> Towers:
     """Ours, its photos computed in bfloat16."""
     return _Starter(place, "bfloat16")
+
+
+def trained(part: Part, place: Place) -> Towers:
+    """Our networks with the weights of a run of `weft train encoder`; the bases are the starter's."""
+    return _Starter(place, own=place.path(part) / WEIGHTS)
 
 
 def open_clip(part: Part, place: Place) -> Towers:
@@ -44,13 +52,18 @@ def timm(part: Part, place: Place) -> Towers:
 class _Starter:
     place: Place
     precision: Precision = "float32"
+    own: Path | None = None
+    """Other weights than those that ship."""
+
+    def _paths(self, base: str) -> StarterPaths:
+        return resolve(self.place.cache, (base,) if self.own is not None else ("encoder", base))
 
     def images(self) -> ImageEncoder:
         from models.encoder.clip_encoder import ClipImageEncoder
 
-        paths = resolve(self.place.cache, ("encoder", IMAGE_TRUNK))
+        paths = self._paths(IMAGE_TRUNK)
         return ClipImageEncoder.load(
-            paths.encoder,
+            self.own or paths.encoder,
             paths.image_trunk,
             device=self.place.device,
             precision=self.precision,
@@ -60,8 +73,10 @@ class _Starter:
     def texts(self) -> TextEncoder:
         from models.encoder.clip_encoder import ClipTextEncoder
 
-        paths = resolve(self.place.cache, ("encoder", TEXT_TOWER))
-        return ClipTextEncoder.load(paths.encoder, paths.text_tower, device=self.place.device, precision=self.precision)
+        paths = self._paths(TEXT_TOWER)
+        return ClipTextEncoder.load(
+            self.own or paths.encoder, paths.text_tower, device=self.place.device, precision=self.precision
+        )
 
     def sentences(self) -> TextEncoder:
         return sentences(self.place)

@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,7 @@ class Asked:
         licence: in the user's words.
         options: of the kind, as text.
         replace: an encoder may be replaced within its profile.
+        cache: the model cache, in which the starter's bases lie.
     """
 
     part: str
@@ -73,6 +74,7 @@ class Asked:
     licence: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
     replace: bool = False
+    cache: Path = Path()
 
 
 class Added(msgspec.Struct, frozen=True):
@@ -104,6 +106,7 @@ def add(asked: Asked, cache: Path, *, progress: Callable[[str], None]) -> Added:
         raise BadSetting(
             f"--profile: {asked.profile!r} cannot be changed: say a name of your own, of letters, digits, dots and hyphens"
         )
+    asked = replace(asked, cache=cache)
     home = cache / OWN / asked.profile
     home.mkdir(parents=True, exist_ok=True)
     with locked(home, "profile", progress):

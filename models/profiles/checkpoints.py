@@ -43,5 +43,20 @@ def copy_checkpoint(source: Path, ready: Path, progress: Callable[[str], None]) 
         shutil.copyfile(path, ready / name)
 
 
+def copy_run(source: Path, name: str, ready: Path) -> bool:
+    """Copy the weights that a run of `weft train` has left, given as its folder or as the file; False: it is none.
+
+    Args:
+        source: what was given.
+        name: of the file.
+        ready: an empty folder.
+    """
+    file = source if source.is_file() else source / name
+    if file.suffix != ".safetensors" or not file.is_file() or (source.is_dir() and (source / "config.json").is_file()):
+        return False
+    shutil.copyfile(file, ready / name)
+    return True
+
+
 def _hidden(path: Path, source: Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(source).parts)

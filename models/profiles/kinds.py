@@ -144,6 +144,7 @@ KINDS: Mapping[str, Mapping[str, Kind]] = {
     "encoder": {
         "starter": Kind("ours, shipped with Weft", "models.encoder.by_kind:starter", {}, "nothing"),
         "starter-bf16": Kind("ours, computed in bfloat16", "models.encoder.by_kind:starter_bf16", {}, "nothing"),
+        "trained": Kind("our networks, weights of `weft train encoder`", "models.encoder.by_kind:trained"),
         "open_clip": Kind("a folder in open_clip's layout", "models.encoder.by_kind:open_clip"),
         "transformers": Kind("a vision-text model of transformers in a folder", "models.encoder.by_kind:transformers"),
         "timm": Kind("an image tower of timm in a folder: texts are refused", "models.encoder.by_kind:timm"),
@@ -154,6 +155,7 @@ KINDS: Mapping[str, Mapping[str, Kind]] = {
     },
     "writer": {
         "starter": Kind("a small language model with our adapter", "models.writer.by_kind:starter", {}, "nothing"),
+        "trained": Kind("our small language model, adapter of `weft train writer`", "models.writer.by_kind:trained"),
         "transformers": Kind("an instruct model of transformers", "models.writer.by_kind:transformers"),
         "openai": Kind(
             "a model behind a server (vLLM, llama.cpp, Ollama …)",

@@ -60,10 +60,17 @@ class Changes:
         """`weight` (out, in) in float32, with (alpha / rank) · B·A of this layer added where there is one."""
         if f"{layer}.lora_A" not in self.tensors:
             return weight
+        self.require_shape(layer, tuple(weight.shape))
         a, b = self.tensors[f"{layer}.lora_A"], self.tensors[f"{layer}.lora_B"]
-        if (b.shape[0], a.shape[1]) != tuple(weight.shape):
-            raise Fatal(f"{self.path} does not fit this base: {layer} is {tuple(weight.shape)}")
         return weight + b @ a * (self.header.alpha / self.header.rank)
+
+    def require_shape(self, layer: str, shape: tuple[int, ...]) -> None:
+        """Raise `Fatal` where the factors of a layer do not make (out, in)."""
+        if f"{layer}.lora_A" not in self.tensors:
+            return
+        a, b = self.tensors[f"{layer}.lora_A"], self.tensors[f"{layer}.lora_B"]
+        if a.ndim != 2 or b.ndim != 2 or (b.shape[0], a.shape[1]) != shape or b.shape[1] != a.shape[0]:
+            raise Fatal(f"{self.path} does not fit this base: {layer} is {shape}")
 
 
 def read_adapter(path: Path) -> Changes:

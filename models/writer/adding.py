@@ -6,9 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from models.profiles.adding import Asked
-from models.profiles.checkpoints import copy_checkpoint
+from models.profiles.checkpoints import copy_checkpoint, copy_run
 from models.profiles.profile import Part
 from models.served import adding as served
+from models.weights.starter import WRITER_BASE, resolve
+from models.writer import by_kind
+from models.writer.adapters import read_adapter
 from processors.errors import BadSetting, Fatal
 
 
@@ -21,11 +24,36 @@ def take(asked: Asked, ready: Path, progress: Callable[[str], None]) -> Part:
     """
     if asked.kind == "openai" or asked.source.lower().startswith(("http://", "https://")):
         return served.take(asked, progress)
-    if asked.kind not in {"", "transformers"}:
+    if asked.kind not in {"", "transformers", *(("trained",) if asked.part == "writer" else ())}:
         raise BadSetting(f"--kind: {asked.kind} is not taken from a folder")
     source = Path(asked.source).expanduser()
+    if asked.part == "writer" and asked.kind != "transformers" and copy_run(source, by_kind.ADAPTER, ready):
+        _require_adapter(ready / by_kind.ADAPTER, asked.cache)
+        return Part(kind="trained", needs=(WRITER_BASE,), source=source.resolve().name)
+    if asked.kind == "trained":
+        raise Fatal(f"{source} is no {by_kind.ADAPTER}, and holds none")
     copy_checkpoint(source, ready, progress)
     for needed in ("config.json", "tokenizer.json"):
         if not (ready / needed).is_file():
             raise Fatal(f"{source} has no {needed}: it is no checkpoint of transformers")
     return Part(kind="transformers", source=source.name)
+
+
+def _require_adapter(file: Path, cache: Path) -> None:
+    """Raise `Fatal` where it is no adapter of ours, or one for another base."""
+    import msgspec
+    from safetensors import SafetensorError, safe_open
+
+    from models.weights.four_bits import SOURCE, is_linear
+
+    base = resolve(cache, (WRITER_BASE,)).writer_base / SOURCE
+    try:
+        changes = read_adapter(file)
+    except (SafetensorError, KeyError, msgspec.MsgspecError) as error:
+        raise Fatal(f"{by_kind.ADAPTER} is damaged, or none that `weft train writer` has made: {error}") from error
+    with safe_open(base, framework="pt") as weights:
+        shapes = {name: tuple(weights.get_slice(name).get_shape()) for name in weights.keys() if is_linear(name)}  # noqa: SIM118
+    layers = {name.removesuffix(".weight"): shape for name, shape in shapes.items()}
+    changes.require(list(layers))
+    for layer, shape in layers.items():
+        changes.require_shape(layer, shape)

@@ -13,11 +13,19 @@ if TYPE_CHECKING:
     from models.profiles.profile import Part
     from models.writer.hf_writer import HfWriter
 
+ADAPTER = "writer.safetensors"
+"""What a run of `weft train writer` leaves."""
+
 
 def starter(_part: Part, place: Place) -> HfWriter:
     """SmolLM2 with our adapter. Its base is read, and checked, only when it is rounded."""
     paths = resolve(place.cache, ("writer",))
     return _local(paths.writer_base, paths.writer_adapter, place)
+
+
+def trained(part: Part, place: Place) -> HfWriter:
+    """The same language model with the adapter of a run of `weft train writer`."""
+    return _local(resolve(place.cache, ()).writer_base, place.path(part) / ADAPTER, place)
 
 
 def transformers(part: Part, place: Place) -> HfWriter:
