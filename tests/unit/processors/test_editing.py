@@ -188,7 +188,8 @@ def test_no_rim_of_the_old_garment_is_left(off: int) -> None:
     distance = np.hypot(middle[:, None], middle[None])
     found = mask.given(distance < 40.3 + off)
     assert found is not None
-    wider = mask.of(np.pad(found.inside, 8), (*np.array(found.region), -8, -8, 8, 8))  # type: ignore[arg-type]
+    left, top, right, bottom = found.region
+    wider = mask.of(np.pad(found.inside, 8), (left - 8, top - 8, right + 8, bottom + 8))
     assert wider is not None
     fresh = np.broadcast_to(np.float32([20, 120, 60]), (*wider.inside.shape, 3))
     errors = {}
