@@ -29,7 +29,7 @@ from tests.fixtures.own_yolo import NAMES, network, read_here, saved
 pytestmark = pytest.mark.slow
 
 SIZE = 160
-ARCHITECTURES = ("yolo11n.yaml", "yolov8n-seg.yaml", "yolo26n-seg.yaml")
+ARCHITECTURES = ("yolo11n.yaml", "yolo26n-seg.yaml")
 
 
 @pytest.fixture(scope="module")
