@@ -17,11 +17,11 @@ def main() -> None:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # a tool says itself what was wrong; roles `configure`
     # Boxes around a help text cost more than all the rest of it: the library that draws them reads Markdown too.
     os.environ.setdefault("TYPER_USE_RICH", "0")
-    from streams.cli.app import app
+    from streams.cli.app import only
     from streams.cli.exits import Exit, told
 
     try:
-        app()
+        only()()  # its commands come when they are called
     except KeyboardInterrupt:
         sys.exit(Exit.INTERRUPTED)
     except Exception as error:
