@@ -587,11 +587,14 @@ async def test_a_topic_that_is_created_again_is_another_topic(role: Role, record
                 await asyncio.sleep(0.1)
         await role.create()
         await send(100, records)
+        wanted = {b"V%d" % number for number in [*range(20), *range(100, 100 + records)]}
         with suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.to_thread(process.wait), 20)  # it may go on, or ask to be started again
+            async with asyncio.timeout(20):  # it may go on, or ask to be started again
+                while process.poll() is None and not wanted <= {m.value for m in await role.read(role.output)}:  # noqa: ASYNC110
+                    await asyncio.sleep(0.3)
     with role.worker() as again:
         await until_ready(again)
-        await until_values(role, {b"V%d" % number for number in [*range(20), *range(100, 100 + records)]})
+        await until_values(role, wanted)
         await until_stopped(again)
     events: dict[bytes, set[bytes]] = {}
     for record in await role.read(role.output):
