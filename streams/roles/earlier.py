@@ -13,7 +13,8 @@ from infra.store import content_digest
 from processors.errors import Code, Poison
 from processors.product import PhotoPlace, Product, Said, Stamp
 from processors.values import Metadata
-from streams.contract import codecs
+from streams.contract import codecs, topics
+from streams.contract.cloudevents import output_headers
 from streams.contract.records import Item
 from streams.engine.message import Message
 from streams.roles.products import Kept
@@ -22,6 +23,12 @@ BEFORE_ALL = Stamp(None, 0, -1, -1)
 """What an item says was said before every upload that is still to be taken in."""
 _TEXTS = ("title", "description", "brand", "gender", "fabric", "category", "currency", "launched", "group_id")
 _END = 2**62
+
+
+class Overtaken(Exception):
+    """The record is delivered again, and no state of its product is kept: its own item was published, and the one that stands is of a
+    later record, which has it in it. Merged once more it would undo what came later.
+    """
 
 
 class ItemsLog(Protocol):
@@ -33,7 +40,8 @@ class ItemsLog(Protocol):
 
 
 class EarlierItems:
-    """Finds items by their products. A partition is read once; then the place of each product's last record is known.
+    """Finds items by their products. A partition is read once; then the place of each product's last record is known, and which
+    events lie there.
 
     Args:
         opening: opens the log, where it is needed for the first time.
@@ -46,6 +54,7 @@ class EarlierItems:
         self._opening, self._partition = opening, partition
         self._log: ItemsLog | None = None
         self._places: dict[int, dict[int, int]] = {}
+        self._events: dict[int, set[int]] = {}
         self._looking = asyncio.Lock()
 
     async def of(self, product: str) -> Message | None:
@@ -56,7 +65,7 @@ class EarlierItems:
             log = self._log = self._log or await self._opening()
             for _ in range(2):  # one that was replaced since, and compacted away, is looked for once more
                 if number not in self._places:
-                    self._places[number] = {hash(m.key): m.offset async for m in log.between(number, 0, _END)}
+                    self._places[number], self._events[number] = await _read(log, number)
                 offset = self._places[number].get(hash(key))
                 if offset is None:
                     return None
@@ -67,18 +76,40 @@ class EarlierItems:
                 del self._places[number]
         return None
 
+    async def has(self, product: str, event: bytes) -> bool:
+        """Whether an item with this `ce_id` was published, as far as it is kept and was there when the partition was read."""
+        return hash(event) in self._events.get(await self._partition(product.encode()), ())
 
-async def kept_of(earlier: EarlierItems, product: str) -> Kept | None:
+
+async def _read(log: ItemsLog, number: int) -> tuple[dict[int, int], set[int]]:
+    places: dict[int, int] = {}
+    events: set[int] = set()
+    async for message in log.between(number, 0, _END):
+        places[hash(message.key)] = message.offset
+        events.add(hash(message.header("ce_id")))
+    return places, events
+
+
+async def kept_of(earlier: EarlierItems, product: str, record: Message | None = None) -> Kept | None:
     """What is known of a product by its item; None where none stands.
 
+    Args:
+        earlier: finds it.
+        product: its key.
+        record: the upload that is going to be merged into it.
+
     Raises:
+        Overtaken: that is in it already, and later ones too.
         Poison: one stands, and does not say all that must be known.
         Retryable: the broker is away.
     """
     message = await earlier.of(product)
     if message is None or message.value is None:
         return None
-    photos = _photos(codecs.decode_item(message.value))
+    item = codecs.decode_item(message.value)
+    if record is not None and _is_of_a_later(item, record) and await earlier.has(product, _own_event(record)):
+        raise Overtaken
+    photos = _photos(item)
     if photos is None:
         raise Poison(
             "of this product nothing is kept, and its item does not name its photos by their hashes: send it once with its "
@@ -86,7 +117,17 @@ async def kept_of(earlier: EarlierItems, product: str) -> Kept | None:
             field="image",
             code=Code.MISSING_FIELD,
         )
-    return Kept(_product(codecs.decode_item(message.value).metadata, photos), hashlib.sha256(message.value).digest())
+    return Kept(_product(item.metadata, photos), hashlib.sha256(message.value).digest())
+
+
+def _is_of_a_later(item: Item, record: Message) -> bool:
+    topic, partition, offset = record.first_source
+    return (item.source.topic, item.source.partition) == (topic, partition) and item.source.offset > offset
+
+
+def _own_event(record: Message) -> bytes:
+    """The id of the item that is made of a record."""
+    return dict(output_headers(record, stage="enrich", topic=topics.ITEMS))["ce_id"]
 
 
 def _product(metadata: Metadata, photos: tuple[PhotoPlace, ...]) -> Product:

@@ -21,6 +21,7 @@ from infra.threads import InThread
 from processors.errors import Retryable
 from processors.product import Product
 from streams.contract.records import Source
+from streams.engine.message import Message
 from streams.roles.product_log import MOST_STATES, Newest, ProductLog, State, by_partition, write_own
 
 log = structlog.get_logger(__name__)
@@ -124,7 +125,7 @@ class Products:
         uploads: Callable[[], Awaitable[str]],
         items: Callable[[], Awaitable[str]],
         in_thread: InThread,
-        before: Callable[[str], Awaitable[Kept | None]] | None = None,
+        before: Callable[[str, Message | None], Awaitable[Kept | None]] | None = None,
         *,
         fresh_s: float | None = None,
     ) -> None:
@@ -225,9 +226,14 @@ class Products:
         """Whether records of the product are not delivered, or not kept yet."""
         return product_id in self._flying
 
-    async def earlier(self, product_id: str) -> Kept | None:
-        """Of a product without a state: what its item says of it (`streams.roles.earlier`). Raises `Poison`, `Retryable`."""
-        kept = None if self._before is None else await self._before(product_id)
+    async def earlier(self, product_id: str, record: Message | None = None) -> Kept | None:
+        """Of a product without a state: what its item says of it (`streams.roles.earlier`). `record`: what is to be merged into that.
+
+        Raises:
+            Overtaken: the item that stands is of a later record, and this one is in it.
+            Poison, Retryable: as of `earlier.kept_of`.
+        """
+        kept = None if self._before is None else await self._before(product_id, record)
         return None if kept is None else msgspec.structs.replace(kept, topic=await self.topic())
 
     async def _read_all(self, product_ids: Sequence[str]) -> dict[str, Known]:

@@ -24,6 +24,7 @@ from streams.contract.records import Item, Source, Upload
 from streams.contract.versions import stamp_of
 from streams.engine.message import ANSWER, PRIORITY, URGENT, Message
 from streams.kafka.producer import Sender
+from streams.roles.earlier import Overtaken
 from streams.roles.items import Items, PhotoContent, memo_key
 from streams.roles.outcome import Deleted, NoEffect, Outcome, PassedOn, Stands, Unchanged, pass_on
 from streams.roles.products import Kept, Known, Products, Stated
@@ -138,18 +139,11 @@ class TakeIn:
             Poison: the upload and what is known of its product make no item.
             Retryable: the store or the broker is away.
         """
-        if isinstance(outcome, NoEffect):
-            return []
         if isinstance(outcome, PassedOn):
             return [await pass_on(self.sender, message, outcome)]
-        record = (message.partition, message.offset)
-        key = _key(outcome)
-        known = await self.products.now(key, record)
-        before = known.kept.product
-        if not known.there and before == Product() and isinstance(outcome, Told) and not outcome.change.replaces:
-            earlier = await self.products.earlier(key)
-            if earlier is not None:
-                known, before = Known(earlier), earlier.product
+        if isinstance(outcome, NoEffect) or (known := await self._known(message, outcome)) is None:
+            return []
+        record, key, before = (message.partition, message.offset), _key(outcome), known.kept.product
         first = not before.has_seen(*record)
         product = _with(before, message, outcome).having_seen(*record) if first else before
         topic, maker = await self.products.topic(), self.items.maker(self.live())
@@ -169,6 +163,19 @@ class TakeIn:
             return self._kept(message, key, known, msgspec.structs.replace(known.kept, product=product), None)
         repeat = repeat or (first and isinstance(outcome, Deleted))
         return await self._send(message, made, known, Kept(product, topic=topic, source=source), repeat=repeat)
+
+    async def _known(self, message: Message, outcome: Told | Deleted) -> Known | None:
+        """What the result is taken into; None where it, and what came behind it, are in what stands already."""
+        key = _key(outcome)
+        known = await self.products.now(key, (message.partition, message.offset))
+        if known.there or known.kept.product != Product() or isinstance(outcome, Deleted) or outcome.change.replaces:
+            return known
+        try:
+            earlier = await self.products.earlier(key, message)
+        except Overtaken:
+            self.published(Stands())
+            return None
+        return known if earlier is None else Known(earlier)
 
     def _is_repeated(self, message: Message, product: Product, source: Source) -> bool:
         """Whether the item is published even where it stands: somebody waits for it, or for what is made of it."""

@@ -133,8 +133,8 @@ def products_of(parts: Parts, closing: AsyncExitStack | None = None) -> Products
         pinned = await pins.partitions(topics.ITEMS)
         return partition_of(key, pinned or 1)
 
-    async def before(product: str) -> Kept | None:
-        return await kept_of(earlier, product)
+    async def before(product: str, record: Message | None) -> Kept | None:
+        return await kept_of(earlier, product, record)
 
     pins = Pins(parts.store, topic_now(parts.looking), time.monotonic)
     earlier = EarlierItems(opening, partition)
