@@ -28,6 +28,7 @@ from streams.engine.message import ANSWER, Message
 from streams.kafka.consumer import FETCH_WAIT_MS, open_consumer
 from streams.kafka.names import names_of
 from streams.kafka.options import METADATA_MS, client_options, no_broker, prepare
+from streams.kafka.pace import Pace
 from streams.kafka.pins import partition_of
 
 log = logger("weft.client")
@@ -213,7 +214,7 @@ def new_query_id() -> str:
 
 
 class Reader:
-    """Reads all partitions of one topic without a group: to the present end, or on and on.
+    """Reads all partitions of one topic without a group: to the present end, or on and on (`pace_s`: see `Pace`).
 
     Raises:
         Retryable: no broker answers, or there is no such topic.
@@ -227,8 +228,9 @@ class Reader:
         from_end: bool = False,
         client: str = "tool",
         fetch_wait_ms: int = FETCH_WAIT_MS,
+        pace_s: float = 0.0,
     ) -> None:
-        self._fetch_wait_ms = fetch_wait_ms
+        self._fetch_wait_ms, self._pace = fetch_wait_ms, Pace(pace_s)
         self._settings, self._topic, self._from_end, self._client = settings, topic, from_end, client
         self._closing = AsyncExitStack()
         self._positions: dict[int, int] = {}
@@ -283,7 +285,10 @@ class Reader:
             if loop.time() - looked >= METADATA_MS / 1000:
                 await self._look_again()
                 looked = loop.time()
-            for message in await self._poll():
+            await self._pace.rest()
+            messages = await self._poll()
+            self._pace.came(len(messages))
+            for message in messages:
                 yield message
 
     async def to_end(self) -> AsyncIterator[Message]:

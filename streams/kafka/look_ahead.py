@@ -28,6 +28,7 @@ from streams.engine.failures import PipelineClosed, Revoked
 from streams.engine.message import PRIORITY, URGENT, Message
 from streams.engine.pipeline import Pipeline
 from streams.kafka.consumer import PlainConsumer
+from streams.kafka.pace import BESIDE_S, Pace
 from streams.kafka.positions import RecordAddress, records_between
 from streams.kafka.producer import classify_kafka
 
@@ -115,6 +116,7 @@ class LookAhead:
         self._waiting: OrderedDict[str, deque[Message]] = OrderedDict()
         self._under_way: set[tuple[Place, int]] = set()
         self._moved = asyncio.Event()
+        self._pace = Pace(BESIDE_S / 2)
 
     # ------------------------------------------------------------------ what the group tells
 
@@ -183,6 +185,7 @@ class LookAhead:
         if self._changed.is_set():
             self._changed.clear()
             await consumer.assign({(self._topic, number): held.next for number, held in self._watched.items()})
+        await self._pace.rest()
         try:
             messages = await consumer.poll(POLL_S)
         except OffsetOutOfRangeError:
@@ -192,6 +195,7 @@ class LookAhead:
                 held.next = max(held.next, low.get(number, 0))
             self._changed.set()
             return
+        self._pace.came(len(messages))
         looked = 0
         for message in messages:
             self._saw(message)

@@ -21,6 +21,7 @@ from streams.engine.patience import Patience
 from streams.kafka.client import Reader
 from streams.kafka.consumer import STANDING_WAIT_MS
 from streams.kafka.dead_letters import dead_letters
+from streams.kafka.pace import BESIDE_S, STREAM_S
 from streams.roles.caption.cause import cause_of
 from streams.roles.caption.kits import load as kits_of
 from streams.roles.caption.neighbour_snapshot import EVERY_S, NeighbourSnapshots
@@ -153,11 +154,13 @@ async def _read(
         publish_all=None if standing is None else publisher_of_all(standing, published, cause),
         dead_letter=dead_letters(parts.sender),
     )
-    async with Reader(parts.settings, topic, client="caption", fetch_wait_ms=STANDING_WAIT_MS) as items:
+    reader = Reader(parts.settings, topic, client="caption", fetch_wait_ms=STANDING_WAIT_MS, pace_s=BESIDE_S)
+    async with reader as items:
         known = Known(neighbourhood, items, NeighbourSnapshots(parts.store, voted, time.time, parts.in_thread))
         await known.catch_up()
         watcher = held.before(both.look if standing is None else Dealt(both.look, standing.begin))
-        consuming = consume_group(parts, "caption", topic, both.pipeline, ready, watcher, group=captions_group(topic))
+        group = captions_group(topic)
+        consuming = consume_group(parts, "caption", topic, both.pipeline, ready, watcher, group, pace_s=STREAM_S)
         await beside(known.follow(), beside(both.look.run(), consuming))
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_SAVE_S):

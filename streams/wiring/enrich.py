@@ -13,6 +13,7 @@ from streams.engine.message import ANSWER, Message
 from streams.kafka.dead_letters import dead_letters
 from streams.kafka.key_order import KafkaLog, KeyOrder
 from streams.kafka.look_ahead import LookAhead
+from streams.kafka.pace import STREAM_S
 from streams.kafka.positions import Positions
 from streams.ops.dlq_watch import watch_letters
 from streams.roles import reserve
@@ -77,7 +78,7 @@ async def _run(parts: Parts, ready: Ready, products: Products) -> None:
     )
     letters = watch_letters(parts.settings, observer.open_letters)
     watcher = _Told(both.look, products)
-    consuming = consume_group(parts, "enrich", topics.UPLOADS, both.pipeline, ready, watcher)
+    consuming = consume_group(parts, "enrich", topics.UPLOADS, both.pipeline, ready, watcher, pace_s=STREAM_S)
     beginning = beside(heads.follow(parts.settings.facet_seconds), beside(both.look.run(), consuming))
     await beside(letters, beside(keep_items_current(parts), beginning))
 

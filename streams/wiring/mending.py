@@ -19,6 +19,7 @@ from streams.contract import topics
 from streams.engine.message import Message
 from streams.kafka.client import Reader
 from streams.kafka.consumer import STANDING_WAIT_MS, PlainConsumer, open_consumer
+from streams.kafka.pace import BESIDE_S
 from streams.kafka.faust.app import Watcher
 from streams.roles.caption.mending import LOOK_S, Fallen, Items, Mending, Told
 from streams.wiring.parts import Parts
@@ -90,7 +91,7 @@ async def items_of(settings: Settings, held: Collection[int]) -> AsyncIterator[I
     """The items of these partitions, from their beginning."""
     async with AsyncExitStack() as stack:
         reader = await stack.enter_async_context(
-            Reader(settings, topics.ITEMS, client="caption", fetch_wait_ms=STANDING_WAIT_MS)
+            Reader(settings, topics.ITEMS, client="caption", fetch_wait_ms=STANDING_WAIT_MS, pace_s=BESIDE_S)
         )
         single = await stack.enter_async_context(open_consumer(settings, client="caption"))
         ends = await reader.ends()

@@ -204,9 +204,10 @@ async def consume_group(
     group: str = "",
     *,
     letters: bool = True,
+    pace_s: float = 0.0,
 ) -> None:
     """Run the pipeline until `parts.stop`; say when the group was joined. `watcher`: told which partitions are held. `group`: other
-    than the role's. `letters`: whether records that were lost unread become dead letters.
+    than the role's. `letters`: whether records that were lost unread become dead letters. `pace_s`: see `streams.kafka.pace`.
     """
     joined = asyncio.Event()
     # Whoever asked does not wait any more; for everything else somebody may look.
@@ -230,6 +231,7 @@ async def consume_group(
             drain_s=parts.settings.drain_seconds,
             told=telling(parts.notices_of(role), letter),
             watcher=watcher,
+            pace_s=pace_s,
         )
         announcing.cancel()
 

@@ -26,6 +26,7 @@ from streams.kafka.faust.reports import LAG_SECONDS, TopicsRead, tell_lag, telle
 from streams.kafka.names import Names, client_id, names_of
 from streams.kafka.options import METADATA_MS, patient, servers, ssl_context, uses_tokens
 from streams.kafka.predecessor import take_out_predecessor
+from streams.kafka.pace import Pace
 from streams.kafka.producer import classify_kafka
 from streams.kafka.starts import Told
 
@@ -64,6 +65,7 @@ async def consume(
     drain_s: float = 20.0,
     told: Told | None = None,
     watcher: Watcher | None = None,
+    pace_s: float = 0.0,
 ) -> None:
     """Run a role: from the committed offsets on, until `stop` is set; then drain, commit and leave the group.
 
@@ -83,13 +85,14 @@ async def consume(
         drain_s: how long a stop waits for messages in flight; the rest is delivered again.
         told: of records that were deleted unread, and of topics that were created again (see `streams.kafka.starts`).
         watcher: told of the partitions that are held.
+        pace_s: see `Pace`; 0: each record is fetched as soon as it comes.
 
     Raises:
         Fatal, or what ended the pipeline: the process must end; Kafka delivers again to the next one.
         Retryable: the broker cannot be reached at the start, or Faust crashed: start the role again.
     """
     names = names_of(settings)
-    app = _build_app(names.group(group), pipeline.name, settings, revoke_s)
+    app = _build_app(names.group(group), pipeline.name, settings, revoke_s, pace_s)
     observer = observer or NullObserver()
     reader = _Reader(app, pipeline, names, observer, watcher)
     app.on_revocation_stuck = reader.give_up
@@ -220,7 +223,7 @@ class _Reader:
         return ack
 
 
-def _build_app(group: str, client: str, settings: Settings, revoke_s: float) -> Any:
+def _build_app(group: str, client: str, settings: Settings, revoke_s: float, pace_s: float = 0.0) -> Any:
     import faust
 
     from streams.kafka.faust.buffer import TOGETHER, Batches
@@ -236,6 +239,7 @@ def _build_app(group: str, client: str, settings: Settings, revoke_s: float) -> 
         begins_at: Callable[[Mapping[Any, int]], None]
         told: Told
         batches: Batches
+        pace: Pace
 
         def _new_transport(self) -> DirectTransport:
             return DirectTransport(self.conf.broker_consumer, self)
@@ -286,6 +290,7 @@ def _build_app(group: str, client: str, settings: Settings, revoke_s: float) -> 
         consumer_metadata_max_age_ms=METADATA_MS,
     )
     app.batches = Batches()
+    app.pace = Pace(pace_s)
     return app
 
 

@@ -68,7 +68,9 @@ class DirectConsumer(Consumer):  # type: ignore[misc]
                 raise
 
     async def _drain_once(self) -> None:
+        await self.app.pace.rest()
         records, active = await self._wait_next_records(1.0)
+        self.app.pace.came(sum(map(len, (records or {}).values())))
         if records is None or self.should_stop:
             return
         if not self.flow_active:

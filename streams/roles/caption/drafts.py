@@ -66,7 +66,7 @@ class Draft(Generic[T]):
 class Settled(Generic[T]):
     """A caption that holds. `lasting`: it is not what stands in for a model that failed, or wrote what nobody can read.
 
-    `refused`: the reasons against each draft that it stands in for.
+    `refused`: the reasons against each draft that it stands in for. `answered`: the model did not fail.
     """
 
     item: T
@@ -74,6 +74,7 @@ class Settled(Generic[T]):
     text: CaptionText
     lasting: bool
     refused: tuple[Reasons, ...] = ()
+    answered: bool = True
 
 
 Judged: TypeAlias = Settled[T] | Draft[T]
@@ -196,7 +197,7 @@ class Drafts:
     def _by_rule(self, draft: Draft[T], *, lasting: bool) -> Settled[T]:
         request = draft.request
         text = by_rule(request.evidence, request.tone, request.seed, draft.kit)
-        return Settled(draft.item, request, text, lasting, draft.refused)
+        return Settled(draft.item, request, text, lasting, draft.refused, answered=not draft.failed)
 
     def _failed(self, draft: Draft[T], error: Exception) -> Draft[T]:
         if isinstance(

@@ -349,13 +349,15 @@ class Captioner:
     async def remember(self, settled: Settled[Read]) -> Captioned:
         """Keep what was written, so that the same facts publish the same bytes; the first writer wins.
 
-        What stands in for a model that failed, or wrote what nobody can read, is not kept: the next delivery asks the model again.
+        What stands in for a model that failed, or wrote what nobody can read, is not kept: the next delivery asks the model again. For
+        a price alone only a model that failed is asked: one that answers gives the same answer to the same facts, most times.
         """
         read, pack = settled.item, settled.request.evidence
         decided = tuple(dict(garment.attributes) for garment in pack.garments)
         written = Written(settled.text, decided, pack.style_examples, refused=settled.refused)
         if not settled.lasting:
-            return Makeshift.of(self._caption(read, await self._shown(read, written)))
+            caption = self._caption(read, await self._shown(read, written))
+            return caption if settled.answered else Makeshift.of(caption)
         return await self._show(read, await self.memo.keep(read.keys.facts, written, Written))
 
     async def _show(self, read: Read, written: Written) -> Caption:

@@ -33,6 +33,7 @@ from streams.engine.observer import Observer
 from streams.kafka.consumer import PartitionId, PlainConsumer, open_consumer
 from streams.kafka.names import names_of
 from streams.kafka.options import METADATA_MS
+from streams.kafka.pace import STREAM_S, Pace
 from streams.kafka.predecessor import take_out_predecessor
 from streams.kafka.producer import Sender
 from streams.roles.index.bounds import bounds_of
@@ -227,12 +228,14 @@ class IndexRole:
 
     async def _follow_items(self, work: _Work) -> None:
         consumer = work.consumer
-        attempt = 0
+        attempt, pace = 0, Pace(STREAM_S)
         while not self._stop.is_set():
+            await pace.rest()
             try:
                 # Without the limit a group that is never dealt (broker away) would hold up the shutdown.
                 async with asyncio.timeout(STUCK_SECONDS):
                     messages = await consumer.poll(POLL_S, max_records=BATCH)
+                pace.came(len(messages))
                 attempt = 0
             except TimeoutError:
                 continue

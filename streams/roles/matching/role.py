@@ -31,6 +31,7 @@ from streams.engine.observer import Observer
 from streams.kafka.client import Reader
 from streams.kafka.consumer import PartitionId, PlainConsumer, open_consumer
 from streams.kafka.names import names_of
+from streams.kafka.pace import BESIDE_S, Pace
 from streams.kafka.predecessor import take_out_predecessor
 from streams.kafka.producer import Sender
 from streams.kafka.starts import Start, start_of
@@ -110,6 +111,7 @@ class StandingRole:
         self._positions: dict[int, int] = {}  # of the partitions that are read
         self._assigned: frozenset[int] = frozenset()
         self._dealt = 0
+        self._pace = Pace(BESIDE_S)
         self._topic_id = ""
         self._stop, self._applying = asyncio.Event(), asyncio.Lock()
         self._changed: asyncio.Queue[Message] = asyncio.Queue(1000)
@@ -200,7 +202,9 @@ class StandingRole:
         try:
             # Without the limit a group that is never dealt (broker away) would hold up the shutdown.
             async with asyncio.timeout(STUCK_S):
+                await self._pace.rest()
                 messages = await items.poll(POLL_S, max_records=BATCH)
+                self._pace.came(len(messages))
         except (TimeoutError, IllegalStateError):
             return []
         except OffsetOutOfRangeError as error:

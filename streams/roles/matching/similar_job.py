@@ -34,6 +34,7 @@ from streams.engine.message import Message, derived_id
 from streams.engine.observer import Observer
 from streams.kafka.client import Reader
 from streams.kafka.consumer import PlainConsumer, open_consumer
+from streams.kafka.pace import BESIDE_S, Pace
 from streams.kafka.producer import Sender
 from streams.roles.index.entries import change_of
 from streams.roles.index.trouble import Patience
@@ -291,12 +292,14 @@ class SimilarJob:
 
     async def _follow(self, items: PlainConsumer, lists: Lists) -> None:
         loop = asyncio.get_running_loop()
-        saved, dirty = loop.time(), True
+        saved, dirty, pace = loop.time(), True, Pace(BESIDE_S)
         while self._goes_on:
             if items.known_partitions(topics.ITEMS) > len(self._offsets):
                 return  # partitions were added: begin anew with all of them
             try:
+                await pace.rest()
                 messages = await items.poll(POLL_S, max_records=BATCH)
+                pace.came(len(messages))
             except OffsetOutOfRangeError as error:
                 log.warning("similar begins anew", cause=str(error))
                 return

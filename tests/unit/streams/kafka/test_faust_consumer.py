@@ -9,6 +9,7 @@ import pytest
 
 from streams.kafka.faust.buffer import MAX_BYTES, MAX_RECORDS, TOGETHER, TOGETHER_BYTES, Batches, parts_of
 from streams.kafka.faust.consumer import Consumer, DirectConsumer
+from streams.kafka.pace import Pace
 from streams.kafka.starts import Start
 
 
@@ -206,7 +207,7 @@ class Draining(DirectConsumer):
     def __init__(self, records: dict[str, list[Record]], *, active: set[str] | None = None) -> None:
         self.records, self.active = records, active
         self.handed: list[list[int]] = []
-        self.app = self
+        self.app, self.pace = self, Pace(0.0)
         self.consumer_generation_id = 1
         self.flow_active, self.should_stop = True, False
         self.suspend_flow = asyncio.Event()

@@ -23,7 +23,7 @@ from streams.roles.caption.cause import cause_of
 from streams.roles.outcome import Caused, Causes, Deleted, Makeshift, Unchanged, publisher, publisher_of_all
 from streams.roles.standing import CAUSE_BYTES, Standing
 from streams.wiring.urgent import is_urgent
-from tests.unit.streams.roles.test_role_caption import captioner, item, message, through
+from tests.unit.streams.roles.test_role_caption import Scripted, captioner, item, message, through
 
 
 class Sending:
@@ -267,6 +267,25 @@ async def test_of_a_makeshift_caption_no_cause_is_kept() -> None:
     assert (await world.standing.causes(["sku-1"]))["sku-1"] == b""
     assert await world.publish(priced(1.0), await caption()) == 1
     assert (await world.standing.causes(["sku-1"]))["sku-1"] == CAUSE
+
+
+@pytest.mark.parametrize(("answer", "asked"), [("A dress.", False), ("crash", True)])
+async def test_a_price_does_not_ask_a_model_again_that_has_answered(answer: str, asked: bool) -> None:
+    """Two drafts too short to be captions: rules wrote, and the next prices write nothing. One that failed is asked again."""
+    world = World(cause=cause_of([]))
+    writer = Scripted(answer, answer, answer)
+    role = replace(captioner(writer), cause=world.cause, causes=world.standing.causes)
+    of, cheaper = priced(10.0), priced(9.0, 4)
+    first = await through(role, of)
+    assert (first.writer, await world.publish(of, first)) == ("template", 1)
+    before = writer.batches
+    [again] = await role.read_all([cheaper])
+    if again is None:
+        assert (await through(role, cheaper)).writer == "template"
+    else:
+        assert again == Done(Caused("sku-1", world.cause(of)))
+        assert await world.publish(cheaper, again.result) == 0
+    assert (writer.batches > before) == asked
 
 
 async def test_what_stands_from_before_there_were_causes_learns_its_own() -> None:
