@@ -19,8 +19,8 @@ from streams.contract import topics
 from streams.engine.message import Message
 from streams.kafka.client import Reader
 from streams.kafka.consumer import STANDING_WAIT_MS, PlainConsumer, open_consumer
-from streams.kafka.pace import BESIDE_S
 from streams.kafka.faust.app import Watcher
+from streams.kafka.pace import BESIDE_S
 from streams.roles.caption.mending import LOOK_S, Fallen, Items, Mending, Told
 from streams.wiring.parts import Parts
 

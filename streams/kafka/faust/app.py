@@ -25,8 +25,8 @@ from streams.kafka.consumer import coordination_error, message_of
 from streams.kafka.faust.reports import LAG_SECONDS, TopicsRead, tell_lag, teller
 from streams.kafka.names import Names, client_id, names_of
 from streams.kafka.options import METADATA_MS, patient, servers, ssl_context, uses_tokens
-from streams.kafka.predecessor import take_out_predecessor
 from streams.kafka.pace import Pace
+from streams.kafka.predecessor import take_out_predecessor
 from streams.kafka.producer import classify_kafka
 from streams.kafka.starts import Told
 
