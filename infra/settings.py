@@ -240,6 +240,11 @@ class Settings(BaseSettings):
         description="Most products of one worker that may meet a standing query, over all queries; beyond, the query that most"
         " products meet is suspended.",
     )
+    second_encoder: str = Field(
+        "",
+        description="Folder of a second image tower (timm, open_clip or transformers layout, with its weft-artefact.json) for the pictures of "
+        "articles; empty: ImageNet's EfficientNet-lite0.",
+    )
     similar: int = Field(
         10, ge=0, le=100, description="Neighbours of each product on `catalog.similar`; 0: none are kept there."
     )

@@ -141,6 +141,24 @@ class _Timm:
         return sentences(self.place)
 
 
+def second(folder: str, place: Place) -> ImageEncoder:
+    """The second opinion on which photos are alike: the image tower in a folder, in open_clip's, transformers' or timm's layout; without one
+    ImageNet's EfficientNet-lite0, which `make install` fetches anyway.
+
+    Raises:
+        Fatal: it is missing or damaged, or nobody's layout.
+    """
+    if not folder:
+        from models.encoder.second_tower import ImageNetEncoder
+
+        return ImageNetEncoder.load(resolve(place.cache, (IMAGE_TRUNK,)).image_trunk, device=place.device)
+    from models.encoder.adding import KINDS, kind_of
+    from models.profiles.profile import Part
+
+    towers: Towers = KINDS[kind_of(Path(folder))](Part(kind="", path=folder), place)
+    return towers.images()
+
+
 def sentences(place: Place) -> TextEncoder:
     """The starter's, which was made for it."""
     from models.encoder.sentence_encoder import SentenceEncoder

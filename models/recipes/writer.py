@@ -29,11 +29,14 @@ from torch import Tensor, distributed, nn
 from models.device import choose
 from models.recipes import ship, writer_card
 from models.recipes import shop as shop_data
+from models.recipes.writer_context import StoryExample, stories
 from models.recipes.writer_data import Example, examples
 from models.recipes.writer_shop import mixed, shop_examples
 from models.weights.starter import WRITER_BASE
 from models.writer.adapters import save_adapter
+from models.writer.hf_writer import compute_dtype
 from processors.captions import prompt
+from processors.context.telling import prompt as story_prompt
 from processors.errors import Fatal
 
 Config = dict[str, Any]
@@ -41,6 +44,8 @@ IGNORED = -100
 PROGRESS = "progress.jsonl"
 WEIGHTS = "writer.safetensors"
 CACHE = "WEFT_MODEL_CACHE"
+CAPTIONS, STORIES = "captions", "context"
+"""What a recipe teaches (`task`): captions of packs, or a sentence of an article (`processors.context.telling`)."""
 
 
 class Batch(NamedTuple):
@@ -72,6 +77,8 @@ def train(
     """
     del data
     config = read_recipe(recipe)
+    if config["task"] == STORIES and shop.given:
+        raise Fatal(f"{recipe}: stories are learnt of generated articles only: leave --products and --labels out")
     torch.manual_seed(config["seed"])
     torch.set_num_threads(config["threads"])
     run.mkdir(parents=True, exist_ok=True)
@@ -135,6 +142,7 @@ def read_recipe(recipe: Path) -> Config:
     if missing:
         raise Fatal(f"{recipe}: a writer's recipe needs {', '.join(missing)}")
     defaults = {
+        "task": CAPTIONS,
         "threads": 1,
         "dropout": 0.0,
         "warm_up_steps": 10,
@@ -144,6 +152,8 @@ def read_recipe(recipe: Path) -> Config:
         "shop": 0.5,
     }
     found: Config = defaults | config
+    if found["task"] not in (CAPTIONS, STORIES):
+        raise Fatal(f"{recipe}: task: {found['task']!r} is neither {CAPTIONS!r} nor {STORIES!r}")
     return found
 
 
@@ -197,7 +207,7 @@ def _step(
     optimiser: torch.optim.Optimizer,
     clip: float,
 ) -> float:
-    """One update. The adapter runs in bf16 (twice as fast here), its sums are kept in fp32, or late steps round away."""
+    """One update. The adapter runs in the model's precision, its sums are kept in fp32, or late steps round away."""
     for name, weight in weights.items():
         weight.data.copy_(masters[name].data)
         weight.grad = None
@@ -244,7 +254,9 @@ def adapted(base: Path, config: Config, device: str = "cpu") -> tuple[Any, Any]:
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16, local_files_only=True).to(device)
+    # A processor without bfloat16 products emulates them: the first step took 537 s there.
+    dtype = compute_dtype(device)
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, local_files_only=True).to(device)
     round_to_nf4(model, config["modules"])
     lora = LoraConfig(
         r=config["rank"],
@@ -267,11 +279,12 @@ def round_to_nf4(model: nn.Module, modules: list[str]) -> None:
             module.weight.data = dequantize_4bit(codes, state).to(module.weight.dtype)
 
 
-def encode(tokenizer: Any, example: Example) -> tuple[list[int], int]:
+def encode(tokenizer: Any, example: Example | StoryExample) -> tuple[list[int], int]:
     """Token ids of prompt and answer with its end-of-turn, and the length of the prompt."""
-    asked = tokenizer.apply_chat_template(
-        prompt(example.evidence, example.tone), add_generation_prompt=True, tokenize=False
+    messages = (
+        story_prompt(example.request) if isinstance(example, StoryExample) else prompt(example.evidence, example.tone)
     )
+    asked = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
     before = tokenizer(asked, add_special_tokens=False).input_ids
     after = tokenizer(example.text + "<|im_end|>", add_special_tokens=False).input_ids
     return before + after, len(before)
@@ -280,9 +293,16 @@ def encode(tokenizer: Any, example: Example) -> tuple[list[int], int]:
 def _batches(tokenizer: Any, config: Config, items: shop_data.ShopItems | None = None) -> Iterator[Batch]:
     """Endless batches, the same for the same seed: examples of similar length together, in shuffled order."""
     rng = random.Random(config["seed"])
-    source = examples(config["seed"], worn=config["worn"])
+    source: Iterator[Example | StoryExample] = (
+        stories(config["seed"]) if config["task"] == STORIES else examples(config["seed"], worn=config["worn"])
+    )
     if items is not None:
-        source = mixed(source, shop_examples(items, config["seed"]), config["shop"], config["seed"])
+        source = mixed(
+            examples(config["seed"], worn=config["worn"]),
+            shop_examples(items, config["seed"]),
+            config["shop"],
+            config["seed"],
+        )
     size = config["batch"]
     while True:
         drawn = [encode(tokenizer, example) for example in islice(source, size * config["bucket"])]

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from models.yardsticks.context_pictures import PicturesReport
+
 _MAKERS = ("Ada Moreau", "Otto Lang", "Leila Haddad", "Atelier Brandt", "Maison Delcourt", "Tomas Vik", "Studio Irie", "Nora Quill", "Ines Prado", "Kaito Mori")  # fmt: skip
 _PLACES = ("Porto", "Biella", "Fez", "Bregenz", "Kojima", "Ubrique", "Como", "Galway", "Oaxaca", "Tartu")
 _FACTS = (
@@ -59,6 +61,8 @@ class ContextReport(msgspec.Struct, frozen=True):
 
     `cited`: of the captions that state something of an article, those whose every citation holds what it is cited for. `ungrounded`: captions that
     name, count or claim something that stands in no chunk. `gone`: captions that were the one of before, once the article was taken back.
+    `clip_score` (2.5 times the likeness of photo and caption by Weft's own encoder) and `cider` (CIDEr-D against the planted fact): "without" the articles
+    and "with" them. `pictures`: None where none were looked for.
     """
 
     products: int
@@ -69,6 +73,24 @@ class ContextReport(msgspec.Struct, frozen=True):
     quoted_orders: int
     gone: float
     variants: dict[str, Variant]
+    clip_score: dict[str, float]
+    cider: dict[str, float]
+    pictures: PicturesReport | None = None
+
+
+def page(report: ContextReport, by: str) -> str:
+    """The figures as Markdown."""
+    rows = "\n".join(
+        f"| {name} | {one.used:.3f} | {one.chunks:.1f} | {one.milliseconds:.0f} |"
+        for name, one in report.variants.items()
+    )
+    return (
+        f"| chunks | planted facts used | chunks drawn on | ms a caption |\n|---|---|---|---|\n{rows}\n\n"
+        f"{report.products} drawn products, articles of {report.sentences:.0f} sentences, texts by {by}; used {report.used:.3f}, cited rightly "
+        f"{report.cited:.3f}, ungrounded {report.ungrounded}, quoted orders and offers {report.quoted_orders}, gone with the article (byte for byte) {report.gone:.3f}. "
+        f"CLIPScore {report.clip_score['without']:.3f} without the articles and {report.clip_score['with']:.3f} with them (by Weft's own encoder: not comparable with others'), "
+        f"CIDEr-D against the planted fact {report.cider['without']:.3f} and {report.cider['with']:.3f}.\n"
+    )
 
 
 def planted(products: Sequence[tuple[str, str]], seed: int, sentences: tuple[int, int] = (6, 40)) -> list[Planted]:

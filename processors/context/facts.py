@@ -23,10 +23,13 @@ from processors.kinds import claims_of
 from processors.values import Evidence, Garment
 from processors.vocabulary import canonical, clean
 
-About: TypeAlias = Literal["product", "collection", "brand"]
+About: TypeAlias = Literal["product", "photo", "collection", "brand"]
+"""What of a product a text is about. "photo": the text names none, and one of its pictures is the product's photo: it is held to what
+is known of this product as a collection's text is, for it may be about others as well.
+"""
 MAX_SENTENCES, MAX_CHARACTERS = 2, 400
 """Of all articles together, in one caption."""
-WEIGHTS: dict[About, float] = {"product": 0.6, "collection": 0.3, "brand": 0.0}
+WEIGHTS: dict[About, float] = {"product": 0.6, "photo": 0.45, "collection": 0.3, "brand": 0.0}
 """What is said of the product itself comes before what is said of its collection, and that before the brand's."""
 
 _NAME, _NUMBER, _CLAIM, _MADE, _LIKENESS = 1.0, 0.6, 0.7, 0.4, 0.5

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -16,10 +17,12 @@ from infra.settings import Settings
 from models.yardsticks.captions import Product
 from models.yardsticks.context import ContextReport, Planted, Variant, planted
 from models.yardsticks.photos import UnreadableInput
+from models.yardsticks.references import cider
 from processors.context.grounding import stands_in, ungrounded
 from processors.drawn import catalogue
 from processors.values import CaptionText
 from streams.cli.evaluate import JsonOption, ProfileOption, chosen_settings, eval_app
+from streams.cli.evaluate_pictures import looked_for, show_pictures, write_figures
 from streams.cli.output import print_json, print_table, rows_table
 from streams.cli.progress import progress
 from streams.contract import topics
@@ -37,19 +40,43 @@ SIDE = 224
 
 @eval_app.command("context")
 def context(
-    products: Annotated[int, typer.Option(help="Drawn products, each with an article around one planted fact.")] = 200,
+    products: Annotated[
+        int, typer.Option(help="Drawn products, each with an article around one planted fact; 0: none.")
+    ] = 200,
     seed: Annotated[int, typer.Option(help="Of products and articles.")] = 29,
     by_rule: Annotated[
         bool,
         typer.Option("--by-rule", help="Texts by rule: what articles add is the same, and no language model runs."),
     ] = False,
+    pictures: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Photos that are looked for among their changed selves, 10 s of a core each; 0: none."
+        ),
+    ] = 0,
+    photos: Annotated[
+        Path | None, typer.Option(help="Folder, or zip, of these photos; without it they are of drawn products.")
+    ] = None,
+    write: Annotated[
+        Path | None, typer.Option(help="A Markdown file with marks: the figures are written between them.")
+    ] = None,
     profile: ProfileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Facts that were planted in articles: stated, cited rightly, gone with the article; and by other choices of chunks."""
+    """Facts that were planted in articles: stated, cited rightly, gone with the article; by other choices of chunks; and photos found by pictures."""
     chosen = chosen_settings(profile)
     configure(chosen.log_level, chosen.log_format)
-    found = asyncio.run(_run(chosen, products, seed, by_rule=by_rule))
+    found = asyncio.run(_run(chosen, products, seed, by_rule=by_rule)) if products else None
+    seen = looked_for(chosen, pictures, photos, seed) if pictures else None
+    if write is not None:
+        write_figures(write, found, seen, photos, by_rule=by_rule)
+    if found is None:
+        if as_json and seen is not None:
+            print_json(seen)
+        elif seen is not None:
+            show_pictures(seen)
+        return
+    found = msgspec.structs.replace(found, pictures=seen)
     if as_json:
         print_json(found)
         return
@@ -60,6 +87,8 @@ def context(
     print_table(rows_table((f"{found.products} products", ""), rows))
     variants = [(n, f"{v.used:.3f}", f"{v.chunks:.1f}", f"{v.milliseconds:.1f}") for n, v in found.variants.items()]
     print_table(rows_table(("chunks", "used", "chunks drawn on", "ms a caption"), variants))
+    if seen is not None:
+        show_pictures(seen)
 
 
 async def _run(settings: Settings, count: int, seed: int, *, by_rule: bool) -> ContextReport:
@@ -81,7 +110,8 @@ async def _run(settings: Settings, count: int, seed: int, *, by_rule: bool) -> C
         for number in range(len(stories)):
             articles.apply(_record(len(stories) + number, f"story-{number}", None))
         after = await _captions(trial, items)
-    return _report(plain, told, after, stories, variants)
+        scores = await asyncio.to_thread(_clip_scores, settings, items, plain, told)
+    return _report(plain, told, after, stories, variants, scores)
 
 
 async def _items(trial: Trial, count: int, seed: int) -> list[Item]:
@@ -168,6 +198,7 @@ def _report(
     after: Sequence[Caption],
     stories: Sequence[Planted],
     variants: dict[str, Variant],
+    scores: dict[str, float],
 ) -> ContextReport:
     count = max(1, len(stories))
     citing = [(one, story) for one, story in zip(told, stories, strict=True) if isinstance(one.context, tuple)]
@@ -181,7 +212,37 @@ def _report(
         quoted_orders=sum("gnore all" in one.caption or "% off" in one.caption for one in told),
         gone=sum(encode(one) == encode(other) for one, other in zip(plain, after, strict=True)) / count,
         variants=variants,
+        clip_score=scores,
+        cider={
+            name: round(cider([one.caption for one in captions], [[story.fact] for story in stories]), 4)
+            for name, captions in (("without", plain), ("with", told))
+        },
     )
+
+
+def _clip_scores(
+    settings: Settings, items: Sequence[Item], plain: Sequence[Caption], told: Sequence[Caption]
+) -> dict[str, float]:
+    """2.5 times the likeness of photo and caption, as Hessel et al. (2021) have it; by the profile's own encoder."""
+    import numpy as np
+
+    from streams.wiring.yardsticks import models_of
+
+    texts = models_of(settings).text_encoder
+    photos = [np.frombuffer(next(view.vector for view in item.views if view.id == "whole"), "<f4") for item in items]
+
+    def score(captions: Sequence[Caption]) -> float:
+        words = [one.caption[:1000] for one in captions]
+        found = [
+            texts.finish(word, raw)
+            for at in range(0, len(words), 16)
+            for word, raw in zip(
+                words[at : at + 16], texts.forward([texts.prepare(w) for w in words[at : at + 16]]), strict=True
+            )
+        ]
+        return round(sum(2.5 * max(0.0, float(p @ t)) for p, t in zip(photos, found, strict=True)) / len(photos), 4)
+
+    return {"without": score(plain), "with": score(told)}
 
 
 def _states(caption: str, story: Planted) -> bool:

@@ -56,7 +56,10 @@ class Trained(msgspec.Struct, frozen=True):
 def train(
     part: Annotated[Part, typer.Argument(help="Which model.")],
     recipe: Annotated[
-        Path | None, typer.Option(help="YAML file; by default the one the shipped weights are from.")
+        Path | None,
+        typer.Option(
+            help="YAML file, or the name of one that ships (writer: context, second); by default the one the shipped weights are from."
+        ),
     ] = None,
     run: Annotated[Path | None, typer.Option(help="Folder of the run; by default runs/PART.")] = None,
     data: Annotated[Path, typer.Option(envvar="WEFT_DATA", help="Folder with street/, phone/ …")] = Path(
@@ -86,7 +89,7 @@ def train(
     shop = {} if boxes is not None else _shop(part, products, images, labels, start)
     usual = f"{part.value}-shop.yaml" if part is Part.encoder and (products or labels) else f"{part.value}.yaml"
     usual = usual if boxes is None else "detector_shop.yaml"
-    followed = RECIPES / usual if recipe is None else recipe
+    followed = RECIPES / usual if recipe is None else _named(part, recipe)
     folder = Path("runs") / part.value if run is None else run
     if not followed.is_file():
         say(f"--recipe: {followed} is no file")
@@ -121,6 +124,12 @@ def train(
     else:
         rows = [(name, getattr(done, name)) for name in Trained.__struct_fields__]
         print_table(rows_table(("trained", ""), rows))
+
+
+def _named(part: Part, recipe: Path) -> Path:
+    """The recipe of a name ("context"): `writer-context.yaml`; a path stays one."""
+    shipped = RECIPES / f"{part.value}-{recipe}.yaml"
+    return shipped if not recipe.exists() and recipe.name == str(recipe) and shipped.is_file() else recipe
 
 
 def _boxes(

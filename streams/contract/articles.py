@@ -94,8 +94,12 @@ def _check(article: Article) -> None:
 def _check_targets(article: Article) -> None:
     about = article.applies_to
     given = {"product": about.product, "brand": about.brand, "collection": about.collection}
-    if all(value is None for value in given.values()):
-        raise Poison("names no product, no brand and no collection", field="applies_to", code=Code.MISSING_FIELD)
+    if all(value is None for value in given.values()) and not article.images:
+        raise Poison(
+            "names no product, no brand and no collection, and the article has no picture that could show a product",
+            field="applies_to",
+            code=Code.MISSING_FIELD,
+        )
     for name, value in given.items():
         if value is None:
             continue

@@ -28,6 +28,7 @@ from streams.contract.records import (
     Item,
     Match,
     Neighbours,
+    Pictured,
     Query,
     QueryImage,
     Record,
@@ -58,6 +59,7 @@ _GENERATION = msgspec.json.Decoder(Generation)
 _MATCH = msgspec.json.Decoder(Match)
 _NEIGHBOURS = msgspec.json.Decoder(Neighbours)
 _DUPLICATES = msgspec.json.Decoder(Duplicates)
+_PICTURED = msgspec.json.Decoder(Pictured)
 _FEEDBACK = msgspec.json.Decoder(Feedback)
 _ITEM = msgspec.msgpack.Decoder(Item)
 _PROBE: msgspec.msgpack.Decoder[Probe] = msgspec.msgpack.Decoder(Probe)
@@ -234,6 +236,11 @@ def decode_neighbours(value: bytes) -> Neighbours:
 def decode_duplicates(value: bytes) -> Duplicates:
     """A record of `catalog.duplicates`. Raises `Poison`."""
     return _decode(_DUPLICATES, value)
+
+
+def decode_pictured(value: bytes) -> Pictured:
+    """A record of `catalog.pictured`. Raises `Poison`."""
+    return _decode(_PICTURED, value)
 
 
 def decode_feedback(message: Message) -> Feedback:

@@ -213,10 +213,35 @@ class ContextSpan(Record, frozen=True, omit_defaults=False):
     end: int
 
 
+class PictureIn(Record, frozen=True, omit_defaults=False):
+    """A picture of an article that is proved to be a product's photo, and what each step gave that found it.
+
+    `likeness`: to each encoder (fingerprint) that named it among its nearest. `score`: of all of them together. `swapped`: local features
+    put it before one that the encoders preferred. `confidence` (0 to 1), `inliers`: of the features. `kind`: what the picture is of the photo.
+    """
+
+    picture: str  # its address, as the article has it
+    kind: Annotated[
+        str,
+        msgspec.Meta(
+            extra_json_schema={
+                "enum": ["copy", "recompressed", "crop", "mirrored", "watermarked"],
+                OPEN_ENUM: True,
+            }
+        ),
+    ]
+    score: float
+    likeness: dict[str, float]
+    confidence: float
+    inliers: int
+    swapped: bool = False
+
+
 class ContextUse(Record, frozen=True, omit_defaults=False):
     """What an article says in a caption. `chunk`: number of the first of the up to three sentences of `text`, from 0.
 
-    `score`: likeness of the chunk to the caption without it, -1 to 1. `spans`: the sentences of the caption that state it.
+    `score`: likeness of the chunk to the caption without it, -1 to 1. `spans`: the sentences of the caption that state it. `picture`: by which
+    picture the article was found, where it does not name the product.
     """
 
     article: str
@@ -225,6 +250,7 @@ class ContextUse(Record, frozen=True, omit_defaults=False):
     spans: tuple[ContextSpan, ...]
     text: str
     version: str = ""  # of the article, where it has one
+    picture: PictureIn | UnsetType = UNSET
 
 
 class Caption(Record, frozen=True, omit_defaults=False):
@@ -275,13 +301,13 @@ class AppliesTo(Record, frozen=True):
 class Article(Record, frozen=True):
     """A text of a brand: its story, a lookbook, how to care for a garment. A null value under the same key takes it back.
 
-    `images`: addresses of its pictures. `version`: named in what cites it. `locale`: of the text ("de"); without it a caption of any
+    `images`: addresses of its pictures: without a product, the article applies to those whose photo is proved to be one of them. `version`: named in what cites it. `locale`: of the text ("de"); without it a caption of any
     language takes the sentences of its own. `shop`: whose products it is about; without it, those of no shop.
     """
 
     id: str
     text: str
-    applies_to: AppliesTo
+    applies_to: AppliesTo = AppliesTo()
     title: str | None = None
     kind: ArticleKind | None = None
     images: tuple[str, ...] | None = None
@@ -583,6 +609,15 @@ class Duplicates(Record, frozen=True):
     product_id: str
     image: str  # its photo
     duplicates: tuple[Duplicate, ...]
+    shop: str = ""
+
+
+class Pictured(Record, frozen=True):
+    """The pictures of articles that are proved to be a product's photo, the surest first."""
+
+    product_id: str
+    image: str  # its photo
+    pictures: tuple[PictureIn, ...]
     shop: str = ""
 
 

@@ -23,6 +23,7 @@ STANDING = "search.standing"
 MATCHES = "search.matches"
 SIMILAR = "catalog.similar"
 DUPLICATES = "catalog.duplicates"
+PICTURED = "catalog.pictured"
 FEEDBACK = "search.feedback"
 EDIT_REQUESTS = "edits.requests"
 EDIT_PROGRESS = "edits.progress"
@@ -169,6 +170,19 @@ TOPICS: tuple[TopicSpec, ...] = (
         key="product_id",
         written_by=("duplicates",),
         read_by=("duplicates", "weft duplicates", CLIENT),
+        tombstones=True,
+    ),
+    TopicSpec(
+        PICTURED,
+        "json",
+        "compact",
+        partitions=1,
+        record=records.Pictured,
+        summary="The pictures of articles that are proved to be a product's photo; a null value: there are none.",
+        event_type="weft.pictured.v1",
+        key="product_id",
+        written_by=("context",),
+        read_by=("caption", "context"),
         tombstones=True,
     ),
     TopicSpec(

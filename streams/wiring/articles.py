@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from infra.logs import logger
 from processors.errors import Retryable
 from streams.contract import topics
+from streams.engine.message import Message
 from streams.kafka.client import Reader
 from streams.kafka.consumer import STANDING_WAIT_MS
 from streams.roles.caption.context import ByEncoder, Context
 from streams.roles.context.articles import Articles
+from streams.roles.context.pictured import PicturedView
 from streams.wiring.parts import Parts
 
 log = logger("weft.context")
@@ -24,29 +27,42 @@ class Following:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._known = Articles()
-        self.context = Context(self._known, ByEncoder(lambda: parts.models.sentence_encoder))
-        self._reader: Reader | None = None
+        self._pictured = PicturedView()
+        self.context = Context(self._known, ByEncoder(lambda: parts.models.sentence_encoder), self._pictured)
+        self._readers: dict[str, Reader] = {}
 
     async def catch_up(self) -> None:
         """Take in what is there: the first captions are to know it."""
-        try:
-            reader = Reader(self._parts.settings, topics.ARTICLES, client="caption", fetch_wait_ms=STANDING_WAIT_MS)
-            await reader.__aenter__()
-        except Retryable as error:
-            log.warning("articles.unknown", cause=str(error))
-            return
-        self._reader = reader
-        async for record in reader.to_end():
-            self._known.apply(record)
+        for topic, apply in self._views():
+            await self._open(topic, apply)
 
     async def follow(self) -> None:
         """Take in what comes, for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            for topic, apply in self._views():
+                tasks.create_task(self._follow(topic, apply), name=f"caption:{topic}")
+
+    def _views(self) -> tuple[tuple[str, Callable[[Message], None]], ...]:
+        return ((topics.ARTICLES, self._known.apply), (topics.PICTURED, self._pictured.apply))
+
+    async def _open(self, topic: str, apply: Callable[[Message], None]) -> None:
         try:
-            while self._reader is None:
+            reader = Reader(self._parts.settings, topic, client="caption", fetch_wait_ms=STANDING_WAIT_MS)
+            await reader.__aenter__()
+        except Retryable as error:
+            log.warning("articles.unknown", topic=topic, cause=str(error))
+            return
+        self._readers[topic] = reader
+        async for record in reader.to_end():
+            apply(record)
+
+    async def _follow(self, topic: str, apply: Callable[[Message], None]) -> None:
+        try:
+            while topic not in self._readers:
                 await asyncio.sleep(PAUSE_S)
-                await self.catch_up()
-            async for record in self._reader.follow():
-                self._known.apply(record)
+                await self._open(topic, apply)
+            async for record in self._readers[topic].follow():
+                apply(record)
         finally:
-            if self._reader is not None:
-                await self._reader.__aexit__(None, None, None)
+            if topic in self._readers:
+                await self._readers[topic].__aexit__(None, None, None)

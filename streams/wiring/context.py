@@ -13,12 +13,14 @@ from streams.kafka.dead_letters import dead_letters
 from streams.ops.rewrite import ItemLog, Rewrite
 from streams.roles.context.role import Asking, Stories, nothing
 from streams.roles.outcome import NoEffect
-from streams.wiring.parts import Parts, Ready, Role, consume_group
+from streams.wiring.depicting import Depicted
+from streams.wiring.parts import Parts, Ready, Role, beside, consume_group
 
 
 async def run_context(parts: Parts, ready: Ready) -> None:
-    """`catalog.articles` → the items of the products that they are about, once more."""
+    """`catalog.articles` → the items of the products that they are about, once more; and what their pictures show."""
     settings = parts.settings
+    depicted = Depicted(parts)
 
     async def captions() -> AsyncIterator[Message]:
         async with Reader(settings, topics.CAPTIONS, client="context") as reader:
@@ -28,7 +30,9 @@ async def run_context(parts: Parts, ready: Ready) -> None:
     async def again(found: Mapping[bytes, tuple[int, int]], mark: str) -> int:
         return await Rewrite(ItemLog(settings), parts.sender, mark, header=CONTEXT).ask(found)
 
-    asking = Asking(ItemLog(settings).to_end, captions, again, lambda: uuid.uuid4().hex)
+    asking = Asking(
+        ItemLog(settings).to_end, captions, again, lambda: uuid.uuid4().hex, showing=depicted.pictured.showing
+    )
     pipeline: Pipeline[NoEffect] = Pipeline(
         "context",
         Stories(asking).stages(),
@@ -37,7 +41,8 @@ async def run_context(parts: Parts, ready: Ready) -> None:
         admission=parts.credits(),
         engine=parts.engine_of("context"),
     )
-    await consume_group(parts, "context", topics.ARTICLES, pipeline, ready)
+    consuming = consume_group(parts, "context", topics.ARTICLES, pipeline, ready, depicted.holding)
+    await beside(depicted.run(), consuming)
 
 
 ROLE = Role("context", run_context)

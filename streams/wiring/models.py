@@ -47,6 +47,7 @@ class Loader(Protocol):
     def image_encoder(self) -> ImageEncoder: ...
     def text_encoder(self) -> TextEncoder: ...
     def sentence_encoder(self) -> TextEncoder: ...
+    def second_encoder(self) -> ImageEncoder: ...
     def writer(self) -> Writer: ...
 
 
@@ -70,6 +71,9 @@ class FakeLoader:
 
     def sentence_encoder(self) -> TextEncoder:
         return self.text_encoder()
+
+    def second_encoder(self) -> ImageEncoder:
+        return self.image_encoder()
 
     def writer(self) -> Writer:
         from models.fakes import FakeWriter
@@ -110,6 +114,11 @@ class PartsLoader:
 
     def sentence_encoder(self) -> TextEncoder:
         return self._encoder().sentences()
+
+    def second_encoder(self) -> ImageEncoder:
+        from models.encoder.by_kind import second
+
+        return second(self._settings.second_encoder, self.place)
 
     def writer(self) -> Writer:
         if self._settings.writer == "template":
@@ -262,6 +271,14 @@ class Models:
         return self._once(
             "sentence encoder",
             lambda one: GuardedTextEncoder(one.sentence_encoder(), observe=self._observe("sentence encoder")),
+        )
+
+    @property
+    def second_encoder(self) -> ImageEncoder:
+        """A second opinion on which photos are alike; loaded with the first illustrated article."""
+        return self._once(
+            "second encoder",
+            lambda one: GuardedImageEncoder(one.second_encoder(), observe=self._observe("second encoder")),
         )
 
     @property

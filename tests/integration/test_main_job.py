@@ -29,7 +29,7 @@ from processors.triplets import triplet_id
 from processors.values import Metadata
 from streams.contract import codecs, topics
 from streams.contract.edits import EditRequest
-from streams.contract.records import AppliesTo, Article, Caption, ImageRef, Match, Query, Result, Upload
+from streams.contract.records import AppliesTo, Article, Caption, ImageRef, Match, PictureIn, Query, Result, Upload
 from streams.contract.topics import ROLES
 from streams.engine.message import Message
 from streams.engine.observer import NullObserver
@@ -273,6 +273,36 @@ async def test_a_caption_states_what_its_article_says(up: Up, tmp_path: Path) ->
         assert rewritten.caption == f"{plain.caption} {later}"
         await client.save_article("b1", None, shop=shop)
         assert codecs.encode(await until("p2", lambda caption: later not in caption)) == codecs.encode(plain)
+
+
+async def test_a_picture_of_an_article_tells_whom_it_is_about(up: Up) -> None:
+    """It names nobody: its picture is the product's photo, a little cut. Taken back, the caption is the one of before."""
+    shop, fact, photo = "lookbook", "It was woven by Atelier Moreau in Porto in 1974.", drawn_photo(12)
+    whole, part = (cv2.imencode(".png", pixels)[1].tobytes() for pixels in (photo, photo[5:355, 5:265]))
+    store = open_store(up.settings)
+    address = store.address(store.put_content(part, suffix=".png"))
+    async with Client(up.settings) as client, Reader(up.settings, topics.CAPTIONS) as captions:
+        following = captions.follow()
+
+        async def until(told: bool) -> Caption:
+            async with asyncio.timeout(120):
+                async for raw in following:
+                    if raw.key == key_of(shop, "p1").encode() and raw.value is not None:
+                        caption = codecs.decode_caption(raw.value)
+                        if (fact in caption.caption) == told:
+                            return caption
+            raise AssertionError("no caption")
+
+        await client.upload([Upload("p1", ImageRef(bytes=whole), shop=shop)])
+        plain = await until(told=False)
+        await client.save_article("look", Article("look", fact, images=(address,), shop=shop), shop=shop)
+        shown = await until(told=True)
+        assert isinstance(shown.context, tuple)
+        [use] = shown.context
+        assert isinstance(use.picture, PictureIn)
+        assert (use.article, use.picture.picture, use.picture.kind) == ("look", address, "crop")
+        await client.save_article("look", None, shop=shop)
+        assert codecs.encode(await until(told=False)) == codecs.encode(plain)
 
 
 async def test_an_updated_photo_replaces_the_old_one(up: Up, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from models.ports import TextEncoder
 from processors.context.chunks import Chunk, Scored, choose, windows
 from processors.context.facts import MAX_CHARACTERS, Chosen, Fact, Told, select, tells
 from processors.context.sentences import sentences
+from processors.identity import key_of
 from processors.kit import PLAIN, Kit, emoji_apart
 from processors.languages import language_of
 from processors.values import CaptionText, Evidence
@@ -27,6 +28,9 @@ from streams.contract.records import ContextSpan, ContextUse, Item
 from streams.engine.message import CONTEXT as HEADER
 from streams.engine.message import Message
 from streams.roles.context.articles import Applied, Articles, together
+from streams.roles.context.header import ARTICLES, PICTURED, Place, places_in
+from streams.roles.context.pictured import PicturedView
+from streams.roles.context.view import View
 
 VERSION = "1"
 """Raise it when other sentences are chosen: captions of before are made again."""
@@ -85,14 +89,16 @@ class Context:
     Args:
         articles: the view.
         likeness: ranks chunks; loads a model when it is first asked.
+        pictured: which pictures of articles are products' photos; None: none is.
     """
 
-    def __init__(self, articles: Articles, likeness: Likeness) -> None:
+    def __init__(self, articles: Articles, likeness: Likeness, pictured: PicturedView | None = None) -> None:
         self._articles, self._likeness = articles, likeness
+        self._pictured = pictured or PicturedView()
         self._keep, self._ends, self._ranked, self._telling = 0, True, True, True
         self._embedded: OrderedDict[str, Embedded] = OrderedDict()
         self._keeping = threading.Lock()
-        self._given_up: dict[int, int] = {}
+        self._given_up: dict[Place, int] = {}
 
     def choosing(self, *, keep: int = 0, ends: bool = True, ranked: bool = True, telling: bool = True) -> Context:
         """The same with another choice of chunks, for yardsticks.
@@ -103,32 +109,35 @@ class Context:
             ranked: by likeness; else in the order of the text.
             telling: and by how much they tell.
         """
-        made = Context(self._articles, self._likeness)
+        made = Context(self._articles, self._likeness, self._pictured)
         made._keep, made._ends, made._ranked, made._telling = keep, ends, ranked, telling
         made._embedded = self._embedded
         return made
 
     def of(self, item: Item) -> tuple[Applied, ...]:
         """The articles that apply to an item."""
-        return self._articles.of(item.shop, item.product_id, item.metadata)
+        pictures = self._pictured.of(key_of(item.shop, item.product_id), item.image)
+        return self._articles.of(item.shop, item.product_id, item.metadata, pictures)
 
-    def missing(self, message: Message) -> Mapping[int, int]:
-        """Offsets of articles that a record's caption has to know, and that are not known yet."""
-        wanted = offsets_in(message.header(HEADER))
-        if not wanted or self._articles.knows(wanted):
+    def missing(self, message: Message) -> Mapping[Place, int]:
+        """Offsets of articles, and of what they picture, that a record's caption has to know, and that are not known yet."""
+        wanted = places_in(message.header(HEADER))
+        if not wanted or all(view.knows(_of(wanted, name)) for name, view in self._views()):
             return {}
-        return (
-            {} if all(offset <= self._given_up.get(partition, -1) for partition, offset in wanted.items()) else wanted
-        )
+        return {} if all(offset <= self._given_up.get(place, -1) for place, offset in wanted.items()) else wanted
 
-    async def reached(self, wanted: Mapping[int, int]) -> bool:
+    async def reached(self, wanted: Mapping[Place, int]) -> bool:
         """Wait for them, not for ever: of a topic that was made anew they never come, and then are waited for once."""
-        if await self._articles.reached(wanted, WAIT_S):
-            return True
-        self._given_up |= {
-            partition: max(offset, self._given_up.get(partition, -1)) for partition, offset in wanted.items()
-        }
-        return False
+        for name, view in self._views():
+            if not await view.reached(_of(wanted, name), WAIT_S):
+                self._given_up |= {
+                    place: max(offset, self._given_up.get(place, -1)) for place, offset in wanted.items()
+                }
+                return False
+        return True
+
+    def _views(self) -> tuple[tuple[str, View], ...]:
+        return ((ARTICLES, self._articles), (PICTURED, self._pictured))
 
     def add(self, applied: Sequence[Applied], text: CaptionText, evidence: Evidence, kit: Kit = PLAIN) -> Added:
         """The caption with what these articles say of the product; as it is where they say nothing that may stand in it. Blocks."""
@@ -144,8 +153,7 @@ class Context:
         drawn = sum(len(one.chunks) for one in chosen)
         if not told.facts:
             return Added(text, (), told, drawn)
-        versions = {one.known.article.id: one.known.article.version for one in applied}
-        return replace(_written(text, told, versions), drawn=drawn)
+        return replace(_written(text, told, {one.known.article.id: one for one in applied}), drawn=drawn)
 
     def _chunks(self, one: Applied, caption: str) -> tuple[Scored, ...]:
         chunks, vectors, told = self._vectors(one)
@@ -177,25 +185,22 @@ def fingerprint(applied: Sequence[Applied]) -> str:
     return f"{VERSION} {together(applied)}" if applied else ""
 
 
-def offsets_in(header: bytes | None) -> dict[int, int]:
-    """Partition → offset, of `HEADER`; what cannot be read is none."""
-    found: dict[int, int] = {}
-    for part in (header or b"").decode("ascii", "replace").split("/")[0].split(","):
-        partition, _, offset = part.partition(":")
-        if partition.isdigit() and offset.isdigit():
-            found[int(partition)] = int(offset)
-    return found
+def _of(wanted: Mapping[Place, int], name: str) -> dict[int, int]:
+    return {partition: offset for (topic, partition), offset in wanted.items() if topic == name}
 
 
-def _written(text: CaptionText, told: Told, versions: Mapping[str, object]) -> Added:
+def _written(text: CaptionText, told: Told, applied: Mapping[str, Applied]) -> Added:
     caption, emoji = emoji_apart(text.caption)
     uses: dict[tuple[str, int], tuple[Fact, list[ContextSpan]]] = {}
     for fact in told.facts:
         start = len(caption) + (1 if caption else 0)
         caption = f"{caption} {fact.said}".strip()
         uses.setdefault((fact.article, fact.chunk), (fact, []))[1].append(ContextSpan(start, len(caption)))
-    found = tuple(
-        ContextUse(fact.article, fact.chunk, fact.score, tuple(spans), fact.text, str(versions.get(fact.article) or ""))
-        for fact, spans in uses.values()
-    )
+    found = tuple(_use(fact, spans, applied[fact.article]) for fact, spans in uses.values())
     return Added(msgspec.structs.replace(text, caption=caption + emoji), found, told)
+
+
+def _use(fact: Fact, spans: Sequence[ContextSpan], of: Applied) -> ContextUse:
+    version = str(of.known.article.version or "")
+    use = ContextUse(fact.article, fact.chunk, fact.score, tuple(spans), fact.text, version)
+    return use if of.picture is None else msgspec.structs.replace(use, picture=of.picture)

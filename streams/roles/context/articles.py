@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -17,8 +16,9 @@ from processors.said import evidence_of
 from processors.values import Metadata
 from processors.vocabulary import clean
 from streams.contract.articles import article_key, decode_article
-from streams.contract.records import Article
+from streams.contract.records import Article, PictureIn
 from streams.engine.message import Message
+from streams.roles.context.view import View
 
 log = structlog.get_logger("weft.context")
 
@@ -27,7 +27,7 @@ MAX_CHARACTERS = 200_000_000
 """Of all articles together. Past either bound a new article is not taken in, and the log says so."""
 MOST_APPLIED = 16
 """Articles that one caption looks at, of the product first; a brand with a hundred stories would cost a hundred passes."""
-_ORDER: tuple[About, ...] = ("product", "collection", "brand")
+_ORDER: tuple[About, ...] = ("product", "photo", "collection", "brand")
 
 Target: TypeAlias = tuple[About, str, str]
 """What, whose shop, and its id or (`clean`) name."""
@@ -44,10 +44,11 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """An article that applies to a product, and by what of it."""
+    """An article that applies to a product, and by what of it. `picture`: where the article does not name it, but shows its photo."""
 
     known: Known
     about: About
+    picture: PictureIn | None = None
 
 
 def targets_of(article: Article) -> tuple[Target, ...]:
@@ -71,16 +72,16 @@ def places_of(shop: str, product_id: str, metadata: Metadata) -> tuple[Target, .
     return (*found, ("brand", shop, clean(metadata.brand))) if metadata.brand else tuple(found)
 
 
-class Articles:
+class Articles(View):
     """One writer (`apply`), many readers."""
 
     def __init__(self, most: int = MAX_ARTICLES, characters: int = MAX_CHARACTERS) -> None:
+        super().__init__()
         self._most, self._characters = most, characters
         self._known: dict[str, Known] = {}
         self._by_target: dict[Target, tuple[Known, ...]] = {}
+        self._by_picture: dict[tuple[str, str], tuple[Known, ...]] = {}
         self._held = 0
-        self._offsets: dict[int, int] = {}
-        self._moved = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._known)
@@ -93,33 +94,46 @@ class Articles:
             log.info("no article", offset=message.offset, cause=str(error))
         else:
             self._take(key or (article.id if article is not None else ""), article, message)
-        self._offsets[message.partition] = message.offset + 1
-        self._moved.set()
-        self._moved = asyncio.Event()
+        self.noted(message)
 
-    def of(self, shop: str, product_id: str, metadata: Metadata) -> tuple[Applied, ...]:
-        """The articles that apply to a product, those of itself first; each once. Cheap where there is none."""
-        if not self._by_target:
+    def of(
+        self, shop: str, product_id: str, metadata: Metadata, pictures: Sequence[PictureIn] = ()
+    ) -> tuple[Applied, ...]:
+        """The articles that apply to a product, those of itself first; each once. Cheap where there is none.
+
+        `pictures`: those of articles that are proved to be the product's photo.
+        """
+        if not self._known:
             return ()
         found: dict[str, Applied] = {}
         for place in places_of(shop, product_id, metadata):
             for known in self._by_target.get(place, ()):
                 found.setdefault(known.article.id, Applied(known, place[0]))
+        if pictures:
+            found |= self._shown(shop, pictures, found)
+            order = {name: n for n, name in enumerate(found)}
+            found = dict(sorted(found.items(), key=lambda one: (_ORDER.index(one[1].about), order[one[0]])))
         return tuple(found.values())[:MOST_APPLIED]
 
-    async def reached(self, wanted: Mapping[int, int], limit_s: float) -> bool:
-        """Wait until these offsets, by partition, are known; False where that takes longer than `limit_s`."""
-        try:
-            async with asyncio.timeout(limit_s):
-                while any(self._offsets.get(partition, 0) <= offset for partition, offset in wanted.items()):
-                    await self._moved.wait()
-        except TimeoutError:
-            return False
-        return True
+    def _shown(self, shop: str, pictures: Sequence[PictureIn], found: dict[str, Applied]) -> dict[str, Applied]:
+        """The articles that show a photo and name no product. One that names a brand or a collection is about its products alone."""
+        shown: dict[str, Applied] = {}
+        for picture in pictures:
+            for known in self._by_picture.get((shop, picture.picture), ()):
+                about = known.article.applies_to
+                if known.article.id in found or (about.brand is None and about.collection is None):
+                    # With one picture the text is about what it shows; with several, about one of many.
+                    alone = len(known.article.images or ()) == 1
+                    shown.setdefault(known.article.id, Applied(known, "product" if alone else "photo", picture))
+        return shown
 
-    def knows(self, wanted: Mapping[int, int]) -> bool:
-        """Whether these offsets are known."""
-        return all(self._offsets.get(partition, 0) > offset for partition, offset in wanted.items())
+    def pictures(self) -> Iterable[tuple[str, str]]:
+        """Whose, and the address, of every picture of an article that names no product."""
+        return self._by_picture.keys()
+
+    def shows(self, shop: str, picture: str) -> bool:
+        """Whether an article that names no product has this picture."""
+        return (shop, picture) in self._by_picture
 
     def _take(self, key: str, article: Article | None, message: Message) -> None:
         at = (message.timestamp_ms, message.offset)
@@ -142,6 +156,9 @@ class Articles:
             others = (*self._by_target.get(target, ()), known)
             # In an order that does not depend on when each came: the same articles make the same caption.
             self._by_target[target] = tuple(sorted(others, key=lambda one: one.article.id))
+        for picture in _pictures(article):
+            others = (*self._by_picture.get(picture, ()), known)
+            self._by_picture[picture] = tuple(sorted(others, key=lambda one: one.article.id))
 
     def _remove(self, name: str) -> None:
         known = self._known.pop(name, None)
@@ -154,11 +171,28 @@ class Articles:
                 self._by_target[target] = others
             else:
                 self._by_target.pop(target, None)
+        for picture in _pictures(known.article):
+            others = tuple(one for one in self._by_picture.get(picture, ()) if one is not known)
+            if others:
+                self._by_picture[picture] = others
+            else:
+                self._by_picture.pop(picture, None)
+
+
+def _pictures(article: Article) -> tuple[tuple[str, str], ...]:
+    """Those that may say whom an article is about: of one that names its product, none."""
+    if article.applies_to.product is not None:
+        return ()
+    return tuple((article.shop or "", picture) for picture in dict.fromkeys(article.images or ()))
 
 
 def together(applied: Iterable[Applied]) -> str:
     """Changes with every article that applies, and with nothing else; "" for none."""
-    parts = [f"{one.about} {one.known.fingerprint}" for one in applied]
+    parts = [
+        f"{one.about} {one.known.fingerprint}"
+        + ("" if one.picture is None else f" {msgspec.json.encode(one.picture).decode()}")
+        for one in applied
+    ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest() if parts else ""
 
 

@@ -23,6 +23,7 @@ from streams.contract.articles import article_key, decode_article, id_in
 from streams.engine.message import Message
 from streams.engine.stages import CpuStage, Done, IoStage, Stage
 from streams.roles.context.articles import Target, places_of, targets_of
+from streams.roles.context.header import header_of
 from streams.roles.outcome import NoEffect
 
 log = structlog.get_logger("weft.context")
@@ -47,6 +48,8 @@ class Change:
     targets: tuple[Target, ...]
     partition: int
     offset: int
+    pictures: tuple[str, ...] = ()
+    """That may show products, where it names none."""
 
 
 class _Said(msgspec.Struct, frozen=True):
@@ -66,7 +69,8 @@ def read(message: Message) -> Change:
     article, key = decode_article(message), article_key(message)
     if article is None:
         return Change(id_in(key), split(key)[0], (), message.partition, message.offset)
-    return Change(article.id, article.shop or "", targets_of(article), message.partition, message.offset)
+    pictures = () if article.applies_to.product is not None else tuple(article.images or ())
+    return Change(article.id, article.shop or "", targets_of(article), message.partition, message.offset, pictures)
 
 
 @dataclass(slots=True)
@@ -80,6 +84,7 @@ class Asking:
         mark: a value that was not used before.
         asked: told how many items were sent again.
         later_s: see `LATER_S`.
+        showing: the products of a shop whose photo is known to be a picture.
     """
 
     items: ReadAll
@@ -88,6 +93,7 @@ class Asking:
     mark: Callable[[], str]
     asked: Callable[[int], None] = lambda _: None
     later_s: float = LATER_S
+    showing: Callable[[str, str], Sequence[str]] = lambda _shop, _picture: ()
     _waiting: list[tuple[Change, asyncio.Future[None]]] = field(default_factory=list)
     _one: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -124,6 +130,12 @@ class Asking:
 
     async def _run(self, changes: Sequence[Change]) -> None:
         cited = await self._cited({change.article for change in changes})
+        cited |= {
+            product.encode()
+            for change in changes
+            for picture in change.pictures
+            for product in self.showing(change.shop, picture)
+        }
         wanted = {target for change in changes for target in change.targets}
         found = await self._items(wanted, cited)
         if not found:
@@ -131,8 +143,7 @@ class Asking:
         newest: dict[int, int] = {}
         for change in changes:
             newest[change.partition] = max(change.offset, newest.get(change.partition, 0))
-        places = ",".join(f"{partition}:{offset}" for partition, offset in sorted(newest.items()))
-        count = await self.again(found, f"{places}/{self.mark()}")
+        count = await self.again(found, header_of(newest, self.mark()))
         log.info("captions.again", articles=len(changes), products=count)
         self.asked(count)
 

@@ -23,10 +23,11 @@ from streams.engine.stages import Done
 from streams.ops.caption_explain import explain
 from streams.ops.rewrite import Rewrite
 from streams.ops.store_names import Named
-from streams.roles.caption.context import Context, offsets_in
+from streams.roles.caption.context import Context
 from streams.roles.caption.kits import Kits, parse
 from streams.roles.caption.role import Captioner
 from streams.roles.context.articles import Articles
+from streams.roles.context.header import places_in
 from streams.roles.context.role import Asking, read
 from streams.roles.outcome import Unchanged
 from tests.unit.streams.ops.test_rewrite import Log
@@ -212,11 +213,20 @@ async def test_an_article_that_never_comes_is_waited_for_once(monkeypatch: pytes
 
 
 @pytest.mark.parametrize(
-    ("header", "wanted"), [(None, {}), (b"", {}), (b"x", {}), (b"0:1,1:7/e", {0: 1, 1: 7}), (b"\xff:1", {})]
+    ("header", "wanted"),
+    [
+        (None, {}),
+        (b"", {}),
+        (b"x", {}),
+        (b"0:1,1:7/e", {("articles", 0): 1, ("articles", 1): 7}),
+        (b"0:1/e/0:3", {("articles", 0): 1, ("pictured", 0): 3}),
+        (b"/e/0:3", {("pictured", 0): 3}),
+        (b"\xff:1", {}),
+    ],
 )
-def test_what_a_header_says(header: bytes | None, wanted: dict[int, int]) -> None:
+def test_what_a_header_says(header: bytes | None, wanted: dict[tuple[str, int], int]) -> None:
     """What cannot be read says nothing."""
-    assert offsets_in(header) == wanted
+    assert places_in(header) == wanted
 
 
 async def test_explain_shows_what_articles_say() -> None:
