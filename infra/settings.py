@@ -240,6 +240,11 @@ class Settings(BaseSettings):
         description="Most products of one worker that may meet a standing query, over all queries; beyond, the query that most"
         " products meet is suspended.",
     )
+    story_writer: str = Field(
+        "",
+        description="File of an adapter, writer.safetensors of `weft train writer --recipe context`: captions then have a sentence that the language "
+        "model writes of an article's chunk, where it stands its checks; empty: sentences are quoted.",
+    )
     second_encoder: str = Field(
         "",
         description="Folder of a second image tower (timm, open_clip or transformers layout, with its weft-artefact.json) for the pictures of "

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from processors.context.telling import StoryRequest
 from processors.editing.mask import EditMask
 from processors.values import Detection, Evidence, Pixels, Vector
 
@@ -189,6 +190,10 @@ class Writer(Model[WriterRequest, str], Protocol):
     def prompt_fingerprint(self) -> str:
         """`sha256:…` of the prompt template."""
         ...
+
+
+class Storyteller(Model[StoryRequest, str], Protocol):
+    """Sentences of an article and a picture → one sentence of both, to be checked by `processors.context.telling`."""
 
 
 class Composition(msgspec.Struct, frozen=True):

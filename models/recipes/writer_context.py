@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from models.recipes.writer_data import draw
-from processors.context.telling import StoryRequest
+from processors.context.facts import MAX_CHARACTERS
+from processors.context.telling import StoryRequest, refused
 from processors.evidence import colours, kind_noun
 from processors.values import Evidence
 from processors.vocabulary import clean
@@ -152,8 +153,12 @@ def stories(seed: int) -> Iterator[StoryExample]:
         rng = random.Random(f"story:{seed}:{number}")
         pack = draw(rng)
         number += 1
-        if pack.garments:
-            yield example_of(pack, rng)
+        if not pack.garments:
+            continue
+        example = example_of(pack, rng)
+        # "Knitted" of a garment of linen: what the checks refuse is not to be learnt.
+        if not refused(example.text, example.request.sentences, pack, "product", MAX_CHARACTERS):
+            yield example
 
 
 def example_of(pack: Evidence, rng: random.Random) -> StoryExample:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from models.weights.starter import resolve
 
 if TYPE_CHECKING:
-    from models.ports import Writer
+    from models.ports import Storyteller, Writer
     from models.profiles.kinds import Place
     from models.profiles.profile import Part
     from models.writer.hf_writer import HfWriter
@@ -38,6 +38,14 @@ def rules(_part: Part, _place: Place) -> Writer:
     from models.writer.by_rule import RuleWriter
 
     return RuleWriter()
+
+
+def stories(adapter: Path, place: Place) -> Storyteller:
+    """SmolLM2 with the adapter of a run of `weft train writer --recipe context`. Raises `Fatal`: it is missing, damaged or another's."""
+    from models.writer.story_writer import StoryWriter
+
+    base = resolve(place.cache, ()).writer_base
+    return StoryWriter.load(base, adapter, device=place.device, choices=place.measured)
 
 
 def _local(base: Path, adapter: Path | None, place: Place) -> HfWriter:

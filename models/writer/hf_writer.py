@@ -187,6 +187,10 @@ class HfWriter:
 
     def finish(self, _item: WriterRequest, raw: tuple[int, ...], /) -> str:
         """The text. An answer cut off by `max_new_tokens` loses its last word, which may be half a hashtag."""
+        return self.text_of(raw)
+
+    def text_of(self, raw: Sequence[int]) -> str:
+        """The words of an answer's ids."""
         ended = bool(raw) and raw[-1] == self._tokens.end
         text = self._tokens.decode(raw[:-1] if ended else raw).strip()
         return text if ended else text.rpartition(" ")[0]
@@ -196,7 +200,10 @@ class HfWriter:
         return _EXAMPLE
 
     def _encoded(self, evidence: Evidence, tone: str) -> tuple[int, ...]:
-        messages = prompt(evidence, tone, styled=self.grounded)
+        return self.encoded(prompt(evidence, tone, styled=self.grounded))
+
+    def encoded(self, messages: Sequence[Mapping[str, str]]) -> tuple[int, ...]:
+        """A conversation as ids, the system's part before the user's where the template knows no system."""
         if not self._system_role:
             messages = [{"role": "user", "content": "\n\n".join(message["content"] for message in messages)}]
         return self._tokens.encode(messages)

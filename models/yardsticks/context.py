@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Sequence
 
 import msgspec
@@ -54,6 +55,8 @@ class Variant(msgspec.Struct, frozen=True):
     used: float
     chunks: float  # that were drawn on, of each article
     milliseconds: float  # to add an article's sentences to a caption
+    written: float = 0.0  # share of captions whose sentence is the model's
+    turned: int = 0  # of these, those in which a maker is where, or a place is whom, something was made by
 
 
 class ContextReport(msgspec.Struct, frozen=True):
@@ -81,16 +84,23 @@ class ContextReport(msgspec.Struct, frozen=True):
 def page(report: ContextReport, by: str) -> str:
     """The figures as Markdown."""
     rows = "\n".join(
-        f"| {name} | {one.used:.3f} | {one.chunks:.1f} | {one.milliseconds:.0f} |"
+        f"| {name} | {one.used:.3f} | {one.chunks:.1f} | {one.milliseconds:.0f} | {one.written:.3f} | {one.turned} |"
         for name, one in report.variants.items()
     )
     return (
-        f"| chunks | planted facts used | chunks drawn on | ms a caption |\n|---|---|---|---|\n{rows}\n\n"
+        f"| chunks | planted facts used | chunks drawn on | ms a caption | written | of these turned round |\n|---|---|---|---|---|---|\n{rows}\n\n"
         f"{report.products} drawn products, articles of {report.sentences:.0f} sentences, texts by {by}; used {report.used:.3f}, cited rightly "
         f"{report.cited:.3f}, ungrounded {report.ungrounded}, quoted orders and offers {report.quoted_orders}, gone with the article (byte for byte) {report.gone:.3f}. "
         f"CLIPScore {report.clip_score['without']:.3f} without the articles and {report.clip_score['with']:.3f} with them (by Weft's own encoder: not comparable with others'), "
         f"CIDEr-D against the planted fact {report.cider['without']:.3f} and {report.cider['with']:.3f}.\n"
     )
+
+
+def rightly_told(said: str, story: Planted) -> bool:
+    """Whether a written sentence keeps the roles of the planted words, as far as its little words say: nobody works "in Ada Moreau", or "by Porto"."""
+    maker, place, _ = story.words
+    wrong = rf"(?<![^\W_])(?:in|at|near)\s+{re.escape(maker)}|(?<![^\W_])(?:by|after|from\s+the\s+hand\s+of)\s+{re.escape(place)}"
+    return re.search(wrong, said) is None
 
 
 def planted(products: Sequence[tuple[str, str]], seed: int, sentences: tuple[int, int] = (6, 40)) -> list[Planted]:

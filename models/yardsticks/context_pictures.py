@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import TypeVar
 
 import cv2
 import msgspec
@@ -19,7 +20,9 @@ from numpy.typing import NDArray
 from models.ports import ImageEncoder
 from processors.context.pictures import TOP, Candidate, judged, nearest, together
 from processors.geometry import Features, Match, compare, features, mirrored
-from processors.values import Pixels
+from processors.values import Pixels, Vector
+
+T = TypeVar("T")
 
 AREA, QUALITY = 0.6, 40
 PLAIN = 40
@@ -112,7 +115,7 @@ class Clock:
 
     spent: dict[str, tuple[float, int]] = field(default_factory=dict)
 
-    def of(self, step: str, run: Callable[[], object], count: int = 1) -> object:
+    def of(self, step: str, run: Callable[[], T], count: int = 1) -> T:
         """Run it."""
         began = time.thread_time()
         found = run()
@@ -195,29 +198,25 @@ class Yardstick:
         return self._match(self._own[number], *seen[one.picture])
 
     def _match(self, one: Features, other: Features, turned: Features | None = None) -> Match:
-        found = self.clock.of("compare", lambda: compare(one, other, turned or mirrored(other)))
-        assert isinstance(found, Match)
-        return found
+        return self.clock.of("compare", lambda: compare(one, other, turned or mirrored(other)))
 
     def _features(self, pixels: Pixels) -> Features:
-        found = self.clock.of("local features", lambda: features(pixels))
-        assert isinstance(found, Features)
-        return found
+        return self.clock.of("local features", lambda: features(pixels))
 
     def _vectors(self, photos: Sequence[Pixels]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         made = []
         for name, encoder in zip(("our encoder", "second encoder"), self.encoders, strict=True):
-            found: list[object] = []
+            found: list[Vector] = []
             for at in range(0, len(photos), BATCH):
                 part = photos[at : at + BATCH]
                 run = _run_of(encoder, part)
-                found += self.clock.of(name, run, len(part))  # type: ignore[operator]
-            made.append(np.stack(found).astype(np.float32))  # type: ignore[arg-type]
+                found += self.clock.of(name, run, len(part))
+            made.append(np.stack(found).astype(np.float32))
         return made[0], made[1]
 
 
-def _run_of(encoder: ImageEncoder, part: Sequence[Pixels]) -> Callable[[], list[object]]:
-    def run() -> list[object]:
+def _run_of(encoder: ImageEncoder, part: Sequence[Pixels]) -> Callable[[], list[Vector]]:
+    def run() -> list[Vector]:
         raws = encoder.forward([encoder.prepare(pixels) for pixels in part])
         return [encoder.finish(pixels, raw) for pixels, raw in zip(part, raws, strict=True)]
 

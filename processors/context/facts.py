@@ -73,10 +73,11 @@ class Fact(msgspec.Struct, frozen=True):
 
 
 class Told(msgspec.Struct, frozen=True):
-    """What is wrong with the other sentences, for whoever asks why: (article, sentence, reason)."""
+    """What is wrong with the other sentences, for whoever asks why: (article, sentence, reason). `written`: a model wrote the first fact."""
 
     facts: tuple[Fact, ...]
     refused: tuple[tuple[str, str, str], ...]
+    written: bool = False
 
 
 def tells(chunk: Chunk) -> float:

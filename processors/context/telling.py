@@ -15,7 +15,7 @@ import msgspec
 
 from processors.context.chunks import Chunk
 from processors.context.facts import About, contradiction
-from processors.context.grounding import normal, ungrounded
+from processors.context.grounding import anchors, names_within, normal, stands_in, ungrounded
 from processors.context.hostile import quotable
 from processors.evidence import render
 from processors.function_words import PLAIN
@@ -79,17 +79,21 @@ def refused(said: str, shown: Sequence[str], evidence: Evidence, about: About, r
         about: what of the product the article applies to.
         room: characters that there are.
     """
-    if not said.endswith((".", "!")):
-        return "does not end"
+    if not said.endswith((".", "!")) or len(_WORD.findall(said)) < MIN_WORDS or not quotable(said):
+        return "is no sentence that a caption may hold"
     if len(said) > room:
         return "is too long"
-    if len(_WORD.findall(said)) < MIN_WORDS or not quotable(said):
-        return "is no sentence that a caption may hold"
     text = " ".join(shown)
-    if missing := ungrounded(said, [text]):
+    if not anchors(said, names_within(shown)):
+        return "names, counts and promises nothing"
+    # "Ada Moreau of Porto" is one run of names; the story may have told of both apart.
+    parts = [(words, words.split(" of ")) for words in ungrounded(said, [text])]
+    if missing := [words for words, each in parts if not all(stands_in(one, text) for one in each)]:
         return f"{missing[0]!r} stands in no chunk"
-    if why := contradiction(said, evidence, about):
-        return why
+    return contradiction(said, evidence, about) or _strange(said, text, evidence)
+
+
+def _strange(said: str, text: str, evidence: Evidence) -> str:
     known = _words(text) | _words(render(evidence))
     strange = [word for word in _words(said) if not _stands(word, known)]
     return f"{min(strange)!r} is said by neither story nor picture" if strange else ""

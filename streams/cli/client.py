@@ -62,6 +62,9 @@ def query(
     collapse: Annotated[
         bool, typer.Option("--collapse/--no-collapse", help="One product a group, the others as its variants.")
     ] = True,
+    collapse_duplicates: Annotated[
+        bool, typer.Option("--collapse-duplicates", help="One product of those that show the same photo, as well.")
+    ] = False,
     facets: Annotated[list[str] | None, typer.Option("--facet", help="Count this facet; repeatable.")] = None,
     fields: Annotated[
         list[str] | None, typer.Option("--field", help="Show what the shop says here ('*': all); repeatable.")
@@ -75,6 +78,9 @@ def query(
     if image is not None and product is not None:
         say("--image and --product exclude each other")
         raise typer.Exit(Exit.USAGE)
+    if collapse_duplicates and not collapse:
+        say("--collapse-duplicates and --no-collapse exclude each other")
+        raise typer.Exit(Exit.USAGE)
     asked = Query(
         query_id=new_query_id(),
         image=None if product is None else ImageRef(product_id=product),
@@ -86,7 +92,7 @@ def query(
         min_relevance=min_relevance,
         sort=sort,
         score_band=score_band,
-        collapse=collapse,
+        collapse="duplicates" if collapse_duplicates else collapse,
         facets=tuple(facets or ()),
         fields=tuple(fields or ()),
         shop=checked_shop(shop, "--shop") or None,

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -15,7 +15,7 @@ import typer
 from infra.logs import configure
 from infra.settings import Settings
 from models.yardsticks.captions import Product
-from models.yardsticks.context import ContextReport, Planted, Variant, planted
+from models.yardsticks.context import ContextReport, Planted, Variant, planted, rightly_told
 from models.yardsticks.photos import UnreadableInput
 from models.yardsticks.references import cider
 from processors.context.grounding import stands_in, ungrounded
@@ -162,9 +162,18 @@ def _variants(
     assert trial.captioner is not None
     assert trial.captioner.context is not None
     given = trial.captioner.context
+    written: tuple[tuple[str, dict[str, Any]], ...] = (
+        (
+            ("written by the model", {"written": True}),
+            ("written, prompt without its ratio", {"written": True, "ratio": False}),
+        )
+        if given.writes
+        else ()
+    )
     return {
         name: _variant(given.choosing(**how), items, plain, stories)
         for name, how in (
+            *written,
             ("as served", {}),
             ("3 chunks", {"keep": 3}),
             ("7 chunks", {"keep": 7}),
@@ -176,16 +185,19 @@ def _variants(
 
 
 def _variant(context: Context, items: Sequence[Item], plain: Sequence[Caption], stories: Sequence[Planted]) -> Variant:
-    used, chunks = 0, 0
+    used, chunks, written, turned = 0, 0, 0, 0
     began = time.process_time()
     for item, caption, story in zip(items, plain, stories, strict=True):
         text = _text(caption)
         added = context.add(context.of(item), text, caption.evidence)
         used += _states(added.text.caption, story)
+        own = bool(added.uses) and story.fact not in added.text.caption and added.told.written
+        written += own
+        turned += own and not rightly_told(added.told.facts[0].said, story)
         chunks += added.drawn
     spent = time.process_time() - began
     count = max(1, len(items))
-    return Variant(used / count, chunks / count, round(1000 * spent / count, 2))
+    return Variant(used / count, chunks / count, round(1000 * spent / count, 2), written / count, turned)
 
 
 def _text(caption: Caption) -> CaptionText:

@@ -401,7 +401,8 @@ class Query(Record, frozen=True):
     limit: int | None = None  # hits of a page, where it is not `top_k`
     sort: str | None = None  # "price", "-price", "launched", "-launched": within a band of scores
     score_band: float = 0.05  # width of a band
-    collapse: bool = True  # one hit a group, the others as its variants
+    # True: one hit a group, the others as its variants; "duplicates": besides, one hit of products that show the same photo.
+    collapse: bool | Literal["duplicates"] = True
     facets: tuple[str, ...] = ()  # to be counted over what matches
     fields: tuple[str, ...] = ()  # of the product, to be in each hit; "*": all
     # Only products of this shop are found; without it, only those of no shop.
@@ -449,6 +450,7 @@ class Hit(Record, frozen=True, omit_defaults=False):
     # Where words or facets of the query's words counted: the inner product alone, and how much of the words the product's own text has (0 to 1).
     similarity: float | None = None
     words: float | None = None
+    duplicates: tuple[str, ...] | UnsetType = UNSET  # products with the same photo, where the query collapses them
 
 
 class WordTaken(Record, frozen=True):

@@ -18,12 +18,16 @@ from processors.identity import shop_of, split
 from processors.offers import COLUMNS, Offer, column_named
 from processors.ordering import BY_SCORE, DIGITS, Order, best
 from processors.vocabulary import FACET_NAMES, FAMILIES, facet_named
+from streams.contract.limits import MAX_DEPTH
 from streams.contract.probes import About, Answer, Hits, SearchProbe
 from streams.contract.records import Hit, Query, QueryError, Variant
+from streams.search.twins import Twins
 from streams.search.wording import Wording
 
 MOST_VARIANTS = 24
 """Beside one hit."""
+MORE_OF_TWINS = 2
+"""So many times the hits of a page are asked for where those of one photo are to be one."""
 MOST_SIBLINGS = 100
 """Of the reference's group that are looked at for a wish ("but in green")."""
 _NOTHING = About()
@@ -41,23 +45,33 @@ class Ranked:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Which hits of a query are wanted, and in which order."""
+    """Which hits of a query are wanted, and in which order. `twins`: who shows the same photo, where these are to be one hit."""
 
     offset: int
     size: int
     order: Order
     collapse: bool
+    twins: Twins | None = None
 
     @property
     def depth(self) -> int:
         """Hits that must be known for it."""
         return self.offset + self.size
 
+    @property
+    def asked(self) -> int:
+        """Hits that every shard is asked for."""
+        return self.depth if self.twins is None else min(MAX_DEPTH, MORE_OF_TWINS * self.depth)
 
-def page_of(query: Query) -> Page:
+    def of(self, found: Iterable[Ranked]) -> list[Ranked]:
+        """The best of these, down to its depth."""
+        return in_order(found, self.depth, self.order, collapse=self.collapse, twins=self.twins)
+
+
+def page_of(query: Query, twins: Twins | None = None) -> Page:
     """The page that a query asks for."""
     size = query.top_k if query.limit is None else query.limit
-    return Page(query.offset, size, Order(query.sort or "", query.score_band), query.collapse)
+    return Page(query.offset, size, Order(query.sort or "", query.score_band), bool(query.collapse), twins)
 
 
 def follows(probe: SearchProbe, answer: Hits) -> bool:
@@ -86,8 +100,14 @@ def ranked(answers: Iterable[Hits], shop: str = "", wording: Wording | None = No
     return found
 
 
-def in_order(found: Iterable[Ranked], k: int, order: Order = BY_SCORE, *, collapse: bool) -> list[Ranked]:
-    """The best `k`, one a group where they are to be collapsed."""
+def in_order(
+    found: Iterable[Ranked], k: int, order: Order = BY_SCORE, *, collapse: bool, twins: Twins | None = None
+) -> list[Ranked]:
+    """The best `k`, one a group where they are to be collapsed; with `twins`, one of those that show the same photo as well."""
+    if twins is not None:
+        found = list(found)
+        every = in_order(found, len(found), order, collapse=collapse)
+        return without_twins(every, twins)[:k]
     return best(
         found,
         lambda one: order.key(one.hit.score, one.hit.product_id, one.about.value),
@@ -96,13 +116,24 @@ def in_order(found: Iterable[Ranked], k: int, order: Order = BY_SCORE, *, collap
     )
 
 
+def without_twins(found: Sequence[Ranked], twins: Twins) -> list[Ranked]:
+    """In their order, without those whose photo is that of one before."""
+    passed: set[str] = set()
+    kept: list[Ranked] = []
+    for one in found:
+        if one.hit.product_id not in passed:
+            kept.append(one)
+            passed.update(twins.of(one.hit.product_id))
+    return kept
+
+
 def with_siblings(found: Sequence[Ranked], siblings: Sequence[Ranked], page: Page) -> list[Ranked]:
     """The siblings that a shopper wished for before everything else."""
-    first = in_order(siblings, page.depth, page.order, collapse=page.collapse)
+    first = page.of(siblings)
     there = {one.hit.product_id for one in first}
     groups = {one.hit.group_id for one in first} if page.collapse else set()
     rest = [one for one in found if one.hit.product_id not in there and one.hit.group_id not in groups - {""}]
-    return [*first, *rest]
+    return [*first, *rest] if page.twins is None else without_twins([*first, *rest], page.twins)
 
 
 def sibling_filters(edit: ParsedEdit) -> dict[str, tuple[str, ...]]:
@@ -218,8 +249,10 @@ def good_of(probe: SearchProbe, answers: Mapping[int, Answer]) -> list[Hits]:
 Relative = Callable[[str], str]
 
 
-def placed(one: Ranked, members: Sequence[Ranked], fields: Collection[str], relative: Relative) -> Hit:
-    """A hit as it is published: with the shop's own id."""
+def placed(
+    one: Ranked, members: Sequence[Ranked], fields: Collection[str], relative: Relative, twins: Twins | None = None
+) -> Hit:
+    """A hit as it is published: with the shop's own id. `twins`: who shows the same photo, where that is told."""
     shop, product_id = split(one.hit.product_id)
     variants = tuple(replace(v, image=relative(v.image)) for v in variants_of(one.hit, members))
     return replace(
@@ -232,4 +265,5 @@ def placed(one: Ranked, members: Sequence[Ranked], fields: Collection[str], rela
         variants=variants if one.hit.group_id else (),
         fields=shown_fields(one, fields) if fields else {},
         meets=one.about.meets or UNSET,
+        duplicates=UNSET if twins is None else tuple(split(key)[1] for key in twins.of(one.hit.product_id)) or UNSET,
     )

@@ -15,6 +15,7 @@ from streams.roles.caption.context import ByEncoder, Context
 from streams.roles.context.articles import Articles
 from streams.roles.context.pictured import PicturedView
 from streams.wiring.parts import Parts
+from streams.wiring.telling import ByDevice
 
 log = logger("weft.context")
 
@@ -28,7 +29,8 @@ class Following:
         self._parts = parts
         self._known = Articles()
         self._pictured = PicturedView()
-        self.context = Context(self._known, ByEncoder(lambda: parts.models.sentence_encoder), self._pictured)
+        teller = ByDevice(parts) if parts.settings.story_writer else None
+        self.context = Context(self._known, ByEncoder(lambda: parts.models.sentence_encoder), self._pictured, teller)
         self._readers: dict[str, Reader] = {}
 
     async def catch_up(self) -> None:

@@ -28,6 +28,7 @@ from streams.wiring.composers import composers_of
 from streams.wiring.generations import encoders_of, partition_count, place_by_key, serve_spaces, when_settled
 from streams.wiring.models import judge_of, relevance_of, shipped_heads, words_of
 from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, loaded
+from streams.wiring.twins import twins_of
 
 
 async def run_compose(parts: Parts, ready: Ready) -> None:
@@ -58,6 +59,8 @@ async def run_compose(parts: Parts, ready: Ready) -> None:
         _tell(observer, result)
 
     pending = PendingQueries(send, time.time, observer.worked)
+
+    twins = twins_of(parts)
     role = Compose(
         fetcher=parts.fetcher,
         images=images,
@@ -76,6 +79,7 @@ async def run_compose(parts: Parts, ready: Ready) -> None:
         judge_of=lambda maker: judge_of(heads, maker),
         heads_of=lambda maker: live.now() if maker == images.features_maker else None,
         relevance=relevance,
+        twins=twins.ask,
         composers=await asyncio.to_thread(composers_of, parts.settings, images, texts),
     )
 
@@ -117,7 +121,9 @@ async def run_compose(parts: Parts, ready: Ready) -> None:
         consuming = consume_group(parts, "compose", topics.QUERIES, pipeline, ready)
         beginning = when_settled(spaces, parts.stop, consuming)
         following = beside(live.follow(parts.settings.facet_seconds), beginning)
-        await beside(serve_spaces(parts, spaces), beside(deliver(), beside(keep_house(), following)))
+        await beside(
+            serve_spaces(parts, spaces), beside(deliver(), beside(keep_house(), beside(twins.follow(), following)))
+        )
 
 
 def _tell(observer: Observer, result: Result) -> None:

@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
 from infra.settings import Settings
 from models.device import OneThread
-from models.guard import GuardedDetector, GuardedImageEncoder, GuardedTextEncoder, GuardedWriter, Observe
-from models.ports import Detector, ImageEncoder, TextEncoder, Writer
+from models.guard import Guarded, GuardedDetector, GuardedImageEncoder, GuardedTextEncoder, GuardedWriter, Observe
+from models.ports import Detector, ImageEncoder, Storyteller, TextEncoder, Writer
 from models.profiles import kinds
 from models.profiles.held import require
 from models.profiles.kinds import STARTERS, Place, Towers
@@ -22,6 +23,7 @@ from models.served.writer import ServedWriter
 from models.weights.hashes import check_weights
 from models.weights.starter import shipped_path
 from processors.attributes import Calibration, Calibrations
+from processors.errors import Fatal
 from processors.facets import Head, Heads
 from processors.relevance import Relevance
 from processors.second_look import CATEGORY
@@ -48,6 +50,7 @@ class Loader(Protocol):
     def text_encoder(self) -> TextEncoder: ...
     def sentence_encoder(self) -> TextEncoder: ...
     def second_encoder(self) -> ImageEncoder: ...
+    def storyteller(self) -> Storyteller: ...
     def writer(self) -> Writer: ...
 
 
@@ -74,6 +77,9 @@ class FakeLoader:
 
     def second_encoder(self) -> ImageEncoder:
         return self.image_encoder()
+
+    def storyteller(self) -> Storyteller:
+        raise Fatal("the profile `fake` writes no stories")
 
     def writer(self) -> Writer:
         from models.fakes import FakeWriter
@@ -119,6 +125,11 @@ class PartsLoader:
         from models.encoder.by_kind import second
 
         return second(self._settings.second_encoder, self.place)
+
+    def storyteller(self) -> Storyteller:
+        from models.writer.by_kind import stories
+
+        return stories(Path(self._settings.story_writer), self.place)
 
     def writer(self) -> Writer:
         if self._settings.writer == "template":
@@ -280,6 +291,11 @@ class Models:
             "second encoder",
             lambda one: GuardedImageEncoder(one.second_encoder(), observe=self._observe("second encoder")),
         )
+
+    @property
+    def storyteller(self) -> Storyteller:
+        """Writes sentences of articles; only where `WEFT_STORY_WRITER` names one."""
+        return self._once("storyteller", lambda one: Guarded(one.storyteller(), observe=self._observe("storyteller")))
 
     @property
     def writer(self) -> Writer:

@@ -40,6 +40,7 @@ from streams.roles.memo import Memo
 from streams.roles.remote import RemotePhotos
 from streams.search.pending import PendingQueries
 from streams.wiring.models import Models, calibrations, judge_of, place_of, relevance_of, shipped_heads
+from streams.wiring.telling import Directly
 from streams.wiring.weights import kind_of, profile_of, writes_by_rule
 
 UNSURE = 0.001
@@ -104,11 +105,16 @@ async def caption_trial(
             policies=policies,
             rules=hold_rules(settings.hold_rules),
             kits=kits_of(settings.kits),
-            context=None if articles is None else Context(articles, ByEncoder(lambda: models.sentence_encoder)),
+            context=None if articles is None else _context(settings, models, articles),
             tone=settings.caption_tone,
             by_rule=writes_by_rule(settings),
         )
         yield replace(trial, captioner=captioner)
+
+
+def _context(settings: Settings, models: Models, articles: Articles) -> Context:
+    teller = Directly(models, settings) if settings.story_writer else None
+    return Context(articles, ByEncoder(lambda: models.sentence_encoder), teller=teller)
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ costs no language model's pass.
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ from models.ports import TextEncoder
 from processors.context.chunks import Chunk, Scored, choose, windows
 from processors.context.facts import MAX_CHARACTERS, Chosen, Fact, Told, select, tells
 from processors.context.sentences import sentences
+from processors.context.telling import StoryRequest, answer_of, refused, sentences_to_tell
 from processors.identity import key_of
 from processors.kit import PLAIN, Kit, emoji_apart
 from processors.languages import language_of
@@ -50,6 +52,17 @@ class Likeness(Protocol):
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(n, d) float32 of length 1."""
+        ...
+
+
+class Teller(Protocol):
+    """Writes sentences of articles. Blocks; from any thread."""
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def tell(self, request: StoryRequest) -> str:
+        """What the model wrote, as it is."""
         ...
 
 
@@ -90,17 +103,34 @@ class Context:
         articles: the view.
         likeness: ranks chunks; loads a model when it is first asked.
         pictured: which pictures of articles are products' photos; None: none is.
+        teller: writes a sentence of the weightiest chunk, which stands in place of its own where it passes; None: sentences are quoted.
     """
 
-    def __init__(self, articles: Articles, likeness: Likeness, pictured: PicturedView | None = None) -> None:
-        self._articles, self._likeness = articles, likeness
+    def __init__(
+        self,
+        articles: Articles,
+        likeness: Likeness,
+        pictured: PicturedView | None = None,
+        teller: Teller | None = None,
+    ) -> None:
+        self._articles, self._likeness, self._teller = articles, likeness, teller
+        self._ratio = True
         self._pictured = pictured or PicturedView()
         self._keep, self._ends, self._ranked, self._telling = 0, True, True, True
         self._embedded: OrderedDict[str, Embedded] = OrderedDict()
         self._keeping = threading.Lock()
         self._given_up: dict[Place, int] = {}
 
-    def choosing(self, *, keep: int = 0, ends: bool = True, ranked: bool = True, telling: bool = True) -> Context:
+    def choosing(
+        self,
+        *,
+        keep: int = 0,
+        ends: bool = True,
+        ranked: bool = True,
+        telling: bool = True,
+        written: bool = False,
+        ratio: bool = True,
+    ) -> Context:
         """The same with another choice of chunks, for yardsticks.
 
         Args:
@@ -108,11 +138,19 @@ class Context:
             ends: whether the first and the last are kept as well.
             ranked: by likeness; else in the order of the text.
             telling: and by how much they tell.
+            written: whether the model writes, where there is one.
+            ratio: whether its prompt says how much is to be of story and picture.
         """
-        made = Context(self._articles, self._likeness, self._pictured)
+        made = Context(self._articles, self._likeness, self._pictured, self._teller if written else None)
+        made._ratio = ratio
         made._keep, made._ends, made._ranked, made._telling = keep, ends, ranked, telling
         made._embedded = self._embedded
         return made
+
+    @property
+    def writes(self) -> bool:
+        """Whether a model writes."""
+        return self._teller is not None
 
     def of(self, item: Item) -> tuple[Applied, ...]:
         """The articles that apply to an item."""
@@ -153,7 +191,43 @@ class Context:
         drawn = sum(len(one.chunks) for one in chosen)
         if not told.facts:
             return Added(text, (), told, drawn)
+        if self._teller is not None:
+            told = self._told(self._teller, chosen, told, evidence, room, text.caption, allowed)
         return replace(_written(text, told, {one.known.article.id: one for one in applied}), drawn=drawn)
+
+    def fingerprint(self, applied: Sequence[Applied]) -> str:
+        """Part of the key of a caption that articles apply to; "" where none does."""
+        if not applied:
+            return ""
+        return (
+            f"{fingerprint(applied)} {self._teller.fingerprint}" if self._teller is not None else fingerprint(applied)
+        )
+
+    def _told(
+        self,
+        teller: Teller,
+        chosen: Sequence[Chosen],
+        told: Told,
+        evidence: Evidence,
+        room: int,
+        caption: str,
+        allowed: Sequence[Callable[[str], bool]],
+    ) -> Told:
+        """The weightiest fact as the model writes it of its chunk, where that stands; else as it was quoted."""
+        first, *others = told.facts
+        [chunks] = [one for one in chosen if one.article == first.article]
+        [chunk] = [one.chunk for one in chunks.chunks if one.chunk.number == first.chunk]
+        shown = sentences_to_tell(chunk)
+        said = answer_of(teller.tell(StoryRequest(shown, evidence, seed_of(caption), self._ratio)))
+        why = refused(said, shown, evidence, chunks.about, room - 1)
+        why = why or ("" if all(allows(said) for allows in allowed) else "holds a word that the kit bans")
+        if why:
+            return Told(told.facts, (*told.refused, (first.article, said, f"written: {why}")))
+        left = room - len(said) - 1
+        rest = [
+            one for one in others if (one.article, one.chunk) != (first.article, first.chunk) and len(one.said) < left
+        ]
+        return Told((msgspec.structs.replace(first, said=said), *rest), told.refused, written=True)
 
     def _chunks(self, one: Applied, caption: str) -> tuple[Scored, ...]:
         chunks, vectors, told = self._vectors(one)
@@ -198,6 +272,11 @@ def _written(text: CaptionText, told: Told, applied: Mapping[str, Applied]) -> A
         uses.setdefault((fact.article, fact.chunk), (fact, []))[1].append(ContextSpan(start, len(caption)))
     found = tuple(_use(fact, spans, applied[fact.article]) for fact, spans in uses.values())
     return Added(msgspec.structs.replace(text, caption=caption + emoji), found, told)
+
+
+def seed_of(caption: str) -> int:
+    """The same for the same caption, 31 bits."""
+    return int(hashlib.sha256(caption.encode()).hexdigest()[:8], 16) & 0x7FFFFFFF
 
 
 def _use(fact: Fact, spans: Sequence[ContextSpan], of: Applied) -> ContextUse:

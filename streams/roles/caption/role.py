@@ -35,7 +35,6 @@ from streams.contract.version import VERSION
 from streams.engine.message import EDITION, Message
 from streams.engine.patience import Patience
 from streams.engine.stages import CpuStage, Done, IoStage, Stage
-from streams.roles.caption import context as articles
 from streams.roles.caption.context import Context
 from streams.roles.caption.drafts import Drafts, Judged, Settled, ignored
 from streams.roles.caption.facts import facts_key, seed_of, sight_key
@@ -240,7 +239,7 @@ class Captioner:
 
         early = message if self.context is not None and self.context.missing(message) else None
         applied = () if self.context is None else self.context.of(item)
-        added = articles.fingerprint(applied)
+        added = "" if self.context is None else self.context.fingerprint(applied)
 
         def keys(edition: bytes) -> Keys:
             facts = facts_key(product, tone, own, edition, wishes)

@@ -12,7 +12,9 @@ from streams.engine.message import Message
 from streams.roles import reserve
 from streams.roles.compose.reading import Reading
 from streams.roles.compose.shown import Photo, Worn
+from streams.search.merging import Page, page_of
 from streams.search.spaces import Space
+from streams.search.twins import Twins
 
 QUERY_SIDE = 768
 """Longest side, in pixels, that is kept of a query's photo: of a person in it, shoes are a twentieth."""
@@ -50,6 +52,13 @@ class Asked:
     """The generation that answers this query, from its first look-up to its last hit, whatever is swapped in meanwhile."""
     composer: str = "facets"
     """Who composes its image and its words (`models.composers.registry`)."""
+    twins: Twins | None = None
+    """Who shows the same photo, where these are to be one hit."""
+
+    @property
+    def page(self) -> Page:
+        """The page that it asks for."""
+        return page_of(self.query, self.twins)
 
 
 @dataclass(frozen=True, slots=True)

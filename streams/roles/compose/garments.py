@@ -15,6 +15,7 @@ from streams.roles.compose import probes
 from streams.roles.compose.asked import Embedded
 from streams.roles.compose.shown import Worn
 from streams.search import merging
+from streams.search.twins import Twins
 
 MAX_HITS = 50
 """Of one garment: six of them stand in one result."""
@@ -61,7 +62,7 @@ def found(
         answers: to it.
         others: garment → the answers to what was asked for it.
     """
-    page = merging.page_of(embedded.prepared.asked.query)
+    page = embedded.prepared.asked.page
     listed = [
         _of(one.garment, probe, answers if one.garment.id == embedded.lead else others.get(one.garment.id, {}), page)
         for one in embedded.worn
@@ -77,23 +78,25 @@ def found(
     lists = [one.hits for one in listed]
     whole = _hits(probe, others.get(probes.WHOLE, {}), page)
     if len(listed) == 1:
-        merged = merging.in_order([*lists[0], *whole], page.depth, page.order, collapse=page.collapse)
+        merged = page.of([*lists[0], *whole])
     else:
         # A whole photo that is nearer to one of the shop's than any of its garments is that photo.
         best = max((hits[0].hit.score for hits in lists if hits), default=-1.0)
         known = [whole] if whole and whole[0].hit.score >= best else []
-        merged = in_turn([*lists, *known], page.depth, page.order, collapse=page.collapse)
+        merged = in_turn([*lists, *known], page.depth, page.order, collapse=page.collapse, twins=page.twins)
     return FoundGarments(tuple(listed), tuple(merged))
 
 
-def in_turn(lists: Sequence[Sequence[merging.Ranked]], k: int, order: Order, *, collapse: bool) -> list[merging.Ranked]:
+def in_turn(
+    lists: Sequence[Sequence[merging.Ranked]], k: int, order: Order, *, collapse: bool, twins: Twins | None = None
+) -> list[merging.Ranked]:
     """The lists of several garments as one: the best of each, then the second of each; the surest list first.
 
     Scores of two garments do not compare (every shoe is like every other): by score alone the ten first may all be shoes. What is
     sorted by price or day is sorted over all lists.
     """
     if order.sort:
-        return merging.in_order((one for hits in lists for one in hits), k, order, collapse=collapse)
+        return merging.in_order((one for hits in lists for one in hits), k, order, collapse=collapse, twins=twins)
     ranked = sorted((hits for hits in lists if hits), key=lambda hits: (-hits[0].hit.score, hits[0].hit.product_id))
     taken: set[tuple[str, str]] = set()
     chosen: list[merging.Ranked] = []
@@ -104,8 +107,9 @@ def in_turn(lists: Sequence[Sequence[merging.Ranked]], k: int, order: Order, *, 
                 continue
             group = one.hit.group_id if collapse else ""
             mark = ("group", group) if group else ("product", one.hit.product_id)
-            if mark not in taken:
+            if mark not in taken and ("product", one.hit.product_id) not in taken:
                 taken.add(mark)
+                taken.update(("product", key) for key in (() if twins is None else twins.of(one.hit.product_id)))
                 chosen.append(one)
     return chosen
 
@@ -118,7 +122,7 @@ def _of(garment: Garment, probe: SearchProbe, answers: Mapping[int, Answer], pag
 
 def _hits(probe: SearchProbe, answers: Mapping[int, Answer], page: merging.Page) -> tuple[merging.Ranked, ...]:
     found = merging.ranked(merging.good_of(probe, answers), probe.shop)
-    return tuple(merging.in_order(found, page.depth, page.order, collapse=page.collapse))
+    return tuple(page.of(found))
 
 
 def named(text: str) -> list[tuple[str, ...]]:

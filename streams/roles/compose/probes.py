@@ -25,7 +25,7 @@ def search(prepared: Prepared, vector: Vector) -> SearchProbe:
         query_id=asked.message.event_id("search"),
         vector=vector.astype("<f4").tobytes(),
         encoder=asked.space.images.fingerprint,
-        top_k=merging.page_of(query).depth,
+        top_k=asked.page.asked,
         deadline=asked.deadline - MARGIN_S,
         filters=filters,
         exclude=reading.edit.exclude,
@@ -35,7 +35,7 @@ def search(prepared: Prepared, vector: Vector) -> SearchProbe:
         conditions=(*conditions, *reading.conditions),
         sort=query.sort or "",
         score_band=query.score_band,
-        collapse=query.collapse,
+        collapse=bool(query.collapse),
         facets=query.facets,
         fields=bool(query.fields),
         shop=query.shop or "",
@@ -88,7 +88,7 @@ def beside(embedded: Embedded, probe: SearchProbe) -> dict[str, SearchProbe]:
     Filters hold for all of them; what the words wish and refuse is of the garment that they are about.
     """
     prepared = embedded.prepared
-    event_id, page = prepared.asked.message.event_id, merging.page_of(prepared.asked.query)
+    event_id, page = prepared.asked.message.event_id, prepared.asked.page
     wanted = {one.garment.id: one.vector for one in embedded.worn if one.garment.id != embedded.lead}
     if embedded.whole is not None:
         wanted[WHOLE] = embedded.whole
@@ -97,7 +97,7 @@ def beside(embedded: Embedded, probe: SearchProbe) -> dict[str, SearchProbe]:
             probe,
             query_id=event_id(f"search/{name}"),
             vector=vector.astype("<f4").tobytes(),
-            top_k=page.depth,
+            top_k=page.asked,
             exclude={},
             blocks={},
             wishes={},

@@ -23,6 +23,13 @@ from streams.search import merging
 from streams.search.pending import PendingQueries, all_answered
 from streams.search.wording import Wording, wording_of
 
+DUPLICATES = "duplicates"
+NO_TWINS = QueryError(
+    Code.UNKNOWN_NAME,
+    "nothing is known of duplicates here, or not in time: the role duplicates finds them",
+    field="collapse",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Results:
@@ -44,15 +51,13 @@ class Results:
         judged: Judged | None = None,
     ) -> Result:
         """The merged result; `partial` when a shard is missing, or had not applied what the query asked for."""
-        query, page = prepared.asked.query, merging.page_of(prepared.asked.query)
+        query, page = prepared.asked.query, prepared.asked.page
         shards = [answer for answer in answers.values() if isinstance(answer, Hits)]
         of = shards[0].of if shards else self.partitions
         good = merging.good_of(probe, answers)
         wording = wording_of(probe.words, good)
         judged = judging.with_words(judged, wording)
-        found = merging.in_order(
-            merging.ranked(good, probe.shop, wording), page.depth, page.order, collapse=page.collapse
-        )
+        found = page.of(merging.ranked(good, probe.shop, wording))
         if garments.merged is not None:
             found = list(garments.merged)
         sure = judging.confident(found, judged)
@@ -62,10 +67,11 @@ class Results:
         members, whole = await self._members(probe, every, prepared) if page.collapse else ([], True)
 
         def placed(hits: Sequence[merging.Ranked]) -> tuple[Hit, ...]:
-            all_placed = [merging.placed(one, members, query.fields, self.relative) for one in hits]
+            all_placed = [merging.placed(one, members, query.fields, self.relative, page.twins) for one in hits]
             return judging.told(hits, all_placed, judged, query.min_relevance)
 
         unfollowed = (judging.UNFITTED,) if query.min_relevance and judged is None else ()
+        unknown_twins = (NO_TWINS,) if query.collapse == DUPLICATES and page.twins is None else ()
         approximate = [] if whole else ["variants"]
         if query.facets and (len(good) < of or not all(shard.typed and shard.fresh for shard in good)):
             approximate.append("facets")
@@ -79,7 +85,7 @@ class Results:
             applied_offsets={f"{topics.ITEMS}-{s.partition}": s.applied_offset for s in sorted(good, key=_partition)},
             shards=Shards(answered=len(good), of=of),
             took_ms=round((self.now() - prepared.asked.started) * 1000),
-            warnings=(*merging.unknown_facets(query, good), *unfollowed),
+            warnings=(*merging.unknown_facets(query, good), *unfollowed, *unknown_twins),
             total=merging.total_of(good) if query.facets else None,
             facets=merging.counts_of(good),
             ranges=merging.ranges_of(good),

@@ -42,11 +42,12 @@ from streams.roles.compose.photos import Photos, nobody
 from streams.roles.compose.probable import HeadsOf, no_heads
 from streams.roles.compose.reading import read_words
 from streams.roles.compose.references import References, anywhere
-from streams.roles.compose.results import PartitionCount, Results, missing_partitions, query_id_of, refusal
+from streams.roles.compose.results import DUPLICATES, PartitionCount, Results, missing_partitions, query_id_of, refusal
 from streams.roles.compose.turns import Turns
 from streams.search import merging
 from streams.search.pending import PendingQueries, all_answered
 from streams.search.spaces import Space
+from streams.search.twins import Ask, nobody_knows
 from streams.search.wording import wording_of
 
 Publish = Callable[[Message, Result], Awaitable[None]]
@@ -54,6 +55,10 @@ Publish = Callable[[Message, Result], Awaitable[None]]
 
 
 NO_RELEVANCE = Relevance()
+
+
+TWINS_SHARE = 0.3
+"""Of a query's time that it waits for what is known of duplicates, the first time that a process is asked for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,8 @@ class Compose:
     """The generation that is live, with its encoders; None: `images` and `texts`, whichever generation answers."""
     place: Callable[[str], Awaitable[int | None]] = anywhere
     """The partition that a product's key names; None where nobody can say."""
+    twins: Ask = nobody_knows
+    """Who shows the same photo."""
     counted: PartitionCount = field(default_factory=PartitionCount)
     """Knows the partitions that a query may wait for."""
     detector: Detector | None = None
@@ -147,7 +154,8 @@ class Compose:
             return Done(None)
         await self.counted.check(query)
         composer = self.composers.chosen(query)
-        asked = Asked(message, query, started, deadline, Reference(), self.space(), composer)
+        twins = await self.twins((deadline - started) * TWINS_SHARE) if query.collapse == DUPLICATES else None
+        asked = Asked(message, query, started, deadline, Reference(), self.space(), composer, twins)
         reference = await self.reference(asked, query)
         lent = await References(self.pending, self.partitions, self.place).lent(asked)
         return replace(asked, reference=replace(reference, lent=lent))

@@ -15,13 +15,15 @@ from processors.values import Colour, Garment
 from streams.contract import codecs, topics
 from streams.contract.metadata import metadata_of
 from streams.contract.probes import Answer, Hits, Probe, SearchProbe
-from streams.contract.records import ImageRef, Item, Result, Source, Upload, View
+from streams.contract.records import Duplicate, Duplicates, ImageRef, Item, Result, Source, Upload, View
 from streams.engine.message import Message
 from streams.engine.stages import Done
+from streams.roles.compose.results import NO_TWINS
 from streams.roles.compose.role import Compose
 from streams.roles.index.answers import answer_of
 from streams.roles.index.entries import change_of
 from streams.search.pending import PendingQueries
+from streams.search.twins import Twins
 
 NOW = 1_000_000.0
 HEXES = {"red": "#c03030", "green": "#2f8f3f", "navy": "#1f2a44", "dark green": "#10401f"}
@@ -53,6 +55,7 @@ class Index:
         self.probes: list[Probe] = []
         self.old: set[int] = set()
         self.relevance = Relevance()
+        self.twins: Twins | None = None
         self.offset = 0
         for number, one in enumerate(items):
             self.put(number % 3, one)
@@ -73,6 +76,9 @@ class Index:
     async def publish(self, _message: Message, result: Result) -> None:
         self.results.append(codecs.decode_result(codecs.encode(result)))
 
+    async def known_twins(self, _seconds: float) -> Twins | None:
+        return self.twins
+
     async def ask(self, **query: Any) -> Result:
         role = Compose(
             fetcher=None,  # type: ignore[arg-type]
@@ -85,6 +91,7 @@ class Index:
             partitions=3,
             batch_items=4,
             relevance=self.relevance,
+            twins=self.known_twins,
         )
         value = msgspec.json.encode({"query_id": "q-1", **query})
         message = Message(topics.QUERIES, 0, 3, b"q-1", value, timestamp_ms=int(NOW * 1000))
@@ -208,6 +215,30 @@ def styles() -> Index:
         ),
         item("alone", "red"),
     )
+
+
+async def test_products_of_one_photo_are_one_hit_where_a_query_wants_it() -> None:
+    """The best of them, with the others named; a group is one hit beside that. By default nothing is left out for its photo."""
+    index = styles()
+    usual = ids(await index.ask(text="red dress wrap-red"))
+    assert len(usual) == 3
+    unknown = await index.ask(text="red dress wrap-red", collapse="duplicates")
+    assert ids(unknown) == usual
+    assert NO_TWINS in unknown.warnings
+    twins = Twins()
+    found = Duplicates("alone", "a", (Duplicate("wrap-red", "copy", 9, 0.9, (1.0, 1.0), "b"),))
+    twins.apply(Message(topics.DUPLICATES, 0, 0, b"alone", codecs.encode(found)))
+    index.twins = twins
+    result = await index.ask(text="red dress wrap-red", collapse="duplicates")
+    assert result.warnings == ()
+    assert set(usual) - set(ids(result)) == {"alone"}
+    assert {hit.product_id: hit.duplicates for hit in result.hits if hit.duplicates} == {"wrap-red": ("alone",)}
+    assert {v.product_id for v in result.hits[0].variants} == {"wrap-navy", "wrap-green"}
+    pages = [
+        ids(await index.ask(text="red dress wrap-red", collapse="duplicates", limit=1, offset=n)) for n in range(3)
+    ]
+    assert pages == [[one] for one in ids(result)] + [[]]
+    assert ids(await index.ask(text="red dress wrap-red")) == usual
 
 
 async def test_a_group_is_one_hit_with_its_other_colours_beside_it() -> None:
