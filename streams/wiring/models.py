@@ -295,7 +295,10 @@ class Models:
     @property
     def storyteller(self) -> Storyteller:
         """Writes sentences of articles; only where `WEFT_STORY_WRITER` names one."""
-        return self._once("storyteller", lambda one: Guarded(one.storyteller(), observe=self._observe("storyteller")))
+        return self._once(
+            "storyteller",
+            lambda one: Guarded(one.storyteller(), name="storyteller", observe=self._observe("storyteller")),
+        )
 
     @property
     def writer(self) -> Writer:
