@@ -149,8 +149,8 @@ class Yardstick:
             planted = [change(pixels) for pixels in self.photos]
             found[name], others, proved = self._searched(planted, vectors)
             pairs, false = pairs + others, false + proved
-        plain = plain_garments(PLAIN, self.seed)
-        matches = [self._match(features(a), features(b)) for a, b in pairwise(plain)]
+        plain = [features(one) for one in plain_garments(max(3, min(PLAIN, 2 * len(self.photos))), self.seed)]
+        matches = [self._match(a, b) for a, b in pairwise(plain)]
         return PicturesReport(
             photos=len(self.photos),
             changes=found,

@@ -22,7 +22,7 @@ from processors.context.grounding import stands_in, ungrounded
 from processors.drawn import catalogue
 from processors.values import CaptionText
 from streams.cli.evaluate import JsonOption, ProfileOption, chosen_settings, eval_app
-from streams.cli.evaluate_pictures import looked_for, show_pictures, write_figures
+from streams.cli.evaluate_pictures import check_marks, looked_for, show_pictures, write_figures
 from streams.cli.output import print_json, print_table, rows_table
 from streams.cli.progress import progress
 from streams.contract import topics
@@ -66,6 +66,8 @@ def context(
     """Facts that were planted in articles: stated, cited rightly, gone with the article; by other choices of chunks; and photos found by pictures."""
     chosen = chosen_settings(profile)
     configure(chosen.log_level, chosen.log_format)
+    if write is not None:
+        check_marks(write, facts=bool(products), pictures=bool(pictures), photos=photos)
     found = asyncio.run(_run(chosen, products, seed, by_rule=by_rule)) if products else None
     seen = looked_for(chosen, pictures, photos, seed) if pictures else None
     if write is not None:

@@ -70,6 +70,21 @@ def show_pictures(found: PicturesReport) -> None:
     print_table(rows_table((f"{found.photos} photos", ""), more))
 
 
+def check_marks(file: Path, *, facts: bool, pictures: bool, photos: Path | None) -> None:
+    """Raise `Poison` where a document lacks a mark, before minutes are spent on its figures."""
+    wanted = [name for name, asked in (("facts", facts), (_name_of(photos), pictures)) if asked]
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise Poison(f"{file}: {error.strerror}", field="--write") from error
+    for name in wanted:
+        _between(text, name, "", file)
+
+
+def _name_of(photos: Path | None) -> str:
+    return "drawn pictures" if photos is None else "pictures"
+
+
 def write_figures(
     file: Path, found: ContextReport | None, seen: PicturesReport | None, photos: Path | None, *, by_rule: bool
 ) -> None:
@@ -79,8 +94,8 @@ def write_figures(
         if found is not None:
             text = _between(text, "facts", facts.page(found, "rule" if by_rule else "the language model"), file)
         if seen is not None:
-            name, of = ("drawn pictures", "drawn products") if photos is None else ("pictures", "photos of catalogues")
-            text = _between(text, name, context_pictures.page(seen, of), file)
+            of = "drawn products" if photos is None else "photos of catalogues"
+            text = _between(text, _name_of(photos), context_pictures.page(seen, of), file)
         file.write_text(text, encoding="utf-8")
     except OSError as error:
         raise Poison(f"{file}: {error.strerror}", field="--write") from error

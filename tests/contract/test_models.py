@@ -270,6 +270,33 @@ class TestStarterImageEncoder(ImageEncoderContract):
 
 
 @pytest.mark.slow
+class TestSecondEncoder(ImageEncoderContract):
+    """ImageNet's tower, the second opinion on pictures of articles."""
+
+    @pytest.fixture
+    def model(self, paths: StarterPaths) -> Any:
+        from models.encoder.second_tower import ImageNetEncoder
+
+        return ImageNetEncoder.load(paths.image_trunk)
+
+    @pytest.fixture
+    def items(self, pictures: list[Pixels]) -> list[Pixels]:
+        return pictures
+
+    @pytest.fixture
+    def bad(self) -> list[Any]:
+        return BAD_PICTURES
+
+    def test_it_is_another_opinion(self, model: Any, image_encoder: Any) -> None:
+        """Of another space than ours, in which a photo that was cut is nearer to itself than to another."""
+        assert model.fingerprint != image_encoder.fingerprint
+        one, other = (draw_scene(seed, size=256, style="figure").pixels for seed in (2, 11))
+        cut = np.ascontiguousarray(one[20:236, 20:236])
+        own, part, others = Guarded(model, name="second").run([one, cut, other])
+        assert float(own @ part) > float(own @ others)
+
+
+@pytest.mark.slow
 class TestStarterTextEncoder(EncoderContract):
     """The shipped text tower."""
 

@@ -216,6 +216,28 @@ def test_eval_context(weft: Any) -> None:
     assert found["variants"]["as served"]["used"] >= found["variants"]["by likeness alone"]["used"]
     code, out, _ = weft("eval", "context", "--products", 2, "--by-rule")
     assert (code, "in the order of the text" in out) == (Exit.OK, True)
+    assert set(found["clip_score"]) == {"without", "with"}
+    assert found["cider"]["with"] > found["cider"]["without"]
+
+
+def test_eval_context_of_pictures(weft: Any, tmp_path: Path) -> None:
+    """Drawn photos find their changed selves, none of another is proved, plain garments abstain; the figures go between their marks."""
+    page = tmp_path / "page.md"
+    page.write_text("# Page\n\n<!-- weft eval context: drawn pictures -->\nold\n<!-- end -->\nbehind\n")
+    code, out, err = weft("eval", "context", "--products", 0, "--pictures", 2, "--write", page, "--json")
+    assert code == Exit.OK, err
+    found = json.loads(out)
+    assert set(found["changes"]) == {"60 % of its area", "quality 40", "text over it", "mirrored"}
+    assert found["changes"]["quality 40"]["geometry"] == 1.0
+    assert (found["false_pairs"], found["plain_proved"], found["abstains"]) == (0.0, 0.0, 1.0)
+    text = page.read_text()
+    assert "old" not in text
+    assert "| quality 40 |" in text
+    assert text.endswith("<!-- end -->\nbehind\n")
+    page.write_text("no marks")
+    code, _, err = weft("eval", "context", "--products", 0, "--pictures", 2, "--write", page)
+    assert code == Exit.REJECTED
+    assert "has no marks" in err
 
 
 RECIPE = """
