@@ -6,8 +6,8 @@ import asyncio
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 from infra.store import NotFound
 from models.ports import ImageEncoder
@@ -29,6 +29,8 @@ from streams.roles.context.depicting import KEPT, Depicting
 from streams.roles.context.header import header_of
 from streams.roles.context.pictured import TOLD, PicturedView
 from streams.wiring.parts import Parts, beside, loaded
+
+T = TypeVar("T")
 
 FIRST = (topics.ARTICLES, 0)
 """Who holds this partition does it."""
@@ -116,7 +118,7 @@ class PhotoEyes:
         decoded = await self._in_cpu(_decoded, data, self._parts.limits, side)
         return decoded.pixels
 
-    async def _in_cpu(self, run: Any, *given: Any) -> Any:
+    async def _in_cpu(self, run: Callable[..., T], *given: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._parts.engine.cpu, run, *given)
 
 
