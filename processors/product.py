@@ -143,6 +143,15 @@ class Product(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, said=said, photos=photos, deleted=at, latest=latest)
 
 
+def says_otherwise(product: Product, metadata: Mapping[str, Any]) -> bool:
+    """Whether plain values that a part says are others than those that stand: as cheap as can be told, and no proof of the contrary."""
+    said = product.said
+    return any(
+        not isinstance(value, Mapping) and (said[name].value if name in said else None) != value
+        for name, value in metadata.items()
+    )
+
+
 def merged(target: Any, patch: Any) -> Any:
     """RFC 7386: an object's members one by one, null removes; anything else replaces."""
     if not isinstance(patch, Mapping):

@@ -58,6 +58,7 @@ class _Envelope(msgspec.Struct, frozen=True):
     data_base64: str | None = None
 
 
+_PLAIN_JSON = b"application/json"
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
 
 
@@ -122,10 +123,9 @@ def unwrapped(message: Message) -> Message:
     Raises:
         Poison: it says that it is in structured mode, and is not, or not in JSON; or it has no data.
     """
-    said = next((value for name, value in reversed(message.headers) if name.lower() == CONTENT_TYPE), b"")
-    kind = said.partition(b";")[0].strip().lower().decode(errors="replace")
-    if not kind.startswith(_ANY_STRUCTURED) or not message.value:
+    if not _is_structured(message) or not message.value:
         return message
+    kind = _content_type(message)
     if kind != STRUCTURED:
         raise Poison(f"is {kind[:100]!r}, of which only {STRUCTURED} is read", field=CONTENT_TYPE, code=Code.MALFORMED)
     try:
@@ -150,6 +150,18 @@ def unwrapped(message: Message) -> Message:
     stated = {name: text.encode() for name, text in given.items() if text}
     headers = tuple((name, value) for name, value in message.headers if name.lower() not in stated)
     return replace(message, value=_data_of(envelope), headers=(*headers, *stated.items()))
+
+
+def _content_type(message: Message) -> str:
+    said = next((value for name, value in reversed(message.headers) if name.lower() == CONTENT_TYPE), b"")
+    return said.partition(b";")[0].strip().lower().decode(errors="replace")
+
+
+def _is_structured(message: Message) -> bool:
+    for name, value in reversed(message.headers):
+        if name.lower() == CONTENT_TYPE:
+            return value != _PLAIN_JSON and _content_type(message).startswith(_ANY_STRUCTURED)
+    return False
 
 
 def _data_of(envelope: _Envelope) -> bytes:
@@ -196,6 +208,8 @@ def origin_ms(message: Message) -> int:
     Weft's own events carry the time of the record that they were made from (`output_headers`); of any other the
     broker's time counts, because a client may call any time its own.
     """
+    if not any(name in {"ce_source", "ce_time"} for name, _ in message.headers) and not _is_structured(message):
+        return message.timestamp_ms  # as most uploads: nothing else in them is looked at
     given = _said(message)
     if given.source.startswith(f"{SOURCE}/") and given.time:
         with suppress(ValueError, OverflowError):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
 @dataclass(slots=True)
 class Held:
-    """Credits that one message holds. Give it back with `Credits.release`, once."""
+    """Credits that one message holds, or several that go together. Give it back with `Credits.release`, once."""
 
     amount: int
     released: bool = False
+    items: int = 1
 
 
 class Credits:
@@ -28,12 +30,12 @@ class Credits:
         self.max_items = items
         self.held = 0
         self.items = 0
-        self._waiting: deque[tuple[int, asyncio.Future[Held]]] = deque()
+        self._waiting: deque[tuple[int, int, asyncio.Future[Held]]] = deque()
 
-    def request(self, amount: int) -> asyncio.Future[Held]:
-        """A future that is done when `amount` is admitted. Cancelling it withdraws the request."""
+    def request(self, amount: int, items: int = 1) -> asyncio.Future[Held]:
+        """A future that is done when `amount` is admitted, of so many messages together. Cancelling it withdraws the request."""
         future: asyncio.Future[Held] = asyncio.get_running_loop().create_future()
-        self._waiting.append((amount, future))
+        self._waiting.append((amount, items, future))
         self._admit()
         return future
 
@@ -62,21 +64,30 @@ class Credits:
             return
         held.released = True
         self.held -= held.amount
-        self.items -= 1
+        self.items -= held.items
         self._admit()
 
-    def _fits(self, amount: int) -> bool:
-        return self.items == 0 or (self.items < self.max_items and self.held + amount <= self.budget)
+    def split(self, held: Held, amounts: Sequence[int]) -> list[Held]:
+        """What several messages hold together, as what each of them holds; `held` itself holds nothing any more."""
+        if held.released:
+            return [Held(amount, released=True) for amount in amounts]
+        held.released = True
+        self.held += sum(amounts) - held.amount
+        self.items += len(amounts) - held.items
+        return [Held(amount) for amount in amounts]
+
+    def _fits(self, amount: int, items: int) -> bool:
+        return self.items == 0 or (self.items + items <= self.max_items and self.held + amount <= self.budget)
 
     def _admit(self) -> None:
         while self._waiting:
-            amount, future = self._waiting[0]
+            amount, items, future = self._waiting[0]
             if future.done():
                 self._waiting.popleft()
-            elif self._fits(amount):
+            elif self._fits(amount, items):
                 self._waiting.popleft()
                 self.held += amount
-                self.items += 1
-                future.set_result(Held(amount))
+                self.items += items
+                future.set_result(Held(amount, items=items))
             else:
                 return

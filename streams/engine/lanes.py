@@ -31,9 +31,25 @@ DeadLetter: TypeAlias = Callable[[Failure], Awaitable[Deliveries]]
 Ack: TypeAlias = Callable[[], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Run(Generic[R]):
+    """Messages of one partition that follow each other, of all of which it is known what becomes of them: they go as one.
+
+    `ack`: of the message of this number. `ack_all`: of all of them, at once.
+    """
+
+    messages: Sequence[Message]
+    results: Sequence[R]
+    ack: Callable[[int], None]
+    ack_all: Ack
+
+
 @dataclass(slots=True, eq=False)
 class Entry(Generic[R]):
-    """A message on its way. `outcome` is set once: the result, or the `Failure`."""
+    """A message on its way. `outcome` is set once: the result, or the `Failure`.
+
+    Or a `run` of them, of which it names the last. `parts`: its messages by themselves, once they cannot go as one any more.
+    """
 
     message: Message
     ack: Ack
@@ -43,6 +59,24 @@ class Entry(Generic[R]):
     shop: str | None = None
     deliveries: list[asyncio.Future[object]] = field(default_factory=list)
     lane: Lane[R] | None = None
+    run: Run[R] | None = None
+    parts: list[Entry[R]] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        """How many messages it is of."""
+        return 1 if self.run is None else len(self.run.messages)
+
+    @property
+    def failed(self) -> bool:
+        """Whether it came to a `Failure`: no message of a run did."""
+        return self.run is None and isinstance(self.outcome.result(), Failure)
+
+    def results(self) -> Iterable[tuple[Message, Any]]:
+        """Each message with what becomes of it."""
+        if self.run is None:
+            return ((self.message, self.outcome.result()),)
+        return zip(self.run.messages, self.run.results, strict=True)
 
     @property
     def revoked(self) -> bool:
@@ -62,6 +96,7 @@ class Exit(Generic[R]):
     observer: Observer
     finished: Callable[[Entry[R]], None]
     anew: Callable[[Entry[R]], Awaitable[None]]
+    split: Callable[[Entry[R]], list[Entry[R]]]
     publish_all: PublishAll[R] | None = None
 
 
@@ -121,8 +156,7 @@ class Lane(Generic[R]):
             await entry.outcome
             together, waiting, ended = self._together(entry)
             async with self._order:
-                await self._send_all(together)
-                self._unacked.extend(together)
+                self._unacked.extend(await self._send_all(together))
             for one in together:
                 self._published.put_nowait(one)
             if ended:
@@ -133,43 +167,68 @@ class Lane(Generic[R]):
         """What is published at once: an entry, and those behind it that are done. Also the one behind these, where it was taken
         from the queue already, and whether that was the end.
         """
-        together = [first]
-        if self._exit.publish_all is None or isinstance(first.outcome.result(), Failure):
+        together, count = [first], first.count
+        if self._exit.publish_all is None or first.failed:
             return together, None, False
-        while len(together) < MOST_TOGETHER and not self._submitted.empty():
+        while count < MOST_TOGETHER and not self._submitted.empty():
             entry = self._submitted.get_nowait()
             if entry is None:
                 return together, None, True
-            if not entry.outcome.done() or isinstance(entry.outcome.result(), Failure):
+            if not entry.outcome.done() or entry.failed:
                 return together, entry, False
             together.append(entry)
+            count += entry.count
         return together, None, False
 
     async def ack_all(self) -> None:
         """Acknowledge in order what is durable, until revoked."""
         while (entry := await self._published.get()) is not None:
-            await self._delivered(entry)
-            self._unacked.popleft()
-            if not self._revoked:
-                entry.ack()
-                seconds = self._exit.clock.now() - entry.admitted
-                self._exit.observer.acked(*entry.message.source, seconds)
-            self._exit.finished(entry)
+            await self._acknowledge(entry)
 
-    async def _send_all(self, entries: Sequence[Entry[R]]) -> None:
-        found = await self._published_together(entries) if len(entries) > 1 and not self._revoked else None
+    async def _acknowledge(self, entry: Entry[R]) -> None:
+        if entry.parts or not await self._delivered(entry):
+            for part in entry.parts:
+                await self._acknowledge(part)
+            return
+        self._unacked.popleft()
+        if not self._revoked:
+            entry.ack()
+            seconds = self._exit.clock.now() - entry.admitted
+            for message, _ in entry.results():
+                self._exit.observer.acked(*message.source, seconds)
+        self._exit.finished(entry)
+
+    async def _send_all(self, entries: Sequence[Entry[R]]) -> Sequence[Entry[R]]:
+        """Hand them over: as they are, or, where that cannot be, message by message. Returns what was handed over."""
+        if self._revoked:
+            return entries
+        together = len(entries) > 1 or entries[0].run is not None
+        found = await self._published_together(entries) if together else None
         if found is None:
+            entries = [part for entry in entries for part in self._parts(entry)]
             for entry in entries:
                 await self._send(entry)
-            return
-        for entry, deliveries in zip(entries, found, strict=True):
-            entry.deliveries = [asyncio.ensure_future(delivery) for delivery in deliveries]
+            return entries
+        left = iter(found)
+        for entry in entries:
+            entry.deliveries = [asyncio.ensure_future(delivery) for _ in range(entry.count) for delivery in next(left)]
+        return entries
+
+    def _parts(self, entry: Entry[R]) -> Sequence[Entry[R]]:
+        """The messages of a run by themselves; of whoever is none, itself. What was handed over as one is nobody's news any more."""
+        if entry.run is None:
+            return (entry,)
+        if not entry.parts:
+            _ignore(entry.deliveries)
+            entry.parts = self._exit.split(entry)
+        return entry.parts
 
     async def _published_together(self, entries: Sequence[Entry[R]]) -> Sequence[Deliveries] | None:
         """None: they are to be published one by one, and each meets again what went wrong."""
-        assert self._exit.publish_all is not None
+        if self._exit.publish_all is None:
+            return None
         self._handing = asyncio.current_task()
-        results: Any = [(entry.message, entry.outcome.result()) for entry in entries]
+        results: Any = [result for entry in entries for result in entry.results()]
         try:
             return await self._exit.publish_all(results)
         except asyncio.CancelledError:
@@ -215,29 +274,38 @@ class Lane(Generic[R]):
         task = asyncio.current_task()
         return taken_back and task is not None and task.uncancel() == 0
 
-    async def _delivered(self, entry: Entry[R]) -> None:
+    async def _delivered(self, entry: Entry[R]) -> bool:
+        """Whether it is, or need not be any more. Not, of a run: its messages were sent again, each by itself."""
         attempt = 0
         while True:
             error = await _first_error(entry.deliveries)
             if error is None or self._revoked:
-                return
+                return True
             attempt += 1
             async with self._order:
-                await self._recover(entry, error, attempt)
+                # Which message of a run it was nobody knows: each meets again by itself what went wrong.
+                await (self._recover(entry, error, attempt) if entry.run is None else self._pause(error, attempt))
                 # Go back: everything after it is sent again too. Sending only the lost record would put an older
                 # value of a product behind a newer one in a compacted topic.
+                self._unacked = deque(part for one in self._unacked for part in self._parts(one))
                 for later in self._unacked:
                     _ignore(later.deliveries)
                     await self._send(later)
+            if entry.parts:
+                return False
+
+    async def _pause(self, error: Exception, attempt: int) -> None:
+        verdict = self._exit.classify(error, "io")
+        if isinstance(verdict, Fatal):
+            raise verdict
+        self._exit.observer.retried("publish", type(error).__name__)
+        await self._exit.clock.sleep(self._exit.backoff.delay(attempt))
 
     async def _recover(self, entry: Entry[R], error: Exception, attempt: int) -> None:
         """Wait for the next attempt, or make the entry a failure. Raises what must end the process."""
         verdict = self._exit.classify(error, "io")
-        if isinstance(verdict, Fatal):
-            raise verdict
         if not isinstance(verdict, Poison):
-            self._exit.observer.retried("publish", type(error).__name__)
-            await self._exit.clock.sleep(self._exit.backoff.delay(attempt))
+            await self._pause(error, attempt)
             return
         if isinstance(entry.outcome.result(), Failure):
             raise Fatal(f"a dead letter cannot be written: {verdict}") from error

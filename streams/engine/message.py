@@ -71,6 +71,8 @@ class Message:
     @property
     def first_source(self) -> tuple[str, int, int]:
         """`source` of the record as it first came, before it was passed on."""
+        if self._first is None and self.header(ORIGIN) is None:
+            return self.source
         if self._first is None:
             topic, partition, rest = self.identity.split("/")[:3]
             object.__setattr__(self, "_first", (topic, int(partition), int(rest.partition("@")[0])))

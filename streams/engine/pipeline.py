@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from processors.errors import Fatal, Poison, Retryable
@@ -15,7 +16,7 @@ from streams.engine.clock import Clock, LoopClock
 from streams.engine.credits import Credits, Held
 from streams.engine.device import Batcher, Device
 from streams.engine.failures import Classify, Failure, PipelineClosed, Revoked, StageKind, classify
-from streams.engine.lanes import Ack, DeadLetter, Entry, Exit, Lane, Publish, PublishAll
+from streams.engine.lanes import Ack, DeadLetter, Entry, Exit, Lane, Publish, PublishAll, Run
 from streams.engine.message import Message
 from streams.engine.observer import NullObserver, Observer
 from streams.engine.stages import CpuStage, DeviceStage, Done, IoStage, Priority, Stage
@@ -183,6 +184,7 @@ class Pipeline(Generic[R]):
             engine.observer,
             self._finished,
             self._anew,
+            self._split,
             publish_all,
         )
         self._lanes: dict[tuple[str, int], dict[int, Lane[R]]] = {}
@@ -205,7 +207,7 @@ class Pipeline(Generic[R]):
     @property
     def in_flight(self) -> int:
         """Messages submitted and not yet acknowledged."""
-        return len(self._entries)
+        return sum(entry.count for entry in self._entries)
 
     async def look(self, messages: Sequence[Message]) -> Sequence[Done[Any] | None]:
         """What becomes of messages of one partition that arrived together, where that can be told of all at once: hand it to `submit`."""
@@ -262,6 +264,36 @@ class Pipeline(Generic[R]):
         self._holds(entry, held.amount)
         self._tell_credits()
 
+    async def submit_run(self, run: Run[R]) -> None:
+        """Take messages that follow each other and of all of which `look` has told what becomes of them, as one: a future and a
+        place in the queues for all of them, instead of for each.
+
+        Raises:
+            PipelineClosed, Revoked: as of `submit`; none of them was taken.
+        """
+        self._check_open()
+        last = run.messages[-1]
+        partition = (last.topic, last.partition)
+        before = self._revocations[partition]
+        amounts = [message_bytes(message) for message in run.messages]
+        held = await self._admit(sum(amounts), partition, len(amounts))
+        try:
+            self._check_open()
+            if self._revocations[partition] != before:
+                raise Revoked(f"{last.topic}-{last.partition}")
+        except (PipelineClosed, Revoked):
+            self._credits.release(held)
+            raise
+        outcome: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        outcome.set_result(run)
+        self._moved = self._engine.clock.now()
+        entry: Entry[R] = Entry(last, run.ack_all, held, self._moved, outcome, run=run)
+        self._entries.add(entry)
+        self._idle.clear()
+        self._lane(last).append(entry)
+        self._holds_of(run, 1)
+        self._tell_credits()
+
     async def run(self) -> None:
         """Own every task until `drain` or `abort`, or until something fatal happens, which is raised."""
         try:
@@ -306,8 +338,8 @@ class Pipeline(Generic[R]):
         if self._closing or self._ended.is_set():
             raise PipelineClosed(f"{self.name} takes no more messages") from self._cause
 
-    async def _admit(self, amount: int, partition: tuple[str, int]) -> Held:
-        request = self._credits.request(amount)
+    async def _admit(self, amount: int, partition: tuple[str, int], items: int = 1) -> Held:
+        request = self._credits.request(amount, items)
         if request.done():
             return request.result()
         self._admissions[request] = partition
@@ -400,9 +432,12 @@ class Pipeline(Generic[R]):
         self._entries.discard(entry)
         self._moved = self._engine.clock.now()
         if not entry.held.released:
-            self._holds(entry, -entry.held.amount)
-            if entry.shop is not None:
-                self._engine.observer.shop_done(entry.shop)
+            if entry.run is not None:
+                self._holds_of(entry.run, -1)
+            else:
+                self._holds(entry, -entry.held.amount)
+                if entry.shop is not None:
+                    self._engine.observer.shop_done(entry.shop)
         self._credits.release(entry.held)
         self._tell_credits()
         if not self._entries:
@@ -413,15 +448,47 @@ class Pipeline(Generic[R]):
             self._holds(entry, amount - entry.held.amount)
         self._credits.resize(entry.held, amount)
 
+    def _split(self, entry: Entry[R]) -> list[Entry[R]]:
+        """The messages of a run, each by itself."""
+        run, shop_of = entry.run, self._shop_of
+        assert run is not None
+        helds = self._credits.split(entry.held, [message_bytes(message) for message in run.messages])
+        parts: list[Entry[R]] = []
+        for number, (message, result) in enumerate(zip(run.messages, run.results, strict=True)):
+            outcome: asyncio.Future[R | Failure] = asyncio.get_running_loop().create_future()
+            outcome.set_result(result)
+            shop = None if shop_of is None else shop_of(message)
+            part = Entry(message, partial(run.ack, number), helds[number], entry.admitted, outcome, shop)
+            part.lane = entry.lane
+            parts.append(part)
+        self._entries.discard(entry)
+        self._entries.update(parts)
+        return parts
+
     def _holds(self, entry: Entry[R], more: int) -> None:
-        if entry.shop is None:
+        if entry.shop is not None:
+            self._holds_more(entry.shop, more)
+
+    def _holds_of(self, run: Run[R], sign: int) -> None:
+        """The messages of a run are taken (1), or done (-1)."""
+        if self._shop_of is None:
             return
-        self._held_by[entry.shop] += more
-        held = self._held_by[entry.shop]
+        amounts: Counter[str] = Counter()
+        for message in run.messages:
+            shop = self._shop_of(message)
+            amounts[shop] += message_bytes(message)
+            if sign < 0:
+                self._engine.observer.shop_done(shop)
+        for shop, amount in amounts.items():
+            self._holds_more(shop, sign * amount)
+
+    def _holds_more(self, shop: str, more: int) -> None:
+        self._held_by[shop] += more
+        held = self._held_by[shop]
         if not held:
-            del self._held_by[entry.shop]
+            del self._held_by[shop]
         if not self._beside:
-            self._engine.observer.shop_credits(entry.shop, held)
+            self._engine.observer.shop_credits(shop, held)
 
     def _tell_credits(self) -> None:
         if not self._beside:

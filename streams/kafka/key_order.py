@@ -172,6 +172,8 @@ class KeyOrder:
             self._tell(message, product)
             await self._passes_through(message)
             return PassOn(right, product)
+        if message.partition not in self._memories and message.header(ORIGIN) is None:
+            return Here()
         told = _told(message)
         # One that comes back to where it first lay, too: who passed it on did not know yet of partitions that were added.
         passed_on = message.header(ORIGIN) is not None and (told.topic, told.partition, told.offset) != message.source

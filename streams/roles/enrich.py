@@ -29,7 +29,7 @@ from processors.facets import Head, Heads
 from processors.garment_mask import garment_pixels
 from processors.garments import main_garment
 from processors.identity import key_of
-from processors.product import Change, PhotoPlace, Product
+from processors.product import Change, PhotoPlace, Product, says_otherwise
 from processors.values import Box, Detection, Garment, Pixels, Vector
 from streams.contract import codecs
 from streams.contract.checks import fields_of
@@ -220,9 +220,11 @@ class Enrich:
             if one.places is not None:
                 one.told = self._told(one.about, one.places, {})
                 one.quiet = self._changes_nothing(one.message, one.told, kept[one.about.product])
-        known = await self.memo.recall_all(self._to_recall(found), PhotoContent)
+        keys = self._to_recall(found)
+        recalled = await self.memo.recall_all(set(keys.values()), PhotoContent)
+        known = {digest: recalled[key] for digest, key in keys.items() if key in recalled}
         there = await photos.there(place for one in found if one.about.pictured for place in one.places or ())
-        done = {one.message.offset: self._done(one, known, there) for one in found}
+        done = {one.message.offset: _done(one, known, there) for one in found}
         return [done.get(message.offset) for message in messages]
 
     def _simple(self, message: Message) -> Upload | None:
@@ -237,27 +239,20 @@ class Enrich:
             return None  # `read` tells
         return upload
 
-    def _to_recall(self, found: Iterable[_Simple]) -> set[str]:
+    def _to_recall(self, found: Iterable[_Simple]) -> dict[str, str]:
+        """The keys of the photos of which it has to be known what was seen, by their digests."""
+        digests = {p.digest for one in found if one.told and not one.quiet for p in one.places or ()}
         live = self.live()
-        return {memo_key(p.digest, live) for one in found if one.told and not one.quiet for p in one.places or ()}
-
-    def _done(self, one: _Simple, known: Mapping[str, PhotoContent], there: Collection[str]) -> Done[Enriched] | None:
-        places, told = one.places, one.told
-        if told is None or places is None:
-            return None
-        if one.about.pictured and not all(place.address in there for place in places):
-            return None
-        if one.quiet:
-            return Done(told)
-        live = self.live()
-        contents = {p.digest: known[key] for p in places if (key := memo_key(p.digest, live)) in known}
-        return Done(replace(told, contents=contents)) if len(contents) == len(places) else None
+        return {digest: memo_key(digest, live) for digest in digests}
 
     def _changes_nothing(self, message: Message, told: Told, kept: Kept) -> bool:
         """Whether the product, as it is known now, is what the upload says, and its item stands: then no photo is looked at.
 
         It is looked at once more in the upload's turn (streams.roles.taking_in): others may be on their way before it.
         """
+        change = told.change
+        if change.photos is None and change.metadata is not None and says_otherwise(kept.product, change.metadata):
+            return False
         if self.wanted(message) or kept.source == told.source:
             return False  # its item is published in any case
         if not (kept.product.alive and kept.digest and kept.made == self.items.maker(self.live())):
@@ -500,6 +495,21 @@ def _about(message: Message, found: Upload) -> About:
         Source(*message.first_source),
         found.shop or "",
     )
+
+
+def _done(one: _Simple, known: Mapping[str, PhotoContent], there: Collection[str]) -> Done[Enriched] | None:
+    """What an upload says, where all that is needed for it is known; `known`: what was seen, by the photos' digests."""
+    places, told = one.places, one.told
+    if told is None or places is None:
+        return None
+    if one.about.pictured and not all(place.address in there for place in places):
+        return None
+    if one.quiet:
+        return Done(told)
+    contents = {place.digest: known[place.digest] for place in places if place.digest in known}
+    if len(contents) < len(places):
+        return None
+    return Done(Told(told.product, told.change, contents, told.source))
 
 
 def _contents(photos: Sequence[Known]) -> dict[str, PhotoContent]:

@@ -235,7 +235,8 @@ class TakeIn:
         first = not before.has_seen(*record)
         product = _with(before, message, outcome).having_seen(*record) if first else before
         own = source = Source(*message.first_source)
-        same, changed = product.is_as(before), not product.says_the_same(before)
+        same = product.is_as(before)
+        changed = not same or not product.says_the_same(before)
         if same and turn.kept.made == maker and turn.kept.source is not None:
             source = turn.kept.source
         if isinstance(outcome, Told):

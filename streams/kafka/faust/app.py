@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from itertools import groupby
 from typing import Any, Protocol
 
 import structlog
@@ -19,8 +20,11 @@ from infra.settings import Settings
 from processors.errors import Fatal, Retryable
 from streams.contract.cloudevents import origin_ms
 from streams.engine.failures import PipelineClosed, Revoked
+from streams.engine.lanes import Run
+from streams.engine.message import Message
 from streams.engine.observer import NullObserver, Observer
 from streams.engine.pipeline import Pipeline
+from streams.engine.stages import Done
 from streams.kafka.consumer import coordination_error, message_of
 from streams.kafka.faust.reports import LAG_SECONDS, TopicsRead, tell_lag, teller
 from streams.kafka.names import Names, client_id, names_of
@@ -187,19 +191,44 @@ class _Reader:
         # Faust counts in seconds, and knows no record without a time.
         messages = [message_of(one, self._names, timestamp_ms=(one.timestamp or 0.0) * 1000) for one in records]
         known = await self._pipeline.look(messages)
-        for record, message, done in zip(records, messages, known, strict=True):
-            if self._is_left(record):
+        for is_known, numbers in groupby(range(len(records)), lambda number: known[number] is not None):
+            part = list(numbers)
+            if is_known and len(part) > 1:
+                results = [done.result for number in part if (done := known[number]) is not None]
+                await self._submit_run([records[n] for n in part], [messages[n] for n in part], results)
                 continue
-            self._app.consumer.track_message(record)
-            record.tracked = True
-            try:
-                await self._pipeline.submit(message, self._ack(record, message.topic, origin_ms(message)), done)
-            except Revoked:
-                self._app.consumer.unacked.discard(record)
-            except PipelineClosed:
-                # The owner of the pipeline raises what closed it; here the record only stays unacknowledged.
-                self._closed = True
-                self._app.consumer.unacked.discard(record)
+            for number in part:
+                await self._submit(records[number], messages[number], known[number])
+
+    async def _submit(self, record: Any, message: Message, done: Done[Any] | None) -> None:
+        if self._is_left(record):
+            return
+        self._app.consumer.track_message(record)
+        record.tracked = True
+        with self._untaken([record]):
+            await self._pipeline.submit(message, self._ack(record, message), done)
+
+    async def _submit_run(self, records: Sequence[Any], messages: Sequence[Message], results: Sequence[Any]) -> None:
+        if self._is_left(records[0]):  # of one fetch, so of one generation
+            return
+        self._app.consumer.track_together(records)
+
+        def ack(number: int) -> None:
+            self._ack(records[number], messages[number])()
+
+        with self._untaken(records):
+            await self._pipeline.submit_run(Run(messages, results, ack, self._ack_all(records, messages)))
+
+    @contextmanager
+    def _untaken(self, records: Sequence[Any]) -> Iterator[None]:
+        """What the pipeline did not take stays unacknowledged."""
+        try:
+            yield
+        except Revoked:
+            self._app.consumer.unacked.difference_update(records)
+        except PipelineClosed:
+            self._closed = True  # the owner of the pipeline raises what closed it
+            self._app.consumer.unacked.difference_update(records)
 
     def _is_left(self, record: Any) -> bool:
         return self._closed or self._stale(record)
@@ -211,7 +240,21 @@ class _Reader:
         """Fetched before a rebalance: the partition may be another worker's now."""
         return message.generation_id != self._app.consumer_generation_id or not self._app.flow_control.is_active()
 
-    def _ack(self, record: Any, topic: str, origin: int) -> Callable[[], None]:
+    def _ack_all(self, records: Sequence[Any], messages: Sequence[Message]) -> Callable[[], None]:
+        def ack() -> None:
+            now = time.time()
+            for message in messages:
+                self._observer.aged(message.topic, now - origin_ms(message) / 1000)
+            if records[0].generation_id == self._app.consumer_generation_id:
+                self._app.consumer.ack_together(records)
+            else:
+                self._app.consumer.unacked.difference_update(records)
+
+        return ack
+
+    def _ack(self, record: Any, message: Message) -> Callable[[], None]:
+        topic, origin = message.topic, origin_ms(message)
+
         def ack() -> None:
             self._observer.aged(topic, time.time() - origin / 1000)
             # Faust's ack does not look at the generation: an old one would count as progress of the new assignment.

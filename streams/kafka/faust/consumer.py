@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import structlog
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
+from faust.types.tuples import ack_lock
 from mode.services import WaitResults
+from mode.utils.futures import notify
 
 from processors.errors import Retryable
 from streams.engine.backoff import Backoff
@@ -151,6 +153,24 @@ class DirectConsumer(Consumer):  # type: ignore[misc]
         self._done[message.tp].add(message.offset)
         acked: bool = super().ack(message)
         return acked
+
+    def track_together(self, messages: Sequence[Any]) -> None:
+        """As `track_message` of each: a rebalance waits for them. No sensor is told; there is none."""
+        self._unacked_messages.update(messages)
+        for message in messages:
+            message.tracked = True
+
+    def ack_together(self, messages: Sequence[Any]) -> None:
+        """As `ack` of each, of messages of one partition whose last reference is ours."""
+        place = messages[0].tp
+        with ack_lock:
+            fresh = [message.offset for message in messages if not message.acked]
+            for message in messages:
+                message.acked = True
+            self._done[place].update(fresh)
+            self._n_acked += len(fresh)
+            self._unacked_messages.difference_update(messages)
+            notify(self._waiting_for_ack)
 
     async def _commit_offsets(self, offsets: Mapping[Any, int], start_new_transaction: bool = True) -> bool:
         """As Faust's, which takes a commit that the group refused for done, and would not commit the same offset again."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.product import MAX_REMOVED, Change, PhotoPlace, Product, merged
+from processors.product import MAX_REMOVED, Change, PhotoPlace, Product, Stamp, merged, says_otherwise
 
 TWO = (PhotoPlace("images/b.jpg", "b"),)
 PHOTOS = {"a": (PhotoPlace("images/a.jpg", "a"),), "b": TWO}
@@ -155,3 +156,25 @@ def test_versions_give_one_product_in_any_order(changes: list[Change]) -> None:
     """A function of what was said."""
     product = said(*changes)
     assert (product.metadata, product.photos, product.latest) == ({"title": "3"}, TWO, 4)
+
+
+@pytest.mark.parametrize(
+    ("part", "otherwise"),
+    [
+        ({"price": 10}, False),
+        ({"price": 10.5}, True),
+        ({"price": None}, True),
+        ({"stock": None}, False),
+        ({"stock": 3}, True),
+        ({"sizes": ["M"]}, False),
+        ({"sizes": ["M", "L"]}, True),
+        ({"more": {"fit": "wide"}}, False),
+        ({"price": 10, "sizes": []}, True),
+    ],
+)
+def test_what_plainly_says_otherwise_changes_the_product(part: dict[str, Any], otherwise: bool) -> None:
+    """Told without merging anything; of objects, whose members are merged, it says nothing."""
+    known = Product().after(Change({"price": 10.0, "sizes": ["M"], "more": {"fit": "slim"}}, ()), Stamp(None, 0, 0, 1))
+    assert says_otherwise(known, part) == otherwise
+    after = known.after(Change(part, partial=True), Stamp(None, 0, 0, 2))
+    assert not (otherwise and after.is_as(known))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict, deque
+from types import SimpleNamespace
 from typing import Any
+from weakref import WeakSet
 
 import pytest
 
@@ -161,6 +164,36 @@ async def test_what_is_not_committed_for_this_topic_is_committed_again() -> None
     one._thread.find_starts = unsettled
     assert await one.seek_to_committed() == {"in-0": None}
     assert one._committed_offset == {}
+
+
+class Tracked:
+    """As much of a Faust message as its consumer looks at."""
+
+    def __init__(self, offset: int) -> None:
+        self.offset, self.tp, self.topic, self.acked, self.tracked = offset, "in-0", "in", False, False
+
+
+@pytest.mark.parametrize("done", [range(5), range(3), range(2, 5)])
+async def test_records_that_are_acknowledged_together_are_committed_as_if_one_by_one(done: range) -> None:
+    """Up to the first that is not, whichever way; and none of them holds a rebalance up any more."""
+    found = []
+    for together in (True, False):
+        one = consumer(room=True)
+        one._given, one._done, one._reached = {"in-0": deque(range(5))}, defaultdict(set), {}
+        one._acked, one._acked_index, one._committed_offset = defaultdict(list), defaultdict(set), {"in-0": None}
+        one._unacked_messages, one._n_acked, one._waiting_for_ack = WeakSet(), 0, None
+        one.app.topics = SimpleNamespace(acks_enabled_for=lambda _topic: True)
+        records = [Tracked(offset) for offset in range(5)]
+        one.track_together(records)
+        assert (len(one._unacked_messages), all(record.tracked for record in records)) == (5, True)
+        if together:
+            one.ack_together([records[offset] for offset in done])
+            one.ack_together([records[offset] for offset in done])
+        else:
+            for offset in done:
+                one.ack(records[offset])
+        found.append((one._new_offset("in-0"), one._n_acked, len(one._unacked_messages)))
+    assert found[0] == found[1] == ({0: done.stop}.get(done.start), len(done), 5 - len(done))
 
 
 class Record:
