@@ -1,7 +1,8 @@
-"""The nearest products of a composed query: the sum over facets and the inner product of the embeddings, exactly.
+"""The nearest products where something is added to the inner product of each: what facets and words are to it, exactly.
 
-The sums over facets cost a byte a product and value. An embedding adds at most its weight, so only products whose sum is within that of
-the k-th best are looked at: usually some hundreds, whatever kind of segment holds them.
+What is added costs a byte a product and value. An embedding adds at most its length, so only products to which about as much is
+added as to the k-th best are looked at: some hundreds, whatever kind of segment holds them. Where that tells products hardly
+apart (words alone, which weigh less than their vector), all embeddings are scanned as they lie.
 """
 
 from __future__ import annotations
@@ -18,13 +19,11 @@ from processors.composing import Blocks
 from processors.values import Vector
 
 _SLACK = 1e-4
-"""Scores are told with six decimals, and products alike in those are in the order of their ids."""
+"""Scores are told with six decimals, and products alike in those are in the order of their ids; float32 sums are off by less."""
 _MARGIN = 1e-3
 """More than half precision makes of a unit vector's inner product."""
-_MANY = 4
-"""Times the rows that were looked at first, from which on a scan of all embeddings costs less than looking at so many."""
-_NEAR = 4
-"""Times so many rows are told by the scan: what it did not tell is farther than the last of them."""
+_APART = 12
+"""A row that is picked from its segment costs as much as so many that are scanned as they lie."""
 
 
 class Part(Protocol):
@@ -38,13 +37,13 @@ class Part(Protocol):
 
 
 def sums_of(part: Part, blocks: Blocks) -> NDArray[np.float32]:
-    """(products,) of a window."""
+    """What facets add, (products,) of a window."""
     products = part.window.products
     return part.window.segment.columns.blocks.sums(slice(products), products, blocks)
 
 
 def sums_at(parts: Sequence[Part], numbers: Rows, rows: Rows, blocks: Blocks) -> NDArray[np.float32]:
-    """The sums of these rows' products; `numbers` are those of their parts."""
+    """What facets add to these rows' products; `numbers` are those of their parts."""
     found = np.empty(len(rows), dtype=np.float32)
     for number in np.unique(numbers).tolist():
         here = numbers == number
@@ -54,96 +53,113 @@ def sums_at(parts: Sequence[Part], numbers: Rows, rows: Rows, blocks: Blocks) ->
     return found
 
 
-def candidates(parts: Sequence[Part], query: Vector, need: int, blocks: Blocks) -> tuple[Vector, Rows, Rows]:
-    """Rows that may be among those of the `need` best products: rough scores, numbers of their parts, and rows.
+def candidates(parts: Sequence[Part], query: Vector, need: int, more: Sequence[Vector]) -> tuple[Vector, Rows, Rows]:
+    """Rows that may be among those of the `need` best products: rough scores, numbers of their parts (ascending), and rows.
 
     Args:
         parts: windows with the rows that count.
         query: float32 of shape (dimension,), of any length.
         need: products.
-        blocks: weights.
+        more: for each part what is added to the inner product of each of its products, float32 (products,).
     """
     if not parts:
         return np.empty(0, np.float32), np.empty(0, np.int64), np.empty(0, np.int64)
-    reach = float(np.linalg.norm(query)) * (1 + _MARGIN)
-    rows = [np.arange(p.window.rows) if p.mask is None else np.flatnonzero(p.mask) for p in parts]
-    sums = [
-        sums_of(part, blocks)[part.window.segment.columns.owner[kept]] for part, kept in zip(parts, rows, strict=True)
-    ]
-    numbers = np.repeat(np.arange(len(parts)), [len(kept) for kept in rows])
-    every, base = np.concatenate(rows), np.concatenate(sums)
-    if not len(base):
-        return base, numbers, every
-    # By the sums alone the `need` best; with their embeddings they set what the others must reach.
-    several = min(len(base), 8 * need + 64)
-    chosen = np.argpartition(-base, several - 1)[:several]
-    floor = _least(
-        parts, numbers[chosen], every[chosen], base[chosen] + _inner(parts, numbers[chosen], every[chosen], query), need
-    )
-    if floor is not None:
-        found = np.flatnonzero(base >= floor - reach - _SLACK)
-        if len(found) > _MANY * several:
-            found = _nearer(parts, query, need, _Kept(rows, base), chosen, floor)
-        chosen = found
-    elif len(chosen) < len(base):
-        chosen = np.arange(len(base))
-    return base[chosen] + _inner(parts, numbers[chosen], every[chosen], query), numbers[chosen], every[chosen]
+    rows = _Rows(parts, query, more)
+    chosen = rows.promising(need)
+    if chosen is None:
+        return rows.best(rows.base + rows.every(), rows.kept(), need)
+    scores = np.full(len(rows.base), -np.inf, dtype=np.float32)
+    scores[chosen] = rows.base[chosen] + rows.inner(chosen)
+    return rows.best(scores, chosen, need)
 
 
-class _Kept:
-    """The kept rows of all parts, one part after the other, and their sums."""
+class _Rows:
+    """The rows of all parts, one part after the other. `base`: what is added to each; -inf for those that are not kept."""
 
-    __slots__ = ("base", "rows", "starts")
+    __slots__ = ("_parts", "_query", "_starts", "base")
 
-    def __init__(self, rows: Sequence[Rows], base: Vector) -> None:
-        self.rows = rows
-        self.base = base
-        self.starts = np.cumsum([0, *(len(kept) for kept in rows)])
+    def __init__(self, parts: Sequence[Part], query: Vector, more: Sequence[Vector]) -> None:
+        self._parts, self._query = parts, query
+        self._starts = np.cumsum([0, *(part.window.rows for part in parts)])
+        self.base: Vector = np.concatenate([_added(part, added) for part, added in zip(parts, more, strict=True)])
 
-    def places(self, numbers: Rows, rows: Rows) -> Rows:
-        """Where these rows of these parts stand; those that are not kept are left out."""
-        found = []
-        for number in np.unique(numbers).tolist():
-            asked, kept = rows[numbers == number], self.rows[number]
-            at = np.minimum(np.searchsorted(kept, asked), max(len(kept) - 1, 0))
-            found.append(self.starts[number] + at[kept[at] == asked] if len(kept) else at[:0])
-        return np.concatenate(found) if found else np.empty(0, np.int64)
+    def kept(self) -> Rows:
+        return np.flatnonzero(np.isfinite(self.base))
+
+    def promising(self, need: int) -> Rows | None:
+        """Those whose embeddings can make up for what is added to others; None where they are too many to be picked."""
+        first = _largest(self.base, 8 * need + 64)
+        first = first[np.isfinite(self.base[first])]
+        reach = float(np.linalg.norm(self._query)) * (1 + _MARGIN) + _SLACK
+        # With embeddings the first of them reach something more than this, but seldom much.
+        likely = float(self.base[first[min(need, len(first)) - 1]]) - reach if len(first) else 0.0
+        if not self._few(int(np.count_nonzero(self.base >= likely))):
+            return None
+        floor = self._least(self.base[first] + self.inner(first), first, need)
+        found = self.kept() if floor is None else np.flatnonzero(self.base >= floor - reach)
+        return found if self._few(len(found)) else None
+
+    def best(self, scores: Vector, chosen: Rows, need: int) -> tuple[Vector, Rows, Rows]:
+        """Of the chosen rows those that are among the best by `scores` (of all rows, -inf for others), or near enough to them."""
+        several, floor = 4 * need + 16, None
+        while floor is None and several < 4 * len(chosen):
+            top = _largest(scores, several)
+            floor = self._least(scores[top], top, need)
+            several *= 8
+        if floor is not None:
+            chosen = np.flatnonzero(scores >= floor - 2 * _SLACK)
+        numbers, rows = self._places(chosen)
+        return scores[chosen], numbers, rows
+
+    def inner(self, chosen: Rows) -> Vector:
+        """The inner products of some rows, ascending or not."""
+        order = np.argsort(chosen, kind="stable")
+        numbers, rows = self._places(chosen[order])
+        picked = [
+            self._parts[number].window.segment.gather(rows[numbers == number]) for number in np.unique(numbers).tolist()
+        ]
+        found = np.empty(len(chosen), dtype=np.float32)
+        found[order] = scan.every(picked, self._query)
+        return found
+
+    def every(self) -> Vector:
+        """Those of all rows."""
+        return scan.every([part.window.segment.vectors(0, part.window.rows) for part in self._parts], self._query)
+
+    def _few(self, rows: int) -> bool:
+        return rows * _APART <= len(self.base)
+
+    def _places(self, chosen: Rows) -> tuple[Rows, Rows]:
+        numbers = np.searchsorted(self._starts, chosen, side="right") - 1
+        return numbers, chosen - self._starts[numbers]
+
+    def _least(self, scores: Vector, chosen: Rows, need: int) -> float | None:
+        """The score of the `need`-th best product of these; None where they are fewer."""
+        seen: set[str] = set()
+        numbers, rows = self._places(chosen)
+        for place in np.argsort(-scores, kind="stable").tolist():
+            columns = self._parts[numbers[place]].window.segment.columns
+            # By id: a product whose key moved to another partition may lie in two shards.
+            seen.add(columns.ids[columns.owner[rows[place]]])
+            if len(seen) == need:
+                return float(scores[place])
+        return None
 
 
-def _nearer(parts: Sequence[Part], query: Vector, need: int, kept: _Kept, first: Rows, floor: float) -> Rows:
-    """Where the sums tell products hardly apart: the nearest rows by their embeddings, and those whose sum makes up for being farther."""
-    codes = [part.window.segment.vectors(0, part.window.rows) for part in parts]
-    total = sum(len(rows) for rows in codes)
-    scores, numbers, rows = scan.nearest(codes, query, min(total, _NEAR * len(first)))
-    unseen = (
-        float(scores[-1]) + _MARGIN * float(np.linalg.norm(query))
-        if len(scores) == min(total, _NEAR * len(first))
-        else np.inf
-    )
-    near = np.union1d(kept.places(numbers, rows), first)
-    at = np.searchsorted(kept.starts, near, side="right") - 1
-    own = np.concatenate(kept.rows)[near]
-    sums = kept.base[near] + _inner(parts, at, own, query)
-    floor = _least(parts, at, own, sums, need) or floor
-    return np.union1d(near[sums >= floor - _SLACK], np.flatnonzero(kept.base >= floor - unseen - _SLACK))
+def _added(part: Part, more: Vector) -> Vector:
+    base: Vector = more[part.window.segment.columns.owner[: part.window.rows]]
+    if part.mask is not None:
+        base[~part.mask] = -np.inf
+    return base
 
 
-def _least(parts: Sequence[Part], numbers: Rows, rows: Rows, scores: Vector, need: int) -> float | None:
-    """The score of the `need`-th best product of these; None where they are fewer."""
-    best: dict[str, float] = {}
-    for number, row, score in zip(numbers.tolist(), rows.tolist(), scores.tolist(), strict=True):
-        columns = parts[number].window.segment.columns
-        name = columns.ids[columns.owner[row]]
-        best[name] = max(best.get(name, score), score)
-    return sorted(best.values(), reverse=True)[need - 1] if len(best) >= need else None
-
-
-def _inner(parts: Sequence[Part], numbers: Rows, rows: Rows, query: Vector) -> Vector:
-    found = np.empty(len(rows), dtype=np.float32)
-    for number in np.unique(numbers).tolist():
-        here = np.flatnonzero(numbers == number)
-        segment = parts[number].window.segment
-        for start in range(0, len(here), 4096):
-            block = here[start : start + 4096]
-            found[block] = segment.gather(rows[block]).astype(np.float32) @ query
-    return found
+def _largest(values: Vector, count: int) -> Rows:
+    """Where the largest stand, descending."""
+    count = min(count, len(values))
+    if count == 0:
+        return np.empty(0, np.int64)
+    # By the values, not by their places: a fifth of the time, and of many alike no matter which.
+    least = np.partition(values, len(values) - count)[len(values) - count]
+    above = np.flatnonzero(values > least)
+    found = np.concatenate([above, np.flatnonzero(values == least)[: count - len(above)]])
+    return found[np.argsort(-values[found], kind="stable")]

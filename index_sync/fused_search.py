@@ -1,7 +1,8 @@
 """The best products by inner product and words together, exactly: no more of them are scored than can be among the best.
 
-A product that the vectors' own search did not bring has at most the last score of those that it brought. So it can be among the
-best only if its words make up for the rest, and those products are few: they are scored one by one.
+Words and facets are added to the inner products of all rows (`composed.candidates`). Where a segment has an approximate index, words alone
+are not worth a scan: a product that the vectors' own search did not bring has at most the last score of those that it brought. So it can
+be among the best only if its words make up for the rest, and those products are few: they are scored one by one.
 """
 
 from __future__ import annotations
@@ -33,6 +34,11 @@ class Fused:
         """The `k` best by score descending, then product id; `Candidate.score` has both, `similarity` the inner product."""
         if not parts:
             return []
+        if ask.blocks or all(part.window.segment.index is None for part in parts):
+            more = [self._words(part) for part in parts]
+            if ask.blocks:
+                more = [words + composed.sums_of(part, ask.blocks) for part, words in zip(parts, more, strict=True)]
+            return self._chosen(parts, Rough(*composed.candidates(parts, ask.query, ask.need, more)), ask)
         parts, found = rough_best(parts, ask)
         more = [self._kept_words(part) for part in parts]
         everything = len(found.rows) == sum(part.kept for part in parts)
@@ -40,11 +46,15 @@ class Fused:
             found = self._with_others(parts, found, more, ask)
         return self._chosen(parts, self._pruned(parts, found, more, ask), ask)
 
-    def _kept_words(self, part: Part) -> Vector:
-        """What words add to each product of a part; -inf for those that are filtered out."""
+    def _words(self, part: Part) -> Vector:
+        """What words add to each product of a part."""
         if part.number not in self._added:
             self._added[part.number] = self._weights.added(part.number)
-        added = self._added[part.number]
+        return self._added[part.number]
+
+    def _kept_words(self, part: Part) -> Vector:
+        """What words add to each product of a part; -inf for those that are filtered out."""
+        added = self._words(part)
         if part.mask is None:
             return added
         kept = np.zeros(len(added), dtype=np.bool_)
@@ -76,8 +86,6 @@ class Fused:
                 seen[number][products] = True
                 own = _rows_of(part, products)
                 inner = rows_scores(part, own, ask.query)
-                if ask.blocks:
-                    inner += composed.sums_at([part], np.zeros(len(own), dtype=np.int64), own, ask.blocks)
                 scores.append(inner)
                 numbers.append(np.full(len(own), number, dtype=np.int64))
                 rows.append(own)

@@ -7,6 +7,7 @@ Half precision in all segments: half the memory traffic of float32 on every proc
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Sequence
 from typing import Any, TypeAlias
@@ -50,6 +51,35 @@ def nearest(parts: Sequence[Half], query: Vector, k: int) -> tuple[Vector, Rows,
         order = order[found[order] >= 0]
     labels_found = found[order]
     return scores[order], labels_found >> 32, labels_found & _LOW
+
+
+def every(parts: Sequence[Half], query: Vector) -> Vector:
+    """The inner products of all rows of all `parts`, one part after the other; -inf where a row does not compare.
+
+    Args: as `nearest`. For many rows a third cheaper than the best thousands of them: nothing is kept in order.
+    """
+    rows = sum(map(len, parts))
+    result = faiss.RangeSearchResult(1)
+    partial = faiss.RangeSearchPartialResult(result)
+    found = partial.new_result(0)
+    scanner = _scanner(len(query))
+    scanner.set_query(faiss.swig_ptr(query))
+    starts = np.cumsum([0, *map(len, parts)])
+    for number, part in enumerate(parts):
+        scanner.set_list(number, 0.0)
+        codes = faiss.swig_ptr(part.reshape(-1).view(np.uint8))
+        scanner.scan_codes_range(len(part), codes, None, -math.inf, found)
+    partial.finalize()
+    count = int(faiss.rev_swig_ptr(result.lims, 2)[1])
+    if count == 0:
+        return np.full(rows, -np.inf, dtype=np.float32)
+    scores: Vector = faiss.rev_swig_ptr(result.distances, count).copy()
+    if count == rows:  # as they lie
+        return scores
+    labels = faiss.rev_swig_ptr(result.labels, count)
+    whole = np.full(rows, -np.inf, dtype=np.float32)
+    whole[starts[labels >> 32] + (labels & _LOW)] = scores
+    return whole
 
 
 def _scanner(dimension: int) -> Any:

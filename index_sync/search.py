@@ -92,7 +92,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Rough:
-    """Rows that may be among the best: float32 scores, descending, and for each its part (an index) and its row."""
+    """Rows that may be among the best: float32 scores (of `rough_best` descending), and for each its part (an index) and its row."""
 
     scores: Vector
     parts: Rows
@@ -147,13 +147,14 @@ def _value(one: Candidate, column: str) -> float | None:
 
 def _nearest(parts: Sequence[Part], ask: Ask) -> list[Candidate]:
     """The `k` best products by score descending, then product id."""
+    if ask.blocks:
+        sums = [composed.sums_of(part, ask.blocks) for part in parts]
+        return _best(parts, Rough(*composed.candidates(parts, ask.query, ask.need, sums)), ask)
     return _best(*rough_best(parts, ask), ask)
 
 
 def rough_best(parts: Sequence[Part], ask: Ask) -> tuple[list[Part], Rough]:
-    """The parts, and rows of them among which the best `need` products without their words certainly are."""
-    if ask.blocks:
-        return list(parts), _near(parts, _sorted(*composed.candidates(parts, ask.query, ask.need, ask.blocks)), ask)
+    """The parts, and rows of them among which the best `need` products by their embeddings alone certainly are."""
     indexed = [(part, rows) for part in parts if (rows := _by_index(part, ask)) is not None]
     chosen = {part.number for part, _ in indexed}
     searched, found = _exactly([part for part in parts if part.number not in chosen], ask)
@@ -367,8 +368,7 @@ def _by_scan(parts: Sequence[Part], ask: Ask) -> Rough:
 
 def rows_scores(part: Part, rows: Rows, query: Vector) -> NDArray[np.float32]:
     segment = part.window.segment
-    blocks = [segment.gather(rows[i : i + _BLOCK]).astype(np.float32) @ query for i in range(0, len(rows), _BLOCK)]
-    return np.concatenate(blocks)
+    return np.concatenate([scan.every([segment.gather(rows[i : i + _BLOCK])], query) for i in range(0, len(rows), _BLOCK)])
 
 
 def _joined(one: Rough, other: Rough, shift: int) -> Rough:

@@ -145,7 +145,8 @@ def test_few_rows_are_looked_at_where_the_sums_tell_products_hardly_apart(seed: 
         return found if part.mask is None else np.where(part.mask, found, -np.inf)
 
     everything = np.concatenate([totals(part) for part in parts])
-    scores, numbers, rows = composed.candidates(parts, query, need, asked)
+    sums = [composed.sums_of(part, asked) for part in parts]
+    scores, numbers, rows = composed.candidates(parts, query, need, sums)
     starts = np.cumsum([0, *(window.rows for window in windows)])
     found = set((starts[numbers] + rows).tolist())
     best = np.argsort(-everything, kind="stable")[:need]
