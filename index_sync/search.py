@@ -368,7 +368,9 @@ def _by_scan(parts: Sequence[Part], ask: Ask) -> Rough:
 
 def rows_scores(part: Part, rows: Rows, query: Vector) -> NDArray[np.float32]:
     segment = part.window.segment
-    return np.concatenate([scan.every([segment.gather(rows[i : i + _BLOCK])], query) for i in range(0, len(rows), _BLOCK)])
+    return np.concatenate(
+        [scan.every([segment.gather(rows[i : i + _BLOCK])], query) for i in range(0, len(rows), _BLOCK)]
+    )
 
 
 def _joined(one: Rough, other: Rough, shift: int) -> Rough:
