@@ -172,4 +172,5 @@ def _largest(values: Vector, count: int) -> Rows:
     least = np.partition(own, len(own) - count)[len(own) - count]
     above = np.flatnonzero(own > least)
     chosen = np.concatenate([above, np.flatnonzero(own == least)[: count - len(above)]])
-    return found[chosen[np.argsort(-own[chosen], kind="stable")]]
+    largest: Rows = found[chosen[np.argsort(-own[chosen], kind="stable")]]
+    return largest

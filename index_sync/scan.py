@@ -60,7 +60,7 @@ def every(parts: Sequence[Half], query: Vector) -> Vector:
     """
     rows = sum(map(len, parts))
     result = faiss.RangeSearchResult(1)
-    partial = faiss.RangeSearchPartialResult(result)
+    partial: Any = faiss.RangeSearchPartialResult(result)  # type: ignore[attr-defined]  # its stubs leave it out
     found = partial.new_result(0)
     scanner = _scanner(len(query))
     scanner.set_query(faiss.swig_ptr(query))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter, deque
 from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -24,6 +25,10 @@ LIMIT_S = 600.0
 ten hangs in a driver."""
 
 _RANK: dict[Priority, int] = {"query": 0, "urgent": 1, "backfill": 2}
+_LATEST = 0.125
+"""Of the mean seconds between two items, what the latest two make."""
+_PAUSE = 8.0
+"""Times `linger_s` that a pause counts for at most: one does not end a steady stream, two do."""
 URGENT_IN_A_ROW = 3
 """Urgent batches in a row while backfill waits: a shop that calls everything urgent must not stop all the others."""
 HURRIED = 4
@@ -51,6 +56,8 @@ class Batcher(Generic[T, U]):
         self._device = device
         self._waiting: deque[_Waiting] = deque()
         self._coming = 0
+        self._last = -math.inf  # when an item came
+        self._gap = math.inf  # seconds between two, of late
 
     async def submit(self, item: T, shop: str | None = None) -> U:
         """Wait for a batch and its turn; the result of this item, or the exception that it alone raises.
@@ -59,7 +66,10 @@ class Batcher(Generic[T, U]):
         """
         future: asyncio.Future[U] = asyncio.get_running_loop().create_future()
         self._device.check()
-        deadline = self._device.clock.now() + self.stage.wait_s
+        now = self._device.clock.now()
+        if self.stage.linger_s:
+            self._note(now)
+        deadline = now + (max(self.stage.wait_s, self.stage.linger_s) if self._steady else self.stage.wait_s)
         self._waiting.append(_Waiting(item, self.stage.cost(item), deadline, future, shop))
         self._tell_depth()
         self._device.wake()
@@ -95,7 +105,18 @@ class Batcher(Generic[T, U]):
         deadline = self.deadline()
         if deadline is None:
             return False
-        return self._coming <= 0 or deadline <= now or self._full()
+        return (self._coming <= 0 and not self._steady) or deadline <= now or self._full()
+
+    def _note(self, now: float) -> None:
+        """An item has come: how often they do. One after a pause says nothing of how long that was."""
+        gap = min(now - self._last, _PAUSE * self.stage.linger_s)
+        self._last = now
+        self._gap = gap if math.isinf(self._gap) else self._gap + (gap - self._gap) * _LATEST
+
+    @property
+    def _steady(self) -> bool:
+        """Whether the next item is likely to come before a batch that lingers has to go."""
+        return self._gap < self.stage.linger_s
 
     def take(self, *, hurried: bool = False) -> list[_Waiting]:
         """The next batch: never empty, within `max_items` (`hurried`: a part of it), within `max_cost` unless its only item

@@ -108,14 +108,14 @@ class _StageRunner:
         if self.batcher is not None:
             known = None if self.batcher.stage.known is None else self.batcher.stage.known(item)
             return known if known is not None else await self.batcher.submit(item, shop)
-        if isinstance(self.stage, IoStage) and self.stage.known is not None:
+        assert not isinstance(self.stage, DeviceStage)
+        if self.stage.known is not None:
             known = self.stage.known(item)
             if known is not None:
                 return known
         async with self._slots:
             if isinstance(self.stage, IoStage):
                 return await self.stage.run(item)
-            assert isinstance(self.stage, CpuStage)
             if self._costs is None:
                 return await asyncio.get_running_loop().run_in_executor(self._cpu, self.stage.run, item)
             held = await self._costs.acquire(self.stage.cost(item))

@@ -69,6 +69,7 @@ class CpuStage(Generic[T, U]):
         size: as in `IoStage`.
         cost: of one item while it is worked on (pixels that a decoder unfolds).
         max_cost: largest total of `cost` at once; an item above it goes alone. 0: no limit.
+        known: the result of an item that takes too little to be worth a thread, or None for one that does not. Asked on the event loop.
     """
 
     name: str
@@ -78,6 +79,7 @@ class CpuStage(Generic[T, U]):
     max_cost: int = 0
     run_all: RunAll[T] | None = None
     run_all_of: int = 2
+    known: Callable[[T], U | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,8 @@ class DeviceStage(Generic[T, U]):
         max_cost: largest total of `cost` (pixels, tokens); an item above it goes alone. 0: no limit.
         cost: of one item.
         wait_s: longest wait of the first item, in seconds.
+        linger_s: while items come more often than one in so many seconds, a batch waits so long for more, although the device is
+            idle and none is on its way: for a network whose weights cost more to read than a few items to compute. 0: never.
         size: as in `IoStage`.
         known: the result of an item that needs no device, or None for one that does. Asked on the event loop.
         gives_way: whether `run` calls `Device.give_way` between its steps, so that what is urgent need not wait for its end.
@@ -105,6 +109,7 @@ class DeviceStage(Generic[T, U]):
     max_cost: int = 0
     cost: Callable[[T], int] = one
     wait_s: float = 0.02
+    linger_s: float = 0.0
     size: Callable[[U], int] | None = None
     known: Callable[[T], U | None] | None = None
     gives_way: bool = False

@@ -102,6 +102,82 @@ def test_an_idle_device_waits_for_what_is_coming_until_the_deadline():
     run_virtual(main())
 
 
+@pytest.mark.parametrize(("every", "most"), [(0.005, 5), (0.05, 1)])
+def test_what_comes_steadily_is_waited_for(every, most):
+    """More often than one in `linger_s`: then a batch waits so long, and no longer. What comes seldom goes at once."""
+
+    async def main():
+        batches = []
+        loop = asyncio.get_running_loop()
+        async with Device(executor=InlineExecutor()) as device:
+            stage = DeviceStage("m", recorder(batches), wait_s=0.002, linger_s=0.02)
+            batcher = device.attach(stage, "query")
+            took = []
+
+            async def one(item):
+                started = loop.time()
+                assert await batcher.submit(item) == item * 10
+                took.append(loop.time() - started)
+
+            asked = []
+            for item in range(40):
+                asked.append(asyncio.create_task(one(item)))
+                await asyncio.sleep(every)
+            await asyncio.gather(*asked)
+        assert [item for batch in batches for item in batch] == list(range(40))
+        assert max(map(len, batches)) == pytest.approx(most, abs=1 if most > 1 else 0)
+        assert len(batches[0]) == 1, "nothing is known of the first"
+        assert max(took) <= 0.0201
+        if most == 1:
+            assert max(took) == 0.0
+
+    run_virtual(main())
+
+
+def test_a_steady_stream_that_ends_is_forgotten():
+    """After two pauses nothing waits any more for what does not come."""
+
+    async def main():
+        batches, took = [], []
+        loop = asyncio.get_running_loop()
+        async with Device(executor=InlineExecutor()) as device:
+            batcher = device.attach(DeviceStage("m", recorder(batches), linger_s=0.02), "query")
+            await submit_all(batcher, range(16))
+            for item in range(4):
+                await asyncio.sleep(1)
+                started = loop.time()
+                await batcher.submit(item)
+                took.append(loop.time() - started)
+        assert took[-1] == 0.0
+
+    run_virtual(main())
+
+
+def test_a_thread_is_not_asked_for_what_is_known():
+    """Of a `CpuStage` with `known`, items that it answers stay on the event loop."""
+
+    async def main():
+        here, asked = threading.get_ident(), []
+
+        def known(m):
+            return f"known {m.offset}" if m.offset % 2 else None
+
+        def run(m):
+            asked.append((m.offset, threading.get_ident() == here))
+            return f"run {m.offset}"
+
+        world = World()
+        async with running([CpuStage("c", run, known=known)], world) as pipeline:
+            for offset in range(4):
+                m = message(offset)
+                await pipeline.submit(m, world.ack(m))
+            await pipeline.drain()
+        assert [offset for offset, _ in asked] == [0, 2]
+        assert [result for _, result in world.published] == ["run 0", "known 1", "run 2", "known 3"]
+
+    run_virtual(main())
+
+
 def test_queries_overtake_backfill():
     """Of two waiting queues the query's is served first, whoever came first."""
 
