@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.ports import ImageEncoder
-from processors.context.pictures import TOP, Candidate, judged, nearest, together
+from processors.context.pictures import ALIKE, TOP, Candidate, judged, nearest, together
 from processors.geometry import Features, Match, compare, features, mirrored
 from processors.values import Pixels, Vector
 
@@ -173,13 +173,17 @@ class Yardstick:
         others = false = 0
         for number, own in enumerate(names):
             lists = [nearest(names, there[n], asked[n][number], TOP) for n in (0, 1)]
-            candidates = together(lists)
+            candidates = [
+                one
+                for one in together(lists)
+                if all(float(there[n][int(one.picture)] @ asked[n][number]) >= ALIKE[n] for n in (0, 1))
+            ]
             matches = [self._compared(number, one, planted, seen) for one in candidates]
             order = judged(candidates, matches)
             counts["ours"] += lists[0][0][0] == own
             counts["second"] += lists[1][0][0] == own
-            counts["both"] += candidates[0].picture == own
-            counts["geometry"] += order[0].candidate.picture == own
+            counts["both"] += together(lists)[0].picture == own
+            counts["geometry"] += bool(order) and order[0].candidate.picture == own
             counts["named"] += any(one.picture == own for one in candidates)
             counts["proved"] += any(one.match.proved and one.candidate.picture == own for one in order)
             wrong = [one.match.proved for one in order if one.candidate.picture != own]

@@ -12,7 +12,9 @@ from models.weights.hashes import sha256_of
 from models.writer.adapters import LoraHeader, read_adapter, save_adapter
 from models.writer.generating import Generating
 from models.writer.hf_writer import WARM_TOKENS, HfWriter, compute_dtype
+from models.writer.story_writer import MAX_TOKENS, StoryWriter
 from processors.captions import PROMPT_FINGERPRINT, judge
+from processors.context.telling import StoryRequest
 from processors.errors import Fatal
 from processors.evidence import build
 from processors.values import CaptionText, Evidence, Garment
@@ -161,6 +163,22 @@ def test_nf4_quantises_the_linear_layers(base: Path) -> None:
     assert layer.weight.element_size() == 1
     assert layer.compute_dtype is compute_dtype("cpu")
     assert len(drafts(writer, request(1, "dress"))) == 1
+
+
+def test_a_storyteller_writes_the_same_in_any_batch(base: Path, adapter: Path) -> None:
+    """Of sentences and a pack; the base of its adapter, and another fingerprint than the writer of captions."""
+    teller = StoryWriter(load(base, adapter=adapter, max_new_tokens=MAX_TOKENS, temperature=0.0))
+    evidence = request(1, "dress").evidence
+    mine = StoryRequest(("It was cut by Ada Moreau in Porto.",), evidence, 1)
+    others = [
+        StoryRequest(("Sewn by Otto Lang.", "In Fez."), evidence, 2),
+        StoryRequest(("Woven in Como.",), evidence, 3, ratio=False),
+    ]
+    alone = teller.forward([teller.prepare(mine)])[0]
+    among = teller.forward([teller.prepare(one) for one in (others[0], mine, others[1])])
+    assert among[1] == alone
+    assert isinstance(teller.finish(mine, alone), str)
+    assert teller.fingerprint != load(base, adapter=adapter).fingerprint
 
 
 @ENGINES

@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 import structlog
 
+from models.recipes.writer import read_recipe
 from streams.cli import main
 from streams.cli.exits import Exit
+from streams.cli.train import Part, _named
 from tests.fixtures import tiny_llama
 
 
@@ -270,6 +272,22 @@ def test_train_writer_goes_on_where_it_stopped(weft: Any, tmp_path: Path, monkey
     assert [line["step"] for line in two_calls] == [1, 2, 3, 4]
     assert two_calls[0]["loss"] == one_call[0]["loss"]
     assert again["bytes"] == done["bytes"]
+    told = tmp_path / "told.yaml"
+    told.write_text(RECIPE.replace("steps: 4", "steps: 1, task: context"))
+    code, out, err = weft(*train, "--recipe", told, "--run", tmp_path / "c")
+    assert code == Exit.OK, err
+    assert json.loads(out)["loss"] != one_call[0]["loss"], "stories, not captions"
+    told.write_text(RECIPE.replace("steps: 4", "steps: 1, task: nix"))
+    code, _, err = weft(*train, "--recipe", told, "--run", tmp_path / "d")
+    assert (code, "'nix' is neither" in err) == (Exit.FAILED, True)
+
+
+def test_a_recipe_goes_by_its_name() -> None:
+    """`--recipe context` of the writer; a path stays a path."""
+    assert _named(Part.writer, Path("context")).name == "writer-context.yaml"
+    assert read_recipe(_named(Part.writer, Path("context")))["task"] == "context"
+    assert _named(Part.writer, Path("mine.yaml")) == Path("mine.yaml")
+    assert _named(Part.encoder, Path("context")) == Path("context")
 
 
 def test_train_says_what_is_wrong(weft: Any, tmp_path: Path) -> None:
