@@ -269,10 +269,11 @@ class Settings(BaseSettings):
         description="Whether a caption's evidence names other products: ids of neighbours that voted, and their sentences as "
         "style examples.",
     )
-    writer: Literal["auto", "grounded", "free", "template"] = Field(
+    writer: Literal["auto", "grounded", "free", "template", "blip"] = Field(
         "auto",
         description="Who writes captions: the language model, held to a grammar of what is known of each product (grounded) or not"
-        " (free; in both cases every claim is checked), or rules without it (template). auto: free.",
+        " (free; in both cases every claim is checked), BLIP, which looks at the photo (blip: docs/models/captions.md), or rules"
+        " without a model (template). auto: the profile's writer, free.",
     )
     writer_seconds: float = Field(
         300.0,

@@ -26,8 +26,10 @@ from models.ports import (
     RefusesTexts,
     SeesFaint,
     TextEncoder,
+    View,
     Writer,
     WriterRequest,
+    view_of,
 )
 from processors.errors import Code, Fatal, Poison, Retryable, WeftError
 from processors.values import Detection, Pixels, Vector
@@ -278,6 +280,11 @@ class GuardedWriter(Guarded[WriterRequest, str]):
     def grounded(self) -> bool:
         """See `HoldsToGrammar`."""
         return isinstance(self._model, HoldsToGrammar) and self._model.grounded
+
+    @property
+    def looks(self) -> View:
+        """See `LooksAtPhotos`."""
+        return view_of(self._model)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import msgspec
 import numpy as np
@@ -74,6 +74,25 @@ class HoldsToGrammar(Protocol):
     def grounded(self) -> bool:
         """Whether it does."""
         ...
+
+
+View: TypeAlias = Literal["", "photo", "garment"]
+"""What of a product's photo a model is shown: nothing, all of it, or the garment that is sold."""
+
+
+@runtime_checkable
+class LooksAtPhotos(Protocol):
+    """A writer that writes from pixels: whoever asks it hands them over (`WriterRequest.pixels`). For others no photo is loaded."""
+
+    @property
+    def looks(self) -> View:
+        """At what."""
+        ...
+
+
+def view_of(writer: object) -> View:
+    """What of the photo a writer looks at."""
+    return writer.looks if isinstance(writer, LooksAtPhotos) else ""
 
 
 class Detector(Model[Pixels, tuple[Detection, ...]], Protocol):
@@ -176,11 +195,15 @@ class TextEncoder(Model[str, Vector], Protocol):
 
 
 class WriterRequest(msgspec.Struct, frozen=True):
-    """A caption to write. `seed` makes sampling repeatable; `tone` is one of `processors.captions.TONES`."""
+    """A caption to write. `seed` makes sampling repeatable; `tone` is one of `processors.captions.TONES`.
+
+    `pixels`: the photo, or the garment's part of it, for writers that look (`LooksAtPhotos`).
+    """
 
     evidence: Evidence
     tone: str
     seed: int
+    pixels: Pixels | None = None
 
 
 class Writer(Model[WriterRequest, str], Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from models.ports import CaptionRequest, Raw, Ready, Remote, Writer, WriterRequest
+from models.ports import CaptionRequest, Raw, Ready, Remote, Writer, WriterRequest, view_of
 from models.served.failures import Unanswered
 from models.weights.hashes import fingerprint
 from processors import captions
@@ -39,10 +39,9 @@ class WriterCaptioner:
         writer: guarded and warmed up.
     """
 
-    looks = False
-
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
+        self.looks = view_of(writer) != ""
         self.fingerprint = fingerprint("writer captioner", writer.fingerprint, writer.prompt_fingerprint)
 
     def prepare(self, item: CaptionRequest, /) -> Ready:
@@ -93,7 +92,7 @@ def captioner_by(writer: Writer) -> WriterCaptioner:
 
 
 def _request(item: CaptionRequest) -> WriterRequest:
-    return WriterRequest(item.evidence, TONE, item.seed)
+    return WriterRequest(item.evidence, TONE, item.seed, item.pixels)
 
 
 def _example() -> CaptionRequest:

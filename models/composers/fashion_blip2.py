@@ -13,13 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.images import checked
 from models.ports import Composition
+from models.squashed import Preprocessing, picture, preprocessing_of
 from models.weights.hashes import check_weights, fingerprint, weight_files
 from processors.errors import Code, Fatal, Poison
 from processors.values import MAX_QUERY_TEXT, Pixels, Vector
@@ -29,15 +28,6 @@ TRAINED = "fashion-blip2.safetensors"
 MOST_TOKENS = 64
 QUERY, TARGET = "query.", "target."
 """Prefixes of the trained tensors. What both sides share (the adapters of the ViT) is the target's."""
-_MEAN, _DEVIATION = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-"""Of CLIP, which BLIP-2 kept; a `preprocessor_config.json` may say others."""
-
-
-class Preprocessing(msgspec.Struct, frozen=True):
-    """What Weft reads of `preprocessor_config.json`."""
-
-    image_mean: tuple[float, float, float] = _MEAN
-    image_std: tuple[float, float, float] = _DEVIATION
 
 
 class Sides(NamedTuple):
@@ -127,25 +117,6 @@ def load(folder: Path, *, device: str = "cpu") -> Sides:
         fingerprint("fashion-blip2 query", VERSION, digest, *shared),
         fingerprint("fashion-blip2 target", VERSION, kept, *shared),
     )
-
-
-def preprocessing_of(folder: Path) -> Preprocessing:
-    """Mean and deviation of the photos. Raises `Fatal` where the file says no such thing."""
-    path = folder / "preprocessor_config.json"
-    if not path.is_file():
-        return Preprocessing()
-    check_weights(path)
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Preprocessing)
-    except msgspec.DecodeError as error:
-        raise Fatal(f"{path}: {error}") from error
-
-
-def picture(pixels: Pixels, side: int, how: Preprocessing) -> NDArray[np.float32]:
-    """(3, side, side), squashed as BLIP-2 was trained. Raises `Poison` when it is no (height, width, 3) uint8 array."""
-    seen = cv2.resize(checked(pixels), (side, side), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    normal = (seen - np.array(how.image_mean, np.float32)) / np.array(how.image_std, np.float32)
-    return np.ascontiguousarray(normal.transpose(2, 0, 1))
 
 
 def padded(rows: Sequence[Sequence[int]]) -> tuple[Any, Any]:

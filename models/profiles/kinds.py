@@ -109,6 +109,7 @@ _SUPPRESSION = {
     "duplicate_iou": Option("number", 0, 1),
 }
 _SIZE = {"size": Option("whole", 32, 4096)}
+_BLIP = {"view": Option("text", one_of=("photo", "garment")), "temperature": Option("number", 0, 2)}
 _SERVER = {
     "base_url": Option("text"),
     "model": Option("text"),
@@ -157,6 +158,7 @@ KINDS: Mapping[str, Mapping[str, Kind]] = {
         "starter": Kind("a small language model with our adapter", "models.writer.by_kind:starter", {}, "nothing"),
         "trained": Kind("our small language model, adapter of `weft train writer`", "models.writer.by_kind:trained"),
         "transformers": Kind("an instruct model of transformers", "models.writer.by_kind:transformers"),
+        "blip": Kind("BLIP in a folder: it writes from pixels, a baseline", "models.writer.by_kind:blip", _BLIP),
         "openai": Kind(
             "a model behind a server (vLLM, llama.cpp, Ollama …)",
             "models.served.by_kind:writer",

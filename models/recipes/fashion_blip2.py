@@ -28,6 +28,7 @@ from models.recipes import composer_data
 from models.recipes.composer_losses import Beside, cir_in_bank, cir_in_batch, ctr
 from models.recipes.composer_settings import Losses, Stage
 from models.recipes.composer_triplets import maybe_right, numbered, told_changes
+from models.squashed import picture, preprocessing_of
 from models.weights.hashes import list_folder
 from processors import crops, fusion
 from processors.errors import Poison
@@ -211,7 +212,7 @@ class Blip2Training:
 def drawn_material(recipe: Blip2Recipe, folder: Path, side: int) -> Material:
     """Drawn series, with the tokens of what is said of them."""
     tokenizer = fashion_blip2.tokenizer_of(folder)
-    how = fashion_blip2.preprocessing_of(folder)
+    how = preprocessing_of(folder)
     rng = np.random.default_rng(recipe.seed)
     photos: list[NDArray[np.float32]] = []
     facets: list[dict[str, str]] = []
@@ -220,7 +221,7 @@ def drawn_material(recipe: Blip2Recipe, folder: Path, side: int) -> Material:
         series = composer_data.drawn_series(number, recipe.members)
         first = len(photos)
         for one in series:
-            photos.append(fashion_blip2.picture(crops.cut(one.pixels, one.box), side, how))
+            photos.append(picture(crops.cut(one.pixels, one.box), side, how))
             facets.append(one.facets)
         for a in range(first, len(photos)):
             for b in range(first, len(photos)):

@@ -27,7 +27,7 @@ import yaml
 from torch import Tensor, distributed, nn
 
 from models.device import choose
-from models.recipes import ship, writer_card
+from models.recipes import blip, ship, writer_card
 from models.recipes import shop as shop_data
 from models.recipes.writer_context import StoryExample, stories
 from models.recipes.writer_data import Example, examples
@@ -64,7 +64,7 @@ def train(
     Args:
         recipe: a YAML file as `writer.yaml`.
         run: folder of `last.pt` (the checkpoint), `progress.jsonl` (a line a step) and the exported weights.
-        data: not read: without a shop the writer learns from generated packs only.
+        data: folder of BLIP, where the recipe is one for it; else not read: without a shop the writer learns from generated packs only.
         minutes: end after so many, over all calls of the run; the learning rate then falls by whichever is further,
             steps or time. Without it the same recipe takes the same steps on any machine.
         shop: products whose facts, as the shop says them, are packs beside the generated ones (`shop` of the recipe: their share).
@@ -75,8 +75,9 @@ def train(
     Raises:
         Fatal: the recipe lacks a field, or the base is not in the model cache.
     """
-    del data
     config = read_recipe(recipe)
+    if config.get("network") == blip.NETWORK:
+        return blip.train(recipe, run, data, minutes, shop)
     if config["task"] == STORIES and shop.given:
         raise Fatal(f"{recipe}: stories are learnt of generated articles only: leave --products and --labels out")
     torch.manual_seed(config["seed"])
@@ -137,6 +138,8 @@ def read_recipe(recipe: Path) -> Config:
         config = yaml.safe_load(recipe.read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise Fatal(f"{recipe}: no recipe can be read from it ({error})") from error
+    if isinstance(config, dict) and config.get("network") == blip.NETWORK:
+        return config
     fields = ("seed", "steps", "batch", "bucket", "rank", "alpha", "modules", "rate", "licence", "provenance")
     missing = [name for name in fields if not isinstance(config, dict) or name not in config]
     if missing:

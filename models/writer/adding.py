@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+import yaml
+
+from models.device import stay_offline
+from models.guard import GuardedWriter
 from models.profiles.adding import Asked
 from models.profiles.checkpoints import copy_checkpoint, copy_run
+from models.profiles.kinds import Place
 from models.profiles.profile import Part
 from models.served import adding as served
+from models.weights.hashes import OWN, list_folder
 from models.weights.starter import WRITER_BASE, resolve
 from models.writer import by_kind
 from models.writer.adapters import read_adapter
+from models.writer.blip_writer import MODEL_TYPE, model_type
 from processors.errors import BadSetting, Fatal
 
 
@@ -24,7 +32,7 @@ def take(asked: Asked, ready: Path, progress: Callable[[str], None]) -> Part:
     """
     if asked.kind == "openai" or asked.source.lower().startswith(("http://", "https://")):
         return served.take(asked, progress)
-    if asked.kind not in {"", "transformers", *(("trained",) if asked.part == "writer" else ())}:
+    if asked.kind not in {"", "transformers", *(("trained", "blip") if asked.part == "writer" else ())}:
         raise BadSetting(f"--kind: {asked.kind} is not taken from a folder")
     source = Path(asked.source).expanduser()
     if asked.part == "writer" and asked.kind != "transformers" and copy_run(source, by_kind.ADAPTER, ready):
@@ -36,6 +44,14 @@ def take(asked: Asked, ready: Path, progress: Callable[[str], None]) -> Part:
     for needed in ("config.json", "tokenizer.json"):
         if not (ready / needed).is_file():
             raise Fatal(f"{source} has no {needed}: it is no checkpoint of transformers")
+    if asked.part == "writer" and (asked.kind == "blip" or model_type(ready) == MODEL_TYPE):
+        list_folder(ready, "writer", OWN)
+        options = {name: yaml.safe_load(value) for name, value in asked.options.items()}
+        stay_offline()
+        progress("blip: loading it")
+        part = Part(kind="blip", path=str(ready), options=options, source=source.name)
+        GuardedWriter(by_kind.blip(part, Place(asked.cache))).warm_up()
+        return msgspec.structs.replace(part, path="")
     return Part(kind="transformers", source=source.name)
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from models.ports import Storyteller, Writer
     from models.profiles.kinds import Place
     from models.profiles.profile import Part
+    from models.writer.blip_writer import BlipWriter
     from models.writer.hf_writer import HfWriter
 
 ADAPTER = "writer.safetensors"
@@ -31,6 +32,14 @@ def trained(part: Part, place: Place) -> HfWriter:
 def transformers(part: Part, place: Place) -> HfWriter:
     """An instruct model in a folder, its linear layers in NF4."""
     return _local(place.path(part), None, place)
+
+
+def blip(part: Part, place: Place) -> BlipWriter:
+    """BLIP in a folder, which writes from pixels."""
+    from models.writer.blip_writer import TEMPERATURE, BlipWriter
+
+    view, temperature = part.options.get("view", "photo"), part.options.get("temperature", TEMPERATURE)
+    return BlipWriter.load(place.path(part), device=place.device, view=view, temperature=temperature)
 
 
 def rules(_part: Part, _place: Place) -> Writer:

@@ -20,7 +20,7 @@ from models.yardsticks.diversity import distinct
 from models.yardsticks.intervals import Interval, of_mean
 from processors.values import Vector
 
-WRITERS = ("template", "free", "grounded")
+WRITERS = ("template", "free", "grounded", "blip")
 """As `WEFT_WRITER` calls them."""
 REFERENCES = ("title", "productDisplayName", "description")
 """Fields of a shop whose words a caption may be held against."""

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from infra.logs import configure
+from infra.stores import open_store
 from processors.errors import Poison
 from processors.identity import checked_shop
 from processors.kit import Kit
@@ -87,7 +88,8 @@ async def _preview(
     from streams.wiring.yardsticks import caption_trial
 
     item = await item_of_product(client_settings(data_dir), shop, product) if product is not None else None
-    async with caption_trial(chosen_settings(profile)) as trial:
+    photos_of = None if item is None else open_store(client_settings(data_dir))
+    async with caption_trial(chosen_settings(profile), photos_of=photos_of) as trial:
         if item is None:
             if image is None:
                 raise Poison("neither a photo nor a product")
@@ -159,6 +161,7 @@ def explain_product(
 
 async def _explained(product: str, shop: str, profile: str | None, data_dir: Path | None) -> Explanation:
     from streams.contract import topics
+    from streams.contract.codecs import decode_item
     from streams.kafka.client import caption_in
     from streams.ops.articles import articles_of
     from streams.ops.caption_explain import explain
@@ -171,10 +174,12 @@ async def _explained(product: str, shop: str, profile: str | None, data_dir: Pat
         published = caption_in(await last_of(settings, topics.CAPTIONS, shop, product))
     except Poison:
         published = None
-    async with caption_trial(chosen_settings(profile), articles=await articles_of(settings)) as trial:
+    articles, photos_of = await articles_of(settings), open_store(settings)
+    async with caption_trial(chosen_settings(profile), articles=articles, photos_of=photos_of) as trial:
         if trial.captioner is None:
             raise ValueError("this trial has no captioner")
-        found = explain(trial.captioner, item, published)
+        pixels = await trial.captioner.look(decode_item(item.value or b"")) if trial.captioner.looks else None
+        found = explain(trial.captioner, item, published, pixels)
     if found is None:
         raise Poison("nobody has seen this product yet: it has no photo, so no caption")
     return found

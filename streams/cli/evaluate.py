@@ -171,12 +171,18 @@ def writer(
             without = writing.write(base_writer(chosen), unseen, batch=batch, tick=tick)
         plain = writing.report(without)
     from models.guard import GuardedWriter
+    from models.ports import view_of
     from models.served.failures import Unanswered
-    from processors.errors import Fatal
+    from processors.errors import BadSetting, Fatal
 
+    asked = models_of(chosen).writer
+    if view_of(asked):
+        raise BadSetting(
+            "--profile: packs are drawn without photos; a writer that looks at them is judged by `weft eval captions`"
+        )
     with progress("writing", packs) as tick:
         try:
-            written = writing.write(GuardedWriter(models_of(chosen).writer), unseen, batch=batch, tick=tick)
+            written = writing.write(GuardedWriter(asked), unseen, batch=batch, tick=tick)
         except Unanswered as cause:
             raise Fatal(f"the writer's server: {cause}; nothing was measured") from cause
     found = writing.report(written, plain)

@@ -16,10 +16,11 @@ from infra.settings import Settings
 from infra.store import ObjectStore
 from infra.stores import open_store
 from models.guard import Guarded
+from models.profiles.profile import FAKE
 from models.yardsticks import captions as yardstick
 from models.yardsticks import writers as yardsticks
 from models.yardsticks.photos import Photos, UnreadableInput
-from processors.errors import Poison
+from processors.errors import BadSetting, Missing, Poison
 from processors.values import Vector
 from streams.cli.app import DataDir, client_settings
 from streams.cli.evaluate import (
@@ -59,8 +60,8 @@ def captions(
     as_json: JsonOption = False,
 ) -> None:
     """What captions state of the shop's own words: photos alone, through the stages of enrich and caption as served."""
-    beside = _writers(writers)
     chosen = chosen_settings(profile)
+    beside = _writers(writers, chosen)
     configure(chosen.log_level, chosen.log_format)  # what roles log must not stand in the JSON document
     photos = Photos.open(images)
     listed, missing, beyond = yardstick.products_of(rows_of(products), photos)
@@ -130,7 +131,7 @@ async def _run(
                 judged.append([yardstick.judge(one) for one in await trial.captioned(items, tick)])
             if not told:
                 for name in writers:
-                    compared[name] = await _compared(settings, name, items, embed)
+                    compared[name] = await _compared(settings, name, items, photos, embed)
     return judged[0], judged[1] if metadata else [], compared
 
 
@@ -138,12 +139,14 @@ async def _compared(
     settings: Settings,
     name: str,
     items: Sequence[tuple[yardstick.Product, Item]],
+    photos: Photos,
     embed: Callable[[Sequence[str]], list[Vector]],
 ) -> yardsticks.WriterScores:
     """The same items by another writer, loaded for it alone."""
     from streams.wiring.yardsticks import caption_trial
 
-    async with caption_trial(settings.model_copy(update={"writer": name})) as trial:
+    async with caption_trial(asking(settings, name)) as trial:
+        trial.show(items, photos)
         with progress(f"captioning, {name}", len(items)) as tick:
             started = time.perf_counter()
             made = await trial.captioned(items, tick)
@@ -151,14 +154,44 @@ async def _compared(
     return yardsticks.scores(yardsticks.Run([yardstick.judge(one) for one in made], seconds), embed)
 
 
-def _writers(text: str) -> tuple[str, ...]:
-    """The writers of `--writers`, in the order of `WRITERS`."""
+def _writers(text: str, settings: Settings) -> tuple[str, ...]:
+    """The writers of `--writers`, in the order of `WRITERS`; of all, those whose weights are here. Raises `Missing` where one that is named is not."""
+    from streams.wiring.weights import require_weights
+
     asked = {one.strip() for one in text.split(",") if one.strip()}
     if asked == {"all"}:
-        return yardsticks.WRITERS
+        lacking = without(settings, yardsticks.WRITERS)
+        for name, why in lacking.items():
+            say(f"without {name}: {why}")
+        return tuple(name for name in yardsticks.WRITERS if name not in lacking)
     if unknown := sorted(asked.difference(yardsticks.WRITERS)):
         raise typer.BadParameter(f"{unknown[0]!r}: say {', '.join(yardsticks.WRITERS)}, or all", param_hint="--writers")
+    for name in asked:
+        require_weights(asking(settings, name))
     return tuple(name for name in yardsticks.WRITERS if name in asked)
+
+
+def asking(settings: Settings, name: str) -> Settings:
+    """The settings with another writer: a language model where the profile's own is BLIP is that of the profile below."""
+    from streams.wiring.weights import kind_of, profile_of
+
+    told: dict[str, object] = {"writer": name}
+    if name in ("free", "grounded") and settings.profile != FAKE and kind_of(settings, "writer") == "blip":
+        told["profile"] = profile_of(settings).extends or settings.profile
+    return settings.model_copy(update=told)
+
+
+def without(settings: Settings, names: Sequence[str]) -> dict[str, str]:
+    """Writers that cannot be asked here, and why."""
+    from streams.wiring.weights import require_weights
+
+    found: dict[str, str] = {}
+    for name in names:
+        try:
+            require_weights(asking(settings, name))
+        except (Missing, BadSetting) as error:
+            found[name] = str(error)
+    return found
 
 
 def _print(found: yardstick.CaptionsReport) -> None:

@@ -58,7 +58,7 @@ def train(
     recipe: Annotated[
         Path | None,
         typer.Option(
-            help="YAML file, or the name of one that ships (writer: context, second); by default the one the shipped weights are from."
+            help="YAML file, or the name of one that ships (writer: blip, context, second); by default the one the shipped weights are from."
         ),
     ] = None,
     run: Annotated[Path | None, typer.Option(help="Folder of the run; by default runs/PART.")] = None,

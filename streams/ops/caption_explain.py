@@ -11,7 +11,7 @@ from models.ports import WriterRequest
 from processors import captions
 from processors.evidence import worth_stating
 from processors.kit import by_rule, held_to
-from processors.values import CaptionText, Evidence
+from processors.values import CaptionText, Evidence, Pixels
 from streams.contract.records import Caption, ContextUse
 from streams.engine.message import Message
 from streams.engine.stages import Done
@@ -73,19 +73,22 @@ class Explanation(msgspec.Struct, frozen=True):
     refused: tuple[tuple[str, ...], ...] = ()
 
 
-def explain(captioner: Captioner, item: Message, published: Caption | None) -> Explanation | None:
+def explain(
+    captioner: Captioner, item: Message, published: Caption | None, pixels: Pixels | None = None
+) -> Explanation | None:
     """Explain the caption of an item; None where it has none yet (nobody has seen the product).
 
     Args:
         captioner: the role.
         item: the record on `catalog.items`.
         published: what stands on `catalog.captions`; its evidence is what neighbours said then.
+        pixels: for a writer that looks at the photo.
     """
     read = captioner.read(item)
     if isinstance(read, Done):
         return None
     pack = published.evidence if published is not None else captioner.pack(read).request.evidence
-    request = WriterRequest(pack, read.tone, seed_of(read.keys.facts))
+    request = WriterRequest(pack, read.tone, seed_of(read.keys.facts), pixels)
     drafts, decided, text = _written(captioner, request, read)
     added = Added(text, ())
     if captioner.context is not None and read.applied:
@@ -101,7 +104,7 @@ def explain(captioner: Captioner, item: Message, published: Caption | None) -> E
         tone=read.tone,
         facts=_facts(pack, text),
         prompt=()
-        if decided == "grammar"
+        if decided == "grammar" or captioner.looks
         else tuple(captions.prompt(pack, read.tone, styled=captioner.drafts.grounded)),
         drafts=drafts,
         decided=decided,

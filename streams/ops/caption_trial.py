@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeAlias
 
@@ -36,11 +36,13 @@ class Trial:
         store: of the roles; its own and of nobody else.
         enrich: the role.
         captioner: the role; None where only items are wanted.
+        shown: where the photos of items lie, by their address: for writers that look at them.
     """
 
     store: ObjectStore
     enrich: Enrich
     captioner: Captioner | None = None
+    shown: dict[str, tuple[Photos, str]] = field(default_factory=dict)
 
     async def enriched(
         self,
@@ -63,6 +65,7 @@ class Trial:
                 item = await self.enrich.stands(outcome) if isinstance(outcome, Told) else outcome
                 if isinstance(item, Item):
                     found.append((one, item))
+                    self.show([(one, item)], photos)
                 else:
                     refused.append(UnreadableInput(one.path, f"{one.path}: {item}"))
             self._clear()
@@ -73,6 +76,10 @@ class Trial:
         """The caption of every item. All items are neighbours of all, as once a catalogue has been read."""
         self.know([item for _, item in items])
         return await self.written(items, tick)
+
+    def show(self, items: Sequence[tuple[Product, Item]], photos: Photos) -> None:
+        """Say where the photos of items lie that were enriched elsewhere."""
+        self.shown.update((item.image, (photos, product.path)) for product, item in items)
 
     def know(self, items: Sequence[Item]) -> None:
         """Let these be neighbours of what is captioned from now on."""

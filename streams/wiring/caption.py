@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from models.ports import GivesWay
+from models.ports import GivesWay, view_of
 from models.served.writer import ServedWriter
 from processors.captions import RULES
 from processors.errors import Retryable
@@ -18,12 +18,14 @@ from streams.contract.records import Caption
 from streams.contract.version import VERSION
 from streams.engine.message import Message
 from streams.engine.patience import Patience
+from streams.engine.pipeline import message_bytes
 from streams.kafka.client import Reader
 from streams.kafka.consumer import STANDING_WAIT_MS
 from streams.kafka.dead_letters import dead_letters
 from streams.kafka.pace import BESIDE_S, STREAM_S
 from streams.roles.caption.cause import cause_of
 from streams.roles.caption.kits import load as kits_of
+from streams.roles.caption.looking import charge, looking, of_store
 from streams.roles.caption.neighbour_snapshot import EVERY_S, NeighbourSnapshots
 from streams.roles.caption.neighbours import Neighbourhood
 from streams.roles.caption.role import Captioner
@@ -79,6 +81,8 @@ async def run_caption(parts: Parts, ready: Ready) -> None:
     await shelf.look()
     patience = Patience(parts.settings.writer_seconds, "writer")
 
+    photos = looking(of_store(parts.store, parts.in_thread), view_of(writer), parts.limits)
+
     def urgent() -> None:
         if patience.waited_for():  # one that was given up must not run anything any more
             parts.engine.device.give_way()
@@ -104,6 +108,7 @@ async def run_caption(parts: Parts, ready: Ready) -> None:
             shelf=shelf.find,
             refused=parts.engine_of("caption").observer.refused,
             profile=profile,
+            look=photos,
             gives_way=isinstance(writer, GivesWay) and writer.give_way_to(urgent),
         )
 
@@ -138,11 +143,12 @@ async def _read(
             observer.captioned(outcome.writer)
 
     standing = standing_of(parts, "caption", topics.CAPTIONS, remembered=REMEMBERED)
+    captioner = role(neighbourhood, standing)
     both = pipelines(
         parts,
         "caption",
         topic,
-        role(neighbourhood, standing).stages,
+        captioner.stages,
         publish=publisher(
             parts.sender,
             stage="caption",
@@ -153,6 +159,7 @@ async def _read(
         ),
         publish_all=None if standing is None else publisher_of_all(standing, published, cause),
         dead_letter=dead_letters(parts.sender),
+        charge=charge if captioner.looks else message_bytes,
     )
     reader = Reader(parts.settings, topic, client="caption", fetch_wait_ms=STANDING_WAIT_MS, pace_s=BESIDE_S)
     async with reader as items:

@@ -27,7 +27,7 @@ from processors.errors import Fatal
 from processors.facets import Head, Heads
 from processors.relevance import Relevance
 from processors.second_look import CATEGORY
-from streams.wiring.weights import kind_of, profile_of
+from streams.wiring.weights import kind_of, profile_of, writer_part
 
 MEASURED = "measured"
 """Folder of the model cache that keeps what was measured on a machine."""
@@ -136,7 +136,7 @@ class PartsLoader:
             from models.writer.by_rule import RuleWriter
 
             return RuleWriter()
-        return cast("Writer", self._load("writer"))
+        return cast("Writer", kinds.load("writer", writer_part(self._settings, self._profile), self.place))
 
     def _encoder(self) -> Towers:
         if self._towers is None:

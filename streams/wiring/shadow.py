@@ -15,6 +15,7 @@ from infra.lowest import give_way
 from infra.memory_store import EmptyStore
 from infra.settings import Settings
 from models.guard import ignore
+from models.ports import view_of
 from processors.policies import policies_of
 from streams.contract import topics
 from streams.engine.credits import Credits
@@ -25,6 +26,7 @@ from streams.facets.live import LiveHeads
 from streams.kafka.client import Reader
 from streams.roles import reserve
 from streams.roles.caption.kits import load as kits_of
+from streams.roles.caption.looking import looking, of_store
 from streams.roles.caption.neighbours import Neighbourhood
 from streams.roles.caption.role import Captioner
 from streams.roles.caption.rules import load as hold_rules
@@ -124,6 +126,7 @@ async def _build(parts: Parts, settings: Settings) -> _Built:
             tone=settings.caption_tone,
             by_rule=writes_by_rule(settings),
             patience=Patience(settings.writer_seconds, "writer"),
+            look=looking(of_store(parts.store, parts.in_thread), view_of(writer), parts.limits),
         ),
         neighbourhood=neighbourhood,
         neighbours=neighbours,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from infra.settings import Settings
 from models.profiles.held import require
-from models.profiles.profile import FAKE, Profile
+from models.profiles.profile import FAKE, Part, Profile
 from models.profiles.reading import find
-from processors.errors import BadSetting
+from processors.errors import BadSetting, Missing
 from processors.policies import policies_of
 from streams.roles.caption import rules
 
@@ -14,8 +16,20 @@ from streams.roles.caption import rules
 def require_weights(settings: Settings) -> None:
     """Before anything is started: `check_settings`, and the weights of the profile are there. Raises `Missing`, which says how to get them."""
     check_settings(settings)
-    if settings.profile != FAKE:
-        require(profile_of(settings), settings.model_cache)
+    if settings.profile == FAKE:
+        if settings.writer == "blip":
+            raise Missing("WEFT_WRITER is 'blip', and the profile 'fake' has none")
+        return
+    require(profile_of(settings), settings.model_cache)
+    if settings.writer == "blip" and not (folder := _folder(settings, writer_part(settings))).is_dir():
+        raise Missing(
+            f"{folder} is missing, and WEFT_WRITER is 'blip': put BLIP there (`weft models pull full --from PARENT`),"
+            " or make it the writer of a profile (`weft models add writer FOLDER`)"
+        )
+
+
+def _folder(settings: Settings, part: Part) -> Path:
+    return Path(part.path) if part.path else settings.model_cache / part.needs[0]
 
 
 def check_settings(settings: Settings) -> None:
@@ -27,7 +41,7 @@ def check_settings(settings: Settings) -> None:
     policies_of(settings.facet_policy)
     rules.load(settings.hold_rules)
     if settings.profile != FAKE:
-        profile_of(settings)
+        writer_part(settings)
 
 
 def profile_of(settings: Settings) -> Profile:
@@ -43,9 +57,30 @@ def name_of(settings: Settings) -> str:
     return FAKE if settings.profile == FAKE else profile_of(settings).name
 
 
+BLIP = "blip-image-captioning-base"
+"""The folder of the model cache in which `WEFT_WRITER=blip` looks, where the profile's own writer is none."""
+
+
+def writer_part(settings: Settings, profile: Profile | None = None) -> Part:
+    """The writer as profile and `WEFT_WRITER` have it.
+
+    Raises:
+        BadSetting: a language model is asked for, and the profile's writer is BLIP.
+    """
+    found = profile or profile_of(settings)
+    own = found.part("writer", settings.model_cache)
+    if settings.writer == "blip":
+        return own if own.kind == "blip" else Part("blip", needs=(BLIP,), profile="full")
+    if own.kind == "blip" and settings.writer in {"free", "grounded"}:
+        raise BadSetting(
+            f"WEFT_WRITER is {settings.writer!r}, and the writer of the profile {found.name!r} is BLIP, which is no language model: say auto or blip"
+        )
+    return own
+
+
 def writes_by_rule(settings: Settings) -> bool:
     """Whether captions are written without a model: by the setting, or because the profile has none. They are signed so."""
-    return settings.writer == "template" or kind_of(settings, "writer") == "rules"
+    return settings.writer == "template" or (settings.writer != "blip" and kind_of(settings, "writer") == "rules")
 
 
 def told_of(settings: Settings) -> dict[str, str]:
@@ -54,6 +89,7 @@ def told_of(settings: Settings) -> dict[str, str]:
         return {"profile": FAKE}
     profile = profile_of(settings)
     parts = {name: profile.part(name, settings.model_cache) for name in profile.parts}
+    parts["writer"] = writer_part(settings, profile)
     return {"profile": profile.called} | {
         name: f"{part.kind} {part.sha256[:12]}".strip() for name, part in parts.items()
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ from infra.memory_store import MemoryStore
 from infra.settings import Settings
 from infra.store import ObjectStore
 from models.guard import Guarded, GuardedWriter, ignore
+from models.ports import view_of
 from models.profiles import kinds
 from models.profiles.profile import FAKE
 from models.weights.starter import WRITER_BASE, resolve
@@ -30,6 +32,7 @@ from streams.ops.caption_trial import Trial
 from streams.ops.search_trial import SearchTrial
 from streams.roles.caption.context import ByEncoder, Context
 from streams.roles.caption.kits import load as kits_of
+from streams.roles.caption.looking import ReadPhoto, looking, of_store
 from streams.roles.caption.neighbours import Neighbourhood
 from streams.roles.caption.role import Captioner
 from streams.roles.caption.rules import load as hold_rules
@@ -80,6 +83,7 @@ async def caption_trial(
     heads_of: ObjectStore | None = None,
     articles: Articles | None = None,
     models: Models | None = None,
+    photos_of: ObjectStore | None = None,
 ) -> AsyncIterator[Trial]:
     """The roles `enrich` and `caption` with the profile's models, over a store in memory and no broker.
 
@@ -88,6 +92,7 @@ async def caption_trial(
         heads_of: the store whose live facet heads are applied; None: the shipped ones are.
         articles: that captions draw on; None: on none.
         models: of the profile, where they are loaded already.
+        photos_of: the store with the photos of items that are not enriched here, for a writer that looks at them.
 
     Raises:
         Poison: no heads are live there, or they are of another encoder.
@@ -108,6 +113,7 @@ async def caption_trial(
             context=None if articles is None else _context(settings, models, articles),
             tone=settings.caption_tone,
             by_rule=writes_by_rule(settings),
+            look=looking(_photo_of(trial, photos_of), view_of(models.writer), DecodeLimits()),
         )
         yield replace(trial, captioner=captioner)
 
@@ -115,6 +121,21 @@ async def caption_trial(
 def _context(settings: Settings, models: Models, articles: Articles) -> Context:
     teller = Directly(models, settings) if settings.story_writer else None
     return Context(articles, ByEncoder(lambda: models.sentence_encoder), teller=teller)
+
+
+def _photo_of(trial: Trial, store: ObjectStore | None) -> ReadPhoto:
+    """The bytes of an item's photo: where they were when it was enriched, else in the store of the stack."""
+    stored = None if store is None else of_store(store, asyncio.to_thread)
+
+    async def read(address: str) -> bytes:
+        if address in trial.shown:
+            photos, path = trial.shown[address]
+            return await asyncio.to_thread(photos.bytes_of, path)
+        if stored is None:
+            raise Poison("its photo is not at hand", field="image")
+        return await stored(address)
+
+    return read
 
 
 @asynccontextmanager

@@ -18,7 +18,8 @@ from infra.settings import Settings
 from models.detector.yolo_detector import YoloDetector
 from models.encoder.full_encoder import OpenClipTextEncoder
 from models.guard import ignore
-from models.ports import WriterRequest
+from models.ports import WriterRequest, view_of
+from models.profiles.adding import Asked, add
 from models.profiles.held import pull, verify
 from models.profiles.kinds import Place
 from models.profiles.reading import find
@@ -26,7 +27,7 @@ from models.weights.hashes import MARKER, list_folder
 from processors import captions
 from processors.attributes import Calibration
 from processors.decode import DecodeLimits
-from processors.errors import Fatal
+from processors.errors import BadSetting, Fatal, Missing
 from processors.values import Colour, Evidence, Garment, Pixels
 from streams.contract import topics
 from streams.contract.codecs import encode
@@ -40,6 +41,7 @@ from streams.roles.memo import Memo
 from streams.roles.remote import RemotePhotos
 from streams.roles.taking_in import Told
 from streams.wiring.models import Models
+from streams.wiring.weights import check_settings, require_weights, told_of
 from tests.contract.model_contract import DetectorContract, EncoderContract, ImageEncoderContract, ModelContract
 from tests.fixtures import full_profile
 
@@ -139,6 +141,26 @@ class TestWriter(ModelContract):
     @pytest.fixture
     def bad(self) -> list[Any]:
         return []
+
+
+def test_blip_writes_where_it_is_asked_for(cache: Path, tmp_path: Path, pictures: list[Pixels]) -> None:
+    """`WEFT_WRITER=blip` takes the folder of the cache; without one it is told how to get it, before anything starts."""
+    settings = Settings(profile="full", model_cache=cache, device="cpu", writer="blip")
+    require_weights(settings)
+    assert told_of(settings)["writer"] == "blip"
+    writer = Models(settings, lambda _: ignore).writer
+    asked = WriterRequest(Evidence((Garment("g0", "dress", (0.0, 0.0, 60.0, 90.0), 0.9),)), "plain", 1, pictures[0])
+    [raw] = writer.forward([writer.prepare(asked)])
+    assert (view_of(writer), isinstance(writer.finish(asked, raw), str)) == ("photo", True)
+    copy = tmp_path / "cache"
+    shutil.copytree(cache, copy, ignore=shutil.ignore_patterns("blip-*"))
+    with pytest.raises(Missing, match=r"blip-image-captioning-base is missing.*weft models pull full --from"):
+        require_weights(settings.model_copy(update={"model_cache": copy}))
+    add(Asked("writer", str(cache / "blip-image-captioning-base"), "looks"), copy, progress=lambda _: None)
+    own = Settings(profile="looks", model_cache=copy, device="cpu")
+    assert view_of(Models(own, lambda _: ignore).writer) == "photo"
+    with pytest.raises(BadSetting, match="no language model"):
+        check_settings(own.model_copy(update={"writer": "grounded"}))
 
 
 async def test_one_photo_becomes_an_item_and_a_caption(models: Models, pictures: Sequence[Pixels]) -> None:

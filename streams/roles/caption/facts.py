@@ -16,7 +16,7 @@ from processors.values import Evidence, Garment
 from streams.contract.records import Item
 
 
-def facts_key(product_id: str, tone: str, own: Evidence, edition: bytes = b"", kit: str = "") -> str:
+def facts_key(product_id: str, tone: str, own: Evidence, edition: bytes = b"", kit: str = "", photo: str = "") -> str:
     """SHA-256 (hex) of what may be said of a product.
 
     Args:
@@ -25,8 +25,9 @@ def facts_key(product_id: str, tone: str, own: Evidence, edition: bytes = b"", k
         own: the garments with what the shop says and models saw, before any neighbour is asked.
         edition: of a text that was asked for anew; empty for the first.
         kit: fingerprint of the brand kit; empty without one.
+        photo: address of the photo that the writer looks at; empty for one that sees facts alone.
     """
-    wishes = [kit] if kit else []
+    wishes: list[Any] = [*([kit] if kit else []), *([{"photo": photo}] if photo else [])]
     return _hash([product_id, tone, [_facts(garment) for garment in own.garments], edition, *wishes])
 
 

@@ -1,6 +1,7 @@
 """`caption`: an item becomes a caption. Read it from top to bottom:
 
-read → recall (what was written of these facts before) → neighbours vote where they may → evidence → write, judge → caption
+read → recall (what was written of these facts before) → neighbours vote where they may → evidence
+     → look (only for a writer that writes from pixels) → write, judge → caption
 
 A caption is a function of the facts that it states (`facts`): a product that comes again unchanged, with another price, or
 while its neighbours have moved on, is published as it was.
@@ -17,7 +18,7 @@ import msgspec
 import structlog
 
 from index_sync.bank import Neighbour
-from models.ports import Writer, WriterRequest
+from models.ports import Writer, WriterRequest, view_of
 from processors import attributes, captions, evidence, hold
 from processors.errors import Poison
 from processors.facets import COLOUR, MERCHANT, NEIGHBOURS
@@ -39,6 +40,7 @@ from streams.roles.caption.context import Context
 from streams.roles.caption.drafts import Drafts, Judged, Settled, ignored
 from streams.roles.caption.facts import facts_key, seed_of, sight_key
 from streams.roles.caption.kits import NO_KITS, Kits
+from streams.roles.caption.looking import Look, nowhere
 from streams.roles.caption.neighbours import Finder, Neighbourhood, kind_of_item, nearest, vector_of
 from streams.roles.caption.pack import own_colour, told_of
 from streams.roles.context.articles import Applied
@@ -140,6 +142,8 @@ class Captioner:
     """Articles; None: there are none."""
     shelf: Finder | None = None
     """Labelled products from outside the catalogue; None: there are none."""
+    look: Look = nowhere
+    """The pixels of an item, for a writer that looks at them; of others it is not asked."""
     by_rule: bool = False
     """The language model is not asked."""
     patience: Patience = field(default_factory=lambda: Patience(0.0))
@@ -163,6 +167,7 @@ class Captioner:
             CpuStage("read", self.read, run_all=self.read_all, run_all_of=1),
             IoStage("recall", self.recall, concurrency=32),
             CpuStage("evidence", self.pack),
+            *((IoStage("look", self.looked, concurrency=8),) if self.looks else ()),
             CpuStage("prompt", self.prompt),
             self._written("write"),
             CpuStage("judge", self.drafts.judge),
@@ -241,8 +246,10 @@ class Captioner:
         applied = () if self.context is None else self.context.of(item)
         added = "" if self.context is None else self.context.fingerprint(applied)
 
+        seen = item.image if self.looks else ""
+
         def keys(edition: bytes) -> Keys:
-            facts = facts_key(product, tone, own, edition, wishes)
+            facts = facts_key(product, tone, own, edition, wishes, seen)
             return Keys(facts, sight_key(facts, item, own, added))
 
         plain, edition = keys(b""), message.header(EDITION) or b""
@@ -335,6 +342,18 @@ class Captioner:
         asked = (item.encoder, item.shop, kind, vector, k, item.product_id)
         own = self.neighbourhood.find(*asked)
         return own if self.shelf is None else nearest(own, self.shelf(*asked), k)
+
+    @property
+    def looks(self) -> bool:
+        """Whether captions are written from pixels, too."""
+        return not self.by_rule and view_of(self.writer) != ""
+
+    async def looked(self, packed: Packed) -> Packed:
+        """With the pixels, where the writer will be asked."""
+        if packed.read.kit.by_grammar:
+            return packed
+        pixels = await self.look(packed.read.item)
+        return Packed(packed.read, msgspec.structs.replace(packed.request, pixels=pixels))
 
     def prompt(self, packed: Packed) -> Judged[Read]:
         """Make the request ready for the language model."""

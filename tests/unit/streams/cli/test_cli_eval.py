@@ -147,8 +147,13 @@ def test_eval_captions(weft: Any, shop: Path) -> None:
     assert list(writers) == ["template", "free"], "in their own order"
     assert (writers["template"]["by_rule"], writers["template"]["captions"]) == (1.0, 8)
     assert writers["free"]["by_rule"] < 1.0
+    code, _, err = weft(*ask, "--writers", "shakespeare")
+    assert (code, "'shakespeare'" in err) == (Exit.USAGE, True)
     code, _, err = weft(*ask, "--writers", "blip")
-    assert (code, "'blip'" in err) == (Exit.USAGE, True)
+    assert (code, "the profile 'fake' has none" in err) == (Exit.UNAVAILABLE, True), "asked for by its name"
+    code, out, err = weft(*ask, "--limit", 1, "--writers", "all")
+    assert (code, list(json.loads(out)["writers"])) == (Exit.OK, ["template", "free", "grounded"])
+    assert "without blip: " in err
 
 
 def test_eval_captions_of_other_tables_and_broken_photos(weft: Any, shop: Path) -> None:
