@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from processors.slots import Choice, Node, Repeat, Seq, Slot, Word
+from processors.slots import Choice, Node, Seq, Slot
 
+LONG = 60
+"""Characters of a choice from which on it gets a name."""
 _ESCAPED = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def gbnf(node: Node) -> str:
-    """Rules of which `root` is the whole text. What occurs often (lists of words) is a rule of its own, written once."""
+    """Rules of which `root` is the whole text. What may occur often (long choices) is a rule of its own, written once."""
     rules: dict[str, str] = {}
     root = _expression(node, rules)
     named = "".join(f"{name} ::= {body}\n" for body, name in rules.items())
@@ -24,11 +26,7 @@ def _expression(node: Node, rules: dict[str, str]) -> str:
         case Slot(text, _):
             found = _literal(text)
         case Choice(options):
-            found = _one_of([_expression(option, rules) for option in options])
-        case Word(words):
-            found = _named(_one_of([_literal(word) for word in words]), rules)
-        case Repeat(repeated, least, most):
-            found = f"{_named(_expression(repeated, rules), rules)}{{{least},{most}}}"
+            found = _named(_one_of([_expression(option, rules) for option in options]), rules)
         case Seq(parts):
             # An empty literal is nothing at all in a sequence.
             found = " ".join(part for part in (_expression(part, rules) for part in parts) if part != '""') or '""'
@@ -36,7 +34,7 @@ def _expression(node: Node, rules: dict[str, str]) -> str:
 
 
 def _named(body: str, rules: dict[str, str]) -> str:
-    return rules.setdefault(body, f"r{len(rules)}")
+    return body if len(body) < LONG else rules.setdefault(body, f"r{len(rules)}")
 
 
 def _one_of(options: Sequence[str]) -> str:

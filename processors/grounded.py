@@ -1,27 +1,28 @@
-"""What a language model may write of one product: a grammar of its evidence, with free phrasing between the facts.
+"""What a language model may write of one product: a grammar of its evidence, in the frames of its tone.
 
 A caption is one to three sentences and 8 to 12 hashtags. Facts stand in slots, which hold the words of the pack and nothing
 else: the product as a noun phrase, in any of the orders that a shop uses, then fabric and audience, then what it is worn with.
-Every fact that `processors.evidence.render` shows has its slot, and none may be left out. Before and behind the product the model phrases
-freely with the words of the tone's own sentences, which claim nothing (`lexicon`). Grammar-constrained decoding after arXiv 2305.13971.
+Every fact that `processors.evidence.render` shows has its slot, and none may be left out. What stands before and behind the product are the
+tone's own sentences (`processors.caption_phrases`), which claim nothing; which of them, and where each fact stands, the model chooses. Free
+words in any order, as grammar 1 had them, were true and odd ("Say yes together and too, a black top"). Grammar-constrained decoding after arXiv 2305.13971.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import product as every
+from typing import NamedTuple
 
 import msgspec
 
 from processors import caption_phrases as phrases
-from processors.audience import REFUSED, Audience, audience_of, unfit
+from processors.audience import audience_of, unfit
 from processors.caption_grammar import (
     LENGTHS,
     OWNERS,
     PLAIN_CLOTH,
-    PRODUCT_COPY,
     audience_noun,
     capital,
     is_plural,
@@ -30,27 +31,18 @@ from processors.caption_grammar import (
     with_article,
     written_noun,
 )
-from processors.claims import mentions
 from processors.evidence import attribute, colours, worth_stating
-from processors.slots import Choice, Claims, Node, Reading, Repeat, Seq, Slot, Word, any_of, first_text, seq
+from processors.slots import Choice, Claims, Node, Reading, Seq, Slot, any_of, first_text, seq
 from processors.values import Evidence, Garment
 from processors.verify import ParsedCaption, Rejected, grounded_hashtags, verify
-from processors.vocabulary import base_forms, clean
+from processors.vocabulary import clean
 
-GRAMMAR = "1"
+GRAMMAR = "2"
 """Raise it when other texts may be written: captions of another grammar are other captions."""
-MOST_BEFORE, MOST_BEHIND = 7, 8
-"""Free words before the product (after the first), and behind it."""
 MOST_TAGS = 12
-_REFUSED_WORDS = frozenset(
-    """no not non never without neither nor free instead rather than isn don doesn wasn aren faux fake imitation artificial synthetic
-    simulated mock vegan pu all both share it its it's this one each they they're them their these those ones were is are
-    """.split()  # noqa: SIM905
-)
-"""Words that deny, imitate or refer back: what they would say of a fact no slot can know."""
 _TOGETHER = ("worn with", "alongside", "next to")
 _TOKEN = re.compile(r"\{(\w+)\}")
-_WORD = re.compile(r"[a-z]+")
+_LEAD = re.compile(r"\{([aA])\}")
 
 
 KEPT = 128
@@ -98,16 +90,12 @@ def _ever_plainer(evidence: Evidence) -> Iterator[Evidence]:
         yield Evidence((Garment(first.id, first.category, first.box, first.confidence),))
 
 
-@cache
-def lexicon(tone: str, audience: Audience) -> tuple[str, ...]:
-    """The words of free phrasing: those of the tone's own sentences, but what could claim, deny, refer or not suit."""
-    tables = (phrases.LEADS, phrases.OTHERS, phrases.FABRIC_FACTS, phrases.GENDER_FACTS)
-    sentences = " ".join(re.sub(r"\([^)]*\)", "", sentence) for table in tables for sentence in table[tone])
-    words = set(_WORD.findall(_TOKEN.sub(" ", sentences).lower()))
-    claiming = {word for surface in base_forms() for word in surface.split()}
-    unsuited = {word for phrase in REFUSED[audience] for word in phrase.split()}
-    kept = words - claiming - unsuited - _REFUSED_WORDS
-    return tuple(sorted(word for word in kept if (len(word) > 1 or word in "ai") and not mentions(word)))
+class Frame(NamedTuple):
+    """What may stand around a product: each of `before` with each of `behind`. `begins`: with the product."""
+
+    begins: bool
+    before: tuple[str, ...]
+    behind: tuple[str, ...]
 
 
 class _Product:
@@ -118,7 +106,6 @@ class _Product:
         self._evidence = evidence
         self._tone = tone
         self._audience = audience_of(evidence)
-        self._words = lexicon(tone, self._audience)
 
     def text(self) -> Node:
         if not self._garments:
@@ -130,41 +117,34 @@ class _Product:
         return seq(any_of(self._stories(first)), "\n", *self._tags(self._garments))
 
     def _stories(self, first: Garment) -> Iterator[Node]:
-        """The sentences: the product at the beginning, or after free words.
-
-        These stand before all that differs by fact: a matcher then has one state to keep while they are written.
-        """
-        yield any_of(self._facts_placed(first, start=True))
-        if self._tone != PRODUCT_COPY:
-            words = seq(
-                Word(tuple(capital(word) for word in self._words)), Repeat(seq(" ", Word(self._words)), 0, MOST_BEFORE)
-            )
-            yield seq(words, any_of((" ", ": ", ", ")), any_of(self._facts_placed(first, start=False)))
-
-    def _facts_placed(self, first: Garment, *, start: bool) -> Iterator[Node]:
-        """From the product on, by where fabric and audience are said: with the product, or in a sentence of their own."""
+        """The sentences, by where fabric and audience are said: with the product, or in a sentence of their own."""
         rest = self._garments[1:]
+        frames = list(self._frames())
         genders = ("before", "after", "later") if self._gender else ("",)
         others: Node = seq(" ", any_of(self._others(rest))) if rest else ""
-        end: Node = any_of((".", "!")) if self._tone == "playful" else "."
         for gender, fabric in every(genders, ("with", "later") if self._fabric else ("",)):
             facts = list(self._facts(fabric == "later", gender == "later"))
             lead = any_of(self._product(first, fabric=fabric == "with", gender=gender))
-            lead = _opening(lead) if start else lead
-            behind = [self._behind(), end]
             if facts:
-                yield seq(lead, *behind, " ", any_of(facts), others)
+                yield seq(_framed(lead, frames), " ", any_of(facts), others)
             elif rest:
-                together = seq(" ", any_of(_TOGETHER), " ", self._list(rest), *behind)
-                yield seq(lead, any_of((together, seq(*behind, others))))
+                together = seq(lead, " ", any_of(_TOGETHER), " ", self._list(rest))
+                yield any_of((_framed(together, frames), seq(_framed(lead, frames), others)))
             else:
-                yield seq(lead, *behind)
+                yield _framed(lead, frames)
 
-    def _behind(self) -> Node:
-        """Free words after the product."""
-        if self._tone == PRODUCT_COPY:
-            return ""
-        return Repeat(seq(any_of((" ", ", ")), Word(self._words)), 0, MOST_BEHIND)
+    def _frames(self) -> Iterator[Frame]:
+        """Those of the tone that suit the audience."""
+        behind: dict[tuple[bool, str], list[str]] = {}
+        for template in self._suited(phrases.LEADS[self._tone]):
+            text = re.sub(r"<([^|>]*)\|([^>]*)>", r"\2" if self._plural else r"\1", template)
+            before, slot, after = _LEAD.split(text)
+            behind.setdefault((slot == "A", before), []).append(after)
+        alike: dict[tuple[bool, tuple[str, ...]], list[str]] = {}
+        for (start, before), options in behind.items():
+            alike.setdefault((start, tuple(dict.fromkeys(options))), []).append(before)
+        for (start, after), before in alike.items():
+            yield Frame(start, tuple(before), after)
 
     def _product(self, garment: Garment, *, fabric: bool, gender: str) -> list[Node]:
         """The product with its article, each order of its facts."""
@@ -243,6 +223,14 @@ class _Product:
     def _grounded(self, tags: Sequence[str]) -> list[str]:
         kept = grounded_hashtags([f"#{tag.replace(' ', '')}" for tag in tags], self._evidence)
         return [tag for tag in dict.fromkeys(tags) if f"#{tag.replace(' ', '')}" in kept]
+
+
+def _framed(product: Node, frames: Sequence[Frame]) -> Node:
+    """The sentences that a product may stand in."""
+    return any_of(
+        seq(any_of(frame.before), _opening(product) if frame.begins else product, any_of(frame.behind))
+        for frame in frames
+    )
 
 
 def _optional_tail(places: Sequence[Node]) -> Node:

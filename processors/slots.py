@@ -1,4 +1,4 @@
-"""Texts that may be written, as a tree: literal text, slots that state a fact, choices, repetitions.
+"""Texts that may be written, as a tree: literal text, slots that state a fact, choices.
 
 A tree says two things: the regular expression that a language model's tokens are held to, and, of a text that fits it,
 where each slot stands.
@@ -30,27 +30,13 @@ class Choice(NamedTuple):
     options: tuple[Node, ...]
 
 
-class Word(NamedTuple):
-    """One of the words, none of which states anything."""
-
-    words: tuple[str, ...]
-
-
-class Repeat(NamedTuple):
-    """`node` at least `least` and at most `most` times."""
-
-    node: Node
-    least: int
-    most: int
-
-
 class Seq(NamedTuple):
     """One after the other."""
 
     parts: tuple[Node, ...]
 
 
-Node: TypeAlias = "str | Slot | Choice | Word | Repeat | Seq"
+Node: TypeAlias = "str | Slot | Choice | Seq"
 
 
 def seq(*parts: Node) -> Seq:
@@ -69,7 +55,7 @@ def expression(node: Node) -> str:
 
 
 class Reading:
-    """Finds the slots of a text that was written by the tree's expression. Which free word it is, is not asked again."""
+    """Finds the slots of a text that was written by the tree's expression."""
 
     def __init__(self, node: Node) -> None:
         self._claims: list[Claims] = []
@@ -98,10 +84,6 @@ def first_text(node: Node) -> str:
             found = text
         case Choice(options):
             found = first_text(options[0])
-        case Word(words):
-            found = words[0]
-        case Repeat(repeated, least, _):
-            found = first_text(repeated) * least
         case Seq(parts):
             found = "".join(map(first_text, parts))
     return found
@@ -118,10 +100,6 @@ def _expression(node: Node, claims: list[Claims] | None) -> str:
                 found = f"({found})"
         case Choice(options):
             found = f"(?:{'|'.join(_all(options, claims))})"
-        case Word(words):
-            found = f"(?:{'|'.join(words)})" if claims is None else "[A-Za-z]+"
-        case Repeat(repeated, least, most):
-            found = f"(?:{_expression(repeated, claims)}){{{least},{most}}}"
         case Seq(parts):
             found = "".join(_all(parts, claims))
     return found

@@ -2,18 +2,15 @@
 
 import random
 import re
-from itertools import pairwise
 
 import pytest
 
 from models.recipes.writer_data import Case, cases
-from processors.audience import unfit
+from processors.caption_phrases import LEADS
 from processors.captions import TONES, judge, prompt
-from processors.claims import mentions
-from processors.grounded import grammar, lexicon, reading
-from processors.slots import Choice, Node, Repeat, Seq, Slot, Word, expression
+from processors.grounded import _expanded, grammar, reading
+from processors.slots import Choice, Node, Seq, Slot, expression
 from processors.values import Attribute, CaptionText, Colour, Evidence, Garment, StyleExample
-from processors.verify import denies
 
 
 def garment(n: int, category: str, *colours: str, **attributes: str) -> Garment:
@@ -32,7 +29,7 @@ SHOES = garment(1, "shoe", "black", fabric="leather")
 
 
 def walk(node: Node, rng: random.Random) -> str:
-    """A text by chance: free words in any order, as a model that knows no English would write them."""
+    """A text by chance, as a model that knows no English would write it."""
     match node:
         case str():
             return node
@@ -40,10 +37,6 @@ def walk(node: Node, rng: random.Random) -> str:
             return text
         case Choice(options):
             return walk(rng.choice(options), rng)
-        case Word(words):
-            return rng.choice(words)
-        case Repeat(repeated, least, most):
-            return "".join(walk(repeated, rng) for _ in range(rng.randint(least, most)))
         case Seq(parts):
             return "".join(walk(part, rng) for part in parts)
 
@@ -92,18 +85,23 @@ def test_a_fact_that_is_taken_from_the_pack_cannot_be_written(tone: str, facet: 
 
 
 @pytest.mark.parametrize("tone", TONES)
-@pytest.mark.parametrize("audience", ["anybody", "adults", "children"])
-def test_free_words_claim_nothing(tone: str, audience: str) -> None:
-    """Not one by one, not in pairs, and none of them denies a fact or is unfit for the audience."""
-    words = lexicon(tone, audience)  # type: ignore[arg-type]
-    assert words
+@pytest.mark.parametrize("first", [DRESS, SHOES])
+def test_around_the_product_stand_the_sentences_of_the_tone_and_no_others(tone: str, first: Garment) -> None:
+    """Each of them can be written, agreement included, and no part of one with a part of another."""
+    bare = garment(0, first.category, "black")
+    phrase = "black shoes" if first is SHOES else "a black dress"
+    tree = grammar(Evidence((bare,)), tone)
+    frames = {
+        re.sub(r"<([^|>]*)\|([^>]*)>", r"\2" if first is SHOES else r"\1", text)
+        for template in LEADS[tone]
+        for text in _expanded(template)
+    }
+    wanted = {text.replace("{a}", phrase).replace("{A}", phrase[0].upper() + phrase[1:]) for text in frames}
     rng = random.Random(tone)
-    jumbled = " ".join(rng.choices(words, k=600))
-    assert not mentions(jumbled)
-    assert not unfit(jumbled, audience)  # type: ignore[arg-type]
-    for before, after in pairwise(jumbled.split()):
-        text = f"{before} {after} navy dress"
-        assert not any(denies(mention, text) for mention in mentions(text)), text
+    written = {walk(tree, rng).partition("\n")[0].replace(f"{phrase} in black", phrase) for _ in range(4000)}
+    written = {re.sub(r"(?i)(a dress|shoes) in black", phrase, text) for text in written}
+    assert {text[0].upper() + text[1:] for text in written} <= wanted
+    assert len(written) > 0.8 * len(wanted)
 
 
 @pytest.mark.parametrize("tone", TONES)
