@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from processors.caption_grammar import written_noun
-from processors.claims import extra_of, mentions
+from processors.caption_grammar import LENGTHS, written_noun
+from processors.claims import Extra, extra_of, mentions
 from processors.evidence import attribute, colours, worth_stating
 from processors.kinds import claims_of
 from processors.values import Evidence, Garment
@@ -13,7 +13,6 @@ from processors.vocabulary import CATEGORY_NOUNS, EXTRA_FACETS, FACETS, canonica
 
 _SENTENCE = re.compile(r"[^.!?…]*[.!?…]+[\"'”’)]*\s*|[^.!?…]+$")
 _STATING = frozenset((*FACETS, *EXTRA_FACETS))
-_PAIRS = "shoes|trousers|pants|jeans|shorts|sunglasses|leggings|joggers|boots|sneakers|sandals|heels|flats"
 _TEE = re.compile(r"(?<![^\W_])t-(shirts?)(?![^\W_])")
 _WITH_WITH = re.compile(r"(?<![^\W_])(with\s+[\w-]+\s+sleeves)\s+with\s+(?=an?\s)", re.IGNORECASE)
 _BARE_NECK = re.compile(r"(?<![^\W_])(with\s+)(?=(?!an?\s|the\s)[\w-]+(?:\s|-)neck(?:line)?(?![^\W_]))", re.IGNORECASE)
@@ -25,12 +24,10 @@ _MADE = re.compile(
     r"(?<![^\W_])(?:made|cut|crafted|woven|sewn|knitted)\s+(?:up\s+)?(?:of|from|out of)\s+(?:an?\s+)?$", re.IGNORECASE
 )
 _ARTICLE = re.compile(r"(?<![^\W_])(an?)(\s+)(?=([^\W\d_]+))", re.IGNORECASE)
-# "A kids' navy shoes"; but "a pair of shoes", "a white and navy shoe rack".
-_ARTICLE_OF_PAIRS = re.compile(
-    rf"(?<![^\W_])an?\s+(?=(?:(?!(?:of|with|and|in|for|on)(?![^\W_]))[\w’'-]+\s+){{0,5}}(?:{_PAIRS})(?![^\W_]))",
-    re.IGNORECASE,
+# "A kids' navy shoes"; but "a pair of shoes", "a bag with shoes".
+_ARTICLE_OF_SEVERAL = re.compile(
+    r"(?<![^\W_])an?\s+(?=(?:(?!(?:of|with|and|in|for|on|to|by)(?![^\W_]))[\w’'-]+\s+){0,5}$)", re.IGNORECASE
 )
-_BARE_LENGTH = re.compile(r"(?<![^\W_])(knee|hip|ankle|calf|floor)(?=\s+(?!length|high|socks)[^\W\d_])", re.IGNORECASE)
 # Vowels that are spoken as "you" or "one", and an h that is not spoken.
 _LIKE_A = re.compile(r"(?:uni(?!n|m)|use|eu|one(?![^\W_])|once|ufo)", re.IGNORECASE)
 _LIKE_AN = re.compile(r"(?:hour|heir|honest|honou?r)", re.IGNORECASE)
@@ -74,26 +71,36 @@ def _sentences(text: str) -> list[str]:
     return [sentence.strip() for sentence in _SENTENCE.findall(text) if sentence.strip()]
 
 
-def mended(text: str) -> str:
-    """The text with the articles and lengths that its words want: "an olive bag", "navy shoes", "a knee-length skirt"."""
+def mended(text: str, evidence: Evidence | None = None) -> str:
+    """The text with the articles and lengths that its words want: "an olive bag", "navy shoes", "a knee-length skirt".
+
+    `evidence`: whose words count as garments and lengths, beside those of the lists; None: the lists' alone, and any length.
+    """
     text = _TEE.sub("T-\\1", text)
     text = _BARE_NECK.sub(r"\1a ", text)
     text = _NECK_WITH.sub(r"\1 and ", _WITH_WITH.sub(r"\1 and ", text))
-    text = _BARE_LENGTH.sub(r"\1-length", text)
-    text = _ARTICLE_OF_PAIRS.sub("", text)
-    text = " ".join(_with_articles(sentence) for sentence in _sentences(text))
+    lengths = LENGTHS if evidence is None else {attribute(one, "length") for one in evidence.garments} & LENGTHS
+    for length in sorted(lengths):
+        text = re.sub(
+            rf"(?<![^\W_])({length})(?=\s+(?!length|high|socks)[^\W\d_])", r"\1-length", text, flags=re.IGNORECASE
+        )
+    nouns = () if evidence is None else extra_of(evidence)
+    text = " ".join(_with_articles(sentence, nouns) for sentence in _sentences(text))
     text = _ARTICLE.sub(_article, text)
     return re.sub(r"(^|[.!?…][\"'”’)]*\s+)([^\W\d_])", lambda match: match.group(1) + match.group(2).upper(), text)
 
 
-def _with_articles(sentence: str) -> str:
-    """The sentence with "a" before each single garment that has no article: "Dress next to black hat." wants two."""
-    found = mentions(sentence)
+def _with_articles(sentence: str, nouns: Extra = ()) -> str:
+    """The sentence with "a" before each single garment that has no article ("Dress next to black hat." wants two), and none before several."""
+    found = mentions(sentence, nouns)
     for number in reversed(range(len(found))):
         noun = found[number]
-        word = sentence[noun.start : noun.end]
-        single = noun.values("category") is not None and not _plural(word.lower()) and not word.lower().endswith("wear")
-        if not single or not _ENDS.match(sentence[noun.end :]):
+        word = sentence[noun.start : noun.end].lower()
+        if noun.values("category") is None or word.endswith("wear") or not _ENDS.match(sentence[noun.end :]):
+            continue
+        if _plural(word):
+            before = _ARTICLE_OF_SEVERAL.sub("", sentence[: noun.start])
+            sentence = before + sentence[noun.start :]
             continue
         start = noun.start
         for before in reversed(found[:number]):
@@ -207,7 +214,9 @@ def _of_product(sentence: str, evidence: Evidence) -> str:
 
 
 def left_out(text: str, evidence: Evidence) -> tuple[str, ...]:
-    """What a caption does not say of the product, the first garment of the pack, though it is known; () for a complete one."""
+    """What a caption does not say though it is known: a fact of the product, the first garment of the pack, or another garment that
+    is surely seen (`worth_stating`); () for a complete one.
+    """
     stating = worth_stating(evidence)
     if not stating:
         return ()
@@ -225,6 +234,8 @@ def left_out(text: str, evidence: Evidence) -> tuple[str, ...]:
     named = [values for mention in found if (values := mention.values("category")) is not None]
     if named and not set(named[0]) & _names(product):
         reasons.append(f'another garment is named before the "{clean(product.category)}"')
+    told = {value for values in named for value in values}
+    reasons += [f'leaves out the "{clean(one.category)}"' for one in stating[1:] if not told & _names(one)]
     return tuple(reasons)
 
 

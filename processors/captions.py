@@ -57,7 +57,7 @@ PROMPT_FINGERPRINT = "sha256:" + hashlib.sha256("\n".join(_WORDS).encode()).hexd
 DEFAULT_TONE = "plain"
 VARIED = "varied"
 """Each product in one of the tones, by its id."""
-RULES = "8"
+RULES = "9"
 """Raise it when the rules beside the language model change what goes out: memos of old rules are not used."""
 
 MIN_CHARACTERS, MAX_CHARACTERS = 8, 700
@@ -147,7 +147,7 @@ def judge(raw: str, evidence: Evidence, tone: str = "") -> CaptionText | Rejecte
 
     A wrong hashtag is left out, as a word in a list can be, and so is a sentence that states nothing; a wrong claim in a
     sentence costs the whole draft, for what is left of a sentence would be nobody's. Too few hashtags left over cost it as
-    well, and so does a fact of the product that is left out, or another garment before it.
+    well, and so does a fact of the product that is left out, a garment that is surely seen and left out, or one before the product.
     """
     parsed = parse(raw)
     if isinstance(parsed, Rejected):
@@ -157,7 +157,9 @@ def judge(raw: str, evidence: Evidence, tone: str = "") -> CaptionText | Rejecte
     if slots is not None:
         return _of_grammar(parsed, slots, evidence)
     tags = grounded_hashtags(parsed.hashtags, shown)
-    verdict = verify(ParsedCaption(factual(mended(worded(bared(parsed.caption), evidence)), evidence), tags), evidence)
+    verdict = verify(
+        ParsedCaption(factual(mended(worded(bared(parsed.caption), evidence), evidence), evidence), tags), evidence
+    )
     if isinstance(verdict, Rejected):
         return verdict
     if reasons := left_out(verdict.caption, evidence):

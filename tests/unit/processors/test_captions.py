@@ -262,7 +262,8 @@ TAGS = "#NavyDress #LinenDress #WhiteShoes #WomensFashion #NewIn #Ootd #StyleIns
     ],
 )
 def test_a_draft_is_mended_and_its_empty_sentences_dropped(sentences: str, caption: str) -> None:
-    verdict = judge(f"{sentences} {TAGS}", PACK)
+    pack = PACK if "shoes" in sentences else Evidence(PACK.garments[:1])
+    verdict = judge(f"{sentences} {TAGS}", pack)
     assert isinstance(verdict, CaptionText), verdict
     assert verdict.caption == caption
 
@@ -274,6 +275,7 @@ def test_a_draft_is_mended_and_its_empty_sentences_dropped(sentences: str, capti
         ("A linen dress for women.", 'leaves out the colour "navy"'),
         ("White shoes below a navy linen dress for women.", 'another garment is named before the "dress"'),
         ("Restraint, said well.", "names none of the garments"),
+        ("A navy linen dress for women.", 'leaves out the "shoe"'),
     ],
 )
 def test_a_draft_that_leaves_out_what_is_known_of_the_product_is_refused(sentences: str, reason: str) -> None:
@@ -327,6 +329,37 @@ def test_a_single_garment_has_its_article(text: str, mended_text: str) -> None:
     """Whichever place it has in the sentence; pairs, collars and cloth in general have none."""
     assert mended(text) == mended_text
     assert mended(mended_text) == mended_text
+
+
+@pytest.mark.parametrize("length", ["knee", "hip", "ankle", "calf", "floor", "waist"])
+@pytest.mark.parametrize("noun", ["skirt", "jacket", "kurta", "obi", "trousers"])
+def test_lengths_and_articles_before_any_noun(length: str, noun: str) -> None:
+    """Whether a list knows the noun or only the pack does; of a length that the pack does not state nothing is made."""
+    own = Garment("g0", noun, (0, 0, 9, 9), 0.9, (Colour("olive", "#808000", 1.0),), {"length": Attribute(length, 0.9)})
+    pack = Evidence((own,))
+    article = "" if noun == "trousers" else "An "
+    colour = "Olive" if noun == "trousers" else "olive"
+    assert mended(f"A olive {length} {noun}.", pack) == f"{article}{colour} {length}-length {noun}."
+    assert mended(f"Olive {noun}.", pack) == f"{article}{colour} {noun}."
+    bare = Evidence((Garment("g0", noun, (0, 0, 9, 9), 0.9),))
+    assert f"{length} {noun}" in mended(f"With {length} {noun}.", bare)
+
+
+def test_what_stands_before_another_noun_is_no_garment() -> None:
+    """ "Ankle boots" are boots, and a shoe rack is one."""
+    boots = Evidence((Garment("g0", "shoe", (0, 0, 9, 9), 0.9, attributes={"kind": Attribute("boots", 0.9)}),))
+    assert mended("Black ankle boots.", boots) == "Black ankle boots."
+    assert mended("A black and white shoe rack.", boots) == "A black and white shoe rack."
+
+
+def test_a_garment_that_is_hardly_seen_may_be_left_out() -> None:
+    """An eye that was taken for sunglasses need not be told, and two boxes of a shirt are one shirt."""
+    faint = Garment("g2", "sunglass", (0, 0, 4, 4), 0.4)
+    twin = Garment("g3", "dress", (1, 1, 9, 9), 0.6)
+    text = "A navy linen dress for women. White shoes complete the look."
+    assert left_out(text, Evidence((*PACK.garments, faint, twin))) == ()
+    hat = Garment("g2", "hat", (0, 0, 4, 4), 0.5)
+    assert left_out(text, Evidence((*PACK.garments, hat))) == ('leaves out the "hat"',)
 
 
 def test_odd_values_never_reach_the_text() -> None:
