@@ -1,17 +1,18 @@
 """`weft models add`: take a model of one's own into a profile. It is checked, converted where needed, copied, listed, and named in the file.
 
-    asked → a function of the part fills an empty folder → every file is listed with its hash → the folder is put in place
-          → profile.yaml is replaced in one step
+    asked → a function of the part fills an empty folder, beside the profiles → every file is listed with its hash
+          → the file is checked → the folder is put in place → profile.yaml is replaced in one step
 
-Killed anywhere, the profile is the one before. A folder has its hash in its name, so that a process that runs goes on with its own.
+Refused, it leaves nothing behind. Killed anywhere, the profile is the one before. A folder has its hash in its name, so that a process that runs goes on with its own.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
@@ -30,6 +31,7 @@ from processors import plain_yaml
 from processors.errors import BadSetting, Fatal
 from processors.plain_yaml import YamlProblem
 
+_ADDING = ".adding-"
 DEFAULT = "own"
 """The profile that a part is added to where none is named."""
 
@@ -108,20 +110,25 @@ def add(asked: Asked, cache: Path, *, progress: Callable[[str], None]) -> Added:
         )
     asked = replace(asked, cache=cache)
     home = cache / OWN / asked.profile
-    home.mkdir(parents=True, exist_ok=True)
-    with locked(home, "profile", progress):
+    cache.mkdir(parents=True, exist_ok=True)
+    with locked(cache, "profiles", progress):
         before = find(asked.profile, cache) if (home / FILE).is_file() else find("starter", cache)
         _may_replace(asked, before)
-        with tempfile.TemporaryDirectory(prefix=".adding-", dir=home) as work:
-            ready = Path(work) / "ready"
+        with _workplace(cache / OWN) as work:
+            ready = work / "ready"
             ready.mkdir()
             part = _taken(asked, ready, progress)
-            if any(ready.iterdir()):
-                part = _placed(asked.part, part, ready, home)
+            own = any(ready.iterdir())
+            if own:
+                part = _listed(asked.part, part, ready)
             said = _file_with(home, asked, part)
             _check(said, home / FILE)
-            written = Path(work) / FILE
+            written = work / "said"
             written.write_text(said, encoding="utf-8")
+            # Nothing is refused from here on: only now is there anything of it where profiles lie.
+            home.mkdir(exist_ok=True)
+            if own:
+                _place(ready, home / part.path)
             written.replace(home / FILE)
         now = find(asked.profile, cache)
         _remove_unused(home, now)
@@ -163,8 +170,23 @@ def _taken(asked: Asked, ready: Path, progress: Callable[[str], None]) -> Part:
     return part
 
 
-def _placed(name: str, part: Part, ready: Path, home: Path) -> Part:
-    """List the folder's files and put it in its place; the part then says where."""
+@contextlib.contextmanager
+def _workplace(parent: Path) -> Iterator[Path]:
+    """A fresh folder beside the profiles (renames stay on one file system), which goes, with whatever killed commands left. Call it locked."""
+    made = not parent.exists()
+    parent.mkdir(exist_ok=True)
+    for dead in parent.glob(f"{_ADDING}*"):
+        shutil.rmtree(dead, ignore_errors=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix=_ADDING, dir=parent) as work:
+            yield Path(work)
+    finally:
+        if made and not any(parent.iterdir()):
+            parent.rmdir()
+
+
+def _listed(name: str, part: Part, ready: Path) -> Part:
+    """List the folder's files; the part then says where it is going to lie."""
     list_folder(ready, name, TAKEN)
     for path in ready.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)  # a shared cache must be readable, whoever converted
@@ -172,12 +194,14 @@ def _placed(name: str, part: Part, ready: Path, home: Path) -> Part:
             with path.open("rb") as file:
                 os.fsync(file.fileno())
     digest = sha256_of(ready / MARKER)
-    folder = home / f"{name}-{digest[:12]}"
+    ready.chmod(0o755)
+    return msgspec.structs.replace(part, path=f"{name}-{digest[:12]}", sha256=digest)
+
+
+def _place(ready: Path, folder: Path) -> None:
     if folder.exists():
         shutil.rmtree(folder)  # the same, or what a killed command left of it
-    ready.chmod(0o755)
     ready.rename(folder)
-    return msgspec.structs.replace(part, path=folder.name, sha256=digest)
 
 
 def _file_with(home: Path, asked: Asked, part: Part) -> str:

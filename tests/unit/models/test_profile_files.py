@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from models.profiles.adding import Asked, add
 from models.profiles.kinds import KINDS
 from models.profiles.profile import PART_NAMES, Profile
 from models.profiles.reading import BUILT_IN, canonical, file_of, find, names, parse
+from models.recipes import blip_tiny
 from models.weights.hashes import MARKER, list_folder, sha256_of
 from models.weights.starter import BASES
 from processors.errors import BadSetting, Fatal
@@ -243,4 +243,45 @@ def test_what_is_refused_leaves_the_profile_as_it_was(cache: Path, tmp_path: Pat
     with pytest.raises(BadSetting, match="line 2"):
         add(Asked("writer", "rules", profile="shop"), cache, progress=lambda _: None)
     assert file.read_text() == "name: shop\nparts: ["
-    assert json.dumps([path.name for path in file.parent.iterdir() if path.name.startswith(".adding")]) == "[]"
+    assert not list(file.parent.parent.rglob(".adding*"))
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_what_is_refused_leaves_nothing_behind(known: bool, cache: Path, tmp_path: Path) -> None:
+    """No folder of a new profile, and none of the part: by whoever takes it, by its options, or by its name."""
+    if known:
+        add(Asked("writer", "rules", profile="shop"), cache, progress=lambda _: None)
+    pickles, model, blip = tmp_path / "pickles", tmp_path / "model", tmp_path / "blip"
+    for folder in (pickles, model):
+        folder.mkdir()
+    (pickles / "pytorch_model.bin").write_bytes(b"x")
+    (model / "model.safetensors").write_text("{}")
+    blip_tiny.write(blip, ["a red dress ."])
+
+    def seen() -> set[tuple[str, bytes]]:
+        files = (path for path in cache.rglob("*") if not path.name.endswith(".lock"))
+        return {(str(path.relative_to(cache)), path.read_bytes() if path.is_file() else b"") for path in files}
+
+    before = seen()
+    wrong = [
+        Asked("writer", str(pickles), profile="shop"),
+        Asked("writer", str(model), profile="shop"),
+        Asked("writer", str(blip), profile="shop", options={"view": "sideways"}),
+        Asked("writer", str(blip), profile="shop", options={"colour": "blue"}),
+        Asked("encoder", str(model), profile="shop"),
+        Asked("detector", str(tmp_path / "none.pt"), profile="shop"),
+        Asked("editor", str(model), profile="shop"),
+        Asked("writer", str(model), profile="shop", kind="no-such-kind"),
+    ]
+    for asked in wrong:
+        with pytest.raises((Fatal, BadSetting)):
+            add(asked, cache, progress=lambda _: None)
+        assert seen() == before, asked
+
+
+def test_what_a_killed_command_left_goes_with_the_next(cache: Path) -> None:
+    """Its half-filled folder beside the profiles."""
+    left = cache / "profiles" / ".adding-dead"
+    (left / "ready").mkdir(parents=True)
+    add(Asked("writer", "rules", profile="shop"), cache, progress=lambda _: None)
+    assert [path.name for path in (cache / "profiles").iterdir()] == ["shop"]
