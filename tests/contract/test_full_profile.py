@@ -19,11 +19,10 @@ from models.detector.yolo_detector import YoloDetector
 from models.encoder.full_encoder import OpenClipTextEncoder
 from models.guard import ignore
 from models.ports import WriterRequest, view_of
-from models.profiles.adding import Asked, add
 from models.profiles.held import pull, verify
 from models.profiles.kinds import Place
 from models.profiles.reading import find
-from models.weights.hashes import MARKER, list_folder
+from models.weights.hashes import MARKER, list_folder, sha256_of
 from processors import captions
 from processors.attributes import Calibration
 from processors.decode import DecodeLimits
@@ -156,8 +155,11 @@ def test_blip_writes_where_it_is_asked_for(cache: Path, tmp_path: Path, pictures
     shutil.copytree(cache, copy, ignore=shutil.ignore_patterns("blip-*"))
     with pytest.raises(Missing, match=r"blip-image-captioning-base is missing.*weft models pull full --from"):
         require_weights(settings.model_copy(update={"model_cache": copy}))
-    add(Asked("writer", str(cache / "blip-image-captioning-base"), "looks"), copy, progress=lambda _: None)
-    own = Settings(profile="looks", model_cache=copy, device="cpu")
+    folder = cache / "blip-image-captioning-base"
+    file = tmp_path / "looks.yaml"
+    part = f"{{kind: blip, path: {folder}, sha256: {sha256_of(folder / MARKER)}}}"
+    file.write_text(f"name: looks\nextends: full\nparts:\n  writer: {part}\n")
+    own = Settings(profile=str(file), model_cache=copy, device="cpu")
     assert view_of(Models(own, lambda _: ignore).writer) == "photo"
     with pytest.raises(BadSetting, match="no language model"):
         check_settings(own.model_copy(update={"writer": "grounded"}))

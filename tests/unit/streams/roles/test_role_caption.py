@@ -664,7 +664,7 @@ async def test_another_rule_file_decides_otherwise(tmp_path: Path) -> None:
     path.write_text('{"rules": [{"reason": "every_llm_text", "writer": ["llm"], "coverage_below": 1}]}')
     role = replace(captioner(Scripted(GOOD, LIE, LIE)), rules=load(path))
     dress = item("sku-1")
-    shoes = Garment("g1", "shoe", (0, 90, 50, 99), 0.8)
+    shoes = Garment("g1", "shoe", (0, 90, 50, 99), 0.4)  # hardly seen: a draft may leave them out
     with_shoes = msgspec.structs.replace(dress, garments=(*dress.garments, shoes))
     assert (await through(role, message(with_shoes))).reasons == ("every_llm_text",)
     assert (await through(role, message(item("sku-2", kind="hat")))).status == "ready"
