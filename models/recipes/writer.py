@@ -78,6 +78,11 @@ def train(
     config = read_recipe(recipe)
     if config.get("network") == blip.NETWORK:
         return blip.train(recipe, run, data, minutes, shop)
+    return _train(config, recipe, run, minutes, shop)
+
+
+def _train(config: Config, recipe: Path, run: Path, minutes: float | None, shop: shop_data.Shop) -> Path:
+    """The adapter of a language model."""
     if config["task"] == STORIES and shop.given:
         raise Fatal(f"{recipe}: stories are learnt of generated articles only: leave --products and --labels out")
     torch.manual_seed(config["seed"])
