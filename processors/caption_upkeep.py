@@ -99,8 +99,7 @@ def _with_articles(sentence: str, nouns: Extra = ()) -> str:
         if noun.values("category") is None or word.endswith("wear") or not _ENDS.match(sentence[noun.end :]):
             continue
         if _plural(word):
-            before = _ARTICLE_OF_SEVERAL.sub("", sentence[: noun.start])
-            sentence = before + sentence[noun.start :]
+            sentence = _ARTICLE_OF_SEVERAL.sub("", sentence[: noun.start]) + sentence[noun.start :]
             continue
         start = noun.start
         for before in reversed(found[:number]):

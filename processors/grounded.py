@@ -311,9 +311,7 @@ def _opening(node: Node) -> Node:
         return Slot(capital(node.text), node.claims)
     if isinstance(node, Choice):
         return any_of(_opening(option) for option in node.options)
-    if isinstance(node, Seq):
-        return seq(_opening(node.parts[0]), *node.parts[1:])
-    return node
+    return seq(_opening(node.parts[0]), *node.parts[1:])
 
 
 def _expanded(text: str) -> list[str]:
