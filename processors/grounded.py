@@ -32,7 +32,7 @@ from processors.caption_grammar import (
     written_noun,
 )
 from processors.evidence import attribute, colours, worth_stating
-from processors.slots import Choice, Claims, Node, Reading, Seq, Slot, any_of, first_text, seq
+from processors.slots import Choice, Claims, Node, Reading, Slot, any_of, first_text, seq
 from processors.values import Evidence, Garment
 from processors.verify import ParsedCaption, Rejected, grounded_hashtags, verify
 from processors.vocabulary import clean
