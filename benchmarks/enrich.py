@@ -74,7 +74,8 @@ def _batch(watch: Stopwatch, photos: Sequence[bytes], models: Any, store: Any, m
     """One batch through all stages; how many views it had."""
     from processors import crops, evidence
     from streams.contract.records import View
-    from streams.roles import enrich as role
+    from streams.roles import seeing
+    from streams.roles.items import PhotoContent
 
     detector, encoder = models.detector, models.image_encoder
     opened = [watch("decode", _decoded, data) for data in photos]
@@ -86,7 +87,7 @@ def _batch(watch: Stopwatch, photos: Sequence[bytes], models: Any, store: Any, m
         found = crops.worth_keeping(watch("detect", detector.finish, pixels, raw), pixels.shape)
 
         def named(found: Any = found, pixels: Any = pixels, scale: float = scale) -> Any:
-            return evidence.build(role._garment(garment, found, pixels, scale) for garment in found).garments  # noqa: SLF001
+            return evidence.build(seeing.garment_seen(garment, found, pixels, scale) for garment in found).garments
 
         def cut(found: Any = found, pixels: Any = pixels) -> list[Any]:
             return [encoder.prepare(pixels), *(encoder.prepare(crops.cut(pixels, garment.box)) for garment in found)]
@@ -98,15 +99,15 @@ def _batch(watch: Stopwatch, photos: Sequence[bytes], models: Any, store: Any, m
     for data, (one, garments, several) in zip(photos, described, strict=True):
         key = watch("keep", lambda data=data: store.put_content(data, suffix=".jpg", prefix="images"))
         shown = tuple(View(f"v{number}", "", bytes(1024)) for number in range(len(several)))
-        content = role.PhotoContent(one.width, one.height, garments, shown)
+        content = PhotoContent(one.width, one.height, garments, shown)
         kept = f"{key.rpartition('/')[2]}-{time.monotonic_ns()}"
-        watch("memo", _remember, memo, kept, content, role.PhotoContent)
+        watch("memo", _remember, memo, kept, content, PhotoContent)
     return len(views)
 
 
 def _decoded(data: bytes) -> Any:
     from processors import decode
-    from streams.roles.enrich import SERVING_SIDE
+    from streams.roles.seeing import SERVING_SIDE
 
     return decode.decode(data, max_side=SERVING_SIDE)
 

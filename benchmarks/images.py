@@ -22,7 +22,7 @@ from streams.engine.observer import NullObserver
 from streams.kafka.client import Reader
 from streams.ops import admin
 from streams.ops.ingest import Photo, announce
-from streams.roles.enrich import SERVING_SIDE
+from streams.roles.seeing import SERVING_SIDE
 from streams.wiring.enrich import run_enrich
 from streams.wiring.models import Models
 from streams.wiring.parts import open_parts

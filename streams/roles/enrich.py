@@ -12,48 +12,46 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, 
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-import msgspec
 import structlog
 
 from infra.fetch import Fetcher
 from infra.store import ObjectStore
 from infra.threads import InThread
-from models.ports import Detector, ImageEncoder, Raw
-from processors import chances, crops, decode, evidence, facets, hem, second_look
-from processors.chances import Packed
-from processors.colour_shares import colour_shares
-from processors.colours import dominant_colours
-from processors.detected import garment_of
+from models.ports import Detector, ImageEncoder
+from processors import decode
 from processors.errors import Code, Poison
 from processors.facets import Head, Heads
-from processors.garment_mask import garment_pixels
-from processors.garments import main_garment
 from processors.identity import key_of
 from processors.product import Change, PhotoPlace, Product, says_otherwise
-from processors.values import Box, Detection, Garment, Pixels, Vector
 from streams.contract import codecs
-from streams.contract.checks import fields_of
 from streams.contract.metadata import metadata_of
-from streams.contract.records import Item, Source, Upload, View
-from streams.contract.versions import stamp_of, version_of
-from streams.engine.message import ANSWER, Message
+from streams.contract.records import Item, Upload
+from streams.contract.versions import stamp_of
+from streams.engine.message import Message
 from streams.engine.stages import CpuStage, DeviceStage, Done, IoStage, Stage
-from streams.kafka.key_order import Here, PassOn, Place, Superseded, Verdict
+from streams.kafka.key_order import Here, PassOn, Place, Superseded
 from streams.kafka.positions import LETTER, POSITION
-from streams.roles import reserve
+from streams.roles.by_itself import anywhere, here, is_waited_for, no_heads, none, unheard, unknown
 from streams.roles.given import GivenPhotos, of_field
-from streams.roles.items import WHOLE, Items, PhotoContent, memo_key
+from streams.roles.items import Items, PhotoContent, memo_key
 from streams.roles.memo import Memo
 from streams.roles.outcome import Deleted, NoEffect, PassedOn, deleted_upload
 from streams.roles.products import Kept
 from streams.roles.remote import RemotePhotos
+from streams.roles.seeing import (
+    SERVING_SIDE,
+    Seeing,
+    pixels_of_photos,
+    size_of_opened,
+    size_of_photos,
+    size_of_vectors,
+    size_of_views,
+)
 from streams.roles.taking_in import Told
 from streams.roles.work import About, Described, Embedded, Known, Opened, Photo, Seen, Stored, Work
 
 log = structlog.get_logger("weft.enrich")
 
-SERVING_SIDE = 1024
-"""Longest side, in pixels, that is kept of a photo: enough for every model, and it bounds the memory of a batch."""
 RULES = "9"
 """Raise it when the rules beside the models change what is seen (colours, crops, limits): memos of old rules are not used."""
 
@@ -73,34 +71,6 @@ class _Simple:
     quiet: bool = False
 
 
-async def _anywhere(_message: Message) -> None:
-    """Every place is good."""
-
-
-def _no_heads() -> Heads | None:
-    return None
-
-
-def _unheard(_facet: str) -> None:
-    """Tell nobody."""
-
-
-async def _here(_message: Message, _product: bytes) -> Verdict:
-    return Here()
-
-
-async def _unknown(_product_id: str) -> Kept:
-    return Kept()
-
-
-def _is_waited_for(message: Message) -> bool:
-    return message.header(ANSWER) is not None
-
-
-async def _none(_product_id: str) -> Kept | None:
-    return None
-
-
 @dataclass(frozen=True, slots=True)
 class Enrich:
     """The stages of the role; everything it needs is handed in."""
@@ -118,25 +88,25 @@ class Enrich:
     """Whether photos are stored with what is not their picture: place, owner, device (`WEFT_KEEP_PHOTO_METADATA`)."""
     in_thread: InThread = asyncio.to_thread
     """Runs what waits for the store."""
-    check_place: Callable[[Message], Awaitable[None]] = _anywhere
+    check_place: Callable[[Message], Awaitable[None]] = anywhere
     """Raises `Poison` for an upload that was put back and is older than another of its product (streams.kafka.positions)."""
-    order: Place = _here
+    order: Place = here
     """Whether this upload is the next of its product (streams.kafka.key_order)."""
-    heads: Callable[[], Heads | None] = _no_heads
+    heads: Callable[[], Heads | None] = no_heads
     """The facet heads that are live (streams.facets.live)."""
     profile: str = ""
     """Whose models it runs, for lineage; "" for the starter's."""
     judge: Head | None = None
     """Looks at each box a second time (processors.second_look); None: what the detector says holds."""
-    conflicted: Callable[[str], None] = _unheard
+    conflicted: Callable[[str], None] = unheard
     """Told the facet of each conflict between a shop's word and its photo."""
-    kept: Callable[[str], Awaitable[Kept]] = _unknown
+    kept: Callable[[str], Awaitable[Kept]] = unknown
     """What is known of a product whose upload is on its way (streams.roles.products)."""
     kept_all: Callable[[Iterable[str]], Awaitable[Mapping[str, Kept]]] | None = None
     """The same of many at once; None: each upload is read by itself."""
-    earlier: Callable[[str], Awaitable[Kept | None]] = _none
+    earlier: Callable[[str], Awaitable[Kept | None]] = none
     """What is known of one that has no state, and of which a part comes (streams.roles.earlier)."""
-    wanted: Callable[[Message], bool] = _is_waited_for
+    wanted: Callable[[Message], bool] = is_waited_for
     """Whether an item is to come of an upload even where it stands."""
 
     def stages(self) -> tuple[Stage, ...]:
@@ -147,21 +117,21 @@ class Enrich:
                 "read",
                 self.read,
                 concurrency=16,
-                size=_size_of_photos,
+                size=size_of_photos,
                 run_all=None if self.kept_all is None else self.read_all,
             ),
             CpuStage(
                 "decode",
                 self.decode,
-                size=_size_of_opened,
-                cost=_pixels_of_photos,
+                size=size_of_opened,
+                cost=pixels_of_photos,
                 max_cost=self.limits.max_pixels,
             ),
-            IoStage("keep", self.keep, size=_size_of_opened),
+            IoStage("keep", self.keep, size=size_of_opened),
             DeviceStage(
                 "detect", self.detect, max_items=items, max_cost=items, cost=lambda work: len(work.new()), wait_s=wait
             ),
-            CpuStage("describe", self.describe, size=_size_of_views),
+            CpuStage("describe", self.describe, size=size_of_views),
             DeviceStage(
                 "embed",
                 self.embed,
@@ -169,7 +139,7 @@ class Enrich:
                 max_cost=items * 4,
                 cost=lambda work: sum(len(photo.views) for photo in work.new()),
                 wait_s=wait,
-                size=_size_of_vectors,
+                size=size_of_vectors,
             ),
             IoStage("remember", self.remember),
         )
@@ -186,7 +156,7 @@ class Enrich:
         if isinstance(found, Deleted):
             return Done(found)
         metadata_of(found)  # what is wrong with it is told before anything is fetched
-        about = _about(message, found)
+        about = About.of(message, found)
         kept = await self.kept(about.product)
         if kept.product == Product() and (about.partial or not about.pictured):
             kept = await self.earlier(about.product) or kept
@@ -207,7 +177,9 @@ class Enrich:
         """Uploads that arrived together, of products that are known: what they say, where no photo has to be got for it."""
         assert self.kept_all is not None  # asked for only then
         found = [
-            _Simple(m, about, upload) for m in messages if (upload := self._simple(m)) and (about := _about(m, upload))
+            _Simple(m, about, upload)
+            for m in messages
+            if (upload := self._simple(m)) and (about := About.of(m, upload))
         ]
         found = [one for one in found if await self.order(one.message, one.about.product.encode()) == Here()]
         kept = await self.kept_all(one.about.product for one in found)
@@ -316,34 +288,7 @@ class Enrich:
 
     def describe(self, work: Work[Seen]) -> Work[Described]:
         """Name the colours of each garment on its own pixels, and cut the views: the whole photo and each garment."""
-        return work.with_new([self._described(seen) for seen in work.new()])
-
-    def _described(self, seen: Seen) -> Described:
-        pixels, scale = seen.opened.decoded.pixels, seen.opened.decoded.scale
-        found = crops.worth_keeping(self.detector.finish(pixels, seen.raw), pixels.shape)
-        # Named once, here: the ids of the views are those that the captions' evidence points to.
-        seen_as = [_garment(one, found, pixels, scale) for one in found]
-        if self.judge is not None and second_look.overlooked(seen_as, pixels, scale):
-            untold = Detection(second_look.UNTOLD, second_look.subject_box(pixels), 0.0)
-            seen_as.append(_garment(untold, (), pixels, scale))
-        garments = evidence.build(seen_as).garments
-        views = [(WHOLE, garments[0].category if garments else "", self.encoder.prepare(pixels))]
-        for garment in garments:
-            crop = crops.cut(pixels, _scaled(garment.box, scale))
-            views.append((garment.id, garment.category, self.encoder.prepare(crop)))
-        return Described(seen.opened, garments, tuple(views), self._shares(garments, pixels, scale))
-
-    def _shares(self, garments: Sequence[Garment], pixels: Pixels, scale: float) -> dict[str, Vector]:
-        if self.heads() is None:
-            return {}
-        boxes = {garment.id: _scaled(garment.box, scale) for garment in garments}
-        found: dict[str, Vector] = {}
-        for garment in garments:
-            others = [box for name, box in boxes.items() if name != garment.id]
-            own = garment_pixels(pixels, boxes[garment.id], garment.category, others, garment.mask)
-            if own is not None:
-                found[garment.id] = colour_shares(own)
-        return found
+        return work.with_new([self.seeing.described(seen) for seen in work.new()])
 
     def embed(self, batch: Sequence[Work[Described]]) -> list[Work[Embedded]]:
         """One pass over all views of all photos; the vectors are dealt back to their photos."""
@@ -351,68 +296,10 @@ class Enrich:
         raws = iter(self.encoder.forward(readies))
         return [
             work.with_new(
-                [self._embedded(described, [next(raws) for _ in described.views]) for described in work.new()]
+                [self.seeing.embedded(described, [next(raws) for _ in described.views]) for described in work.new()]
             )
             for work in batch
         ]
-
-    def _embedded(self, described: Described, raws: Sequence[Raw]) -> Embedded:
-        decoded = described.opened.decoded
-        described, raws = self._settled(described, raws)
-        worn = hem.worn_over(described.garments, decoded.pixels, decoded.scale)
-        described = replace(described, garments=worn)
-        vectors = [self.encoder.finish(decoded.pixels, raw) for raw in raws]
-        heads = self.heads()
-        garments: tuple[Garment, ...] = described.garments
-        known: dict[str, Packed] = {}
-        if heads is not None and heads.maker == self.encoder.features_maker:
-            garments, known = self._faceted(described, raws, heads)
-        # A kind may have said that a garment is of another category than its box was found as.
-        category_of = {WHOLE: garments[0].category if garments else "", **{one.id: one.category for one in garments}}
-        views = tuple(
-            View(view_id, category_of[view_id], vector.astype("<f4").tobytes())
-            for (view_id, _, _), vector in zip(described.views, vectors, strict=True)
-        )
-        version = "" if heads is None else heads.version
-        content = PhotoContent(decoded.width, decoded.height, garments, views, version, known)
-        return Embedded(described.opened.place, content)
-
-    def _settled(self, described: Described, raws: Sequence[Raw]) -> tuple[Described, Sequence[Raw]]:
-        """What is left of the garments after the second look, with the views and the raw results that belong to them."""
-        if self.judge is None:
-            return described, raws
-        ready = {name: (one, raw) for (name, _, one), raw in zip(described.views, raws, strict=True)}
-        seen = {name: self.encoder.features(raw) for name, (_, raw) in ready.items()}
-        height = described.opened.decoded.height
-        stay = second_look.settle(described.garments, seen[WHOLE], seen, self.judge, bottom=height)
-        kept = [(WHOLE, stay[0].garment.category if stay else "", WHOLE)]
-        kept += [(one.garment.id, one.garment.category, one.view) for one in stay]
-        settled = replace(
-            described,
-            garments=tuple(one.garment for one in stay),
-            views=tuple((name, category, ready[view][0]) for name, category, view in kept),
-            shares={one.garment.id: described.shares[one.view] for one in stay if one.view in described.shares},
-        )
-        return settled, [ready[view][1] for _, _, view in kept]
-
-    def _faceted(
-        self, described: Described, raws: Sequence[Raw], heads: Heads
-    ) -> tuple[tuple[Garment, ...], dict[str, Packed]]:
-        """The garments with what the heads read from the pass that gave their vectors; and what each probably is."""
-        seen = {name: self.encoder.features(raw) for (name, _, _), raw in zip(described.views, raws, strict=True)}
-        main = main_garment(described.garments)
-        found, known = [], {}
-        for garment in described.garments:
-            features = facets.of_garment(seen[garment.id], seen[WHOLE], main=garment is main)
-            shares = described.shares.get(garment.id)
-            read = heads.read(features, shares, garment.category)
-            # What a detector of one's own calls it is by its user's map.
-            named = "kind" in garment.attributes
-            category = garment.category if named else facets.category_of(garment.category, read)
-            attributes = {**read, **garment.attributes}
-            found.append(msgspec.structs.replace(garment, category=category, attributes=attributes))
-            known[garment.id] = chances.read(heads, self.judge, features, shares, category, garment.colours)
-        return tuple(found), known
 
     def live(self) -> str:
         """The version of facet heads that is live; "" for none."""
@@ -474,6 +361,11 @@ class Enrich:
         return found
 
     @property
+    def seeing(self) -> Seeing:
+        """What the models make of photos."""
+        return Seeing(self.detector, self.encoder, self.heads, self.judge)
+
+    @property
     def photos(self) -> GivenPhotos:
         """Gets the photos of uploads."""
         return GivenPhotos(self.store, self.fetcher, self.remote, self.limits, self.keep_metadata, self.in_thread)
@@ -482,19 +374,6 @@ class Enrich:
     def items(self) -> Items:
         """Makes items of what the models said."""
         return Items(self.memo, self.detector, self.encoder, self.conflicted, self.profile)
-
-
-def _about(message: Message, found: Upload) -> About:
-    pictured = found.image is not None or found.images is not None
-    return About(
-        found.product_id,
-        fields_of(found),
-        version_of(found.version),
-        pictured,
-        found.metadata is None,
-        Source(*message.first_source),
-        found.shop or "",
-    )
 
 
 def _done(one: _Simple, known: Mapping[str, PhotoContent], there: Collection[str]) -> Done[Enriched] | None:
@@ -514,48 +393,6 @@ def _done(one: _Simple, known: Mapping[str, PhotoContent], there: Collection[str
 
 def _contents(photos: Sequence[Known]) -> dict[str, PhotoContent]:
     return {photo.place.digest: photo.content for photo in photos}
-
-
-def _scaled(box: Box, scale: float) -> Box:
-    return (box[0] * scale, box[1] * scale, box[2] * scale, box[3] * scale)
-
-
-def _size_of_photos(work: Work[Photo]) -> int:
-    return sum(reserve.held_by(photo.data, SERVING_SIDE) for photo in work.new())
-
-
-def _pixels_of_photos(work: Work[Photo]) -> int:
-    return max((decode.unfolded_pixels(photo.data, SERVING_SIDE) for photo in work.new()), default=1)
-
-
-def _size_of_opened(work: Work[Opened]) -> int:
-    def size(opened: Opened) -> int:
-        unkept = 0 if opened.unkept is None else len(opened.unkept.data)
-        return opened.decoded.pixels.nbytes + reserve.SHOWN_BYTES + unkept
-
-    return sum(map(size, work.new()))
-
-
-def _size_of_views(work: Work[Described]) -> int:
-    return sum(
-        described.opened.decoded.pixels.nbytes + sum(reserve.nbytes(ready) for _, _, ready in described.views)
-        for described in work.new()
-    )
-
-
-def _size_of_vectors(work: Work[Embedded]) -> int:
-    return sum(len(view.vector) for photo in work.photos for view in photo.content.views)
-
-
-def _garment(one: Detection, found: Sequence[Detection], pixels: Pixels, scale: float) -> Garment:
-    """A garment with its colours; its box in pixels of the original photo. `evidence.build` gives it its id."""
-    x0, y0, x1, y1 = one.box
-    others = [other.box for other in found if other is not one]
-    return garment_of(
-        one,
-        (round(x0 / scale, 1), round(y0 / scale, 1), round(x1 / scale, 1), round(y1 / scale, 1)),
-        dominant_colours(pixels, one.box, one.category, others, one.mask),
-    )
 
 
 def memo_fingerprint(detector: Detector, encoder: ImageEncoder, judge: str = "") -> str:

@@ -28,8 +28,9 @@ from streams.engine.message import ANSWER, CONTEXT, EDITION, PRIORITY, REACHED, 
 from streams.engine.stages import Done, IoStage, Stage
 from streams.kafka.producer import Sender
 from streams.roles import reserve
-from streams.roles.enrich import SERVING_SIDE, Enrich
+from streams.roles.enrich import Enrich
 from streams.roles.outcome import Deleted, NoEffect, deleted
+from streams.roles.seeing import SERVING_SIDE
 from streams.roles.work import About, Embedded, Known, Photo, Work
 
 log = structlog.get_logger("weft.rethink")

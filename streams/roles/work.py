@@ -12,7 +12,10 @@ from processors import decode
 from processors.identity import key_of
 from processors.product import PhotoPlace
 from processors.values import Garment, Vector
-from streams.contract.records import Item, Source
+from streams.contract.checks import fields_of
+from streams.contract.records import Item, Source, Upload
+from streams.contract.versions import version_of
+from streams.engine.message import Message
 from streams.roles.items import PhotoContent
 from streams.roles.remote import Kept
 
@@ -33,6 +36,20 @@ class About:
     shop: str = ""
     again: Item | None = None
     """The item that is thought again: then nothing was uploaded (streams.roles.rethink)."""
+
+    @classmethod
+    def of(cls, message: Message, upload: Upload) -> About:
+        """Of the upload in a record."""
+        pictured = upload.image is not None or upload.images is not None
+        return cls(
+            upload.product_id,
+            fields_of(upload),
+            version_of(upload.version),
+            pictured,
+            upload.metadata is None,
+            Source(*message.first_source),
+            upload.shop or "",
+        )
 
     @property
     def product(self) -> str:

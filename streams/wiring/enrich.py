@@ -17,9 +17,9 @@ from streams.kafka.pace import STREAM_S
 from streams.kafka.positions import Positions
 from streams.ops.dlq_watch import watch_letters
 from streams.roles import reserve
-from streams.roles.enrich import SERVING_SIDE
 from streams.roles.outcome import Outcome, Stands, Unchanged
 from streams.roles.products import Products
+from streams.roles.seeing import SERVING_SIDE
 from streams.roles.taking_in import TakeIn
 from streams.wiring.enriching import enricher, products_of
 from streams.wiring.held_space import check_space, held_space

@@ -16,8 +16,8 @@ from streams.engine.pipeline import Pipeline
 from streams.engine.stages import Stage
 from streams.kafka.faust.app import consume
 from streams.roles import reserve
-from streams.roles.enrich import SERVING_SIDE
 from streams.roles.rethink import Counts, ItemsSender, Rethink
+from streams.roles.seeing import SERVING_SIDE
 from streams.search.generations import Generations, follow, group_of
 from streams.wiring.enriching import Enricher, enricher
 from streams.wiring.models import Models

@@ -30,9 +30,9 @@ from streams.roles.caption.looking import looking, of_store
 from streams.roles.caption.neighbours import Neighbourhood
 from streams.roles.caption.role import Captioner
 from streams.roles.caption.rules import load as hold_rules
-from streams.roles.enrich import SERVING_SIDE
 from streams.roles.memo import Memo
 from streams.roles.rethink import Rethink
+from streams.roles.seeing import SERVING_SIDE
 from streams.roles.shadow.judging import Neighbours
 from streams.roles.shadow.role import Items, Outcome, Shadow, Share, failing, telling
 from streams.wiring.caption import CAPTION_WAIT_S

@@ -19,9 +19,10 @@ from streams.engine.message import Message
 from streams.engine.pipeline import message_bytes
 from streams.engine.stages import CpuStage, Done, IoStage
 from streams.roles import reserve
-from streams.roles.enrich import SERVING_SIDE, Enrich, memo_fingerprint
+from streams.roles.enrich import Enrich, memo_fingerprint
 from streams.roles.memo import Memo
 from streams.roles.remote import RemotePhotos
+from streams.roles.seeing import SERVING_SIDE
 from tests.fixtures.engines import World, message, running
 from tests.fixtures.virtual_time import InlineExecutor, run_virtual
 
