@@ -21,17 +21,8 @@ from numpy.typing import NDArray
 
 from models.recipes.detector_colour import blended, dye
 from models.recipes.encoder_data import read
-from models.recipes.facets_data import (
-    LEAST,
-    cut_at,
-    cut_out,
-    drawn_sample,
-    ground_of,
-    scaled_box,
-    shadowed,
-    sized,
-    window_of,
-)
+from models.recipes.facets_data import drawn_sample
+from models.recipes.facets_frames import LEAST, cut_at, cut_out, ground_of, scaled_box, shadowed, sized, window_of
 from models.recipes.facets_prints import redrawn
 from models.recipes.facets_truth import PHONE, STREET, Allowed
 from processors.colours import colours_of_mask

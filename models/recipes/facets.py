@@ -31,7 +31,8 @@ from models.encoder.clip_encoder import ClipImageEncoder, features_maker_of, spa
 from models.facets.facet_heads import SHIPPED, Card, FacetWorth, encode
 from models.recipes import facets_data as data_of
 from models.recipes import ship
-from models.recipes.facets_data import DRAWN_SEEDS, Sample
+from models.recipes.facets_data import DRAWN_SEEDS
+from models.recipes.facets_frames import Sample
 from models.recipes.facets_learning import Rows, aligned, allowed_of, regress
 from models.recipes.facets_rucksacks import rucksack_sample
 from models.recipes.facets_tailor import TAILORED, tailored_samples

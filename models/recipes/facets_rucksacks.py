@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from models.recipes.detector_colour import blended
-from models.recipes.facets_data import Sample, cut_at, ground_of, scaled_box, shadowed, sized, window_of
+from models.recipes.facets_frames import Sample, cut_at, ground_of, scaled_box, shadowed, sized, window_of
 from models.recipes.facets_prints import redrawn
 from models.recipes.facets_truth import Allowed
 from processors.second_look import CATEGORY

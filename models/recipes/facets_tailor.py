@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from models.recipes.detector_colour import blended
 from models.recipes.encoder_data import read
-from models.recipes.facets_data import Sample, cut_out, ground_of, scaled_box, sized, turned
+from models.recipes.facets_frames import Sample, cut_out, ground_of, scaled_box, sized, turned
 from models.recipes.facets_prints import redrawn
 from models.recipes.facets_truth import PHONE, Allowed
 from processors.second_look import CATEGORY

@@ -15,7 +15,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from index_sync.manifest import Damaged
-from tests.chaos.checker import Untrustworthy, judge
+from tests.chaos.checker import judge
+from tests.chaos.expected import Untrustworthy
 from tests.chaos.processes import Ended, Trouble
 from tests.chaos.report import Outcome, as_dict, as_row, as_text
 from tests.chaos.run import Facts, Limits, run

@@ -8,26 +8,30 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from processors.errors import Poison
-from streams.contract import topics
-from streams.contract.cloudevents import output_headers
 from streams.contract.codecs import decode_item
 from streams.contract.records import Item
-from streams.engine.message import PRIORITY, URGENT, Message
+from streams.engine.message import Message
 from tests.chaos.evidence import Evidence, Index, Indexed, digest_of
-from tests.chaos.products import Effect, State, effects
-from tests.chaos.workload import HEADER, Op, photo_of
+from tests.chaos.expected import (
+    Expected,
+    captions_wanted,
+    check_dense,
+    event_id_of,
+    expected_of,
+    is_price,
+    place_of,
+    says_the_same,
+    with_items,
+)
+from tests.chaos.workload import Op, photo_of
 
 _CONNECT = "__connect.errors."
-
-
-class Untrustworthy(Exception):
-    """The evidence cannot be judged: uploads are missing or doubled, or the broker has compacted records away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +73,6 @@ class Verdict:
     counts: Counts
 
 
-NOTHING = Effect(State(), State())
-
-
-@dataclass(frozen=True, slots=True)
-class _Expected:
-    """An op and the ids that its item and its caption must have."""
-
-    op: Op
-    upload: Message
-    item: str
-    caption: str
-    effect: Effect = NOTHING
-
-
 def judge(ops: Sequence[Op], found: Evidence, reference: Evidence | None = None) -> Verdict:
     """Hold a run against what was sent, and against an undisturbed run of the same.
 
@@ -90,15 +80,15 @@ def judge(ops: Sequence[Op], found: Evidence, reference: Evidence | None = None)
         Untrustworthy: see there.
     """
     for records in (found.uploads, found.items, found.captions, found.dead, found.queries, found.results):
-        _check_dense(records)
-    expected = _expected(ops, found.uploads)
-    published = {_id(record) for record in found.items}
-    good = _with_items([e for e in expected if e.op.kind != "poison"], published)
+        check_dense(records)
+    expected = expected_of(ops, found.uploads)
+    published = {event_id_of(record) for record in found.items}
+    good = with_items([e for e in expected if e.op.kind != "poison"], published)
     violations: list[Violation] = []
     violations += _contents(found.items, good)
     violations += _events(found.items, {e.item: e for e in good}, "item")
     violations += _order(found.items, good, lambda e: e.item, "item", strict=True)
-    told = _told(found.captions, good)
+    told = captions_wanted(found.captions, good)
     violations += _events(found.captions, {e.caption: e for e in told}, "caption")
     violations += _order(found.captions, told, lambda e: e.caption, "caption", strict=False)
     violations += _lineage(found.captions, told)
@@ -114,84 +104,17 @@ def judge(ops: Sequence[Op], found: Evidence, reference: Evidence | None = None)
 # ---------------------------------------------------------------- what was sent
 
 
-def _with_items(expected: Sequence[_Expected], published: Collection[str]) -> list[_Expected]:
-    """Those that have an item, or must have one.
-
-    Of prices that follow each other, the last must be seen, where it is not the one that stands already; each of the others may be
-    (`published`: ids of what was).
-    """
-    by_product: dict[str, list[_Expected]] = defaultdict(list)
-    for one in sorted(expected, key=lambda e: e.upload.offset):
-        by_product[one.op.product_id].append(one)
-    kept: set[int] = set()
-    for ops in by_product.values():
-        stands = State()
-        for n, one in enumerate(ops):
-            wanted = _has_an_item(one, published)
-            if _is_price(one):
-                followed = n + 1 < len(ops) and _is_price(ops[n + 1])
-                wanted = one.item in published or (not followed and one.effect.after != stands)
-            if wanted:
-                kept.add(one.op.number)
-                stands = one.effect.after
-    return [one for one in expected if one.op.number in kept]
-
-
-def _is_price(expected: _Expected) -> bool:
-    """Whether it is a part that says a price, and nothing else."""
-    return expected.op.kind == "part" and {name for name, _ in expected.op.patch} == {"price"}
-
-
-def _has_an_item(expected: _Expected, published: Collection[str]) -> bool:
-    """Whether it has one of its own, or must have one.
-
-    A late older version, or a part that says nothing new, has none: the one that stands is true of it. An urgent one may have
-    one all the same (`published`: ids): what is made of the one that stands may still wait for its turn.
-    """
-    urgent = expected.upload.header(PRIORITY) == URGENT
-    return expected.op.kind == "delete" or expected.effect.changed or (urgent and expected.item in published)
-
-
-def _check_dense(records: Iterable[Message]) -> None:
-    by_partition: dict[tuple[str, int], list[int]] = defaultdict(list)
-    for record in records:
-        by_partition[record.topic, record.partition].append(record.offset)
-    for (topic, partition), offsets in by_partition.items():
-        if sorted(offsets) != list(range(len(offsets))):
-            raise Untrustworthy(f"{topic}-{partition} does not hold every offset from 0 on")
-
-
-def _expected(ops: Sequence[Op], uploads: Iterable[Message]) -> list[_Expected]:
-    by_number: dict[int, Message] = {}
-    for upload in uploads:
-        number = int(upload.header(HEADER) or b"-1")
-        if number in by_number:
-            raise Untrustworthy(f"op {number} was sent twice: {_at(by_number[number])} {_at(upload)}")
-        by_number[number] = upload
-    if by_number.keys() != {op.number for op in ops}:
-        raise Untrustworthy(f"{len(by_number)} records of {len(ops)} were sent")
-    made = effects(ops)
-    return [_with_ids(op, by_number[op.number], made.get(op.number, NOTHING)) for op in ops]
-
-
-def _with_ids(op: Op, upload: Message, effect: Effect) -> _Expected:
-    headers = output_headers(upload, stage="enrich", topic=topics.ITEMS)
-    item = Message(topics.ITEMS, 0, 0, headers=headers)
-    captioned = output_headers(item, stage="caption", topic=topics.CAPTIONS)
-    return _Expected(op, upload, dict(headers)["ce_id"].decode(), dict(captioned)["ce_id"].decode(), effect)
-
-
 # ---------------------------------------------------------------- events
 
 
-def _events(records: Iterable[Message], wanted: Mapping[str, _Expected], what: str) -> list[Violation]:
+def _events(records: Iterable[Message], wanted: Mapping[str, Expected], what: str) -> list[Violation]:
     """Each wanted event is there, as one (key, value), and nothing else is."""
     by_id = _by_id(records)
     violations = []
     for event_id, expected in wanted.items():
         seen = by_id.pop(event_id, [])
         if not seen:
-            detail = f"no {what} of op {expected.op.number} ({expected.op.kind}), sent at {_at(expected.upload)}"
+            detail = f"no {what} of op {expected.op.number} ({expected.op.kind}), sent at {place_of(expected.upload)}"
             violations.append(Violation(f"lost {what}", expected.op.product_id, event_id, (), detail))
             continue
         if len({(r.key, r.value) for r in seen}) > 1:
@@ -208,24 +131,28 @@ def _events(records: Iterable[Message], wanted: Mapping[str, _Expected], what: s
     return violations
 
 
-def _contents(items: Iterable[Message], good: Sequence[_Expected]) -> list[Violation]:
+def _contents(items: Iterable[Message], good: Sequence[Expected]) -> list[Violation]:
     """Each item is the product as it was after its upload: its photos by the hashes of their bytes, its metadata."""
     wanted = {e.item: e for e in good}
     violations = []
     for record in items:
-        expected = wanted.get(_id(record))
+        expected = wanted.get(event_id_of(record))
         if expected is None or record.value is None or expected.op.kind == "delete":
             continue  # told as lost, stray or wrong
         try:
             found = _product_in(decode_item(record.value))
         except Poison as error:
-            violations.append(Violation("unreadable item", _key(record), _id(record), (_at(record),), str(error)))
+            violations.append(
+                Violation("unreadable item", _key(record), event_id_of(record), (place_of(record),), str(error))
+            )
             continue
         after = expected.effect.after
         photos = sorted(hashlib.sha256(photo_of(shot.photo)).hexdigest() for shot in after.photos)
         if found != (photos, dict(after.metadata), not after.complete):
             detail = f"after op {expected.op.number} ({expected.op.kind}) it is another product"
-            violations.append(Violation("wrong product", _key(record), _id(record), (_at(record),), detail))
+            violations.append(
+                Violation("wrong product", _key(record), event_id_of(record), (place_of(record),), detail)
+            )
     return violations
 
 
@@ -241,7 +168,7 @@ def _product_in(item: Item) -> tuple[list[str], dict[str, str], bool]:
 
 
 def _order(
-    records: Iterable[Message], good: Sequence[_Expected], id_of: Callable[[_Expected], str], what: str, *, strict: bool
+    records: Iterable[Message], good: Sequence[Expected], id_of: Callable[[Expected], str], what: str, *, strict: bool
 ) -> list[Violation]:
     """Per product: first occurrences in the order of the uploads, and the last record is of the last upload.
 
@@ -252,11 +179,11 @@ def _order(
     passed: dict[str, set[int]] = defaultdict(
         set
     )  # a price that came by itself first, and together with the next one again
-    latest: dict[str, _Expected] = {}
-    changes: dict[str, list[_Expected]] = defaultdict(list)
+    latest: dict[str, Expected] = {}
+    changes: dict[str, list[Expected]] = defaultdict(list)
     for expected in sorted(good, key=lambda e: e.upload.offset):
         product_id = expected.op.product_id
-        if _is_price(expected) and product_id in latest and _is_price(latest[product_id]):
+        if is_price(expected) and product_id in latest and is_price(latest[product_id]):
             passed[product_id].add(last[product_id] - 1)
         latest[product_id] = expected
         changes[product_id].append(expected)
@@ -264,79 +191,57 @@ def _order(
         last[product_id] += 1
     by_product: dict[str, list[Message]] = defaultdict(list)
     for record in records:
-        if _id(record) in rank:
+        if event_id_of(record) in rank:
             by_product[_key(record)].append(record)
     violations = []
     for product_id, seen in by_product.items():
-        ranks = [rank[_id(record)] for record in seen]
+        ranks = [rank[event_id_of(record)] for record in seen]
         highest = -1
         for n, (at, record) in enumerate(zip(ranks, seen, strict=True)):
             before = min(highest, ranks[n - 1]) if strict and n > 0 else highest
             skipped = any(between not in passed[product_id] for between in range(before + 1, at))
             if skipped:
                 detail = f"change {at} of the product came after change {ranks[n - 1] if n else 'none'}"
-                violations.append(Violation(f"order of {what}s", product_id, _id(record), (_at(record),), detail))
+                violations.append(
+                    Violation(f"order of {what}s", product_id, event_id_of(record), (place_of(record),), detail)
+                )
             highest = max(highest, at)
         shown, newest = changes[product_id][ranks[-1]], changes[product_id][-1]
         # A caption that stands is not published again: an equal one before it may come again, and be the last.
-        equal = not strict and _says_the_same(shown, newest)
+        equal = not strict and says_the_same(shown, newest)
         if shown is not newest and not equal and highest == last[product_id] - 1:
             detail = f"the last record shows change {ranks[-1]} of {last[product_id]}"
-            violations.append(Violation(f"stale {what}", product_id, _id(seen[-1]), (_at(seen[-1]),), detail))
+            violations.append(
+                Violation(f"stale {what}", product_id, event_id_of(seen[-1]), (place_of(seen[-1]),), detail)
+            )
     return violations
 
 
-def _told(captions: Iterable[Message], good: Sequence[_Expected]) -> list[_Expected]:
-    """The changes of which a caption is wanted: all, but those of which a caption that stands says the same already, and
-    those of a product without a photo.
-
-    An upload with the photo and the labels of the one before it, title apart, has the caption that it has (`WEFT_UNCHANGED`).
-    """
-    good = [e for e in good if e.effect.after.complete or not e.effect.after.there]
-    there = {_id(record) for record in captions}
-    before: dict[str, _Expected] = {}
-    told = []
-    for expected in sorted(good, key=lambda e: e.upload.offset):
-        last = before.get(expected.op.product_id)
-        if expected.caption in there or last is None or not _says_the_same(last, expected):
-            told.append(expected)
-        before[expected.op.product_id] = expected
-    return told
-
-
-def _says_the_same(one: _Expected, other: _Expected) -> bool:
-    """Whether two uploads of a product may give the same caption: nothing else of the workload's uploads is stated.
-
-    Photos beside the main one may change what the pack says of the garment, or not.
-    """
-    states = (one.effect.after, other.effect.after)
-    said = {(s.main and s.main.photo, s.value("fabric"), s.value("gender")) for s in states}
-    return one.op.product_id == other.op.product_id and all(s.complete for s in states) and len(said) == 1
-
-
-def _lineage(captions: Iterable[Message], told: Sequence[_Expected]) -> list[Violation]:
+def _lineage(captions: Iterable[Message], told: Sequence[Expected]) -> list[Violation]:
     """A caption says which upload it was first made for: that of its event, or one before it that says the same."""
     wanted = {e.caption: e for e in told}
     violations = []
     for record in captions:
-        expected = wanted.get(_id(record))
+        expected = wanted.get(event_id_of(record))
         if expected is None or record.value is None:
             continue
         source = msgspec.json.decode(record.value)["lineage"]["source"]
         named = (source["topic"], source["partition"], source["offset"])
         same = {
-            e.upload.source for e in told if e.upload.offset <= expected.upload.offset and _says_the_same(e, expected)
+            e.upload.source for e in told if e.upload.offset <= expected.upload.offset and says_the_same(e, expected)
         }
         if named not in same:
-            detail = f"says it is of {source}, its id is of {_at(expected.upload)}"
-            violations.append(Violation("wrong lineage", _key(record), _id(record), (_at(record),), detail))
+            detail = f"says it is of {source}, its id is of {place_of(expected.upload)}"
+            violations.append(
+                Violation("wrong lineage", _key(record), event_id_of(record), (place_of(record),), detail)
+            )
     return violations
 
 
 # ---------------------------------------------------------------- dead letters and answers
 
 
-def _dead(letters: Iterable[Message], poison: Sequence[_Expected]) -> list[Violation]:
+def _dead(letters: Iterable[Message], poison: Sequence[Expected]) -> list[Violation]:
     """Exactly the poison, with its own key and bytes, each for one cause."""
     by_source: dict[str, list[Message]] = defaultdict(list)
     for letter in letters:
@@ -345,10 +250,10 @@ def _dead(letters: Iterable[Message], poison: Sequence[_Expected]) -> list[Viola
         ].append(letter)
     violations = []
     for expected in poison:
-        seen = by_source.pop(_at(expected.upload), [])
+        seen = by_source.pop(place_of(expected.upload), [])
         op = expected.op
         if not seen:
-            detail = f"{op.poison} of op {op.number}, sent at {_at(expected.upload)}"
+            detail = f"{op.poison} of op {op.number}, sent at {place_of(expected.upload)}"
             violations.append(Violation("missing dead letter", op.product_id, "", (), detail))
             continue
         if any((letter.key, letter.value) != (expected.upload.key, expected.upload.value) for letter in seen):
@@ -368,10 +273,10 @@ def _answers(queries: Iterable[Message], results: Iterable[Message]) -> list[Vio
     violations = []
     for result in results:
         if _key(result) in ids:
-            ids[_key(result)].add(_id(result))
+            ids[_key(result)].add(event_id_of(result))
             places[_key(result)].append(result)
         else:
-            violations.append(Violation("stray result", _key(result), _id(result), (_at(result),)))
+            violations.append(Violation("stray result", _key(result), event_id_of(result), (place_of(result),)))
     for query_id, seen in ids.items():
         if len(seen) != 1:
             kind = "doubled result" if seen else "lost result"
@@ -382,7 +287,7 @@ def _answers(queries: Iterable[Message], results: Iterable[Message]) -> list[Vio
 # ---------------------------------------------------------------- index
 
 
-def _index_against_items(index: Index, good: Sequence[_Expected], items: Iterable[Message]) -> list[Violation]:
+def _index_against_items(index: Index, good: Sequence[Expected], items: Iterable[Message]) -> list[Violation]:
     """The index holds the products that were not deleted last, and has read all items."""
     violations = []
     ends: dict[int, int] = defaultdict(int)
@@ -439,22 +344,22 @@ def _same_answers(found: Iterable[Message], reference: Iterable[Message]) -> lis
 # ---------------------------------------------------------------- counting and naming
 
 
-def _counts(expected: Sequence[_Expected], found: Evidence, violations: Sequence[Violation]) -> Counts:
+def _counts(expected: Sequence[Expected], found: Evidence, violations: Sequence[Violation]) -> Counts:
     kinds = [e.op.kind for e in expected]
     return Counts(
         uploads=len(kinds) - kinds.count("delete"),
         poison=kinds.count("poison"),
         deletes=kinds.count("delete"),
-        captions=len({_id(r) for r in found.captions if r.value is not None}),
+        captions=len({event_id_of(r) for r in found.captions if r.value is not None}),
         lost=sum(v.kind.startswith(("lost", "missing")) for v in violations),
         doubled=sum(v.kind.startswith("doubled") for v in violations),
         again={
             name: len(records) - len({key(r) for r in records})
             for name, records, key in (
-                ("items", found.items, _id),
-                ("captions", found.captions, _id),
+                ("items", found.items, event_id_of),
+                ("captions", found.captions, event_id_of),
                 ("dead letters", found.dead, lambda r: tuple(_error(r, n) for n in ("topic", "partition", "offset"))),
-                ("results", found.results, _id),
+                ("results", found.results, event_id_of),
             )
         },
         dead=len(found.dead),
@@ -466,12 +371,8 @@ def _counts(expected: Sequence[_Expected], found: Evidence, violations: Sequence
 def _by_id(records: Iterable[Message]) -> dict[str, list[Message]]:
     by_id: dict[str, list[Message]] = defaultdict(list)
     for record in records:
-        by_id[_id(record)].append(record)
+        by_id[event_id_of(record)].append(record)
     return dict(by_id)
-
-
-def _id(record: Message) -> str:
-    return (record.header("ce_id") or b"").decode()
 
 
 def _key(record: Message) -> str:
@@ -482,9 +383,5 @@ def _error(letter: Message, name: str) -> str:
     return (letter.header(_CONNECT + name) or b"").decode("utf-8", "replace")
 
 
-def _at(record: Message) -> str:
-    return f"{record.topic}-{record.partition}@{record.offset}"
-
-
 def _places(records: Iterable[Message]) -> tuple[str, ...]:
-    return tuple(_at(record) for record in records)
+    return tuple(place_of(record) for record in records)

@@ -17,8 +17,9 @@ from streams.contract.codecs import encode
 from streams.contract.metadata import metadata_of
 from streams.contract.records import Item, ItemPhoto, Source, Upload
 from streams.engine.message import PRIORITY, URGENT, Message
-from tests.chaos.checker import Untrustworthy, Violation, judge
+from tests.chaos.checker import Violation, judge
 from tests.chaos.evidence import Evidence, Index, Indexed
+from tests.chaos.expected import Untrustworthy
 from tests.chaos.products import State, effects
 from tests.chaos.workload import HEADER, Op, Shot, as_sent, photo_of
 
