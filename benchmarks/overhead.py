@@ -12,11 +12,12 @@ from aiokafka import AIOKafkaProducer
 from benchmarks.report import Row
 from infra.settings import Settings
 from streams.contract import topics
+from streams.engine.attempts import Engine
 from streams.engine.credits import Credits
 from streams.engine.device import Device
 from streams.engine.failures import Failure
 from streams.engine.message import Message
-from streams.engine.pipeline import Engine, Pipeline
+from streams.engine.pipeline import Pipeline
 from streams.kafka.faust.app import consume
 from streams.ops import admin
 

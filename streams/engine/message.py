@@ -105,3 +105,12 @@ def derived_id(origin: str, stage: str) -> str:
     found[8] = found[8] & 0x3F | 0x80
     digits = found.hex()
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+# What a message costs beside its own bytes (task, futures, queue places): without it a million empty messages are free.
+_OVERHEAD_BYTES = 2048
+
+
+def message_bytes(message: Message) -> int:
+    """The credits a message needs at admission: its size and what handling it costs."""
+    return message.size + _OVERHEAD_BYTES

@@ -5,124 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from concurrent.futures import Executor
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from processors.errors import Fatal, Poison, Retryable
-from streams.engine.backoff import Backoff
-from streams.engine.clock import Clock, LoopClock
+from processors.errors import Fatal, Poison
+from streams.engine.attempts import Abandoned, Engine, Failed, StageRunner
 from streams.engine.credits import Credits, Held
-from streams.engine.device import Batcher, Device
-from streams.engine.failures import Classify, Failure, PipelineClosed, Revoked, StageKind, classify
+from streams.engine.failures import Failure, PipelineClosed, Revoked
 from streams.engine.lanes import Ack, DeadLetter, Entry, Exit, Lane, Publish, PublishAll, Run
-from streams.engine.message import Message
-from streams.engine.observer import NullObserver, Observer
-from streams.engine.stages import CpuStage, DeviceStage, Done, IoStage, Priority, Stage
+from streams.engine.message import Message, message_bytes
+from streams.engine.stages import DeviceStage, Done, Priority, Stage
 
 R = TypeVar("R")
-
-# What a message costs beside its own bytes (task, futures, queue places): without it a million empty messages are free.
-_OVERHEAD_BYTES = 2048
-
-
-def message_bytes(message: Message) -> int:
-    """The credits a message needs at admission: its size and what handling it costs."""
-    return message.size + _OVERHEAD_BYTES
 
 
 def _one_lane(_message: Message) -> int:
     return 0
-
-
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """What the pipelines of one process share.
-
-    Args:
-        device: the one device.
-        cpu: threads for `CpuStage`s.
-        cpu_threads: how many of them one stage may use at once.
-        backoff: waiting times between attempts.
-        clock: time.
-        observer: metrics.
-        classify: what an exception means (the Kafka side knows more exceptions than the engine).
-    """
-
-    device: Device
-    cpu: Executor
-    cpu_threads: int = 2
-    backoff: Backoff = field(default_factory=Backoff)
-    clock: Clock = field(default_factory=LoopClock)
-    observer: Observer = field(default_factory=NullObserver)
-    classify: Classify = classify
-
-
-class _Failed(Exception):
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.stage)
-        self.failure = failure
-
-
-class _Abandoned(Exception):
-    """The message's partition was revoked while its stage waited for a further attempt."""
-
-
-async def _unless_gone(work: Coroutine[Any, Any, Any], entry: Entry[Any]) -> Any:
-    """What `work` gives; it is cancelled when the partition of its message is another worker's. Raises `Retryable` then."""
-    assert entry.lane is not None  # it was appended before its task was started
-    working, gone = asyncio.ensure_future(work), asyncio.ensure_future(entry.lane.gone())
-    try:
-        await asyncio.wait((working, gone), return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        raise Retryable("its partition is another worker's")  # who tries again finds it revoked
-    finally:
-        # Whoever cancels us, too: neither may go on without an owner.
-        for task in (working, gone):
-            task.cancel()
-        await asyncio.gather(working, gone, return_exceptions=True)
-
-
-class _StageRunner:
-    """A stage in its place: its slots, or its batcher."""
-
-    def __init__(self, stage: Stage, engine: Engine, priority: Priority) -> None:
-        self.stage = stage
-        self.batcher: Batcher[Any, Any] | None = None
-        self.kind: StageKind = "cpu"
-        self._cpu = engine.cpu
-        self.abandons = isinstance(stage, IoStage) and stage.abandons
-        if isinstance(stage, DeviceStage):
-            self.kind = "device"
-            self.batcher = engine.device.attach(stage, priority, engine.observer)
-        self._slots = asyncio.Semaphore(stage.concurrency if isinstance(stage, IoStage) else engine.cpu_threads)
-        if isinstance(stage, IoStage):
-            self.kind = "io"
-        # Weighed where a few items may be as heavy as hundreds (a decoder's pixels).
-        self._costs = Credits(stage.max_cost) if isinstance(stage, CpuStage) and stage.max_cost else None
-
-    async def run(self, item: Any, shop: str | None = None) -> Any:
-        """One attempt at one item of this shop."""
-        if self.batcher is not None:
-            known = None if self.batcher.stage.known is None else self.batcher.stage.known(item)
-            return known if known is not None else await self.batcher.submit(item, shop)
-        assert not isinstance(self.stage, DeviceStage)
-        if self.stage.known is not None:
-            known = self.stage.known(item)
-            if known is not None:
-                return known
-        async with self._slots:
-            if isinstance(self.stage, IoStage):
-                return await self.stage.run(item)
-            if self._costs is None:
-                return await asyncio.get_running_loop().run_in_executor(self._cpu, self.stage.run, item)
-            held = await self._costs.acquire(self.stage.cost(item))
-            try:
-                return await asyncio.get_running_loop().run_in_executor(self._cpu, self.stage.run, item)
-            finally:
-                self._costs.release(held)
 
 
 class Pipeline(Generic[R]):
@@ -174,7 +72,7 @@ class Pipeline(Generic[R]):
         self._engine = engine
         self._credits = admission
         self._charge = charge
-        self._places = [_StageRunner(stage, engine, priority) for stage in stages]
+        self._places = [StageRunner(stage, engine, priority, self._resize, self._went_on) for stage in stages]
         self._exit: Exit[R] = Exit(
             publish,
             dead_letter,
@@ -373,16 +271,16 @@ class Pipeline(Generic[R]):
             for place in self._places:
                 if place.batcher is not None:
                     expected.remove(place.batcher)
-                value = await self._attempts(place, value, entry)
+                value = await place.attempts(value, entry)
                 if isinstance(value, Done):
                     value = value.result
                     break
             entry.outcome.set_result(value)
-        except _Abandoned as abandoned:
+        except Abandoned as abandoned:
             # An outcome all the same: its lane waits for one, and being revoked sends nothing.
             failure = Failure(entry.message, "revoked", Poison(f"not tried again: {abandoned.__cause__}"), 1)
             entry.outcome.set_result(failure)
-        except _Failed as failed:
+        except Failed as failed:
             self._engine.observer.failed(failed.failure.stage, type(failed.failure.cause).__name__)
             self._resize(entry, message_bytes(entry.message))
             entry.outcome.set_result(failed.failure)
@@ -395,42 +293,12 @@ class Pipeline(Generic[R]):
         entry.outcome = asyncio.get_running_loop().create_future()
         await self._process(entry)
 
-    async def _attempts(self, place: _StageRunner, item: Any, entry: Entry[R]) -> Any:
-        """One stage for one item, until it succeeds or turns out to be hopeless."""
-        stage, clock, observer = place.stage, self._engine.clock, self._engine.observer
-        started, attempt, counted = clock.now(), 0, place.batcher is None
-        while True:
-            attempt += 1
-            try:
-                work = place.run(item, entry.shop)
-                if place.batcher is not None and not counted:
-                    counted = True
-                    place.batcher.arrived()
-                value = await (_unless_gone(work, entry) if place.abandons else work)
-            except Exception as error:
-                verdict = self._engine.classify(error, place.kind)
-                if isinstance(verdict, Fatal):
-                    raise verdict  # noqa: B904  (it is the error, or has it as its cause)
-                if isinstance(verdict, Poison):
-                    raise _Failed(Failure(entry.message, stage.name, verdict, attempt)) from error
-                observer.retried(stage.name, type(error).__name__)
-                self._moved = clock.now()
-                if entry.revoked:
-                    raise _Abandoned from error
-            else:
-                if isinstance(value, Done):
-                    # What was reserved for a photo is not needed: a memoised answer would hold up those that need it.
-                    self._resize(entry, message_bytes(entry.message))
-                elif stage.size is not None:
-                    self._resize(entry, stage.size(value) + message_bytes(entry.message))
-                self._moved = clock.now()
-                observer.stage_done(stage.name, self._moved - started)
-                return value
-            await clock.sleep(self._engine.backoff.delay(attempt))
+    def _went_on(self) -> None:
+        self._moved = self._engine.clock.now()
 
     def _finished(self, entry: Entry[R]) -> None:
         self._entries.discard(entry)
-        self._moved = self._engine.clock.now()
+        self._went_on()
         if not entry.held.released:
             if entry.run is not None:
                 self._holds_of(entry.run, -1)

@@ -17,7 +17,7 @@ from streams.contract import codecs, topics
 from streams.contract.cloudevents import output_headers
 from streams.contract.records import Item
 from streams.engine.message import Message
-from streams.roles.products import Kept
+from streams.roles.product_states import Kept
 
 BEFORE_ALL = Stamp(None, 0, -1, -1)
 """What an item says was said before every upload that is still to be taken in."""

@@ -36,7 +36,7 @@ from streams.roles.given import GivenPhotos, of_field
 from streams.roles.items import Items, PhotoContent, memo_key
 from streams.roles.memo import Memo
 from streams.roles.outcome import Deleted, NoEffect, PassedOn, deleted_upload
-from streams.roles.products import Kept
+from streams.roles.product_states import Kept
 from streams.roles.remote import RemotePhotos
 from streams.roles.seeing import (
     SERVING_SIDE,

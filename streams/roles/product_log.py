@@ -4,7 +4,7 @@
 never written over: of two workers that believe that a partition is theirs, the second finds its number taken, and begins anew
 from what is there. What has become long is folded, either into one such object or into an object for each product, and `floor`
 says that what lies before it is done with: a worker that wakes late, and finds the number free that it was to write, finds the
-floor above it. The newest state of a product is that of the highest `number` (`streams.roles.products.Kept`), wherever it lies.
+floor above it. The newest state of a product is that of the highest `number` (`streams.roles.product_states.Kept`), wherever it lies.
 
 Everything here blocks: call it in a thread. `refresh`, `append` and `fold` of one log by one thread at a time.
 """

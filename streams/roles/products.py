@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 import structlog
@@ -19,48 +19,19 @@ import structlog
 from infra.store import NotFound, ObjectStore
 from infra.threads import InThread
 from processors.errors import Retryable
-from processors.product import Product
-from streams.contract.records import Source
 from streams.engine.message import Message
-from streams.roles.product_log import MOST_STATES, Newest, ProductLog, State, by_partition, write_own
+from streams.roles.product_logs import ProductLogs
+from streams.roles.product_states import Kept, Known, is_as, own_key, read_state
 
 log = structlog.get_logger(__name__)
 
 PREFIX = "products"
-NOTHING = Product()
 PEEKED = 10_000
 """Products that were read for uploads on their way, at most."""
 PEEKED_S = 30.0
 """For so long what was read is as good as read now: only who holds the partition writes, and another writer is found out."""
 READ_TOGETHER = 32
 """Products that one thread reads, one after the other."""
-
-
-class Kept(msgspec.Struct, frozen=True):
-    """What is known of a product, and of its item on the topic: the hash of its bytes, and the id of the topic.
-
-    `made`: by which models and rules (`Items.maker`); `source`: the upload that it was made for; `number`: of two states of a
-    product the newer has the higher one.
-    """
-
-    product: Product = NOTHING
-    digest: bytes = b""
-    topic: str = ""
-    made: str = ""
-    source: Source | None = None
-    number: int = 0
-
-
-class _Numbered(msgspec.Struct, frozen=True):
-    number: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What was read. `there`: whether there was anything to read."""
-
-    kept: Kept
-    there: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +66,6 @@ class _Flying:
     last: asyncio.Future[None] | None = None
 
 
-@dataclass(slots=True, eq=False)
-class _Writing:
-    """The log of a partition, and what waits to be written to it: the newest state of each product. `done`: when that is kept."""
-
-    log: ProductLog
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    waiting: dict[str, Kept] = field(default_factory=dict)
-    done: asyncio.Future[None] | None = None
-    writer: asyncio.Task[None] | None = None
-    folder: asyncio.Task[None] | None = None
-
-
 class Products:
     """The products of one topic of uploads.
 
@@ -131,12 +90,11 @@ class Products:
     ) -> None:
         self._store, self._uploads, self._items, self._in_thread = store, uploads, items, in_thread
         self._before, self._fresh_s = before, fresh_s
-        self._prefix = ""
         self._topic = ""
         self._flying: dict[str, _Flying] = {}
         self._peeked: OrderedDict[str, _Peeked] = OrderedDict()
-        self._logs: dict[int, _Writing] = {}
-        self._loading, self._folding = asyncio.Lock(), asyncio.Lock()
+        self._logs = ProductLogs(store, in_thread)
+        self._loading = asyncio.Lock()
         self._loaded: float | None = None
 
     async def topic(self) -> str:
@@ -243,54 +201,42 @@ class Products:
         found: dict[str, Known] = {}
         asked: list[str] = []
         for product_id in product_ids:
-            if (newest := self._newest(product_id)) is None:
+            if (newest := self._logs.newest(product_id)) is None:
                 asked.append(product_id)
             else:
-                found[product_id] = _read(newest.data, product_id)
+                found[product_id] = read_state(newest.data, product_id)
         parts = [asked[at : at + READ_TOGETHER] for at in range(0, len(asked), READ_TOGETHER)]
         for part in await asyncio.gather(*(self._in_thread(self._read_own, prefix, part) for part in parts)):
             found.update(part)
         return found
 
-    def _newest(self, product_id: str) -> Newest | None:
-        # Of one log, but for what was written before partitions were added.
-        found = [one for writing in self._logs.values() if (one := writing.log.states.get(product_id)) is not None]
-        return max(found, key=lambda one: one.number) if len(found) > 1 else found[0] if found else None
-
     def _read_own(self, prefix: str, product_ids: Sequence[str]) -> dict[str, Known]:
         found = {}
         for product_id in product_ids:
             try:
-                found[product_id] = _read(self._store.get(_own_key(prefix, product_id)), product_id)
+                found[product_id] = read_state(self._store.get(own_key(prefix, product_id)), product_id)
             except NotFound:
                 found[product_id] = Known(Kept())
         return found
 
     async def _load(self) -> str:
         """Read the logs, where they are not known; the prefix of all that is kept here. Raises `Retryable`."""
-        if not self._prefix:
+        if not self._logs.prefix:
             topic = await self._uploads()
-            self._prefix = f"{PREFIX}/{hashlib.sha256(topic.encode()).hexdigest()[:16]}"
+            self._logs.prefix = f"{PREFIX}/{hashlib.sha256(topic.encode()).hexdigest()[:16]}"
         if self._is_loaded():
-            return self._prefix
+            return self._logs.prefix
         async with self._loading:
             if not self._is_loaded():
                 at, self._loaded = _now(), None
-                listed = await self._in_thread(self._list, f"{self._prefix}/log/")
-                for partition, numbers in listed.items():
-                    writing = self._log(partition)
-                    async with writing.lock:
-                        await self._in_thread(writing.log.refresh, numbers)
+                await self._logs.refresh()
                 self._loaded = at
-        return self._prefix
+        return self._logs.prefix
 
     def _is_loaded(self) -> bool:
         if self._loaded is None:
             return False
         return self._fresh_s is None or _now() - self._loaded < self._fresh_s
-
-    def _list(self, prefix: str) -> Mapping[int, list[int]]:
-        return by_partition(self._store.list(prefix), prefix)
 
     # ------------------------------------------------------------------ writing
 
@@ -333,7 +279,8 @@ class Products:
             changed = _arrived(flying)
             arrived.set_result(None)
             if changed:
-                await self._keep(partition, changed)
+                await self._load()
+                await self._logs.keep(partition, changed)
             _check(flying)
         except BaseException:
             # It stays, for the records behind this one: they were worked out from it, and are sent again with it.
@@ -348,100 +295,6 @@ class Products:
                 if not one.count and not one.broken and self._flying.get(change.product_id) is one:
                     del self._flying[change.product_id]
 
-    async def _keep(self, partition: int, states: Mapping[str, Kept]) -> None:
-        await self._load()
-        writing = self._log(partition)
-        # Whatever waits for the write that runs now is written by the next one, together.
-        writing.waiting.update(states)
-        if writing.done is None:
-            writing.done = asyncio.get_running_loop().create_future()
-        done = writing.done
-        if writing.writer is None:
-            writing.writer = asyncio.ensure_future(self._write_all(writing))
-        await asyncio.shield(done)
-
-    async def _write_all(self, writing: _Writing) -> None:
-        try:
-            while (done := writing.done) is not None:
-                states, writing.waiting, writing.done = writing.waiting, {}, None
-                try:
-                    await self._write(writing, states)
-                except BaseException as error:
-                    if isinstance(error, Exception):
-                        done.set_exception(error)
-                        done.exception()  # each that waits is told; where nobody does any more, it is no news
-                        continue
-                    done.cancel()
-                    raise
-                done.set_result(None)
-        finally:
-            writing.writer = None
-
-    async def _write(self, writing: _Writing, states: Mapping[str, Kept]) -> None:
-        async with writing.lock:
-            await self._in_thread(_append, writing.log, states)
-        if writing.log.is_long and writing.folder is None:
-            writing.folder = asyncio.ensure_future(self._fold(writing))
-        if len(writing.log.states) > 4 * MOST_STATES and writing.folder is not None:
-            await asyncio.wait([writing.folder])  # memory is bounded: the uploads wait
-
-    async def _fold(self, writing: _Writing) -> None:
-        try:
-            async with self._folding:
-                async with writing.lock:
-                    gathered = await self._in_thread(writing.log.gathered)
-                if gathered is None:
-                    return
-                end, states = gathered
-                await self._in_thread(self._write_own, states)
-                async with writing.lock:
-                    await self._in_thread(writing.log.drop, end)
-        except Exception as error:  # noqa: BLE001 - nothing waits for it: the next write tries again
-            log.warning("products.not_folded", log=writing.log.prefix, cause=str(error))
-        finally:
-            writing.folder = None
-
-    def _write_own(self, states: Sequence[State]) -> None:
-        write_own(self._store, states, lambda product: _own_key(self._prefix, product), _number)
-
-    def _log(self, partition: int) -> _Writing:
-        found = self._logs.get(partition)
-        if found is None:
-            prefix = f"{self._prefix}/log/{partition}/"
-            found = self._logs[partition] = _Writing(ProductLog(self._store, prefix))
-        return found
-
-
-def _append(to: ProductLog, states: Mapping[str, Kept]) -> None:
-    to.append([(product, kept.number, msgspec.msgpack.encode(kept)) for product, kept in states.items()])
-
-
-def _own_key(prefix: str, product_id: str) -> str:
-    name = hashlib.sha256(product_id.encode()).hexdigest()
-    return f"{prefix}/{name[:2]}/{name}"
-
-
-def _read(data: bytes, product_id: str) -> Known:
-    try:
-        return Known(msgspec.msgpack.decode(data, type=Kept), there=True)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        # As if it were not there: a full upload makes it good.
-        log.warning("product.unreadable", product=product_id, cause=str(error))
-        return Known(Kept(number=_number(data)), there=True)
-
-
-def _number(data: bytes) -> int:
-    try:
-        return msgspec.msgpack.decode(data, type=_Numbered).number
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return 0
-
-
-def _is_as(one: Kept, other: Kept) -> bool:
-    """Whether the second need not be kept where the first is."""
-    same = (one.digest, one.topic, one.made) == (other.digest, other.topic, other.made)
-    return same and other.product.says_the_same(one.product)
-
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
@@ -451,7 +304,7 @@ def _arrived(flying: Sequence[tuple[Stated, _Flying, Kept]]) -> dict[str, Kept]:
     """Note that these are delivered; those that have to be kept."""
     changed: dict[str, Kept] = {}
     for change, one, kept in flying:
-        if one.count > 1 or not _is_as(one.arrived, kept):  # the one before may not be kept yet
+        if one.count > 1 or not is_as(one.arrived, kept):  # the one before may not be kept yet
             changed[change.product_id] = kept
         one.arrived = kept
     return changed

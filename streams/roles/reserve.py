@@ -14,8 +14,7 @@ from processors import decode
 from processors.errors import Poison
 from processors.photo_roles import MAX_PHOTOS
 from streams.contract import plain
-from streams.engine.message import Message
-from streams.engine.pipeline import message_bytes
+from streams.engine.message import Message, message_bytes
 
 SHOWN_BYTES = 6 * 2**20
 """What the models are shown of one photo, at most: the detector's picture, or nine views of 224×224×3 float32."""

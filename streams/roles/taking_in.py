@@ -27,7 +27,8 @@ from streams.kafka.producer import Sender
 from streams.roles.earlier import Overtaken
 from streams.roles.items import Items, PhotoContent, memo_key
 from streams.roles.outcome import Deleted, NoEffect, Outcome, PassedOn, Stands, Unchanged, pass_on
-from streams.roles.products import Kept, Known, Products, Stated
+from streams.roles.product_states import Kept, Known
+from streams.roles.products import Products, Stated
 
 DELETED = b"deleted"
 """In place of the hash of an item, where a deletion stands."""

@@ -20,7 +20,8 @@ from streams.kafka.pins import Pins, partition_of
 from streams.roles.earlier import EarlierItems, ItemsLog, kept_of
 from streams.roles.enrich import Enrich, memo_fingerprint
 from streams.roles.memo import Memo
-from streams.roles.products import Kept, Products
+from streams.roles.product_states import Kept
+from streams.roles.products import Products
 from streams.roles.remote import RemotePhotos
 from streams.wiring.models import judge_of, shipped_heads
 from streams.wiring.parts import Parts, topic_now

@@ -18,10 +18,11 @@ from infra.threads import STORE_THREADS, InThread, threads
 from processors.decode import DecodeLimits
 from processors.errors import Fatal
 from streams.contract import topics
+from streams.engine.attempts import Engine
 from streams.engine.credits import Credits
 from streams.engine.device import Device
 from streams.engine.observer import Observer
-from streams.engine.pipeline import Engine, Pipeline
+from streams.engine.pipeline import Pipeline
 from streams.kafka.consumer import PlainConsumer, open_consumer
 from streams.kafka.dead_letters import dead_letters, lost_letters
 from streams.kafka.faust.app import Watcher, consume

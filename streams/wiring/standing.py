@@ -18,7 +18,8 @@ from streams.kafka.notices import telling
 from streams.roles.compose.role import Compose
 from streams.roles.matching.compiling import Compiling
 from streams.roles.matching.matcher import Matcher
-from streams.roles.matching.role import Bounds, StandingRole
+from streams.roles.matching.queries import Bounds
+from streams.roles.matching.role import StandingRole
 from streams.roles.matching.similar_job import SimilarJob
 from streams.search.pending import PendingQueries
 from streams.wiring.generations import place_by_key

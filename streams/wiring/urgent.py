@@ -12,8 +12,8 @@ from streams.contract.urgency import said_of, says_more
 from streams.engine.ahead import Ahead
 from streams.engine.credits import Credits
 from streams.engine.lanes import DeadLetter, Publish, PublishAll
-from streams.engine.message import Message
-from streams.engine.pipeline import Pipeline, message_bytes
+from streams.engine.message import Message, message_bytes
+from streams.engine.pipeline import Pipeline
 from streams.engine.stages import DeviceStage, Done, IoStage, RunAll, Stage
 from streams.kafka.consumer import open_consumer
 from streams.kafka.look_ahead import LANES, LookAhead, Rules

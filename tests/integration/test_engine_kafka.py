@@ -20,11 +20,12 @@ from infra.settings import Settings
 from processors.errors import Retryable
 from streams.contract.records import Caption
 from streams.contract.topics import DEAD_LETTERS, TopicSpec
+from streams.engine.attempts import Engine
 from streams.engine.credits import Credits
 from streams.engine.device import Device
 from streams.engine.message import Message
 from streams.engine.observer import NullObserver
-from streams.engine.pipeline import Engine, Pipeline
+from streams.engine.pipeline import Pipeline
 from streams.kafka.client import Reader
 from streams.kafka.faust.app import consume
 from streams.kafka.options import client_options

@@ -26,7 +26,7 @@ from streams.ops import admin
 from streams.ops.generations.plan import Range, some_records
 from streams.ops.generations.rebuild import Pace
 from streams.roles.outcome import NoEffect
-from streams.roles.products import Kept
+from streams.roles.product_states import Kept
 from streams.roles.rethink import Counts, ItemsSender, Rethink, product_key
 from streams.roles.taking_in import Told
 from streams.roles.work import Photo, Work

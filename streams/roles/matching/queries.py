@@ -12,6 +12,19 @@ State = Literal["new", "ready", "watching", "ended"]
 """`new`: to be read; `ready`: read, and to be held against what is there already; `ended`: refused or suspended."""
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much is held in memory.
+
+    Args:
+        queries: standing queries; what comes beyond is refused.
+        pairs: products that meet one, over all queries and the partitions of one worker; beyond, the broadest query is suspended.
+    """
+
+    queries: int = 1000
+    pairs: int = 500_000
+
+
 @dataclass(slots=True)
 class StandingQuery:
     """One standing query. `saved`: its record."""

@@ -13,7 +13,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
 from functools import partial
 
 import structlog
@@ -23,8 +22,7 @@ from infra.settings import Settings
 from infra.store import ObjectStore
 from infra.threads import InThread
 from processors.errors import Poison, Retryable
-from streams.contract import codecs, topics
-from streams.contract.records import Source
+from streams.contract import topics
 from streams.engine.backoff import Backoff
 from streams.engine.message import Message
 from streams.engine.observer import Observer
@@ -40,9 +38,9 @@ from streams.roles.matching import compiled, telling
 from streams.roles.matching.catching import Catching
 from streams.roles.matching.compiling import Compiling
 from streams.roles.matching.matcher import Looked, Matcher
-from streams.roles.matching.pairs import Change, Pair, Pairs, pair_key, query_key
-from streams.roles.matching.queries import Queries, StandingQuery
-from streams.roles.matching.telling import Event
+from streams.roles.matching.queries import Bounds, Queries, StandingQuery
+from streams.roles.matching.readings import Readings
+from streams.roles.matching.said import Said
 
 log = structlog.get_logger("weft.standing")
 
@@ -53,19 +51,6 @@ WORK = "items"
 STUCK_S = 5.0
 LAG_S = 5.0
 RETRY_S = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """How much is held in memory.
-
-    Args:
-        queries: standing queries; what comes beyond is refused.
-        pairs: products that meet one, over all queries and the partitions of one worker; beyond, the broadest query is suspended.
-    """
-
-    queries: int = 1000
-    pairs: int = 500_000
 
 
 class StandingRole:
@@ -95,19 +80,18 @@ class StandingRole:
         compiling: Callable[[], Awaitable[Compiling]],
         observer: Observer,
         in_thread: InThread,
-        bounds: Bounds = Bounds(),
+        bounds: Bounds,
         ready: Callable[[], None] = lambda: None,
         told: Callable[[Start], Awaitable[None]] | None = None,
         held: Callable[[frozenset[int]], None] = lambda _: None,
     ) -> None:
-        self._settings, self._store, self._sender = settings, store, sender
-        self._matcher, self._compiling, self._observer = matcher, compiling, observer
-        self._in_thread, self._bounds, self._told, self._tell_held = in_thread, bounds, told, held
+        self._settings, self._sender, self._matcher, self._observer = settings, sender, matcher, observer
+        self._readings = Readings(store, in_thread, compiling)
+        self._bounds, self._told, self._tell_held = bounds, told, held
         self._ready: Callable[[], None] | None = ready
         self._patience = Patience(observer, Backoff())
         self._working = ThreadPoolExecutor(1, thread_name_prefix="standing")
-        self._pairs, self._queries = Pairs(), Queries(bounds.queries)
-        self._status: dict[str, set[str]] = {}  # query -> keys under which something is said of it
+        self._said, self._queries = Said(), Queries(bounds.queries)
         self._positions: dict[int, int] = {}  # of the partitions that are read
         self._assigned: frozenset[int] = frozenset()
         self._dealt = 0
@@ -224,10 +208,11 @@ class StandingRole:
             if any(message.partition not in self._positions for message in messages):
                 return  # dealt anew meanwhile
             looked = await self._looked(messages, self._queries.watching)
-            events, pairs = self._events_of(looked)
+            watching = {query.query_id: query for query in self._queries.of("watching")}
+            events, pairs = self._said.events_of(looked, watching)
             await telling.publish(self._sender, events)
             for query_id, product, pair in pairs:
-                self._put(query_id, product, pair)
+                self._said.put(query_id, product, pair)
             for message in messages:
                 self._positions[message.partition] = message.offset + 1
             self._observer.worked(WORK)
@@ -239,56 +224,24 @@ class StandingRole:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._working, self._matcher.look, messages, queries)
 
-    def _events_of(self, looked: Sequence[Looked]) -> tuple[list[Event], list[tuple[str, str, Pair | None]]]:
-        """What records change, in their order: the events, and the pairs as they are then (None: nothing stands any more)."""
-        watching = {query.query_id: query for query in self._queries.of("watching")}
-        events: list[Event] = []
-        found: list[tuple[str, str, Pair | None]] = []
-        known: dict[str, dict[str, Pair]] = {}
-        for one in looked:
-            source = Source(*one.message.source)
-            own = known.setdefault(one.product, dict(self._pairs.of(one.product)))
-            for query_id, change in list(self._pairs.changes(own, one.met, watching.keys(), source)):
-                saved, meets = watching[query_id].saved, change is Change.MET
-                reason = "" if meets else "deleted" if one.gone else "changed"
-                hit, pair = one.met.get(query_id), Pair(meets, source.partition, source.offset)
-                events.append(telling.of_product(one.message, saved, query_id, one.product, change.value, hit, reason))
-                own[query_id] = pair
-                if one.gone:  # of a product that is gone the topic keeps nothing
-                    events.append(telling.gone(one.message, pair_key(query_id, one.product)))
-                    del own[query_id]
-                found.append((query_id, one.product, None if one.gone else pair))
-        return events, found
-
-    def _put(self, query_id: str, product: str, pair: Pair | None) -> None:
-        if pair is None:
-            self._pairs.drop(query_id, product)
-        else:
-            self._pairs.put(query_id, product, pair)
-
     async def _bound(self) -> None:
         """Keep the pairs within their number: the query that most products meet is suspended, and says so."""
-        while len(self._pairs) > self._bounds.pairs:
-            query = self._queries.known.get(self._pairs.broadest())
+        while len(self._said.pairs) > self._bounds.pairs:
+            query = self._queries.known.get(self._said.pairs.broadest())
             if query is None:
                 return
-            log.warning("standing query suspended", query_id=query.query_id, products=self._pairs.count(query.query_id))
+            log.warning(
+                "standing query suspended", query_id=query.query_id, products=self._said.pairs.count(query.query_id)
+            )
             await self._end(query, query.saved, "suspended")
 
     async def _end(self, query: StandingQuery, cause: Message, state: str, error: Poison | None = None) -> None:
         """Hold no product against a query any more; nothing stands of its pairs. `state`: "" where it was deleted."""
         query.state = "ended"
-        products = self._pairs.products(query.query_id)
-        events = [telling.gone(cause, pair_key(query.query_id, product)) for product in products]
-        if state:
-            own = query_key(query.query_id, min(self._positions, default=0))
-            self._status.setdefault(query.query_id, set()).add(own)
-            events.append(telling.of_query(query.saved, query.query_id, state, tuple(self._positions), error=error))
-        else:
-            events += [telling.gone(cause, key) for key in sorted(self._status.pop(query.query_id, ()))]
-        await telling.publish(self._sender, events)
+        products = self._said.pairs.products(query.query_id)
+        await telling.publish(self._sender, self._said.ended(query, cause, state, tuple(self._positions), error))
         for product in products:
-            self._pairs.drop(query.query_id, product)
+            self._said.pairs.drop(query.query_id, product)
 
     async def _commit(self, items: PlainConsumer) -> None:
         """For lag, and for where the next one begins; one that is refused is made with the next."""
@@ -307,13 +260,13 @@ class StandingRole:
         """Learn all that was said of the partitions that were dealt, and read them from where the group is."""
         partitions = self._assigned
         starts = [await self._start(items, partition) for partition in sorted(partitions)]
-        self._pairs, self._status = Pairs(), {}
+        self._said = Said()
         async with Reader(self._settings, topics.MATCHES, client="standing") as matches:
             async for raw in matches.to_end():
-                self._learn(raw, partitions)
+                self._said.learn(raw, partitions)
         for start in starts:
             if start.reason:
-                self._pairs.restart(start.partition)
+                self._said.pairs.restart(start.partition)
             if start.text and self._told is not None:
                 await self._told(start)
         await self._learn_queries()
@@ -333,33 +286,17 @@ class StandingRole:
         low, end = await items.bounds(place)
         return start_of(*place, await items.committed(place), low=low, end=end, topic_id=self._topic_id)
 
-    def _learn(self, raw: Message, partitions: frozenset[int]) -> None:
-        key = (raw.key or b"").decode(errors="replace")
-        if raw.value is None:
-            self._pairs.forget(key)
-            for keys in self._status.values():
-                keys.discard(key)
-            return
-        try:
-            match = codecs.decode_match(raw.value)
-        except Poison:
-            return  # not one of ours
-        self._pairs.learn(match, partitions)
-        if not match.product_id:
-            self._status.setdefault(match.query_id, set()).add(key)
-
     async def _learn_queries(self) -> None:
         """All standing queries as they are now: those that were watched here before are so from the first record on."""
         async with Reader(self._settings, topics.STANDING, client="standing") as saved:
             async for raw in saved.to_end():
                 await self._take_in(raw)
         for query in self._queries.known.values():
-            said = self._pairs.watched.get(query.place, {})
-            ended = {state for states in said.values() for state in states} & {"refused", "suspended"}
-            if ended:
+            state = self._said.state_of(query, self._assigned)
+            if state == "ended":
                 query.state = "ended"
-            elif all("watching" in said.get(partition, ()) for partition in self._assigned):
-                query.compiled = query.compiled or await self._kept(query)
+            elif state == "watching":
+                query.compiled = query.compiled or await self._readings.kept(query)
                 query.state = "new" if query.compiled is None else "watching"
             elif query.state == "watching":
                 query.state = "ready"
@@ -391,10 +328,10 @@ class StandingRole:
         known = self._queries.known.get(query_id)
         if known is not None and known.saved.partition == raw.partition and known.saved.offset > raw.offset:
             return
-        if known is not None or query_id in self._status or self._pairs.count(query_id):
+        if known is not None or query_id in self._said.status or self._said.pairs.count(query_id):
             await self._end(known or StandingQuery(query_id, raw), raw, "")
             self._queries.known.pop(query_id, None)
-            await self._in_thread(compiled.forget, self._store, query_id)
+            await self._readings.forget(query_id)
 
     async def _read_queries(self) -> None:
         """Read what was saved, beside everything else: a photo that does not come delays its own query only."""
@@ -417,28 +354,12 @@ class StandingRole:
         try:
             if self._queries.too_many(query):
                 raise Poison(f"{self._bounds.queries} standing queries are held already (WEFT_STANDING_QUERIES)")
-            made = await self._kept(query) or await self._compiled(query)
+            made = await self._readings.kept(query) or await self._readings.made(query)
         except Poison as error:
             if self._queries.known.get(query.query_id) is query:
                 await self._end(query, query.saved, "refused", error)
         else:
             query.compiled, query.state = made, "ready"
-
-    async def _kept(self, query: StandingQuery) -> compiled.Compiled | None:
-        """As it was read before, where that is of the same encoder."""
-        kept = await self._in_thread(compiled.read, self._store, query.query_id, query.saved.value or b"")
-        if kept is None or not kept.compiled.encoder:
-            return None if kept is None else kept.compiled
-        compiling = await self._compiling()
-        return kept.compiled if kept.compiled.encoder == compiling.encoder else None
-
-    async def _compiled(self, query: StandingQuery) -> compiled.Compiled:
-        record = query.saved.value or b""
-        kept = await self._in_thread(compiled.read, self._store, query.query_id, record)
-        compiling = await self._compiling()
-        made = await compiling.compiled(query.saved, b"" if kept is None else kept.photo)
-        await self._in_thread(compiled.write, self._store, query.query_id, record, made)
-        return made.compiled
 
     async def _catch_up(self, items: PlainConsumer) -> None:
         """Hold queries that were read against what is there, and watch for them from then on."""
@@ -452,10 +373,10 @@ class StandingRole:
             await self._read_through(catching)
             if self._stop.is_set():
                 return
-            events = catching.events(self._pairs)
+            events = catching.events(self._said.pairs)
             for query in ready:
                 ignored = () if query.compiled is None else query.compiled.ignored
-                self._status.setdefault(query.query_id, set()).add(query_key(query.query_id, min(partitions)))
+                self._said.speaks(query.query_id, partitions)
                 events.append(telling.of_query(query.saved, query.query_id, "watching", partitions, ignored=ignored))
             await telling.publish(self._sender, events)
             self._observer.matched(event.match.state for event in events if event.match is not None)
@@ -492,7 +413,7 @@ class StandingRole:
             }
             self._observer.lag(topics.ITEMS, behind)
             self._observer.working(WORK, waiting=any(behind.values()))
-            self._observer.standing(len(self._queries.of("watching")), len(self._pairs))
+            self._observer.standing(len(self._queries.of("watching")), len(self._said.pairs))
             with suppress(TimeoutError):
                 async with asyncio.timeout(LAG_S):
                     await self._stop.wait()

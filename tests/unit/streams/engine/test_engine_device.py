@@ -7,7 +7,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from processors.errors import Fatal, Poison, Retryable
+from streams.engine.attempts import Engine
+from streams.engine.credits import Credits
 from streams.engine.device import Device
+from streams.engine.pipeline import Pipeline
 from streams.engine.stages import CpuStage, DeviceStage, IoStage
 from streams.wiring.parts import loaded
 from tests.fixtures.engines import World, message, running
@@ -322,9 +325,6 @@ async def test_the_loop_stays_free_while_the_device_works():
     with ThreadPoolExecutor(2) as cpu:
         stages = [CpuStage("prepare", lambda m: m.offset), DeviceStage("a", run), DeviceStage("b", run)]
         async with Device() as device:
-            from streams.engine.credits import Credits
-            from streams.engine.pipeline import Engine, Pipeline
-
             pipeline = Pipeline(
                 "real",
                 stages,

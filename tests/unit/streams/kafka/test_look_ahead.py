@@ -14,11 +14,12 @@ import pytest
 from processors.errors import Poison
 from streams.contract.urgency import Said
 from streams.engine.ahead import Ahead
+from streams.engine.attempts import Engine
 from streams.engine.backoff import Backoff
 from streams.engine.credits import Credits
 from streams.engine.device import Device
 from streams.engine.message import Message
-from streams.engine.pipeline import Engine, Pipeline
+from streams.engine.pipeline import Pipeline
 from streams.engine.stages import DeviceStage, Done, IoStage
 from streams.kafka.consumer import PlainConsumer
 from streams.kafka.look_ahead import AT_ONCE, LANES, MOST_WAITING, LookAhead, Rules, _Watched

@@ -12,7 +12,8 @@ from processors.errors import Retryable
 from processors.product import Product, Said, Stamp
 from streams.roles import product_log
 from streams.roles.product_log import ProductLog, by_partition, write_own
-from streams.roles.products import Kept, Products, Stated
+from streams.roles.product_states import Kept
+from streams.roles.products import Products, Stated
 from tests.fakes.products import products_in
 
 

@@ -27,10 +27,11 @@ from streams.contract import topics
 from streams.contract.edits import PAINTING, STEPS, EditProgress, EditResult
 from streams.contract.probes import Answer, Found, Hits, LookupProbe, Probe, SearchProbe
 from streams.contract.records import Hit
+from streams.engine.attempts import Engine
 from streams.engine.credits import Credits
 from streams.engine.device import Device
 from streams.engine.message import Message
-from streams.engine.pipeline import Engine, Pipeline
+from streams.engine.pipeline import Pipeline
 from streams.roles.edit.retrieval import Retrieval
 from streams.roles.edit.role import PREFIX, Edit
 from streams.search.pending import PendingQueries

@@ -15,8 +15,7 @@ from processors.errors import Poison
 from streams.contract import topics
 from streams.contract.codecs import encode
 from streams.contract.records import ImageRef, Query, Upload
-from streams.engine.message import Message
-from streams.engine.pipeline import message_bytes
+from streams.engine.message import Message, message_bytes
 from streams.engine.stages import CpuStage, Done, IoStage
 from streams.roles import reserve
 from streams.roles.enrich import Enrich, memo_fingerprint

@@ -25,12 +25,13 @@ from streams.contract.records import Item
 from streams.engine.message import ANSWER, ORIGIN, Message
 from streams.engine.stages import Done
 from streams.kafka.key_order import Superseded, Verdict
-from streams.roles import products
+from streams.roles import product_logs
 from streams.roles.earlier import EarlierItems, kept_of
 from streams.roles.enrich import Enrich
 from streams.roles.memo import Memo
 from streams.roles.outcome import Stands
-from streams.roles.products import PREFIX, Kept, Products
+from streams.roles.product_states import Kept
+from streams.roles.products import PREFIX, Products
 from streams.roles.taking_in import TakeIn
 from streams.wiring.enriching import ReadableItems
 from tests.fakes.products import products_in
@@ -466,11 +467,11 @@ async def test_parts_that_have_arrived_are_kept_by_one_write() -> None:
     gate = asyncio.Event()
 
     async def slowly(call: Any, *args: Any) -> Any:
-        if call is products._append:
+        if call is product_logs._append:
             await gate.wait()
         return call(*args)
 
-    shop.products._in_thread = slowly
+    shop.products._logs._in_thread = slowly
     store.written = []
     deliveries = []
     for offset in range(1, 21):
