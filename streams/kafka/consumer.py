@@ -6,6 +6,7 @@ Faust costs about a hundred microseconds an event, `getmany` about six: nothing 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -26,10 +27,11 @@ PartitionId: TypeAlias = tuple[str, int]
 
 MAX_FETCH_BYTES = 4 * 2**20
 FETCH_WAIT_MS = 100
-"""A seek waits for the request under way."""
-STANDING_WAIT_MS = 500
-"""Of a reader that follows the same partitions for long, and never seeks: what comes is answered at once all the same, and a
-reader that asks ten times a second for what does not come costs itself and the broker as many answers."""
+"""For so long the broker holds a request that it has nothing for. A seek, and whatever else is asked of it, waits for that."""
+QUIET_WAIT_MS = 500
+"""The same of a consumer to which nothing has come for `QUIET_S`, and of which nobody asked anything else: what comes is answered
+at once all the same. The roles of an idle stack asked ninety times a second, which cost a quarter of a core."""
+QUIET_S = 2.0
 METADATA_ATTEMPTS = 20
 METADATA_PAUSE_S = 1.0
 
@@ -37,12 +39,13 @@ METADATA_PAUSE_S = 1.0
 class PlainConsumer:
     """Reads partitions from where it is told to. It commits nothing by itself. Topics go by their names in EVENTS.md."""
 
-    def __init__(self, consumer: Any, names: Names = AS_THEY_ARE) -> None:
-        self._consumer = consumer
+    def __init__(self, consumer: Any, names: Names = AS_THEY_ARE, fetch_wait_ms: int = FETCH_WAIT_MS) -> None:
+        self._consumer, self._fetch_wait_ms = consumer, fetch_wait_ms
         self.names = names
         self.failure: Exception | None = None
         """What a call of `assigned` or `revoked` raised: aiokafka only logs it, and goes on as if it had been done."""
         self._topic_ids: dict[str, str] = {}
+        self._stirred = time.monotonic()
 
     def _address(self, topic: str, partition: int) -> Any:
         from aiokafka import TopicPartition
@@ -74,6 +77,7 @@ class PlainConsumer:
 
     async def assign(self, positions: Mapping[PartitionId, int]) -> None:
         """Read exactly these partitions, each from its offset on. Without a group."""
+        self._stirred = time.monotonic()
         self._consumer.assign([self._address(*place) for place in positions])
         for place, offset in positions.items():
             self._consumer.seek(self._address(*place), offset)
@@ -189,6 +193,7 @@ class PlainConsumer:
 
     def read_from(self, place: PartitionId, offset: int) -> None:
         """Read an assigned partition from this offset on."""
+        self._stirred = time.monotonic()
         self._consumer.seek(self._address(*place), offset)
         self._consumer.resume(self._address(*place))
 
@@ -203,7 +208,13 @@ class PlainConsumer:
             raise Fatal(f"a change of the assignment failed: {self.failure!r}") from self.failure
         if (ended := coordination_error(self._consumer)) is not None:
             raise Fatal(f"the group is not asked any more: {ended}") from ended
+        quiet = time.monotonic() - self._stirred > QUIET_S
+        # There is no public way to change it; None while the consumer is being started or stopped.
+        if (fetcher := self._consumer._fetcher) is not None:  # noqa: SLF001
+            fetcher._fetch_max_wait_ms = max(self._fetch_wait_ms, QUIET_WAIT_MS * quiet)  # noqa: SLF001
         records = await self._consumer.getmany(timeout_ms=int(timeout_s * 1000), max_records=max_records)
+        if records:
+            self._stirred = time.monotonic()
         return [message_of(record, self.names) for batch in records.values() for record in batch]
 
     async def watermarks(self, topic: str) -> dict[int, tuple[int, int]]:
@@ -212,6 +223,7 @@ class PlainConsumer:
         Behind the end may lie the records of a transaction that is still open. Just below it there may be none that is
         ever read (the mark of a transaction's end): wait for `position`, not for a last record.
         """
+        self._stirred = time.monotonic()
         places = [self._address(topic, partition) for partition in await self.partitions(topic)]
         low = await self._consumer.beginning_offsets(places)
         high = await self._consumer.end_offsets(places)
@@ -219,6 +231,7 @@ class PlainConsumer:
 
     async def bounds(self, place: PartitionId) -> tuple[int, int]:
         """Of one partition: the first offset kept, and the next to be written."""
+        self._stirred = time.monotonic()
         address = self._address(*place)
         low, high = await self._consumer.beginning_offsets([address]), await self._consumer.end_offsets([address])
         return low[address], high[address]
@@ -337,7 +350,7 @@ async def open_consumer(
         await _stop(consumer)  # or its connections are left to the garbage collector, which complains of them
         raise
     try:
-        yield PlainConsumer(consumer, names)
+        yield PlainConsumer(consumer, names, fetch_wait_ms)
     finally:
         await _stop(consumer)
 

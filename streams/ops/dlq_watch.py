@@ -12,7 +12,7 @@ from infra.settings import Settings
 from streams.contract import topics
 from streams.engine.message import Message
 from streams.kafka.client import Reader
-from streams.kafka.consumer import STANDING_WAIT_MS
+from streams.kafka.consumer import QUIET_WAIT_MS
 from streams.ops.dlq_letters import read_letter, recorded_in, settles
 
 log = structlog.get_logger(__name__)
@@ -90,8 +90,9 @@ async def watch_letters(settings: Settings, tell: Callable[[int], None], *, clie
 async def _follow(settings: Settings, tell: Callable[[int], None], client: str) -> None:
     found = OpenLetters()
     async with (
-        Reader(settings, topics.DEAD_LETTERS, client=client, fetch_wait_ms=STANDING_WAIT_MS) as letters,
-        Reader(settings, topics.DEAD_LETTERS_DONE, client=client, fetch_wait_ms=STANDING_WAIT_MS) as marks,
+        # They read now and then only, and what they wait for in between may wait.
+        Reader(settings, topics.DEAD_LETTERS, client=client, fetch_wait_ms=QUIET_WAIT_MS) as letters,
+        Reader(settings, topics.DEAD_LETTERS_DONE, client=client, fetch_wait_ms=QUIET_WAIT_MS) as marks,
     ):
         while True:
             async for message in letters.to_end():

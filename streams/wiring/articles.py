@@ -10,7 +10,6 @@ from processors.errors import Retryable
 from streams.contract import topics
 from streams.engine.message import Message
 from streams.kafka.client import Reader
-from streams.kafka.consumer import STANDING_WAIT_MS
 from streams.roles.caption.context import ByEncoder, Context
 from streams.roles.context.articles import Articles
 from streams.roles.context.pictured import PicturedView
@@ -49,7 +48,7 @@ class Following:
 
     async def _open(self, topic: str, apply: Callable[[Message], None]) -> None:
         try:
-            reader = Reader(self._parts.settings, topic, client="caption", fetch_wait_ms=STANDING_WAIT_MS)
+            reader = Reader(self._parts.settings, topic, client="caption")
             await reader.__aenter__()
         except Retryable as error:
             log.warning("articles.unknown", topic=topic, cause=str(error))

@@ -20,7 +20,6 @@ from streams.engine.message import Message
 from streams.engine.patience import Patience
 from streams.engine.pipeline import message_bytes
 from streams.kafka.client import Reader
-from streams.kafka.consumer import STANDING_WAIT_MS
 from streams.kafka.dead_letters import dead_letters
 from streams.kafka.pace import BESIDE_S, STREAM_S
 from streams.roles.caption.cause import cause_of
@@ -161,8 +160,7 @@ async def _read(
         dead_letter=dead_letters(parts.sender),
         charge=charge if captioner.looks else message_bytes,
     )
-    reader = Reader(parts.settings, topic, client="caption", fetch_wait_ms=STANDING_WAIT_MS, pace_s=BESIDE_S)
-    async with reader as items:
+    async with Reader(parts.settings, topic, client="caption", pace_s=BESIDE_S) as items:
         known = Known(neighbourhood, items, NeighbourSnapshots(parts.store, voted, time.time, parts.in_thread))
         await known.catch_up()
         watcher = held.before(both.look if standing is None else Dealt(both.look, standing.begin))

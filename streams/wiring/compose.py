@@ -15,7 +15,6 @@ from streams.engine.observer import Observer
 from streams.engine.pipeline import Pipeline
 from streams.facets.live import LiveHeads
 from streams.kafka.client import Reader
-from streams.kafka.consumer import STANDING_WAIT_MS
 from streams.roles import reserve
 from streams.roles.compose.asked import QUERY_SIDE
 from streams.roles.compose.results import PartitionCount
@@ -106,9 +105,7 @@ async def run_compose(parts: Parts, ready: Ready) -> None:
         charge=reserve.charge(parts.settings.max_image_bytes, QUERY_SIDE),
         shop_of=shop_asked,
     )
-    async with Reader(
-        parts.settings, topics.HITS, from_end=True, client="compose", fetch_wait_ms=STANDING_WAIT_MS
-    ) as hits:
+    async with Reader(parts.settings, topics.HITS, from_end=True, client="compose") as hits:
 
         async def deliver() -> None:
             async for raw in hits.follow():

@@ -22,7 +22,6 @@ from streams.engine.device import Batcher
 from streams.engine.message import CONTEXT
 from streams.engine.stages import DeviceStage
 from streams.kafka.client import Reader
-from streams.kafka.consumer import STANDING_WAIT_MS
 from streams.ops.rewrite import ItemLog, Rewrite
 from streams.roles.context.articles import Articles
 from streams.roles.context.depicting import KEPT, Depicting
@@ -144,8 +143,8 @@ class Depicted:
         """Until it is cancelled."""
         settings = self._parts.settings
         async with (
-            Reader(settings, topics.ARTICLES, client="context", fetch_wait_ms=STANDING_WAIT_MS) as articles,
-            Reader(settings, topics.PICTURED, client="context", fetch_wait_ms=STANDING_WAIT_MS) as pictured,
+            Reader(settings, topics.ARTICLES, client="context") as articles,
+            Reader(settings, topics.PICTURED, client="context") as pictured,
         ):
             async for record in articles.to_end():
                 self.articles.apply(record)

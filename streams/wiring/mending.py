@@ -18,7 +18,7 @@ from processors.errors import Retryable
 from streams.contract import topics
 from streams.engine.message import Message
 from streams.kafka.client import Reader
-from streams.kafka.consumer import STANDING_WAIT_MS, PlainConsumer, open_consumer
+from streams.kafka.consumer import PlainConsumer, open_consumer
 from streams.kafka.faust.app import Watcher
 from streams.kafka.pace import BESIDE_S
 from streams.roles.caption.mending import LOOK_S, Fallen, Items, Mending, Told
@@ -90,9 +90,7 @@ class KafkaItems:
 async def items_of(settings: Settings, held: Collection[int]) -> AsyncIterator[Items]:
     """The items of these partitions, from their beginning."""
     async with AsyncExitStack() as stack:
-        reader = await stack.enter_async_context(
-            Reader(settings, topics.ITEMS, client="caption", fetch_wait_ms=STANDING_WAIT_MS, pace_s=BESIDE_S)
-        )
+        reader = await stack.enter_async_context(Reader(settings, topics.ITEMS, client="caption", pace_s=BESIDE_S))
         single = await stack.enter_async_context(open_consumer(settings, client="caption"))
         ends = await reader.ends()
         await reader.read_from({partition: end for partition, end in ends.items() if partition not in held})
@@ -131,7 +129,7 @@ async def tell(parts: Parts, model: Remote, role: str) -> None:
 
 
 async def _follow(parts: Parts, fallen: Fallen) -> None:
-    async with Reader(parts.settings, topics.CAPTIONS, client="caption", fetch_wait_ms=STANDING_WAIT_MS) as captions:
+    async with Reader(parts.settings, topics.CAPTIONS, client="caption") as captions:
         async for record in captions.follow():
             fallen.apply(record)
 

@@ -10,7 +10,6 @@ from processors.errors import Retryable
 from streams.contract import topics
 from streams.engine.message import Message
 from streams.kafka.client import Reader
-from streams.kafka.consumer import STANDING_WAIT_MS
 from streams.search.twins import OnDemand
 from streams.wiring.parts import Parts
 
@@ -25,7 +24,7 @@ def twins_of(parts: Parts) -> OnDemand:
     async def read(apply: Callable[[Message], None], caught_up: Callable[[], None]) -> None:
         try:
             async with Reader(
-                parts.settings, topics.DUPLICATES, client="compose", fetch_wait_ms=STANDING_WAIT_MS
+                parts.settings, topics.DUPLICATES, client="compose"
             ) as reader:
                 async for raw in reader.to_end():
                     apply(raw)
