@@ -138,9 +138,9 @@ async def test_a_product_whose_partition_changed_is_found_in_the_log_of_before(m
     await stand(new, "a", 2, partition=15)
     for price in range(5):
         await stand(old, "b", price, partition=3)
-        if (folder := old._logs[3].folder) is not None:
+        if (folder := old._logs._logs[3].folder) is not None:
             await folder
-    assert not old._logs[3].log.states or "a" not in old._logs[3].log.states
+    assert not old._logs._logs[3].log.states or "a" not in old._logs._logs[3].log.states
     assert await price_of(products_in(store), "a") == 2
 
 
