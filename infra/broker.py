@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import fcntl
+import hashlib
 import json
 import os
 import socket
@@ -16,6 +17,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Self
@@ -36,6 +38,7 @@ _JVM = (
 )
 
 
+CHECKPOINT = "bootstrap.checkpoint"
 LEARN_SECONDS = 120.0
 """Java writes what it learned when it ends, in a process of its own: seconds on an idle machine."""
 
@@ -219,6 +222,8 @@ class EmbeddedBroker:
             return
         if self._progress is not None:
             self._progress("preparing the embedded Kafka")
+        if _format_as_before(classpath, identity, data):
+            return
         arguments = ("format", "--ignore-formatted", "-t", identity.cluster_id, "-c", str(self._properties))
         process = spawn.spawn(self._java(classpath, "kafka.tools.StorageTool", *arguments))
         try:
@@ -227,6 +232,10 @@ class EmbeddedBroker:
             status = spawn.stop(process, grace_seconds=0)
         if status != 0:
             raise Fatal(f"cannot prepare {data} for the embedded Kafka: {self._last_words()}")
+        if classpath.formatted is not None:
+            with suppress(OSError):  # a cache that cannot be written costs the next broker this second
+                made = (data / CHECKPOINT).read_bytes()
+                _write_aside(classpath.formatted, hashlib.sha256(made).digest() + made)
 
     def _java(self, classpath: Classpath, main: str, *arguments: str, options: tuple[str, ...] = ()) -> spawn.Command:
         if classpath.classes is not None and classpath.classes.exists():
@@ -329,7 +338,12 @@ class EmbeddedBroker:
 
 def _new_cluster_id() -> str:
     """22 characters of URL-safe base64, as Kafka's own `random-uuid`; a leading dash would read as an option."""
-    return "W" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
+    return "W" + _uuid()[1:]
+
+
+def _uuid() -> str:
+    """22 characters, as Kafka writes a UUID."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[:22]
 
 
 def _is_free(port: int) -> bool:
@@ -350,9 +364,31 @@ def _free_port(preferred: int, other_than: int = 0) -> int:
         return int(attempt.getsockname()[1])
 
 
-def _write_aside(path: Path, text: str) -> None:
-    aside = path.with_suffix(path.suffix + ".tmp")
-    aside.write_text(text, "utf-8")
+def _format_as_before(classpath: Classpath, identity: _Identity, data: Path) -> bool:
+    """Make an empty log of the file that Java made for one before: a start of Java takes a second and more.
+
+    The checkpoint names the features of this version of Kafka, and neither cluster nor folder. The properties come last:
+    without them what is there is formatted anew.
+    """
+    if classpath.formatted is None:
+        return False
+    try:
+        kept = classpath.formatted.read_bytes()
+    except OSError:
+        return False
+    digest, checkpoint = kept[:32], kept[32:]
+    if hashlib.sha256(checkpoint).digest() != digest:  # damaged: Java makes another one
+        return False
+    data.mkdir(parents=True, exist_ok=True)
+    _write_aside(data / CHECKPOINT, checkpoint)
+    lines = ("version=1", "node.id=1", f"cluster.id={identity.cluster_id}", f"directory.id={_uuid()}")
+    _write_aside(data / "meta.properties", "\n".join(lines) + "\n")
+    return True
+
+
+def _write_aside(path: Path, content: str | bytes) -> None:
+    aside = path.with_suffix(f"{path.suffix}.{os.getpid()}.tmp")
+    aside.write_bytes(content.encode() if isinstance(content, str) else content)
     aside.replace(path)
 
 

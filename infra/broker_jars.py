@@ -33,6 +33,8 @@ class Classpath:
     java: Path
     classes: Path | None = None
     """Where Java finds these jars' classes loaded and linked (JEP 483, 514), should the file be there; None: nowhere."""
+    formatted: Path | None = None
+    """Where the checkpoint of an empty log that this Kafka made is kept, behind its SHA-256; None: nowhere."""
 
     def __str__(self) -> str:
         return os.pathsep.join(str(jar) for jar in self.jars)
@@ -79,7 +81,8 @@ def fetch_jars(
                     progress(f"fetching Apache Kafka {KAFKA.rpartition(':')[2]} (44 MB, once)")
                 kept = _fetch(cache, resolve or _with_jgo)
                 _write_sentinel(sentinel, kept)
-    return Classpath(kept, java, cache / f"{KAFKA.rpartition(':')[2]}-{_version_of(java)}.aot")
+    version = KAFKA.rpartition(":")[2]
+    return Classpath(kept, java, cache / f"{version}-{_version_of(java)}.aot", cache / f"{version}.checkpoint")
 
 
 def _version_of(java: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from processors.editing import mask
 from processors.errors import Code, Fatal, Poison
 from processors.values import Pixels
 
-pytest.importorskip("diffusers", reason="the extra `edit` (diffusers) is not installed")
+# Asked without an import: that takes seconds, and every process of the suite collects this file.
+if find_spec("diffusers") is None:
+    pytest.skip("the extra `edit` (diffusers) is not installed", allow_module_level=True)
 
 from models.editor.diffusion_editor import ADAPTER, DiffusionEditor, load_networks, put_back, windowed
 from models.editor.inversion import WORDS, Prompts, encoded, widened

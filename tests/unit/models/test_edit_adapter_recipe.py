@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ from PIL import Image
 from models.yardsticks.training import read_progress
 from processors.errors import Poison
 
-pytest.importorskip("diffusers", reason="the extra `edit` (diffusers) is not installed")
+# Asked without an import: that takes seconds, and every process of the suite collects this file.
+if find_spec("diffusers") is None:
+    pytest.skip("the extra `edit` (diffusers) is not installed", allow_module_level=True)
 
 import torch
 

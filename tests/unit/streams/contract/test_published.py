@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import Any
 
 import jsonschema
@@ -22,14 +23,19 @@ from streams.kafka.dead_letters import CODE, WITHHELD, letter_of
 from tests.fixtures.asyncapi import NotHere, parse
 from tests.unit.streams.kafka.test_event_headers_and_letters import failed
 
-DOCUMENT = yaml.safe_load((DOCS / "asyncapi.yaml").read_text())
 NAMES = {UPLOADS: "Upload", QUERIES: "Query", CAPTIONS: "Caption", RESULTS: "Result"}
+
+
+@cache
+def document() -> dict[str, Any]:
+    """Read once it is needed: every process of the suite collects this file, and one runs it."""
+    return yaml.safe_load((DOCS / "asyncapi.yaml").read_text())
 
 
 def validators(topic: str) -> list[Any]:
     """The schema of a topic as docs/schemas has it (2020-12), and as the AsyncAPI document has it (draft-07)."""
     later = json.loads((DOCS / "schemas" / f"{topic}.json").read_text())
-    earlier = {"$ref": f"#/components/schemas/{NAMES[topic]}", "components": DOCUMENT["components"]}
+    earlier = {"$ref": f"#/components/schemas/{NAMES[topic]}", "components": document()["components"]}
     return [jsonschema.Draft202012Validator(later), jsonschema.Draft7Validator(earlier)]
 
 
@@ -47,7 +53,7 @@ def test_the_official_parser_takes_the_document() -> None:
 @pytest.mark.slow
 def test_the_official_parser_finds_what_is_wrong(tmp_path: Any) -> None:
     """The check can fail: a discriminator as OpenAPI writes it is told."""
-    broken = json.loads(json.dumps(DOCUMENT))
+    broken = json.loads(json.dumps(document()))
     broken["components"]["messages"]["search_probes"]["payload"]["discriminator"] = {"propertyName": "type"}
     (tmp_path / "broken.yaml").write_text(yaml.safe_dump(broken))
     try:
@@ -157,14 +163,16 @@ def test_an_unknown_code_is_not_valid() -> None:
 
 def test_a_letter_claims_no_headers_that_it_has_not() -> None:
     """The document names what a dead letter carries, and no `ce_*`: those are of the record that failed, if it had any."""
-    message = DOCUMENT["components"]["messages"]["weft_dead_letters"]
+    message = document()["components"]["messages"]["weft_dead_letters"]
     named = set(message["headers"]["properties"])
     letter = letter_of(failed(Poison("x", code=Code.BAD_IMAGE)))
     assert {name for name, _ in letter.headers} == named - {WITHHELD}
     assert CODE in named
     others = [spec.name for spec in TOPICS if spec.name != DEAD_LETTERS]
     for name in others:
-        headers = DOCUMENT["components"]["messages"][name.replace(".", "_").replace("-", "_")]["headers"]["properties"]
+        headers = document()["components"]["messages"][name.replace(".", "_").replace("-", "_")]["headers"][
+            "properties"
+        ]
         assert {"ce_id", "ce_specversion", "ce_type", "ce_source", "content-type", "tracestate"} <= set(headers)
 
 
