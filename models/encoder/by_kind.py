@@ -89,14 +89,14 @@ class _OpenClip:
     needs: tuple[str, ...]
 
     def images(self) -> ImageEncoder:
-        from models.encoder.full_encoder import OpenClipImageEncoder
+        from models.encoder.full_encoder import load_images
 
-        return OpenClipImageEncoder.load(self.folder, device=self.place.device)
+        return load_images(self.folder, device=self.place.device)
 
     def texts(self) -> TextEncoder:
-        from models.encoder.full_encoder import OpenClipTextEncoder
+        from models.encoder.full_encoder import load_texts
 
-        return OpenClipTextEncoder.load(self.folder, device=self.place.device)
+        return load_texts(self.folder, device=self.place.device)
 
     def sentences(self) -> TextEncoder:
         """The text tower, where the profile names none that was made for sentences."""

@@ -16,9 +16,8 @@ from processors.policies import policies_of
 from streams.contract import topics
 from streams.contract.records import Caption
 from streams.contract.version import VERSION
-from streams.engine.message import Message
+from streams.engine.message import Message, message_bytes
 from streams.engine.patience import Patience
-from streams.engine.pipeline import message_bytes
 from streams.kafka.client import Reader
 from streams.kafka.dead_letters import dead_letters
 from streams.kafka.pace import BESIDE_S, STREAM_S

@@ -23,9 +23,7 @@ def twins_of(parts: Parts) -> OnDemand:
 
     async def read(apply: Callable[[Message], None], caught_up: Callable[[], None]) -> None:
         try:
-            async with Reader(
-                parts.settings, topics.DUPLICATES, client="compose"
-            ) as reader:
+            async with Reader(parts.settings, topics.DUPLICATES, client="compose") as reader:
                 async for raw in reader.to_end():
                     apply(raw)
                 caught_up()

@@ -16,7 +16,7 @@ from PIL import Image
 from infra.memory_store import MemoryStore
 from infra.settings import Settings
 from models.detector.yolo_detector import YoloDetector
-from models.encoder.full_encoder import OpenClipTextEncoder
+from models.encoder import full_encoder
 from models.guard import ignore
 from models.ports import WriterRequest, view_of
 from models.profiles.held import pull, verify
@@ -318,7 +318,7 @@ def test_weights_of_another_network_are_refused(cache: Path, tmp_path: Path) -> 
     config.write_text(config.read_text().replace('"layers": 2', '"layers": 3'))
     list_folder(folder, "fashion-siglip")
     with pytest.raises(Fatal, match=r"open_clip_model\.safetensors does not fit open_clip_config\.json"):
-        OpenClipTextEncoder.load(folder)
+        full_encoder.load_texts(folder)
 
 
 def test_a_detector_of_the_profile_knows_its_architecture(cache: Path) -> None:

@@ -13,8 +13,7 @@ from processors import crops, decode
 from processors.errors import Poison
 from processors.values import Pixels
 from streams.contract.records import Item
-from streams.engine.message import Message
-from streams.engine.pipeline import message_bytes
+from streams.engine.message import Message, message_bytes
 from streams.roles.sold import sold_garment
 
 SIDE = 512

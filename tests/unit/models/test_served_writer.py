@@ -28,10 +28,11 @@ from models.served.writer import ServedWriter
 from processors import captions
 from processors.gbnf import gbnf
 from processors.grounded import grammar
-from processors.slots import Choice, Node, Seq, Slot, expression
+from processors.slots import Choice, Seq, expression
 from processors.values import Attribute, CaptionText, Colour, Evidence, Garment
 from tests.fakes import llm_server as llm
 from tests.fakes.llm_server import LlmServer, completion, good_caption
+from tests.fixtures.grammars import walk
 
 BOX = (0.0, 0.0, 60.0, 90.0)
 NAVY = Colour("navy", "#1c2747", 0.8)
@@ -151,19 +152,6 @@ async def test_it_is_asked_from_an_event_loop() -> None:
 # ------------------------------------------------------------------ grammars
 
 
-def texts_of(node: Node, rng: random.Random) -> str:
-    """A text of a tree, each choice by chance."""
-    match node:
-        case str():
-            return node
-        case Slot(text, _):
-            return text
-        case Choice(options):
-            return texts_of(rng.choice(options), rng)
-        case Seq(parts):
-            return "".join(texts_of(part, rng) for part in parts)
-
-
 @pytest.fixture(scope="module")
 def accepts() -> Any:
     """Whether a grammar of llguidance takes a whole text, byte by byte."""
@@ -187,12 +175,12 @@ def test_gbnf_allows_the_texts_of_the_grammar_and_no_others(accepts: Any) -> Non
     as_expression = LLMatcher.grammar_from_regex(sent)
     rng = random.Random(5)
     for _ in range(25):
-        text = texts_of(node, rng)
+        text = walk(node, rng)
         assert accepts(as_gbnf, text)
         assert accepts(as_expression, text)
         for wrong in (text.replace("navy", "red"), text.replace("dress", "coat"), text + " #x", text[:-1] + "!"):
             assert not accepts(as_gbnf, wrong)
-    assert isinstance(captions.judge(texts_of(node, rng), DRESS, "plain"), CaptionText)
+    assert isinstance(captions.judge(walk(node, rng), DRESS, "plain"), CaptionText)
 
 
 def test_gbnf_of_signs_that_mean_something_in_it(accepts: Any) -> None:

@@ -9,8 +9,9 @@ from models.recipes.writer_data import Case, cases
 from processors.caption_phrases import LEADS
 from processors.captions import TONES, judge, prompt
 from processors.grounded import _expanded, grammar, reading
-from processors.slots import Choice, Node, Seq, Slot, expression
+from processors.slots import expression
 from processors.values import Attribute, CaptionText, Colour, Evidence, Garment, StyleExample
+from tests.fixtures.grammars import walk
 
 
 def garment(n: int, category: str, *colours: str, **attributes: str) -> Garment:
@@ -26,19 +27,6 @@ def garment(n: int, category: str, *colours: str, **attributes: str) -> Garment:
 
 DRESS = garment(0, "dress", "navy", fabric="linen", gender="women", pattern="striped", sleeve="long", neckline="v")
 SHOES = garment(1, "shoe", "black", fabric="leather")
-
-
-def walk(node: Node, rng: random.Random) -> str:
-    """A text by chance, as a model that knows no English would write it."""
-    match node:
-        case str():
-            return node
-        case Slot(text, _):
-            return text
-        case Choice(options):
-            return walk(rng.choice(options), rng)
-        case Seq(parts):
-            return "".join(walk(part, rng) for part in parts)
 
 
 @pytest.fixture(scope="module")
