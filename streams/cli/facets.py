@@ -19,6 +19,7 @@ from models.yardsticks.photos import Photos
 from processors.errors import Poison
 from streams.cli.app import AsJson, DataDir, app, client_settings
 from streams.cli.exits import Exit
+from streams.cli.live_version import tell
 from streams.cli.output import out, print_json, print_table, rows_table, say
 from streams.cli.progress import progress
 from streams.facets import versions
@@ -58,13 +59,6 @@ class Shown(msgspec.Struct, frozen=True):
     left_out: dict[str, int] = {}
     mapped: dict[str, dict[str, str]] = {}
     drawn: tuple[str, ...] = ()
-
-
-class State(msgspec.Struct, frozen=True):
-    """What `weft facets use --json` and `rollback --json` print; "" where no version is live."""
-
-    live: str
-    before: tuple[str, ...]
 
 
 @facets_app.command("fit")
@@ -196,20 +190,14 @@ def use(
 ) -> None:
     """Make a version live: enrich applies it to what comes after, without a restart."""
     store = open_store(client_settings(data_dir))
-    _tell(versions.use(store, versions.find(store, version)), as_json=as_json)
+    tell(versions.use(store, versions.find(store, version)), as_json=as_json)
 
 
 @facets_app.command("rollback")
 def rollback(as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """Make the version live that was so before the one of now."""
     store: ObjectStore = open_store(client_settings(data_dir))
-    _tell(versions.roll_back(store), as_json=as_json)
-
-
-def _tell(live: versions.Live, *, as_json: bool) -> None:
-    if as_json:
-        print_json(State(live.version, live.before))
-    say(f"live: {live.version or 'none'}")
+    tell(versions.roll_back(store), as_json=as_json)
 
 
 def _show(found: Shown, *, as_json: bool) -> None:

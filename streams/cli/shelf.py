@@ -21,9 +21,9 @@ from processors.errors import Poison
 from processors.identity import checked_shop
 from streams.cli.app import AsJson, DataDir, app, client_settings
 from streams.cli.exits import Exit
+from streams.cli.live_version import tell
 from streams.cli.output import out, print_json, print_table, rows_table, say
 from streams.cli.progress import progress
-from streams.facets.versions import Live
 from streams.ops.tables import read_table
 from streams.shelf import shelf, versions
 
@@ -42,13 +42,6 @@ class Listed(msgspec.Struct, frozen=True):
     version: str
     live: bool
     card: shelf.Card
-
-
-class State(msgspec.Struct, frozen=True):
-    """What `weft shelf use --json` and `rollback --json` print; "" where no version is live."""
-
-    live: str
-    before: tuple[str, ...]
 
 
 @shelf_app.command("build")
@@ -172,23 +165,17 @@ def use(
 ) -> None:
     """Make a version live: caption workers take it up within seconds, without a restart."""
     store = open_store(client_settings(data_dir))
-    _tell(versions.use(store, versions.find(store, version)), as_json=as_json)
+    tell(versions.use(store, versions.find(store, version)), as_json=as_json)
 
 
 @shelf_app.command("rollback")
 def rollback(as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """Make the version live that was so before the one of now."""
-    _tell(versions.roll_back(open_store(client_settings(data_dir))), as_json=as_json)
+    tell(versions.roll_back(open_store(client_settings(data_dir))), as_json=as_json)
 
 
 def _card(store: ObjectStore, version: str) -> shelf.Card:
     return shelf.decode(versions.read(store, version), version).card
-
-
-def _tell(live: Live, *, as_json: bool) -> None:
-    if as_json:
-        print_json(State(live.version, live.before))
-    say(f"live: {live.version or 'none'}")
 
 
 def _show(found: Listed, *, as_json: bool) -> None:

@@ -11,7 +11,7 @@ import structlog
 from infra.store import ObjectStore
 from infra.threads import InThread
 from processors.errors import Poison, WeftError
-from streams.facets.versions import Live
+from streams.facets.kept_versions import Live
 
 
 class FollowsLive(ABC):

@@ -7,8 +7,9 @@ import pytest
 from infra.memory_store import MemoryStore
 from infra.store import ETag
 from processors.errors import Poison, Retryable
-from streams.facets import versions
-from streams.facets.versions import LIVE, Live
+from streams.facets import kept_versions, versions
+from streams.facets.kept_versions import Live
+from streams.facets.versions import LIVE
 from tests.fakes.facet_heads import file_of, head
 
 HEADS = {"pattern": head(["a", "b"], [[1, 0], [0, 1]])}
@@ -75,7 +76,7 @@ class Contested(MemoryStore):
 
     def swap(self, key: str, data: bytes, expected: ETag) -> ETag | None:
         if self.others:
-            self.put(LIVE, versions._encoded(Live(self.others.pop())))
+            self.put(LIVE, kept_versions._encoded(Live(self.others.pop())))
         return super().swap(key, data, expected)
 
 
