@@ -5,7 +5,7 @@ from __future__ import annotations
 from processors.facets import Heads
 from streams.engine.message import ANSWER, Message
 from streams.kafka.key_order import Here, Verdict
-from streams.roles.products import Kept
+from streams.roles.product_states import Kept
 
 
 async def anywhere(_message: Message) -> None:
