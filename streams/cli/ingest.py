@@ -152,7 +152,10 @@ class _Job:
             for item in self.refused:  # why there are none
                 say(f"refused: {item.product_id} at {item.stage}: {item.cause}")
             raise Poison(f"no JPEG, PNG, WebP or GIF images in {path}", field="path")
-        return [Photo(s.product_id, s.path, dict(s.metadata), s.address, s.further, s.equal) for s in catalogue.sources]
+        return [
+            Photo(s.product_id, s.path, dict(s.metadata), s.address, s.further, s.equal, s.roles)
+            for s in catalogue.sources
+        ]
 
     async def _store(self) -> ObjectStore:
         from streams.kafka.store_claim import check

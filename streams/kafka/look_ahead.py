@@ -116,7 +116,7 @@ class LookAhead:
         self._waiting: OrderedDict[str, deque[Message]] = OrderedDict()
         self._under_way: set[tuple[Place, int]] = set()
         self._moved = asyncio.Event()
-        self._pace = Pace(BESIDE_S / 2)
+        self._pace = Pace(BESIDE_S)
 
     # ------------------------------------------------------------------ what the group tells
 

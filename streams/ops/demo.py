@@ -94,7 +94,15 @@ def photos_in(images: Path | None, out: Path, count: int) -> tuple[tuple[Photo, 
     catalogue = walk(folder)
     refused = tuple(RefusedProduct(row.where, "ingest", row.cause) for row in catalogue.rejected)
     photos = tuple(
-        Photo(source.product_id, source.path, dict(source.metadata), source.address, source.further, source.equal)
+        Photo(
+            source.product_id,
+            source.path,
+            dict(source.metadata),
+            source.address,
+            source.further,
+            source.equal,
+            source.roles,
+        )
         for source in catalogue.sources
     )
     if not photos:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ class Photo:
     """One product to ingest: its image on this machine or (`path` is None) at an address, and what the shop says of it.
 
     `further`: photos beside it, files and addresses. `equal`: none of them was named as the product's image: which it is
-    goes by what the files' names say that they show.
+    goes by what the files' names say that they show. `roles`: what photos show, where the shop says so.
     """
 
     product_id: str
@@ -51,6 +51,7 @@ class Photo:
     address: str = ""
     further: tuple[Path | str, ...] = ()
     equal: bool = False
+    roles: Mapping[Path | str, str] = field(default_factory=dict)
 
     @property
     def places(self) -> tuple[Path | str, ...]:
@@ -101,11 +102,13 @@ def announce(
 
 
 def _upload(photo: Photo, uris: Sequence[str]) -> Upload:
-    roles = [role_in(place.stem) if isinstance(place, Path) else None for place in photo.places]
+    roles = [
+        photo.roles.get(place) or (role_in(place.stem) if isinstance(place, Path) else None) for place in photo.places
+    ]
     if not photo.further:
         return Upload(product_id=photo.product_id, image=ImageRef(uri=uris[0]), metadata=photo.metadata)
     images = [UploadPhoto(uri=uri, role=role) for uri, role in zip(uris, roles, strict=True)]
-    if photo.equal and roles.count(MAIN) <= 1:
+    if (photo.equal or photo.places[0] in photo.roles) and roles.count(MAIN) <= 1:
         return Upload(product_id=photo.product_id, metadata=photo.metadata, images=tuple(images))
     beside = tuple(msgspec.structs.replace(one, role=None if one.role == MAIN else one.role) for one in images[1:])
     return Upload(product_id=photo.product_id, image=ImageRef(uri=uris[0]), metadata=photo.metadata, images=beside)

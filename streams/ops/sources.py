@@ -46,7 +46,8 @@ class SourcePhoto:
     """One product to ingest. `metadata` holds strings, and `price` as a number.
 
     Its photo is a file, or (of a feed) lies at an `address` of somebody's host: then `path` is None. `further`: files and
-    addresses of its other photos. `equal`: they came as a folder, of which none is named the product's image.
+    addresses of its other photos. `equal`: they came as a folder, of which none is named the product's image. `roles`: what photos
+    show, where the row says so.
     """
 
     product_id: str
@@ -55,6 +56,7 @@ class SourcePhoto:
     address: str = ""
     further: tuple[Path | str, ...] = ()
     equal: bool = False
+    roles: Mapping[Path | str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +240,7 @@ class _Walk:
             self._refuse(row, folder, f"{self.shown(image)} belongs to another row already", found)
         else:
             self.claimed.add(image)
-            self._take(row, SourcePhoto(product_id, image, row.metadata))
+            self._take(row, SourcePhoto(product_id, image, row.metadata, roles=_role(row, row.image, image)))
             self._add_further(row, folder, product_id, row.further)
 
     def _at_address(self, row: Row, folder: Path) -> None:
@@ -246,7 +248,8 @@ class _Walk:
         if row.product_id in self.sources:
             self._refuse(row, folder, f"product {row.product_id!r} is in the table twice")
             return
-        self._take(row, SourcePhoto(row.product_id, None, row.metadata, row.image))
+        roles = _role(row, row.image, row.image)
+        self._take(row, SourcePhoto(row.product_id, None, row.metadata, row.image, roles=roles))
         self._add_further(row, folder, row.product_id, row.further)
 
     def _take(self, row: Row, source: SourcePhoto) -> None:
@@ -298,7 +301,8 @@ class _Walk:
                 self.held.update((photo, "") for photo in found if photo not in self.claimed)
                 continue
             self.claimed.update(found)
-            self.sources[product_id] = replace(source, further=(*source.further, place))
+            roles = {**source.roles, **_role(row, image, place)}
+            self.sources[product_id] = replace(source, further=(*source.further, place), roles=roles)
 
     def _folder_of(self, row: Row, folder: Path) -> list[Path]:
         """The photos of the folder that a row names, by its image or its id; none where it names none."""
@@ -379,6 +383,11 @@ class _Walk:
         """The path as it is shown and used in ids: relative, with forward slashes, printable."""
         name = file.relative_to(self.root).as_posix() if file.is_relative_to(self.root) else str(file)
         return name.encode(errors="replace").decode()
+
+
+def _role(row: Row, image: str, place: Path | str) -> Mapping[Path | str, str]:
+    """What the row says that this photo shows."""
+    return {place: row.roles[image]} if image in row.roles else {}
 
 
 def iterate(catalogue: Catalogue) -> Iterator[tuple[str, Path, Metadata]]:

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from processors.errors import Poison, Retryable
-from processors.offers import read_stock
+from processors.offers import read_day, read_stock
 from streams.contract.limits import MAX_FACET_NAME, MAX_FACETS, MAX_TEXT
 from streams.ops.photo_names import without_suffix
 from streams.ops.prices import currency_in, price_of
 from streams.ops.table_files import Line, canonical, read_lines
+from streams.ops.told_photos import photos_in
 
 # In one spelling (`canonical`), the surest first. Shopify's handle names the product, its SKUs the sizes of it.
 ID_COLUMNS = ("product_id", "id", "item_id", "sku", "handle", "variant_sku")
@@ -94,7 +95,7 @@ class Option:
 class Row:
     """One row. `product_id` and `image` may be "" each.
 
-    `further`: photos of the product beside its first one. `continues`: a further line of a product that stands above it (Shopify's sizes and further photos); `option` is what
+    `further`: photos of the product beside its first one. `roles`: what photos show, where the row says so. `continues`: a further line of a product that stands above it (Shopify's sizes and further photos); `option` is what
     tells the line from the others of its product. `notes`: fields that were left out. `problem` is "" for a good row; a bad one has its words in `raw`, to tell which photo it was about.
     """
 
@@ -102,6 +103,7 @@ class Row:
     product_id: str = ""
     image: str = ""
     further: tuple[str, ...] = ()
+    roles: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, str | float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     continues: bool = False
@@ -134,7 +136,8 @@ def _row(line: Line, options: dict[str, str]) -> Row:
     """`options`: the names of Shopify's options, which only the first line of a product has; kept from line to line."""
     if line.problem:
         return Row(line.where, problem=line.problem, raw=line.raw)
-    flat = _flat(line.cells)
+    cells, roles, unknown = photos_in(line.cells, _holds_photos)
+    flat = _flat(cells)
     _take_attributes(flat)
     size = _take_options(flat, options)
     named: dict[str, str] = {}
@@ -143,14 +146,13 @@ def _row(line: Line, options: dict[str, str]) -> Row:
     id_column = next((named[name] for name in ID_COLUMNS if name in named), "")
     image_column = next((named[name] for name in IMAGE_COLUMNS if name in named), "")
     product_id, images = str(flat.pop(id_column, "")), images_in(str(flat.pop(image_column, "")))
-    for column in [
-        column for column in flat if canonical(column) in _FURTHER or _NUMBERED.fullmatch(canonical(column))
-    ]:
+    for column in [column for column in flat if _holds_further(column)]:
         images += images_in(str(flat.pop(column)))
     if images and not product_id and any(canonical(column) in ID_COLUMNS for column in line.cells):
         # The photo's own name would make another product of it than the shop's.
         return Row(line.where, problem="has no id", raw=tuple(images))
     metadata, notes = _metadata(flat)
+    notes = (*unknown, *notes)
     continues = canonical(id_column) == "handle" and "title" not in metadata
     image, *further = images or [""]
     option = None
@@ -158,7 +160,8 @@ def _row(line: Line, options: dict[str, str]) -> Row:
         stock = metadata.get("in_stock")
         option = Option(size, read_stock(stock) if isinstance(stock, str) else None)
         metadata.setdefault("sizes", size)
-    return Row(line.where, product_id, image, tuple(further), metadata, notes, continues, option)
+    shown = {place: role for told, role in roles.items() for place in images_in(told)}
+    return Row(line.where, product_id, image, tuple(further), shown, metadata, notes, continues, option)
 
 
 def _take_attributes(flat: dict[str, str | float]) -> None:
@@ -201,6 +204,14 @@ def _take_options(flat: dict[str, str | float], names: dict[str, str]) -> str:
     return size
 
 
+def _holds_further(column: str) -> bool:
+    return canonical(column) in _FURTHER or _NUMBERED.fullmatch(canonical(column)) is not None
+
+
+def _holds_photos(column: str) -> bool:
+    return canonical(column) in IMAGE_COLUMNS or _holds_further(column)
+
+
 def images_in(text: str) -> list[str]:
     """The photos that a cell names: paths or addresses."""
     text = text.strip().replace("\\", "/")
@@ -241,10 +252,22 @@ def _metadata(flat: Mapping[str, str | float]) -> tuple[dict[str, str | float], 
         else:
             metadata[name] = text if isinstance(value, str) else _number(value)
     _settle_prices(metadata, currency)
+    notes += _unread(metadata)
     for name in list(metadata)[MAX_FACETS:]:
         del metadata[name]
         notes.append(f"{name} is left out: more than {MAX_FACETS} fields")
     return metadata, tuple(notes)
+
+
+def _unread(metadata: Mapping[str, str | float]) -> list[str]:
+    """Of columns that filters know, what they cannot: it stays with the product as it is."""
+    stock, launched = str(metadata.get("in_stock", "")), str(metadata.get("launched", ""))
+    notes = []
+    if stock and read_stock(stock) is None:
+        notes.append(f"in_stock {stock[:50]!r} is neither a number of pieces nor a word for it, and no filter knows it")
+    if launched and not read_day(launched):
+        notes.append(f"launched {launched[:50]!r} is no day (2026-03-01), and no filter knows it")
+    return notes
 
 
 def _settle_prices(metadata: dict[str, str | float], currency: str) -> None:

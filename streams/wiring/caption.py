@@ -20,7 +20,7 @@ from streams.engine.message import Message, message_bytes
 from streams.engine.patience import Patience
 from streams.kafka.client import Reader
 from streams.kafka.dead_letters import dead_letters
-from streams.kafka.pace import BESIDE_S, STREAM_S
+from streams.kafka.pace import BESIDE_S
 from streams.roles.caption.cause import cause_of
 from streams.roles.caption.kits import load as kits_of
 from streams.roles.caption.looking import charge, looking, of_store
@@ -164,7 +164,7 @@ async def _read(
         await known.catch_up()
         watcher = held.before(both.look if standing is None else Dealt(both.look, standing.begin))
         group = captions_group(topic)
-        consuming = consume_group(parts, "caption", topic, both.pipeline, ready, watcher, group, pace_s=STREAM_S)
+        consuming = consume_group(parts, "caption", topic, both.pipeline, ready, watcher, group, pace_s=BESIDE_S / 2)
         await beside(known.follow(), beside(both.look.run(), consuming))
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_SAVE_S):

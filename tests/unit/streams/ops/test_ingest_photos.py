@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,14 @@ def test_a_feed_compares_all_photos_of_a_product(tmp_path: Path) -> None:
     assert plan([several(tmp_path, "a")], [], [], known, images_of).changes[0][1] is Change.PHOTO
     take_in(products, Message(topics.UPLOADS, 0, 9, b"sku-1", None, (), 2000))
     assert not products["sku-1"].alive
+
+
+def test_what_the_shop_says_a_photo_shows_comes_before_its_name(tmp_path: Path) -> None:
+    """And where it says so of the first, none of them is taken for the main one but the one that is called so."""
+    photo = several(tmp_path, "first", "dress_back", "third")
+    told = replace(photo, roles={photo.places[0]: "swatch", photo.places[1]: "main"})
+    upload = sent(told, MemoryStore("test"))
+    assert (upload.image, upload.images and [one.role for one in upload.images]) == (None, ["swatch", "main", None])
+    upload = sent(replace(photo, roles={photo.places[2]: "detail"}), MemoryStore("test"))
+    assert upload.image is not None
+    assert [one.role for one in upload.images or ()] == ["back", "detail"]

@@ -601,3 +601,34 @@ def test_products_of_a_feed_may_share_a_photo(tmp_path: Path) -> None:
     (tmp_path / "feed.csv").rename(tmp_path / "products.csv")
     [refused] = walk(tmp_path).rejected
     assert "belongs to another row already" in refused.cause
+
+
+def test_photos_of_json_are_told_as_an_upload_tells_them(tmp_path: Path) -> None:
+    """With their roles; a role that there is not, and a photo without an address, cost themselves only."""
+    fill(tmp_path, "a.jpg", "b.jpg", "c.jpg")
+    rows = [
+        '{"product_id": "one", "images": [{"uri": "a.jpg", "role": "back"}, {"uri": "b.jpg", "role": "main"}]}',
+        '{"product_id": "two", "image": {"uri": "c.jpg", "role": "behind"}, "images": [{"role": "main"}, "c.jpg"]}',
+    ]
+    (tmp_path / "products.jsonl").write_text("\n".join(rows))
+    catalogue = walk(tmp_path)
+    one, two = catalogue.sources
+    assert {role: Path(place).name for place, role in one.roles.items()} == {"back": "a.jpg", "main": "b.jpg"}
+    assert (one.product_id, one.path and one.path.name) == ("one", "a.jpg")
+    assert (two.path and two.path.name, two.roles, two.further) == ("c.jpg", {}, ())
+    assert [note.cause.partition(", and")[0] for note in catalogue.noted] == [
+        "the role 'behind' of 'c.jpg' is none of main, front, back, detail, model, swatch, packshot",
+        "a photo in images has no uri",
+    ]
+    assert catalogue.rejected == ()
+
+
+def test_a_stock_and_a_day_that_no_filter_will_know_are_told(tmp_path: Path) -> None:
+    """Beside the product, which comes in with the shop's own word."""
+    fill(tmp_path, "a.jpg", "b.jpg")
+    (tmp_path / "products.csv").write_text(
+        "image,stock,launched\na.jpg,many,yesterday\nb.jpg,3,2026-03-01\n", encoding="utf-8"
+    )
+    catalogue = walk(tmp_path)
+    assert [note.cause.partition(" is ")[0] for note in catalogue.noted] == ["in_stock 'many'", "launched 'yesterday'"]
+    assert fields(catalogue, "a")["in_stock"] == "many"
