@@ -32,9 +32,10 @@ MAX_STORY = 700
 MIN_WORDS = 5
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+_BEFORE = re.compile(r"(?:[^\W_]+\W+){1,2}$")
+"""The two words before a number: what it is told of."""
 _LINKING = frozenset(
-    """this that pair piece garment made make maker makers making work worked one ones first story comes come came given gave named called wear worn worked
-    hand hands since still where when who whom whose why after before then each it its their there here also all way for from with within""".split()  # noqa: SIM905
+    "this that pair piece garment one ones first story where when who whom whose it its their there here also".split()  # noqa: SIM905
 )
 
 
@@ -90,7 +91,18 @@ def refused(said: str, shown: Sequence[str], evidence: Evidence, about: About, r
     parts = [(words, words.split(" of ")) for words in ungrounded(said, [text])]
     if missing := [words for words, each in parts if not all(stands_in(one, text) for one in each)]:
         return f"{missing[0]!r} stands in no chunk"
-    return contradiction(said, evidence, about) or _strange(said, text, evidence)
+    return contradiction(said, evidence, about) or _moved(said, text, shown) or _strange(said, text, evidence)
+
+
+def _moved(said: str, text: str, shown: Sequence[str]) -> str:
+    """A name that is spelt otherwise, or a number that is told of something else: "founded in 1921" is not "cut in Porto in 1921"."""
+    for one in anchors(said, names_within(shown)):
+        if one.kind == "name" and not all(part in text for part in one.text.split(" of ")):
+            return f"{one.text!r} is spelt otherwise in the chunk"
+        before = _BEFORE.search(said[: one.start])
+        if one.kind == "number" and before is not None and not stands_in(before.group() + one.text, text):
+            return f"{before.group() + one.text!r} stands in no chunk"
+    return ""
 
 
 def _strange(said: str, text: str, evidence: Evidence) -> str:
