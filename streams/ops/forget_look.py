@@ -42,6 +42,11 @@ def _of_duplicates(value: bytes) -> Iterable[str]:
     return (key_of(found.shop, one) for one in (found.product_id, *(other.product_id for other in found.duplicates)))
 
 
+def _of_pictured(value: bytes) -> Iterable[str]:
+    found = codecs.decode_pictured(value)
+    return (key_of(found.shop, found.product_id),)
+
+
 class Beside(NamedTuple):
     """A topic whose records name several products. `role`: takes away, or writes anew, what names one that is gone."""
 
@@ -54,6 +59,7 @@ BESIDE = {
     topics.SIMILAR: Beside(_of_neighbours, "standing"),
     topics.MATCHES: Beside(_of_match, "standing"),
     topics.DUPLICATES: Beside(_of_duplicates, "duplicates"),
+    topics.PICTURED: Beside(_of_pictured, "context"),
 }
 """Read-only."""
 

@@ -9,10 +9,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
+from infra.logs import logger
 from infra.store import NotFound
 from models.ports import ImageEncoder
 from processors import decode
-from processors.errors import Code, Poison
+from processors.errors import Code, Poison, Retryable
 from processors.geometry import SIDE, Features, Match, compare, features, mirrored
 from processors.values import Pixels, Vector
 from streams.contract import codecs, topics
@@ -29,7 +30,10 @@ from streams.roles.context.header import header_of
 from streams.roles.context.pictured import TOLD, PicturedView
 from streams.wiring.parts import Parts, beside, loaded
 
+log = logger("weft.context")
+
 T = TypeVar("T")
+PAUSE_S = 5.0
 
 FIRST = (topics.ARTICLES, 0)
 """Who holds this partition does it."""
@@ -140,7 +144,15 @@ class Depicted:
         self._illustrated = asyncio.Event()
 
     async def run(self) -> None:
-        """Until it is cancelled."""
+        """Until it is cancelled. A cluster of before has no such topic yet, and its articles are worth no less for that."""
+        while True:
+            try:
+                await self._run()
+            except Retryable as error:
+                log.warning("pictures.unknown", cause=str(error))
+            await asyncio.sleep(PAUSE_S)
+
+    async def _run(self) -> None:
         settings = self._parts.settings
         async with (
             Reader(settings, topics.ARTICLES, client="context") as articles,
@@ -178,6 +190,9 @@ class Depicted:
                 await asyncio.wait([working, losing], return_when=asyncio.FIRST_COMPLETED)
                 if working.done():
                     working.result()
+            except Retryable as error:
+                log.warning("pictures.unknown", cause=str(error))
+                await asyncio.sleep(PAUSE_S)
             finally:
                 self._depicting = None
                 for task in (working, losing):
