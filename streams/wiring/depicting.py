@@ -148,8 +148,8 @@ class Depicted:
         while True:
             try:
                 await self._run()
-            except Retryable as error:
-                log.warning("pictures.unknown", cause=str(error))
+            except* Retryable as error:
+                log.warning("pictures.unknown", cause=first_of(error))
             await asyncio.sleep(PAUSE_S)
 
     async def _run(self) -> None:
@@ -190,8 +190,8 @@ class Depicted:
                 await asyncio.wait([working, losing], return_when=asyncio.FIRST_COMPLETED)
                 if working.done():
                     working.result()
-            except Retryable as error:
-                log.warning("pictures.unknown", cause=str(error))
+            except* Retryable as error:
+                log.warning("pictures.unknown", cause=first_of(error))
                 await asyncio.sleep(PAUSE_S)
             finally:
                 self._depicting = None
@@ -231,6 +231,14 @@ class Depicted:
     ) -> int:
         mark = header_of(articles, uuid.uuid4().hex, pictured)
         return await Rewrite(ItemLog(self._parts.settings), self._parts.sender, mark, header=CONTEXT).ask(found)
+
+
+def first_of(group: BaseExceptionGroup[Exception]) -> str:
+    """What the first of several errors says."""
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return str(found)
 
 
 async def _products(reader: Reader, depicting: Depicting) -> None:

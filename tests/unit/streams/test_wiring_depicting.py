@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from processors.errors import Retryable
 from streams.contract import topics
-from streams.wiring.depicting import Holding
+from streams.wiring.depicting import Holding, first_of
 
 
 def test_one_worker_looks_the_one_that_holds_the_articles() -> None:
@@ -20,3 +21,8 @@ def test_one_worker_looks_the_one_that_holds_the_articles() -> None:
     assert holding.lost.is_set()
     holding.begin({(topics.ARTICLES, 0): 3})
     assert not holding.lost.is_set()
+
+
+def test_what_went_wrong_is_told_by_its_cause() -> None:
+    """Tasks that run beside each other end as groups of errors."""
+    assert first_of(ExceptionGroup("a", [ExceptionGroup("b", [Retryable("no topic")])])) == "no topic"
