@@ -1,4 +1,4 @@
-"""`python -m benchmarks.feed [--products N] [--photos N] [--profile NAME]`: a feed through the whole path, beside bare consumers.
+"""`python -m benchmarks.feed [--products N] [--updates N] [--photos N] [--profile NAME]`: a feed through the whole path, beside bare consumers.
 
 A stack of its own (embedded broker, a process for each role) takes N products in. Then, each timed from the first record
 sent to the last one done: the same uploads again; every upload again at another price; parts with another price only; parts
@@ -173,8 +173,8 @@ async def bare_faust(settings: Settings, group: str, records: int) -> tuple[floa
     return records / (last[0] - first[0]), records / (last[1] - first[1])
 
 
-def loads(uploads: Sequence[Upload]) -> list[Load]:
-    """What a shop sends in a day, of products that are there."""
+def loads(uploads: Sequence[Upload], updates: int) -> list[Load]:
+    """What a shop sends in a day, of products that are there. `updates`: of prices alone."""
 
     def priced(upload: Upload, price: float) -> Upload:
         return Upload(upload.product_id, upload.image, {**(upload.metadata or {}), "price": price})
@@ -182,16 +182,23 @@ def loads(uploads: Sequence[Upload]) -> list[Load]:
     def part(upload: Upload, price: float) -> Upload:
         return Upload(upload.product_id, metadata={"price": price})
 
-    hot = [part(uploads[number % HOT], 4000.0 + number // HOT) for number in range(len(uploads))]
+    def parts(of: int, first: float) -> list[Upload]:
+        """Prices of so many products in turn; the last rounds end at one price for all of them."""
+        last = (updates - 1) // of
+        return [
+            part(uploads[number % of], first + min(number // of, max(last - 1, 0))) for number in range(updates - of)
+        ] + [part(uploads[number], first + last) for number in range(of)]
+
+    each, hot = parts(len(uploads), 3000.0), parts(min(HOT, len(uploads)), 6000.0)
     return [
         Load("unchanged uploads", uploads),
         Load("uploads again, at another price", [priced(one, 2000.0) for one in uploads], 2000.0),
-        Load("parts: a price", [part(one, 3000.0) for one in uploads], 3000.0),
-        Load(f"parts: prices of {HOT} products", hot, 4000.0 + (len(hot) - 1) // HOT),
+        Load("parts: a price", each, (each[-1].metadata or {})["price"]),
+        Load(f"parts: prices of {HOT} products", hot, (hot[-1].metadata or {})["price"]),
     ]
 
 
-async def measure(settings: Settings, products: int, photos: int) -> list[Row]:
+async def measure(settings: Settings, products: int, photos: int, updates: int) -> list[Row]:
     """The rows of one stack."""
     drawn = drawn_photos(settings.data_dir / "photos", photos, 7, metadata=True)
     async with Stack(settings.model_copy(update={"data_dir": settings.data_dir / "stack"})) as stack:
@@ -205,7 +212,7 @@ async def measure(settings: Settings, products: int, photos: int) -> list[Row]:
         async with Client(stack.settings) as client:
             feed = Feed(stack, client)
             runs = [await feed.run(Load("first time, models and all", uploads, 10.0))]
-            for load in loads(uploads):
+            for load in loads(uploads, updates):
                 runs.append(await feed.run(load))
                 sys.stderr.write(f"{load.name}: {runs[-1].seconds}\n")
             partitions = len(await client.end_offsets(topics.UPLOADS))
@@ -258,12 +265,13 @@ def conditions() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--products", type=int, default=3000)
+    parser.add_argument("--updates", type=int, default=0, help="prices that are sent of them, in turn; 0: one each")
     parser.add_argument("--photos", type=int, default=60, help="different photos that the products share")
     parser.add_argument("--profile", default="fake")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="weft-bench-") as folder:
         settings = Settings(data_dir=Path(folder), profile=asked.profile)
-        rows = asyncio.run(measure(settings, asked.products, asked.photos))
+        rows = asyncio.run(measure(settings, asked.products, asked.photos, asked.updates or asked.products))
     sys.stdout.write(table(rows) + "\n" + conditions())
 
 

@@ -28,7 +28,7 @@ from streams.engine.failures import PipelineClosed, Revoked
 from streams.engine.message import PRIORITY, URGENT, Message
 from streams.engine.pipeline import Pipeline
 from streams.kafka.consumer import PlainConsumer
-from streams.kafka.pace import BESIDE_S, Pace
+from streams.kafka.pace import STREAM_S, Pace
 from streams.kafka.positions import RecordAddress, records_between
 from streams.kafka.producer import classify_kafka
 
@@ -116,7 +116,7 @@ class LookAhead:
         self._waiting: OrderedDict[str, deque[Message]] = OrderedDict()
         self._under_way: set[tuple[Place, int]] = set()
         self._moved = asyncio.Event()
-        self._pace = Pace(BESIDE_S)
+        self._pace = Pace(STREAM_S)
 
     # ------------------------------------------------------------------ what the group tells
 
