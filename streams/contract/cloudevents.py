@@ -96,14 +96,15 @@ def _said(message: Message) -> EventContext:
     """The same; without an id it is "": to derive one costs more than all the rest."""
     with suppress(Poison):  # whoever decodes the record says what is wrong with it
         message = unwrapped(message)
+    given = dict(message.headers)  # of several of one name the last counts
 
     def text(name: str) -> str:
-        return (message.header(name) or b"")[:_MAX_HEADER].decode(errors="replace")
+        return given.get(name, b"")[:_MAX_HEADER].decode(errors="replace")
 
     def passed_on(name: str) -> str:
         # What is no header of a trace would be refused by whoever reads it next (W3C Trace Context, 3.2 and 3.3).
-        value = message.header(name) or b""
-        return value.decode() if _TRACE.fullmatch(value) else ""
+        value = given.get(name, b"")
+        return value.decode() if value and _TRACE.fullmatch(value) else ""
 
     return EventContext(
         id=text("ce_id"),

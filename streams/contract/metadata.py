@@ -37,7 +37,8 @@ def metadata_of(upload: Upload) -> Metadata:
             code=Code.OUT_OF_RANGE,
         )
     more = {name: value for name, value in given.items() if not isinstance(value, str)}
-    said.check_more(more)
+    if more:
+        said.check_more(more)
     return Metadata(
         **texts,
         price=price,

@@ -29,8 +29,7 @@ def version_of(version: float | str | None) -> int | float | None:
 def stamp_of(product: Product, message: Message, version: float | None) -> Stamp:
     """When an upload counts among those of its product: by its version, and by where and when it first came."""
     _, partition, offset = message.first_source
-    told_ms = int(message.identity.split("@")[1].partition("/")[0])
-    return product.stamp(version, told_ms, partition, offset)
+    return product.stamp(version, message.first_ms, partition, offset)
 
 
 def _number(text: str) -> int | float:

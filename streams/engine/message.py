@@ -72,12 +72,19 @@ class Message:
     def first_source(self) -> tuple[str, int, int]:
         """`source` of the record as it first came, before it was passed on."""
         if self._first is None and self.header(ORIGIN) is None:
-            return self.source
-        if self._first is None:
+            object.__setattr__(self, "_first", self.source)
+        elif self._first is None:
             topic, partition, rest = self.identity.split("/")[:3]
             object.__setattr__(self, "_first", (topic, int(partition), int(rest.partition("@")[0])))
         assert self._first is not None
         return self._first
+
+    @property
+    def first_ms(self) -> int:
+        """When the record first came, by its timestamp: 0 or later, in milliseconds since the epoch."""
+        if self.header(ORIGIN) is None:
+            return max(self.timestamp_ms, 0)
+        return int(self.identity.split("@")[1].partition("/")[0])
 
     @property
     def source(self) -> tuple[str, int, int]:

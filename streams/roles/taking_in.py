@@ -15,7 +15,7 @@ import msgspec
 from processors.errors import Code, Poison
 from processors.identity import key_of, split
 from processors.offers import COLUMN_NAMES
-from processors.product import Change, PhotoPlace, Product, Stamp
+from processors.product import Change, PhotoPlace, Product
 from streams.contract import topics
 from streams.contract.cloudevents import output_headers
 from streams.contract.codecs import encode
@@ -379,19 +379,10 @@ def _with(before: Product, message: Message, outcome: Told | Deleted) -> Product
 def _newest(product: Product, message: Message) -> bool:
     """Whether no upload of the product that has been taken in counts after this one."""
     _, partition, offset = message.first_source
-    stamps = [stamp for stamp in (product.touched, product.deleted) if stamp is not None]
-    newest = max(stamps, key=_Order, default=None)
+    newest = product.touched
+    if product.deleted is not None and (newest is None or newest.before(product.deleted)):
+        newest = product.deleted
     return newest is not None and (newest.partition, newest.offset) == (partition, offset)
-
-
-class _Order:
-    """Sorts stamps."""
-
-    def __init__(self, stamp: Stamp) -> None:
-        self.stamp = stamp
-
-    def __lt__(self, other: _Order) -> bool:
-        return self.stamp.before(other.stamp)
 
 
 def stands(kept: Kept, topic: str, maker: str) -> bool:
