@@ -16,17 +16,24 @@ settings.load_profile("weft")
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "WEFT_THREADS"):
     os.environ.setdefault(name, "1")
 
+# Their asserts, too, say what they compared.
+pytest.register_assert_rewrite("tests.fixtures.engine_role", "tests.fixtures.index_bench")
+
 ROOMS = ("integration", "contract")
 LONGEST = (
-    "test_engine_kafka",
-    "test_restarts",
     "test_generations",
-    "test_operations",
-    "test_chaos",
-    "test_cli",
+    "test_engine_kafka",
     "test_index_role",
-    "test_embedded_broker",
+    "test_restarts",
     "test_order_and_topics",
+    "test_engine_topics",
+    "test_cli",
+    "test_chaos",
+    "test_main_job",
+    "test_operations",
+    "test_embedded_broker",
+    "test_hostile",
+    "test_replay",
     "test_demo",
 )
 """Files of the integration tests that take a minute and more, the longest first."""

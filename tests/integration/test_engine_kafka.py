@@ -1,152 +1,37 @@
 """The engine on the real Kafka: nothing lost, nothing doubled in what a reader sees, whatever happens to the process."""
 
 import asyncio
-import os
-import signal
-import subprocess
-import sys
-import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from infra.settings import Settings
 from processors.errors import Retryable
 from streams.contract.records import Caption
-from streams.contract.topics import DEAD_LETTERS, TopicSpec
 from streams.engine.attempts import Engine
 from streams.engine.credits import Credits
 from streams.engine.device import Device
-from streams.engine.message import Message
-from streams.engine.observer import NullObserver
 from streams.engine.pipeline import Pipeline
-from streams.kafka.client import Reader
 from streams.kafka.faust.app import consume
-from streams.kafka.options import client_options
 from streams.kafka.predecessor import take_out_predecessor
 from streams.kafka.producer import open_producer
-from streams.ops.admin import create_topics, list_topics
+from streams.ops.admin import create_topics
 from streams.roles.caption.mending import has_fallen
 from tests.fakes.llm_server import LlmServer, Reply, completion
-from tests.fixtures import engine_worker
 from tests.fixtures.captioning import GOOD, Captioning
+from tests.fixtures.engine_role import (
+    Role,
+    members,
+    settled,
+    until_members,
+    until_ready,
+    until_stopped,
+)
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
-
-ROOT = Path(__file__).parents[2]
-PARTITIONS = 6
-
-
-class Role:
-    """Topics of its own on the shared broker, and worker processes of tests.fixtures.engine_worker."""
-
-    def __init__(self, bootstrap: str) -> None:
-        name = uuid.uuid4().hex[:8]
-        self.settings = Settings(bootstrap_servers=bootstrap, partitions=PARTITIONS)
-        self.input, self.output, self.group = f"in-{name}", f"out-{name}", f"group-{name}"
-
-    async def create(self) -> None:
-        specs = [TopicSpec(name, "raw", "delete") for name in (self.input, self.output, DEAD_LETTERS)]
-        await create_topics(self.settings, specs)
-
-    @contextmanager
-    def worker(self, **settings: str) -> Iterator[subprocess.Popen[str]]:
-        """One process; killed at the end if it still runs."""
-        command = [sys.executable, "-m", "tests.fixtures.engine_worker", self.settings.bootstrap_servers]
-        process = subprocess.Popen(
-            [*command, self.input, self.output, self.group],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1", **settings},
-        )
-        try:
-            yield process
-        except BaseException:
-            if process.poll() is None:
-                process.send_signal(signal.SIGUSR1)  # it says where it stands, beside its log
-                time.sleep(1.0)
-            raise
-        finally:
-            process.kill()
-            process.communicate()
-
-    async def produce(self, count: int, *, bad: frozenset[int] = frozenset(), keys: int = 100, first: int = 0) -> None:
-        """Values v0, v1 …; every 50th is a delete."""
-        async with open_producer(self.settings) as sender:
-            deliveries = []
-            for number in range(first, first + count):
-                value = b"bad" if number in bad else None if number % 50 == 49 else f"v{number}".encode()
-                key = f"k{number % keys}".encode()
-                deliveries.append(await sender.send(self.input, key=key, value=value))
-            await asyncio.gather(*deliveries)
-
-    async def send(self, key: bytes, value: bytes) -> None:
-        """One more record."""
-        async with open_producer(self.settings) as sender:
-            await (await sender.send(self.input, key=key, value=value))
-
-    async def committed(self) -> dict[int, int]:
-        """The group's offsets of the input topic."""
-        admin = AIOKafkaAdminClient(**client_options(self.settings))
-        await admin.start()
-        try:
-            offsets = await admin.list_consumer_group_offsets(self.group)
-        finally:
-            await admin.close()
-        return {place.partition: found.offset for place, found in offsets.items() if place.topic == self.input}
-
-    async def read(self, topic: str) -> list[Message]:
-        """Everything that is on the topic now."""
-        async with Reader(self.settings, topic) as reader:
-            return [message async for message in reader.to_end()]
-
-    async def outputs(self, at_least: int, *, seconds: float = 60.0) -> int:
-        """Wait until the output topic holds that many records."""
-        deadline = time.monotonic() + seconds
-        while (count := (await list_topics(self.settings, [self.output]))[0].messages) < at_least:
-            assert time.monotonic() < deadline, f"{count} of {at_least} outputs after {seconds} s"
-            await asyncio.sleep(0.1)
-        return count
-
-    async def check(self, *, bad: frozenset[int] = frozenset()) -> int:
-        """Each input has its output or its dead letter, once per event id; returns how many were sent again."""
-        inputs = await self.read(self.input)
-        outputs = await self.read(self.output)
-        seen: dict[str, tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]] = {}
-        for record in outputs:
-            event = (record.header("ce_id") or b"").decode()
-            assert seen.setdefault(event, (record.key, record.value, record.headers)) == (
-                record.key,
-                record.value,
-                record.headers,
-            ), "the same event twice, with different contents"
-        good = [m for m in inputs if m.value != b"bad"]
-        assert len(inputs) - len(good) == len(bad)
-        assert {m.event_id("test"): m.value.upper() if m.value is not None else None for m in good} == {
-            event: value for event, (_, value, _) in seen.items()
-        }
-        letters = [
-            m for m in await self.read(DEAD_LETTERS) if m.header("__connect.errors.topic") == self.input.encode()
-        ]
-        assert {m.header("__connect.errors.offset") for m in letters} == {
-            str(m.offset).encode() for m in inputs if m.value == b"bad"
-        }
-        assert all(m.value == b"bad" and m.header("__connect.errors.stage") == b"decode" for m in letters)
-        self._newest_last(good, outputs)
-        return len(outputs) - len(seen)
-
-    def _newest_last(self, inputs: list[Message], outputs: list[Message]) -> None:
-        """What a compacted topic would keep of each key is what its newest input made."""
-        newest = {m.key: f"{m.partition}/{m.offset}".encode() for m in inputs}
-        last = {m.key: m.header("from") for m in outputs}
-        assert last == newest
 
 
 @pytest.fixture
@@ -154,19 +39,6 @@ async def role(kafka: str) -> Role:
     role = Role(kafka)
     await role.create()
     return role
-
-
-async def until_ready(process: subprocess.Popen[str]) -> None:
-    assert process.stdout is not None
-    line = await asyncio.to_thread(process.stdout.readline)
-    assert line.strip() == "ready"
-
-
-async def until_stopped(process: subprocess.Popen[str]) -> None:
-    process.send_signal(signal.SIGTERM)
-    output, _ = await asyncio.to_thread(process.communicate, timeout=120)
-    assert process.returncode == 0
-    assert "stopped" in output
 
 
 async def test_kill_in_the_middle_loses_nothing(role: Role):
@@ -243,17 +115,6 @@ async def test_workers_join_leave_and_die(role: Role):
     await role.check()
 
 
-async def members(role: Role) -> dict[str, str]:
-    """The group's members: id on the broker → client id."""
-    admin = AIOKafkaAdminClient(**client_options(role.settings))
-    await admin.start()
-    try:
-        described = (await admin.describe_consumer_groups([role.group]))[0].groups[0]
-    finally:
-        await admin.close()
-    return {member[0]: member[1] for member in described[5]}
-
-
 async def test_a_killed_worker_is_taken_out_by_the_next_of_its_name(role: Role):
     """Until its session ends, ten seconds after its last heartbeat, nobody else would be dealt its partitions."""
     await role.produce(300)
@@ -314,15 +175,6 @@ async def test_two_workers_of_one_name_lose_nothing(role: Role):
     await role.check()
 
 
-async def until_members(role: Role, count: int, *, seconds: float = 60.0) -> dict[str, str]:
-    """The group's members once they are so many."""
-    deadline = time.monotonic() + seconds
-    while len(found := await members(role)) != count:
-        assert time.monotonic() < deadline, f"{found} after {seconds} s"
-        await asyncio.sleep(0.1)
-    return found
-
-
 async def test_taking_out_is_no_condition_of_a_start():
     """No broker, no right, no coordinator yet: the session of the dead one ends by itself."""
     nowhere = Settings(bootstrap_servers="127.0.0.1:9", instance="enrich-0")
@@ -375,240 +227,6 @@ async def test_a_broker_that_is_not_there_is_worth_another_try():
             )
             with pytest.raises(Retryable, match="bootstrap"):
                 await asyncio.wait_for(consume(["t"], "g", pipeline, settings=settings, stop=asyncio.Event()), 30)
-
-
-async def settled(role: Role, *, seconds: float = 90.0) -> None:
-    """Wait until every good input has an output, and the group has committed them all.
-
-    Outputs alone are not enough: the killed process may have written them all, and the next one, stopped in the middle of
-    what it repeats, rightly leaves an older value last for its successor to go on from.
-    """
-    inputs = (await list_topics(role.settings, [role.input]))[0]
-    ends = {p.partition: p.high for p in inputs.partitions if p.high}
-    wanted = {m.event_id("test"): (m.partition, m.offset) for m in await role.read(role.input) if m.value != b"bad"}
-    committed: dict[int, int] = {}
-    try:
-        async with asyncio.timeout(seconds):
-            while wanted or not ends.items() <= committed.items():
-                for message in await role.read(role.output):
-                    wanted.pop((message.header("ce_id") or b"").decode(), None)
-                committed = await role.committed()
-                await asyncio.sleep(0.3)
-    except TimeoutError:
-        pytest.fail(f"without an output: {sorted(wanted.values())}; committed: {committed} of {ends}")
-
-
-async def test_a_group_that_formed_without_partitions_looks_again(kafka: str):
-    """As when a worker joins while the broker is coming back and knows no partition of the topic yet."""
-    role = Role(kafka)
-    with role.worker() as process:
-        await until_ready(process)
-        await role.create()
-        await role.produce(100)
-        await role.outputs(100)  # within a minute; Kafka's clients look every five
-        await until_stopped(process)
-
-
-async def test_a_broker_that_is_away_costs_time_only(kafka_factory):
-    """The broker dies for some seconds while a worker runs: the same process goes on, nothing is lost."""
-    broker = kafka_factory()
-    role = Role(broker.bootstrap)
-    await role.create()
-    await role.produce(1500)
-    with role.worker() as process:
-        await role.outputs(200)
-        await asyncio.to_thread(broker.stop)
-        await asyncio.sleep(10)
-        assert process.poll() is None, "the worker must wait for its broker"
-        await asyncio.to_thread(broker.start)
-        await settled(role)
-        await until_stopped(process)
-    await role.check()
-
-
-async def test_what_a_producer_aborted_was_never_said(role: Role):
-    """Aborted records have no effect and hold no commit up, also behind offset 0; open ones delay and lose nothing."""
-    bootstrap = role.settings.bootstrap_servers
-
-    async def send(producer: AIOKafkaProducer, *values: str) -> None:
-        for value in values:
-            await producer.send_and_wait(role.input, key=b"k", value=value.encode(), partition=0)
-
-    async with (
-        AIOKafkaProducer(bootstrap_servers=bootstrap) as plain,
-        AIOKafkaProducer(bootstrap_servers=bootstrap, transactional_id=role.group) as transactional,
-    ):
-        await send(plain, "first")
-        await transactional.begin_transaction()
-        await send(transactional, "never", "bad never", "fatal")
-        await transactional.abort_transaction()
-        async with transactional.transaction():
-            await send(transactional, "kept")
-        with role.worker() as process:
-            await until_ready(process)
-            await send(plain, "second")
-            await role.outputs(3)
-            await transactional.begin_transaction()
-            await send(transactional, "late")
-            await send(plain, "behind it")
-            await send_elsewhere(role, plain)
-            await role.outputs(4)  # the other partition goes on
-            assert [m.value for m in await role.read(role.output) if m.key == b"k"] == [b"FIRST", b"KEPT", b"SECOND"]
-            await transactional.commit_transaction()
-            await role.outputs(6)
-            await committed_up_to(role, 0, 11)  # first, 3 aborted + mark, kept + mark, second, late, behind it, mark
-            await transactional.begin_transaction()
-            await send(transactional, "never", "never")
-            await transactional.abort_transaction()
-            await until_stopped(process)
-    values = [m.value for m in await role.read(role.output) if m.key == b"k"]
-    assert values == [b"FIRST", b"KEPT", b"SECOND", b"LATE", b"BEHIND IT"]
-    async with asyncio.timeout(30), Reader(role.settings, role.input) as reader:
-        # The tail of the partition holds aborted records and a mark only: reading to the end ends.
-        read = [m.value for m in [m async for m in reader.to_end()] if m.key == b"k"]
-    assert read == [b"first", b"kept", b"second", b"late", b"behind it"]
-    assert not [m for m in await role.read(DEAD_LETTERS) if m.header("__connect.errors.topic") == role.input.encode()]
-
-
-async def send_elsewhere(role: Role, producer: AIOKafkaProducer) -> None:
-    await producer.send_and_wait(role.input, key=b"other", value=b"elsewhere", partition=1)
-
-
-async def committed_up_to(role: Role, partition: int, offset: int, *, seconds: float = 60.0) -> None:
-    """Wait until the group's offset of the partition is `offset`."""
-    async with asyncio.timeout(seconds):
-        while (await role.committed()).get(partition) != offset:  # noqa: ASYNC110 - the broker tells nobody
-            await asyncio.sleep(0.2)
-
-
-class Lags(NullObserver):
-    """Keeps what it was told last."""
-
-    def __init__(self) -> None:
-        self.topic = ""
-        self.last: dict[int, int] = {}
-        self.ages: list[float] = []
-
-    def lag(self, topic, messages):
-        self.topic, self.last = topic, dict(messages)
-
-    def aged(self, topic, seconds):
-        self.ages.append(seconds)
-
-
-async def test_how_far_behind_a_group_is(role: Role, tmp_path: Path):
-    """Every partition held has a lag, also one of which nothing was ever committed; what hangs holds it up in order."""
-    away = tmp_path / "away"
-    away.touch()
-    for value in (f"stuck {away}", "a", "b", "c"):
-        await role.send(b"k7", value.encode())
-    lags, stop = Lags(), asyncio.Event()
-    work = asyncio.create_task(engine_worker.work(role.settings, role.input, role.output, role.group, stop, lags, 0.1))
-    async with asyncio.timeout(60):
-        while sorted(lags.last.values()) != [0, 0, 0, 0, 0, 4]:
-            assert not work.done(), work
-            await asyncio.sleep(0.05)
-    assert lags.topic == role.input
-    away.unlink()
-    async with asyncio.timeout(60):
-        while lags.last != dict.fromkeys(range(PARTITIONS), 0):  # noqa: ASYNC110 - told from a task of the role
-            await asyncio.sleep(0.05)
-    stop.set()
-    await work
-    assert len(lags.ages) == 4
-    assert all(0 <= age < 60 for age in lags.ages)
-
-
-@asynccontextmanager
-async def admin_of(role: Role) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(**client_options(role.settings))
-    await admin.start()
-    try:
-        yield admin
-    finally:
-        await admin.close()
-
-
-async def test_records_that_were_deleted_unread_are_told(role: Role):
-    """A worker is frozen while retention takes 5 of 6 records: the sixth is worked off, the others leave one letter."""
-    async with AIOKafkaProducer(bootstrap_servers=role.settings.bootstrap_servers) as producer:
-
-        async def send(*values: str) -> None:
-            for value in values:
-                await producer.send_and_wait(role.input, key=b"k", value=value.encode(), partition=2)
-
-        with role.worker() as frozen:
-            await until_ready(frozen)
-            await send("a", "b")
-            await committed_up_to(role, 2, 2)
-            frozen.send_signal(signal.SIGSTOP)
-            await send("c", "d", "e", "f", "g", "h")
-            async with admin_of(role) as admin:
-                await admin.delete_records({TopicPartition(role.input, 2): RecordsToDelete(7)})
-            frozen.send_signal(signal.SIGCONT)
-            with role.worker() as other:  # whether the frozen one goes on or ends
-                await role.outputs(3)
-                await committed_up_to(role, 2, 8)
-                await until_stopped(other)
-    [(place, at, code)] = {
-        (m.header("__connect.errors.partition"), m.header("__connect.errors.offset"), m.header("weft_code"))
-        for m in await role.read(DEAD_LETTERS)
-        if m.header("__connect.errors.topic") == role.input.encode()
-    }
-    assert (place, code) == (b"2", b"lost")
-    # The fetch that was under way when the worker froze may have brought "c" and what follows it: worked off, and committed
-    # or not when the others were told.
-    values = [m.value for m in await role.read(role.output)]
-    fetched = values[2:-1]
-    assert [*values[:2], values[-1]] == [b"A", b"B", b"H"]
-    assert fetched == [b"C", b"D", b"E", b"F", b"G"][: len(fetched)], "in order and once"
-    first = int(at or b"")
-    assert 2 <= first <= 2 + len(fetched)
-    causes = [m.header("__connect.errors.exception.message") or b"" for m in await role.read(DEAD_LETTERS)]
-    assert any(f"{7 - first} records (offsets {first} to 6)".encode() in cause for cause in causes)
-
-
-@pytest.mark.parametrize("records", [12, 40])
-async def test_a_topic_that_is_created_again_is_another_topic(role: Role, records: int):
-    """Under a running worker, with fewer and with more records than the first: all are worked off, as other events."""
-
-    async def send(first: int, count: int) -> None:
-        async with AIOKafkaProducer(bootstrap_servers=role.settings.bootstrap_servers) as producer:
-            for number in range(first, first + count):
-                await producer.send_and_wait(role.input, key=b"k", value=b"v%d" % number, partition=1)
-
-    with role.worker() as process:
-        await send(0, 20)
-        await role.outputs(20)
-        await committed_up_to(role, 1, 20)
-        async with admin_of(role) as admin:
-            await admin.delete_topics([role.input])
-        async with asyncio.timeout(30):
-            while await list_topics(role.settings, [role.input]):  # noqa: ASYNC110
-                await asyncio.sleep(0.1)
-        await role.create()
-        await send(100, records)
-        wanted = {b"V%d" % number for number in [*range(20), *range(100, 100 + records)]}
-        with suppress(TimeoutError):
-            async with asyncio.timeout(20):  # it may go on, or ask to be started again
-                while process.poll() is None and not wanted <= {m.value for m in await role.read(role.output)}:  # noqa: ASYNC110
-                    await asyncio.sleep(0.3)
-    with role.worker() as again:
-        await until_ready(again)
-        await until_values(role, wanted)
-        await until_stopped(again)
-    events: dict[bytes, set[bytes]] = {}
-    for record in await role.read(role.output):
-        events.setdefault(record.header("ce_id") or b"", set()).add(record.value or b"")
-    assert all(len(values) == 1 for values in events.values()), "two records under one id"
-    assert len(events) == 20 + records
-
-
-async def until_values(role: Role, wanted: set[bytes], *, seconds: float = 60.0) -> None:
-    """Wait until the output topic holds all these values."""
-    async with asyncio.timeout(seconds):
-        while not wanted <= {m.value for m in await role.read(role.output)}:  # noqa: ASYNC110
-            await asyncio.sleep(0.3)
 
 
 async def test_captions_written_without_a_server_are_written_again(kafka: str, tmp_path: Path):

@@ -7,169 +7,34 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from itertools import count
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 from msgspec.structs import replace
 
-from index_sync.manifest import Manifest, SnapshotLocation, decode_current, decode_manifest
 from infra.broker import EmbeddedBroker
 from infra.broker_jars import Classpath
-from infra.settings import Settings
-from infra.store import NotFound
 from processors.errors import Retryable
-from processors.values import Colour, Garment, Metadata
 from streams.contract import codecs, topics
-from streams.contract.probes import Answer, Found, Hits, LookupProbe, SearchProbe
-from streams.contract.records import Generation, Item, Source, View
-from streams.engine.observer import NullObserver, Observer
-from streams.kafka.dead_letters import dead_letters
+from streams.contract.probes import Found, Hits, LookupProbe
+from streams.contract.records import Generation, Item
+from streams.engine.observer import NullObserver
 from streams.kafka.options import client_options
-from streams.kafka.producer import KafkaSender, open_producer
-from streams.ops.admin import create_topics, list_topics
+from streams.kafka.producer import open_producer
 from streams.ops.generations.asking import open_asking
 from streams.ops.generations.control import publish
-from streams.roles.index.role import IndexConfig, IndexRole
 from streams.search.generations import key_of
-from tests.fakes.index_items import ENCODER, MemoryObjects, unit
+from tests.fakes.index_items import unit
+from tests.fixtures.index_bench import PARTITIONS, Bench, bench, create_again, found, item, search_probe
 
 pytestmark = pytest.mark.integration
-
-PARTITIONS = 3
-_ids = count()
-
-
-def _item(product_id: str, seed: int, colour: str = "red", encoder: str = ENCODER) -> Item:
-    garment = Garment("g0", "dress", (0, 0, 5, 5), 0.9, (Colour(colour, "#ff0000", 1.0),))
-    views = (View("whole", "dress", unit(seed).tobytes()), View("g0", "dress", unit(seed + 10_000).tobytes()))
-    source = Source(topics.UPLOADS, 0, 0)
-    return Item(product_id, "file:///i.jpg", 9, 9, (garment,), views, Metadata(), encoder, 8, "d", source, "0")
-
-
-class Bench:
-    """A broker with the topics, a store, and a client that writes items and asks probes."""
-
-    def __init__(self, settings: Settings, sender: KafkaSender, hits: AIOKafkaConsumer, dead: AIOKafkaConsumer) -> None:
-        self.settings = settings
-        self.store = MemoryObjects()
-        self._sender = sender
-        self.sender = sender
-        self._hits = hits
-        self.dead = dead
-        self.sent_ms: dict[int, int] = {}
-        """When the answers that were gathered last were sent, by partition."""
-
-    async def put(self, product_id: str, value: Item | bytes | None) -> tuple[int, int]:
-        """Write one item; returns partition and offset."""
-        data = codecs.encode(value) if isinstance(value, Item) else value
-        sent = await (await self._sender.send(topics.ITEMS, key=product_id.encode(), value=data))
-        return sent.partition, sent.offset  # type: ignore[attr-defined]
-
-    async def ask(
-        self,
-        probe: SearchProbe | LookupProbe,
-        answers: int = PARTITIONS,
-        sent: Callable[[], Awaitable[None]] | None = None,
-    ) -> dict[int, Answer]:
-        """Send a probe and gather answers of so many partitions, until two seconds past its deadline."""
-        delivery = await self._sender.send(topics.PROBES, key=probe.query_id.encode(), value=codecs.encode(probe))
-        await delivery
-        if sent is not None:
-            await sent()
-        return await self.gather(probe, answers)
-
-    async def gather(self, probe: SearchProbe | LookupProbe, answers: int) -> dict[int, Answer]:
-        found: dict[int, Answer] = {}
-        self.sent_ms = {}
-        try:
-            async with asyncio.timeout(max(probe.deadline - time.time(), 0) + 2):
-                while len(found) < answers:
-                    record = await self._hits.getone()
-                    answer = codecs.decode_answer(record.value)
-                    if answer.query_id == probe.query_id:
-                        found[answer.partition] = answer
-                        self.sent_ms[answer.partition] = record.timestamp
-        except TimeoutError:
-            pass
-        return found
-
-    async def search(
-        self,
-        seed: int,
-        seconds: float = 60.0,
-        top_k: int = 5,
-        min_offsets: dict[int, int] | None = None,
-        **more: object,
-    ) -> dict[int, Hits]:
-        probe = search_probe(seed, seconds, top_k, min_offsets)
-        answers = await self.ask(probe)
-        return {p: a for p, a in answers.items() if isinstance(a, Hits)}
-
-    @asynccontextmanager
-    async def role(
-        self, owner: str = "", observer: Observer | None = None, **options: float
-    ) -> AsyncIterator[asyncio.Event]:
-        """A running worker; yields its "ready" event, and stops it in good order."""
-        stop, ready = asyncio.Event(), asyncio.Event()
-        config = IndexConfig(owner or f"worker-{next(_ids)}", ENCODER, 8, **options)  # type: ignore[arg-type]
-        role = IndexRole(
-            config,
-            store=self.store,
-            sender=self._sender,
-            dead_letter=dead_letters(self._sender),
-            settings=self.settings,
-            observer=observer or NullObserver(),
-            ready=ready.set,
-        )
-        running = asyncio.create_task(role.run(stop))
-        try:
-            yield ready
-        finally:
-            stop.set()
-            await running
-
-    def epochs(self) -> list[int]:
-        """How often each partition was claimed."""
-        places = [SnapshotLocation("catalog", "g-0001", topics.ITEMS, partition) for partition in range(PARTITIONS)]
-        return [decode_current("", self.store.get(place.current)).epoch for place in places]
-
-    def manifests(self) -> dict[int, Manifest]:
-        """The latest manifest of each partition."""
-        found: dict[int, Manifest] = {}
-        for partition in range(PARTITIONS):
-            place = SnapshotLocation("catalog", "g-0001", topics.ITEMS, partition)
-            try:
-                current = decode_current("", self.store.get(place.current))
-            except NotFound:
-                continue
-            if current.manifest is not None:
-                found[partition] = decode_manifest("", self.store.get(current.manifest.key))
-        return found
-
-
-def search_probe(seed: int, seconds: float, top_k: int = 5, min_offsets: dict[int, int] | None = None) -> SearchProbe:
-    return SearchProbe(
-        query_id=f"q-{next(_ids)}",
-        vector=unit(seed).tobytes(),
-        encoder=ENCODER,
-        top_k=top_k,
-        deadline=time.time() + seconds,
-        min_offsets={f"{topics.ITEMS}-{p}": offset for p, offset in (min_offsets or {}).items()},
-    )
-
-
-def found(answers: dict[int, Hits]) -> list[str]:
-    """Products of all answers, best first."""
-    hits = [hit for answer in answers.values() for hit in answer.hits]
-    return [hit.product_id for hit in sorted(hits, key=lambda hit: -hit.score)]
 
 
 @pytest.fixture(scope="module")
@@ -177,36 +42,6 @@ def broker(tmp_path_factory: pytest.TempPathFactory, kafka_classpath: Classpath)
     """One broker for this module; each `bench` begins with topics created anew."""
     with EmbeddedBroker(tmp_path_factory.mktemp("index-kafka"), classpath=kafka_classpath) as started:
         yield started
-
-
-async def _create_again(settings: Settings, names: list[str] | None = None) -> None:
-    there = [state.name for state in await list_topics(settings, names)]
-    admin = AIOKafkaAdminClient(**client_options(settings))
-    await admin.start()
-    try:
-        if there:
-            await admin.delete_topics(there)
-        while any(state.name in there for state in await list_topics(settings)):  # noqa: ASYNC110 - it is far away
-            await asyncio.sleep(0.05)
-    finally:
-        await admin.close()
-    await create_topics(settings)
-
-
-@asynccontextmanager
-async def bench(bootstrap: str) -> AsyncIterator[Bench]:
-    settings = Settings(bootstrap_servers=bootstrap, partitions=PARTITIONS)
-    await _create_again(settings)
-    async with AsyncExitStack() as stack:
-        sender = await stack.enter_async_context(open_producer(settings))
-        consumers = []
-        for topic in (topics.HITS, topics.DEAD_LETTERS):
-            consumer = AIOKafkaConsumer(**client_options(settings), auto_offset_reset="earliest")
-            await stack.enter_async_context(consumer)
-            partitions = 1 if topic == topics.HITS else PARTITIONS
-            consumer.assign([TopicPartition(topic, p) for p in range(partitions)])
-            consumers.append(consumer)
-        yield Bench(settings, sender, *consumers)
 
 
 async def test_items_are_searchable_until_they_are_deleted(broker: EmbeddedBroker) -> None:
@@ -219,12 +54,12 @@ async def test_items_are_searchable_until_they_are_deleted(broker: EmbeddedBroke
             ends[partition] = offset + 1
 
         for i in range(60):
-            await put(f"p{i}", _item(f"p{i}", i, "navy" if i % 2 else "red"))
+            await put(f"p{i}", item(f"p{i}", i, "navy" if i % 2 else "red"))
         answers = await b.search(7, min_offsets=ends)
         assert found(answers)[0] == "p7"
         assert {p: a.applied_offset for p, a in answers.items()} == ends
         assert all(a.fresh and a.of == PARTITIONS and a.generation == "g-0001" for a in answers.values())
-        await put("p7", _item("p7", 500))
+        await put("p7", item("p7", 500))
         await put("p8", None)
         answers = await b.search(7, min_offsets=ends)
         assert found(answers)[0] != "p7"
@@ -243,8 +78,8 @@ async def test_a_bad_item_goes_to_the_dead_letters_and_stops_nothing(broker: Emb
     """Undecodable, of another encoder: dead-lettered with the cause; what follows is searchable."""
     async with bench(broker.bootstrap) as b, b.role():
         await b.put("x", b"garbage")
-        await b.put("x", _item("x", 1, encoder="sha256:other"))
-        partition, offset = await b.put("x", _item("x", 2))
+        await b.put("x", item("x", 1, encoder="sha256:other"))
+        partition, offset = await b.put("x", item("x", 2))
         answers = await b.search(2, min_offsets={partition: offset + 1})
         assert found(answers) == ["x"]
         letters = [await b.dead.getone() for _ in range(2)]
@@ -258,7 +93,7 @@ async def test_an_offset_that_does_not_come_is_answered_in_time_and_said(broker:
     """The shard whose offset is not reached answers `fresh: false` before the deadline; the others at once."""
     async with bench(broker.bootstrap) as b, b.role() as ready:
         await ready.wait()
-        partition, offset = await b.put("p", _item("p", 1))
+        partition, offset = await b.put("p", item("p", 1))
         await b.search(1, min_offsets={partition: offset + 1})
         probe = search_probe(1, 3.0, min_offsets={partition: offset + 100})
         answers = await b.ask(probe)
@@ -273,7 +108,7 @@ async def test_a_restart_goes_on_from_the_snapshot(broker: EmbeddedBroker) -> No
     async with bench(broker.bootstrap) as b:
         ends: dict[int, int] = {}
         for i in range(40):
-            partition, offset = await b.put(f"p{i}", _item(f"p{i}", i))
+            partition, offset = await b.put(f"p{i}", item(f"p{i}", i))
             ends[partition] = offset + 1
         async with b.role() as ready:
             await ready.wait()
@@ -297,7 +132,7 @@ async def test_a_restart_goes_on_from_the_snapshot(broker: EmbeddedBroker) -> No
 async def test_a_probe_sent_before_the_worker_was_up_is_answered(broker: EmbeddedBroker) -> None:
     """Nobody was there when it came; its deadline has not passed when somebody is. An expired one gets no answer."""
     async with bench(broker.bootstrap) as b:
-        await b.put("p", _item("p", 1))
+        await b.put("p", item("p", 1))
         expired = search_probe(1, -1.0)
         early = search_probe(1, 60.0)
         assert await b.ask(expired, answers=1) == {}
@@ -317,7 +152,7 @@ async def test_two_workers_share_the_partitions_and_one_leaves(broker: EmbeddedB
     async with bench(broker.bootstrap) as b, b.role() as one:
         ends: dict[int, int] = {}
         for i in range(30):
-            partition, offset = await b.put(f"p{i}", _item(f"p{i}", i))
+            partition, offset = await b.put(f"p{i}", item(f"p{i}", i))
             ends[partition] = offset + 1
         await one.wait()
         before = await b.search(3, top_k=30, min_offsets=ends)
@@ -380,7 +215,7 @@ async def test_a_standby_answers_for_a_killed_owner_and_takes_over_from_memory(
             # Before there are items: a store that is empty is none that lost them.
             await standing_by(b, dict.fromkeys(range(PARTITIONS), 0), tmp_path)
             for i in range(40):
-                partition, offset = await b.put(f"p{i}", _item(f"p{i}", i))
+                partition, offset = await b.put(f"p{i}", item(f"p{i}", i))
                 ends[partition] = offset + 1
             await standing_by(b, dict.fromkeys(range(PARTITIONS), 0) | ends, tmp_path)
             before = await b.search(3, seconds=25.0, top_k=40, min_offsets=ends)
@@ -405,7 +240,7 @@ async def test_a_worker_holds_every_generation_of_its_partitions(broker: Embedde
     async with bench(broker.bootstrap) as b, b.role() as one:
         ends: dict[int, int] = {}
         for i in range(30):
-            partition, offset = await b.put(f"p{i}", _item(f"p{i}", i))
+            partition, offset = await b.put(f"p{i}", item(f"p{i}", i))
             ends[partition] = offset + 1
         await one.wait()
 
@@ -445,7 +280,7 @@ async def test_monitors_outside_see_where_the_index_is(broker: EmbeddedBroker) -
     async with bench(broker.bootstrap) as b:
         ends: dict[int, int] = {}
         for number in range(20):
-            partition, offset = await b.put(f"p{number}", _item(f"p{number}", number))
+            partition, offset = await b.put(f"p{number}", item(f"p{number}", number))
             ends[partition] = offset + 1
         lags = Lags()
         admin = AIOKafkaAdminClient(**client_options(b.settings))
@@ -468,7 +303,7 @@ async def test_monitors_outside_see_where_the_index_is(broker: EmbeddedBroker) -
 async def test_a_store_that_is_away_costs_only_time(broker: EmbeddedBroker) -> None:
     """Away at the start, then away at a snapshot: searches wait or go on; afterwards everything is saved."""
     async with bench(broker.bootstrap) as b:
-        partition, offset = await b.put("p", _item("p", 1))
+        partition, offset = await b.put("p", item("p", 1))
         b.store.away = Retryable("store down")
         role = AsyncExitStack()
 
@@ -483,7 +318,7 @@ async def test_a_store_that_is_away_costs_only_time(broker: EmbeddedBroker) -> N
             answers = await b.ask(search_probe(1, 60.0, min_offsets={partition: offset + 1}), sent=start_and_heal)
             assert set(answers) == set(range(PARTITIONS))
             b.store.away = Retryable("store down")
-            partition, offset = await b.put("p", _item("p", 2))
+            partition, offset = await b.put("p", item("p", 2))
             assert found(await b.search(2, min_offsets={partition: offset + 1})) == ["p"]
             b.store.away = None
         assert b.manifests()[partition].next_offset == offset + 1
@@ -492,13 +327,13 @@ async def test_a_store_that_is_away_costs_only_time(broker: EmbeddedBroker) -> N
 async def test_a_broker_that_is_away_costs_only_time(broker: EmbeddedBroker) -> None:
     """Killed for some seconds under a running worker: afterwards items are indexed and probes answered as before."""
     async with bench(broker.bootstrap) as b, b.role() as ready:
-        partition, offset = await b.put("a", _item("a", 1))
+        partition, offset = await b.put("a", item("a", 1))
         await ready.wait()
         await b.search(1, min_offsets={partition: offset + 1})
         await asyncio.to_thread(broker.kill)
         await asyncio.sleep(3)  # the outage itself, not a wait for anything to settle
         await asyncio.to_thread(broker.start)
-        partition, offset = await b.put("b", _item("b", 2))
+        partition, offset = await b.put("b", item("b", 2))
         answers = await b.search(2, seconds=60.0, min_offsets={partition: offset + 1})
         assert set(answers) == set(range(PARTITIONS))
         assert sorted(found(answers)) == ["a", "b"]
@@ -509,7 +344,7 @@ async def test_a_topic_created_again_is_indexed_anew(broker: EmbeddedBroker, pro
     """The snapshot is of a log that is gone: nothing of it is served, whether the new log is shorter or longer."""
     async with bench(broker.bootstrap) as b:
         for i in range(20):
-            await b.put(f"old{i}", _item(f"old{i}", i))
+            await b.put(f"old{i}", item(f"old{i}", i))
         async with b.role() as ready:
             await ready.wait()
         assert set(b.manifests()) == set(range(PARTITIONS))
@@ -518,7 +353,7 @@ async def test_a_topic_created_again_is_indexed_anew(broker: EmbeddedBroker, pro
         b.store = store
         ends: dict[int, int] = {}
         for i in range(products):
-            partition, offset = await b.put(f"new{i}", _item(f"new{i}", i))
+            partition, offset = await b.put(f"new{i}", item(f"new{i}", i))
             ends[partition] = offset + 1
         async with b.role():
             answers = await b.search(0, top_k=300, min_offsets=ends)
@@ -528,13 +363,13 @@ async def test_a_topic_created_again_is_indexed_anew(broker: EmbeddedBroker, pro
 async def test_a_topic_created_again_under_a_running_worker(broker: EmbeddedBroker) -> None:
     """Its offset is out of range: the shard starts over, and what the old log held is gone."""
     async with bench(broker.bootstrap) as b, b.role() as ready:
-        written = [await b.put(f"old{i}", _item(f"old{i}", i)) for i in range(30)]
+        written = [await b.put(f"old{i}", item(f"old{i}", i)) for i in range(30)]
         await ready.wait()
         old = {partition: offset + 1 for partition, offset in written}  # the last of each partition
         assert len(found(await b.search(1, 60.0, top_k=50, min_offsets=old))) == 30
-        await _create_again(b.settings, [topics.ITEMS])
+        await create_again(b.settings, [topics.ITEMS])
         async with open_producer(b.settings) as sender:  # an idempotent producer counts on in the log it knows
-            value = codecs.encode(_item("new", 1))
+            value = codecs.encode(item("new", 1))
             sent = await (await sender.send(topics.ITEMS, key=b"new", value=value))
         ends = {sent.partition: sent.offset + 1}  # type: ignore[attr-defined]
         async with asyncio.timeout(60):
@@ -547,7 +382,7 @@ async def test_records_lost_before_they_were_read_are_no_silent_gap(broker: Embe
     async with bench(broker.bootstrap) as b:
         written: dict[int, list[tuple[int, str]]] = {}
         for i in range(60):
-            partition, offset = await b.put(f"p{i}", _item(f"p{i}", i))
+            partition, offset = await b.put(f"p{i}", item(f"p{i}", i))
             written.setdefault(partition, []).append((offset, f"p{i}"))
         ends = {partition: records[-1][0] + 1 for partition, records in written.items()}
         b.store.away = Retryable("store down")
