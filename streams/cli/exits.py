@@ -11,7 +11,7 @@ class Exit(IntEnum):
     """Scripts may rely on these numbers."""
 
     OK = 0
-    FAILED = 1  # something unforeseen: a bug, or weights that are broken
+    FAILED = 1  # something unforeseen: a bug, weights that are broken, a right on the cluster that is missing
     USAGE = 2  # the command line or a setting is wrong
     REJECTED = 3  # the command ran, and some input was refused (dead letter, error result, unreadable file)
     UNAVAILABLE = 4  # broker, store or models cannot be reached
@@ -34,8 +34,13 @@ def told(error: Exception) -> tuple[Exit, str] | None:
     for kind, code in _CODES:
         if isinstance(error, kind):
             return code, str(error) or "no answer in time"
-    if type(error).__module__.startswith("aiokafka."):  # a broker that goes away in the middle of a command
-        return Exit.UNAVAILABLE, f"{type(error).__name__}: {error}"
+    if type(error).__module__.startswith("aiokafka."):
+        text = f"{type(error).__name__}: {error}"
+        if "AuthorizationFailed" in text:
+            from streams.kafka.producer import ASK_THE_DOCTOR
+
+            return Exit.FAILED, f"{text}; {ASK_THE_DOCTOR}"
+        return Exit.UNAVAILABLE, text  # a broker that goes away in the middle of a command
     if isinstance(error, ModuleNotFoundError) and error.name == "faiss":
         advice = "install `weft[cpu]`, or `weft[gpu]` on a machine with CUDA (one of the two)"
         return Exit.FAILED, f"FAISS is not installed: {advice}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from infra.settings import Settings
@@ -57,6 +57,7 @@ class PlainConsumer:
 
         Raises:
             Retryable: there is no such topic (yet).
+            Fatal: the broker does not show it to us.
         """
         there = self.names.topic(topic)
         for attempt in range(METADATA_ATTEMPTS):
@@ -71,6 +72,9 @@ class PlainConsumer:
                 return sorted(found)
             if answered and attempt:
                 # Asked twice: a broker that has just come back may answer before it knows its topics.
+                # Asked for all topics, a broker leaves out those that it does not show us: asked for this one, it says so.
+                with suppress(Retryable):
+                    await self.topic_id(topic)
                 raise Retryable(f"there is no topic {there}; `weft topics create` makes it")
             await asyncio.sleep(METADATA_PAUSE_S)
         raise Retryable(f"no broker answers for the topic {there}")

@@ -170,12 +170,12 @@ def classify_kafka(error: Exception, place: StageKind) -> WeftError:
         verdict = Retryable(text)
     else:
         # Fenced, not authorised, closed, out of sequence …: no record can be sent, and none of them is at fault.
-        verdict = Fatal(f"{text}; {_ASK_THE_DOCTOR}" if "AuthorizationFailed" in text else text)
+        verdict = Fatal(f"{text}; {ASK_THE_DOCTOR}" if "AuthorizationFailed" in text else text)
     verdict.__cause__ = error
     return verdict
 
 
-_ASK_THE_DOCTOR = "`weft doctor` names the right that is missing and how to grant it"
+ASK_THE_DOCTOR = "`weft doctor` names the right that is missing and how to grant it"
 
 
 @dataclass(frozen=True, slots=True)

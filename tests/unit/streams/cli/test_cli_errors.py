@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError
 
 from processors.decode import encode_jpeg
 from streams import cli
-from streams.cli.exits import Exit
+from streams.cli.exits import Exit, told
 from tests.unit.docs.test_documents import COMMANDS
 
 ROOT = Path(__file__).parents[4]
@@ -170,3 +171,10 @@ def test_a_recipe_that_says_what_none_does_is_told(weft, tmp_path):
     recipe.write_text("network: transformer\nwarm: 1\n")
     code, said, _ = weft("train composer", "--recipe", str(recipe), "--run", str(tmp_path / "run"))
     assert (code, "mine.yaml" in said) == (Exit.REJECTED, True), said
+
+
+def test_a_right_that_is_missing_is_no_broker_that_is_away():
+    """A script that tries again at exit code 4 would do so for ever; the sentence says who names the right."""
+    code, said = told(TopicAuthorizationFailedError("catalog.captions"))
+    assert (code, "catalog.captions" in said, "weft doctor" in said) == (Exit.FAILED, True, True)
+    assert told(KafkaConnectionError("gone"))[0] == Exit.UNAVAILABLE

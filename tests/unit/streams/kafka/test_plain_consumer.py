@@ -1,13 +1,18 @@
-"""How often a consumer that gets nothing asks again."""
+"""How often a consumer that gets nothing asks again, and what it says of a topic that it cannot see."""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
+import pytest
 from aiokafka import TopicPartition
 
+from infra.settings import Settings
+from processors.errors import Fatal, Retryable
 from streams.kafka.consumer import FETCH_WAIT_MS, QUIET_S, QUIET_WAIT_MS, PlainConsumer
+from streams.kafka.names import names_of
 
 
 class Fetching:
@@ -50,3 +55,32 @@ async def test_a_quiet_consumer_asks_seldom_until_something_comes_or_it_is_moved
             consumer.read_from(("t", 0), 7)
         await consumer.poll(0.1)
         assert fetching.waits_ms == FETCH_WAIT_MS
+
+
+class Answering:
+    """A client of a broker that shows no topic. `code`: what it says of the one that is asked for."""
+
+    def __init__(self, code: int) -> None:
+        self._code = code
+
+    async def force_metadata_update(self) -> bool:
+        return True
+
+    async def fetch_all_metadata(self) -> Any:
+        return SimpleNamespace(partitions_for_topic=lambda _: None)
+
+    def get_random_node(self) -> int:
+        return 0
+
+    async def send(self, _node: int, _request: object) -> Any:
+        return SimpleNamespace(topics=[(self._code, "dev.search.hits", UUID(int=0), False, [])])
+
+
+@pytest.mark.parametrize(("code", "kind", "said"), [(29, Fatal, "weft doctor"), (3, Retryable, "weft topics create")])
+async def test_a_topic_that_is_hidden_is_not_called_missing(code: int, kind: type[Exception], said: str) -> None:
+    """To wait for a right as for a topic that somebody makes would be to wait for ever; the sentence says what to do."""
+    consumer = SimpleNamespace(_client=Answering(code), partitions_for_topic=lambda _: None)
+    names = names_of(Settings(topic_prefix="dev."))
+    with pytest.raises(kind, match=said) as told:
+        await PlainConsumer(consumer, names).partitions("search.hits")
+    assert "dev.search.hits" in str(told.value)
