@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
-from processors.errors import Poison
 from streams.contract import codecs, topics
-from streams.contract.cloudevents import ce_headers, output_headers, rfc3339
-from streams.contract.probes import Probe
+from streams.contract.cloudevents import output_headers
 from streams.contract.records import Result
 from streams.engine.message import Message
 from streams.engine.observer import Observer
@@ -27,6 +25,7 @@ from streams.wiring.composers import composers_of
 from streams.wiring.generations import encoders_of, partition_count, place_by_key, serve_spaces, when_settled
 from streams.wiring.models import judge_of, relevance_of, shipped_heads, words_of
 from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, loaded
+from streams.wiring.probing import hear, nothing_left, probing
 from streams.wiring.twins import twins_of
 
 
@@ -42,22 +41,13 @@ async def run_compose(parts: Parts, ready: Ready) -> None:
     observer = parts.engine_of("compose").observer
     spaces = Spaces((images, texts), lambda profile: encoders_of(parts.settings, profile), parts.settings.profile)
 
-    async def send(probe: Probe) -> None:
-        spec, key = topics.BY_NAME[topics.PROBES], probe.query_id.encode()
-        now = rfc3339(round(time.time() * 1000))
-        # The id of a probe derives from its query: the answers to both copies of one have the same ids.
-        headers = ce_headers(
-            id=probe.query_id, type=spec.event_type, source="weft/compose", time=now, content_type=spec.content_type
-        )
-        await (await parts.sender.send(topics.PROBES, key=key, value=codecs.encode(probe), headers=headers))
-
     async def publish(message: Message, result: Result) -> None:
         headers = output_headers(message, stage="compose", topic=topics.RESULTS)
         key = result.query_id.encode()
         await (await parts.sender.send(topics.RESULTS, key=key, value=codecs.encode(result), headers=headers))
         _tell(observer, result)
 
-    pending = PendingQueries(send, time.time, observer.worked)
+    pending = PendingQueries(probing(parts, "compose"), time.time, observer.worked)
 
     twins = twins_of(parts)
     role = Compose(
@@ -91,9 +81,6 @@ async def run_compose(parts: Parts, ready: Ready) -> None:
             in_thread=parts.in_thread,
         )
 
-    async def nothing_left(_message: Message, _result: object) -> tuple[()]:
-        return ()  # the result left from the stage `answer`
-
     pipeline = Pipeline(
         "compose",
         role.stages(),
@@ -106,20 +93,12 @@ async def run_compose(parts: Parts, ready: Ready) -> None:
         shop_of=shop_asked,
     )
     async with Reader(parts.settings, topics.HITS, from_end=True, client="compose") as hits:
-
-        async def deliver() -> None:
-            async for raw in hits.follow():
-                if raw.value is not None:
-                    try:
-                        pending.deliver(codecs.decode_answer(raw.value))
-                    except Poison:
-                        continue  # not one of ours: whoever asked will see a shard missing
-
         consuming = consume_group(parts, "compose", topics.QUERIES, pipeline, ready)
         beginning = when_settled(spaces, parts.stop, consuming)
         following = beside(live.follow(parts.settings.facet_seconds), beginning)
         await beside(
-            serve_spaces(parts, spaces), beside(deliver(), beside(keep_house(), beside(twins.follow(), following)))
+            serve_spaces(parts, spaces),
+            beside(hear(hits, pending), beside(keep_house(), beside(twins.follow(), following))),
         )
 
 

@@ -7,11 +7,9 @@ import time
 from collections.abc import Awaitable
 
 from models.guard import ignore
-from processors.errors import Poison
 from streams.contract import codecs, topics
-from streams.contract.cloudevents import ce_headers, output_headers, rfc3339
+from streams.contract.cloudevents import output_headers
 from streams.contract.edits import STEPS, EditProgress, EditResult
-from streams.contract.probes import Probe
 from streams.engine.message import Message
 from streams.engine.pipeline import Pipeline
 from streams.kafka.client import Reader
@@ -28,6 +26,7 @@ from streams.wiring.faces import face_detector
 from streams.wiring.generations import encoders_of, follow_spaces, place_by_key
 from streams.wiring.models import judge_of, shipped_heads, words_of
 from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, loaded
+from streams.wiring.probing import hear, nothing_left, probing
 from streams.wiring.weights import name_of
 
 
@@ -43,14 +42,6 @@ async def run_edit(parts: Parts, ready: Ready) -> None:
     observer = parts.engine_of("edit").observer
     spaces = Spaces((images, texts), lambda profile: encoders_of(settings, profile), settings.profile)
 
-    async def send(probe: Probe) -> None:
-        spec, key = topics.BY_NAME[topics.PROBES], probe.query_id.encode()
-        now = rfc3339(round(time.time() * 1000))
-        headers = ce_headers(
-            id=probe.query_id, type=spec.event_type, source="weft/edit", time=now, content_type=spec.content_type
-        )
-        await (await parts.sender.send(topics.PROBES, key=key, value=codecs.encode(probe), headers=headers))
-
     async def publish(message: Message, result: EditResult) -> None:
         headers = output_headers(message, stage="edit", topic=topics.EDIT_RESULTS)
         key = result.request_id.encode()
@@ -63,7 +54,7 @@ async def run_edit(parts: Parts, ready: Ready) -> None:
         key = progress.request_id.encode()
         return await parts.sender.send(topics.EDIT_PROGRESS, key=key, value=codecs.encode(progress), headers=headers)
 
-    pending = PendingQueries(send, time.time, observer.worked)
+    pending = PendingQueries(probing(parts, "edit"), time.time, observer.worked)
     index = _Index(parts, pending, spaces)
     role = Edit(
         images=images,
@@ -93,9 +84,6 @@ async def run_edit(parts: Parts, ready: Ready) -> None:
         begin=index.begin,
         profile=name_of(settings),
     )
-
-    async def nothing_left(_message: Message, _result: object) -> tuple[()]:
-        return ()  # the result left from the stage `store`
 
     pipeline = Pipeline(
         "edit",
@@ -140,16 +128,7 @@ class _Index:
             self._open.set()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(follow_spaces(self._parts, self._spaces), name="edit:generations")
-                tasks.create_task(self._deliver(hits), name="edit:hits")
-
-    async def _deliver(self, hits: Reader) -> None:
-        async for raw in hits.follow():
-            if raw.value is None or not self._pending.waiting:
-                continue
-            try:
-                self._pending.deliver(codecs.decode_answer(raw.value))
-            except Poison:
-                continue  # not one of ours: whoever asked will see a shard missing
+                tasks.create_task(hear(hits, self._pending), name="edit:hits")
 
 
 ROLE = Role("edit", run_edit, ("image_encoder", "text_encoder", "detector"))

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 
-from processors.errors import Poison
-from streams.contract import codecs, topics
-from streams.contract.cloudevents import ce_headers, rfc3339
-from streams.contract.probes import Probe
+from streams.contract import topics
 from streams.contract.records import Result
 from streams.engine.message import Message
 from streams.facets.live import LiveHeads
@@ -25,13 +21,14 @@ from streams.search.pending import PendingQueries
 from streams.wiring.generations import place_by_key
 from streams.wiring.models import judge_of, relevance_of, shipped_heads, words_of
 from streams.wiring.parts import Parts, Ready, Role, beside, loaded
+from streams.wiring.probing import hear, probing
 
 
 async def run_standing(parts: Parts, ready: Ready) -> None:
     """`search.standing`, `catalog.items` → `search.matches`, `catalog.similar`."""
     settings = parts.settings
     observer = parts.engine_of("standing").observer
-    pending = PendingQueries(_probing(parts), time.time, observer.worked)
+    pending = PendingQueries(probing(parts, "standing"), time.time, observer.worked)
     similar = SimilarJob(settings, parts.store, parts.sender, observer, parts.in_thread, observer.similar)
     role = StandingRole(
         settings=settings,
@@ -54,28 +51,7 @@ async def run_standing(parts: Parts, ready: Ready) -> None:
                 tasks.create_task(similar.run(parts.stop), name="standing:similar")
 
     async with Reader(settings, topics.HITS, from_end=True, client="standing") as hits:
-
-        async def deliver() -> None:
-            async for raw in hits.follow():
-                if raw.value is not None:
-                    try:
-                        pending.deliver(codecs.decode_answer(raw.value))
-                    except Poison:
-                        continue  # not one of ours: whoever asked will see a shard missing
-
-        await beside(deliver(), both())
-
-
-def _probing(parts: Parts) -> Callable[[Probe], Awaitable[None]]:
-    async def send(probe: Probe) -> None:
-        spec, key = topics.BY_NAME[topics.PROBES], probe.query_id.encode()
-        now = rfc3339(round(time.time() * 1000))
-        headers = ce_headers(
-            id=probe.query_id, type=spec.event_type, source="weft/standing", time=now, content_type=spec.content_type
-        )
-        await (await parts.sender.send(topics.PROBES, key=key, value=codecs.encode(probe), headers=headers))
-
-    return send
+        await beside(hear(hits, pending), both())
 
 
 class _Once:

@@ -9,10 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from models.detector.own_detector import OwnDetector
 from models.guard import Guarded
 from models.ports import Model
 from processors.errors import Poison
-from processors.values import Detection, Vector
+from processors.values import Detection, Pixels, Vector
+
+BAD_PICTURES = [
+    np.zeros((0, 0, 3), np.uint8),
+    np.zeros((8, 8), np.uint8),
+    np.zeros((8, 8, 4), np.uint8),
+    np.zeros((8, 8, 3), np.float32),
+]
 
 
 class ModelContract:
@@ -122,3 +130,19 @@ class DetectorContract(ModelContract):
                 assert 0 <= x0 < x1 <= width
                 assert 0 <= y0 < y1 <= height
                 assert 0 < detection.confidence <= 1
+
+
+class OwnDetectorContract(DetectorContract):
+    """Of a detector of one's own: the fixtures `detector`, loaded once a module, and `pictures`."""
+
+    @pytest.fixture
+    def model(self, detector: OwnDetector) -> OwnDetector:
+        return detector
+
+    @pytest.fixture
+    def items(self, pictures: list[Pixels]) -> list[Pixels]:
+        return pictures
+
+    @pytest.fixture
+    def bad(self) -> list[Any]:
+        return BAD_PICTURES

@@ -25,16 +25,16 @@ from processors.drawn import GarmentSpec, draw_scene
 from processors.errors import Fatal
 from processors.values import CaptionText, Colour, Evidence, Garment, Pixels
 from streams.wiring.models import PartsLoader
-from tests.contract.model_contract import DetectorContract, EncoderContract, ImageEncoderContract, ModelContract
+from tests.contract.model_contract import (
+    BAD_PICTURES,
+    DetectorContract,
+    EncoderContract,
+    ImageEncoderContract,
+    ModelContract,
+)
 from tests.fakes.llm_server import MODEL, Asked, LlmServer, Reply, completion, keeps_to
 
 TEXTS = ["a red dress", "blue jeans", "a striped shirt with long sleeves", "shoes"]
-BAD_PICTURES = [
-    np.zeros((0, 0, 3), np.uint8),
-    np.zeros((8, 8), np.uint8),
-    np.zeros((8, 8, 4), np.uint8),
-    np.zeros((8, 8, 3), np.float32),
-]
 
 
 @pytest.fixture(scope="session")

@@ -21,12 +21,10 @@ from models.detector.own_detector import Options, OwnDetector  # noqa: E402
 from models.profiles.adding import Asked, add  # noqa: E402
 from models.profiles.kinds import Place, load  # noqa: E402
 from models.profiles.reading import find  # noqa: E402
-from processors.drawn import draw_scene  # noqa: E402
 from processors.errors import Fatal, Poison  # noqa: E402
 from processors.values import Pixels  # noqa: E402
-from tests.contract.model_contract import DetectorContract  # noqa: E402
-from tests.contract.test_models import BAD_PICTURES  # noqa: E402
-from tests.fixtures.own_yolo import NAMES, network, read_here, saved  # noqa: E402
+from tests.contract.model_contract import OwnDetectorContract  # noqa: E402
+from tests.fixtures.own_yolo import NAMES, dressed, network, read_here, run, saved  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -64,8 +62,7 @@ def exported(made: Any, path: Path, *, dynamic: bool = False, end_to_end: bool =
 @pytest.fixture(scope="module")
 def pictures() -> list[Pixels]:
     """Squares first: a fixed graph and one of any size show them alike."""
-    scenes = [draw_scene(seed, size=192, style="figure").pixels for seed in (2, 11)]
-    return [*scenes, np.ascontiguousarray(scenes[1][:, 32:144])]
+    return dressed(2, 11)
 
 
 WAYS = {
@@ -94,24 +91,8 @@ def detector(way: tuple[str, Path]) -> OwnDetector:
     return own_onnx.load(folder / "taken", options=Options(confidence=0.3))
 
 
-def run(detector: OwnDetector, pixels: Pixels) -> Any:
-    return detector.finish(pixels, detector.forward([detector.prepare(pixels)])[0])
-
-
-class TestExported(DetectorContract):
+class TestExported(OwnDetectorContract):
     """Fixed and dynamic sizes, with masks; end to end."""
-
-    @pytest.fixture
-    def model(self, detector: OwnDetector) -> OwnDetector:
-        return detector
-
-    @pytest.fixture
-    def items(self, pictures: list[Pixels]) -> list[Pixels]:
-        return pictures
-
-    @pytest.fixture
-    def bad(self) -> list[Any]:
-        return BAD_PICTURES
 
     def test_the_boxes_are_those_of_the_checkpoint(
         self, detector: OwnDetector, way: tuple[str, Path], pictures: Sequence[Pixels]

@@ -18,13 +18,11 @@ from models.detector.own_detector import Options, OwnDetector
 from models.profiles.adding import Asked, add
 from models.profiles.kinds import Place, load
 from models.profiles.reading import find
-from processors.drawn import draw_scene
 from processors.errors import BadSetting, Fatal, Poison
 from processors.mask_runs import unpacked
 from processors.values import Detection, Pixels
-from tests.contract.model_contract import DetectorContract
-from tests.contract.test_models import BAD_PICTURES
-from tests.fixtures.own_yolo import NAMES, network, read_here, saved
+from tests.contract.model_contract import OwnDetectorContract
+from tests.fixtures.own_yolo import NAMES, dressed, network, read_here, run, saved
 
 pytestmark = pytest.mark.slow
 
@@ -35,8 +33,7 @@ ARCHITECTURES = ("yolo11n.yaml", "yolo26n-seg.yaml")
 @pytest.fixture(scope="module")
 def pictures() -> list[Pixels]:
     """Dressed figures, in frames of several shapes."""
-    scenes = [draw_scene(seed, size=192, style="figure").pixels for seed in (2, 11, 13)]
-    return [*scenes, np.ascontiguousarray(scenes[1][:, 32:144])]
+    return dressed(2, 11, 13)
 
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)
@@ -59,24 +56,8 @@ def detector(converted: Path) -> OwnDetector:
     return own_yolo.load(converted, options=Options(confidence=0.3))
 
 
-def run(detector: OwnDetector, pixels: Pixels) -> tuple[Detection, ...]:
-    return detector.finish(pixels, detector.forward([detector.prepare(pixels)])[0])
-
-
-class TestConverted(DetectorContract):
+class TestConverted(OwnDetectorContract):
     """Checkpoints that detect and that segment."""
-
-    @pytest.fixture
-    def model(self, detector: OwnDetector) -> OwnDetector:
-        return detector
-
-    @pytest.fixture
-    def items(self, pictures: list[Pixels]) -> list[Pixels]:
-        return pictures
-
-    @pytest.fixture
-    def bad(self) -> list[Any]:
-        return BAD_PICTURES
 
     def test_the_boxes_are_those_of_ultralytics(
         self, detector: OwnDetector, checkpoint: Path, pictures: Sequence[Pixels]
