@@ -13,7 +13,7 @@ from processors import caption_phrases as phrases
 from processors.audience import Audience, audience_of, unfit
 from processors.evidence import attribute, colours, kind_noun, worth_stating
 from processors.values import Evidence, Garment
-from processors.vocabulary import CATEGORY_NOUNS, clean
+from processors.vocabulary import BODY_LENGTHS, CATEGORY_NOUNS, clean
 
 _PLURAL = frozenset(("sunglass", "pants", "shorts", "shoe"))
 OWNERS = {"women": "women's", "men": "men's", "boys": "boys'", "girls": "girls'", "kids": "kids'", "unisex": "unisex"}
@@ -21,8 +21,7 @@ _AUDIENCE = {"unisex": "unisex wear"}
 PRODUCT_COPY = "plain"
 """The tone that is nothing but facts, in the order in which a shop writes them."""
 _AS_WRITTEN = {"t-shirt": "T-shirt"}
-LENGTHS = frozenset({"knee", "hip", "ankle", "calf", "floor", "waist"})
-"""Lengths that are named by a part of the body: a "knee-length" skirt."""
+LENGTHS = BODY_LENGTHS
 
 
 def compose(evidence: Evidence, tone: str, seed: int, audience: Audience | None = None) -> tuple[str, tuple[str, ...]]:
@@ -72,6 +71,8 @@ class _Story:
         phrase = self._phrase(fabric=fabric == "before", gender=gender)
         if inline:
             joint = self._rng.choice(("worn with", "alongside", "next to", "and"))
+            if joint == "and" and (len(rest) > 1 or " with " in phrase):
+                joint = "worn with"  # "a dress with a collar and a bag": whose is the bag?
             phrase = f"{phrase} {joint} {self._others(rest)}"
         sentences = [self._fill(phrases.LEADS[self._tone], phrase)]
         fact = self._fact(fabric=fabric == "later", gender=gender == "later")

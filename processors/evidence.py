@@ -8,7 +8,7 @@ import msgspec
 
 from processors.kinds import claims_of, noun_of
 from processors.values import CATEGORIES, Box, Evidence, Garment, StyleExample
-from processors.vocabulary import COLLARS, EXTRA_FACETS, base_forms, canonical, clean, known_values
+from processors.vocabulary import BODY_LENGTHS, COLLARS, EXTRA_FACETS, base_forms, canonical, clean, known_values
 
 DUPLICATE_IOU = 0.7
 MAX_STYLE_EXAMPLES = 3
@@ -87,7 +87,7 @@ def stateable(facet: str, value: str) -> str:
     """
     text = clean(value)
     if facet in ("gender", *EXTRA_FACETS):
-        known = canonical(facet, value)
+        known = text if facet == "length" and text in BODY_LENGTHS else canonical(facet, value)
         if known != text or known in known_values(facet):
             return known
         if facet == "gender":

@@ -222,6 +222,9 @@ LENGTH_WORDS: dict[str, str] = {
     "short": "short",
 }
 
+BODY_LENGTHS = frozenset({"knee", "hip", "ankle", "calf", "floor", "waist", "full"})
+"""Lengths that are named by a part of the body, or by none: a "knee-length" skirt, "full-length" trousers."""
+
 # Claims about make and detail, which no facet of the evidence grounds unless its own words hold them.
 DETAIL_WORDS = (
     "embroidery embroidered sequin sequins sequined beaded beading beads pearls rhinestone rhinestones ruffle ruffles "
@@ -323,7 +326,7 @@ def canonical(facet: str, value: str) -> str:
     text = clean(value)
     if facet == "neckline" and text in NECKLINE_WORDS:
         return text  # "polo" is that collar; a polo neck is a high one
-    tails = {"sleeve": (" sleeve", " sleeves", " sleeved"), "neckline": (" neck", " neckline")}
+    tails = {"sleeve": (" sleeve", " sleeves", " sleeved"), "neckline": (" neck", " neckline"), "length": (" length",)}
     for surface in (text, *(text + tail for tail in tails.get(facet, ()))):
         for name, values in base_forms().get(surface, ()):
             if name == facet and values:

@@ -134,7 +134,7 @@ class German(Words):
             named = tuple(dict.fromkeys(_as_noun(_COLOURS[one]) for one in values if one in _COLOURS))
             return After("in", joined(named, self.conjunction)) if named else None
         if facet == "sleeve" and value == "sleeveless":
-            return After("", "ärmellos")
+            return After("ohne", "Ärmel")  # "aus Seide ärmellos" is no German
         if facet == "length":
             return After("in", _LENGTHS[value]) if value in _LENGTHS else None
         link, table = {

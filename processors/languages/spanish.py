@@ -74,7 +74,7 @@ class Spanish(Romance):
     commas = frozenset({"sleeve", "audience"})
     frames = {  # noqa: RUF012
         "plain": ("{A}.",),
-        "warm": ("Un pequeño placer: {a}.", "Para los días tranquilos: {a}.", "Elegido con cariño: {a}."),
+        "warm": ("Un pequeño placer: {a}.", "Para los días tranquilos: {a}.", "Con mucho cariño: {a}."),
         "editorial": ("La temporada se abre así: {a}.", "En el centro de la imagen: {a}.", "Todo empieza aquí: {a}."),
         "playful": ("¡Hola! {A}.", "El ánimo de hoy: {a}.", "Mira lo que llega: {a}."),
     }

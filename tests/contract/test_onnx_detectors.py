@@ -129,6 +129,32 @@ def test_an_end_to_end_graph_gives_its_own_corners(tmp_path: Path, pictures: Seq
         assert np.abs(found - row).max(1).min() < 0.02
 
 
+def test_a_half_precision_export_finds_the_same(tmp_path: Path, pictures: Sequence[Pixels]) -> None:
+    """Of an fp16 graph (input and outputs, too) each box lies where the checkpoint's does, within what sixteen bits tell apart."""
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    made = network("yolo11n-seg.yaml")
+    whole = onnx.load(str(exported(made, tmp_path / "whole.onnx")))
+    onnx.save(convert_float_to_float16(whole, keep_io_types=False), str(tmp_path / "best.onnx"))
+    take(tmp_path / "best.onnx", tmp_path / "half", {"kurta": "dress"}, lambda _: None)
+    take(tmp_path / "whole.onnx", tmp_path / "single", {"kurta": "dress"}, lambda _: None)
+    header = own_yolo.read_header(tmp_path / "half")
+    assert header.graph is not None
+    assert header.graph.half
+    half, single = (own_onnx.load(tmp_path / name, options=Options(confidence=0.3)) for name in ("half", "single"))
+    alike = seen = 0
+    for pixels in pictures[:2]:
+        ours, theirs = run(half, pixels), run(single, pixels)
+        assert abs(len(ours) - len(theirs)) <= 0.1 * len(theirs) + 1
+        for one in ours:
+            near = [abs(np.array(one.box) - other.box).max() for other in theirs if one.category == other.category]
+            alike += bool(near) and min(near) < 1.5
+        assert any(one.mask is not None for one in ours), "its masks are read, too"
+        seen += len(ours)
+    assert seen > 20
+    assert alike >= 0.9 * seen
+
+
 def test_it_is_a_part_of_a_profile(tmp_path: Path, pictures: Sequence[Pixels]) -> None:
     """`weft models add detector best.onnx --classes map.yaml`: names from the map where the graph has none, in its order."""
     exported(network("yolov8n-seg.yaml"), tmp_path / "best.onnx", named=False)

@@ -345,6 +345,30 @@ def test_lengths_and_articles_before_any_noun(length: str, noun: str) -> None:
     assert f"{length} {noun}" in mended(f"With {length} {noun}.", bare)
 
 
+def test_whose_a_garment_is_stays_clear() -> None:
+    """ "A dress with a V-neckline and a white jacket": no "and" after what the dress has, nor before several garments."""
+    dress = garment(0, "dress", "black", neckline="v", sleeve="long")
+    bag, hat = garment(1, "bag", "white"), garment(2, "hat", "red")
+    for pack in (Evidence((dress, bag)), Evidence((garment(0, "dress", "black"), bag, hat))):
+        for seed in range(60):
+            text = template_caption(pack, "warm", seed).caption
+            assert "neckline and a white" not in text
+            assert "dress and a white bag and" not in text
+
+
+def test_trousers_of_full_length_are_called_so() -> None:
+    """ "Full brown trousers" is no English."""
+    for length in ("knee", "hip", "ankle", "calf", "floor", "waist", "full"):
+        worn = Evidence((garment(0, "skirt", "brown", length=length, fabric="wool"),))
+        for tone in TONES:
+            told = template_caption(worn, tone, 3)
+            assert f"{length}-length" in told.caption.lower()
+            assert told.coverage == 1.0, "and nothing else is lost for it"
+    pack = Evidence((garment(0, "pants", "brown", length="full"),))
+    assert template_caption(pack, "plain", 1).caption == "Full-length brown trousers."
+    assert mended("Full brown trousers.", pack) == "Full-length brown trousers."
+
+
 def test_what_stands_before_another_noun_is_no_garment() -> None:
     """ "Ankle boots" are boots, and a shoe rack is one."""
     boots = Evidence((Garment("g0", "shoe", (0, 0, 9, 9), 0.9, attributes={"kind": Attribute("boots", 0.9)}),))

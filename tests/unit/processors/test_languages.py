@@ -118,6 +118,9 @@ def test_an_order_of_the_brand() -> None:
     bare = garment("dress", "navy", sleeve="sleeveless")
     assert said("en", bare) == "A navy dress without sleeves."
     assert said("en", bare, order=("sleeve", "colour", "kind")) == "A sleeveless navy dress."
+    assert said("de", garment("dress", "navy", fabric="silk", sleeve="sleeveless")) == (
+        "Marineblaues Kleid aus Seide ohne Ärmel."
+    )
     assert said("de", one, order=("kind", "colour")) == "Kleid in Marineblau aus Leinen mit langen Ärmeln."
     assert said("fr", one, order=("kind", "fabric", "colour")) == "Robe en lin bleu marine à manches longues."
 
