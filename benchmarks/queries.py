@@ -77,9 +77,12 @@ class Pace:
 
     rate: float = 0.0
     in_flight: int = 0
+    beside: str = ""
+    """What goes on meanwhile."""
 
     def __str__(self) -> str:
-        return f"{self.in_flight} in flight" if self.in_flight else f"{self.rate:g} a second"
+        told = f"{self.in_flight} in flight" if self.in_flight else f"{self.rate:g} a second"
+        return f"{told} beside {self.beside}" if self.beside else told
 
 
 @dataclass
@@ -96,10 +99,9 @@ class Side:
     wrong: dict[Pace, int] = field(default_factory=dict)
     cpu: dict[Pace, dict[str, float]] = field(default_factory=dict)
 
-    def start(self, folder: Path) -> None:
-        """The workers, each a process."""
-        environment = {
-            **os.environ,
+    def environment(self) -> dict[str, str]:
+        """Where its stack is, for a process of this tree."""
+        return {
             "WEFT_BOOTSTRAP_SERVERS": self.settings.bootstrap_servers,
             "WEFT_DATA_DIR": str(self.settings.data_dir),
             "WEFT_TOPIC_PREFIX": self.settings.topic_prefix,
@@ -107,6 +109,10 @@ class Side:
             "WEFT_SNAPSHOT_SECONDS": "3600",
             "WEFT_PROFILE": self.settings.profile,
         }
+
+    def start(self, folder: Path) -> None:
+        """The workers, each a process."""
+        environment = {**os.environ, **self.environment()}
         for role in ROLES:
             announced = folder / f"{self.name}-{role}.json"
             command = (sys.executable, "-m", "streams.cli", "worker", role, "--announce", str(announced))

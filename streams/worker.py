@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -97,8 +98,8 @@ async def work(
                 log.info("ready", role=role, metrics=url)
                 waiting.discard(role)
                 health.of(role).ready(True)
-                if not waiting and announce is not None:
-                    write(announce, Announcement(os.getpid(), tuple(roles), url))
+                if not waiting:
+                    _all_ready(announce, Announcement(os.getpid(), tuple(roles), url))
 
             async def run_all() -> None:
                 async with asyncio.TaskGroup() as tasks:
@@ -128,6 +129,13 @@ async def _reaching(broker: Path | None, settings: Settings, stop: asyncio.Event
         log.info("stopped", cause="before a broker was announced")
         os._exit(0)  # nothing was begun, and a model that is being loaded need not be waited for
     return settings.model_copy(update={"bootstrap_servers": bootstrap})
+
+
+def _all_ready(announce: Path | None, announcement: Announcement) -> None:
+    """Every role of this process takes work."""
+    gc.freeze()  # networks and tables stay: a collection that goes through them all holds up whoever waits then
+    if announce is not None:
+        write(announce, announcement)
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -23,6 +24,7 @@ from streams.contract.records import Generation
 from streams.engine.message import REACHED, Message
 from streams.kafka.consumer import PlainConsumer, open_consumer
 from streams.roles.index.bounds import bounds_of
+from streams.roles.index.precedence import in_slices
 from streams.roles.index.shards import OwnedShard
 from streams.roles.index.trouble import Patience
 
@@ -56,6 +58,7 @@ class Following:
         arrived: told of every shard that has come.
         assigned: partition → token of its assignment, as the group deals it.
         worked: told that something was done.
+        give_way: awaited between two slices of records, told how long the last one took; None: nobody has precedence.
     """
 
     def __init__(
@@ -67,12 +70,14 @@ class Following:
         arrived: Callable[[OwnedShard], Awaitable[None]],
         assigned: Callable[[], Mapping[int, object]],
         worked: Callable[[], None],
+        give_way: Callable[[float], Awaitable[None]] | None = None,
     ) -> None:
         self.keeper = keeper
         self.held: dict[int, OwnedShard] = {}
         self.made, self._settings, self._patience = made, settings, patience
         self._reads: set[int] = set()
         self._arrived, self._assigned, self._worked = arrived, assigned, worked
+        self._give_way = give_way
         self._tokens: dict[int, object] = {}
         self._ended = asyncio.Event()
         self._own = made.items != topics.ITEMS
@@ -207,7 +212,7 @@ class Following:
             gap = position >= held.shard.next_offset if held.shard.untyped else position > held.shard.next_offset
             if batch or gap:
                 with suppress(Fenced):
-                    await self.keeper.apply(held, batch, position)
+                    await in_slices(partial(self.keeper.apply, held), batch, position, self._give_way)
                 self._reached(held, batch)
                 self._worked()
 

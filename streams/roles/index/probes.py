@@ -25,6 +25,7 @@ from streams.engine.observer import Observer
 from streams.kafka.producer import Sender, classify_kafka
 from streams.roles.index.answers import answer_of
 from streams.roles.index.census import census_of
+from streams.roles.index.precedence import Precedence
 from streams.roles.index.searches import Searches
 from streams.roles.index.shards import STAGE, IndexConfig, OwnedShard
 from streams.search.generations import FIRST
@@ -78,7 +79,8 @@ class ProbeAnswerer:
         self._tasks = tasks
         self._answering = asyncio.Semaphore(MOST_ANSWERING)
         self._reporting = 0
-        self._searches = 0
+        self.precedence = Precedence(lambda: asyncio.get_running_loop().time())
+        """Told of every search: a backfill gives way to them."""
         self._open: OrderedDict[tuple[str, str], tuple[Message, Probe]] = OrderedDict()
         self.partitions = 0
         """Partitions of `catalog.items`, as far as known."""
@@ -206,7 +208,7 @@ class ProbeAnswerer:
     ) -> Answer | None:
         """What these shards answer; None where the probe makes our own code raise."""
         started = asyncio.get_running_loop().time()
-        self._searches += 1
+        self.precedence.begin()
         self._observer.working(WORK, waiting=True)
         shards = [held.shard for held in group]
         # Before their states are looked at: what is said to be in then is in.
@@ -223,9 +225,9 @@ class ProbeAnswerer:
             self._report_beside(Failure(message, STAGE, verdict, 1))
             return None
         finally:
-            self._searches -= 1
+            self.precedence.end()
             self._observer.worked(WORK)
-            self._observer.working(WORK, waiting=self._searches > 0)
+            self._observer.working(WORK, waiting=self.precedence.searching)
         self._observer.stage_done("search", asyncio.get_running_loop().time() - started)
         return found
 

@@ -458,6 +458,11 @@ class IndexRole:
 
     def _other(self, work: _Work, made: Generation) -> Following:
         keeper = self._keepers[made.generation] = self._make_keeper(self._config_of(made))
+
+        async def give_way(worked_s: float) -> None:
+            if made.generation != self._live:
+                await work.answerer.precedence.give_way(worked_s)
+
         following = Following(
             made,
             keeper,
@@ -466,6 +471,7 @@ class IndexRole:
             work.answerer.catch_up,
             lambda: self._assigned,
             lambda: self._observer.worked(ITEMS_WORK),
+            give_way,
         )
         work.tasks.create_task(following.run(self._stop), name=f"index:{made.generation}")
         return following
