@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from index_sync.shard import Shard
-from index_sync.typed import decode_typed, encode_typed
+from index_sync.typed import Vocabularies, decode_typed, encode_typed
 from processors.errors import Poison
 from processors.values import Colour, Garment, Metadata
 from streams.contract import codecs, topics
@@ -88,5 +88,5 @@ def test_a_column_update_is_known_by_its_essence_also_after_a_restart():
     for other in (("a", "item", 1, *first[3:]), ("a", "item", 0, "", *first[4:]), (*first[:6], ENCODERS[3])):
         assert change_of(message(1, other), shard.essence).entry is not None
     (window,) = shard.state.windows
-    back = decode_typed(encode_typed(window.typed, 1), 1, 4, Shard(0, "", 0)._words)
+    back = decode_typed(encode_typed(window.typed, 1), 1, 4, Vocabularies())
     assert back.essence_of(0) == shard.essence("a") != b""
