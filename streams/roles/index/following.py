@@ -25,13 +25,12 @@ from streams.engine.message import REACHED, Message
 from streams.kafka.consumer import PlainConsumer, open_consumer
 from streams.roles.index.bounds import bounds_of
 from streams.roles.index.precedence import in_slices
+from streams.roles.index.reading import BATCH, POLL_S
 from streams.roles.index.shards import OwnedShard
 from streams.roles.index.trouble import Patience
 
 log = structlog.get_logger("weft.index")
 
-POLL_S = 0.2
-BATCH = 1000
 LAST_SNAPSHOT_SECONDS = 15.0
 
 

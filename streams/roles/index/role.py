@@ -13,8 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
 
 import structlog
 from aiokafka.errors import IllegalStateError, KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
@@ -30,28 +29,25 @@ from streams.engine.backoff import Backoff
 from streams.engine.lanes import DeadLetter
 from streams.engine.message import Message
 from streams.engine.observer import Observer
-from streams.kafka.consumer import PartitionId, PlainConsumer, open_consumer
-from streams.kafka.names import names_of
+from streams.kafka.consumer import PartitionId, PlainConsumer
 from streams.kafka.options import METADATA_MS
 from streams.kafka.pace import STREAM_S, Pace
-from streams.kafka.predecessor import take_out_predecessor
 from streams.kafka.producer import Sender
 from streams.roles.index.bounds import bounds_of
-from streams.roles.index.following import Following
+from streams.roles.index.generations import Served
 from streams.roles.index.probes import ProbeAnswerer
+from streams.roles.index.reading import BATCH, POLL_S, connected, follow_probes
 from streams.roles.index.shards import Batch, IndexConfig, OwnedShard, ShardOwner, StoodShard
 from streams.roles.index.standbys import StandbyKeeper, Standbys
 from streams.roles.index.standing import ITEMS_WORK, Standing
 from streams.roles.index.trouble import LastingLetters, Patience, first_of
 from streams.roles.index.upkeep import Upkeep, Wanted
-from streams.search.generations import FIRST, Generations, follow
+from streams.search.generations import FIRST
 
 __all__ = ["IndexConfig", "IndexRole"]
 
 log = structlog.get_logger("weft.index")
 
-POLL_S = 0.2
-BATCH = 1000
 LAST_SNAPSHOT_SECONDS = 15.0
 STUCK_SECONDS = 5.0
 
@@ -110,16 +106,15 @@ class IndexRole:
             )
 
         def copies(made: Generation) -> StandbyKeeper:
-            config, writing = self._config_of(made), self._writing
+            config, writing = self._served.config_of(made), self._writing
             dealt = self._is_dealt(made.generation)
             return StandbyKeeper(config, store, writing, observer, now, backoff, in_thread, dealt)
 
-        self._make_keeper, self._make_copies = keeper, copies
+        self._make_copies = copies
         self._keeper = keeper(config)
-        self._keepers: dict[str, ShardOwner] = {}  # of `_others`
-        self._standbys: Standbys | None = None
-        self._generations: Generations | None = None
-        self._others: dict[str, Following] = {}  # every generation that is built, but the first
+        self._served = Served(
+            config, settings, self._patience, keeper, lambda: self._assigned, lambda: observer.worked(ITEMS_WORK)
+        )
         self._held: dict[int, OwnedShard] = {}
         self._assigned: dict[int, object] = {}  # partition -> token of this assignment
         self._dealt = False
@@ -131,8 +126,9 @@ class IndexRole:
         try:
             async with AsyncExitStack() as opened:
                 # Never "earliest" for items: a silent jump over lost records would leave dead products alive.
-                items = await self._connect(self._config.group, "none", opened)
-                probes = await self._connect(None, "earliest", opened)
+                opening = opened, self._patience, stop
+                items = await connected(self._settings, self._config.group, "none", *opening)
+                probes = await connected(self._settings, None, "earliest", *opening)
                 if items is not None and probes is not None:
                     await self._serve(items, probes)
         except BaseExceptionGroup as group:
@@ -160,9 +156,21 @@ class IndexRole:
                 await self.revoked()  # eager: always all of them
 
             items.subscribe([topics.ITEMS], assigned=lambda places: self.assigned(work, places), revoked=revoked)
-            asking = tasks.create_task(self._follow_probes(probes, answerer), name="index:probes")
+            asked = follow_probes(
+                probes,
+                answerer,
+                self._everything,
+                lambda: self._served.live,
+                lambda: self._now() - self._config.probe_window_seconds,
+                self._patience,
+                self._stop,
+            )
+            asking = tasks.create_task(asked, name="index:probes")
             standing_by = self._stand_by(work)
-            following = tasks.create_task(self._follow_generations(work), name="index:generations")
+            following = tasks.create_task(
+                self._served.follow(answerer, tasks, self._stop, lambda dropped: self._first_dropped(work, dropped)),
+                name="index:generations",
+            )
             until_stopped = [
                 tasks.create_task(self._follow_items(work), name="index:items"),
                 tasks.create_task(self._save_now_and_then(), name="index:snapshots"),
@@ -189,13 +197,13 @@ class IndexRole:
     def _stand_by(self, work: _Work) -> list[asyncio.Task[None]]:
         if not self._config.standbys:
             return []
-        standbys = self._standbys = Standbys(
+        standbys = self._served.standbys = Standbys(
             self._config,
             self._settings,
             self._make_copies,
             self._patience,
             lambda: self._assigned,
-            lambda: [one for keeper in (self._keeper, *self._keepers.values()) for one in keeper.leaving.values()],
+            lambda: [one for keeper in self._keepers() for one in keeper.leaving.values()],
             self._now,
         )
         work.answerer.beside = standbys.take
@@ -206,10 +214,12 @@ class IndexRole:
         ]
 
     def _copies(self) -> list[OwnedShard]:
-        return [] if self._standbys is None else list(self._standbys.held())
+        standbys = self._served.standbys
+        return [] if standbys is None else list(standbys.held())
 
     async def _take_out(self, generation: str, partition: int) -> StoodShard | None:
-        return None if self._standbys is None else await self._standbys.take_out(generation, partition)
+        standbys = self._served.standbys
+        return None if standbys is None else await standbys.take_out(generation, partition)
 
     def _is_dealt(self, generation: str) -> Callable[[int], bool]:
         """Whether a partition is ours now, and its shard of the generation not taken over yet."""
@@ -218,8 +228,8 @@ class IndexRole:
             held: Mapping[int, OwnedShard] = {}
             if generation == FIRST:
                 held = self._held
-            elif generation in self._others:
-                held = self._others[generation].held
+            elif generation in self._served.others:
+                held = self._served.others[generation].held
             return partition in self._assigned and partition not in held
 
         return dealt
@@ -303,7 +313,7 @@ class IndexRole:
 
     async def _take_over(self, work: _Work, partition: int, token: object) -> None:
         def wanted() -> bool:
-            return self._assigned.get(partition) is token and not self._first_is_dropped
+            return self._assigned.get(partition) is token and not self._served.first_is_dropped
 
         bounds = await bounds_of(work.consumer, (topics.ITEMS, partition), wanted, self._patience)
         held = None if bounds is None else await self._keeper.take_over(partition, bounds, wanted)
@@ -322,24 +332,22 @@ class IndexRole:
 
         A candidate is not waited for: the gates of a swap ask for it, and what is wrong with its topic harms nobody else.
         """
-        first = 0 if self._first_is_dropped else len(self._assigned.keys() - self._held.keys())
-        live = self._others.get(self._live)
-        return first + (0 if live is None else live.recovering)
+        first = 0 if self._served.first_is_dropped else len(self._assigned.keys() - self._held.keys())
+        return first + self._served.recovering
 
-    @property
-    def _first_is_dropped(self) -> bool:
-        return self._generations is not None and self._generations.of(FIRST) is None
+    def _keepers(self) -> list[ShardOwner]:
+        return [self._keeper, *self._served.keepers.values()]
 
     def _everything(self) -> list[OwnedShard]:
         """The shards of all generations that are held here."""
-        return [*self._held.values(), *(held for one in self._others.values() for held in one.held.values())]
+        return [*self._held.values(), *self._served.held()]
 
     async def revoked(self) -> None:
         """The group deals anew: finish, save and let go of every shard."""
         self._assigned = {}
         await asyncio.gather(
             *(self._release(held) for held in list(self._held.values())),
-            *(one.release_all() for one in self._others.values()),
+            self._served.release_all(),
         )
 
     async def _release(self, held: OwnedShard) -> None:
@@ -348,32 +356,11 @@ class IndexRole:
         await self._keeper.release(held, patience=LAST_SNAPSHOT_SECONDS)
 
     def _tell_ready(self) -> None:
-        if self._ready is None or not self._dealt or self._generations is None or self._recovering():
+        if self._ready is None or not self._dealt or not self._served.known or self._recovering():
             return
-        if all(held.caught_up for held in self._everything() if held.shard.generation in {FIRST, self._live}):
+        if all(held.caught_up for held in self._everything() if held.shard.generation in {FIRST, self._served.live}):
             self._ready()
             self._ready = None
-
-    # ------------------------------------------------------------------ probes
-
-    async def _follow_probes(self, consumer: PlainConsumer, answerer: ProbeAnswerer) -> None:
-        attempt = 0
-        sought = False
-        while not self._stop.is_set():
-            try:
-                if not sought or consumer.known_partitions(topics.PROBES) > len(consumer.partitions_read()):
-                    # Probes whose deadline may lie ahead: they may have been sent before this worker was up.
-                    since = self._now() - self._config.probe_window_seconds
-                    await consumer.read_since(topics.PROBES, round(since * 1000))
-                    sought = True
-                messages = await consumer.poll(POLL_S, max_records=BATCH)
-                attempt = 0
-            except (KafkaError, Retryable) as error:
-                attempt += 1
-                await self._patience.wait_or_raise("probes", error, attempt)
-                continue
-            for message in messages:
-                await answerer.take(message, self._everything(), self._live)
 
     # ------------------------------------------------------------------ what goes on beside
 
@@ -387,8 +374,8 @@ class IndexRole:
                 now = await work.consumer.topic_id(topics.ITEMS)
             except Retryable:
                 continue
-            if self._standbys is not None and now:
-                self._standbys.start_over(now)
+            if self._served.standbys is not None and now:
+                self._served.standbys.start_over(now)
             # Each shard by itself: one that was taken over since holds the new topic's records already.
             others = [p for p, held in self._held.items() if now and held.topic_id and held.topic_id != now]
             if others:
@@ -408,92 +395,19 @@ class IndexRole:
                         raise
 
     async def _save(self, held: OwnedShard) -> bool:
-        return await self._keepers.get(held.shard.generation, self._keeper).save(held)
+        return await self._served.keepers.get(held.shard.generation, self._keeper).save(held)
 
-    # ------------------------------------------------------------------ generations
-
-    @property
-    def _live(self) -> str:
-        return FIRST if self._generations is None else self._generations.live
-
-    async def _follow_generations(self, work: _Work) -> None:
-        """Hold the shards of every generation that is built, until it is dropped."""
-        attempt = 0
-        while not self._stop.is_set():
-            try:
-                async for now in follow(self._settings, "index"):
-                    attempt = 0
-                    await self._serve_generations(work, now)
-            except (KafkaError, Retryable, OSError) as error:
-                attempt += 1
-                await self._patience.wait_or_raise("generations", error, attempt)
-
-    async def _serve_generations(self, work: _Work, now: Generations) -> None:
-        before, self._generations = self._first_is_dropped, now
-        served = now.served()
-        if self._standbys is not None:
-            self._standbys.serve(served, work.tasks, self._stop)
-        for name in [name for name in self._others if name not in served]:
-            log.info("generation dropped", generation=name)
-            await self._others.pop(name).end()
-            del self._keepers[name]
-        for name, made in served.items():
-            if name != FIRST and name not in self._others:
-                log.info("generation served", generation=name, items=made.items)
-                self._others[name] = self._other(work, made)
-        if self._first_is_dropped and not before:
-            for held in list(self._held.values()):
-                held.released = True  # without a last snapshot: its objects are being removed
-                held.wake()
-            self._held.clear()
-            self._keeper.forget_parked(set())
-        elif before and not self._first_is_dropped:
+    def _first_dropped(self, work: _Work, dropped: bool) -> None:
+        """The first generation was dropped, or is there again."""
+        if not dropped:
             for partition, token in self._assigned.items():
                 work.tasks.create_task(self._take_over(work, partition, token))
-
-    def _config_of(self, made: Generation) -> IndexConfig:
-        if made.generation == FIRST:
-            return self._config
-        return replace(self._config, generation=made.generation, items=made.items, encoder=made.encoder, dimension=0)
-
-    def _other(self, work: _Work, made: Generation) -> Following:
-        keeper = self._keepers[made.generation] = self._make_keeper(self._config_of(made))
-
-        async def give_way(worked_s: float) -> None:
-            if made.generation != self._live:
-                await work.answerer.precedence.give_way(worked_s)
-
-        following = Following(
-            made,
-            keeper,
-            self._settings,
-            self._patience,
-            work.answerer.catch_up,
-            lambda: self._assigned,
-            lambda: self._observer.worked(ITEMS_WORK),
-            give_way,
-        )
-        work.tasks.create_task(following.run(self._stop), name=f"index:{made.generation}")
-        return following
-
-    # ------------------------------------------------------------------ connecting
-
-    async def _connect(
-        self, group: str | None, start: Literal["none", "earliest"], opened: AsyncExitStack
-    ) -> PlainConsumer | None:
-        """A started consumer, stopped with `opened`; None when the end came first."""
-        attempt = 0
-        if group is not None:
-            await take_out_predecessor(self._settings, names_of(self._settings).group(group), "index")
-        while not self._stop.is_set():
-            try:
-                return await opened.enter_async_context(
-                    open_consumer(self._settings, client="index", group=group, start=start)
-                )
-            except KafkaError as error:
-                attempt += 1
-                await self._patience.wait_or_raise("connect", error, attempt)
-        return None
+            return
+        for held in list(self._held.values()):
+            held.released = True  # without a last snapshot: its objects are being removed
+            held.wake()
+        self._held.clear()
+        self._keeper.forget_parked(set())
 
 
 @dataclass(frozen=True, slots=True)
