@@ -19,7 +19,7 @@ from streams.contract import topics
 from streams.engine.message import Message
 from streams.kafka.client import Reader
 from streams.kafka.consumer import PlainConsumer, open_consumer
-from streams.kafka.faust.app import Watcher
+from streams.kafka.faust.reader import Watcher
 from streams.kafka.pace import BESIDE_S
 from streams.roles.caption.mending import LOOK_S, Fallen, Items, Mending, Told
 from streams.wiring.parts import Parts

@@ -25,7 +25,8 @@ from streams.engine.observer import Observer
 from streams.engine.pipeline import Pipeline
 from streams.kafka.consumer import PlainConsumer, open_consumer
 from streams.kafka.dead_letters import dead_letters, lost_letters
-from streams.kafka.faust.app import Watcher, consume
+from streams.kafka.faust.app import consume
+from streams.kafka.faust.reader import Watcher
 from streams.kafka.notices import Notices, NullNotices, telling
 from streams.kafka.pins import PinnedSender, Pins, TopicNow
 from streams.kafka.producer import Sender, classify_kafka, open_producer
