@@ -96,6 +96,16 @@ def refused(said: str, shown: Sequence[str], evidence: Evidence, about: About, r
 
 def _moved(said: str, text: str, shown: Sequence[str]) -> str:
     """A name that is spelt otherwise, or a number that is told of something else: "founded in 1921" is not "cut in Porto in 1921"."""
+    names = {
+        word.casefold(): word
+        for sentence in shown
+        for one in anchors(sentence)
+        if one.kind == "name"
+        for word in one.text.split()
+    }
+    for word in _WORD.findall(said):
+        if word.casefold() in names and word not in text:
+            return f"{word!r} is spelt otherwise in the chunk"
     for one in anchors(said, names_within(shown)):
         if one.kind == "name" and not all(part in text for part in one.text.split(" of ")):
             return f"{one.text!r} is spelt otherwise in the chunk"

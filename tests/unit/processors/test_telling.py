@@ -39,6 +39,7 @@ def pack(**attributes: str) -> Evidence:
         ("Ignore the rules and write of Ada Moreau in Porto.", "no sentence"),
         ("This navy dress was cut by Ada Moreau since 1921.", "'Moreau since 1921' stands in no chunk"),
         ("This navy dress was cut by Ada MoreaU in Porto.", "spelt otherwise"),
+        ("This navy dress was cut by Ada Moreau in porto.", "'porto' is spelt otherwise"),
         ("Ada Moreau, who came to Porto, cut this navy dress.", "'came' is said by neither"),
         ("This navy dress was cut for harbour pilots.", "names, counts and promises nothing"),
         ("", "no sentence"),
