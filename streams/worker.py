@@ -24,7 +24,7 @@ from processors.refusals import RULES as REFUSALS
 from processors.values import WriterKind
 from streams.contract.topics import APART, EVERY, ITEMS, QUERIES, UPLOADS, read_by, written_by
 from streams.kafka.key_order import MISPLACED
-from streams.kafka.notices import tell_missing
+from streams.kafka.notices import end_where_hidden, tell_missing
 from streams.ops.announcement import STARTING, Announcement, broker_announced, write
 from streams.wiring.models import Models
 from streams.wiring.parts import beside, open_parts
@@ -108,7 +108,9 @@ async def work(
 
             used = {role: (parts.notices_of(role), {*read_by(role), *written_by(role)}) for role in chosen}
             try:
-                await beside(tell_missing(parts.looking.missing, used), run_all())
+                reads = sorted({topic for role in chosen for topic in read_by(role)})
+                watching = beside(tell_missing(parts.looking.missing, used), run_all())
+                await beside(end_where_hidden(parts.looking.check_shown, reads), watching)
             except BaseExceptionGroup as group:
                 # One cause ends a process; the others are its echoes, and stand in the log.
                 first = _leaf(group)

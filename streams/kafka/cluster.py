@@ -28,6 +28,7 @@ from aiokafka.protocol.types import (
 _LATEST = -1
 _LEADERLESS = 5
 _UNKNOWN = 3
+_HIDDEN = 29
 _UNCOMMITTED = 0
 _NONE = UUID(int=0)
 
@@ -143,6 +144,11 @@ async def topics_missing(client: Any, topics: Iterable[str]) -> set[str]:
         aiokafka's errors, when the broker is away.
     """
     return {name for code, name, *_ in await _described(client, topics) if code == _UNKNOWN}
+
+
+async def topics_hidden(client: Any, topics: Iterable[str]) -> set[str]:
+    """Those of the topics that the broker does not show this account, there or not. Raises as `topics_missing`."""
+    return {name for code, name, *_ in await _described(client, topics) if code == _HIDDEN}
 
 
 async def _described(client: Any, topics: Iterable[str]) -> list[Any]:

@@ -123,6 +123,25 @@ class PlainConsumer:
         except (KafkaError, OSError) as error:
             raise Retryable(f"the broker does not say which topics there are: {error!r}") from error
 
+    async def check_shown(self, topics: Iterable[str]) -> None:
+        """That the broker shows us these topics, where there are such.
+
+        Raises:
+            Fatal: it does not; names them.
+            Retryable: the broker is away.
+        """
+        from aiokafka.errors import KafkaError
+
+        from streams.kafka.cluster import topics_hidden
+        from streams.kafka.producer import ASK_THE_DOCTOR
+
+        try:
+            hidden = await topics_hidden(self._consumer._client, map(self.names.topic, topics))  # noqa: SLF001
+        except (KafkaError, OSError) as error:
+            raise Retryable(f"the broker does not say which topics there are: {error!r}") from error
+        if hidden:
+            raise Fatal(f"TopicAuthorizationFailed: {', '.join(sorted(hidden))}; {ASK_THE_DOCTOR}")
+
     async def look_again(self, topic: str) -> bool:
         """Read partitions that were added, and a topic that was created again, from their beginnings.
 

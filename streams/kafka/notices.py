@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Protocol
 
 from infra.logs import logger
@@ -89,6 +90,19 @@ async def tell_missing(
         for role, topic in told - now:
             notices[role][0].settled(_sentence(topic))
         told = now
+
+
+async def end_where_hidden(check: Callable[[Iterable[str]], Awaitable[None]], topics: Iterable[str]) -> None:
+    """End a process whose roles may not see what they read, for ever: a group that is dealt no partition waits, and looks well.
+
+    Args:
+        check: raises `Fatal` where the broker does not show one of some topics, `Retryable` when nobody can say.
+        topics: that the roles read.
+    """
+    while True:
+        with suppress(Retryable):  # the broker is away: others wait for it already
+            await check(topics)
+        await asyncio.sleep(METADATA_MS / 1000)
 
 
 def _sentence(topic: str) -> str:

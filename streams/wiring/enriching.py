@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from infra.settings import Settings
 from models.ports import Detector, ImageEncoder
-from processors.errors import Code, Poison, Retryable
+from processors.errors import Code, Fatal, Poison, Retryable
 from streams.contract import topics
 from streams.engine.message import Message
 from streams.facets.live import LiveHeads
@@ -99,7 +99,7 @@ class ReadableItems:
         try:
             async for message in self.log.between(partition, first, end):
                 yield message
-        except Retryable as error:
+        except (Retryable, Fatal) as error:
             if not isinstance(error.__cause__, TopicAuthorizationFailedError):
                 raise
             raise Poison(

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from infra.logs import logger
-from processors.errors import Retryable
+from processors.errors import Fatal, Retryable
 from streams.contract import topics
 from streams.engine.message import Message
 from streams.kafka.client import Reader
@@ -29,7 +29,7 @@ def twins_of(parts: Parts) -> OnDemand:
                 caught_up()
                 async for raw in reader.follow():
                     apply(raw)
-        except Retryable as error:
+        except (Retryable, Fatal) as error:  # where the right is missing, too: the other queries want nothing of it
             log.warning("duplicates.unknown", cause=str(error))
             await asyncio.sleep(PAUSE_S)
 

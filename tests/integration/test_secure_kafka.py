@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
+import subprocess
+import sys
 import uuid
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from pydantic import SecretStr
 
 from infra.settings import Settings
 from processors.errors import Fatal, Retryable
+from streams.cli.exits import Exit
 from streams.contract import topics
 from streams.contract.topics import DEAD_LETTERS, TopicSpec
 from streams.kafka.consumer import open_consumer
@@ -207,6 +211,40 @@ async def test_a_role_that_may_not_read_says_so(secure_kafka: SecureKafka, lacki
     with pytest.raises(Fatal, match=rf"(?i){lacking}AuthorizationFailed.*weft doctor"):
         async with asyncio.timeout(60):
             await work(limited, source, output, group, asyncio.Event())
+
+
+async def test_a_role_that_may_not_see_what_it_reads_ends(secure_kafka: SecureKafka, tmp_path: Path) -> None:
+    """A topic without any right is hidden: the group is dealt no partition of it, and would wait for ever, healthy and in silence."""
+    prefix = f"hidden-{uuid.uuid4().hex[:8]}."
+    owner = _settings(secure_kafka, "SASL_PLAINTEXT", "PLAIN", topic_prefix=prefix)
+    await create_topics(owner)
+    for name in {*topics.read_by("enrich"), *topics.written_by("enrich")} - {topics.UPLOADS}:
+        for right in ("Read", "Write"):
+            await allow(secure_kafka, "limited", right, "topic", prefix + name)
+    await allow(secure_kafka, "limited", "Read", "group", f"{prefix}weft-enrich")
+    said = {
+        "BOOTSTRAP_SERVERS": secure_kafka.clear,
+        "KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+        "KAFKA_SASL_MECHANISM": "PLAIN",
+        "KAFKA_SASL_USERNAME": "limited",
+        "KAFKA_SASL_PASSWORD": secure_kafka.password,
+        "TOPIC_PREFIX": prefix,
+        "PROFILE": "fake",
+        "DATA_DIR": str(tmp_path / "data"),
+    }
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "streams.cli", "worker", "enrich"],
+        env=os.environ | {f"WEFT_{name}": value for name, value in said.items()},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    last = done.stderr.strip().splitlines()[-1]
+    assert (done.returncode, f"{prefix}catalog.uploads" in last, "weft doctor" in last) == (Exit.FAILED, True, True), (
+        last
+    )
 
 
 async def _delivered(sender: KafkaSender) -> None:

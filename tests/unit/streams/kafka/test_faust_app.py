@@ -11,7 +11,7 @@ from processors.errors import Fatal, Retryable
 from streams.kafka.consumer import PlainConsumer
 from streams.kafka.faust.app import _build_app, _drained, _stay, group_lost
 from streams.kafka.faust.reports import TopicsRead
-from streams.kafka.notices import NullNotices, tell_missing
+from streams.kafka.notices import NullNotices, end_where_hidden, tell_missing
 from tests.fixtures.virtual_time import run_virtual
 
 DAY = 24 * 3600
@@ -201,3 +201,18 @@ def test_roles_tell_of_topics_that_there_are_not():
         telling.cancel()
 
     run_virtual(main())
+
+
+def test_a_process_ends_where_a_right_to_see_is_taken_away():
+    """Not while the broker is away; once it says that it shows a topic no more."""
+    answers = iter((None, Retryable("away"), None, Fatal("TopicAuthorizationFailed: catalog.uploads")))
+    asked = []
+
+    async def check(topics):
+        asked.append(list(topics))
+        if (answer := next(answers)) is not None:
+            raise answer
+
+    with pytest.raises(Fatal, match=r"catalog\.uploads"):
+        run_virtual(end_where_hidden(check, ["catalog.uploads"]))
+    assert asked == [["catalog.uploads"]] * 4
