@@ -18,7 +18,7 @@ from PIL import Image
 from infra.fetch import Fetcher
 from infra.memory_store import MemoryStore
 from infra.settings import Settings
-from processors.errors import Code, Poison, Retryable
+from processors.errors import Code, Fatal, Poison, Retryable
 from streams.contract import topics
 from streams.contract.codecs import decode_item, encode
 from streams.contract.records import Item
@@ -728,15 +728,19 @@ async def test_a_worker_that_may_not_read_items_says_so() -> None:
     """On a cluster that gives the right to nobody but caption and index; a broker that is away is waited for."""
 
     class Refusing:
-        def __init__(self, cause: Exception) -> None:
-            self.cause = cause
+        def __init__(self, cause: Exception, kind: type[Exception] = Retryable) -> None:
+            self.cause, self.kind = cause, kind
 
         async def between(self, _partition: int, _first: int, _end: int) -> AsyncIterator[Message]:
-            raise Retryable("the records before cannot be read") from self.cause
+            raise self.kind("the records before cannot be read") from self.cause
             yield
 
-    with pytest.raises(Poison, match=r"may not read catalog\.items"):
-        [m async for m in ReadableItems(Refusing(TopicAuthorizationFailedError("catalog.items"))).between(0, 0, 1)]
+    refused = TopicAuthorizationFailedError("catalog.items")
+    for log in (Refusing(refused), Refusing(refused, Fatal)):  # it may not be read; it may not even be seen
+        with pytest.raises(Poison, match=r"may not read catalog\.items"):
+            [m async for m in ReadableItems(log).between(0, 0, 1)]
+    with pytest.raises(Fatal):
+        [m async for m in ReadableItems(Refusing(ValueError("of another kind"), Fatal)).between(0, 0, 1)]
     with pytest.raises(Retryable):
         [m async for m in ReadableItems(Refusing(KafkaConnectionError("away"))).between(0, 0, 1)]
 
