@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 import numpy as np
 
+from models.memory import is_out_of_memory, release_memory
 from models.ports import (
     Composer,
     Composition,
@@ -111,7 +110,7 @@ class Guarded(Generic[In, Out]):
         if results is not None:
             return results
         self._observe("out_of_memory", len(batch), self._clock() - started)
-        _release_memory()
+        release_memory()
         if len(batch) > 1:
             middle = len(batch) // 2
             return self.forward(batch[:middle]) + self.forward(batch[middle:])
@@ -150,7 +149,7 @@ class Guarded(Generic[In, Out]):
             with self._timed("forward", len(batch)):
                 results = self._model.forward(batch)
         except (MemoryError, RuntimeError) as error:
-            if _is_out_of_memory(error):
+            if is_out_of_memory(error):
                 return None
             raise
         if len(results) != len(batch):
@@ -293,25 +292,6 @@ def _timed(stage: str, items: int, observe: Observe, clock: Callable[[], float])
     started = clock()
     yield
     observe(stage, items, clock() - started)
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    """`torch.OutOfMemoryError` on a GPU; on the CPU torch raises a bare RuntimeError from its allocator."""
-    if isinstance(error, WeftError):
-        return False
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or "DefaultCPUAllocator" in str(error)
-    )
-
-
-def _release_memory() -> None:
-    """Give cached blocks back, so that the smaller batch does not fail on the fragments of the larger one."""
-    gc.collect()
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def _alike(one: object, other: object) -> bool:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.measured import Kept
+from models.memory import is_out_of_memory, release_memory
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -52,6 +53,8 @@ class Parts(Generic[T, U]):
         part: how many; see `fastest_part`.
         alike: only items for which it gives the same share a part.
         cores: threads on which parts run beside each other, each computing alone. 1: the caller's.
+        filled: each part has `part` items, the last ones filled up with its first. A GPU's kernels choose their order of summation by the
+            shape, so that an item's result would depend on how many are beside it. Where so many do not fit the memory, they run as they are.
     """
 
     def __init__(
@@ -61,8 +64,10 @@ class Parts(Generic[T, U]):
         part: int,
         alike: Callable[[T], Hashable] = lambda _: None,
         cores: int = 1,
+        filled: bool = False,
     ) -> None:
         self._run = run
+        self._filled = filled
         self._part = part
         self._alike = alike
         self._cores = cores
@@ -117,17 +122,34 @@ class Parts(Generic[T, U]):
         groups: dict[Hashable, list[int]] = defaultdict(list)
         for place, item in enumerate(items):
             groups[self._alike(item)].append(place)
-        part = min(self._part, _power_of_two(len(items) // self._cores))
-        parts = [places for group in groups.values() for places in parts_of(group, part)]
+        part = self._part if self._filled else min(self._part, _power_of_two(len(items) // self._cores))
+        cut = _chunks if self._filled else parts_of
+        parts = [places for group in groups.values() for places in cut(group, part)]
         work = [[items[place] for place in places] for places in parts]
         # A single part too: on the threads of the caller it would be rounded otherwise than in company.
-        done = map(self._run, work) if self._pool is None else self._pool.map(self._run, work)
+        run = self._run_filled if self._filled else self._run
+        done = map(run, work) if self._pool is None else self._pool.map(run, work)
         found = {
             place: result
             for places, some in zip(parts, done, strict=True)
             for place, result in zip(places, some, strict=True)
         }
         return [found[place] for place in range(len(items))]
+
+    def _run_filled(self, some: Sequence[T]) -> list[U]:
+        missing = self._part - len(some)
+        try:
+            return self._run([*some, *([some[0]] * missing)])[: len(some)]
+        except (MemoryError, RuntimeError) as error:
+            if not missing or not is_out_of_memory(error):
+                raise
+        release_memory()
+        return self._run(some)
+
+
+def _chunks(places: Sequence[int], part: int) -> list[Sequence[int]]:
+    """As few as there can be."""
+    return [places[start : start + part] for start in range(0, len(places), part)]
 
 
 def _single_threads(count: int) -> ThreadPoolExecutor:

@@ -53,7 +53,7 @@ class ServedTrunk(nn.Module):
 
 
 class DecodedAlone(nn.Module):
-    """Ultralytics' `Detect` or `Segment`, its convolutions over all pictures at once, and what follows for each alone.
+    """Ultralytics' `Detect` or `Segment`, its convolutions over all pictures at once, and what follows on a processor for each alone.
 
     Torch computes the last few numbers of a map by another routine than the others, which may round otherwise: a picture's
     last boxes would depend on what lies behind them.
@@ -71,11 +71,13 @@ class DecodedAlone(nn.Module):
         head = own(self.head)
         found = head.forward_head(maps, **head.one2many)
         each = [name for name in found if name != "feats"]
+        size = len(maps[0])
+        step = size if maps[0].is_cuda else 1  # on a GPU there are always as many (`models.parts`)
         alone = [
             head._inference(  # noqa: SLF001 - the part of its forward behind the convolutions
-                {name: found[name][i : i + 1] for name in each} | {"feats": [one[i : i + 1] for one in maps]}
+                {name: found[name][i : i + step] for name in each} | {"feats": [one[i : i + step] for one in maps]}
             )
-            for i in range(len(maps[0]))
+            for i in range(0, size, step)
         ]
         prototypes = None
         if isinstance(head, Segment):

@@ -140,7 +140,7 @@ def load(
             name=f"own-detector-part-{shape[0]}x{shape[1]}",
         )
     else:
-        parts = Parts(run, part=GPU_PART, alike=lambda one: tuple(one.image.shape))
+        parts = Parts(run, part=GPU_PART, alike=lambda one: tuple(one.image.shape), filled=True)
     return OwnDetector(parts, classes or header.meanings, frame, options or Options(), made_by=header.sha256)
 
 

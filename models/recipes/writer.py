@@ -14,13 +14,15 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import multiprocessing
 import os
 import random
 import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from queue import Empty
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 import yaml
@@ -35,11 +37,13 @@ from models.recipes.writer_shop import mixed, shop_examples
 from models.weights.starter import WRITER_BASE
 from models.writer.adapters import save_adapter
 from models.writer.hf_writer import compute_dtype
-from processors.captions import prompt
+from processors.captions import TONES, prompt
 from processors.context.telling import prompt as story_prompt
 from processors.errors import Fatal
 
 Config = dict[str, Any]
+Encoded: TypeAlias = tuple[list[int], int]
+"""Token ids of prompt and answer, and how many of them are the prompt's."""
 IGNORED = -100
 PROGRESS = "progress.jsonl"
 WEIGHTS = "writer.safetensors"
@@ -157,6 +161,9 @@ def read_recipe(recipe: Path) -> Config:
         "clip": 1.0,
         "save_every": 10,
         "worn": 0.0,
+        "catalogue": 0.0,
+        "tones": list(TONES),
+        "loaders": 0,
         "shop": 0.5,
     }
     found: Config = defaults | config
@@ -301,19 +308,8 @@ def encode(tokenizer: Any, example: Example | StoryExample) -> tuple[list[int], 
 def _batches(tokenizer: Any, config: Config, items: shop_data.ShopItems | None = None) -> Iterator[Batch]:
     """Endless batches, the same for the same seed: examples of similar length together, in shuffled order."""
     rng = random.Random(config["seed"])
-    source: Iterator[Example | StoryExample] = (
-        stories(config["seed"]) if config["task"] == STORIES else examples(config["seed"], worn=config["worn"])
-    )
-    if items is not None:
-        source = mixed(
-            examples(config["seed"], worn=config["worn"]),
-            shop_examples(items, config["seed"]),
-            config["shop"],
-            config["seed"],
-        )
     size = config["batch"]
-    while True:
-        drawn = [encode(tokenizer, example) for example in islice(source, size * config["bucket"])]
+    for drawn in _buckets(tokenizer, config, items):
         drawn.sort(key=lambda item: len(item[0]))
         groups = [drawn[n : n + size] for n in range(0, len(drawn), size)]
         rng.shuffle(groups)
@@ -321,7 +317,64 @@ def _batches(tokenizer: Any, config: Config, items: shop_data.ShopItems | None =
             yield _collate(group)
 
 
-def _collate(group: list[tuple[list[int], int]]) -> Batch:
+def _buckets(tokenizer: Any, config: Config, items: shop_data.ShopItems | None) -> Iterator[list[Encoded]]:
+    """Endless lists of batch × bucket examples."""
+    size = config["batch"] * config["bucket"]
+    if config["loaders"] and items is None and config["task"] != STORIES:
+        yield from _loaded(config, size)
+    source: Iterator[Example | StoryExample] = (
+        stories(config["seed"]) if config["task"] == STORIES else _examples(config, 0, 1)
+    )
+    if items is not None:
+        source = mixed(_examples(config, 0, 1), shop_examples(items, config["seed"]), config["shop"], config["seed"])
+    while True:
+        yield [encode(tokenizer, example) for example in islice(source, size)]
+
+
+def _examples(config: Config, start: int, step: int) -> Iterator[Example]:
+    shares = {name: config[name] for name in ("worn", "catalogue", "tones")}
+    return examples(config["seed"], **shares, start=start, step=step)
+
+
+def _loaded(config: Config, size: int) -> Iterator[list[Encoded]]:
+    """The same from processes beside this one, in turns, each a few lists ahead: a GPU learns faster than one core writes."""
+    count = config["loaders"]
+    context = multiprocessing.get_context("spawn")
+    queues: list[Any] = [context.Queue(2) for _ in range(count)]
+    workers = [
+        context.Process(target=_load, args=(config, size, _base(), number, queue), daemon=True)
+        for number, queue in enumerate(queues)
+    ]
+    for worker in workers:
+        worker.start()
+    try:
+        while True:
+            for number, queue in enumerate(queues):
+                while True:
+                    try:
+                        drawn = queue.get(timeout=5)
+                        break
+                    except Empty:
+                        if not workers[number].is_alive():
+                            raise Fatal("a process that makes examples ended") from None
+                yield drawn
+    finally:
+        for worker in workers:
+            worker.kill()
+
+
+def _load(config: Config, size: int, base: Path, number: int, queue: Any) -> None:
+    """One of these processes: every `loaders`-th pack of the recipe's seed."""
+    from transformers import AutoTokenizer
+
+    torch.set_num_threads(1)
+    tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True)
+    source = _examples(config, number, config["loaders"])
+    while True:
+        queue.put([encode(tokenizer, example) for example in islice(source, size)])
+
+
+def _collate(group: list[Encoded]) -> Batch:
     longest = max(len(ids) for ids, _ in group)
     ids = torch.zeros(len(group), longest, dtype=torch.long)
     mask = torch.zeros_like(ids)

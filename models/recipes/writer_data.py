@@ -6,7 +6,8 @@ Nothing here comes from a photo or a shop; licence questions end at the word lis
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from processors.caption_grammar import training_text
 from processors.captions import TONES
 from processors.drawn.spec import GarmentSpec, outfit
 from processors.evidence import build, colours
+from processors.kinds import KINDS, claims_of
 from processors.palette import PALETTE
 from processors.values import CATEGORIES, Attribute, Colour, Evidence, Garment
 from processors.vocabulary import FABRIC_WORDS
@@ -41,6 +43,27 @@ UPPER = frozenset(("shirt", "dress", "jacket"))
 HELD_OUT_EVERY = 9
 
 
+SEEN_PATTERNS = (
+    "striped",
+    "checked",
+    "dotted",
+    "floral",
+    "printed",
+    "colourblocked",
+    "animal",
+    "graphic",
+    "camouflage",
+)
+SEEN_SLEEVES = ("short",) * 6 + ("long",) * 5 + ("sleeveless",) * 3 + ("three-quarter", "cap", "puff")
+SEEN_NECKS = (
+    ("round",) * 6
+    + ("collar",) * 5
+    + ("v",) * 3
+    + ("polo", "high", "hood", "mandarin", "boat", "square", "off-shoulder")
+)
+FIXED_NECKS = {"polo": "polo", "shirt": "collar", "hoodie": "hood"}
+SHORTEST = 12
+"""Characters: "A top." is refused as a caption, so it is no answer to learn."""
 KNOWN = (0.3, 0.6, 0.9)
 """How much of fabric and gender a shop states, in the packs of outfits that train: some state little, some nearly all."""
 MISNAMED = 0.05
@@ -63,22 +86,34 @@ class Case(NamedTuple):
     truth: tuple[GarmentSpec, ...]
 
 
-def examples(seed: int, *, worn: float = 0.0) -> Iterator[Example]:
+def examples(
+    seed: int, *, worn: float = 0.0, catalogue: float = 0.0, tones: Sequence[str] = TONES, start: int = 0, step: int = 1
+) -> Iterator[Example]:
     """Endless training examples; none pairs a colour with a category that is held out for evaluation.
 
     Args:
         seed: other seeds, other packs.
         worn: share of packs that are a drawn outfit (`dress`) instead of garments drawn at random (`draw`).
+        catalogue: share of packs that are a product as a shop has it (`product`); the others as `worn` says.
+        tones: asked for in turns.
+        start: of the packs of this seed, the first that is made.
+        step: … and every how many-th behind it: several processes share a seed.
     """
-    number = 0
+    number = start
     while True:
         rng = random.Random(f"train:{seed}:{number}")
-        from_outfit = worn > 0 and rng.random() < worn  # at 0 not one die is thrown: the first recipe keeps its packs
-        pack = dress(rng, rng.choice(KNOWN)).evidence if from_outfit else draw(rng)
-        tone = TONES[number % len(TONES)]
+        if catalogue > 0 and rng.random() < catalogue:  # at 0 not one die is thrown: older recipes keep their packs
+            pack = product(rng, rng.choice(KNOWN))
+        elif worn > 0 and rng.random() < worn:
+            pack = dress(rng, rng.choice(KNOWN)).evidence
+        else:
+            pack = draw(rng)
+        tone = tones[number % len(tones)]
         if not any(held_out(colour, g.category) for g in pack.garments for colour in colours(g)):
-            yield Example(pack, tone, training_text(pack, tone, seed * 1_000_003 + number))
-        number += 1
+            text = training_text(pack, tone, seed * 1_000_003 + number)
+            if catalogue == 0 or len(text.partition("\n")[0]) >= SHORTEST:
+                yield Example(pack, tone, text)
+        number += step
 
 
 def cases(count: int, *, seed: int = 11, known: float = 0.9) -> list[Case]:
@@ -139,6 +174,57 @@ def dress(rng: random.Random, known: float) -> Case:
     person = rng.random() < known
     garments = build(_seen(n, spec, known, rng, person=person) for n, spec in enumerate(truth))
     return Case(garments, rng.choice(TONES), truth)
+
+
+def product(rng: random.Random, known: float) -> Evidence:
+    """What is known of a catalogue photo: the product with its kind, and up to three garments that it is worn with.
+
+    What the pixels tell (kind, pattern, sleeve, neckline) is known with probability `known`, what only a shop can tell (fabric,
+    length) with half of it, for whom it is with `known`. Of what is worn beside it little is known. Cloth has no pattern in a third of what is told of one.
+    """
+    person = rng.choice(GENDERS) if rng.random() < known else ""
+    beside = rng.choices((0, 1, 2, 3), (55, 20, 15, 10))[0]
+    worn = rng.sample(CATEGORIES, 1 + beside)
+    garments = [_sold(0, worn[0], known, person, rng)]
+    garments += [_sold(n, category, known / 3, "", rng) for n, category in enumerate(worn[1:], 1)]
+    return build(garments)
+
+
+@lru_cache
+def kinds_of(category: str) -> tuple[str, ...]:
+    """What a shop or the heads call a garment of this category."""
+
+    def worn_as(kind: str) -> set[str]:
+        return {value for facet, values in claims_of(kind) if facet == "category" for value in values}
+
+    return tuple(kind for kind in KINDS if category in worn_as(kind))
+
+
+def _sold(number: int, category: str, known: float, person: str, rng: random.Random) -> Garment:
+    """A garment of a catalogue photo; facets that its kind cannot have are left out."""
+    kind = rng.choice(kinds_of(category)) if kinds_of(category) and rng.random() < known else ""
+    stated = {"kind": kind, "gender": person}
+    cloth = category not in ("sunglass", "hat", "shoe")
+    if cloth and rng.random() < known:
+        stated["pattern"] = "solid" if rng.random() < 0.35 else rng.choice(SEEN_PATTERNS)
+    if category in UPPER:
+        stated["sleeve"] = rng.choice(SEEN_SLEEVES) if rng.random() < known else ""
+        neck = FIXED_NECKS.get(kind) or rng.choice(SEEN_NECKS)
+        stated["neckline"] = neck if rng.random() < known else ""
+    if rng.random() < known / 2:
+        stated["fabric"] = rng.choice(USUAL_FABRICS[category] if rng.random() < 0.7 else tuple(FABRIC_WORDS))
+    if category in ("dress", "skirt", "jacket", "shirt", "pants") and rng.random() < known / 6:
+        stated["length"] = rng.choice(LENGTHS)
+    patterned = stated.get("pattern", "solid") != "solid"
+    names = rng.sample(PALETTE, rng.choices((0, 1, 2), (15, 35, 50) if patterned else (15, 75, 10))[0])
+    return Garment(
+        id=f"g{number}",
+        category=category,
+        box=(0.0, 100.0 * number, 100.0, 100.0 * number + 90.0),
+        confidence=0.97 - 0.1 * number,
+        colours=tuple(Colour(name=name, hex=code, share=0.6 - 0.25 * n) for n, (name, code) in enumerate(names)),
+        attributes={facet: Attribute(value=value, confidence=0.8) for facet, value in stated.items() if value},
+    )
 
 
 def _seen(number: int, spec: GarmentSpec, known: float, rng: random.Random, *, person: bool) -> Garment:

@@ -1,4 +1,4 @@
-"""A decoder-only transformer of the Llama family for serving on a processor: SmolLM2, Llama, Qwen2.
+"""A decoder-only transformer of the Llama family for serving: SmolLM2, Llama, Qwen2.
 
 What `transformers` computes for these architectures (LlamaForCausalLM, Qwen2ForCausalLM), with what serving needs beside it:
 keys and values in one buffer that is allocated once, rows of different lengths without padding, a beginning that many
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import msgspec
 
@@ -123,6 +123,17 @@ class Decoder:
     dtype: torch.dtype
     attention: Attention
 
+    reads_whole: ClassVar[bool] = False
+    """Whether a prompt is read in one, and not behind a beginning that it shares with others."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is computed."""
+        return self.norm.device
+
+    def give_back(self, cache: Cache) -> None:
+        """The cache is used no more."""
+
     def cache(self, rows: int, capacity: int) -> Cache:
         """An empty cache; memory is only taken where it is written."""
         import torch
@@ -130,7 +141,7 @@ class Decoder:
         shape = self.shape
         capacity = -(-capacity // WIDTH) * WIDTH
         size = (2, rows, shape.groups, capacity, shape.dimension)
-        return Cache([torch.zeros(size, dtype=self.dtype) for _ in range(shape.layers)], capacity)
+        return Cache([torch.zeros(size, dtype=self.dtype, device=self.device) for _ in range(shape.layers)], capacity)
 
     def begin(self, ids: Sequence[int], before: Sequence[Tensor] = ()) -> tuple[Tensor, list[Tensor]]:
         """Read a text of one row, alone: what comes out depends on nothing else.
@@ -145,11 +156,19 @@ class Decoder:
         """
         import torch
 
+        hidden, known = self.read(torch.tensor(ids, device=self.device), before)
+        return hidden[-1:], known
+
+    def read(self, ids: Tensor, before: Sequence[Tensor] = ()) -> tuple[Tensor, list[Tensor]]:
+        """The same of ids (tokens,) that lie on the device already, with the hidden states of all positions (tokens, hidden)."""
+        import torch
+
         start = before[0].shape[2] if before else 0
-        x = self._embedded(torch.tensor(ids))
-        rotation = self._rotation(torch.arange(start, start + len(ids)))
-        hidden = torch.arange(start + len(ids))[None, :] > torch.arange(start, start + len(ids))[:, None]
-        mask = torch.zeros(hidden.shape, dtype=self.dtype).masked_fill_(hidden, float("-inf"))
+        x = self._embedded(ids)
+        positions = torch.arange(start, start + len(ids), device=self.device)
+        rotation = self._rotation(positions)
+        hidden = torch.arange(start + len(ids), device=self.device)[None, :] > positions[:, None]
+        mask = torch.zeros(hidden.shape, dtype=self.dtype, device=self.device).masked_fill_(hidden, float("-inf"))
         known: list[Tensor] = []
         for number, layer in enumerate(self.layers):
             queries, new = self._heads(layer, x, rotation)
@@ -157,7 +176,7 @@ class Decoder:
             both = torch.cat((before[number], new), dim=2) if before else new.contiguous()
             known.append(both)
             x = self._rest(layer, x, _causal(queries, both, mask))
-        return x[-1:], known
+        return x, known
 
     def step(self, tokens: Tensor, lengths: Tensor, cache: Cache) -> Tensor:
         """One token more for the first rows of a cache.
@@ -170,12 +189,16 @@ class Decoder:
         Returns:
             Hidden states (rows, hidden), for `logits`.
         """
+        width = min(-(-(int(lengths.max()) + 1) // WIDTH) * WIDTH, cache.capacity)
+        return self.stepped(tokens.to(self.device), lengths.to(self.device), cache, width)
+
+    def stepped(self, tokens: Tensor, lengths: Tensor, cache: Cache, width: int) -> Tensor:
+        """The same over the first `width` positions of the cache; tokens and lengths lie on the device."""
         import torch
 
-        rows = torch.arange(len(tokens))
-        width = min(-(-(int(lengths.max()) + 1) // WIDTH) * WIDTH, cache.capacity)
-        mask = torch.zeros(len(tokens), width, dtype=self.dtype)
-        mask.masked_fill_(torch.arange(width)[None, :] > lengths[:, None], float("-inf"))
+        rows = torch.arange(len(tokens), device=self.device)
+        mask = torch.zeros(len(tokens), width, dtype=self.dtype, device=self.device)
+        mask.masked_fill_(torch.arange(width, device=self.device)[None, :] > lengths[:, None], float("-inf"))
         rotation = self._rotation(lengths)
         x = self._embedded(tokens)
         for number, layer in enumerate(self.layers):
@@ -202,7 +225,7 @@ class Decoder:
         """Cosines and sines of rotary positions (arXiv 2104.09864), each (rows, 1, dimension / 2)."""
         import torch
 
-        half = torch.arange(0, self.shape.dimension, 2, dtype=torch.float32) / self.shape.dimension
+        half = torch.arange(0, self.shape.dimension, 2, dtype=torch.float32, device=self.device) / self.shape.dimension
         angles = positions.float()[:, None] * (1.0 / self.shape.theta**half)[None, :]
         return angles.cos().to(self.dtype)[:, None], angles.sin().to(self.dtype)[:, None]
 

@@ -24,10 +24,12 @@ class Weights:
         tensors: of a base (`four_bits.merged`) or of a kept file (`four_bits.opened`).
         shape: of the network; tells the sides of the packed ones.
         dtype: the precision.
+        device: where it is computed.
     """
 
-    def __init__(self, tensors: Mapping[str, Tensor], shape: Shape, dtype: torch.dtype) -> None:
+    def __init__(self, tensors: Mapping[str, Tensor], shape: Shape, dtype: torch.dtype, device: str = "cpu") -> None:
         self._tensors = tensors
+        self._device = device
         self._shape = shape
         self.dtype = dtype
 
@@ -42,11 +44,16 @@ class Weights:
         except KeyError as error:
             raise Fatal(f"the writer's weights have no {name}") from error
 
+    def placed(self, name: str) -> Tensor:
+        """As it is stored, on the device."""
+        return self.raw(name).to(self._device)
+
     def of(self, name: str) -> Tensor:
         """In the precision that is computed in."""
         if self.has(name + CODES):
-            return unpacked(self.raw(name + CODES), self.raw(name + SCALES), self._rows(name), self.dtype)
-        return self.raw(name).to(self.dtype)
+            codes, scales = self.raw(name + CODES), self.raw(name + SCALES)
+            return unpacked(codes, scales, self._rows(name), self.dtype).to(self._device)
+        return self.raw(name).to(self._device, self.dtype)
 
     def joined(self, prefix: str, *names: str) -> tuple[Tensor, Tensor | None]:
         """The weights of several layers with one input as one, and their biases where they have any."""
@@ -92,7 +99,7 @@ def decoder_of(weights: Weights, shape: Shape, form: Form, attention: Attention)
     head = form(weights.head(), None)  # first: the largest, for a moment there twice
     return Decoder(
         shape=shape,
-        embedding=weights.raw(EMBEDDING),
+        embedding=weights.placed(EMBEDDING),
         layers=[layer_of(weights, number, form) for number in range(shape.layers)],
         norm=weights.of(NORM),
         head=head,

@@ -122,8 +122,15 @@ class Decoding:
         waiting = list(enumerate(prompts))[::-1]
         slots = self._filled_up(min(len(prompts), MOST_ROWS))
         cache = self._decoder.cache(slots, max(len(prompt.ids) + prompt.longest for prompt in prompts))
+        try:
+            return self._written(waiting, cache, slots)
+        finally:
+            self._decoder.give_back(cache)
+
+    def _written(self, waiting: list[tuple[int, Prompt]], cache: Cache, slots: int) -> list[tuple[int, ...]]:
         done: dict[int, tuple[int, ...]] = {}
         rows: list[_Row] = []
+        count = len(waiting)
         while waiting or rows:
             while waiting and len(rows) < min(slots, MOST_ROWS):
                 rows.append(self._begun(*waiting.pop(), cache, len(rows)))
@@ -136,14 +143,15 @@ class Decoding:
             if rows:
                 self._step(rows, cache)
                 self.between_steps()
-        return [done[number] for number in range(len(prompts))]
+        return [done[number] for number in range(count)]
 
     def _begun(self, number: int, prompt: Prompt, cache: Cache, place: int) -> _Row:
         steps = None if prompt.guide is None else prompt.guide.begin()
         forced = [] if steps is None else steps.forced()[: prompt.longest]
         read = forced[:-1] if forced[-1:] == [self._end] else forced
-        ids = (*prompt.ids[prompt.shared :], *read)
-        hidden, known = self._decoder.begin(ids, self._beginning(prompt.ids[: prompt.shared]))
+        shared = 0 if self._decoder.reads_whole else prompt.shared
+        ids = (*prompt.ids[shared:], *read)
+        hidden, known = self._decoder.begin(ids, self._beginning(prompt.ids[:shared]))
         cache.put(place, known)
         repeats = Repeats(prompt.ids, self._repeated_run)
         return _Row(number, prompt, repeats, len(prompt.ids) + len(read), hidden[0], steps, forced)

@@ -1,6 +1,6 @@
 """A causal language model as a `Writer`: NF4 weights, LoRA merged, seeded sampling row by row.
 
-QLoRA, arXiv 2305.14314; sampling by the Gumbel-max trick (arXiv 1611.01144, section 2). On a processor a model of a known
+QLoRA, arXiv 2305.14314; sampling by the Gumbel-max trick (arXiv 1611.01144, section 2). A small model of a known
 architecture is computed by `models.writer.decoder_net`, everything else by `transformers` (`models.writer.generating`).
 """
 
@@ -19,9 +19,10 @@ from models.weights import four_bits
 from models.weights.hashes import check_weights, fingerprint, listed_hash
 from models.writer.attention import ATTENTIONS
 from models.writer.chat_tokens import CONFIG, TEMPLATE, ChatTokens
-from models.writer.decoder_net import Linear, Shape, shape_of
+from models.writer.decoder_net import Decoder, Linear, Shape, shape_of
+from models.writer.decoder_on_gpu import DecoderOnGpu
 from models.writer.decoder_weights import Weights, decoder_of, layer_of
-from models.writer.decoding import Decoding, Prompt
+from models.writer.decoding import MOST_ROWS, Decoding, Prompt
 from models.writer.guiding import Guide, Guides
 from models.writer.linears import LINEARS, available
 from models.writer.seeded_sampling import Sampler
@@ -247,7 +248,7 @@ def _known_shape(plan: _Plan, most_unpacked: int) -> Shape | None:
     """The shape of a base that `models.writer.decoder_net` is to compute; None: `transformers` is."""
     shape = shape_of(_config(plan.base))
     fits = shape is not None and shape.linear_weights * plan.dtype.itemsize <= most_unpacked
-    return shape if fits and plan.device == "cpu" and (plan.base / four_bits.SOURCE).is_file() else None
+    return shape if fits and (plan.base / four_bits.SOURCE).is_file() else None
 
 
 def _decoding(plan: _Plan, shape: Shape, kept: Kept) -> Built:
@@ -260,15 +261,21 @@ def _decoding(plan: _Plan, shape: Shape, kept: Kept) -> Built:
         else:
             check_weights(plan.base / four_bits.SOURCE)
             tensors = dict(four_bits.merged(plan.base / four_bits.SOURCE, plan.adapter))
-        weights = Weights(tensors, shape, plan.dtype)
+        weights = Weights(tensors, shape, plan.dtype, plan.device)
+        if plan.device != "cpu":
+            usual = DecoderOnGpu.of(decoder_of(weights, shape, LINEARS["plain"], ATTENTIONS["grouped"]))
+            return Built(_written_by(usual, plan, (MOST_ROWS,)), "decoder/1 on a GPU")
         linear = kept.recall("linear", Choice, lambda: _linear_trial(weights, shape, plan.batch, kept)).chosen
         attend = kept.recall("attention", Choice, lambda: _attention_trial(shape, plan, kept), engine="decoder").chosen
         decoder = decoder_of(weights, shape, LINEARS[linear], ATTENTIONS[attend])
         how = f"{linear} {attend}"
         threads = str(torch.get_num_threads())
         rows = kept.recall("rows", Steady, lambda: steady_rows(decoder), how=how, threads=threads).rows
-    sampler = Sampler(plan.temperature)
-    return Built(Decoding(decoder, sampler, end=plan.end, repeated_run=REPEATED_RUN, rows=rows), f"decoder/1 {how}")
+    return Built(_written_by(decoder, plan, rows), f"decoder/1 {how}")
+
+
+def _written_by(decoder: Decoder, plan: _Plan, rows: Sequence[int]) -> Decoding:
+    return Decoding(decoder, Sampler(plan.temperature), end=plan.end, repeated_run=REPEATED_RUN, rows=rows)
 
 
 def _linear_trial(weights: Weights, shape: Shape, batch: int, kept: Kept) -> Choice:

@@ -149,13 +149,15 @@ class PartsLoader:
 
 def place_of(settings: Settings, writer: Callable[[], Writer] | None = None) -> Place:
     """Where the process loads models; and every library is forbidden, before its import, to fetch anything behind the user's back."""
-    from models.device import choose, stay_offline, use_threads
+    from models.device import choose, compute_exactly, stay_offline, use_threads
 
     stay_offline()
     use_threads(settings.threads)
+    device = choose(settings.device)
+    compute_exactly(device)
     return Place(
         cache=settings.model_cache,
-        device=choose(settings.device),
+        device=device,
         batch=settings.batch_items,
         grounded=settings.writer == "grounded",
         measured=settings.model_cache / MEASURED,

@@ -13,6 +13,7 @@ from models.weights.hashes import MARKER
 from models.writer.attention import ATTENTIONS
 from models.writer.chat_tokens import ChatTokens
 from models.writer.decoder_net import Decoder, Shape, shape_of
+from models.writer.decoder_on_gpu import DecoderOnGpu
 from models.writer.decoder_weights import Weights, decoder_of
 from models.writer.decoding import MOST_ROWS, Decoding, Prompt, Repeats
 from models.writer.linears import LINEARS, available, plain
@@ -106,6 +107,53 @@ def test_an_answer_is_the_same_in_any_company(kind: str) -> None:
     assert len({len(answer) for answer in together}) > 1  # some ended early, and left
     assert all(answer.index(end) == len(answer) - 1 for answer in together if end in answer)
     assert max(map(len, together)) == LONGEST
+
+
+GPUS = [
+    "cpu",
+    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")),
+]
+"""The form for a GPU runs on a processor too, where it records nothing."""
+
+
+def on_gpu(model: Any, device: str) -> Decoder:
+    shape = shape_of(model.config.to_dict())
+    assert shape is not None
+    weights = Weights(model.state_dict(), shape, torch.float32, device)
+    return DecoderOnGpu.of(decoder_of(weights, shape, plain, ATTENTIONS["grouped"]))
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2"])
+@pytest.mark.parametrize("device", GPUS)
+def test_the_form_for_a_gpu_answers_the_same(kind: str, device: str) -> None:
+    """More prompts than rows, of several lengths, twice: what a cache holds of earlier answers changes nothing."""
+    model = tiny(kind)
+    asked = prompts(MOST_ROWS + 5, shared=4)
+    wanted = decoding(ours(model), temperature=0.0).answers(asked)
+    engine = Decoding(on_gpu(model, device), Sampler(0.0), end=END, repeated_run=10)
+    assert engine.answers(asked) == wanted
+    assert engine.answers(asked[:3]) == wanted[:3]
+    assert engine.answers(asked) == wanted
+
+
+@pytest.mark.parametrize("device", GPUS)
+def test_answers_between_the_steps_of_others_are_written_beside_them(device: str) -> None:
+    """What is urgent has a cache of its own: neither batch reads the other's keys."""
+    model = tiny("llama")
+    engine = Decoding(on_gpu(model, device), Sampler(0.7), end=END, repeated_run=10)
+    asked = prompts(6)
+    wanted, urgent = engine.answers(asked), engine.answers(asked[:2])
+    seen: list[Any] = []
+
+    def ask() -> None:
+        if len(seen) < 2:
+            engine.between_steps = lambda: None
+            seen.append(engine.answers(asked[:2]))
+            engine.between_steps = ask
+
+    engine.between_steps = ask
+    assert engine.answers(asked) == wanted
+    assert seen == [urgent, urgent]
 
 
 def test_each_prompt_has_its_own_length_of_answer() -> None:

@@ -167,3 +167,37 @@ def test_a_kept_part_that_was_never_tried_is_tried_anew(tmp_path: Path, part: ob
     rounds = Machine(dict.fromkeys((1, 2, 4), 0.0), rounds_at=2)
     assert tried_of(rounds, kept) == 1
     assert rounds.sizes
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 9])
+def test_filled_parts_have_one_size(count: int) -> None:
+    """What a GPU is given: always so many, of one shape; the answers are those of the items."""
+    seen: list[list[int]] = []
+
+    def run(items: Sequence[int]) -> list[int]:
+        seen.append(list(items))
+        return [10 * item for item in items]
+
+    found = Parts(run, part=4, alike=lambda item: item % 2, filled=True)(range(count))
+    assert found == [10 * item for item in range(count)]
+    assert {len(part) for part in seen} == {4}
+    assert all(len({item % 2 for item in part}) == 1 for part in seen)
+
+
+def test_a_filled_part_that_does_not_fit_runs_as_it_is() -> None:
+    """So that halving a batch helps; any other error is the caller's."""
+
+    def run(items: Sequence[int]) -> list[int]:
+        if len(items) > 2:
+            raise MemoryError
+        return list(items)
+
+    assert Parts(run, part=4, filled=True)([7, 8]) == [7, 8]
+    with pytest.raises(MemoryError):
+        Parts(run, part=4, filled=True)([7, 8, 9])
+
+    def broken(_items: Sequence[int]) -> list[int]:
+        raise RuntimeError("an illegal instruction")
+
+    with pytest.raises(RuntimeError, match="illegal"):
+        Parts(broken, part=4, filled=True)([7])
