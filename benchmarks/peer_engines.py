@@ -254,6 +254,7 @@ class Chroma:
 
 class Milvus:
     needs = "milvus_lite"
+    tended = True
 
     def __init__(self, folder: Path, dimension: int, tuned: bool) -> None:
         from pymilvus import MilvusClient
@@ -285,6 +286,10 @@ class Milvus:
     def search(self, query: np.ndarray) -> list[int]:
         found = self._client.search("t", [query.tolist()], limit=K, search_params={"params": self._params})[0]
         return [hit["id"] for hit in found]
+
+    def tend(self) -> None:
+        """Until then every search copies all rows: of 20,000 that takes most of a second."""
+        self.save()
 
     def save(self) -> None:
         self._client.flush("t")
