@@ -35,6 +35,7 @@ from streams.engine.message import Message
 from streams.engine.observer import NullObserver
 from streams.kafka.client import Client, Reader, new_query_id
 from streams.kafka.options import client_options
+from streams.ops.forget import Forget
 from streams.ops.ingest import Ingest, Outcome, Photo, RefusedProduct, announce
 from streams.ops.triplets import export
 from streams.wiring.duplicates import run_duplicates
@@ -122,6 +123,33 @@ async def test_a_garment_is_edited_by_the_look_of_one_of_the_catalogue(up: Up, t
     assert image[inside].mean(axis=0)[0] > before[inside].mean(axis=0)[0] + 50, "it is red now"
     assert empty.error is not None
     assert empty.error.code == "empty_query"
+
+
+async def test_forgetting_a_product_takes_its_edits_and_no_others(up: Up, tmp_path: Path) -> None:
+    """Made by the running role, found by their manifests in the store: that of its photo goes, image, mask and manifest; another stays."""
+    await ingest(up, [photo_of(tmp_path, "own-edit", NAVY), photo_of(tmp_path, "lends-red", RED)])
+    assert "lends-red" in ids(await ask(up, text="red", top_k=1000)), "the index has it"
+    given = tmp_path / "visitor.png"
+    pixels = np.full((120, 110, 3), 255, np.uint8)
+    pixels[16:90, 40:80] = (30, 120, 40)  # of another shape: equal masks are one object
+    Image.fromarray(pixels).save(given)
+    asked = EditRequest(
+        "f-1", text="red", image=ImageRef(product_id="own-edit"), references=("lends-red",), deadline_ms=60_000
+    )
+    async with Client(up.settings) as client:
+        own = await client.edit(asked)
+        other = await client.edit(structs.replace(asked, request_id="f-2", image=ImageRef(bytes=given.read_bytes())))
+    assert (own.error, other.error) == (None, None)
+    store = open_store(up.settings)
+    report = await Forget(up.settings, store, ("own-edit",), "").run(prove=True)
+    assert {(place.state, place.found) for place in report.places if place.place == "edits"} == {("gone", 0)}
+    left = set(store.list("edits/"))
+    own_keys, other_keys = ({store.key_of(one.image), store.key_of(one.mask)} for one in (own, other))
+    assert not own_keys & left
+    assert other_keys <= left
+    again = await Forget(up.settings, store, ("lends-red",), "").run(prove=True)
+    assert {(place.state, place.found) for place in again.places if place.place == "edits"} == {("gone", 0)}
+    assert not other_keys & set(store.list("edits/")), "it had her look"
 
 
 async def test_one_process_runs_all_roles(up: Up, tmp_path: Path) -> None:
