@@ -14,7 +14,7 @@ TONES: tuple[str, ...] = ("plain", "warm", "editorial", "playful")
 LEADS: dict[str, tuple[str, ...]] = {
     "plain": ("{A}.",),
     "warm": (
-        "{A} you will [reach for|come back to|want close by] [again and again|all week|every time].",
+        "{A} you will [reach for|come back to] [again and again|all week|every time].",
         "Meet {a}[, made to be loved|, an instant friend|, gentle and easy|].",
         "There is something [lovely|kind|comforting|cheering] about {a}.",
         "{A} <feels|feel> like [home|a good morning|an old friend|a quiet smile].",
@@ -65,7 +65,7 @@ FABRIC_FACTS: dict[str, tuple[str, ...]] = {
 }
 GENDER_FACTS: dict[str, tuple[str, ...]] = {
     "plain": ("For {gender}",),
-    "warm": ("Made for {gender} [with care|and made to last]", "From our {owner} [edit|family|favourites]"),
+    "warm": ("Made [with care|to last], for {gender}", "From our {owner} [edit|family|favourites]"),
     "editorial": ("From the {owner} [edit|chapter|collection]", "A note in the {owner} [story|wardrobe]"),
     "playful": (
         "{owner_cap} rail, front row",
