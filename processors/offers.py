@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -122,6 +123,15 @@ def read_currency(text: str) -> str:
     """The ISO code of a currency's code or sign, or "" (a "$" is that of many)."""
     text = text.strip()
     return text.upper() if re.fullmatch(r"[A-Za-z]{3}", text) else _SYMBOLS.get(text, "")
+
+
+def without_other_names(part: Mapping[str, Any]) -> dict[str, Any]:
+    """A part that says a column says it under all of its names: what an earlier upload said under another one is removed."""
+    others: dict[str, Any] = {}
+    for names in COLUMNS.values():
+        if len(names) > 1 and any(part.get(name) is not None for name in names):
+            others |= {name: None for name in names if name not in part}
+    return {**part, **others} if others else dict(part)
 
 
 def take_offer(given: dict[str, Any]) -> Offer:

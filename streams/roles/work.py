@@ -10,6 +10,7 @@ from infra.host_answers import NO_VALIDATORS, Validators
 from models.ports import Raw, Ready
 from processors import decode
 from processors.identity import key_of
+from processors.offers import without_other_names
 from processors.product import PhotoPlace
 from processors.values import Garment, Vector
 from streams.contract.checks import fields_of
@@ -21,6 +22,13 @@ from streams.roles.remote import Kept
 
 T = TypeVar("T")
 U = TypeVar("U")
+
+
+def _said_in(upload: Upload) -> dict[str, Any] | None:
+    """What it says of the product; of a part, so that it counts under whatever name the column was said before."""
+    fields = fields_of(upload)
+    whole = upload.image is not None or upload.images is not None
+    return fields if fields is None or whole else without_other_names(fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +51,7 @@ class About:
         pictured = upload.image is not None or upload.images is not None
         return cls(
             upload.product_id,
-            fields_of(upload),
+            _said_in(upload),
             version_of(upload.version),
             pictured,
             upload.metadata is None,

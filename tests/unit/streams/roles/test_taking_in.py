@@ -1049,3 +1049,16 @@ async def test_what_comes_again_together_behind_newer_ones_is_told_as_one_by_one
     assert [headers["ce_id"] for _, headers in together.sender.sent] == [shop.sender.sent[-1][1]["ce_id"]]
     await together.take_all(messages[1:2])
     assert len(together.sender.sent) == 1
+
+
+async def test_a_part_may_say_a_column_under_another_name() -> None:
+    """A table said "in_stock", and a till says "stock": the newer counts, and not the name that is looked at first."""
+    shop = Shop()
+    await shop.take(full(0, metadata={"title": "A dress", "in_stock": "2", "price": 5}))
+    assert shop.last.metadata.in_stock is True
+    await shop.take(part(1, stock=0))
+    assert (shop.last.metadata.in_stock, shop.last.metadata.price) == (False, 5)
+    await shop.take(part(2, in_stock=True))
+    assert shop.last.metadata.in_stock is True
+    await shop.take(part(3, in_stock=None))
+    assert shop.last.metadata.in_stock is None
