@@ -260,10 +260,17 @@ class SnapshotWriter:
     def _store_object(self, data: bytes) -> ObjectRef:
         digest = ref("", data).sha256
         wanted = ref(self._place.content(self.epoch, digest), data)
-        if not self._store.create(wanted.key, data) and self._store.get(wanted.key) != data:
+        if not self._store.create(wanted.key, data) and not self._holds(wanted.key, data):
             # The name says these bytes: whatever else lies there is damage, and would fail every recovery.
             self._store.put(wanted.key, data)
         return wanted
+
+    def _holds(self, key: str, data: bytes) -> bool:
+        """Whether just these bytes lie there. A clean-up may have removed what a writer that is fenced was about to use again."""
+        try:
+            return self._store.get(key) == data
+        except NotFound:
+            return False
 
     def _point_to(self, manifest: Manifest) -> None:
         data = encode(manifest)

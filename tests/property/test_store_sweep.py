@@ -134,6 +134,7 @@ def test_writers_between_the_steps_of_a_sweep(first: list[str], meanwhile: list[
 
 
 @example(first=["write", "save", "write"], last=["save", "take over", "write", "save"], at=set(range(100)))
+@example(first=["take over", "save", "save", "save of before"], last=["save of before"], at={1})
 @given(first=STEPS, last=STEPS, at=st.sets(st.integers(0, 80), min_size=1, max_size=12))
 @settings(deadline=None, max_examples=30)
 def test_a_sweep_between_the_steps_of_a_writer(first: list[str], last: list[str], at: set[int]) -> None:
