@@ -59,9 +59,10 @@ def read(
     found: dict[str, dict[str, float]] = {}
     if category:
         found[CATEGORY] = _categories(judge, features, category)
+    probable = {} if heads is None else heads.probabilities(features, shares)
     for facet, head in ({} if heads is None else heads.heads).items():
         if facet in FACETS and facet not in (CATEGORY, COLOUR):
-            chances = dict(zip(head.values, head.probabilities(features).tolist(), strict=True))
+            chances = dict(zip(head.values, probable[facet].tolist(), strict=True))
             allowed = dict(zip(head.values, head.categories, strict=True))
             suiting = {v: p for v, p in chances.items() if not allowed[v] or category in allowed[v]}
             total = sum(suiting.values())
@@ -70,7 +71,7 @@ def read(
     seen = _seen(of_colours(colours), shares)
     words = None if heads is None else heads.heads.get(COLOUR)
     if words is not None and shares is not None:
-        told = dict(zip(words.values, words.probabilities(shares).tolist(), strict=True))
+        told = dict(zip(words.values, probable[COLOUR].tolist(), strict=True))
         found[COLOUR] = _half(_named(COLOUR, told), seen)
     elif seen:
         found[COLOUR] = seen

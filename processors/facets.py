@@ -1,4 +1,4 @@
-"""Facets from the pixels: linear heads over what the encoder's pass leaves behind, and when a value is sure enough to state.
+"""Facets from the pixels: small heads over what the encoder's pass leaves behind, and when a value is sure enough to state.
 
 A head is fitted elsewhere (`models.facets.facet_fit`); here it only reads. Below its value's threshold a facet is unknown, and so is
 one of a garment of which the value was never said (sleeves of a shoe).
@@ -26,16 +26,41 @@ PIXELS, MERCHANT, NEIGHBOURS = "pixels", "merchant", "neighbours"
 
 
 @dataclass(frozen=True, slots=True)
+class Layer:
+    """What several heads read instead of the features: (hidden,) numbers of a garment, from what the pass left behind and from its colours.
+
+    Args:
+        weight: (hidden, numbers + colours) float32, on both as they come.
+        bias: (hidden,) float32.
+        shares: (colours,): of a garment that has no pixels of its own.
+    """
+
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    shares: Vector
+
+    def __post_init__(self) -> None:
+        if self.weight.ndim != 2 or self.bias.shape != self.weight.shape[:1] or self.shares.ndim != 1:
+            raise Fatal(f"a layer has {self.weight.shape} weights and {self.bias.shape} biases")
+
+    def __call__(self, features: Vector, shares: Vector | None) -> Vector:
+        """SiLU (arXiv 1702.03118) of one product."""
+        sums = self.weight @ np.concatenate([features, self.shares if shares is None else shares]) + self.bias
+        return np.asarray(sums / (1 + np.exp(-np.clip(sums, -60, 60))), np.float32)
+
+
+@dataclass(frozen=True, slots=True)
 class Head:
     """One facet.
 
     Args:
         values: what it may say.
-        weight: (values, numbers) float32, on features as they come.
+        weight: (values, numbers) float32, on features as they come, on the colour shares, or on the numbers of a layer.
         bias: (values,) float32.
         thresholds: for each value the probability from which it is stated; `NEVER` is never.
         categories: for each value the categories of garments of which it may be said; () is any.
         covers: for each value the narrower ones of which it is true as well ("printed" of a floral); () is none of any.
+        layered: it reads the layer of its version.
     """
 
     values: tuple[str, ...]
@@ -44,6 +69,7 @@ class Head:
     thresholds: tuple[float, ...]
     categories: tuple[tuple[str, ...], ...]
     covers: tuple[tuple[str, ...], ...] = ()
+    layered: bool = False
 
     def __post_init__(self) -> None:
         count = len(self.values)
@@ -99,11 +125,30 @@ class Heads:
         version: names it in the lineage of an item: "sha256:…" over its bytes.
         maker: whose features they read.
         heads: facet → its head.
+        layer: what layered heads read.
     """
 
     version: str
     maker: str
     heads: Mapping[str, Head]
+    layer: Layer | None = None
+
+    def __post_init__(self) -> None:
+        for facet, head in self.heads.items():
+            if head.layered and (self.layer is None or head.weight.shape[1] != len(self.layer.bias)):
+                raise Fatal(f"the head of {facet} does not fit the layer that it reads")
+
+    def probabilities(self, features: Vector, shares: Vector | None) -> dict[str, NDArray[np.float32]]:
+        """Of each facet that can be read of this garment, (values,), which sum to 1. Arguments as for `read`."""
+        hidden = None if self.layer is None else self.layer(features, shares)
+        found = {}
+        for facet, head in self.heads.items():
+            if facet == COLOUR and shares is None:
+                continue
+            given = hidden if head.layered else shares if facet == COLOUR else features
+            if given is not None:
+                found[facet] = head.probabilities(given)
+        return found
 
     def read(self, features: Vector, shares: Vector | None, category: str) -> dict[str, Attribute]:
         """What is sure enough of one garment.
@@ -114,11 +159,9 @@ class Heads:
             category: the detector's class.
         """
         found: dict[str, Attribute] = {}
-        for facet, head in self.heads.items():
-            if facet not in FACETS:  # the category, which is settled before (`processors.second_look`)
-                continue
-            given = shares if facet == COLOUR else features
-            attribute = None if given is None else head.read(given, category)
+        for facet, chances in self.probabilities(features, shares).items():
+            # The category is settled before (`processors.second_look`).
+            attribute = self.heads[facet].told(chances, category) if facet in FACETS else None
             if attribute is not None:
                 found[facet] = attribute
         return found

@@ -1,6 +1,7 @@
 """Fit heads of facets on features that are computed anyway, and find what each value is worth on other brands.
 
-Multinomial regression (L-BFGS) on standardised features, all facets of one input at once. Every product is judged by heads
+Two ways: multinomial regression (L-BFGS) on standardised features, all facets of one input at once, and a small network
+(`models.facets.facet_network`); each facet gets the one that told held-out products better. Every product is judged by heads
 that were fitted without its brand (five folds); a value is stated from the probability at which it was right in nine of ten
 of them. What ships is fitted once more on all products, with those thresholds.
 """
@@ -17,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.facets.facet_heads import BinWorth, FacetWorth, ValueWorth
+from models.facets.facet_network import learn
 from processors.errors import Poison
-from processors.facets import COLOUR, NEVER, Head
+from processors.facets import COLOUR, NEVER, Head, Layer
 
 FOLDS = 5
 LEAST = 8
@@ -64,11 +66,12 @@ class Examples:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """Heads, what they are worth, and why a facet has none."""
+    """Heads, what they are worth, and why a facet has none; `layer`: what layered heads read."""
 
     heads: dict[str, Head]
     worth: tuple[FacetWorth, ...]
     left_out: tuple[str, ...]
+    layer: Layer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +100,52 @@ def fit(examples: Examples, tell: Told = lambda _line: None) -> Fitted:
     tasks, left_out = _tasks(examples)
     if not tasks:
         raise Poison(f"nothing can be learnt: {'; '.join(left_out)}")
-    inputs = {True: examples.shares, False: examples.features}
+    linear = _of_linear(examples, tasks, folds, tell)
+    network = _of_network(examples, tasks, folds, tell)
     heads: dict[str, Head] = {}
-    worth: list[FacetWorth] = []
-    for of_colour in (False, True):
+    worth: dict[str, FacetWorth] = {}
+    for task, one, other in zip(tasks, linear, network.heads, strict=True):
+        # Judged on brands that neither has seen: with few products the linear head is the better one.
+        made = other if other.loss < one.loss else one
+        chances = _softmax(made.scores)
+        floor = 0.0 if task.facet == COLOUR else FLOOR
+        thresholds = thresholds_of(chances, task.truth, WANTED.get(task.facet, USUAL), floor=floor)
+        categories = _categories(task, examples.categories)
+        heads[task.facet] = Head(task.values, made.weight, made.bias, thresholds, categories, layered=made is other)
+        worth[task.facet] = _worth(task, chances, thresholds, categories, examples.categories)
+    layer = network.layer if any(head.layered for head in heads.values()) else None
+    last = sorted(worth, key=lambda facet: facet == COLOUR)
+    return Fitted({f: heads[f] for f in last}, tuple(worth[f] for f in last), tuple(left_out), layer)
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A head that was fitted on all products; and what the heads said that were fitted without a product's brand: scores (n, values)."""
+
+    weight: Floats
+    bias: Floats
+    scores: Floats
+    loss: float
+
+    @classmethod
+    def of(cls, weight: Floats, bias: Floats, scores: Floats, truth: Ints) -> _Made:
+        """Sharpened. `loss`: mean negative logarithm of what held-out products' own values got."""
+        sharpness = _sharpness(scores, truth)
+        known = np.flatnonzero(truth >= 0)
+        held = _softmax(scores[known] * sharpness)[np.arange(len(known)), truth[known]]
+        return cls(weight * sharpness, bias * sharpness, scores * sharpness, float(-np.log(held + 1e-9).mean()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Layered:
+    heads: tuple[_Made, ...]
+    layer: Layer
+
+
+def _of_linear(examples: Examples, tasks: Sequence[_Task], folds: Ints, tell: Told) -> list[_Made]:
+    """A head of each task, in order: colour words on the garment's pixels, the others on the features."""
+    found: dict[str, _Made] = {}
+    for of_colour, given in ((False, examples.features), (True, examples.shares)):
         group = [task for task in tasks if (task.facet == COLOUR) == of_colour]
         if not group:
             continue
@@ -109,22 +154,33 @@ def fit(examples: Examples, tell: Told = lambda _line: None) -> Fitted:
         for fold in sorted(set(folds.tolist())):
             tell(f"fitting {what} without the brands of fold {fold + 1} of {FOLDS}")
             held = folds == fold
-            fitted = regress(inputs[of_colour], [_masked(task.truth, ~held) for task in group], group, colour=of_colour)
+            fitted = regress(given, [_masked(task.truth, ~held) for task in group], group, colour=of_colour)
             for scores, (weight, bias) in zip(logits, fitted, strict=True):
-                scores[held] = inputs[of_colour][held] @ weight.T + bias
+                scores[held] = given[held] @ weight.T + bias
         tell(f"fitting {what} on all products")
-        final = regress(inputs[of_colour], [task.truth for task in group], group, colour=of_colour)
+        final = regress(given, [task.truth for task in group], group, colour=of_colour)
         for task, scores, (weight, bias) in zip(group, logits, final, strict=True):
-            sharpness = _sharpness(scores, task.truth)
-            chances = _softmax(scores * sharpness)
-            thresholds = thresholds_of(
-                chances, task.truth, WANTED.get(task.facet, USUAL), floor=0.0 if of_colour else FLOOR
-            )
-            categories = _categories(task, examples.categories)
-            head = Head(task.values, weight * sharpness, bias * sharpness, thresholds, categories)
-            heads[task.facet] = head
-            worth.append(_worth(task, chances, thresholds, categories, examples.categories))
-    return Fitted(heads, tuple(worth), tuple(left_out))
+            found[task.facet] = _Made.of(weight, bias, scores, task.truth)
+    return [found[task.facet] for task in tasks]
+
+
+def _of_network(examples: Examples, tasks: Sequence[_Task], folds: Ints, tell: Told) -> _Layered:
+    """The same by one network for all tasks, on both inputs."""
+    sizes = [len(task.values) for task in tasks]
+    logits = [np.zeros((len(folds), size), np.float32) for size in sizes]
+    for fold in sorted(set(folds.tolist())):
+        tell(f"fitting a network without the brands of fold {fold + 1} of {FOLDS}")
+        held = folds == fold
+        made = learn(examples.features, examples.shares, [_masked(task.truth, ~held) for task in tasks], sizes)
+        for scores, told in zip(logits, made.scores(examples.features[held], examples.shares[held]), strict=True):
+            scores[held] = told
+    tell("fitting a network on all products")
+    made = learn(examples.features, examples.shares, [task.truth for task in tasks], sizes)
+    heads = tuple(
+        _Made.of(weight, bias, scores, task.truth)
+        for task, scores, (weight, bias) in zip(tasks, logits, made.heads, strict=True)
+    )
+    return _Layered(heads, Layer(made.weight, made.bias, made.shares))
 
 
 def regress(

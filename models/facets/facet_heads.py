@@ -8,13 +8,17 @@ from dataclasses import dataclass
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from processors import colour_shares
 from processors.errors import Fatal, Poison
-from processors.facets import Head, Heads
+from processors.facets import Head, Heads, Layer
 
-FORMAT = "weft-facets 1"
+FORMAT, LAYERED = "weft-facets 1", "weft-facets 2"
+"""Of linear heads, and of some that read a layer, which code from before there were any refuses."""
 MAX_BYTES = 64 * 2**20
+LAYER = "layer"
+"""Its tensors' name; no facet is called so."""
 SHIPPED = "facets.safetensors"
 """Below `models/starter`."""
 
@@ -80,6 +84,7 @@ class _Described(msgspec.Struct, frozen=True):
     thresholds: tuple[float, ...]
     categories: tuple[tuple[str, ...], ...]
     covers: tuple[tuple[str, ...], ...] = ()
+    layered: bool = False
 
 
 class _Header(msgspec.Struct, frozen=True):
@@ -103,19 +108,23 @@ def version_of(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
-def encode(maker: str, heads: dict[str, Head], card: Card) -> bytes:
+def encode(maker: str, heads: dict[str, Head], card: Card, layer: Layer | None = None) -> bytes:
     """The file. Weights are kept in half precision: they are fitted on standardised features, and folded when read."""
     from safetensors.numpy import save
 
     tensors = {}
-    for facet, head in heads.items():
-        # One scale a value keeps small weights of features with a large spread out of half precision's denormals.
-        scale = np.maximum(np.abs(head.weight).max(1), 1e-12).astype(np.float32)
-        tensors[f"{facet}.weight"] = (head.weight / scale[:, None]).astype(np.float16)
-        tensors[f"{facet}.scale"] = scale
-        tensors[f"{facet}.bias"] = head.bias.astype(np.float32)
-    described = {f: _Described(h.values, h.thresholds, h.categories, h.covers) for f, h in heads.items()}
-    header = _Header(FORMAT, maker, colour_shares.VERSION, described, card)
+    parts: dict[str, Head | Layer] = {**heads}
+    if layer is not None:
+        parts[LAYER] = layer
+        tensors[f"{LAYER}.shares"] = layer.shares.astype(np.float32)
+    for name, part in parts.items():
+        # One scale a row keeps small weights of features with a large spread out of half precision's denormals.
+        scale = np.maximum(np.abs(part.weight).max(1), 1e-12).astype(np.float32)
+        tensors[f"{name}.weight"] = (part.weight / scale[:, None]).astype(np.float16)
+        tensors[f"{name}.scale"] = scale
+        tensors[f"{name}.bias"] = part.bias.astype(np.float32)
+    described = {f: _Described(h.values, h.thresholds, h.categories, h.covers, h.layered) for f, h in heads.items()}
+    header = _Header(FORMAT if layer is None else LAYERED, maker, colour_shares.VERSION, described, card)
     return bytes(save(tensors, {"weft": msgspec.json.encode(header).decode()}))
 
 
@@ -139,19 +148,27 @@ def decode(data: bytes, *, name: str) -> Version:
         tensors = load(data)
     except (ValueError, KeyError, TypeError, SafetensorError, msgspec.DecodeError) as error:
         raise Poison(f"{name} holds no facet heads: {type(error).__name__}: {error}") from error
-    if header.format != FORMAT or header.shares != colour_shares.VERSION:
-        raise Poison(f"{name} is {header.format!r} over colour shares {header.shares}; this Weft reads {FORMAT!r}")
+    if header.format not in {FORMAT, LAYERED} or header.shares != colour_shares.VERSION:
+        raise Poison(f"{name} is {header.format!r} over colour shares {header.shares}; this Weft reads {LAYERED!r}")
     heads = {}
+
+    def read(part: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        weight = tensors[f"{part}.weight"].astype(np.float32) * tensors[f"{part}.scale"][:, None]
+        bias = tensors[f"{part}.bias"]
+        if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+            raise Poison(f"{name}: the head of {part} is not finite")
+        return weight, bias
+
     try:
         for facet, said in header.heads.items():
-            weight = tensors[f"{facet}.weight"].astype(np.float32) * tensors[f"{facet}.scale"][:, None]
-            bias = tensors[f"{facet}.bias"]
-            if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
-                raise Poison(f"{name}: the head of {facet} is not finite")
-            heads[facet] = Head(said.values, weight, bias, said.thresholds, said.categories, said.covers)
+            heads[facet] = Head(
+                said.values, *read(facet), said.thresholds, said.categories, said.covers, layered=said.layered
+            )
+        layer = Layer(*read(LAYER), tensors[f"{LAYER}.shares"]) if header.format == LAYERED else None
+        found = Heads(version_of(data), header.maker, heads, layer)
     except (KeyError, ValueError, IndexError, Fatal) as error:
         raise Poison(f"{name}: a head does not fit what is said of it: {error}") from error
-    return Version(Heads(version_of(data), header.maker, heads), header.card)
+    return Version(found, header.card)
 
 
 def load_shipped() -> Version:

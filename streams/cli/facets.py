@@ -130,7 +130,7 @@ def _fitted(chosen: Settings, taught: Sequence[Labelled], photos: Photos) -> tup
         facets=fitted.worth,
         notes=fitted.left_out,
     )
-    return looked, facet_heads.encode(encoder.features_maker, fitted.heads, card), card
+    return looked, facet_heads.encode(encoder.features_maker, fitted.heads, card, fitted.layer), card
 
 
 @facets_app.command("list")
