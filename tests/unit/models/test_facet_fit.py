@@ -8,7 +8,7 @@ import pytest
 from models.facets import facet_fit
 from models.facets.facet_fit import Examples, fit, fold_of, thresholds_of
 from processors.errors import Poison
-from processors.facets import NEVER
+from processors.facets import NEVER, Heads
 
 PATTERNS = ("checked", "solid", "striped")
 
@@ -126,3 +126,37 @@ def test_what_is_equally_sure_is_stated_together() -> None:
     truth = np.array([1] * 87 + [0] * 13, np.int64)
     assert thresholds_of(chances, truth, 0.9)[1] == NEVER
     assert thresholds_of(chances, truth, 0.8)[1] < 0.95
+
+
+def test_what_no_line_divides_is_told_by_the_network() -> None:
+    """Striped where two signs agree, checked where they differ: a linear head is right in half; the other facet keeps what is better for it."""
+    rng = np.random.default_rng(3)
+    rows, brands = 1200, _brands(10)
+    signs = rng.choice([-1.0, 1.0], size=(rows, 2))
+    features = np.repeat(signs, 12, axis=1) + 0.2 * rng.normal(size=(rows, 24))
+    shade = rng.integers(0, 2, rows)
+    shares = np.eye(2, 5)[shade] + 0.1 * rng.normal(size=(rows, 5))
+    found = fit(
+        Examples(
+            features.astype(np.float32),
+            shares.astype(np.float32),
+            ["shirt"] * rows,
+            [brands[n % len(brands)] for n in range(rows)],
+            {
+                "pattern": ["striped" if a * b > 0 else "checked" for a, b in signs],
+                "colour": [("navy blue", "maroon")[n] for n in shade],
+            },
+        )
+    )
+    assert found.heads["pattern"].layered
+    worth = {one.facet: one for one in found.worth}
+    assert worth["pattern"].accuracy > 0.95
+    assert worth["colour"].accuracy > 0.95
+    heads = Heads("v", "m", found.heads, found.layer)
+    grey = np.full(5, 0.2, np.float32)
+    for a, b, value in ((1, 1, "striped"), (-1, 1, "checked"), (-1, -1, "striped")):
+        probe = np.repeat(np.array([a, b], np.float32), 12)
+        for given in (grey, None):
+            read = heads.read(probe, given, "shirt")
+            assert read["pattern"].value == value
+            assert ("colour" in heads.probabilities(probe, given)) == (given is not None)
