@@ -32,7 +32,7 @@ class Layer:
     Args:
         weight: (hidden, numbers + colours) float32, on both as they come.
         bias: (hidden,) float32.
-        shares: (colours,): of a garment that has no pixels of its own.
+        shares: (colours,): of a garment that has no pixels of its own; empty: the layer looks at no colours.
     """
 
     weight: NDArray[np.float32]
@@ -45,7 +45,8 @@ class Layer:
 
     def __call__(self, features: Vector, shares: Vector | None) -> Vector:
         """SiLU (arXiv 1702.03118) of one product."""
-        sums = self.weight @ np.concatenate([features, self.shares if shares is None else shares]) + self.bias
+        colours = self.shares if shares is None or not len(self.shares) else shares
+        sums = self.weight @ np.concatenate([features, colours]) + self.bias
         return np.asarray(sums / (1 + np.exp(-np.clip(sums, -60, 60))), np.float32)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.facets.facet_heads import BinWorth, FacetWorth, ValueWorth
-from models.facets.facet_network import learn
+from models.facets.facet_network import How, Network, learn
 from processors.errors import Poison
 from processors.facets import COLOUR, NEVER, Head, Layer
 
@@ -39,6 +39,8 @@ COLOUR_ROUNDS = 80
 CATEGORY_SHARE = 0.05
 """A value may be said of garments of a category that has this share of its products."""
 BINS = 10
+COLOURS = 2.0
+"""How much larger colour shares come into the network than features: they are one number in twenty-four."""
 
 Told = Callable[[str], None]
 Floats = NDArray[np.float32]
@@ -166,21 +168,28 @@ def _of_linear(examples: Examples, tasks: Sequence[_Task], folds: Ints, tell: To
 
 def _of_network(examples: Examples, tasks: Sequence[_Task], folds: Ints, tell: Told) -> _Layered:
     """The same by one network for all tasks, on both inputs."""
-    sizes = [len(task.values) for task in tasks]
-    logits = [np.zeros((len(folds), size), np.float32) for size in sizes]
+    inputs = np.concatenate([examples.features, examples.shares], 1)
+    numbers = examples.features.shape[1]
+    scale = np.concatenate([np.ones(numbers), np.full(examples.shares.shape[1], COLOURS)]).astype(np.float32)
+    allowed = [np.arange(len(task.values)) == task.truth[:, None] for task in tasks]
+    logits = [np.zeros((len(folds), len(task.values)), np.float32) for task in tasks]
+
+    def learnt(kept: NDArray[np.bool_]) -> Network:
+        counts = [((task.truth >= 0) & kept).astype(np.float32) for task in tasks]
+        return learn(inputs, allowed, counts, How(), scale)
+
     for fold in sorted(set(folds.tolist())):
         tell(f"fitting a network without the brands of fold {fold + 1} of {FOLDS}")
         held = folds == fold
-        made = learn(examples.features, examples.shares, [_masked(task.truth, ~held) for task in tasks], sizes)
-        for scores, told in zip(logits, made.scores(examples.features[held], examples.shares[held]), strict=True):
+        for scores, told in zip(logits, learnt(~held).scores(inputs[held]), strict=True):
             scores[held] = told
     tell("fitting a network on all products")
-    made = learn(examples.features, examples.shares, [task.truth for task in tasks], sizes)
+    made = learnt(np.ones(len(folds), np.bool_))
     heads = tuple(
         _Made.of(weight, bias, scores, task.truth)
         for task, scores, (weight, bias) in zip(tasks, logits, made.heads, strict=True)
     )
-    return _Layered(heads, Layer(made.weight, made.bias, made.shares))
+    return _Layered(heads, Layer(made.weight, made.bias, made.mean[numbers:]))
 
 
 def regress(

@@ -1,7 +1,7 @@
-"""A small network for the facets of a shop: one hidden layer that all its heads share, on features that are computed anyway.
+"""A small network for facets: one hidden layer that all its heads share, on features that are computed anyway.
 
 What garments have in common (cloth, cut, how photos are lit) is learnt of all facets' labels together; a linear head has to find it in the
-labels of its own facet. Two networks of other seeds are one layer of twice the width: their scores are averaged.
+labels of its own facet. Several networks of other seeds are one wider layer: their scores are averaged.
 """
 
 from __future__ import annotations
@@ -16,95 +16,114 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
 Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
-HIDDEN = 128
-NETWORKS = 2
-BATCH = 128
-EPOCHS, SHOWN = 25, 150_000
-"""Rounds over the products, and how many products are shown at most (four rounds at least)."""
-RATE, DECAY = 1e-3, 0.1
-DROPPED, DROPPED_INSIDE = 0.5, 0.3
-SMOOTHING = 0.05
-COLOURS = 2.0
-"""How much larger colour shares come in than features: they are one number in twenty-four."""
+DROPPED_INSIDE = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How it is learnt.
+
+    Args:
+        hidden: width of the layer of each network.
+        networks: how many, of other seeds.
+        epochs: rounds over the rows; fewer where more than `shown` rows would be shown in all, but four.
+        shown: see there.
+        batch: rows of a step.
+        rate: of AdamW, at its highest (one cycle).
+        decay: of its weights.
+        dropped: share of the inputs that are left out of a step.
+        smoothing: of the labels.
+    """
+
+    hidden: int = 128
+    networks: int = 2
+    epochs: int = 25
+    shown: int = 150_000
+    batch: int = 128
+    rate: float = 1e-3
+    decay: float = 0.1
+    dropped: float = 0.5
+    smoothing: float = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """`weight` (hidden, numbers + colours), `bias` (hidden,), `shares` (colours,): the layer, on numbers as they come; `heads`: for each
-    facet (weight (values, hidden), bias (values,)).
+    """`weight` (hidden, inputs), `bias` (hidden,): the layer, on inputs as they come; `mean` (inputs,): of the rows that taught it; `heads`:
+    for each facet (weight (values, hidden), bias (values,)).
     """
 
     weight: Floats
     bias: Floats
-    shares: Floats
+    mean: Floats
     heads: tuple[tuple[Floats, Floats], ...]
 
-    def scores(self, features: Floats, shares: Floats) -> list[Floats]:
+    def scores(self, inputs: Floats) -> list[Floats]:
         """(n, values) of each facet."""
-        sums = np.concatenate([features, shares], 1) @ self.weight.T + self.bias
+        sums = inputs @ self.weight.T + self.bias
         hidden = (sums / (1 + np.exp(-np.clip(sums, -60, 60)))).astype(np.float32)
         return [hidden @ weight.T + bias for weight, bias in self.heads]
 
 
-def learn(features: Floats, shares: Floats, truths: Sequence[Ints], sizes: Sequence[int]) -> Network:
-    """Fit it on the products that have a label of any facet.
+def learn(
+    inputs: Floats, allowed: Sequence[Bools], counts: Sequence[Floats], how: How, scale: Floats | float = 1.0
+) -> Network:
+    """Fit it. The loss of a row is −log of the probability of what its label allows.
 
     Args:
-        features: (n, numbers).
-        shares: (n, colours).
-        truths: for each facet (n,): the value, −1 where it is not learnt from.
-        sizes: how many values each facet has.
+        inputs: (n, numbers).
+        allowed: for each facet (n, values): what the label of a row allows.
+        counts: for each facet (n,): how much a row counts; 0 where it says nothing.
+        how: see `How`.
+        scale: (numbers,): how much larger an input comes in than the others.
     """
     import torch
 
-    used = np.flatnonzero(np.any([truth >= 0 for truth in truths], axis=0))
-    x = np.concatenate([features[used], shares[used]], 1)
-    mean, spread = x.mean(0), x.std(0) + 1e-3
-    spread[features.shape[1] :] /= COLOURS
-    shown = torch.from_numpy(((x - mean) / spread).astype(np.float32))
-    wanted = [torch.from_numpy(truth[used]) for truth in truths]
-    made = [_trained(shown, wanted, sizes, seed) for seed in range(NETWORKS)]
-    weight = np.concatenate([one[0].weight.detach().numpy() for one in made]) / spread
-    bias = np.concatenate([one[0].bias.detach().numpy() for one in made]) - weight @ mean
-    out = np.concatenate([one[1].weight.detach().numpy() for one in made], 1) / NETWORKS
-    offset = np.sum([one[1].bias.detach().numpy() for one in made], 0) / NETWORKS
+    used = np.flatnonzero(np.any([count > 0 for count in counts], axis=0))
+    mean, spread = inputs[used].mean(0), (inputs[used].std(0) + 1e-3) / scale
+    x = torch.from_numpy(((inputs[used] - mean) / spread).astype(np.float32))
+    barred = [torch.from_numpy(np.where(one[used], 0.0, -1e9).astype(np.float32)) for one in allowed]
+    weights = [torch.from_numpy(np.asarray(one[used], np.float32)) for one in counts]
+    sizes = [one.shape[1] for one in allowed]
+    made = [_trained(x, barred, weights, how, seed) for seed in range(how.networks)]
+    weight = np.concatenate([first.weight.detach().numpy() for first, _ in made]) / spread
+    bias = np.concatenate([first.bias.detach().numpy() for first, _ in made]) - weight @ mean
+    out = np.concatenate([last.weight.detach().numpy() for _, last in made], 1) / how.networks
+    offset = np.sum([last.bias.detach().numpy() for _, last in made], 0) / how.networks
     places = np.cumsum([0, *sizes])
     heads = tuple((np.asarray(out[a:b], np.float32), np.asarray(offset[a:b], np.float32)) for a, b in pairwise(places))
-    usual = np.asarray(mean[features.shape[1] :], np.float32)
-    return Network(np.asarray(weight, np.float32), np.asarray(bias, np.float32), usual, heads)
+    return Network(np.asarray(weight, np.float32), np.asarray(bias, np.float32), np.asarray(mean, np.float32), heads)
 
 
 def _trained(
-    shown: torch.Tensor, wanted: Sequence[torch.Tensor], sizes: Sequence[int], seed: int
+    x: Tensor, barred: Sequence[Tensor], counts: Sequence[Tensor], how: How, seed: int
 ) -> tuple[torch.nn.Linear, torch.nn.Linear]:
     """The two layers, without what drops numbers while learning."""
     import torch
-    from torch.nn import functional
+    from torch.nn.functional import dropout, silu
 
-    generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
-    first, last = torch.nn.Linear(shown.shape[1], HIDDEN), torch.nn.Linear(HIDDEN, sum(sizes))
-    count = len(shown)
-    epochs = max(4, min(EPOCHS, SHOWN // count))
-    steps = epochs * -(-count // BATCH)
-    optimiser = torch.optim.AdamW([*first.parameters(), *last.parameters()], lr=RATE, weight_decay=DECAY)
-    rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps, pct_start=0.15)
+    sizes = [bar.shape[1] for bar in barred]
+    first, last = torch.nn.Linear(x.shape[1], how.hidden), torch.nn.Linear(how.hidden, sum(sizes))
+    epochs = max(4, min(how.epochs, how.shown // len(x)))
+    optimiser = torch.optim.AdamW([*first.parameters(), *last.parameters()], lr=how.rate, weight_decay=how.decay)
+    steps = epochs * -(-len(x) // how.batch)
+    rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, how.rate, total_steps=steps, pct_start=0.15)
     for _ in range(epochs):
-        order = torch.randperm(count, generator=generator)
-        for rows in order.split(BATCH):  # type: ignore[no-untyped-call]
+        for rows in torch.randperm(len(x)).split(how.batch):  # type: ignore[no-untyped-call]
             optimiser.zero_grad()
-            hidden = functional.silu(first(functional.dropout(shown[rows], DROPPED)))
-            scores = torch.split(last(functional.dropout(hidden, DROPPED_INSIDE)), list(sizes), 1)
+            hidden = silu(first(dropout(x[rows], how.dropped)))
+            scores = torch.split(last(dropout(hidden, DROPPED_INSIDE)), sizes, 1)
             loss = torch.zeros(())
-            for found, truth in zip(scores, wanted, strict=True):
-                known = truth[rows] >= 0
-                if known.any():
-                    missed = functional.cross_entropy(found[known], truth[rows][known], label_smoothing=SMOOTHING)
-                    loss = loss + missed * known.float().mean()
+            for found, bar, count in zip(scores, barred, counts, strict=True):
+                all_of = torch.logsumexp(found, 1)
+                missed = all_of - torch.logsumexp(found + bar[rows], 1)
+                evenly = all_of - found.mean(1)
+                loss = loss + (((1 - how.smoothing) * missed + how.smoothing * evenly) * count[rows]).mean()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             rate.step()

@@ -1,4 +1,4 @@
-"""Train the heads of facets that ship: linear heads on the frozen features of the encoder's pass.
+"""Train the heads of facets that ship: linear ones and a small network on the frozen features of the encoder's pass.
 
     weft train facets --data DIR
     python -m models.recipes.facets calibrate --data DIR --run runs/facets     # thresholds, for facets.yaml
@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -29,18 +29,19 @@ from numpy.typing import NDArray
 
 from models.encoder.clip_encoder import ClipImageEncoder, features_maker_of, space_fingerprint
 from models.facets.facet_heads import SHIPPED, Card, FacetWorth, encode
+from models.facets.facet_network import How
 from models.recipes import facets_data as data_of
 from models.recipes import ship
 from models.recipes.facets_data import DRAWN_SEEDS
 from models.recipes.facets_frames import Sample
-from models.recipes.facets_learning import Rows, aligned, allowed_of, regress
+from models.recipes.facets_learning import Layered, Rows, aligned, allowed_of, layered, regress
 from models.recipes.facets_rucksacks import rucksack_sample
 from models.recipes.facets_tailor import TAILORED, tailored_samples
 from models.recipes.facets_truth import CATEGORIES_OF, COVERS, VALUES, Allowed
 from models.weights.hashes import check_weights
 from models.weights.starter import IMAGE_TRUNK, STARTER_FOLDER, shipped_path
 from processors import crops
-from processors.facets import NEVER, Head
+from processors.facets import NEVER, Head, Layer
 from processors.second_look import CATEGORY
 
 CONFIG = Path(__file__).with_suffix(".yaml")
@@ -48,6 +49,9 @@ Config: TypeAlias = dict[str, Any]
 Floats = NDArray[np.float32]
 BATCH = 16
 HELD_OUT = "held-out-"
+FITTED = "fitted.npz"
+LAYER, LAYERED = "layer", "layered."
+"""Names of the arrays of a network."""
 T = TypeVar("T")
 _COMMON = frozenset({"pants", "shoes", "shorts", "hat", "skirt", "dress", "outwear", "longsleeve"})
 """Labels of `phone` of which one picture cut out is enough."""
@@ -215,8 +219,41 @@ def read_kept(run: Path, *, held_out: bool = False) -> Kept:
     )
 
 
-def fit(config: Config, kept: Kept) -> dict[str, tuple[Floats, Floats]]:
-    """Facet → weight and bias. Each picture teaches as the photo's main garment, and as one beside it."""
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What was learnt: facet → weight and bias on the features; and of some facets on the numbers of a layer, which are those that ship."""
+
+    linear: Mapping[str, tuple[Floats, Floats]]
+    network: Layered
+
+    def scores(self, facet: str, features: Floats) -> Floats:
+        """(n, values) of features (n, numbers)."""
+        if facet in self.network.heads:
+            weight, bias = self.network.heads[facet]
+            return np.asarray(self.network.hidden(features) @ weight.T + bias, np.float32)
+        weight, bias = self.linear[facet]
+        return np.asarray(features @ weight.T + bias, np.float32)
+
+    def save(self, path: Path) -> None:
+        """As arrays."""
+        pairs = {**self.linear, **{f"{LAYERED}{facet}": pair for facet, pair in self.network.heads.items()}}
+        pairs[LAYER] = (self.network.weight, self.network.bias)
+        arrays: dict[str, Any] = {
+            f"{name}.{n}": v for name, pair in pairs.items() for n, v in zip("wb", pair, strict=True)
+        }
+        np.savez(path, **arrays)
+
+    @classmethod
+    def read(cls, path: Path) -> Fit:
+        """What `save` wrote."""
+        with np.load(path, allow_pickle=False) as file:
+            pairs = {name[:-2]: (file[name], file[f"{name[:-2]}.b"]) for name in file.files if name.endswith(".w")}
+        heads = {name.removeprefix(LAYERED): pair for name, pair in pairs.items() if name.startswith(LAYERED)}
+        return cls({facet: pairs[facet] for facet in VALUES if facet in pairs}, Layered(*pairs[LAYER], heads))
+
+
+def fit(config: Config, kept: Kept) -> Fit:
+    """Each picture teaches as the photo's main garment, and as one beside it."""
     drawn = np.array([source == "drawn" for source in kept.sources])
     groups = [label[CATEGORY][0] for label in kept.labels]
     views = []
@@ -229,7 +266,15 @@ def fit(config: Config, kept: Kept) -> dict[str, tuple[Floats, Floats]]:
     labels = [kept.labels[n] for n in numbers]
     weights = np.array([config["weights"].get(kept.sources[n], 1.0) for n in numbers], np.float32)
     rows = Rows(np.concatenate([features for features, _ in views]), allowed_of(labels, VALUES), weights)
-    return regress(rows, penalty=config["penalty"], rounds=config["rounds"], evened=config["evened"])
+    del views
+    linear = regress(rows, penalty=config["penalty"], rounds=config["rounds"], evened=config["evened"])
+    return Fit(linear, network_of(config, rows))
+
+
+def network_of(config: Config, rows: Rows) -> Layered:
+    """The network of the recipe: one layer for the facets that it names."""
+    told = config["network"]
+    return layered(rows, told["facets"], how=How(**told["how"]), evened=config["evened"])
 
 
 def of_garment_rows(kept: Kept) -> Floats:
@@ -237,8 +282,16 @@ def of_garment_rows(kept: Kept) -> Floats:
     return np.asarray((kept.crop + kept.whole) / 2, np.float32)
 
 
-def heads_of(config: Config, fitted: Mapping[str, tuple[Floats, Floats]]) -> dict[str, Head]:
-    """Heads with the sharpness and the thresholds of the recipe; a value without one is never stated."""
+def heads_of(
+    config: Config, fitted: Mapping[str, tuple[Floats, Floats]], layered: Collection[str] = ()
+) -> dict[str, Head]:
+    """Heads with the sharpness and the thresholds of the recipe; a value without one is never stated.
+
+    Args:
+        config: the recipe.
+        fitted: facet → weight and bias.
+        layered: facets whose heads read the layer.
+    """
     heads = {}
     for facet, (weight, bias) in fitted.items():
         sharp = np.float32(config["sharpness"].get(facet, 1.0))
@@ -247,7 +300,7 @@ def heads_of(config: Config, fitted: Mapping[str, tuple[Floats, Floats]]) -> dic
         thresholds = tuple(float(told.get(value, NEVER)) for value in values)
         categories = tuple(CATEGORIES_OF[facet](value) for value in values)
         covers = tuple(COVERS[facet].get(value, ()) for value in values) if facet in COVERS else ()
-        heads[facet] = Head(values, weight * sharp, bias * sharp, thresholds, categories, covers)
+        heads[facet] = Head(values, weight * sharp, bias * sharp, thresholds, categories, covers, facet in layered)
     return heads
 
 
@@ -276,14 +329,11 @@ def train(recipe: Path, run: Path, data: Path, minutes: float | None = None) -> 
     row = {"step": 1, "seconds": round(seconds, 1), "images": len(kept.labels), "loss": round(loss, 4)}
     with (run / "progress.jsonl").open("a") as progress:
         progress.write(json.dumps(row) + "\n")
-    arrays: dict[str, Any] = {
-        f"{facet}.{n}": v for facet, pair in fitted.items() for n, v in zip("wb", pair, strict=True)
-    }
-    np.savez(run / "fitted.npz", **arrays)
+    fitted.save(run / FITTED)
     return export(config, run, len(kept.labels), seconds)
 
 
-def loss_of(fitted: Mapping[str, tuple[Floats, Floats]], kept: Kept) -> float:
+def loss_of(fitted: Fit, kept: Kept) -> float:
     """Mean over the facets of −log of the probability of what the label allows, on held-out photos."""
     features = np.where(kept.mains[:, None], of_garment_rows(kept), kept.crop)
     losses = []
@@ -291,8 +341,7 @@ def loss_of(fitted: Mapping[str, tuple[Floats, Floats]], kept: Kept) -> float:
         told = ~allowed.all(1)
         if not told.any():
             continue
-        weight, bias = fitted[facet]
-        scores = features[told] @ weight.T + bias
+        scores = fitted.scores(facet, features[told])
         chances = np.exp(scores - scores.max(1, keepdims=True))
         share = (chances * allowed[told]).sum(1) / chances.sum(1)
         losses.append(float(-np.log(share + 1e-9).mean()))
@@ -301,8 +350,12 @@ def loss_of(fitted: Mapping[str, tuple[Floats, Floats]], kept: Kept) -> float:
 
 def export(config: Config, run: Path, pictures: int, seconds: float) -> Path:
     """Write the fitted heads with the thresholds of the recipe, and list them in a manifest of the run's folder."""
-    with np.load(run / "fitted.npz", allow_pickle=False) as file:
-        fitted = {facet: (file[f"{facet}.w"], file[f"{facet}.b"]) for facet in VALUES}
+    fitted = Fit.read(run / FITTED)
+    network = fitted.network
+    heads = heads_of(config, {**fitted.linear, **network.heads}, network.heads)
+    layer = Layer(
+        network.weight, network.bias, np.zeros(0, np.float32)
+    )  # colour words are a shop's own: none are shipped
     worth = run / "worth.json"
     card = Card(
         made=config["made"],
@@ -316,7 +369,7 @@ def export(config: Config, run: Path, pictures: int, seconds: float) -> Path:
     )
     out = run / SHIPPED
     aside = out.with_suffix(".part")
-    aside.write_bytes(encode(encoder_maker(), heads_of(config, fitted), card))
+    aside.write_bytes(encode(encoder_maker(), heads, card, layer))
     aside.replace(out)
     return ship.list_run(out)
 

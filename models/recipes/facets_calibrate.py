@@ -24,7 +24,7 @@ from models.detector.yolo_detector import YoloDetector
 from models.encoder.clip_encoder import ClipImageEncoder
 from models.facets.facet_fit import BINS, JUDGED, fold_of
 from models.facets.facet_heads import BinWorth, FacetWorth, ValueWorth
-from models.recipes.facets import heads_of
+from models.recipes.facets import FITTED, Fit, heads_of
 from models.recipes.facets_learning import Floats
 from models.recipes.facets_truth import CATEGORIES_OF, SILENT, VALUES
 from models.weights.starter import shipped_path
@@ -117,14 +117,13 @@ def calibrate(run: Path, data: Path, pictures: Path | None = None) -> None:
         pictures: where the reliability diagram is drawn; None: nowhere.
     """
     products = shown(run, data)
-    with np.load(run / "fitted.npz", allow_pickle=False) as file:
-        fitted = {facet: (file[f"{facet}.w"], file[f"{facet}.b"]) for facet in VALUES}
+    fitted = Fit.read(run / FITTED)
     held_out = np.array([fold_of(brand) == 0 for brand in products.brands])
     sharpness: dict[str, float] = {}
     thresholds: dict[str, dict[str, float]] = {}
     worth: list[FacetWorth] = []
-    for facet, (weight, bias) in fitted.items():
-        scores = products.features @ weight.T + bias
+    for facet in VALUES:
+        scores = fitted.scores(facet, products.features)
         rows = np.array([bool(truth.get(facet)) for truth in products.truths])
         right = np.array([[value in truth.get(facet, ()) for value in VALUES[facet]] for truth in products.truths])
         categories = np.array(products.categories)

@@ -1,4 +1,4 @@
-"""Fit linear heads on labels that allow some values and exclude the others.
+"""Fit heads, linear ones and a network, on labels that allow some values and exclude the others.
 
 Multinomial regression by L-BFGS on standardised features, all facets at once; the loss of a row is −log of the probability of what its
 label allows. Drawn pictures are standardised by their own mean and spread within a category, so that a head learns what a drawn sleeve
@@ -13,6 +13,8 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+
+from models.facets.facet_network import How, learn
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
@@ -31,6 +33,20 @@ class Rows:
     features: Floats
     allowed: Mapping[str, Bools]
     weights: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Layered:
+    """A layer, `weight` (hidden, numbers) and `bias` (hidden,), and for each facet (weight (values, hidden), bias (values,)) on it."""
+
+    weight: Floats
+    bias: Floats
+    heads: Mapping[str, tuple[Floats, Floats]]
+
+    def hidden(self, features: Floats) -> Floats:
+        """(n, hidden) of features (n, numbers)."""
+        sums = features @ self.weight.T + self.bias
+        return np.asarray(sums / (1 + np.exp(-np.clip(sums, -60, 60))), np.float32)
 
 
 def regress(
@@ -81,6 +97,20 @@ def regress(
         facet: (np.ascontiguousarray(weights[a:b]), biases[a:b].astype(np.float32))
         for facet, (a, b) in zip(facets, pairwise(places), strict=True)
     }
+
+
+def counts_of(rows: Rows, facet: str, evened: float) -> Floats:
+    """(n,): how much a row counts for a facet; 0 where its label says nothing of it, 1 on average over all rows."""
+    allowed = rows.allowed[facet]
+    found = rows.weights * _evened(allowed, evened) * ~allowed.all(1)
+    return np.asarray(found / max(float(found.sum()), 1e-9) * len(found), np.float32)
+
+
+def layered(rows: Rows, facets: Sequence[str], *, how: How, evened: float) -> Layered:
+    """One network for some facets; `evened` as for `regress`."""
+    allowed = [rows.allowed[facet] for facet in facets]
+    made = learn(rows.features, allowed, [counts_of(rows, facet, evened) for facet in facets], how)
+    return Layered(made.weight, made.bias, dict(zip(facets, made.heads, strict=True)))
 
 
 def _evened(allowed: Bools, power: float) -> Floats:
