@@ -195,9 +195,7 @@ class TestRefused:
         def refused(folder: Path) -> str:
             with pytest.raises((Fatal, BadSetting)) as told:
                 add(Asked("encoder", str(folder), profile="refused"), cache, progress=lambda _: None)
-            assert not (cache / "profiles" / "refused" / "profile.yaml").exists()
-            left = [path.name for path in (cache / "profiles" / "refused").iterdir()]
-            assert left in ([], [".profile.lock"])
+            assert not (cache / "profiles" / "refused").exists()
             assert "\n" not in str(told.value)
             return str(told.value)
 
