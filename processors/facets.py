@@ -61,7 +61,7 @@ class Head:
         thresholds: for each value the probability from which it is stated; `NEVER` is never.
         categories: for each value the categories of garments of which it may be said; () is any.
         covers: for each value the narrower ones of which it is true as well ("printed" of a floral); () is none of any.
-        layered: it reads the layer of its version.
+        layered: it reads the layer of its version; one of colour words reads the colour shares behind it as well.
     """
 
     values: tuple[str, ...]
@@ -136,7 +136,12 @@ class Heads:
 
     def __post_init__(self) -> None:
         for facet, head in self.heads.items():
-            if head.layered and (self.layer is None or head.weight.shape[1] != len(self.layer.bias)):
+            if not head.layered:
+                continue
+            width = (
+                0 if self.layer is None else len(self.layer.bias) + (len(self.layer.shares) if facet == COLOUR else 0)
+            )
+            if head.weight.shape[1] != width:
                 raise Fatal(f"the head of {facet} does not fit the layer that it reads")
 
     def probabilities(self, features: Vector, shares: Vector | None) -> dict[str, NDArray[np.float32]]:
@@ -146,7 +151,9 @@ class Heads:
         for facet, head in self.heads.items():
             if facet == COLOUR and shares is None:
                 continue
-            given = hidden if head.layered else shares if facet == COLOUR else features
+            given = shares if facet == COLOUR else features
+            if head.layered and hidden is not None:
+                given = hidden if facet != COLOUR or shares is None else np.concatenate([hidden, shares])
             if given is not None:
                 found[facet] = head.probabilities(given)
         return found

@@ -272,9 +272,10 @@ def fit(config: Config, kept: Kept) -> Fit:
 
 
 def network_of(config: Config, rows: Rows) -> Layered:
-    """The network of the recipe: one layer for the facets that it names."""
+    """The network of the recipe: one layer, taught by the facets that it names; the heads of some of them are kept."""
     told = config["network"]
-    return layered(rows, told["facets"], how=How(**told["how"]), evened=config["evened"])
+    made = layered(rows, told["facets"], how=How(**told["how"]), evened=config["evened"])
+    return replace(made, heads={facet: made.heads[facet] for facet in told["kept"]})
 
 
 def of_garment_rows(kept: Kept) -> Floats:
