@@ -127,13 +127,17 @@ async def test_a_garment_is_edited_by_the_look_of_one_of_the_catalogue(up: Up, t
 
 async def test_forgetting_a_product_takes_its_edits_and_no_others(up: Up, tmp_path: Path) -> None:
     """Made by the running role, found by their manifests in the store: that of its photo goes, image, mask and manifest; another stays."""
-    # Of a photo that another product has as well, edits stay: no other test has one of this shade.
-    shade = (NAVY[0], NAVY[1], NAVY[2] + 3)
-    await ingest(up, [photo_of(tmp_path, "own-edit", shade), photo_of(tmp_path, "lends-red", RED)])
+    # What another product or edit has as well stays. Tests share the stack, and equal photos and equal masks are one object:
+    # these garments have a colour and a form that no other test's have.
+    own_photo, lent_photo = (
+        photo_of(tmp_path, product_id, (rgb[0], rgb[1], rgb[2] + 3), right=61)
+        for product_id, rgb in (("own-edit", NAVY), ("lends-red", RED))
+    )
+    await ingest(up, [own_photo, lent_photo])
     assert "lends-red" in ids(await ask(up, text="red", top_k=1000)), "the index has it"
     given = tmp_path / "visitor.png"
     pixels = np.full((120, 110, 3), 255, np.uint8)
-    pixels[16:90, 40:80] = (30, 120, 40)  # of another shape: equal masks are one object
+    pixels[16:90, 40:80] = (30, 120, 40)
     Image.fromarray(pixels).save(given)
     asked = EditRequest(
         "f-1", text="red", image=ImageRef(product_id="own-edit"), references=("lends-red",), deadline_ms=60_000
