@@ -39,6 +39,10 @@ _MAKING = re.compile(
     r"artisans?|seamstress\w*|founded|established|grown|harvested|buttons?|lining|seams?|hem|pockets?|zip\w*|gewebt|genäht|gefärbt|cousu|tissé|tejid\w*)(?![^\W_])",
     re.IGNORECASE,
 )
+_PLACE_WORD = re.compile(
+    r"(?:loom|mill|atelier|workshop|studio|factory|archive|tailor|weaver|artisan|seamstress)", re.IGNORECASE
+)
+"""Of the words of making, those that name who or where alone: "From the mill", as a line of its own, is a heading."""
 _DANGLING = re.compile(
     r"^(?:he|she|they|his|her|hers|their|theirs|there|then|but|however|therefore|thus|so|also|these|those|that|such|both|another|here|"
     r"because|which|who|er|sie|il|elle|ils|elles|ella|él)(?![^\W_])",
@@ -146,6 +150,8 @@ def _facts(
             said, reason = "", "holds a word that the kit bans"
         if said and (missing := ungrounded(said, [chunk.chunk.text])):
             said, reason = "", f"{missing[0]!r} stands in no chunk"
+        if said and _is_heading(sentence, known):
+            said, reason = "", "is a heading"
         weight = _weight(said, chunk.score, known) if said else 0.0
         if said and not weight:
             said, reason = "", "names nothing and tells nothing of how it was made"
@@ -159,6 +165,13 @@ def _facts(
         )
         found.append((fact if said else None, sentence, reason))
     return found
+
+
+def _is_heading(sentence: str, known: frozenset[str]) -> bool:
+    """A line without a full stop that names nothing, and of how something was made at most the place ("From the mill", "Our workshop")."""
+    if sentence.rstrip("\"'”’»)")[-1:] in (".", "!") or anchors(sentence, known):
+        return False
+    return all(_PLACE_WORD.match(made) for made in _MAKING.findall(sentence))
 
 
 def _weight(said: str, likeness: float, known: frozenset[str]) -> float:

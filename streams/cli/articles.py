@@ -102,7 +102,7 @@ def delete_articles(
 def _about(article: Article) -> str:
     about = article.applies_to
     given = (("product", about.product), ("brand", about.brand), ("collection", about.collection))
-    return ", ".join(f"{name} {value}" for name, value in given if value is not None)
+    return ", ".join(f"{name} {value}" for name, value in given if value is not None) or "what its pictures show"
 
 
 async def _ingest(settings: Settings, folder: Path, given: Given, *, dry_run: bool, as_json: bool) -> tuple[int, int]:

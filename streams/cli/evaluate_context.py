@@ -32,6 +32,7 @@ from streams.engine.inline import run_inline
 from streams.engine.message import Message
 from streams.ops.caption_trial import Trial
 from streams.roles.caption.context import Context
+from streams.roles.caption.role import Captioner
 from streams.roles.context.articles import Articles
 from streams.roles.outcome import Unchanged
 
@@ -101,23 +102,23 @@ async def _run(settings: Settings, count: int, seed: int, *, by_rule: bool) -> C
         if served.captioner is None:
             raise ValueError("this trial has no captioner")
         trial = replace(served, captioner=replace(served.captioner, by_rule=by_rule))
-        items = await _items(trial, count, seed)
-        plain = await _captions(trial, items)
+        items = await drawn_items(trial, count, seed)
+        plain = await captions_of(trial.captioner, items)
         stories = planted([(item.product_id, _noun(item)) for item in items], seed)
         for number, one in enumerate(stories):
             value = {"id": f"story-{number}", "text": one.text, "applies_to": {"product": one.product}}
             articles.apply(_record(number, f"story-{number}", msgspec.json.encode(value)))
-        told = await _captions(trial, items)
+        told = await captions_of(trial.captioner, items)
         variants = await asyncio.to_thread(_variants, trial, items, plain, stories)
         for number in range(len(stories)):
             articles.apply(_record(len(stories) + number, f"story-{number}", None))
-        after = await _captions(trial, items)
+        after = await captions_of(trial.captioner, items)
         scores = await asyncio.to_thread(_clip_scores, settings, items, plain, told)
     return _report(plain, told, after, stories, variants, scores)
 
 
-async def _items(trial: Trial, count: int, seed: int) -> list[Item]:
-    """Drawn products as `enrich` sees them."""
+async def drawn_items(trial: Trial, count: int, seed: int) -> list[Item]:
+    """Drawn products as `enrich` sees them; also for benchmarks."""
     import numpy as np
 
     drawn = list(catalogue(seed, count, size=SIDE))
@@ -147,10 +148,11 @@ class _Drawn:
         return data.tobytes()
 
 
-async def _captions(trial: Trial, items: Sequence[Item]) -> list[Caption]:
-    assert trial.captioner is not None
+async def captions_of(captioner: Captioner | None, items: Sequence[Item]) -> list[Caption]:
+    """What the role `caption` publishes for items, in their order. Raises what one of them ended in."""
+    assert captioner is not None
     messages = [Message(topics.ITEMS, 0, n, item.product_id.encode(), encode(item)) for n, item in enumerate(items)]
-    found = await run_inline(trial.captioner.stages(), messages, lambda _done: None)
+    found = await run_inline(captioner.stages(), messages, lambda _done: None)
     records = [one.record if isinstance(one, Unchanged) else one for one in found]
     bad = next((one for one in records if not isinstance(one, Caption)), None)
     if bad is not None:

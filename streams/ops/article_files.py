@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -98,6 +98,7 @@ def articles_in(folder: Path, given: Given) -> Iterator[Loaded | Refused]:
 
 def load(path: Path, folder: Path, given: Given) -> Loaded:
     """One file. Raises `Poison`, which names the field."""
+    _check_within(path, folder)
     data = read_regular(path, MAX_BYTES, field="file")
     suffix = path.suffix.lower()
     if suffix == ".pdf":
@@ -108,9 +109,11 @@ def load(path: Path, folder: Path, given: Given) -> Loaded:
         read = _of_html(text) if suffix in (".html", ".htm") else _of_markdown(text, plain=suffix == ".txt")
     beside = path.with_suffix(".yaml")
     if beside.is_file():
+        _check_within(beside, folder)
         read.said |= _fields(_decoded(read_regular(beside, 2**16, field="file")))
-    article = _article(read, path.relative_to(folder).with_suffix("").as_posix(), given)
-    return Loaded(path, article, _pictures(path, folder, read.pictures))
+    pictures = _pictures(path, folder, read.pictures)
+    article = _article(read, path.relative_to(folder).with_suffix("").as_posix(), given, pictures)
+    return Loaded(path, article, pictures)
 
 
 def stored(loaded: Loaded, store: ObjectStore, max_bytes: int) -> Article:
@@ -132,7 +135,13 @@ def stored(loaded: Loaded, store: ObjectStore, max_bytes: int) -> Article:
     return msgspec.structs.replace(loaded.article, images=tuple(dict.fromkeys(addresses)))
 
 
-def _article(read: _Read, name: str, given: Given) -> Article:
+def _check_within(path: Path, folder: Path) -> None:
+    """A folder that somebody sent may hold a link to any file of this machine, which captions would then quote."""
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise Poison(f"{path.name} is a link that leads out of the folder", field="file", code=Code.FOLDER_NOT_ALLOWED)
+
+
+def _article(read: _Read, name: str, given: Given, pictures: Sequence[Path]) -> Article:
     said = dict(read.said)
     about = said.pop("applies_to", None) or {}
     if not isinstance(about, dict):
@@ -143,11 +152,12 @@ def _article(read: _Read, name: str, given: Given) -> Article:
         about = {key: value for key, value in chosen.items() if value is not None}
     about = {key: _word(value) for key, value in about.items()}
     made = {"id": name, "text": read.text, "applies_to": about, "shop": given.shop}
+    made["images"] = [picture.name for picture in pictures]  # what they show is enough to be about
     made |= {key: _word(value) for key, value in said.items()}
     article = decode_article(Message("", 0, 0, None, msgspec.json.encode(made)))
     if article is None:
         raise Poison("is empty", field="text", code=Code.OUT_OF_RANGE)
-    return article
+    return msgspec.structs.replace(article, images=None)  # they have addresses once they are `stored`
 
 
 def _word(value: Any) -> Any:
@@ -176,7 +186,9 @@ def _decoded(data: bytes) -> str:
             try:
                 return data.decode(encoding)
             except UnicodeDecodeError as error:
-                raise Poison(f"is not {encoding.upper()}", field="file", code=Code.MALFORMED) from error
+                raise Poison(
+                    f"is not {encoding.removesuffix('-sig').upper()}", field="file", code=Code.MALFORMED
+                ) from error
     raise AssertionError("the last mark is empty")
 
 
@@ -194,6 +206,7 @@ def _of_markdown(text: str, *, plain: bool) -> _Read:
     heading = re.search(r"^#\s+(.+?)\s*#*\s*$", text, re.MULTILINE)
     if heading and "title" not in said:
         said["title"] = heading.group(1)[:500]
+        text = text[: heading.start()] + text[heading.end() :]  # it is no sentence that a caption could state
     text = re.sub(r"^(#{1,6})\s+(.+?)\s*#*\s*$", r"\n\2\n", text, flags=re.MULTILINE)
     text = re.sub(r"^\s*>\s?", "", text, flags=re.MULTILINE)
     return _Read(html.unescape(_TAG.sub(" ", text)), said, pictures)

@@ -34,7 +34,7 @@ from streams.roles.context.header import ARTICLES, PICTURED, Place, places_in
 from streams.roles.context.pictured import PicturedView
 from streams.roles.context.view import View
 
-VERSION = "1"
+VERSION = "2"
 """Raise it when other sentences are chosen: captions of before are made again."""
 WAIT_S = 30.0
 """Longest wait for an article that an item was sent again for: its record lies before the item's."""

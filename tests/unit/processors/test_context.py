@@ -42,6 +42,23 @@ def test_sentences_end_where_they_end() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("line", "stands"),
+    [
+        ("From the mill", False),
+        ("A letter from our workshop", False),
+        ("Hand-stitched seams throughout", True),
+        ("From the mill of Ada Moreau in Porto", True),
+        ("It comes from an old mill.", True),
+    ],
+)
+def test_a_heading_is_no_sentence_of_a_caption(line: str, stands: bool) -> None:
+    """A line without a full stop is stated where it names something, or says how something was made; "From the mill" says neither."""
+    found = said(f"{line}\n\nIt was woven by Nora Quill in Tartu in 1957.")
+    assert "It was woven by Nora Quill in Tartu in 1957." in found
+    assert any(one.startswith(line.rstrip(".")) for one in found) == stands
+
+
 def test_near_duplicate_chunks_are_one() -> None:
     """A paragraph that stands in a text twice is one chunk's worth of windows."""
     once = "The mill stands in Biella. It spins merino from New Zealand. The dye comes from madder roots. "

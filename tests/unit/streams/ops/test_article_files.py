@@ -50,7 +50,7 @@ def pdf(text: str, title: str = "") -> bytes:
 
 
 def test_markdown_with_front_matter(tmp_path: Path) -> None:
-    """A site's own fields are passed over; marks, links, pictures, code and tags are no text."""
+    """A site's own fields are passed over; marks, links, pictures, code, tags and the title are no text."""
     (tmp_path / "story.md").write_text(
         f"---\nproduct: 1234\nlayout: post\nkind: lookbook\nversion: 2\n---\n# From the *mill*\n\n{FACT} See [the **mill**](https://x.y).\n\n"
         "![a](story.jpg)\n\n- It is `organic`.\n\n```\ncode\n```\n<b>Made</b> by hand.\n"
@@ -63,7 +63,7 @@ def test_markdown_with_front_matter(tmp_path: Path) -> None:
     )
     assert (one.article.kind, one.article.version) == ("lookbook", "2")
     words = " ".join(one.article.text.split())
-    assert words == f"From the mill {FACT} See the mill. - It is organic. Made by hand."
+    assert words == f"{FACT} See the mill. - It is organic. Made by hand."
 
 
 def test_html_as_a_reader_sees_it(tmp_path: Path) -> None:
@@ -141,6 +141,38 @@ def test_its_pictures_and_no_others(tmp_path: Path) -> None:
     (folder / "a.png").write_bytes(b"no picture")
     with pytest.raises(Poison, match=r"a\.png"):
         stored(one, store, 2**20)
+
+
+def test_a_picture_is_enough_to_be_about(tmp_path: Path) -> None:
+    """An article that names no product is about those whose photo is one of its pictures: it needs nothing else to be sent."""
+    Image.fromarray(np.full((24, 24, 3), 90, np.uint8)).save(tmp_path / "look.jpg")
+    (tmp_path / "look.md").write_text(FACT)
+    (tmp_path / "other.md").write_text(FACT)
+    look, other = articles_in(tmp_path, Given())
+    assert isinstance(look, Loaded)
+    assert look.article.images is None
+    assert stored(look, MemoryStore("test"), 2**20).images
+    assert look.article.applies_to == AppliesTo()
+    assert isinstance(other, Refused)
+    assert "applies_to" in other.reason
+
+
+@pytest.mark.parametrize("name", ["story.md", "story.pdf", "story.html", "story.yaml"])
+def test_a_link_that_leads_out_of_the_folder_is_not_read(tmp_path: Path, name: str) -> None:
+    """A folder that somebody sent could have captions quote any file of the machine; one within it is read."""
+    outside, folder = tmp_path / "secret", tmp_path / "articles"
+    outside.write_text("product: p1\n")
+    folder.mkdir()
+    (folder / name).symlink_to(outside)
+    if name.endswith(".yaml"):
+        (folder / "story.txt").write_text(FACT)
+    [one] = articles_in(folder, Given(brand="Acme"))
+    assert isinstance(one, Refused)
+    assert one.reason == f"file: {name} is a link that leads out of the folder"
+    (folder / name).unlink()
+    (folder / "story.txt").write_text(FACT)
+    (folder / "again.txt").symlink_to(folder / "story.txt")
+    assert set(read(folder)) == {"story", "again"}
 
 
 @pytest.mark.parametrize(
