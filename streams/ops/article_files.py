@@ -151,7 +151,7 @@ def _article(read: _Read, name: str, given: Given, pictures: Sequence[Path]) -> 
         chosen = {"product": given.product, "brand": given.brand, "collection": given.collection}
         about = {key: value for key, value in chosen.items() if value is not None}
     about = {key: _word(value) for key, value in about.items()}
-    made = {"id": name, "text": read.text, "applies_to": about, "shop": given.shop}
+    made: dict[str, object] = {"id": name, "text": read.text, "applies_to": about, "shop": given.shop}
     made["images"] = [picture.name for picture in pictures]  # what they show is enough to be about
     made |= {key: _word(value) for key, value in said.items()}
     article = decode_article(Message("", 0, 0, None, msgspec.json.encode(made)))
