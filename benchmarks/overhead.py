@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from aiokafka import AIOKafkaProducer
 
+from benchmarks.bare import bare_faust
 from benchmarks.report import Row
 from infra.settings import Settings
 from streams.contract import topics
@@ -33,7 +34,8 @@ async def run(settings: Settings) -> list[Row]:
         await producer.flush()
     ours, bare = [], []
     for number in range(ROUNDS):  # in turn, so that a machine that slows down slows both
-        bare.append(await _bare(settings, f"bare-{number}"))
+        a_second, _ = await bare_faust(settings, f"bare-{number}", EVENTS)
+        bare.append(1 / a_second)
         ours.append(await _ours(settings, f"ours-{number}"))
     ratio = min(ours) / min(bare)
     return [
@@ -44,44 +46,6 @@ async def run(settings: Settings) -> list[Row]:
             f"{EVENTS:,} events of 100 bytes, best of {ROUNDS} rounds in turn; ours: admission, ordered acks, commits",
         )
     ]
-
-
-async def _bare(settings: Settings, group: str) -> float:
-    """Seconds an event of the shortest agent that Faust's own documentation would write."""
-    import faust
-
-    app = faust.App(
-        group,
-        broker=f"kafka://{settings.bootstrap_servers}",
-        autodiscover=False,
-        set_as_current=False,
-        web_enabled=False,
-        store="memory://",
-        datadir=settings.data_dir / "faust-bare",
-        topic_allow_declare=False,
-        topic_disable_leader=True,
-        consumer_auto_offset_reset="earliest",
-    )
-    app._create_directories = lambda: None  # noqa: SLF001 - as our own app: nothing in the working directory
-    done = asyncio.Event()
-    first = last = 0.0
-    count = 0
-    topic = app.topic(topics.UPLOADS, key_serializer="raw", value_serializer="raw")
-
-    async def agent(stream: faust.Stream) -> None:
-        nonlocal first, last, count
-        async for _ in stream:
-            first = first or time.perf_counter()
-            count += 1
-            if count == EVENTS:
-                last = time.perf_counter()
-                done.set()
-
-    app.agent(topic, name="bare")(agent)
-    await app.start()
-    await done.wait()
-    await app.stop()
-    return (last - first) / EVENTS
 
 
 async def _ours(settings: Settings, group: str) -> float:

@@ -15,18 +15,17 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import msgspec
 import numpy as np
 import torch
 import yaml
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from models.recipes import blip_tiny, card
 from models.recipes import shop as shop_data
+from models.recipes.kept_training import kept_training, save_training, take_model, take_moments
 from models.recipes.writer_shop import pack_of
 from models.squashed import picture, preprocessing_of
 from models.weights.hashes import MARKER, check_folder, list_folder
@@ -223,35 +222,19 @@ class Training:
 
     def save(self, path: Path) -> None:
         """Weights and moments, written aside and renamed."""
-        tensors = {}
-        for place, (name, parameter) in enumerate(self.learning()):
-            tensors[f"model.{name}"] = parameter.detach().clone().contiguous()
-            for key, value in self.optimizer.state.get(parameter, {}).items():
-                tensors[f"adam.{place}.{key}"] = torch.as_tensor(value).detach().clone()
         told = {"step": str(self.step), "seconds": str(self.seconds)}
         told |= {} if self.began is None else {"began": repr(self.began)}
-        aside = path.with_suffix(".part")
-        save_file(tensors, aside, metadata=told)
-        aside.replace(path)
+        named = dict(self.learning())
+        save_training(path, named, named.values(), self.optimizer, told)
 
     def resume(self, path: Path) -> None:
         """Go on from `save`."""
-        with safe_open(path, framework="pt") as file:
-            told = file.metadata()
-        tensors = load_file(path, device=self.device)
+        told, tensors = kept_training(path, self.device)
         self.step, self.seconds = int(told["step"]), float(told["seconds"])
         self.began = float(told["began"]) if "began" in told else None
-        with torch.no_grad():
-            for place, (name, parameter) in enumerate(self.learning()):
-                parameter.copy_(tensors[f"model.{name}"])
-                prefix = f"adam.{place}."
-                state: dict[str, Any] = {
-                    key.removeprefix(prefix): one for key, one in tensors.items() if key.startswith(prefix)
-                }
-                if "step" in state:
-                    state["step"] = state["step"].cpu()
-                if state:
-                    self.optimizer.state[parameter] = state
+        named = dict(self.learning())
+        take_model(tensors, named)
+        take_moments(tensors, named.values(), self.optimizer)
 
     def export(self, base: Path, folder: Path) -> Path:
         """The network with the tokenizer of its base, listed; made aside and renamed. Returns the weights."""

@@ -9,14 +9,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from numpy.typing import NDArray
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from models.composers import networks
@@ -24,6 +21,7 @@ from models.recipes.composer_gather import Pictures
 from models.recipes.composer_losses import Beside, cir_in_bank, cir_in_batch, ctr
 from models.recipes.composer_settings import ComposerRecipe, Stage
 from models.recipes.composer_triplets import Triplets, maybe_right, numbered
+from models.recipes.kept_training import kept_training, save_training, take_model, take_moments
 
 WARM_UP = 0.05
 """Share of a stage's steps in which the rate rises."""
@@ -160,27 +158,15 @@ class Training:
 
     def save(self, path: Path) -> None:
         """Everything that the next step depends on, in one file, written aside and renamed."""
-        tensors = {f"model.{name}": p.detach().clone() for name, p in self.named.items()}
-        for name, parameter in self.named.items():
-            for key, value in self.optimizer.state.get(parameter, {}).items():
-                tensors[f"adam.{key}.{name}"] = torch.as_tensor(value).detach().clone()
-        aside = path.with_suffix(".part")
-        save_file(tensors, aside, metadata={"step": str(self.step), "seconds": str(self.seconds)})
-        aside.replace(path)
+        told = {"step": str(self.step), "seconds": str(self.seconds)}
+        save_training(path, self.named, self.named.values(), self.optimizer, told)
 
     def resume(self, path: Path) -> None:
         """Go on from `save`."""
-        with safe_open(path, framework="pt") as file:
-            told = file.metadata()
-            tensors: dict[str, Any] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
+        told, tensors = kept_training(path)
         self.step, self.seconds = int(told["step"]), float(told["seconds"])
-        with torch.no_grad():
-            for name, parameter in self.named.items():
-                parameter.copy_(tensors[f"model.{name}"])
-        for name, parameter in self.named.items():
-            state = {key: tensors.get(f"adam.{key}.{name}") for key in ("step", "exp_avg", "exp_avg_sq")}
-            if all(value is not None for value in state.values()):
-                self.optimizer.state[parameter] = state
+        take_model(tensors, self.named)
+        take_moments(tensors, self.named.values(), self.optimizer)
 
 
 def _rate(done: float) -> float:

@@ -15,20 +15,21 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import cv2
 import msgspec
 import numpy as np
 import torch
 import yaml
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from models.editor.diffusion_editor import ADAPTER, SETTINGS, DiffusionEditor, Settings, Shown, diffusers, load_networks
 from models.editor.inversion import encoded, penultimate
 from models.editor.tiny_networks import write_tiny
 from models.ports import Inpaint
+from models.recipes.kept_training import kept_training, save_training, take_model, take_moments
 from models.weights.hashes import MARKER, check_folder, list_folder
 from processors.decode import DecodeLimits, decode
 from processors.drawn import catalogue
@@ -216,33 +217,17 @@ class Training:
 
     def save(self, path: Path) -> None:
         """Weights and moments, written aside and renamed."""
-        tensors = {f"model.{name}": one.detach().clone() for name, one in self.learning()}
-        for place, (_, parameter) in enumerate(self.learning()):
-            for key, value in self.optimizer.state.get(parameter, {}).items():
-                tensors[f"adam.{place}.{key}"] = torch.as_tensor(value).detach().clone()
-        aside = path.with_suffix(".part")
-        save_file(tensors, aside, metadata={"step": str(self.step), "seconds": str(self.seconds)})
-        aside.replace(path)
+        named = dict(self.learning())
+        told = {"step": str(self.step), "seconds": str(self.seconds)}
+        save_training(path, named, named.values(), self.optimizer, told)
 
     def resume(self, path: Path) -> None:
         """Go on from `save`."""
-        from safetensors import safe_open
-
-        with safe_open(path, framework="pt") as file:
-            told = file.metadata()
-        tensors = load_file(path, device=self.device)
+        told, tensors = kept_training(path, self.device)
         self.step, self.seconds = int(told["step"]), float(told["seconds"])
-        with torch.no_grad():
-            for place, (name, parameter) in enumerate(self.learning()):
-                parameter.copy_(tensors[f"model.{name}"])
-                prefix = f"adam.{place}."
-                state: dict[str, Any] = {
-                    key.removeprefix(prefix): one for key, one in tensors.items() if key.startswith(prefix)
-                }
-                if "step" in state:
-                    state["step"] = state["step"].cpu()
-                if state:
-                    self.optimizer.state[parameter] = state
+        named = dict(self.learning())
+        take_model(tensors, named)
+        take_moments(tensors, named.values(), self.optimizer)
 
     def export(self, base: Path, folder: Path) -> Path:
         """The base with what learnt in its place, listed; made aside and renamed. Returns the adapter's file."""

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 import yaml
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from models.composers import fashion_blip2
@@ -28,6 +28,7 @@ from models.recipes import composer_data
 from models.recipes.composer_losses import Beside, cir_in_bank, cir_in_batch, ctr
 from models.recipes.composer_settings import Losses, Stage
 from models.recipes.composer_triplets import maybe_right, numbered, told_changes
+from models.recipes.kept_training import MODEL, kept_training, save_training, take_moments
 from models.squashed import picture, preprocessing_of
 from models.weights.hashes import list_folder
 from processors import crops, fusion
@@ -177,31 +178,18 @@ class Blip2Training:
 
     def save(self, path: Path) -> None:
         """Weights and moments, written aside and renamed."""
-        tensors = {f"model.{name}": one for name, one in self.trained().items()}
-        for place, parameter in enumerate(self.optimizer.param_groups[0]["params"]):
-            for key, value in self.optimizer.state.get(parameter, {}).items():
-                tensors[f"adam.{place}.{key}"] = torch.as_tensor(value).detach().clone()
-        aside = path.with_suffix(".part")
-        save_file(tensors, aside, metadata={"step": str(self.step), "seconds": str(self.seconds)})
-        aside.replace(path)
+        told = {"step": str(self.step), "seconds": str(self.seconds)}
+        save_training(path, self.trained(), self.optimizer.param_groups[0]["params"], self.optimizer, told)
 
     def resume(self, path: Path) -> None:
         """Go on from `save`."""
-        from safetensors import safe_open
-
-        with safe_open(path, framework="pt") as file:
-            told = file.metadata()
-        tensors = load_file(path)
+        told, tensors = kept_training(path)
         self.step, self.seconds = int(told["step"]), float(told["seconds"])
-        self._fill(self.target, tensors, f"model.{TARGET}")
+        self._fill(self.target, tensors, f"{MODEL}{TARGET}")
         if self.step > self.recipe.first.steps:
             self.begin_second()
-            self._fill(self.query, tensors, f"model.{QUERY}")
-        for place, parameter in enumerate(self.optimizer.param_groups[0]["params"]):
-            prefix = f"adam.{place}."
-            state = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
-            if state:
-                self.optimizer.state[parameter] = state
+            self._fill(self.query, tensors, f"{MODEL}{QUERY}")
+        take_moments(tensors, self.optimizer.param_groups[0]["params"], self.optimizer)
 
     @staticmethod
     def _fill(side: FashionBlip2, tensors: dict[str, Tensor], prefix: str) -> None:
