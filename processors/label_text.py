@@ -9,9 +9,13 @@ import unicodedata
 from processors import label_words as words
 
 
+_FRACTIONS = str.maketrans({"½": "1/2", "¼": "1/4", "¾": "3/4"})
+
+
 def unescaped(text: str) -> str:
     """The text without the marks of HTML and what nobody sees (soft hyphens, blanks of no width)."""
     text = re.sub(r"<[^<>]{0,200}>", " ", html.unescape(html.unescape(text)))
+    text = text.translate(_FRACTIONS)
     text = unicodedata.normalize("NFC", re.sub("[™®©℠]", " ", text))
     return "".join(c for c in text if unicodedata.category(c) != "Cf")
 

@@ -17,7 +17,9 @@ PLACEHOLDERS = frozenset(
     overig|onbekend|nvt|coming soon|outro|outros|desconhecido|xx|xxx|xxxx|not applicable|not available|composition|material|materials|fabric|
     ref|value|num|div 0|default title|default category|uncategorized|uncategorised|random|random colour|random color|
     color may vary|colour may vary|colors may vary|colours may vary|zufallig|beliebig|egal|selecionar|seleccionar|selezionare|choisir|
-    does not apply|no aplica|entfallt|trifft nicht zu
+    does not apply|no aplica|entfallt|trifft nicht zu|to follow|unspec|unsure|idk|dunno|pending|in progress|update soon|
+    same as above|as above|same|ditto|idem|id|dito|s o|so|nr|n r|sold out|out of stock|ausverkauft|epuise|agotado|foo|asdf|qwerty|
+    fabric name here|your text here|enter text|insert text|to be advised|awaiting|wip|draft
     """.replace("\n", "")
     .replace("    ", "")
     .split("|")
@@ -26,7 +28,23 @@ PLACEHOLDERS = frozenset(
 REFERRALS = (
     "see ",
     "refer to ",
-    "check ",
+    "check our ",
+    "check with ",
+    "check the ",
+    "check description ",
+    "check details ",
+    "check image ",
+    "check images ",
+    "check photo ",
+    "check photos ",
+    "check picture ",
+    "check pictures ",
+    "check label ",
+    "check tag ",
+    "check product ",
+    "check below ",
+    "check website ",
+    "check size ",
     "please ",
     "siehe ",
     "voir ",
@@ -64,17 +82,17 @@ NEGATIONS = frozenset(
     no not non never without except excluding excludes excl exclude minus neither nor zero lacks lacking lack nothing
     avoid avoids isnt arent doesnt dont wont cant cannot wasnt hasnt havent didnt shouldnt free-of free-from instead-of
     rather-than other-than anything-but except-but alternative-to substitute-for hardly barely almost nearly none nil false
-    perhaps maybe possibly probably presumably might could
+    perhaps maybe possibly probably presumably might could anti tbc tbd tba unknown unconfirmed unverified unspecified pending
     ohne kein keine keinen keinem keiner keines nicht sans pas aucun aucune sin senza sem nao zonder geen niet utan inte uden
-    uten ilman fara brez ikke bez nie ei nein nee nej inget ingen inga
+    uten ilman fara brez ikke bez nie ei nein nee nej inget ingen inga nem
     """.split()  # noqa: SIM905 (a paragraph reads better than a list of eighty strings)
 )
 """What follows, to the end of its clause, is not so."""
 NEUTRAL_AFTER_NEGATION = frozenset(
-    "iron stretch crease slip wrinkle toxic fade pilling pill shrink transparent see padded wired woven gmo dyed wash nonsense".split()  # noqa: SIM905
+    "static bacterial microbial allergenic allergic odour odor fungal uv dust iron stretch crease slip wrinkle toxic fade pilling pill shrink transparent see padded wired woven gmo dyed wash nonsense".split()  # noqa: SIM905
 )
 """Of "non-iron cotton" the iron is denied, and the cotton is not."""
-DENIED_BEFORE = frozenset("free excluded excepted absent frei fri fritt vrij libre".split())  # noqa: SIM905
+DENIED_BEFORE = frozenset("free excluded excepted absent frei fri fritt vrij libre degil".split())  # noqa: SIM905
 """What stands before, in its clause, is not so ("leather-free")."""
 ENDS_NEGATION = frozenset("but yet however aber sondern mais pero sino ma maar".split())  # noqa: SIM905
 """Words that end a clause as a comma does."""
@@ -89,7 +107,7 @@ IMITATIONS_BEFORE = frozenset(
     simulating replicates inspired-by alternative kunst konst suni sztuczna sztuczne sztuczny sztucznej umela umele umely
     fausse simili synthetique imitacion sintetico sintetica sinteticos sinteticas imitazione finto finta kunst unechtes
     unecht veganes veganer vegane vegano vegana aspect effet effetto efecto aspetto aspecto look nep imitatie tipo
-    falso falsa cruelty-free animal-free
+    falso falsa fusk imitacao imitacoes simil eko cruelty-free animal-free
     """.split()  # noqa: SIM905
 )
 """What follows, up to an "and" or the end of its clause, is an imitation; after a value at the end of a clause, that value is."""
@@ -113,6 +131,7 @@ MANNERS_AFTER = frozenset(
         "styled",
         "style-of",
         "feel",
+        "feeling",
         "touch",
         "finish",
         "type",
@@ -138,6 +157,7 @@ IMITATING_PREFIXES = (
     "vegan",
     "faux",
     "fake",
+    "fusk",
     "mock",
     "eco",
     "non",
@@ -166,7 +186,7 @@ SHELLS = frozenset(
 BESIDE_GARMENTS = frozenset(
     """
     accessory accessories care charm charms strap straps polish cleaner cleaning insole insoles laces tree trees hanger hangers
-    cover covers rack racks organiser organisers organizer organizers pattern patterns form forms clip clips dye spray
+    box boxes press presses cover covers rack racks organiser organisers organizer organizers pattern patterns form forms clip clips dye spray
     """.split()  # noqa: SIM905
 )
 """Directly behind a garment, what is sold is none: "shoe care"."""
@@ -193,8 +213,9 @@ LABELS: dict[str, dict[str, str]] = {
     "length": {"above knee": "short", "above the knee": "short", "below knee": "midi", "below the knee": "midi",
                "regular": "", "regular length": "", "normal": "", "normal length": "", "standard length": ""},
     "colour": {"blk": "black", "wht": "white", "nvy": "navy", "gry": "grey", "brn": "brown", "grn": "green"},
-    "pattern": {"plain": "solid", "unprinted": "solid", "self design": "solid", "polka dot": "dotted"},
-    "sleeve": {"sleeve less": "sleeveless", "full": "long", "half": "short", "half sleeve": "short", "1 2": "short", "3 4": "three-quarter",
+    "pattern": {"plain": "solid", "unprinted": "solid", "self design": "solid", "polka dot": "dotted", "check": "checked", "dot": "dotted", "spot": "dotted", "spots": "dotted",
+                "aop": "printed", "micro check": "checked", "windowpane": "checked", "window pane": "checked"},
+    "sleeve": {"sleeve less": "sleeveless", "full": "long", "half": "short", "half sleeve": "short", "1 2": "short", "1 2 sleeve": "short", "1 2 sleeves": "short", "3 4": "three-quarter",
                "3 4 length": "three-quarter", "3 4 length sleeve": "three-quarter", "3 4 length sleeves": "three-quarter", "3 4 sleeve": "three-quarter",
                "3 4 sleeves": "three-quarter", "full sleeves": "long", "half sleeves": "short"},
     "gender": {
@@ -206,7 +227,8 @@ LABELS: dict[str, dict[str, str]] = {
     },
     "fabric": {"poly": "polyester", "leatherette": "faux leather", "pleather": "faux leather", "suedette": "faux suede", "ultrasuede": "faux suede",
                "microsuede": "faux suede", "micro suede": "faux suede", "sherpa fleece": "fleece", "fun fur": "faux fur", "teddy fur": "faux fur",
-               "lace up": "", "lace ups": "", "laceup": "", "silk screen": "", "silk screened": "", "silkscreen": ""},
+               "lace up": "", "lace ups": "", "laceup": "", "silk screen": "", "silk screened": "", "silkscreen": "",
+               "rexine": "faux leather", "leatherite": "faux leather", "artsilk": "faux silk", "cashmilon": "acrylic", "lã": "wool"},
 }  # fmt: skip
 """English labels beside the words of captions (`processors.vocabulary`), by facet; "" for one that says nothing: a caption would
 call a shirt of regular length "a regular shirt"."""
@@ -225,7 +247,8 @@ FOREIGN: dict[str, dict[str, str]] = {
         "kunstleer": "faux leather", "imitationsleder": "faux leather", "veganleder": "faux leather",
         "lader": "leather", "konstlader": "faux leather", "læder": "leather", "kunstlæder": "faux leather", "nahka": "leather",
         "keinonahka": "faux leather", "tekonahka": "faux leather", "deri": "leather", "nepleer": "faux leather",
-        "imitatieleer": "faux leather", "ekoskora": "faux leather",
+        "imitatieleer": "faux leather", "ekoskora": "faux leather", "similcuero": "faux leather", "similpiel": "faux leather", "cuerina": "faux leather",
+        "courino": "faux leather", "konstskinn": "faux leather", "fusklader": "faux leather", "ull": "wool", "uld": "wool",
         "skorzana": "", "pelle": "", "piel": "",
         "wildleder": "suede", "veloursleder": "suede", "daim": "suede", "kunstwildleder": "faux suede",
         "pelz": "fur", "fourrure": "fur", "pelliccia": "fur", "kunstpelz": "faux fur", "webpelz": "faux fur", "kunstfell": "faux fur",
@@ -243,7 +266,10 @@ FOREIGN: dict[str, dict[str, str]] = {
         "feminino": "women", "femenino": "women", "dames": "women", "kvinnor": "women", "kobieta": "women",
         "herren": "men", "herrenmode": "men", "manner": "men", "homme": "men", "hommes": "men", "hombre": "men",
         "hombres": "men", "uomo": "men", "uomini": "men", "homem": "men", "caballero": "men", "masculino": "men",
-        "heren": "men", "herr": "men", "mezczyzna": "men",
+        "heren": "men", "herr": "men", "mezczyzna": "men", "mezczyzni": "men", "herre": "men", "mies": "men", "miehet": "men", "panske": "men", "erkek": "men",
+        "dam": "women", "kvinna": "women", "kvinde": "women", "kvinne": "women", "naiset": "women", "nainen": "women", "kobiety": "women",
+        "damske": "women", "kadin": "women", "flickor": "girls", "flicka": "girls", "dziewczeta": "girls", "dziewczynka": "girls", "divky": "girls",
+        "pojkar": "boys", "pojke": "boys", "chlopcy": "boys", "chlopiec": "boys", "chlapci": "boys", "barn": "kids", "dzieci": "kids", "lapset": "kids",
         "madchen": "girls", "fille": "girls", "filles": "girls", "nina": "girls", "ninas": "girls", "bambina": "girls",
         "menina": "girls", "meisjes": "girls",
         "jungen": "boys", "jungs": "boys", "garcon": "boys", "garcons": "boys", "nino": "boys", "bambino": "boys",
@@ -319,10 +345,13 @@ FOREIGN_STEMS = (
 JOINED = (
     (r"\bw/o\b", "without"),
     (r"n['’`]t\b", "nt"),
-    (r"\b(?:art|poly) (?=silk\b)", "artificial "),
+    (r"\b(?:art|poly|banana|sabra|cactus|soy|milk|bamboo|aloe|rayon|cupro) (?=silk\b)", "artificial "),
+    (r"\b(?:plant|bio)[ -]based (?=(?:wool|silk|cashmere|down)\b)", "artificial "),
+    (r"\b(?:type|style|genre|facon|estilo|stile) (?=(?:cuir|daim|fourrure|laine|soie|cuero|ante|couro|pelle|seda|lana|seta)\b)", "artificial "),
+    (r"\b(?:libre de|livre de|libero da|exempt de|exento de|exenta de|frei von|vrij van|fri for|fri fra)\b", "without"),
     (r"\bmay (?=contain|include|have|be\b)", "perhaps "),
     (r"\bor (?:similar|equivalent|comparable|equal)\b", "absent"),
-    (r"\b(?:anyone|anybody|everyone|everybody|all) (?=but\b)", "except-"),
+    (r"\b(?:anyone|anybody|everyone|everybody|all) (?=(?:but|except|excepting|excluding)\b)", "except-"),
     (r"\bas \w+ as\b", "like"),
     (r"\b(inspired) (?=by\b)", r"\1-"),
     (r"\b(free) (?=of\b|from\b)", r"\1-"),

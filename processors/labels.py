@@ -61,7 +61,7 @@ def read_label(facet: str, text: str) -> str:
     if says_nothing(whole):
         return ""
     if facet not in _READ:
-        return whole
+        return "" if "?" in text else whole  # "Italy?" asks
     if (value := _value(facet, whole)) is not None:
         return value
     if len(whole) < 2 or whole in words.NO_LABELS or not latin(whole):
@@ -104,6 +104,8 @@ def _said(facet: str, whole: str, clauses: list[_Clause]) -> str:
 
 def _unlisted(facet: str, whole: str) -> str:
     """A label without a known value, and without anything that denies one."""
+    if facet == "gender":
+        return ""  # its values are all listed: a caption would say "for boyfriend fit"
     tokens = whole.split()
     if facet == "fabric" and any(canonical(facet, token) == "blended" for token in tokens):
         return "blended"
@@ -293,7 +295,8 @@ class _Reader:
         later = self._tokens[at + 1 :]
         if words.PARTS.intersection(later):
             return  # "cotton with no lining"
-        if self._tokens[at] != "non" and not any(_value(self._facet, word) is not None for word in later):
+        # "Non" before a word is English, and alone behind one ("laine : non") the French answer.
+        if (self._tokens[at] != "non" or not later) and not any(_value(self._facet, word) is not None for word in later):
             self._deny()  # "leather: no", "leather is not used"
 
     def _take(self, at: int, size: int, value: str) -> None:

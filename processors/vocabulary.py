@@ -180,7 +180,9 @@ PATTERN_WORDS: dict[str, str] = {
     "tie-dye": "tie-dye tie-dyed",
     "colourblocked": "colourblock colourblocked colorblock colorblocked colour-block color-block",
     "ombre": "ombre ombré",
-    "herringbone": "herringbone houndstooth argyle",
+    "herringbone": "herringbone",
+    "houndstooth": "houndstooth dogtooth",
+    "argyle": "argyle",
     "patterned": "patterned",
 }
 

@@ -27,7 +27,8 @@ _PATTERNS: dict[str, tuple[str, str]] = {
     "striped": ("à", "rayures"), "checked": ("à", "carreaux"), "dotted": ("à", "pois"), "floral": ("à", "fleurs"),
     "animal": ("à", "imprimé animal"), "camouflage": ("à", "motif camouflage"), "paisley": ("à", "motif cachemire"),
     "geometric": ("à", "motif géométrique"), "graphic": ("à", "motif graphique"), "tie-dye": ("", "tie and dye"),
-    "colourblocked": ("à", "blocs de couleur"), "ombre": ("en", "dégradé"), "herringbone": ("à", "chevrons"), "patterned": ("à", "motifs"),
+    "colourblocked": ("à", "blocs de couleur"), "ombre": ("en", "dégradé"), "herringbone": ("à", "chevrons"), "houndstooth": ("en", "pied-de-poule"),
+    "argyle": ("à", "losanges"), "patterned": ("à", "motifs"),
 }  # fmt: skip
 _PATTERNED: dict[str, tuple[str, str, str, str]] = {
     "printed": ("imprimé", "imprimée", "imprimés", "imprimées"),

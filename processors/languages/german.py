@@ -22,7 +22,8 @@ _PATTERNED: dict[str, str] = {
     "striped": "Streifen", "checked": "Karos", "dotted": "Punkten", "floral": "Blumenmuster", "printed": "Druck",
     "geometric": "geometrischem Muster", "tie-dye": "Batikmuster", "patterned": "Muster",
     "animal": "Animal-Print", "camouflage": "Camouflagemuster", "paisley": "Paisleymuster", "graphic": "Grafikdruck",
-    "colourblocked": "Farbblöcken", "ombre": "Farbverlauf", "herringbone": "Fischgrätmuster",
+    "colourblocked": "Farbblöcken", "ombre": "Farbverlauf", "herringbone": "Fischgrätmuster", "houndstooth": "Hahnentrittmuster",
+    "argyle": "Argylemuster",
 }  # fmt: skip
 _FABRICS: dict[str, str] = {
     "cotton": "Baumwolle", "linen": "Leinen", "denim": "Denim", "wool": "Wolle", "silk": "Seide", "leather": "Leder",

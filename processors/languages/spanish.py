@@ -28,7 +28,8 @@ _PATTERNS: dict[str, tuple[str, str]] = {
     "striped": ("de", "rayas"), "checked": ("de", "cuadros"), "dotted": ("de", "lunares"), "floral": ("de", "flores"),
     "animal": ("con", "estampado animal"), "camouflage": ("con", "estampado de camuflaje"), "paisley": ("con", "estampado de cachemir"),
     "geometric": ("con", "estampado geométrico"), "graphic": ("con", "estampado gráfico"), "tie-dye": ("", "tie-dye"),
-    "colourblocked": ("con", "bloques de color"), "ombre": ("con", "degradado"), "herringbone": ("de", "espiga"), "patterned": ("con", "dibujos"),
+    "colourblocked": ("con", "bloques de color"), "ombre": ("con", "degradado"), "herringbone": ("de", "espiga"), "houndstooth": ("de", "pata de gallo"),
+    "argyle": ("de", "rombos"), "patterned": ("con", "dibujos"),
 }  # fmt: skip
 _PATTERNED = {"printed": _o("estampad"), "solid": _o("lis")}
 _FABRICS: dict[str, str] = {

@@ -132,6 +132,17 @@ def test_denials_and_doubts_in_many_spellings(form: str) -> None:
         ("gender", "Women's and girls'", "women and girls"),
         ("category", "Kleider", "dress"), ("category", "shoe care", ""), ("category", "Dress accessories", ""), ("category", "bag charm", ""),
         ("gender", "unisexe", "unisex"), ("gender", "men: 0", ""), ("gender", "women; men: none", "women"),
+        ("fabric", "façon cuir", "faux leather"), ("fabric", "símil cuero", "faux leather"), ("fabric", "imitação de couro", "faux leather"),
+        ("fabric", "eko-skóra", "faux leather"), ("fabric", "type cuir", "faux leather"), ("fabric", "cuerina", "faux leather"),
+        ("fabric", "konstskinn", "faux leather"), ("fabric", "rexine", "faux leather"), ("fabric", "leather feeling", "faux leather"),
+        ("fabric", "anti-leather", ""), ("fabric", "anti-static cotton", "cotton"), ("fabric", "laine : non", ""), ("fabric", "non-wool cotton", ""),
+        ("fabric", "libre de lana", ""), ("fabric", "deri değil", ""), ("fabric", "sabra silk", "faux silk"), ("fabric", "plant-based wool", "faux wool"),
+        ("fabric", "bio-based polyester", "polyester"), ("fabric", "cotton (TBC)", ""), ("fabric", "tbd cotton", ""), ("fabric", "cotton, lining tbc", "cotton"),
+        ("fabric", "ull", "wool"), ("fabric", "lã", "wool"), ("pattern", "Check", "checked"), ("pattern", "check description", ""),
+        ("pattern", "Houndstooth", "houndstooth"), ("pattern", "argyle", "argyle"), ("pattern", "dot", "dotted"), ("pattern", "windowpane", "checked"),
+        ("sleeve", "¾", "three-quarter"), ("sleeve", "½ sleeve", "short"), ("gender", "dam/herr", "unisex"), ("gender", "Flickor", "girls"),
+        ("gender", "boyfriend fit", ""), ("gender", "everyone except men", ""), ("gender", "homme: non", ""), ("origin", "Italy?", ""),
+        ("origin", "Italy", "italy"), ("category", "hat box", ""), ("category", "trouser press", ""),
     ],
 )  # fmt: skip
 def test_labels_as_shops_write_them(facet: str, text: str, value: str) -> None:
@@ -166,7 +177,7 @@ def test_any_text_is_read_without_an_error_and_to_the_same_value_again(facet: st
     "text",
     ["TBC", "n/a", "N.A.", "unknown", "-", "--", "various", "other", "see description", "See label.", "?", "…", "tbd", " ",
      "0", "100%", "none", "null", "not specified", "not applicable", "Not Known", "keine Angabe", "k.A.", "otros", "…!",
-     "wird noch bekanntgegeben", "à définir", "por confirmar", "da definire", "nader te bepalen"],
+     "wird noch bekanntgegeben", "fabric unknown", "to follow", "ditto", "same as above", "pending", "unsure", "sold out", "à définir", "por confirmar", "da definire", "nader te bepalen"],
 )  # fmt: skip
 def test_a_placeholder_is_no_value(facet: str, text: str) -> None:
     """Of no facet."""
