@@ -9,9 +9,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-import structlog
+from infra.logs import logger
 
-log = structlog.get_logger("weft.worker")
+log = logger("weft.worker")
 
 
 def leave_for_sure(code: int, seconds: float) -> None:

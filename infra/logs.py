@@ -22,7 +22,29 @@ class _Logger:
     def __getattr__(self, attribute: str) -> Any:
         import structlog
 
+        if not structlog.is_configured():
+            _plain()
         return getattr(structlog.get_logger(self._name), attribute)
+
+
+def _plain() -> None:
+    """To stderr, for a process that nobody set up (`configure`): structlog's own default is stdout, where the
+    answer of a tool stands, which other programs read.
+    """
+    import structlog
+
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            redact,
+            structlog.dev.ConsoleRenderer(colors=False),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
 
 
 def logger(name: str) -> Any:

@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 
 import certifi
-import structlog
 import urllib3
 from minio.credentials import (
     AWSConfigProvider,
@@ -25,9 +24,10 @@ from minio.error import MinioException
 from urllib3.exceptions import HTTPError
 
 from infra import secrets
+from infra.logs import logger
 from processors.errors import BadSetting, Fatal, Retryable
 
-log = structlog.get_logger(__name__)
+log = logger(__name__)
 
 _TIMEOUT = urllib3.Timeout(connect=2.0, read=5.0)
 """A machine without a role has nobody at the address of its metadata: without a limit the first request hangs there."""

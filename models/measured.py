@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import TypeVar
 
 import msgspec
-import structlog
 
+from infra.logs import logger
 from models.weights.hashes import fingerprint
 
-log = structlog.get_logger("weft.models")
+log = logger("weft.models")
 
 T = TypeVar("T", bound=msgspec.Struct)
 

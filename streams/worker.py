@@ -11,11 +11,10 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import get_args
 
-import structlog
-
 from infra import http
 from infra.ending import loop_watched
 from infra.health import ProcessHealth
+from infra.logs import logger
 from infra.metrics import Metrics
 from infra.settings import Settings
 from processors.errors import RESULT_CODES, BadSetting, Fatal
@@ -31,7 +30,7 @@ from streams.wiring.parts import beside, open_parts
 from streams.wiring.roles import role_named
 from streams.wiring.weights import check_settings, told_of
 
-log = structlog.get_logger("weft.worker")
+log = logger("weft.worker")
 
 
 async def work(

@@ -18,8 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import structlog
-
+from infra.logs import logger
 from models.weights.bases import convert, locked
 from models.weights.hashes import (
     MARKER,
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-log = structlog.get_logger("weft.models")
+log = logger("weft.models")
 
 Make: TypeAlias = Callable[[Path, "Path | None", Path], Path]
 """(base file, adapter, folder) → the file that was written there."""

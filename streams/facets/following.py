@@ -6,8 +6,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 
-import structlog
-
+from infra.logs import logger
 from infra.store import ObjectStore
 from infra.threads import InThread
 from processors.errors import Poison, WeftError
@@ -36,7 +35,7 @@ class FollowsLive(ABC):
     ) -> None:
         self._store, self._name, self._read_live = store, name, read_live
         self._in_thread, self._sleep = in_thread, sleep
-        self._log = structlog.get_logger(f"weft.{name}")
+        self._log = logger(f"weft.{name}")
         self._refused: str | None = None  # a version that cannot be used is told once
         self._said = ""
 

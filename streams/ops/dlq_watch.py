@@ -6,8 +6,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
-import structlog
-
+from infra.logs import logger
 from infra.settings import Settings
 from streams.contract import topics
 from streams.engine.message import Message
@@ -15,7 +14,7 @@ from streams.kafka.client import Reader
 from streams.kafka.consumer import QUIET_WAIT_MS
 from streams.ops.dlq_letters import read_letter, recorded_in, settles
 
-log = structlog.get_logger(__name__)
+log = logger(__name__)
 
 PERIOD_S = 10.0
 PAUSE_S = 30.0

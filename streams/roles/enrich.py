@@ -12,9 +12,8 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, 
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-import structlog
-
 from infra.fetch import Fetcher
+from infra.logs import logger
 from infra.store import ObjectStore
 from infra.threads import InThread
 from models.ports import Detector, ImageEncoder
@@ -50,7 +49,7 @@ from streams.roles.seeing import (
 from streams.roles.taking_in import Told
 from streams.roles.work import About, Described, Embedded, Known, Opened, Photo, Seen, Stored, Work
 
-log = structlog.get_logger("weft.enrich")
+log = logger("weft.enrich")
 
 RULES = "9"
 """Raise it when the rules beside the models change what is seen (colours, crops, limits): memos of old rules are not used."""

@@ -9,13 +9,13 @@ from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 import msgspec
-import structlog
 
+from infra.logs import logger
 from infra.store import NotFound, ObjectStore
 from infra.threads import InThread
 from processors.errors import Retryable
 
-log = structlog.get_logger(__name__)
+log = logger(__name__)
 
 T = TypeVar("T")
 

@@ -17,12 +17,12 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import msgspec
-import structlog
 
+from infra.logs import logger
 from infra.store import ETag, NotFound, ObjectStore
 from processors.errors import Retryable
 
-log = structlog.get_logger(__name__)
+log = logger(__name__)
 
 FEW = 1_000
 """States that are folded into one object of the log; more are written to the products' own."""

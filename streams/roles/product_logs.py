@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
-import structlog
 
+from infra.logs import logger
 from infra.store import ObjectStore
 from infra.threads import InThread
 from streams.roles.product_log import MOST_STATES, Newest, ProductLog, State, by_partition, write_own
 from streams.roles.product_states import Kept, number_of, own_key
 
-log = structlog.get_logger(__name__)
+log = logger(__name__)
 
 
 @dataclass(slots=True, eq=False)

@@ -6,12 +6,12 @@ import hashlib
 from dataclasses import dataclass
 
 import msgspec
-import structlog
 
+from infra.logs import logger
 from processors.product import Product
 from streams.contract.records import Source
 
-log = structlog.get_logger(__name__)
+log = logger(__name__)
 
 NOTHING = Product()
 

@@ -14,8 +14,8 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, 
 from dataclasses import dataclass
 
 import msgspec
-import structlog
 
+from infra.logs import logger
 from infra.store import NotFound, ObjectStore
 from infra.threads import InThread
 from processors.errors import Retryable
@@ -23,7 +23,7 @@ from streams.engine.message import Message
 from streams.roles.product_logs import ProductLogs
 from streams.roles.product_states import Kept, Known, is_as, own_key, read_state
 
-log = structlog.get_logger(__name__)
+log = logger(__name__)
 
 PREFIX = "products"
 PEEKED = 10_000

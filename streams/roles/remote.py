@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import msgspec
-import structlog
 
 from infra.host_answers import NO_VALIDATORS, Fetched, HostBusy, Unchanged, Validators
+from infra.logs import logger
 from infra.store import NotFound, ObjectStore
 from infra.threads import InThread
 from processors.errors import Code, Poison, Retryable
 
-log = structlog.get_logger(__name__)
+log = logger(__name__)
 
 ATTEMPTS = 6
 PAUSE_S = 0.5

@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
-import structlog
 
+from infra.logs import logger
 from infra.store import NotFound, content_digest
 from processors.errors import Code, Poison
 from processors.identity import key_of
@@ -33,7 +33,7 @@ from streams.roles.outcome import Deleted, NoEffect, deleted
 from streams.roles.seeing import SERVING_SIDE
 from streams.roles.work import About, Embedded, Known, Photo, Work
 
-log = structlog.get_logger("weft.rethink")
+log = logger("weft.rethink")
 
 STAGE = "rethink"
 

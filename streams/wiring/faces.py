@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import structlog
-
+from infra.logs import logger
 from infra.settings import Settings
 from models.guard import Guarded, Observe
 from models.ports import FaceDetector
@@ -11,7 +10,7 @@ from models.profiles.profile import FAKE
 from models.weights import face_model
 from processors.values import Detection, Pixels
 
-log = structlog.get_logger()
+log = logger("weft")
 
 
 def face_detector(settings: Settings, observe: Observe) -> FaceDetector | None:

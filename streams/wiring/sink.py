@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-import structlog
-
+from infra.logs import logger
 from infra.postgres import PostgresCaptions, open_captions
 from infra.settings import Settings
 from processors.errors import Fatal, Retryable
@@ -17,7 +16,7 @@ from streams.roles.sink import role
 from streams.wiring.parts import Parts, Ready, Role, consume_group
 from streams.wiring.urgent import shop_of_message
 
-log = structlog.get_logger("weft.sink")
+log = logger("weft.sink")
 
 PATIENCE_S = 120.0
 AGAIN_S = 2.0

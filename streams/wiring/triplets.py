@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 
-import structlog
-
+from infra.logs import logger
 from infra.settings import Settings
 from models.captioner.by_evidence import RuleCaptioner, captioner_by
 from models.guard import Guarded
@@ -31,7 +30,7 @@ from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, load
 from streams.wiring.urgent import shop_of_message
 from streams.wiring.weights import profile_of
 
-log = structlog.get_logger("weft.triplets")
+log = logger("weft.triplets")
 
 PHOTO_SIDE = 768
 """A photo is shown to a vision-language model no larger."""

@@ -425,6 +425,7 @@ async def test_junk_on_every_topic_and_all_goes_on(up: Besieged) -> None:
         assert done.returncode == Exit.OK, (command, done.returncode, done.stderr)
         if command[0] in {"ingest", "captions"}:
             assert "goes-on" in done.stdout, command
+            [json.loads(line) for line in done.stdout.splitlines()]  # what was skipped is told on stderr
         if command[0] == "query":
             assert msgspec.json.decode(done.stdout, type=Result).error is None
     assert up.file.pids == before, "no role died of it"

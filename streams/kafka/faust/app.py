@@ -13,8 +13,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-import structlog
-
+from infra.logs import logger
 from infra.settings import Settings
 from processors.errors import Fatal, Retryable
 from streams.engine.observer import NullObserver, Observer
@@ -29,7 +28,7 @@ from streams.kafka.predecessor import take_out_predecessor
 from streams.kafka.producer import classify_kafka
 from streams.kafka.starts import Told
 
-log = structlog.get_logger(__name__)
+log = logger(__name__)
 
 _COMMIT_SECONDS = 0.5
 _SESSION_SECONDS = 10.0

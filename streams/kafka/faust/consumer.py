@@ -12,7 +12,6 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import structlog
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
@@ -20,6 +19,7 @@ from faust.types.tuples import ack_lock
 from mode.services import WaitResults
 from mode.utils.futures import notify
 
+from infra.logs import logger
 from processors.errors import Retryable
 from streams.engine.backoff import Backoff
 from streams.kafka.cluster import high_watermarks, topic_ids
@@ -28,7 +28,7 @@ from streams.kafka.options import ISOLATION
 from streams.kafka.producer import classify_kafka
 from streams.kafka.starts import Committed, Start, start_of
 
-log = structlog.get_logger(__name__)
+log = logger(__name__)
 
 
 class DirectConsumer(Consumer):  # type: ignore[misc]

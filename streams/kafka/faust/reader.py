@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from itertools import groupby
 from typing import Any, Protocol
 
-import structlog
-
+from infra.logs import logger
 from streams.contract.cloudevents import origin_ms
 from streams.engine.failures import PipelineClosed, Revoked
 from streams.engine.lanes import Run
@@ -20,7 +19,7 @@ from streams.engine.stages import Done
 from streams.kafka.consumer import message_of
 from streams.kafka.names import Names
 
-log = structlog.get_logger(__name__)
+log = logger(__name__)
 
 
 class Watcher(Protocol):

@@ -7,15 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-import structlog
-
+from infra.logs import logger
 from processors.errors import Retryable
 from streams.engine.observer import Observer
 from streams.kafka.names import Names
 from streams.kafka.options import METADATA_MS
 from streams.kafka.starts import Start, Told
 
-log = structlog.get_logger(__name__)
+log = logger(__name__)
 
 LAG_SECONDS = 5.0
 _PATIENCE_SECONDS = 30.0

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import msgspec
-import structlog
 
+from infra.logs import logger
 from models.ports import HoldsToGrammar, Raw, Ready, Remote, Writer, WriterRequest
 from models.served.failures import Unanswered
 from processors import captions
@@ -25,7 +25,7 @@ from processors.values import CaptionText
 from streams.engine.patience import Hung, Patience
 from streams.engine.stages import DeviceStage, IoStage, Stage
 
-log = structlog.get_logger("weft.caption")
+log = logger("weft.caption")
 
 T = TypeVar("T")
 Reasons: TypeAlias = tuple[str, ...]

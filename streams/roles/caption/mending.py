@@ -13,8 +13,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import structlog
-
+from infra.logs import logger
 from processors.errors import Poison
 from processors.refusals import FAILED, HUNG
 from streams.contract import codecs, topics
@@ -23,7 +22,7 @@ from streams.contract.records import Caption
 from streams.engine.message import AGAIN, ANSWER, CONTEXT, EDITION, Message, derived_id
 from streams.kafka.producer import Sender
 
-log = structlog.get_logger("weft.caption")
+log = logger("weft.caption")
 
 MOST_FALLEN = 500_000
 """Products that are kept at once, some 150 bytes each; those beyond are found again when the role starts anew."""

@@ -13,15 +13,15 @@ from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
-import structlog
 
 from index_sync.retention import DELETE_RETENTION_SECONDS
+from infra.logs import logger
 from infra.store import NotFound, ObjectStore
 from infra.threads import InThread
 from processors.errors import Poison, Retryable
 from streams.roles.caption.neighbours import Labelled, Neighbourhood
 
-log = structlog.get_logger("weft.caption")
+log = logger("weft.caption")
 
 FORMAT = "weft-neighbours/1"
 EVERY_S = 300.0

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-import structlog
 
 from index_sync.bank import LabelledBank, Neighbour
+from infra.logs import logger
 from processors import attributes, policies
 from processors.errors import Poison
 from processors.garments import is_of_kind, kind_of
@@ -22,7 +22,7 @@ from streams.engine.message import Message
 from streams.roles.essence import essence_of
 from streams.roles.sold import sold_garment
 
-log = structlog.get_logger("weft.caption")
+log = logger("weft.caption")
 
 KIND_CAPACITY = 10_000
 """Labelled products of one shop and kind of garment that are kept; the one written longest ago gives way. There are eleven kinds."""

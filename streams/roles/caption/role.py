@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import msgspec
-import structlog
 
 from index_sync.bank import Neighbour
+from infra.logs import logger
 from models.ports import Writer, WriterRequest, view_of
 from processors import attributes, captions, evidence, hold
 from processors.errors import Poison
@@ -48,7 +48,7 @@ from streams.roles.memo import Memo
 from streams.roles.outcome import Caused, Causes, Deleted, Makeshift, NoEffect, Unchanged, deleted
 from streams.roles.sold import sold_garment
 
-log = structlog.get_logger("weft.caption")
+log = logger("weft.caption")
 
 STYLE_EXAMPLES = 2
 

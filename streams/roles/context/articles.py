@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import msgspec
-import structlog
 
+from infra.logs import logger
 from processors.context.facts import About
 from processors.errors import Poison
 from processors.said import evidence_of
@@ -20,7 +20,7 @@ from streams.contract.records import Article, PictureIn
 from streams.engine.message import Message
 from streams.roles.context.view import View
 
-log = structlog.get_logger("weft.context")
+log = logger("weft.context")
 
 MAX_ARTICLES = 50_000
 MAX_CHARACTERS = 200_000_000

@@ -17,9 +17,9 @@ from typing import Protocol
 
 import msgspec
 import numpy as np
-import structlog
 from numpy.typing import NDArray
 
+from infra.logs import logger
 from processors.context.pictures import ALIKE, Candidate, Judged, judged, nearest, together
 from processors.errors import Poison, Retryable
 from processors.geometry import Match
@@ -31,7 +31,7 @@ from streams.engine.message import Message
 from streams.roles.context.articles import Articles
 from streams.roles.context.pictured import PicturedView
 
-log = structlog.get_logger("weft.context")
+log = logger("weft.context")
 
 MOST_PICTURES = 20_000
 """Of all articles: 6 KB of vectors each. Further ones are not looked at, and the log says so."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import structlog
-
+from infra.logs import logger
 from processors.errors import Poison
 from streams.contract import codecs
 from streams.contract.records import Pictured, PictureIn
 from streams.engine.message import Message
 from streams.roles.context.view import View
 
-log = structlog.get_logger("weft.context")
+log = logger("weft.context")
 
 TOLD = "weft_told"
 """Header of a record whose product's caption was asked for."""

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-import structlog
 
+from infra.logs import logger
 from processors.errors import Poison, Retryable
 from processors.identity import key_of, split
 from processors.values import Metadata
@@ -26,7 +26,7 @@ from streams.roles.context.articles import Target, places_of, targets_of
 from streams.roles.context.header import header_of
 from streams.roles.outcome import NoEffect
 
-log = structlog.get_logger("weft.context")
+log = logger("weft.context")
 
 LATER_S = 2.0
 """The catalogue is read so long after an article: an item that was captioned without it, as the view of that worker was behind, lies there by then."""

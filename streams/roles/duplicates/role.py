@@ -14,8 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 import msgspec
-import structlog
 
+from infra.logs import logger
 from infra.store import NotFound
 from processors.errors import Poison
 from processors.geometry import Features, compare, mirrored
@@ -28,7 +28,7 @@ from streams.engine.stages import CpuStage, Done, IoStage, Stage
 from streams.kafka.producer import Sender
 from streams.roles.outcome import deleted
 
-log = structlog.get_logger("weft.duplicates")
+log = logger("weft.duplicates")
 
 ALIKE = 0.75
 """Inner product from which on a neighbour is looked at."""

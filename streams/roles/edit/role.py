@@ -13,9 +13,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-import structlog
 from msgspec import structs
 
+from infra.logs import logger
 from infra.store import ObjectStore
 from infra.threads import InThread
 from models.ports import Detector, FaceDetector, ImageEncoder, Inpainter, TextEncoder
@@ -61,7 +61,7 @@ from streams.roles.edit.retrieval import Hits, Retrieval, missing
 from streams.search import query_photos
 from streams.search.spaces import Space
 
-log = structlog.get_logger("weft.edit")
+log = logger("weft.edit")
 
 PREFIX = "edits/"
 """Where images, masks and manifests lie in the store, by day and hour and the hash of their bytes; and then are gone."""

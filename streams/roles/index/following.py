@@ -12,11 +12,11 @@ from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
-import structlog
 from aiokafka.errors import IllegalStateError, KafkaError, OffsetOutOfRangeError
 
 from index_sync.recovery import LogBounds
 from index_sync.snapshot import Fenced
+from infra.logs import logger
 from infra.settings import Settings
 from processors.errors import Retryable
 from streams.contract import topics
@@ -29,7 +29,7 @@ from streams.roles.index.reading import BATCH, POLL_S
 from streams.roles.index.shards import OwnedShard
 from streams.roles.index.trouble import Patience
 
-log = structlog.get_logger("weft.index")
+log = logger("weft.index")
 
 LAST_SNAPSHOT_SECONDS = 15.0
 

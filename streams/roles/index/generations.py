@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-import structlog
 from aiokafka.errors import KafkaError
 
+from infra.logs import logger
 from infra.settings import Settings
 from processors.errors import Retryable
 from streams.contract.records import Generation
@@ -19,7 +19,7 @@ from streams.roles.index.standbys import Standbys
 from streams.roles.index.trouble import Patience
 from streams.search.generations import FIRST, Generations, follow
 
-log = structlog.get_logger("weft.index")
+log = logger("weft.index")
 
 
 class Served:

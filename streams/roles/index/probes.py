@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-import structlog
 
 from index_sync.snapshot import Fenced
+from infra.logs import logger
 from processors.errors import Fatal, Poison
 from streams.contract import codecs, topics
 from streams.contract.cloudevents import output_headers
@@ -30,7 +30,7 @@ from streams.roles.index.searches import Searches
 from streams.roles.index.shards import STAGE, IndexConfig, OwnedShard
 from streams.search.generations import FIRST
 
-log = structlog.get_logger("weft.index")
+log = logger("weft.index")
 
 MOST_OPEN = 10_000
 """Probes kept until their deadline, for shards that are still being recovered; the oldest give way."""

@@ -15,10 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 
-import structlog
 from aiokafka.errors import IllegalStateError, KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from index_sync.snapshot import Fenced
+from infra.logs import logger
 from infra.settings import Settings
 from infra.store import ObjectStore
 from infra.threads import InThread
@@ -46,7 +46,7 @@ from streams.search.generations import FIRST
 
 __all__ = ["IndexConfig", "IndexRole"]
 
-log = structlog.get_logger("weft.index")
+log = logger("weft.index")
 
 LAST_SNAPSHOT_SECONDS = 15.0
 STUCK_SECONDS = 5.0

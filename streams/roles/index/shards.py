@@ -8,8 +8,6 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-import structlog
-
 from index_sync.entry import Change
 from index_sync.manifest import Manifest, SnapshotLocation
 from index_sync.promotion import promote
@@ -17,6 +15,7 @@ from index_sync.recovery import LogBounds, recover
 from index_sync.retention import DELETE_RETENTION_SECONDS
 from index_sync.shard import Shard
 from index_sync.snapshot import Fenced, SnapshotWriter
+from infra.logs import logger
 from infra.store import ObjectStore
 from infra.threads import InThread
 from processors.errors import Poison, Retryable
@@ -29,7 +28,7 @@ from streams.engine.observer import Observer
 from streams.roles.index.entries import change_of
 
 STAGE = "index"
-log = structlog.get_logger("weft.index")
+log = logger("weft.index")
 
 
 @dataclass(frozen=True, slots=True)

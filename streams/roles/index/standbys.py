@@ -17,10 +17,10 @@ from hashlib import blake2b
 from itertools import count
 from typing import NamedTuple
 
-import structlog
 from aiokafka.errors import KafkaError
 
 from index_sync.recovery import LogBounds, tail
+from infra.logs import logger
 from infra.settings import Settings
 from infra.store import ObjectStore
 from infra.threads import InThread
@@ -43,7 +43,7 @@ SILENCE_SECONDS = 0.5
 MEMBERS_SECONDS = 1.0
 POLL_S = 0.2
 MOST_FAILURES = 1000
-log = structlog.get_logger("weft.index")
+log = logger("weft.index")
 
 
 class _Waiting(NamedTuple):

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import structlog
 
 from index_sync.approximate import Approximate, ApproximateKind
 from index_sync.builder import Job, read_result, write_job
@@ -26,6 +25,7 @@ from index_sync.planning import Build, Limits, Merge, SegmentStats, plan
 from index_sync.segment import SealedSegment
 from index_sync.shard import Shard
 from infra import spawn
+from infra.logs import logger
 from infra.threads import InThread
 from streams.engine.backoff import Backoff
 from streams.engine.observer import Observer
@@ -36,7 +36,7 @@ BUILD_SECONDS = 900.0
 """A builder that takes longer is ended; a graph of a large segment takes some minutes at the lowest priority."""
 _POLL_SECONDS = 0.1
 _PAUSE_SECONDS = 0.001
-log = structlog.get_logger("weft.index")
+log = logger("weft.index")
 
 
 @dataclass(frozen=True, slots=True)

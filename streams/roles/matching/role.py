@@ -15,9 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 
-import structlog
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, OffsetOutOfRangeError
 
+from infra.logs import logger
 from infra.settings import Settings
 from infra.store import ObjectStore
 from infra.threads import InThread
@@ -42,7 +42,7 @@ from streams.roles.matching.queries import Bounds, Queries, StandingQuery
 from streams.roles.matching.readings import Readings
 from streams.roles.matching.said import Said
 
-log = structlog.get_logger("weft.standing")
+log = logger("weft.standing")
 
 GROUP = "weft-standing"
 POLL_S = 0.2

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
-import structlog
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from index_sync.similar import Similar, Vectors
+from infra.logs import logger
 from infra.settings import Settings
 from infra.store import NotFound, ObjectStore
 from infra.threads import InThread
@@ -39,7 +39,7 @@ from streams.kafka.producer import Sender
 from streams.roles.index.entries import change_of
 from streams.roles.index.trouble import Patience
 
-log = structlog.get_logger("weft.standing")
+log = logger("weft.standing")
 
 KEY = "similar/position.json"
 FIRST = 0

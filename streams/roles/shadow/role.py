@@ -17,8 +17,8 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 import msgspec
-import structlog
 
+from infra.logs import logger
 from processors.identity import key_of
 from streams.contract import codecs, topics
 from streams.contract.records import Caption, Item, Source
@@ -33,7 +33,7 @@ from streams.roles.outcome import Unchanged
 from streams.roles.rethink import Rethink
 from streams.roles.shadow.judging import Agreement, Neighbours, agreement
 
-log = structlog.get_logger("weft.shadow")
+log = logger("weft.shadow")
 
 LATE_S = 60.0
 """A caption that was published longer ago is dropped."""

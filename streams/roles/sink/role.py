@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Protocol
 
 import msgspec
-import structlog
 
+from infra.logs import logger
 from infra.postgres import CaptionRow
 from processors.errors import Poison
 from streams.contract import codecs
@@ -22,7 +22,7 @@ from streams.engine.message import Message
 from streams.engine.stages import IoStage, Stage
 from streams.roles.outcome import deleted
 
-log = structlog.get_logger("weft.sink")
+log = logger("weft.sink")
 
 FILLED = 500
 """Rows that are written at once while a table is filled."""

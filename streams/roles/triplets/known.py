@@ -8,9 +8,9 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
-import structlog
 
 from index_sync.bank import LabelledBank
+from infra.logs import logger
 from processors.errors import Poison
 from processors.identity import key_of
 from processors.triplets import Garment, comparable
@@ -21,7 +21,7 @@ from streams.engine.message import Message
 from streams.roles.index.entries import reference_facets, stated_facets
 from streams.roles.sold import sold_garment
 
-log = structlog.get_logger("weft.triplets")
+log = logger("weft.triplets")
 
 MAX_ENCODERS = 2
 MOST_SHELVES = 4096

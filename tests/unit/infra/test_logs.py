@@ -12,7 +12,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.logs import configure
+from infra.logs import configure, logger
 from infra.secrets import redacted
 
 SIGNED = (
@@ -106,3 +106,15 @@ def test_redaction_keeps_plain_text() -> None:
 def test_a_signature_never_survives(secret: str) -> None:
     """Whatever the signature is made of, it is gone."""
     assert f"Signature={secret}" not in redacted(f"GET https://s3.test/a?X-Amz-Signature={secret} failed")
+
+
+def test_what_nobody_set_up_leaves_stdout_to_the_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    """A tool's warnings go to stderr, with secrets taken out: its stdout is read by other programs."""
+    structlog.reset_defaults()
+    logger("weft.client").warning("skipped: not a caption", address=SIGNED)
+    logger("weft.client").debug("chatter")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "skipped: not a caption" in err
+    assert "0123456789abcdef" not in err
+    assert "chatter" not in err
