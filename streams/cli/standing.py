@@ -177,9 +177,14 @@ class Listed(msgspec.Struct, frozen=True):
 
 
 async def _listed(settings: Settings) -> list[Listed]:
+    from streams.kafka.key_order import LastSaid
+
     saved: dict[str, Query | str] = {}
+    last_said = LastSaid()
     async with Reader(settings, topics.STANDING) as reader:
         async for raw in reader.to_end():
+            if not last_said.counts(raw):
+                continue
             key = (raw.key or b"").decode(errors="replace")
             saved.pop(key, None)
             if raw.value is not None:

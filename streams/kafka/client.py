@@ -159,9 +159,15 @@ class Client:
 
     async def save_query(self, query_id: str, query: Query | None) -> None:
         """Save a standing query, or (None) end it; returns when the broker has it."""
-        value = None if query is None else msgspec.json.encode(query)
         there = self._names.topic(topics.STANDING)
-        await self._producer.send_and_wait(there, key=query_id.encode(), value=value, headers=_JSON)
+        if query is not None:
+            value = msgspec.json.encode(query)
+            await self._producer.send_and_wait(there, key=query_id.encode(), value=value, headers=_JSON)
+            return
+        # Another client may have placed the query by CRC-32. A deletion elsewhere is compacted away after a day, and the
+        # query, which nothing follows in its own partition, would be back with the next start of the role.
+        for partition in sorted(await self._producer.partitions_for(there)):
+            await self._producer.send_and_wait(there, key=query_id.encode(), headers=_JSON, partition=partition)
 
     async def save_article(self, article_id: str, article: Article | None, *, shop: str = "") -> None:
         """Save an article, or (None) take it back; returns when the broker has it. `shop`: whose it is."""

@@ -58,6 +58,38 @@ class Superseded:
 Verdict: TypeAlias = Here | PassOn | Superseded
 
 
+class LastSaid:
+    """Of a topic that every reader reads whole (`search.standing`): whether a record still counts, when all were read in any order.
+
+    The records of a key may lie in several partitions, because clients place it differently or partitions were added. Within
+    a partition offsets decide, between partitions the records' times; of two of one millisecond the deletion. The latest
+    `most` keys are remembered, those that were deleted among them.
+    """
+
+    def __init__(self, most: int = MAX_KEYS) -> None:
+        self._most = most
+        self._last: OrderedDict[bytes, Message] = OrderedDict()
+
+    def counts(self, message: Message) -> bool:
+        """Whether nothing younger was said of its key; it is remembered then. A record that comes again counts again."""
+        key = message.key or b""
+        last = self._last.get(key)
+        if last is not None and _before(message, last):
+            return False
+        self._last[key] = message
+        self._last.move_to_end(key)
+        if len(self._last) > self._most:
+            self._last.popitem(last=False)
+        return True
+
+
+def _before(one: Message, other: Message) -> bool:
+    if one.partition == other.partition:
+        # A topic that was created again begins anew with younger records.
+        return one.offset < other.offset and one.timestamp_ms <= other.timestamp_ms
+    return (one.timestamp_ms, one.value is None) < (other.timestamp_ms, other.value is None)
+
+
 class Log(Protocol):
     """The topic as `KeyOrder` reads it (`KafkaLog`)."""
 

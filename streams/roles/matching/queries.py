@@ -62,10 +62,10 @@ class Queries:
         return query.query_id in counted[self.most :]
 
     def save(self, message: Message) -> StandingQuery | None:
-        """Take in a record of `search.standing` that is no deletion; None where it is known, or older than what is known."""
+        """Take in a record of `search.standing` that is no deletion and that counts (`LastSaid`); None where it is known."""
         query_id = (message.key or b"").decode(errors="replace")
         before = self.known.get(query_id)
-        if before is not None and before.saved.offset >= message.offset and before.saved.partition == message.partition:
+        if before is not None and before.saved.identity == message.identity:
             return None
         self.known.pop(query_id, None)
         query = self.known[query_id] = StandingQuery(query_id, message)

@@ -28,6 +28,7 @@ from streams.engine.message import Message
 from streams.engine.observer import Observer
 from streams.kafka.client import Reader
 from streams.kafka.consumer import PartitionId, PlainConsumer, open_consumer
+from streams.kafka.key_order import LastSaid
 from streams.kafka.names import names_of
 from streams.kafka.pace import BESIDE_S, Pace
 from streams.kafka.predecessor import take_out_predecessor
@@ -91,7 +92,7 @@ class StandingRole:
         self._ready: Callable[[], None] | None = ready
         self._patience = Patience(observer, Backoff())
         self._working = ThreadPoolExecutor(1, thread_name_prefix="standing")
-        self._said, self._queries = Said(), Queries(bounds.queries)
+        self._said, self._queries, self._last_said = Said(), Queries(bounds.queries), LastSaid()
         self._positions: dict[int, int] = {}  # of the partitions that are read
         self._assigned: frozenset[int] = frozenset()
         self._dealt = 0
@@ -321,13 +322,13 @@ class StandingRole:
             await self._patiently("queries", partial(self._take_in, raw))
 
     async def _take_in(self, raw: Message) -> None:
+        if not self._last_said.counts(raw):
+            return
         query_id = (raw.key or b"").decode(errors="replace")
         if raw.value is not None:
             self._queries.save(raw)
             return
         known = self._queries.known.get(query_id)
-        if known is not None and known.saved.partition == raw.partition and known.saved.offset > raw.offset:
-            return
         if known is not None or query_id in self._said.status or self._said.pairs.count(query_id):
             await self._end(known or StandingQuery(query_id, raw), raw, "")
             self._queries.known.pop(query_id, None)

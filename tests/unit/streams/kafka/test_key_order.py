@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,7 @@ from streams.kafka.key_order import (
     PARTITIONER,
     Here,
     KeyOrder,
+    LastSaid,
     PassOn,
     Superseded,
     placed_by,
@@ -342,3 +344,48 @@ def test_equal_ids_of_two_shops_have_an_order_each_on_one_partition() -> None:
     for key in (b"sku-1", b"//one/sku-1", None):
         assert asyncio.run(product_of(Message(UPLOADS, 0, 0, key, value))) == b"//one/sku-1"
     assert asyncio.run(product_of(Message(UPLOADS, 0, 0, b"sku-1", None))) == b"sku-1"
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 2), st.integers(0, 3), st.booleans()), max_size=12),
+    st.randoms(use_true_random=False),
+)
+def test_what_was_said_last_stands_whichever_partition_is_read_first(
+    said: list[tuple[str, int, int, bool]], chance: random.Random
+) -> None:
+    """A view of a whole topic: read once in turn, or again and in any order of partitions, it is the same."""
+    logs: dict[int, list[Message]] = {0: [], 1: [], 2: []}
+    newest: dict[str, tuple[int, bool, int, bytes | None]] = {}
+    now = 0
+    for key, partition, later, deleted in said:
+        now += later
+        value = None if deleted else str(len(newest)).encode() + str(now).encode()
+        log = logs[partition]
+        log.append(Message("search.standing", partition, len(log), key.encode(), value, timestamp_ms=now))
+    for log in logs.values():
+        last = {str(message.key): message for message in log}
+        for key, message in last.items():
+            order = (message.timestamp_ms, message.value is None, -message.partition, message.value)
+            newest[key] = max(newest.get(key, order), order, key=lambda known: known[:2])
+    last_said, view = LastSaid(), dict[str, bytes | None]()
+    for _ in range(2):
+        ahead = {partition: iter(log) for partition, log in logs.items()}
+        while ahead:
+            partition = chance.choice(sorted(ahead))
+            message = next(ahead[partition], None)
+            if message is None:
+                del ahead[partition]
+            elif last_said.counts(message):
+                view[str(message.key)] = message.value
+    for key, (at, deleted, _, _) in newest.items():
+        same = {m.value for log in logs.values() for m in log if str(m.key) == key and m.timestamp_ms == at}
+        assert view[key] in same
+        assert (view[key] is None) == deleted
+
+
+def test_a_topic_that_was_created_again_begins_anew() -> None:
+    """Its first records are younger than those of the one before, whatever their offsets."""
+    last_said = LastSaid()
+    assert last_said.counts(Message("search.standing", 0, 7, b"red", b"1", timestamp_ms=1000))
+    assert not last_said.counts(Message("search.standing", 0, 6, b"red", None, timestamp_ms=900))
+    assert last_said.counts(Message("search.standing", 0, 0, b"red", b"2", timestamp_ms=2000))

@@ -240,6 +240,14 @@ async def test_what_was_there_when_a_query_was_saved_is_no_news() -> None:
     assert pairs.count("s-1") == 2
 
 
+def test_a_query_of_a_topic_that_was_created_again_replaces_the_one_before() -> None:
+    """Its offsets begin anew: what is saved there at a smaller one is no older record."""
+    queries = Queries(5)
+    queries.save(saved("red", offset=4, at=1, text="red top"))
+    assert queries.save(saved("red", offset=4, at=1, text="red top")) is None
+    assert queries.save(saved("red", offset=0, at=2, text="red dress")) is queries.known["red"]
+
+
 def test_what_is_beyond_the_bound_is_what_was_saved_last() -> None:
     """The queries that were there stay."""
     queries = Queries(2)
