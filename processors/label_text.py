@@ -8,7 +8,6 @@ import unicodedata
 
 from processors import label_words as words
 
-
 _FRACTIONS = str.maketrans({"½": "1/2", "¼": "1/4", "¾": "3/4"})
 
 

@@ -347,7 +347,10 @@ JOINED = (
     (r"n['’`]t\b", "nt"),
     (r"\b(?:art|poly|banana|sabra|cactus|soy|milk|bamboo|aloe|rayon|cupro) (?=silk\b)", "artificial "),
     (r"\b(?:plant|bio)[ -]based (?=(?:wool|silk|cashmere|down)\b)", "artificial "),
-    (r"\b(?:type|style|genre|facon|estilo|stile) (?=(?:cuir|daim|fourrure|laine|soie|cuero|ante|couro|pelle|seda|lana|seta)\b)", "artificial "),
+    (
+        r"\b(?:type|style|genre|facon|estilo|stile) (?=(?:cuir|daim|fourrure|laine|soie|cuero|ante|couro|pelle|seda|lana|seta)\b)",
+        "artificial ",
+    ),
     (r"\b(?:libre de|livre de|libero da|exempt de|exento de|exenta de|frei von|vrij van|fri for|fri fra)\b", "without"),
     (r"\bmay (?=contain|include|have|be\b)", "perhaps "),
     (r"\bor (?:similar|equivalent|comparable|equal)\b", "absent"),

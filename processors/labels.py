@@ -296,7 +296,9 @@ class _Reader:
         if words.PARTS.intersection(later):
             return  # "cotton with no lining"
         # "Non" before a word is English, and alone behind one ("laine : non") the French answer.
-        if (self._tokens[at] != "non" or not later) and not any(_value(self._facet, word) is not None for word in later):
+        if (self._tokens[at] != "non" or not later) and not any(
+            _value(self._facet, word) is not None for word in later
+        ):
             self._deny()  # "leather: no", "leather is not used"
 
     def _take(self, at: int, size: int, value: str) -> None:

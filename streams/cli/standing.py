@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated
 
@@ -107,16 +108,33 @@ def matches(
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """What meets standing queries, as search.matches has it. With --json: one Match a line."""
+    """What meets standing queries now (search.matches); with --follow, also what comes. With --json: one Match a line."""
 
     async def work() -> None:
+        def tell(raw: Message) -> None:
+            match = match_in(raw)
+            if match is not None and name in {None, match.query_id}:
+                _tell(match, _line(match), as_json=as_json)
+
         async with Reader(client_settings(data_dir), topics.MATCHES) as reader:
-            async for raw in reader.follow() if follow else reader.to_end():
-                match = match_in(raw)
-                if match is not None and name in {None, match.query_id}:
-                    _tell(match, _line(match), as_json=as_json)
+            for raw in await last_of_each(reader.to_end()):
+                tell(raw)
+            if follow:
+                async for raw in reader.follow():
+                    tell(raw)
 
     run(work())
+
+
+async def last_of_each(records: AsyncIterator[Message]) -> list[Message]:
+    """The last record of every key, deletions too, in the order they came. What was taken back lies on a compacted topic
+    beside its deletion until that is compacted, and meets nothing any more.
+    """
+    last: dict[bytes | None, Message] = {}
+    async for raw in records:
+        last.pop(raw.key, None)
+        last[raw.key] = raw
+    return list(last.values())
 
 
 def _tell(value: object, line: str, *, as_json: bool) -> None:
@@ -192,13 +210,11 @@ async def _listed(settings: Settings) -> list[Listed]:
                     saved[key] = codecs.decode_standing(raw)
                 except Poison as error:
                     saved[key] = str(error)
-    last: dict[bytes, Match | None] = {}
     async with Reader(settings, topics.MATCHES) as reader:
-        async for raw in reader.to_end():
-            last[raw.key or b""] = match_in(raw)
+        last = [match_in(raw) for raw in await last_of_each(reader.to_end())]
     found = []
     for query_id, query in saved.items():
-        own = [match for match in last.values() if match is not None and match.query_id == query_id]
+        own = [match for match in last if match is not None and match.query_id == query_id]
         states = [match for match in own if match.state in _OF_QUERY]
         newest = max(states, key=lambda match: match.at, default=None)
         met = sum(match.state in {"met", "there"} for match in own)
