@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from processors.chances import Packed, of_attributes
 from processors.errors import Code, Poison
-from processors.kinds import kind_label
+from processors.kinds import kind_label, one_of
 from processors.labels import read_label
 from processors.offers import NO_OFFER, Offer
 from processors.product_words import Words
 from processors.values import Attribute, Colour, Vector
-from processors.vocabulary import facet_named, narrow_category
+from processors.vocabulary import base_forms, facet_named, narrow_category
 
 Half: TypeAlias = NDArray[np.float16]
 Facets: TypeAlias = dict[str, tuple[str, ...]]
@@ -190,10 +190,8 @@ def postings_of(name: str, values: tuple[str, ...]) -> tuple[tuple[str, str], ..
         text = fold(value)
         spelt[text] = None
         spelt[read_label(facet, text)] = None
-        if facet == "category":
-            spelt[narrow_category(text)] = None
-        if facet == "kind":
-            spelt[kind_label(text)] = None
+        if facet in _GARMENTS:
+            spelt |= dict.fromkeys(_named(facet, text))
     return tuple((facet, spelling) for spelling in spelt if spelling)
 
 
@@ -201,13 +199,20 @@ def postings_of(name: str, values: tuple[str, ...]) -> tuple[tuple[str, str], ..
 def asked(facet: str, value: str) -> tuple[str, ...]:
     """The values that a filter's value means: "dresses" is "dress"; "boots" is "boot", but not every shoe; "tee" is "t-shirt"."""
     text = fold(value)
+    meant = _named(facet, text) if facet in _GARMENTS else (read_label(facet, text),)
+    return tuple(dict.fromkeys(filter(None, (text, *meant))))
+
+
+def _named(facet: str, text: str) -> tuple[str, str]:
+    """What a folded text names as a category or a kind; and, where no list knows that, one of it: "kurtas" is "kurta"."""
     if facet == "kind":
-        meant = kind_label(text)
-    else:
-        meant = narrow_category(text) if facet == "category" else read_label(facet, text)
-    return tuple(dict.fromkeys(filter(None, (text, meant))))
+        return kind_label(text), one_of(kind_label(text))
+    narrow = narrow_category(text)
+    listed = narrow.rpartition(" ")[2] in base_forms()
+    return narrow, narrow if listed else one_of(narrow)
 
 
+_GARMENTS = frozenset({"category", "kind"})
 _LISTED = frozenset({"category", "kind", "colour", "fabric", "gender", "pattern", "sleeve", "neckline", "length"})
 
 

@@ -23,6 +23,8 @@ from processors.palette import PALETTE, SYNONYMS
 from processors.values import Detection, Evidence, Garment, Pixels, Vector
 
 DIMENSION = 64
+OWN_SHADE, OWN = (0, 255, 254), ("shirt", "kaftan")
+"""A garment of this RGB is of a kind that no list of Weft's knows, as a detector of one's own may call it: category and kind."""
 _MIN_SIDE = 8
 _WORDS = re.compile(r"[a-z]+")
 
@@ -161,7 +163,10 @@ def _stands_out(pixels: Pixels) -> tuple[Detection, ...]:
     x0, x1, y0, y1 = int(columns[0]), int(columns[-1]) + 1, int(rows[0]), int(rows[-1]) + 1
     box = (float(x0), float(y0), float(x1), float(y1))
     confidence = 0.5 + 0.5 * float(apart[y0:y1, x0:x1].mean())
-    return (Detection(_category((x1 - x0) / (y1 - y0)), box, min(confidence, 0.99)),)
+    category, kind = _category((x1 - x0) / (y1 - y0)), ""
+    if (pixels == OWN_SHADE).all(axis=2).any():
+        category, kind = OWN
+    return (Detection(category, box, min(confidence, 0.99), kind=kind),)
 
 
 def _magenta(pixels: Pixels) -> tuple[Detection, ...]:

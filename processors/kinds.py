@@ -42,6 +42,9 @@ _SPELLINGS: dict[str, str] = {
     "sunglasses": "sunglasses",
 }  # fmt: skip
 KINDS: tuple[str, ...] = tuple(_SPELLINGS)
+_WIDE = frozenset({"top", "shirt", "jacket", "trousers", "shorts", "skirt", "dress", "bag", "hat", "sunglasses"})
+"""Kinds that say no more than a category does."""
+_SHORTEST_PLURAL = 4
 _KIND_OF = {spelling: kind for kind, spellings in _SPELLINGS.items() for spelling in spellings.split("|")}
 
 
@@ -50,6 +53,29 @@ def kind_label(text: str) -> str:
     """The kind that a shop's label names ("Tshirts" → "t-shirt"), or the shop's own, cleaned ("Casual Shoes" → "casual shoes")."""
     cleaned = clean(text)
     return _KIND_OF.get(cleaned, cleaned)
+
+
+@lru_cache(maxsize=8192)
+def one_of(kind: str) -> str:
+    """A kind that no list knows as the name of one garment: a shop's "kurtas" and a detector's "kurta" are one kind.
+
+    By the endings of plurals alone, so of a word that is none of them it makes another that no shop uses; compare both.
+    """
+    noun = kind.rpartition(" ")[2]
+    if kind in _SPELLINGS or len(noun) < _SHORTEST_PLURAL or not noun.endswith("s") or noun.endswith("ss"):
+        return kind
+    if kind.endswith("ies"):
+        return kind.removesuffix("ies") + "y"
+    return kind.removesuffix("es" if kind.endswith(("sses", "shes", "ches", "xes")) else "s")
+
+
+@lru_cache(maxsize=8192)
+def says_more(seen: str, told: str) -> bool:
+    """Whether the name that a model gives a garment is of the kind that the shop tells, and narrower than it: a "kurta" of its "tops".
+
+    Only of names that Weft's own lists lack, as a detector of one's own gives: between two that they know the shop decides.
+    """
+    return bool(seen) and seen not in _SPELLINGS and told in _WIDE
 
 
 @lru_cache(maxsize=8192)

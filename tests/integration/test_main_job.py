@@ -21,6 +21,7 @@ from pydantic import SecretStr
 
 from infra.store import content_key
 from infra.stores import open_store
+from models.fakes import OWN_SHADE
 from models.guard import ignore
 from models.recipes.composer_stream import ExportedTriplet
 from processors.drawn import catalogue
@@ -337,6 +338,35 @@ async def test_a_picture_of_an_article_tells_whom_it_is_about(up: Up) -> None:
         assert (use.article, use.picture.picture, use.picture.kind) == ("look", address, "crop")
         await client.save_article("look", None, shop=shop)
         assert codecs.encode(await until(told=False)) == codecs.encode(plain)
+
+
+async def test_a_kind_that_only_ones_own_detector_knows_is_filtered_by(up: Up, tmp_path: Path) -> None:
+    """By photo, by product and by filter alone: in the plural, too, and where the shop says a wider word or its own plural."""
+    shop, names = "kaftans", ["silent", "says-shirt", "says-kaftans", "red"]
+    metadata = [{}, {"category": "Shirts"}, {"category": "shirt", "articleType": "Kaftans"}, {"category": "Dresses"}]
+    colours = [OWN_SHADE, OWN_SHADE, OWN_SHADE, RED]
+    photos = [photo_of(tmp_path, name, rgb).path.read_bytes() for name, rgb in zip(names, colours, strict=True)]
+    async with Client(up.settings) as client, Reader(up.settings, topics.CAPTIONS, from_end=True) as captions:
+        following, said = captions.follow(), dict[str, Caption]()
+        uploads = zip(names, photos, metadata, strict=True)
+        await client.upload([Upload(name, ImageRef(bytes=data), told, shop=shop) for name, data, told in uploads])
+        async with asyncio.timeout(120):
+            while len(said) < len(names):
+                raw = await anext(following)
+                if raw.value is not None and (caption := codecs.decode_caption(raw.value)).shop == shop:
+                    said[caption.product_id] = caption
+    kinds = {name: one.evidence.garments[0].attributes["kind"].value for name, one in said.items()}
+    assert kinds == {"silent": "kaftan", "says-shirt": "kaftan", "says-kaftans": "kaftans", "red": "dress"}
+    own = set(names[:3])
+    for asked in ("kaftan", "Kaftans"):
+        by_photo = await ask(up, image=ImageRef(bytes=photos[3]), filters={"kind": [asked]}, shop=shop)
+        assert set(ids(by_photo)) == own, asked
+        by_product = await ask(up, image=ImageRef(product_id="silent"), filters={"kind": [asked]}, shop=shop)
+        assert set(ids(by_product)) == own - {"silent"}, "the product that was asked about is no answer"
+    shirts = await ask(up, image=ImageRef(bytes=photos[0]), filters={"kind": ["shirt"]}, shop=shop)
+    assert ids(shirts) == ["says-shirt"], "it is found as what the shop says, too"
+    every = await ask(up, image=ImageRef(bytes=photos[0]), facets=("kind",), shop=shop)
+    assert every.facets["kind"] == {"kaftan": 3, "shirt": 1, "dress": 1}
 
 
 async def test_an_updated_photo_replaces_the_old_one(up: Up, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from processors.facets import COLOUR, MERCHANT, NEIGHBOURS
 from processors.garments import is_of_kind
 from processors.identity import key_of
 from processors.kit import PLAIN, Kit, other_texts, unmet
-from processors.merchant import told_facets
+from processors.merchant import seen_kind, told_facets
 from processors.policies import Policies
 from processors.said import evidence_of
 from processors.values import Attribute, CaptionText, Evidence, Garment, StyleExample, Vector
@@ -287,7 +287,7 @@ class Captioner:
 
     def _told(self, item: Item, garment: Garment, *, stated: bool) -> Garment:
         """The garment with the shop's own word, where it is the one that the shop sells, and with what was seen of it."""
-        told = told_facets(item.metadata) if stated else {}
+        told = told_facets(item.metadata, seen_kind(garment)) if stated else {}
         if not is_of_kind(garment, item.metadata.category):
             told = {facet: attribute for facet, attribute in told.items() if facet == "gender"}
         # What tells the products of a group apart is the shop's to say: pixels may give two shades one name.

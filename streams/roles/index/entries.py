@@ -16,7 +16,7 @@ from processors.chances import Packed
 from processors.errors import Code, Poison
 from processors.garments import is_of_kind
 from processors.identity import key_of
-from processors.merchant import told_facets, told_kind
+from processors.merchant import seen_kind, told_facets, told_kind
 from processors.offers import offer_of
 from processors.values import Garment, Metadata
 from streams.contract import codecs
@@ -28,7 +28,7 @@ from streams.roles.sold import sold_garment
 CATEGORY, COLOUR, BRAND, PATH, TAG = "category", "colour", "brand", "category_path", "tag"
 
 
-_RULES = b"3/%d" % product_words.RULES
+_RULES = b"4/%d" % product_words.RULES
 """Raise it when another entry is made of the same item: what was indexed by older rules is then written anew."""
 
 
@@ -188,9 +188,13 @@ def _garment_facets(
     word = seen.pop(COLOUR, ())
     if sold:
         # The shop's word wins for what it sells; what is worn beside it is only seen.
+        kinds = seen.get("kind", ())
         seen = {facet: values for facet, values in seen.items() if facet not in shared}
-        if kind := told_kind(Metadata(category=stated, facets=dict(shop.facets))):
-            seen["kind"] = (kind,)
+        said_of = Metadata(category=stated, facets=dict(shop.facets))
+        if kind := told_kind(said_of):
+            # A category does not replace what a detector of one's own calls the garment: it is found as either.
+            narrower = kinds if told_kind(said_of, *kinds) != kind else ()
+            seen["kind"] = _distinct((*narrower, kind))
     return {
         **shared,
         **seen,
@@ -243,7 +247,8 @@ def _chances(item: Item, main: Garment | None) -> Packed:
         seen = {}
     said_of = item.metadata
     facets = tuple(said_of.facets.items())
-    told = _told(said_of.fabric, said_of.gender, facets, said_of.category_path, said_of.tags, said_of.category)
+    seen_as = seen_kind(main)
+    told = _told(said_of.fabric, said_of.gender, facets, said_of.category_path, said_of.tags, said_of.category, seen_as)
     sold = main is None or is_of_kind(main, item.metadata.category)
     return chances.with_stated(seen, told) if sold else seen
 
@@ -256,13 +261,14 @@ def _told(
     path: tuple[str, ...],
     tags: tuple[str, ...],
     category: str,
+    seen: str,
 ) -> Mapping[str, str]:
-    """What the shop says, the kind of the product among it. Do not write into it."""
+    """What the shop says, the kind of the product among it. `seen`: what models call the garment. Do not write into it."""
     # A seventh of what a record cost, when it was read anew for each product.
     metadata = Metadata(
         fabric=fabric, gender=gender, facets=dict(facets), category_path=path, tags=tags, category=category
     )
-    return {facet: attribute.value for facet, attribute in told_facets(metadata).items()}
+    return {facet: attribute.value for facet, attribute in told_facets(metadata, seen).items()}
 
 
 def _distinct(values: Iterable[str]) -> tuple[str, ...]:

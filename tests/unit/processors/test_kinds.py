@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from processors.kinds import KINDS, claims_of, kind_label, noun_of
+from processors.kinds import KINDS, claims_of, kind_label, noun_of, one_of
 from processors.vocabulary import base_forms, clean
 
 
@@ -39,3 +39,11 @@ def test_jeans_are_denim_pants() -> None:
     """What a kind implies, a caption may say."""
     assert dict(claims_of("jeans")) == {"category": ("pants",), "fabric": ("denim",)}
     assert claims_of("lounge thing") == ()
+
+
+def test_many_of_an_unlisted_kind_are_named_as_one() -> None:
+    """Kinds that Weft knows keep their name ("jeans"), and so does what is no plural."""
+    named = {"kurtas": "kurta", "flip flops": "flip flop", "kimono dresses": "kimono dress", "bodies": "body", "boxes": "box"}
+    assert {kind: one_of(kind) for kind in named} == named
+    for kind in (*KINDS, "kurta", "sundress", "ao dai s", "gis", ""):
+        assert one_of(kind) == kind

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from processors.merchant import Difference, conflicts, told_facets, told_kind
+from processors.merchant import Difference, conflicts, seen_kind, told_facets, told_kind
 from processors.values import Attribute, Garment, Metadata
 
 SHIRT = Garment(
@@ -56,3 +56,24 @@ def test_the_garment_is_not_changed() -> None:
     before = msgspec.json.encode(SHIRT)
     conflicts([SHIRT], Metadata(category="Shirts", facets={"Pattern": "Checks"}))
     assert msgspec.json.encode(SHIRT) == before
+
+
+def test_a_category_does_not_replace_a_kind_that_only_a_detector_of_ones_own_knows() -> None:
+    """A kaftan is one of the shop's shirts; another garment that Weft has a word for, or a kind that the shop names, is not."""
+    kaftan = msgspec.structs.replace(SHIRT, attributes={"kind": Attribute("kaftan", 0.9, source="pixels")})
+    assert seen_kind(kaftan) == "kaftan"
+    assert seen_kind(None) == ""
+    for said in (Metadata(category="Shirts"), Metadata(category="Women > Tops")):
+        assert told_kind(said, "kaftan") == ""
+        assert "kind" not in told_facets(said, "kaftan")
+        assert conflicts([kaftan], said) == ()
+        assert told_kind(said, "t-shirt") == told_kind(said) != ""
+    assert told_kind(Metadata(category="Polos"), "kaftan") == "polo"
+    assert told_kind(Metadata(category="Shirts", facets={"kind": "Shirts"}), "kaftan") == "shirt"
+
+
+def test_one_and_many_are_one_kind() -> None:
+    """ "Kaftans" of the shop's table and "kaftan" of a detector contradict nothing; two kinds do."""
+    kaftan = msgspec.structs.replace(SHIRT, attributes={"kind": Attribute("kaftan", 0.9, source="pixels")})
+    assert conflicts([kaftan], Metadata(facets={"articleType": "Kaftans"})) == ()
+    assert len(conflicts([kaftan], Metadata(facets={"articleType": "Saris"}))) == 1

@@ -169,6 +169,10 @@ def test_what_the_photo_shows_is_filtered_by_and_the_shops_word_wins() -> None:
         ("articleType", "Tshirts", "t-shirt"),
         ("neckline", "polo collar", "Polo Collar"),
         ("colour", "navy blue", "navy"),
+        ("kind", "Kaftans", "kaftan"),
+        ("kind", "kaftan", "Kaftans"),
+        ("category", "Snoods", "snood"),
+        ("category", "snood", "snoods"),
     ],
 )
 def test_a_filter_finds_what_was_seen_by_any_spelling(facet: str, seen: str, asked: str) -> None:
@@ -176,6 +180,21 @@ def test_a_filter_finds_what_was_seen_by_any_spelling(facet: str, seen: str, ask
     wanted = fold_wanted({facet: (asked,)})
     [(name, values)] = wanted.items()
     assert {(name, value) for value in values} & set(postings_of(facet, (seen,)))
+
+
+def test_a_kind_of_a_detector_of_ones_own_is_found_beside_the_shops_category() -> None:
+    """A "Dresses" that it calls a kaftan is either; where the shop says the kind, or Weft knows both, the shop decides."""
+    bag, dress = ITEM.garments
+    dresses = msgspec.structs.replace(ITEM.metadata, category="Dresses", facets={})
+
+    def kinds(seen: str, **facets: str) -> tuple[str, ...]:
+        said = msgspec.structs.replace(dresses, facets=facets)
+        entry = entry_of(msgspec.structs.replace(ITEM, garments=(bag, _seen(dress, kind=seen)), metadata=said))
+        return entry.payload.views[2].facets[0]["kind"]
+
+    assert kinds("kaftan") == ("kaftan", "dress")
+    assert kinds("jumpsuit") == ("dress",)
+    assert kinds("kaftan", kind="Gowns") == ("gowns",)
 
 
 def test_a_shops_own_colour_word_stands_beside_the_palettes() -> None:
