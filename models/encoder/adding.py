@@ -40,8 +40,6 @@ def take(asked: Asked, ready: Path, progress: Callable[[str], None]) -> Part:
     """
     if asked.kind and asked.kind not in KINDS:
         raise BadSetting(f"--kind: an encoder from a folder is {' or '.join(KINDS)}")
-    if asked.options:
-        raise BadSetting(f"--option: an encoder takes none, not {', '.join(asked.options)}")
     source = Path(asked.source).expanduser()
     kind = asked.kind
     if kind in {"", "trained"} and copy_run(source, by_kind.WEIGHTS, ready):
@@ -68,7 +66,7 @@ def kind_of(folder: Path) -> str:
     if (folder / OPEN_CLIP).is_file():
         return "open_clip"
     if not (folder / "config.json").is_file():
-        raise Fatal(f"{folder.name}: neither {OPEN_CLIP} nor config.json lies there: it is no checkpoint of an encoder")
+        raise Fatal(f"{folder}: neither {OPEN_CLIP} nor config.json lies there: it is no checkpoint of an encoder")
     said = configuration(folder / "config.json")
     if "architecture" in said and "model_type" not in said:
         return "timm"

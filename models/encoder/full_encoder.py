@@ -7,7 +7,9 @@ take a pickle where the safetensors are missing, and ask the hub where the folde
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -135,13 +137,31 @@ def _model(folder: Path) -> tuple[Any, FolderConfig]:
     config = _config(folder / CONFIG)
 
     def build(device: str) -> Any:
-        return open_clip.create_model(f"local-dir:{folder}", load_weights=False, pretrained_text=False, device=device)
+        with _unsaid():
+            return open_clip.create_model(f"local-dir:{folder}", load_weights=False, pretrained_text=False, device=device)
 
     check_size(folder, [folder / WEIGHTS], lambda: build("meta"))
     with fits(folder / WEIGHTS, CONFIG):
         model = build("cpu")
         model.load_state_dict(load_file(folder / WEIGHTS), strict=True)
     return model.float().eval().requires_grad_(requires_grad=False), config
+
+
+@contextmanager
+def _unsaid() -> Iterator[None]:
+    """Without open_clip's warnings, which go to the root logger: that no weights are loaded (they are, by us) and the network is random."""
+
+    def of_others(record: logging.LogRecord) -> bool:
+        return "open_clip" not in Path(record.pathname).parts or record.levelno > logging.WARNING
+
+    root, held = logging.getLogger(), logging.NullHandler()
+    root.addFilter(of_others)
+    root.addHandler(held)  # a logger without one would get one that prints everything from then on
+    try:
+        yield
+    finally:
+        root.removeHandler(held)
+        root.removeFilter(of_others)
 
 
 def _config(path: Path) -> FolderConfig:

@@ -23,7 +23,7 @@ import yaml
 
 from models.profiles.kinds import KINDS, kind_of, notes, unknown
 from models.profiles.profile import PART_NAMES, Part, Profile
-from models.profiles.reading import FILE, OWN, find, is_name, parse
+from models.profiles.reading import FILE, OWN, find, is_name, option_of, parse
 from models.weights.bases import locked
 from models.weights.hashes import MARKER, list_folder, sha256_of
 from models.weights.hashes import OWN as TAKEN
@@ -149,11 +149,20 @@ def _may_replace(asked: Asked, before: Profile) -> None:
 
 
 def _taken(asked: Asked, ready: Path, progress: Callable[[str], None]) -> Part:
-    plain = KINDS[asked.part].get(asked.source)
-    if plain is not None and plain.needs == "nothing" and not asked.kind:
-        return Part(kind=asked.source)
     if asked.kind:
         kind_of(asked.part, asked.kind)
+    given = _options(asked)
+    if _is_bare(asked):
+        part = Part(kind=asked.source, options=given)
+    else:
+        part = _from_source(asked, ready, progress)
+    if strange := sorted(asked.options.keys() - KINDS[asked.part][part.kind].options.keys()):
+        raise BadSetting(f"--option: a {asked.part} of the kind {part.kind} takes no {', '.join(strange)}")
+    return msgspec.structs.replace(part, licence=asked.licence or part.licence, options={**given, **part.options})
+
+
+def _from_source(asked: Asked, ready: Path, progress: Callable[[str], None]) -> Part:
+    _check_source(asked)
     name = ADDERS.get(asked.part)
     if name is None:
         bare = tuple(kind for kind, one in KINDS[asked.part].items() if one.needs == "nothing")
@@ -161,13 +170,53 @@ def _taken(asked: Asked, ready: Path, progress: Callable[[str], None]) -> Part:
     module, _, function = name.partition(":")
     take: Take = getattr(import_module(module), function)
     try:
-        part = take(asked, ready, progress)
+        return take(asked, ready, progress)
     except Fatal as error:
         # Where it was copied to for the trial is nobody's business.
         raise type(error)(str(error).replace(str(ready), asked.source)) from error
-    if asked.licence:
-        part = msgspec.structs.replace(part, licence=asked.licence)
-    return part
+
+
+def _check_source(asked: Asked) -> None:
+    """Raise `BadSetting` for an address where there is none to be taken from, and for what is said of another way in."""
+    servers = asked.part in {"writer", "captioner"}
+    address = asked.source.lower().startswith(("http://", "https://"))
+    if "://" in asked.source and not (servers and address):
+        how = "the address of a server begins with http:// or https://" if servers else "fetch it, and say where it lies"
+        raise BadSetting(f"{asked.source} is no file or folder: {how}")
+    if (asked.model or asked.key_file) and not (servers and (address or asked.kind == "openai")):
+        raise BadSetting("--model and --key-file are of a writer or captioner behind an address")
+    if asked.classes and asked.part != "detector":
+        raise BadSetting(f"--classes: a detector has classes, no {asked.part}")
+
+
+def _is_bare(asked: Asked) -> bool:
+    """Whether the source is the name of a kind without weights ("rules")."""
+    plain = KINDS[asked.part].get(asked.source)
+    return plain is not None and plain.needs == "nothing" and not asked.kind
+
+
+def _options(asked: Asked) -> dict[str, Any]:
+    """The options with their values, before anything is opened or asked.
+
+    Raises:
+        BadSetting: an option that no kind of this part has, or a value that none takes.
+    """
+    kinds = KINDS[asked.part]
+    chosen = asked.source if _is_bare(asked) else asked.kind
+    able = [kinds[chosen]] if chosen else list(kinds.values())
+    known = tuple(sorted({option for kind in able for option in kind.options}))
+    found: dict[str, Any] = {}
+    for name, said in asked.options.items():
+        wrong = "" if known else f"a {asked.part} {f'of the kind {chosen} ' if chosen else ''}takes none, not {name}"
+        for option in (kind.options[name] for kind in able if name in kind.options):
+            try:
+                found[name] = option_of(said, option)
+                break
+            except YamlProblem as error:
+                wrong = f"{name}: {error.problem}"
+        if name not in found:
+            raise BadSetting(f"--option: {wrong or unknown('option', name, known)}")
+    return found
 
 
 @contextlib.contextmanager

@@ -279,6 +279,37 @@ def test_what_is_refused_leaves_nothing_behind(known: bool, cache: Path, tmp_pat
         assert seen() == before, asked
 
 
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (Asked("detector", "none.pt", options={"confidence": "7"}), "confidence: expected a number from 0 to 1"),
+        (Asked("detector", "none.pt", options={"confidense": ".7"}), r"'confidense' \(did you mean confidence\?\)"),
+        (Asked("detector", "none.pt", kind="yolo", options={"size": "0"}), "size: expected a whole number from 32"),
+        (Asked("detector", "none.pt", options={"iou": "[1"}), "iou: is no YAML"),
+        (Asked("encoder", "none", options={"size": "64"}), "an? encoder takes none, not size"),
+        (Asked("writer", "http://nobody", options={"tries": "1"}), "no option 'tries'"),
+        (Asked("detector", "starter", options={"view": "whole"}), "no option 'view'"),
+        (Asked("writer", "rules", options={"view": "whole"}), "of the kind rules takes none, not view"),
+        (Asked("writer", "ftp://x/v1", model="m"), "begins with http:// or https://"),
+        (Asked("detector", "https://x/best.pt"), "fetch it"),
+        (Asked("detector", "none.pt", model="m"), "--model and --key-file"),
+        (Asked("writer", "none", key_file=Path("key")), "--model and --key-file"),
+        (Asked("encoder", "none", classes=Path("map.yaml")), "--classes"),
+    ],
+)
+def test_a_wrong_word_is_named_before_anything_is_opened(asked: Asked, told: str, cache: Path) -> None:
+    """No file of these is there and no server: what is refused is the command line, by the option's name."""
+    with pytest.raises(BadSetting, match=told):
+        add(asked, cache, progress=lambda _: None)
+    assert not (cache / "profiles").exists()
+
+
+def test_options_of_a_kind_without_weights_are_kept(cache: Path) -> None:
+    """They were dropped once, without a word."""
+    add(Asked("detector", "starter", profile="shop", options={"confidence": "0.4"}), cache, progress=lambda _: None)
+    assert find("shop", cache).parts["detector"].options == {"confidence": 0.4}
+
+
 def test_what_a_killed_command_left_goes_with_the_next(cache: Path) -> None:
     """Its half-filled folder beside the profiles."""
     left = cache / "profiles" / ".adding-dead"
