@@ -141,6 +141,12 @@ def _tag_words(extra: Extra) -> Forms:
     return table
 
 
+@lru_cache(maxsize=256)
+def _longest(extra: Extra) -> int:
+    return max(map(len, _tag_words(extra)))
+
+
+@lru_cache(maxsize=8192)
 def split_tag(tag: str, extra: Extra = ()) -> tuple[Mention, ...] | None:
     """The claims in a compound hashtag ("#navydress" -> navy, dress), or None when it is not made of known words.
 
@@ -148,7 +154,7 @@ def split_tag(tag: str, extra: Extra = ()) -> tuple[Mention, ...] | None:
     """
     text = "".join(clean(tag.lstrip("#")).split())
     table = _tag_words(extra)
-    longest = max(map(len, table))
+    longest = _longest(extra)
     best: list[tuple[int, tuple[Mention, ...]] | None] = [(0, ())] + [None] * len(text)
     for end in range(1, len(text) + 1):
         for start in range(max(0, end - longest), end):

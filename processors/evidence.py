@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -79,6 +80,7 @@ _MARKUP = frozenset("{}<>[]|\\#;:=`$@_*~^")
 """Signs that no value has which a shop would print: markup, a prompt's own marks, code."""
 
 
+@lru_cache(maxsize=8192)
 def stateable(facet: str, value: str) -> str:
     """The value as a writer may print it, or "" when it cannot stand in a sentence.
 

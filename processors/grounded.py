@@ -18,7 +18,7 @@ from typing import NamedTuple
 import msgspec
 
 from processors import caption_phrases as phrases
-from processors.audience import audience_of, unfit
+from processors.audience import Audience, audience_of, unfit
 from processors.caption_grammar import (
     LENGTHS,
     OWNERS,
@@ -34,7 +34,7 @@ from processors.caption_grammar import (
 from processors.evidence import attribute, colours, worth_stating
 from processors.slots import Choice, Claims, Node, Reading, Slot, any_of, first_text, seq
 from processors.values import Evidence, Garment
-from processors.verify import ParsedCaption, Rejected, grounded_hashtags, verify
+from processors.verify import ParsedCaption, Rejected, grounding, verify
 from processors.vocabulary import clean
 
 GRAMMAR = "3"
@@ -104,6 +104,7 @@ class _Product:
     def __init__(self, pack: Evidence, evidence: Evidence, tone: str) -> None:
         self._garments = pack.garments
         self._evidence = evidence
+        self._holding = grounding(evidence)
         self._tone = tone
         self._audience = audience_of(evidence)
 
@@ -114,12 +115,19 @@ class _Product:
         self._plural = is_plural(first)
         self._gender = attribute(first, "gender")
         self._fabric = attribute(first, "fabric")
+        gender, owner = self._gender, OWNERS.get(self._gender, "")
+        self._wearers = self._gender_claims(gender)
+        self._slots: dict[str, Node] = {
+            "n": Slot(written_noun(first), ((first.id, "category"),)), "It": "They" if self._plural else "It",
+            "fabric": Slot(self._fabric, ((first.id, "fabric"),)), "gender": self._of_gender(audience_noun(gender)),
+            "owner": self._of_gender(owner), "owner_cap": self._of_gender(capital(owner)),
+        }  # fmt: skip
         return seq(any_of(self._stories(first)), "\n", *self._tags(self._garments))
 
     def _stories(self, first: Garment) -> Iterator[Node]:
         """The sentences, by where fabric and audience are said: with the product, or in a sentence of their own."""
         rest = self._garments[1:]
-        frames = list(self._frames())
+        frames = _frames(self._tone, self._plural, self._audience)
         genders = ("before", "after", "later") if self._gender else ("",)
         others: Node = seq(" ", any_of(self._others(rest))) if rest else ""
         for gender, fabric in every(genders, ("with", "later") if self._fabric else ("",)):
@@ -133,19 +141,6 @@ class _Product:
             else:
                 yield _framed(lead, frames)
 
-    def _frames(self) -> Iterator[Frame]:
-        """Those of the tone that suit the audience."""
-        behind: dict[tuple[bool, str], list[str]] = {}
-        for template in self._suited(phrases.LEADS[self._tone]):
-            text = re.sub(r"<([^|>]*)\|([^>]*)>", r"\2" if self._plural else r"\1", template)
-            before, slot, after = _LEAD.split(text)
-            behind.setdefault((slot == "A", before), []).append(after)
-        alike: dict[tuple[bool, tuple[str, ...]], list[str]] = {}
-        for (start, before), options in behind.items():
-            alike.setdefault((start, tuple(dict.fromkeys(options))), []).append(before)
-        for (start, after), before in alike.items():
-            yield Frame(start, tuple(before), after)
-
     def _product(self, garment: Garment, *, fabric: bool, gender: str) -> list[Node]:
         """The product with its article, each order of its facts."""
         owner: Node = self._of_gender(OWNERS[self._gender]) if gender == "before" else ""
@@ -153,7 +148,7 @@ class _Product:
         return [seq(phrase, *behind) for phrase in _phrases(garment, owner, fabric=fabric)]
 
     def _of_gender(self, text: str) -> Slot:
-        return Slot(text, self._gender_claims(self._gender))
+        return Slot(text, self._wearers)
 
     def _gender_claims(self, gender: str) -> Claims:
         """Said once, it is said of everything the same person wears."""
@@ -186,21 +181,12 @@ class _Product:
     def _filled(self, text: str, *, several: bool, rest: Node) -> Node:
         text = re.sub(r"<([^|>]*)\|([^>]*)>", r"\2" if self._plural else r"\1", text)
         text = re.sub(r"\(([^|)]*)\|([^)]*)\)", r"\2" if several else r"\1", text)
-        first = self._garments[0]
-        owner = OWNERS.get(self._gender, "")
-        slots: dict[str, Node] = {
-            "n": Slot(written_noun(first), ((first.id, "category"),)), "It": "They" if self._plural else "It",
-            "fabric": Slot(self._fabric, ((first.id, "fabric"),)), "gender": self._of_gender(audience_noun(self._gender)),
-            "owner": self._of_gender(owner), "owner_cap": self._of_gender(capital(owner)),
-            "others": rest, "Others": _opening(rest),
-        }  # fmt: skip
+        slots = {**self._slots, "others": rest, "Others": _opening(rest)}
         parts: list[Node] = [slots[one] if n % 2 else one for n, one in enumerate(_TOKEN.split(text))]
         return seq(*(part for part in parts if part != ""))
 
-    def _suited(self, templates: Iterable[str]) -> list[str]:
-        """The templates with all their choices, those that suit the audience."""
-        found = [text for template in templates for text in _expanded(template)]
-        return [text for text in found if not unfit(text, self._audience)] or found
+    def _suited(self, templates: Sequence[str]) -> tuple[str, ...]:
+        return _suited(tuple(templates), self._audience)
 
     def _tags(self, garments: Sequence[Garment]) -> Iterator[Node]:
         """The hashtags: each place has choices of its own, so that none comes twice; the product's facts first."""
@@ -221,8 +207,29 @@ class _Product:
                 return
 
     def _grounded(self, tags: Sequence[str]) -> list[str]:
-        kept = grounded_hashtags([f"#{tag.replace(' ', '')}" for tag in tags], self._evidence)
+        kept = self._holding([f"#{tag.replace(' ', '')}" for tag in tags])
         return [tag for tag in dict.fromkeys(tags) if f"#{tag.replace(' ', '')}" in kept]
+
+
+@lru_cache(maxsize=64)
+def _suited(templates: tuple[str, ...], audience: Audience) -> tuple[str, ...]:
+    """The templates with all their choices, those that suit the audience."""
+    found = tuple(text for template in templates for text in _expanded(template))
+    return tuple(text for text in found if not unfit(text, audience)) or found
+
+
+@lru_cache(maxsize=64)
+def _frames(tone: str, plural: bool, audience: Audience) -> tuple[Frame, ...]:
+    """Those of a tone that suit the audience."""
+    behind: dict[tuple[bool, str], list[str]] = {}
+    for template in _suited(tuple(phrases.LEADS[tone]), audience):
+        text = re.sub(r"<([^|>]*)\|([^>]*)>", r"\2" if plural else r"\1", template)
+        before, slot, after = _LEAD.split(text)
+        behind.setdefault((slot == "A", before), []).append(after)
+    alike: dict[tuple[bool, tuple[str, ...]], list[str]] = {}
+    for (start, before), options in behind.items():
+        alike.setdefault((start, tuple(dict.fromkeys(options))), []).append(before)
+    return tuple(Frame(start, tuple(before), after) for (start, after), before in alike.items())
 
 
 def _framed(product: Node, frames: Sequence[Frame]) -> Node:

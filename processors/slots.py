@@ -7,7 +7,8 @@ where each slot stands.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 from processors.values import Span
@@ -51,28 +52,78 @@ def any_of(options: Iterable[Node]) -> Node:
 
 def expression(node: Node) -> str:
     """The regular expression of a tree, without groups that capture."""
-    return _expression(node, None)
+    match node:
+        case str():
+            found = _escaped(node)
+        case Slot(text, _):
+            found = _escaped(text)
+        case Choice(options):
+            found = f"(?:{'|'.join(map(expression, options))})"
+        case Seq(parts):
+            found = "".join(map(expression, parts))
+    return found
+
+
+@lru_cache(maxsize=8192)
+def _escaped(text: str) -> str:
+    return _SPECIAL.sub(r"\\\1", text)
 
 
 class Reading:
-    """Finds the slots of a text that was written by the tree's expression."""
+    """Finds the slots of a text that was written by the tree's expression.
+
+    It walks along the tree, taking the first options that lead to the end, as the expression would. Python's `re` took up to 30 ms to
+    compile what is read once.
+    """
 
     def __init__(self, node: Node) -> None:
-        self._claims: list[Claims] = []
-        self._pattern = re.compile(_expression(node, self._claims))
+        self._node = node
 
     def spans(self, text: str) -> tuple[Span, ...] | None:
         """Where the facts of a whole text stand, in order; None for one that the tree does not allow."""
-        match = self._pattern.fullmatch(text)
-        if match is None:
+        taken: list[tuple[int, int, Claims]] = []
+        if not _leads(self._node, text, 0, taken, lambda at: at == len(text)):
             return None
         found = [
-            Span(start=match.start(group), end=match.end(group), garment=garment, facet=facet)
-            for group, claims in enumerate(self._claims, start=1)
-            if match.start(group) >= 0
+            Span(start=start, end=end, garment=garment, facet=facet)
+            for start, end, claims in taken
             for garment, facet in claims
         ]
         return tuple(sorted(found, key=lambda span: (span.start, span.end, span.garment, span.facet)))
+
+
+def _leads(node: Node, text: str, at: int, taken: list[tuple[int, int, Claims]], then: Callable[[int], bool]) -> bool:
+    """Whether a way through a tree is what stands at a place, and what comes `then` goes on from its end; its slots are appended to `taken`."""
+    match node:
+        case str():
+            return text.startswith(node, at) and then(at + len(node))
+        case Slot(said, claims):
+            if not text.startswith(said, at):
+                return False
+            taken.append((at, at + len(said), claims))
+            if then(at + len(said)):
+                return True
+            taken.pop()
+            return False
+        case Choice(options):
+            return any(_leads(option, text, at, taken, then) for option in options)
+        case Seq(parts):
+            return _leads_all(parts, 0, text, at, taken, then)
+
+
+def _leads_all(
+    parts: Sequence[Node],
+    number: int,
+    text: str,
+    at: int,
+    taken: list[tuple[int, int, Claims]],
+    then: Callable[[int], bool],
+) -> bool:
+    if number == len(parts):
+        return then(at)
+    return _leads(
+        parts[number], text, at, taken, lambda end: _leads_all(parts, number + 1, text, end, taken, then)
+    )
 
 
 def first_text(node: Node) -> str:
@@ -89,21 +140,3 @@ def first_text(node: Node) -> str:
     return found
 
 
-def _expression(node: Node, claims: list[Claims] | None) -> str:
-    match node:
-        case str():
-            found = _SPECIAL.sub(r"\\\1", node)
-        case Slot(text, stated):
-            found = _SPECIAL.sub(r"\\\1", text)
-            if claims is not None and stated:
-                claims.append(stated)
-                found = f"({found})"
-        case Choice(options):
-            found = f"(?:{'|'.join(_all(options, claims))})"
-        case Seq(parts):
-            found = "".join(_all(parts, claims))
-    return found
-
-
-def _all(nodes: Sequence[Node], claims: list[Claims] | None) -> list[str]:
-    return [_expression(node, claims) for node in nodes]

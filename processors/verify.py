@@ -10,7 +10,7 @@ Rejected is also what denies a fact ("a leather-free bag"), and what does not su
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -112,7 +112,13 @@ def verify(parsed: ParsedCaption, evidence: Evidence, *, writer: WriterKind = "l
 
 def grounded_hashtags(tags: Sequence[str], evidence: Evidence) -> tuple[str, ...]:
     """Those of `tags` that claim nothing which the evidence lacks, in their order; unreadable tags are left out too."""
-    return _check_hashtags(tags, _facts(evidence))[0]
+    return grounding(evidence)(tags)
+
+
+def grounding(evidence: Evidence) -> Callable[[Sequence[str]], tuple[str, ...]]:
+    """`grounded_hashtags` of one pack, for who asks it several times: what the pack holds is gathered once."""
+    facts = _facts(evidence)
+    return lambda tags: _check_hashtags(tags, facts)[0]
 
 
 def _facts(evidence: Evidence) -> _Facts:
