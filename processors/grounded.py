@@ -10,7 +10,7 @@ words in any order, as grammar 1 had them, were true and odd ("Say yes together 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import product as every
 from typing import NamedTuple

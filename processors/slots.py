@@ -121,9 +121,7 @@ def _leads_all(
 ) -> bool:
     if number == len(parts):
         return then(at)
-    return _leads(
-        parts[number], text, at, taken, lambda end: _leads_all(parts, number + 1, text, end, taken, then)
-    )
+    return _leads(parts[number], text, at, taken, lambda end: _leads_all(parts, number + 1, text, end, taken, then))
 
 
 def first_text(node: Node) -> str:
@@ -138,5 +136,3 @@ def first_text(node: Node) -> str:
         case Seq(parts):
             found = "".join(map(first_text, parts))
     return found
-
-

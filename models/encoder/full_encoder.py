@@ -138,7 +138,9 @@ def _model(folder: Path) -> tuple[Any, FolderConfig]:
 
     def build(device: str) -> Any:
         with _unsaid():
-            return open_clip.create_model(f"local-dir:{folder}", load_weights=False, pretrained_text=False, device=device)
+            return open_clip.create_model(
+                f"local-dir:{folder}", load_weights=False, pretrained_text=False, device=device
+            )
 
     check_size(folder, [folder / WEIGHTS], lambda: build("meta"))
     with fits(folder / WEIGHTS, CONFIG):

@@ -152,10 +152,7 @@ def _taken(asked: Asked, ready: Path, progress: Callable[[str], None]) -> Part:
     if asked.kind:
         kind_of(asked.part, asked.kind)
     given = _options(asked)
-    if _is_bare(asked):
-        part = Part(kind=asked.source, options=given)
-    else:
-        part = _from_source(asked, ready, progress)
+    part = Part(kind=asked.source, options=given) if _is_bare(asked) else _from_source(asked, ready, progress)
     if strange := sorted(asked.options.keys() - KINDS[asked.part][part.kind].options.keys()):
         raise BadSetting(f"--option: a {asked.part} of the kind {part.kind} takes no {', '.join(strange)}")
     return msgspec.structs.replace(part, licence=asked.licence or part.licence, options={**given, **part.options})
@@ -181,7 +178,9 @@ def _check_source(asked: Asked) -> None:
     servers = asked.part in {"writer", "captioner"}
     address = asked.source.lower().startswith(("http://", "https://"))
     if "://" in asked.source and not (servers and address):
-        how = "the address of a server begins with http:// or https://" if servers else "fetch it, and say where it lies"
+        how = (
+            "the address of a server begins with http:// or https://" if servers else "fetch it, and say where it lies"
+        )
         raise BadSetting(f"{asked.source} is no file or folder: {how}")
     if (asked.model or asked.key_file) and not (servers and (address or asked.kind == "openai")):
         raise BadSetting("--model and --key-file are of a writer or captioner behind an address")

@@ -43,7 +43,13 @@ def test_jeans_are_denim_pants() -> None:
 
 def test_many_of_an_unlisted_kind_are_named_as_one() -> None:
     """Kinds that Weft knows keep their name ("jeans"), and so does what is no plural."""
-    named = {"kurtas": "kurta", "flip flops": "flip flop", "kimono dresses": "kimono dress", "bodies": "body", "boxes": "box"}
+    named = {
+        "kurtas": "kurta",
+        "flip flops": "flip flop",
+        "kimono dresses": "kimono dress",
+        "bodies": "body",
+        "boxes": "box",
+    }
     assert {kind: one_of(kind) for kind in named} == named
     for kind in (*KINDS, "kurta", "sundress", "ao dai s", "gis", ""):
         assert one_of(kind) == kind

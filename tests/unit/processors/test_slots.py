@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from processors.slots import Choice, Node, Reading, Slot, any_of, expression, first_text, seq
 
 _WORDS = st.text("ab .|", max_size=3)
-_SLOTS = st.builds(Slot, _WORDS, st.lists(st.tuples(st.sampled_from("xy"), st.sampled_from("cd")), max_size=2).map(tuple))
+_SLOTS = st.builds(
+    Slot, _WORDS, st.lists(st.tuples(st.sampled_from("xy"), st.sampled_from("cd")), max_size=2).map(tuple)
+)
 TREES = st.recursive(
     _WORDS | _SLOTS,
     lambda inner: (
