@@ -174,12 +174,10 @@ def _options(node: yaml.Node, name: str, kind: Kind) -> Mapping[str, Any]:
 
 def option_of(said: str, option: Option) -> Any:
     """The value of an option that is said alone, as on a command line. Raises `YamlProblem`."""
-    node = (
-        yaml.ScalarNode("tag:yaml.org,2002:str", said, yaml.Mark("", 0, 0, 0, None, 0))
-        if option.type == "text"
-        else None
-    )
-    node = node or plain_yaml.compose(said)
+    if option.type == "text":
+        mark = yaml.Mark("", 0, 0, 0, None, 0)
+        return _value(yaml.ScalarNode("tag:yaml.org,2002:str", said, mark), option)
+    node = plain_yaml.compose(said)
     if node is None:
         raise YamlProblem(1, 1, "is empty")
     return _value(node, option)

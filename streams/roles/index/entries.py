@@ -183,7 +183,8 @@ def _facets_of(garment: Garment, shop: _Shop, stated: str | None) -> Facets:
 def _garment_facets(
     shop: _Shop, category: str, stated: str, sold: bool, colours: tuple[str, ...], own: tuple[tuple[str, str], ...]
 ) -> Facets:
-    shared, seen = _shared(shop), {facet: (value,) for facet, value in own}
+    shared = _shared(shop)
+    seen: dict[str, tuple[str, ...]] = {facet: (value,) for facet, value in own}
     # The shop's own colour word, where heads read one from the pixels, stands beside the palette's names.
     word = seen.pop(COLOUR, ())
     if sold:
