@@ -25,14 +25,14 @@ from processors.errors import Poison
 from processors.image_header import sniff
 from processors.photo_roles import MAX_PHOTOS
 from streams.ops.photo_names import PhotoNames, name_in, without_suffix
-from streams.ops.table_files import is_feed, is_table
+from streams.ops.table_files import is_feed, is_table, words_of
 from streams.ops.tables import Option, RejectedRow, Row, read_table
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif"})
 # Photos in formats that we do not read: a product is missing.
 FOREIGN_SUFFIXES = frozenset({".heic", ".heif", ".avif", ".bmp", ".tif", ".tiff", ".jp2", ".jxl", ".psd", ".dng", ".cr2", ".nef"})  # fmt: skip
 _FOREIGN_STARTS = (b"BM", b"II*\0", b"MM\0*", b"8BPS")
-_TABLE_LIKE = frozenset({".csv", ".tsv", ".jsonl", ".json", ".xlsx", ".xls", ".ods", ".numbers"})
+_TABLE_LIKE = frozenset({".csv", ".tsv", ".jsonl", ".json", ".xlsx", ".xls", ".ods", ".numbers", ".xml"})
 # Previews and waste that a NAS or an operating system keeps beside the photos: nobody's products.
 _THUMBNAIL_FOLDERS = frozenset({"@eadir", "__macosx", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "$recycle.bin", "lost+found", "system volume information"})  # fmt: skip
 _THUMBNAIL_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
@@ -138,6 +138,8 @@ class _Walk:
     """Photos whose row is bad, and where it stands ("" where they were named already): another row may still name them,
     but they never come in under their own name."""
     tables: list[Path] = field(default_factory=list)
+    unnamed: list[Path] = field(default_factory=list)
+    """Tables that are called otherwise (`Artikel.csv`): a shop's catalogue, or anything else."""
     ids: set[str] = field(default_factory=set)
     tables_of: dict[str, str] = field(default_factory=dict)
     options: dict[str, list[Option]] = field(default_factory=dict)
@@ -176,12 +178,15 @@ class _Walk:
             self.rejected.append(RejectedRow(self.shown(file), f"{kind} is not JPEG, PNG, WebP or GIF"))
         elif is_table(file.name):
             self.tables.append(file)
+        elif isinstance(head, bytes) and (suffix in _TABLE_LIKE or (suffix == ".txt" and _has_columns(head))):
+            self.unnamed.append(file)
         else:
             self.noted.append(RejectedRow(self.shown(file), _why_not(head, suffix)))
 
     def join_tables(self) -> None:
         """Give the rows of every table their photos; the deepest table knows its folder best."""
         unusable: list[tuple[Path, str]] = []
+        self._adopt()
         for table in sorted(self.tables, key=lambda file: (-len(file.parts), file)):
             rows, problem = read_table(table, self.shown(table))
             if problem:
@@ -189,6 +194,38 @@ class _Walk:
             self.join(rows, table.parent)
         for table, problem in unusable:
             self._hold_all_beside(table, problem)
+        for table in self.unnamed:
+            self._hold_named_in(table)
+
+    def _adopt(self) -> None:
+        """In a folder without a `products` table, the one table that gives ids to photos of the folder is its table, whatever it is called."""
+        ruled = {table.parent for table in self.tables}
+        folders = {table.parent for table in self.unnamed} - ruled
+        for folder in folders:
+            fitting = [table for table in self.unnamed if table.parent == folder and self._fits(table)]
+            if len(fitting) == 1:
+                self.tables += fitting
+                self.unnamed.remove(fitting[0])
+
+    def _fits(self, table: Path) -> bool:
+        rows, _ = read_table(table, self.shown(table))
+        good = [row for row in rows if not row.problem and row.product_id and row.image]
+        return any(isinstance(self._photos_of(row, table.parent), list) for row in good)
+
+    def _hold_named_in(self, table: Path) -> None:
+        """A photo that stands in a table that is not read has a row, which did not join: its file's name is no id of the shop's."""
+        named = [word for word in words_of(table) if without_suffix(name_in(word)) != name_in(word)]
+        photos = {photo for word in named for photo in self.photos.named(name_in(word), table.parent)}
+        left = sorted(photo for photo in photos if photo not in self.claimed and photo not in self.held)
+        if not left:
+            self.noted.append(RejectedRow(self.shown(table), _why_not(b"", table.suffix.lower())))
+            return
+        self.held.update(dict.fromkeys(left, ""))
+        cause = (
+            f"is not used, and names photos ({len(left)}: {self.shown(left[0])} …), which are left out: call it products"
+            f"{table.suffix} and its columns product_id and image, or move it away"
+        )
+        self.rejected.append(RejectedRow(self.shown(table), cause))
 
     def join(self, rows: Iterable[Row], folder: Path) -> None:
         """Give the rows of a table in `folder` their photos."""
@@ -350,7 +387,9 @@ class _Walk:
         if row.image:
             # normpath, not resolve: a photo may be a link, but "../../" must not leave the folder.
             if "://" not in row.image and not Path(os.path.normpath(folder / row.image)).is_relative_to(self.root):
-                return f"image {row.image!r} lies outside the folder"
+                # Of another machine's path ("/a/_/a.jpg" of Magento) the file's name counts, as of an address.
+                named = self.photos.named(name_in(row.image), folder) if row.image.startswith("/") else []
+                return named or f"image {row.image!r} lies outside the folder"
             return self.photos.named(row.image, folder) or _not_there(row.image)
         if not row.product_id:
             return "neither an id nor an image"
@@ -406,6 +445,11 @@ def _head(file: Path) -> bytes | str:
             return opened.read(_HEAD_BYTES)
     except OSError as error:
         return f"cannot be read: {error.strerror}"
+
+
+def _has_columns(head: bytes) -> bool:
+    """Whether a text begins with a line of columns, as Amazon's flat files do."""
+    return head.partition(b"\n")[0].count(b"\t") > 1
 
 
 def _is_image(head: bytes) -> bool:

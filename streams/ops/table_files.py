@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from infra.fetch import read_regular
-from processors.errors import Code, Poison
+from processors.errors import Code, Poison, Retryable
 from streams.ops.table_xml import read_items
 
 MAX_TABLE_BYTES = 256 * 2**20
@@ -91,6 +91,24 @@ def read_lines(file: Path, shown: str, columns: frozenset[str]) -> Iterator[Line
     if suffix == ".json":
         return _json_list(text, shown)
     return _by_column(_separated(text, columns), f"{shown} line", columns)
+
+
+def words_of(file: Path) -> frozenset[str]:
+    """What stands in the cells of a table of whatever columns, to tell which photos it may be about; none where it cannot be read."""
+    try:
+        data = read_regular(file, MAX_TABLE_BYTES, field="")
+        if file.suffix.casefold() not in (".xlsx", ".ods"):
+            return frozenset(word.strip() for word in re.split(r'[,;|"\t\r\n{}\[\]]+', _text(data)))
+        with zipfile.ZipFile(io.BytesIO(data)) as book:
+            parts = [
+                info
+                for info in book.infolist()
+                if info.filename.endswith((".xml",)) and info.file_size < MAX_TABLE_BYTES // 8
+            ]
+            text = " ".join(book.read(part).decode("utf-8", "replace") for part in parts[:64])
+        return frozenset(word.strip() for word in re.split(r"[<>]+", text))
+    except (Poison, Retryable, zipfile.BadZipFile, zlib.error, OSError, RuntimeError, NotImplementedError):
+        return frozenset()
 
 
 def _unpacked(data: bytes) -> bytes:

@@ -24,10 +24,14 @@ from streams.ops.table_files import Line, canonical, read_lines
 from streams.ops.told_photos import photos_in
 
 # In one spelling (`canonical`), the surest first. Shopify's handle names the product, its SKUs the sizes of it.
-ID_COLUMNS = ("product_id", "id", "item_id", "sku", "handle", "variant_sku")
+ID_COLUMNS = (
+    "product_id", "id", "item_id", "sku", "handle", "variant_sku", "item_sku", "seller_sku", "product_number", "artikelnummer", "artikel_nr",
+    "art_nr", "artnr", "reference", "referencia", "codice",
+)  # fmt: skip
 IMAGE_COLUMNS = (
     "image", "file", "filename", "file_name", "image_path", "image_file", "photo", "picture", "image_src", "image_link",
     "image_url", "image_name", "main_image", "main_image_url", "photo_url", "picture_url", "images", "image_urls", "variant_image",
+    "base_image", "cover_media_url", "image_urls_x_y_z", "bild", "foto", "imagen", "immagine",
 )  # fmt: skip
 # Other names for the typed fields of EVENTS.md.
 _TYPED = {
@@ -214,7 +218,7 @@ def _holds_photos(column: str) -> bool:
 
 def images_in(text: str) -> list[str]:
     """The photos that a cell names: paths or addresses."""
-    text = text.strip().replace("\\", "/")
+    text = re.sub(r"(?<![^\s,;|])//(?=[^/\s]+/)", "https://", text.strip().replace("\\", "/"))  # "//cdn.test/a.jpg"
     listed = re.split(r"\s*[,;|]\s*", text)
     if "://" not in text and len(listed) > 1 and all(without_suffix(one) != one for one in listed):
         return listed

@@ -76,6 +76,68 @@ def test_every_file_that_is_left_out_is_named(tmp_path: Path) -> None:
     assert "empty" in causes["empty"]
 
 
+@pytest.mark.parametrize(
+    ("name", "table"),
+    [
+        ("EtsyListingsDownload.csv", "TITLE,PRICE,IMAGE1,SKU\nx,1,https://i.etsy.test/x/a.jpg,s-1\ny,2,https://i.etsy.test/x/b.jpg,s-2\n"),
+        ("Artikel.csv", "Artikelnummer;Bezeichnung;Bild\ns-1;x;a.jpg\ns-2;y;b.jpg\n"),
+        ("export_catalog_product.csv", "sku,name,base_image\ns-1,x,/a/_/a.jpg\ns-2,y,/b/_/b.jpg\n"),
+        ("produkte.csv", "product_number;cover_media_url\ns-1;https://x.test/a.jpg\ns-2;//x.test/b.jpg\n"),
+        ("flat.txt", "item_sku\tname\tmain_image_url\ns-1\tx\thttps://x.test/a.jpg\ns-2\ty\thttps://x.test/b.jpg\n"),
+    ],
+)  # fmt: skip
+def test_the_one_table_that_gives_ids_is_read_whatever_it_is_called(tmp_path: Path, name: str, table: str) -> None:
+    """Its photos came in under their files' names, and the table was passed over with a line."""
+    fill(tmp_path, "a.jpg", "b.jpg")
+    (tmp_path / name).write_text(table)
+    catalogue = walk(tmp_path)
+    assert found(catalogue) == {"s-1": "a.jpg", "s-2": "b.jpg"}
+    assert (catalogue.rejected, catalogue.noted) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("name", "table"),
+    [
+        ("liste.csv", "nummer,datei\ns-1,a.jpg\n"),
+        ("liste.json", '[{"nummer": "s-1", "datei": "x/a.jpg"}]'),
+        ("flat.txt", "TemplateType=x\tVersion=1\t\nNummer\tDatei\tPreis\ns-1\ta.jpg\t3\n"),
+    ],
+)
+def test_a_photo_of_a_table_that_is_not_read_keeps_out(tmp_path: Path, name: str, table: str) -> None:
+    """Its file's name is not what the shop calls it. A photo that the table does not name is nobody's business of it."""
+    fill(tmp_path, "a.jpg", "other.jpg")
+    (tmp_path / name).write_text(table)
+    catalogue = walk(tmp_path)
+    assert found(catalogue) == {"other": "other.jpg"}
+    [rejected] = catalogue.rejected
+    assert rejected.where == name
+    assert "a.jpg" in rejected.cause
+    assert "product_id and image" in rejected.cause
+
+
+def test_of_two_tables_of_other_names_none_is_guessed(tmp_path: Path) -> None:
+    """Which of them is the catalogue nobody knows; beside a `products` table neither counts, and its photos come in."""
+    fill(tmp_path, "a.jpg", "b.jpg")
+    (tmp_path / "one.csv").write_text("sku,image\ns-1,a.jpg\n")
+    (tmp_path / "two.csv").write_text("sku,image\ns-2,b.jpg\n")
+    catalogue = walk(tmp_path)
+    assert found(catalogue) == {}
+    assert {row.where for row in catalogue.rejected} == {"one.csv", "two.csv"}
+    (tmp_path / "products.csv").write_text("sku,image\nt-1,a.jpg\nt-2,b.jpg\n")
+    catalogue = walk(tmp_path)
+    assert found(catalogue) == {"t-1": "a.jpg", "t-2": "b.jpg"}
+    assert catalogue.rejected == ()
+
+
+def test_orders_are_no_catalogue(tmp_path: Path) -> None:
+    """A table with ids and no photos says nothing of what a photo is called."""
+    fill(tmp_path, "s-1.jpg")
+    (tmp_path / "orders.csv").write_text("sku,quantity\ns-1,3\ns-1,4\n")
+    catalogue = walk(tmp_path)
+    assert found(catalogue) == {"s-1": "s-1.jpg"}
+    assert [row.where for row in catalogue.noted] == ["orders.csv"]
+
+
 def test_a_single_file_that_is_no_image_is_told_what_it_is(tmp_path: Path) -> None:
     """By its bytes, too."""
     fill(tmp_path, "page.html", data=b"<html>")
