@@ -13,7 +13,7 @@ from functools import cache
 
 NUDITY: tuple[str, ...] = tuple(
     """
-    nude nudes naked nudity nudify undress undressed undressing unclothed topless bottomless shirtless braless pantyless
+    nude nudes naked nudity nudify nudite denude denuded denudee undress undressed undressing unclothed topless bottomless shirtless braless pantyless
     striptease strip-tease porn porno pornographic pornography nsfw xxx erotic erotica sexual hentai genital genitals
     penis vagina vulva nipple nipples boobs tits areola buttocks barebreasted bare-breasted bare-chested deepnude
     nackt nackte nackter oben-ohne ausziehen entkleiden desnudo desnuda desnudos desnudas desvestir desvestida nue nues deshabiller
@@ -63,6 +63,7 @@ PHRASES: tuple[str, ...] = (
     "see through clothes",
     "only her skin",
     "only his skin",
+    "in the buff",
     "ohne kleidung",
     "ohne kleider",
     "sans vetements",
@@ -89,7 +90,7 @@ PEOPLE: tuple[str, ...] = (
     "lionel messi", "cristiano ronaldo", "kylian mbappe", "neymar", "serena williams", "roger federer", "rafael nadal",
     "novak djokovic", "lebron james", "tiger woods", "simone biles", "usain bolt", "oprah winfrey", "ellen degeneres",
     "greta thunberg", "malala yousafzai", "marilyn monroe", "audrey hepburn", "elvis presley", "michael jackson",
-    "messi", "ronaldo", "mbappe", "obama", "putin", "zelensky", "kardashian", "trump", "deepika padukone", "priyanka chopra", "shah rukh khan", "aishwarya rai",
+    "messi", "ronaldo", "mbappe", "obama", "putin", "zelensky", "zelenskyy", "penelope cruz", "kardashian", "trump", "deepika padukone", "priyanka chopra", "shah rukh khan", "aishwarya rai",
 )  # fmt: skip
 _LIKENESS = re.compile(
     r"\b(?:look(?:s|ing)? like|likeness of|face of|as worn by|turn (?:her|him|them|me) into|deepfake|face ?swap)\b"
@@ -98,10 +99,26 @@ _UNDRESSING = re.compile(
     r"\b(?:remov(?:e|ing)|tak(?:e|ing)(?: off)?|get(?:ting)? rid of|los(?:e|ing)|strip(?:ping)?(?: off)?|eras(?:e|ing)|without)"
     r"(?: (?:all|of|the|her|his|their|my|any|every)){0,3} (?:clothes|clothing|garments|underwear|bra|panties|everything)\b"
 )
-_DIGITS = str.maketrans("013457$@", "oieastsa")
-_ALIKE = str.maketrans("аеорсухіјѕѵαεορτυχικνу", "aeopcyxijsvaeoptuxikny")
-"""Letters of Cyrillic and Greek that look like Latin ones."""
+_DIGITS = (str.maketrans("0134578$@€", "oieastbsae"), str.maketrans("0134578$@€", "oleastbsae"))
+"""What digits and signs stand for, 1 for i and for l ("B1ll1e" is found by neither, "Bi11ie" and "t1ts" are)."""
+_SIGNS = re.compile(r"[!|¡](?=[!|¡]*\w)")
+"""Within a word they are an i or an l; behind it they end a sentence."""
+_ALIKE = str.maketrans(
+    "аеорсухіјѕѵαεορτυχικνуԁԛԝһӏɡɑɩıøłđħŧɫƚᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ",
+    "aeopcyxijsvaeoptuxiknydqwhlgaiioldhtllabcdefghijklmnoprstuvwyz",
+)
+"""Letters of Cyrillic, Greek and phonetic alphabets that look like Latin ones, and those with a stroke, which no decomposition takes away."""
+_SHAPES = str.maketrans("пнвгитмкηω", "nhbrutmknw")
+"""Further ones that do so at a second look …"""
+_SOUNDS = str.maketrans("пнвгитмкблдзфηурсхй", "pnvgitmkbldzfnurshy")
+"""… or sound so."""
+_ENCLOSED = {first + n: chr(ord("a") + n) for first in (0x1F130, 0x1F150, 0x1F170) for n in range(26)}
+"""Letters in black squares and circles."""
 _SPELT_OUT = re.compile(r"\b(?:[a-z] ){3,}[a-z]\b")
+_DRAWN_OUT = re.compile(r"([a-z])\1{2,}")
+_WITHIN = re.compile(r"(?<=\w)[-._·•*'’]+(?=\w)")
+_SIZES = re.compile(r"\bx{2,4} ?(?:l|large|s|small)\b")
+"""That "XXX large" is a size."""
 
 
 def refused(text: str) -> str:
@@ -123,19 +140,24 @@ def spellings(text: str) -> tuple[str, ...]:
     """The plain words of a text, small and apart by single spaces, as they may be meant.
 
     Whatever accents, capitals, wide or invisible characters they are written with, with letters of other alphabets that look alike,
-    with digits for letters, joined by hyphens or dots, or letter by letter.
+    with digits or signs for letters, joined by hyphens or dots, or parted by them, drawn out ("nuuude"), or letter by letter.
     """
-    wide = unicodedata.normalize("NFKD", text.casefold())
-    plain = "".join(one for one in wide if unicodedata.category(one) not in {"Mn", "Cf"}).translate(_ALIKE)
+    wide = unicodedata.normalize("NFKD", text.translate(_ENCLOSED).casefold())
+    bare = "".join(one for one in wide if unicodedata.category(one) not in {"Mn", "Me", "Cf"})
     found: list[str] = []
-    for one in (plain, plain.translate(_DIGITS)):
-        words = " ".join(re.findall(r"[^\W_]+", one))
-        found += [words, _SPELT_OUT.sub(lambda letters: letters.group().replace(" ", ""), words)]
-    return tuple(dict.fromkeys(found))
+    for table in (_SHAPES, _SOUNDS):
+        plain = bare.translate(table).translate(_ALIKE)
+        signs = [_SIGNS.sub(letter, plain).translate(digits) for letter, digits in zip("il", _DIGITS, strict=True)]
+        for one in (plain, *signs):
+            for apart in (one, _WITHIN.sub("", one)):
+                words = _SIZES.sub("", " ".join(re.findall(r"[^\W_]+", apart)))
+                found += [words, _SPELT_OUT.sub(lambda letters: letters.group().replace(" ", ""), words)]
+    return tuple(dict.fromkeys([*found, *(_DRAWN_OUT.sub(r"\1", one) for one in found)]))
 
 
 @cache
 def _pattern(phrases: tuple[str, ...]) -> re.Pattern[str]:
     plain = {one.replace("-", " ") for one in phrases}
+    plain |= {one.replace(" ", "") for one in plain}  # "taylorswift", "strip-tease" without its hyphen
     spelt = "|".join(re.escape(one) for one in sorted(plain, key=len, reverse=True))
     return re.compile(rf"\b(?:{spelt})\b")
