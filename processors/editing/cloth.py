@@ -22,9 +22,11 @@ SLOW = 0.15
 SHADE = 12.0
 """… as far as it stays within so much of L; a blouse of two colours changes by more."""
 STRETCH = 1.6
-"""How much more one side may be stretched than the other; beyond, the cloth is cut to fit, mirrored where it ends."""
+"""How much more one side may be stretched than the other; beyond, by its root, and the cloth goes on mirrored where it ends."""
 LEAST = 48
 """Pixels that a cloth is made of, at least."""
+MIRRORED = (1.0, 0.6, 0.35, 0.2, 0.1, 0.0)
+"""Of a place beyond a garment's outline: how far within it, in distances from it, what is seen there is taken from; the first that is garment."""
 PATTERNS = ("striped", "checked", "dotted")
 """Those that words alone can draw."""
 
@@ -89,18 +91,35 @@ def of_words(colours: tuple[str, ...], pattern: str = "", seed: int = 0) -> Clot
 def laid(cloth: Cloth, width: int, height: int, seed: int = 0) -> Lab:
     """The cloth spread over a box, (height, width, 3).
 
-    It is warped to the box; where that would stretch one side more than `STRETCH` times as much as the other, a part of it is cut to
-    fit, mirrored where it ends, from a place that the seed chooses.
+    It is warped to the box; where that would stretch one side more than `STRETCH` times as much as the other, it fits the narrower one,
+    and goes on mirrored along the other: down from its top, so that a print stays where it was and whole, or to both sides of its middle.
+    A seed other than 0 begins elsewhere.
     """
     across, down = width / cloth.lab.shape[1], height / cloth.lab.shape[0]
     if max(across, down) <= STRETCH * min(across, down):
         return np.asarray(cv2.resize(cloth.lab, (width, height), interpolation=_how(max(across, down))), np.float32)
-    scale = float(np.sqrt(across * down))
-    size = (max(2, round(cloth.lab.shape[1] * scale)), max(2, round(cloth.lab.shape[0] * scale)))
-    tile = np.asarray(cv2.resize(cloth.lab, size, interpolation=_how(scale)), np.float32)
-    start = np.random.default_rng(seed).integers(0, (tile.shape[0], tile.shape[1]))
+    least = min(across, down) * float(np.sqrt(STRETCH))
+    across, down = min(across, least), min(down, least)
+    size = (max(2, round(cloth.lab.shape[1] * across)), max(2, round(cloth.lab.shape[0] * down)))
+    tile = np.asarray(cv2.resize(cloth.lab, size, interpolation=_how(max(across, down))), np.float32)
+    start = (0, (tile.shape[1] - width) // 2)
+    if seed:
+        start = tuple(np.random.default_rng(seed).integers(0, (tile.shape[0], tile.shape[1])))
     rows, columns = _mirrored(height, tile.shape[0], int(start[0])), _mirrored(width, tile.shape[1], int(start[1]))
     return np.ascontiguousarray(tile[rows][:, columns])
+
+
+def dyed(cloth: Cloth, colour: Lab) -> Cloth:
+    """A cloth in another colour: its weave and its print stay as light and dark of that one.
+
+    Args:
+        cloth: in any colours.
+        colour: (3,), the new mean. A white print on green, moved as a whole from green to grey, would be pink.
+    """
+    lab = np.empty_like(cloth.lab)
+    lab[..., 0] = np.clip(cloth.lab[..., 0] - cloth.mean[0] + colour[0], 0, 100)
+    lab[..., 1:] = colour[1:]
+    return Cloth(lab, np.asarray(colour, np.float32))
 
 
 def blurred(plane: Plane, inside: Mask, sigma: float) -> Plane:
@@ -132,18 +151,24 @@ def _without_rim(inside: Mask) -> Mask:
 
 
 def _filled(lab: Lab, inside: Mask) -> Lab:
-    """Where the garment does not reach, what lies nearest to it: wider and wider means, until everything has one."""
+    """Where the garment does not reach, its mirror image beyond the outline, so that stripes and prints go on; else what lies nearest to it."""
     whole, known = np.where(inside[..., None], lab, np.float32(0)).astype(np.float32), inside.copy()
-    sigma = 2.0
-    while not known.all() and sigma < 4 * max(inside.shape):
-        share = np.asarray(cv2.GaussianBlur(inside.astype(np.float32), (0, 0), min(sigma, 60.0)), np.float32)
-        fresh = ~known & (share > 0.02)
-        if fresh.any():
-            for channel in range(3):
-                mean = blurred(lab[..., channel], inside, sigma)
-                whole[..., channel][fresh] = mean[fresh]
-            known |= fresh
-        sigma *= 2
+    here = np.indices(inside.shape, dtype=np.int32)
+    _, found = cv2.distanceTransformWithLabels(
+        (~inside).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    labels = np.asarray(found).astype(np.int32)
+    places = np.zeros((int(labels.max()) + 1, 2), np.int32)
+    places[labels[inside]] = here[:, inside].T
+    nearest = places[labels]
+    for share in MIRRORED:
+        there = [
+            np.clip(np.rint((1 + share) * nearest[..., axis] - share * here[axis]).astype(np.int32), 0, side - 1)
+            for axis, side in enumerate(inside.shape)
+        ]
+        fresh = ~known & inside[there[0], there[1]]
+        whole[fresh] = lab[there[0][fresh], there[1][fresh]]
+        known |= fresh
     whole[~known] = lab[inside].mean(axis=0)
     return whole
 

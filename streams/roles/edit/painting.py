@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -177,7 +177,7 @@ class Painting:
         if any(word in PATTERNS for word in one.from_words):
             return own, False
         # Its weave and its print, in the colour that the words name and no garment of the catalogue has.
-        return Cloth(np.asarray(found.lab + (own.mean - found.mean), np.float32), own.mean), True
+        return cloth.dyed(found, own.mean), True
 
     def _of_product(self, one: Retrieved) -> Cloth | None:
         found = self._cut_out(one)
@@ -191,13 +191,27 @@ class Painting:
         height, width = pixels.shape[:2]
         found = () if self.detector is None else self.detector.finish(pixels, one.raw)
         garments = [garment_of(each) for each in found]
-        of_kind = [each for each in garments if each.category == one.category]
-        sold = main_garment(of_kind or garments)
+        sold = main_garment(_of_kind(garments, _kinds(one)) or garments)
         box = (0.0, 0.0, float(width), float(height)) if sold is None else sold.box
         others = [each.box for each in garments if each is not sold]
         seen = None if sold is None else sold.mask
         region = mask.garment(pixels, box, one.category if sold is None else sold.category, others, seen)
         return None if region is None else (pixels, region)
+
+
+def _kinds(one: Retrieved) -> tuple[str, ...]:
+    """What is wanted of the look's photo, then what it sells: of a model in a T-shirt and jeans that was found for "trousers", the jeans."""
+    if one.seen.asked.request.references:
+        return (one.category,)
+    return (one.seen.asked.wish.category or ("" if one.garment is None else one.garment.category), one.category)
+
+
+def _of_kind(garments: Sequence[Garment], kinds: Sequence[str]) -> list[Garment]:
+    """Those of the first of the kinds that there is."""
+    for kind in kinds:
+        if found := [each for each in garments if each.category == kind]:
+            return found
+    return []
 
 
 def _on_white(pixels: Pixels, region: EditMask) -> Pixels:

@@ -24,6 +24,8 @@ from streams.search import merging
 from streams.search.pending import PendingQueries, all_answered
 from streams.search.wording import wording_of
 
+LOOKED_THROUGH = 12
+"""Hits, of which those that are sold as the wanted kind come first."""
 SEARCH_S = 5.0
 """The longest that shards are waited for, of each search."""
 
@@ -123,7 +125,7 @@ class Retrieval:
             good = merging.good_of(probe, answers)
             wording = wording_of(probe.words, good)
             ranked = merging.ranked(good, probe.shop, wording)
-            found = merging.in_order(ranked, MAX_REFERENCES, collapse=True)
+            found = merging.in_order(ranked, LOOKED_THROUGH, collapse=True)
             hits = tuple(
                 EditReference(
                     split(one.hit.product_id)[1],
@@ -135,6 +137,9 @@ class Retrieval:
                 if one.hit.photo or one.hit.image
             )
             if hits:
+                # Sold as what is asked for, before what merely shows one: the jeans under a T-shirt that is sold are half a pair.
+                kind = next(iter(probe.filters.get("category", ())), "")
+                hits = tuple(sorted(hits, key=lambda hit: hit.category != kind))[:MAX_REFERENCES]
                 return Hits(hits, min(one.generation for one in good), wanted)
         return Hits((), asked.query.space.generation, frozenset())
 

@@ -172,6 +172,47 @@ def test_a_cloth_fits_every_box(shape: tuple[int, int]) -> None:
     assert np.isfinite(found).all()
 
 
+def test_a_pattern_goes_on_beyond_the_outline_of_the_garment_that_lends_it() -> None:
+    """A striped disc: in the corners of its box, where it does not reach, there are stripes as well, and no blur of their mean."""
+    rows = np.where(np.arange(240) // 12 % 2 == 0, 230, 40).astype(np.uint8)
+    pixels = np.repeat(np.repeat(rows[:, None, None], 240, axis=1), 3, axis=2)
+    middle = np.arange(240) + 0.5 - 120
+    its_mask = mask.given(np.hypot(middle[:, None], middle[None]) < 110)
+    assert its_mask is not None
+    found = cloth.of_garment(pixels, its_mask)
+    assert found is not None
+    height, width = found.lab.shape[:2]
+    corner = found.lab[: height // 6, : width // 6, 0]
+    assert corner.std() > 20
+    assert ((corner < 40) | (corner > 70)).mean() > 0.8
+
+
+def test_a_print_stays_whole_on_a_long_garment() -> None:
+    """A cloth with a blot, on a box three times as high as wide: the blot is in the upper part, in the middle, and as wide as it was."""
+    lab = np.full((120, 100, 3), (60.0, 0.0, 0.0), np.float32)
+    lab[30:60, 20:80] = (20.0, 40.0, 0.0)
+    one = cloth.Cloth(lab, lab.reshape(-1, 3).mean(axis=0))
+    found = cloth.laid(one, 100, 360)
+    columns = np.flatnonzero(found[60, :, 1] > 20)
+    assert abs(int(columns[0]) - 20) <= 2
+    assert abs(int(columns[-1]) - 79) <= 2
+    assert np.array_equal(found, cloth.laid(one, 100, 360))
+    assert not np.array_equal(found, cloth.laid(one, 100, 360, seed=4))
+
+
+def test_a_cloth_in_another_colour_keeps_its_print_as_light_and_dark() -> None:
+    """A white print on green is a lighter grey on grey: moved as a whole it would be pink."""
+    lab = np.full((60, 60, 3), (50.0, -45.0, 25.0), np.float32)
+    lab[20:40, 20:40] = (97.0, 0.0, 0.0)
+    one = cloth.Cloth(lab, lab.reshape(-1, 3).mean(axis=0))
+    grey = lab_of_hex(dict(PALETTE)["grey"])
+    found = cloth.dyed(one, grey)
+    assert np.abs(found.lab[..., 1:] - grey[1:]).max() < 1
+    assert found.lab[30, 30, 0] > found.lab[5, 5, 0] + 20
+    assert found.lab[..., 0].max() <= 100
+    assert np.array_equal(found.mean, grey)
+
+
 def _disc(colour: tuple[int, int, int], side: int = 120, radius: float = 40.3, ground: int = 150) -> Pixels:
     """A disc on a grey ground, its rim as a camera sees it: half of each."""
     fine = (np.arange(side * 8) + 0.5) / 8 - side / 2

@@ -22,7 +22,7 @@ from processors.decode import DecodeLimits
 from processors.errors import Code, Poison
 from processors.lab import ciede2000, lab_of_hex, to_lab
 from processors.palette import PALETTE
-from processors.values import Pixels
+from processors.values import Detection, Pixels
 from streams.contract import topics
 from streams.contract.edits import PAINTING, STEPS, EditProgress, EditResult
 from streams.contract.probes import Answer, Found, Hits, LookupProbe, Probe, SearchProbe
@@ -233,6 +233,65 @@ async def test_what_no_garment_has_is_of_the_words() -> None:
     image, mask = (pixels_of(catalogue.store.get(one)) for one in (result.image, result.mask))
     mean = to_lab(image)[mask[..., 0] > 0].mean(axis=0)
     assert ciede2000(mean, lab_of_hex(dict(PALETTE)["green"])) < 8
+
+
+class TwoWorn(FakeDetector):
+    """Sees a shirt over trousers where a photo's lower half is of another colour than the upper one."""
+
+    def forward(self, batch: Sequence[Pixels], /) -> list[tuple[Detection, ...]]:
+        found = super().forward(batch)
+        for number, pixels in enumerate(batch):
+            if tuple(pixels[60, 75]) != tuple(pixels[140, 75]):
+                found[number] = (
+                    Detection("shirt", (35, 40, 115, 100), 0.9),
+                    Detection("pants", (35, 100, 115, 160), 0.8),
+                )
+        return found
+
+
+def outfit(above: tuple[int, int, int], below: tuple[int, int, int]) -> bytes:
+    """A shirt over trousers, for `TwoWorn`."""
+    pixels = np.full((200, 150, 3), 225, np.uint8)
+    pixels[40:100, 35:115], pixels[100:160, 35:115] = above, below
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+class Showing(Catalogue):
+    """Whose products are found by every kind that their photos show, as in the index."""
+
+    def answer(self, probe: Probe) -> Answer:
+        if isinstance(probe, SearchProbe) and probe.filters.get("category") == ("pants",):
+            probe = msgspec.structs.replace(probe, filters={})
+        return super().answer(probe)
+
+
+async def test_the_look_is_that_of_the_kind_that_is_wanted_whatever_the_product_sells() -> None:
+    """Found for "trousers": of a model in a shirt over trousers the trousers lend their look; and what is sold as trousers comes first."""
+    catalogue = Showing()
+    catalogue.role = replace(catalogue.role, detector=TwoWorn())
+    address = catalogue.store.put_content(outfit((40, 160, 60), RED), ".png")
+    catalogue.products["sells-a-shirt"] = ("shirt", "green", address)
+    worn = {"image": {"bytes": outfit((90, 90, 90), BLUE)}, "text": "other trousers"}
+    first, *_ = await catalogue.run(request(0, "a", **worn))
+    assert first.error is None
+    assert [(one.product_id, one.used) for one in first.retrieved] == [("sells-a-shirt", True)]
+    assert first.garment is not None
+    assert first.garment.category == "pants"
+    image, mask = (pixels_of(catalogue.store.get(one)) for one in (first.image, first.mask))
+    assert ciede2000(to_lab(image)[mask[..., 0] > 0].mean(axis=0), to_lab(np.uint8([[RED]]))[0, 0]) < 6
+    catalogue.results.clear()
+    catalogue.products["sells-trousers"] = (
+        "pants",
+        "yellow",
+        catalogue.store.put_content(photo((220, 200, 40)), ".png"),
+    )
+    [second] = await catalogue.run(request(1, "b", **worn))
+    assert [(one.product_id, one.used) for one in second.retrieved] == [
+        ("sells-trousers", True),
+        ("sells-a-shirt", False),
+    ]
 
 
 async def test_an_empty_catalogue_leaves_the_words() -> None:
