@@ -23,6 +23,8 @@ SHADE = 12.0
 """… as far as it stays within so much of L; a blouse of two colours changes by more."""
 STRETCH = 1.6
 """How much more one side may be stretched than the other; beyond, by its root, and the cloth goes on mirrored where it ends."""
+OUTER = 0.3
+"""Of a cloth: what goes on where it ends; prints are seldom so near its hem and its seams."""
 LEAST = 48
 """Pixels that a cloth is made of, at least."""
 MIRRORED = (1.0, 0.6, 0.35, 0.2, 0.1, 0.0)
@@ -92,8 +94,8 @@ def laid(cloth: Cloth, width: int, height: int, seed: int = 0) -> Lab:
     """The cloth spread over a box, (height, width, 3).
 
     It is warped to the box; where that would stretch one side more than `STRETCH` times as much as the other, it fits the narrower one,
-    and goes on mirrored along the other: down from its top, so that a print stays where it was and whole, or to both sides of its middle.
-    A seed other than 0 begins elsewhere.
+    and goes on along the other, below or to both sides, as the mirror image of its outer part, to and fro: so a print stays where it was, whole and
+    once. A seed other than 0 begins elsewhere, and mirrors all of it.
     """
     across, down = width / cloth.lab.shape[1], height / cloth.lab.shape[0]
     if max(across, down) <= STRETCH * min(across, down):
@@ -102,10 +104,12 @@ def laid(cloth: Cloth, width: int, height: int, seed: int = 0) -> Lab:
     across, down = min(across, least), min(down, least)
     size = (max(2, round(cloth.lab.shape[1] * across)), max(2, round(cloth.lab.shape[0] * down)))
     tile = np.asarray(cv2.resize(cloth.lab, size, interpolation=_how(max(across, down))), np.float32)
-    start = (0, (tile.shape[1] - width) // 2)
     if seed:
-        start = tuple(np.random.default_rng(seed).integers(0, (tile.shape[0], tile.shape[1])))
-    rows, columns = _mirrored(height, tile.shape[0], int(start[0])), _mirrored(width, tile.shape[1], int(start[1]))
+        start = np.random.default_rng(seed).integers(0, (tile.shape[0], tile.shape[1]))
+        rows, columns = _mirrored(height, tile.shape[0], int(start[0])), _mirrored(width, tile.shape[1], int(start[1]))
+    else:
+        rows = _going_on(height, tile.shape[0], 0)
+        columns = _going_on(width, tile.shape[1], (tile.shape[1] - width) // 2)
     return np.ascontiguousarray(tile[rows][:, columns])
 
 
@@ -185,6 +189,15 @@ def _how(scale: float) -> int:
 def _mirrored(count: int, period: int, start: int) -> NDArray[np.int64]:
     places = (np.arange(count, dtype=np.int64) + start) % (2 * period)
     return np.where(places < period, places, 2 * period - 1 - places)
+
+
+def _going_on(count: int, size: int, start: int) -> NDArray[np.int64]:
+    """Places of a cloth of `size` for `count` pixels from `start` on, which may be below 0."""
+    part = max(1, round(OUTER * size))
+    places = np.arange(count, dtype=np.int64) + start
+    beyond = np.where(places < 0, -1 - places, places - size) % (2 * part)
+    depth = np.where(beyond < part, beyond, 2 * part - 1 - beyond)
+    return np.where(places < 0, depth, np.where(places < size, places, size - 1 - depth))
 
 
 def _contrast(ground: Lab) -> Lab:

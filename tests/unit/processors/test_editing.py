@@ -162,12 +162,13 @@ def test_words_draw_what_they_name_and_nothing_else() -> None:
     assert not np.array_equal(moved.lab, striped.lab)
 
 
+@pytest.mark.parametrize("seed", [0, 3])
 @pytest.mark.parametrize("shape", [(1, 1), (3, 900), (900, 3), (2, 2), (777, 64)])
-def test_a_cloth_fits_every_box(shape: tuple[int, int]) -> None:
+def test_a_cloth_fits_every_box(shape: tuple[int, int], seed: int) -> None:
     """However much narrower the box is than the cloth."""
     wanted = cloth.of_words(("red", "white"), "checked")
     assert wanted is not None
-    found = cloth.laid(wanted, shape[1], shape[0], seed=3)
+    found = cloth.laid(wanted, shape[1], shape[0], seed)
     assert found.shape == (*shape, 3)
     assert np.isfinite(found).all()
 
@@ -188,7 +189,7 @@ def test_a_pattern_goes_on_beyond_the_outline_of_the_garment_that_lends_it() -> 
 
 
 def test_a_print_stays_whole_on_a_long_garment() -> None:
-    """A cloth with a blot, on a box three times as high as wide: the blot is in the upper part, in the middle, and as wide as it was."""
+    """A cloth with a blot, on a box three times as high as wide: the blot is in the upper part once, in the middle, and as wide as it was."""
     lab = np.full((120, 100, 3), (60.0, 0.0, 0.0), np.float32)
     lab[30:60, 20:80] = (20.0, 40.0, 0.0)
     one = cloth.Cloth(lab, lab.reshape(-1, 3).mean(axis=0))
@@ -196,6 +197,11 @@ def test_a_print_stays_whole_on_a_long_garment() -> None:
     columns = np.flatnonzero(found[60, :, 1] > 20)
     assert abs(int(columns[0]) - 20) <= 2
     assert abs(int(columns[-1]) - 79) <= 2
+    rows = np.flatnonzero((found[..., 1] > 20).any(axis=1))
+    assert len(rows) == rows[-1] - rows[0] + 1 < 60  # once
+    assert rows[-1] < 120
+    wide = np.flatnonzero((cloth.laid(one, 400, 120)[..., 1] > 20).any(axis=0))
+    assert abs(int(wide[0] + wide[-1]) - 400) <= 4
     assert np.array_equal(found, cloth.laid(one, 100, 360))
     assert not np.array_equal(found, cloth.laid(one, 100, 360, seed=4))
 
