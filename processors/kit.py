@@ -17,6 +17,7 @@ import msgspec
 from processors import channels as texts
 from processors.captions import template_caption
 from processors.claims import mentions
+from processors.evidence import worth_stating
 from processors.languages import LANGUAGES, language_of
 from processors.languages.claims import fact_words
 from processors.languages.phrases import Said, coverage
@@ -174,11 +175,12 @@ def other_texts(evidence: Evidence, kit: Kit) -> texts.Channels:
     )
 
 
-def unmet(kit: Kit, text: CaptionText) -> tuple[str, ...]:
-    """(`UNMET`,) where a caption is empty, too long, lacks what is required or holds what is banned; else ()."""
+def unmet(kit: Kit, text: CaptionText, evidence: Evidence) -> tuple[str, ...]:
+    """(`UNMET`,) where a caption is empty, too long, lacks what is required, holds what is banned, or cannot name its product; else ()."""
     caption = folded(text.caption)
     met = (
         bool(caption)
+        and bool(text.spans or not worth_stating(evidence))
         and kit.allows(text.caption)
         and len(text.caption) <= kit.limit("caption")
         and all(folded(phrase) in caption for phrase in kit.required)

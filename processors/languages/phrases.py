@@ -49,14 +49,17 @@ class Facts:
 
 
 def facts_of(evidence: Evidence, words: Words, allowed: Allowed) -> tuple[Facts, ...]:
-    """Of each garment worth naming; the product first. A garment that can only be named by what is banned is left out."""
+    """Of each garment worth naming; the product first. A garment that can only be named by what is banned, or that the language has no word for, is left out.
+
+    Where that is the product, nothing is left: what it is worn with must not stand in its place.
+    """
     names = {clean(garment.category) for garment in evidence.garments}  # a colour called "bag" would be read as one
 
     def sayable(text: str) -> bool:
         return allowed(text) and clean(text) not in names
 
     found = [_facts(garment, words, allowed, sayable) for garment in worth_stating(evidence)]
-    return tuple(facts for facts in found if facts is not None)
+    return tuple(facts for facts in found if facts is not None) if found and found[0] is not None else ()
 
 
 def _facts(garment: Garment, words: Words, allowed: Allowed, sayable: Allowed) -> Facts | None:

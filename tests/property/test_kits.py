@@ -46,7 +46,7 @@ def test_texts_keep_to_the_kit_or_say_that_they_do_not(pack: Evidence, kit: Kit,
     for text in (caption.caption, others.title, others.alt, others.description, others.meta):
         assert kit.allows(text.replace("Free returns", ""))
     assert len(caption.hashtags) <= (18 if kit.max_hashtags is None else kit.max_hashtags)
-    if unmet(kit, caption) != (UNMET,):
+    if unmet(kit, caption, pack) != (UNMET,):
         assert all(folded(phrase) in folded(caption.caption) for phrase in kit.required)
     assert caption == by_rule(pack, kit.tone, seed, kit), "the same for the same arguments"
 

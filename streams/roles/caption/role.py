@@ -406,7 +406,7 @@ class Captioner:
         pack = _with(read.own, written.attributes, written.style_examples)
         kit = read.kit
         reasons = hold.reasons(self.rules, pack, text, chosen=kit.by_grammar)
-        reasons += (*(() if kit is PLAIN else unmet(kit, text)), *read.waits)
+        reasons += (*(() if kit is PLAIN else unmet(kit, text, pack)), *read.waits)
         others = other_texts(pack, kit)
         return Caption(
             product_id=item.product_id,

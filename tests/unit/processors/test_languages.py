@@ -168,3 +168,23 @@ def test_hashtags_are_one_word_each(locale: str) -> None:
     assert 8 <= len(tags) <= 12
     assert len(set(tags)) == len(tags)
     assert all(tag[0] == "#" and tag[1:].isalnum() and tag == tag.lower() for tag in tags)
+
+
+@pytest.mark.parametrize("locale", ["en", "de", "fr", "es"])
+def test_what_is_worn_with_a_product_never_stands_in_its_place(locale: str) -> None:
+    """Where the product cannot be named, by a ban or for want of a word, no text says that it is a pair of shoes."""
+    unknown = garment("fascinator", "navy")
+    pack = Evidence((unknown, SHOES)) if locale != "en" else Evidence((DRESS, SHOES))
+
+    def allowed(text: str) -> bool:
+        return locale != "en" or "dress" not in text.lower()
+
+    named = re.compile(r"shoe|schuh|chaussure|zapato", re.IGNORECASE)
+    assert named.search(caption_by_grammar(Evidence((SHOES,)), locale, "plain", 0, allowed=allowed).text)
+    caption = caption_by_grammar(pack, locale, "plain", 0, allowed=allowed)
+    assert caption.text
+    assert caption.spans == ()
+    others = channels(pack, locale, allowed=allowed)
+    tags = hashtags_by_grammar(pack, locale, allowed)
+    for text in (caption.text, others.title, others.alt, others.description, others.meta, *tags):
+        assert not named.search(text), text
