@@ -81,6 +81,10 @@ class Weights:
 WEIGHTS = Weights()
 WORDS = Weights(embedding=1.0, wanted=MappingProxyType({**dict.fromkeys(FACETS, 0.1), CATEGORY: 0.5}), refused=0.0)
 """Of words alone: the vector has the colour already, and outweighs the kind of garment with it ("red hat" found red shirts)."""
+GARMENT = (CATEGORY, KIND)
+"""Facets that say what kind of garment it is."""
+SAYING_MORE = replace(WORDS, wanted=MappingProxyType({**dict.fromkeys(FACETS, 0.0), CATEGORY: 0.5}))
+"""Of words that say more than facets ("a red hat for the beach"): the vector, and the catalogue's own words, tell the rest."""
 _ALIKE: Mapping[tuple[str, str], Mapping[str, float]] = MappingProxyType(
     {
         ("neckline", "crew"): {"round": 1.0},

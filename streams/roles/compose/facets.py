@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 from msgspec.structs import replace
 
@@ -59,9 +61,14 @@ def with_words(probe: SearchProbe, embedded: Embedded) -> SearchProbe:
     prepared = embedded.prepared
     started = prepared.photo is not None or prepared.asked.reference.vector is not None
     edit = prepared.reading.edit
-    # Within a band of scores hits are sorted, and facets would make the bands narrow. A title says more than facets: they
-    # kept products from being found first by their own one.
-    if started or prepared.asked.query.sort or edit.rest or not edit.set:
+    # Within a band of scores hits are sorted, and facets would make the bands narrow.
+    if started or prepared.asked.query.sort or not edit.set:
         return probe
     asked = composing.worded(edit)
+    if edit.rest:
+        # A title says more than facets: but for the kind of garment they kept products from being found first by their own one.
+        named = dataclasses.replace(edit, set={f: v for f, v in edit.set.items() if f in composing.GARMENT})
+        asked = dataclasses.replace(asked, blocks=composing.worded(named, composing.SAYING_MORE).blocks)
+    if not any(any(block.values()) for block in asked.blocks.values()):
+        return probe
     return replace(probe, blocks=asked.blocks, wishes=asked.wishes, inner=True)

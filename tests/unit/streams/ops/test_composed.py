@@ -90,10 +90,31 @@ async def test_a_red_hat_is_a_hat_before_it_is_red() -> None:
 
 async def test_words_that_say_no_facet_are_asked_of_the_vector_alone() -> None:
     """Nothing is added for what was not asked."""
-    search = LocalSearch([shown("a", "hat", "red", "elegant hat")], FakeImageEncoder(), FakeTextEncoder(), None)  # type: ignore[arg-type]
-    (found,) = await search.ask([{"text": "elegant hat"}])
-    assert found.hits[0].similarity is None
+    search = LocalSearch([shown("a", "hat", "red", "elegant red")], FakeImageEncoder(), FakeTextEncoder(), None)  # type: ignore[arg-type]
+    for words in ("elegant", "elegant red"):
+        (found,) = await search.ask([{"text": words}])
+        assert found.hits[0].similarity is None
     assert found.hits[0].score == pytest.approx(1.0, abs=1e-3)
+
+
+async def test_a_red_hat_for_the_beach_is_a_hat_first() -> None:
+    """Words that say more than facets: of these the kind of garment counts and nothing else, and all wishes are told."""
+    catalogue = [
+        shown("shirt", "shirt", "red", "red hat for the beach"),
+        shown("red-hat", "hat", "red", "red thing"),
+        shown("blue-hat", "hat", "blue", "red hat"),
+    ]
+    search = LocalSearch(catalogue, FakeImageEncoder(), FakeTextEncoder(), None)  # type: ignore[arg-type]
+    found, by_price = await search.ask(
+        [{"text": "red hat for the beach"}, {"text": "red hat for the beach", "sort": "price"}]
+    )
+    # Between hats the vector decides, whatever their colours probably are.
+    assert [hit.product_id for hit in found.hits] == ["blue-hat", "red-hat", "shirt"]
+    told = {hit.product_id: hit for hit in found.hits}
+    assert told["blue-hat"].meets == {"category": True, COLOUR: False}
+    assert told["shirt"].meets == {"category": False, COLOUR: True}
+    assert told["shirt"].similarity == pytest.approx(1.0, abs=1e-3)
+    assert by_price.hits[0].product_id == "shirt"
 
 
 def test_a_pair_differs_in_one_facet_and_every_such_product_is_right() -> None:
