@@ -150,6 +150,17 @@ class Product:
     offer: Offer = NO_OFFER
 
 
+@dataclass(frozen=True, slots=True)
+class Views:
+    """A live product as a second stage compares it: `vectors` (float16) of shape (views, dimension), `ids` and `categories` of the views."""
+
+    product_id: str
+    ids: tuple[str, ...]
+    categories: tuple[str, ...]
+    vectors: Half
+    chances: Packed
+
+
 def chances_of(payload: Payload) -> Packed:
     """What a product probably is; of a payload of before, what its facets say."""
     if isinstance(payload.chances, dict):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from index_sync.columns import ShownWhole
-from index_sync.entry import Product, ShardHit, Wanted, facet_key, fold_wanted
+from index_sync.entry import Product, ShardHit, Views, Wanted, chances_of, facet_key, fold_wanted
 from index_sync.fused_search import Fused
 from index_sync.lexical_search import Weights
 from index_sync.search import Ask, Candidate, Counts, count, search
@@ -78,10 +78,28 @@ class State:
 
     def lookup(self, product_id: str) -> Product | None:
         """The live product of this id, or None. One that is being replaced is there, as it was."""
+        place = self._place(product_id)
+        return None if place is None else _product(product_id, *place)
+
+    def views(self, product_id: str, most: int) -> Views | None:
+        """The vectors of a live product, `most` of them at most, the first first; None: there is no such product."""
+        place = self._place(product_id)
+        if place is None:
+            return None
+        window, ordinal = place
+        columns = window.segment.columns
+        start, stop = int(columns.first[ordinal]), int(columns.first[ordinal + 1])
+        payload = columns.payload(ordinal)
+        rows = np.array(window.segment.vectors(start, min(stop, start + most)))
+        shown = payload.views[: len(rows)]
+        names, categories = tuple(view.id for view in shown), tuple(view.category for view in shown)
+        return Views(product_id, names, categories, rows, chances_of(payload))
+
+    def _place(self, product_id: str) -> tuple[Window, int] | None:
         for window in reversed(self.windows):
             ordinal = window.segment.columns.ordinal_of(product_id, window.products)
             if ordinal is not None and window.alive[window.segment.columns.first[ordinal]]:
-                return _product(product_id, window, ordinal)
+                return window, ordinal
         return None
 
 

@@ -184,6 +184,10 @@ class RoleMetrics:
         """A query of image and words was answered by this composer."""
         self._of("weft_composed_seconds", arm).observe(seconds)
 
+    def reranked(self, outcome: str) -> None:
+        """See `Observer`."""
+        self._of("weft_reranked", outcome).inc()
+
     def shadowed(
         self,
         outcome: str,

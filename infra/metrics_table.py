@@ -160,6 +160,13 @@ ROLE_METRICS: tuple[Family, ...] = (
         SECONDS,
     ),
     Family(
+        "weft_reranked",
+        "counter",
+        ("role", "outcome"),
+        "Composed queries whose best hits were to be compared again (`WEFT_RERANK`), by outcome: done; some (shards that did not tell their"
+        " vectors); late (no time was left); failed.",
+    ),
+    Family(
         "weft_shadow_products",
         "counter",
         ("role", "outcome"),

@@ -220,6 +220,11 @@ class Settings(BaseSettings):
         description="A test: which share of the queries that name no composer each composer answers, by the query's id (JSON"
         ' object, e.g. `{"facets": 0.5, "direction": 0.5}`); results name theirs as `arm`.',
     )
+    rerank: Literal["", "late-interaction"] = Field(
+        "",
+        description="Who compares the best fifty hits of a composed query again, by all of their vectors, where its deadline leaves time: late-interaction"
+        " (docs/models/composer.md: it gains nothing with the starter's vectors); empty: nobody, which saves a second round to the shards.",
+    )
     shadow_profile: str = Field(
         "",
         description="Another profile (its name, or the path of its file): a share of the uploads is thought by it as well and compared with"

@@ -8,7 +8,7 @@ halving a batch that does not fit the memory), so that no adapter repeats them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
@@ -254,6 +254,58 @@ class Composer(Model[Composition, Vector], Protocol):
     @property
     def target(self) -> str:
         """Fingerprint of the image encoder whose vectors it is compared with: another one is another generation of the index."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Several:
+    """A product, or what a query starts from, by all of its vectors.
+
+    Attributes:
+        views: the ids of its views ("whole", "g0" …), in the order of `vectors`.
+        vectors: (views, dimension) float32 of length 1.
+        categories: of each view, "" where nobody knows it.
+        chances: facet → value → probability: what it probably is.
+    """
+
+    views: tuple[str, ...]
+    categories: tuple[str, ...]
+    vectors: NDArray[np.float32]
+    chances: Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class SecondLook:
+    """A composed query, as a second stage is asked.
+
+    Attributes:
+        first: (products,) float32: the scores of the first stage, descending.
+        image: (dimension,) float32 of length 1: what the query starts from; None where it is words alone.
+        scale: what the inner product with `image` counted in `first`.
+        texts: what its words say, in the same space: (edited caption, reference's caption), or (the words,), or ().
+        blocks: facet → value → weight of the square root of its probability, as the first stage added them; "" is what a product
+            gets that does not know the facet.
+        reference: the product that it starts from; None where that is a photo, or nobody told.
+    """
+
+    first: NDArray[np.float32]
+    image: Vector | None
+    scale: float
+    texts: tuple[Vector, ...]
+    blocks: Mapping[str, Mapping[str, float]]
+    reference: Several | None
+
+
+class Reranker(Protocol):
+    """Orders the best products of a first stage again, by all of their vectors. Called in threads: it keeps nothing."""
+
+    @property
+    def fingerprint(self) -> str:
+        """`sha256:…` over all that changes an order."""
+        ...
+
+    def scores(self, query: SecondLook, products: Sequence[Several], /) -> NDArray[np.float32]:
+        """(products,) float32, higher is better; of the same order of magnitude of work for each product."""
         ...
 
 

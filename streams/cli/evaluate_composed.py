@@ -96,6 +96,7 @@ async def _run(
     from streams.ops.composed.pairs import pairs_of
     from streams.ops.composed.trained import Trained
     from streams.ops.composed.trial import measure, queries_of
+    from streams.wiring.composers import reranker_of
     from streams.wiring.yardsticks import models_of, photo_trial
 
     models = models_of(settings)
@@ -113,7 +114,9 @@ async def _run(
     if not wanted:
         return None
     async with Fetcher(settings, MemoryStore("eval")) as fetcher:
-        search = LocalSearch((item for _, item in items), models.image_encoder, models.text_encoder, fetcher)
+        search = LocalSearch(
+            (item for _, item in items), models.image_encoder, models.text_encoder, fetcher, reranker_of(settings)
+        )
         with progress("asking", queries_of(wanted)) as tick:
             found = await measure(search, models.text_encoder, known, wanted, seed=seed, tick=tick, trained=trained)
     return msgspec.structs.replace(found, refused_photos=tuple(one.cause for one in refused))

@@ -17,3 +17,6 @@ MAX_FILTER_VALUES = 1000
 MAX_FACET_NAME = 128
 MAX_DIMENSION = 16_384
 MAX_TEXT = 20_000
+MAX_COMPARED = 64
+"""Products whose vectors one probe may ask for, and how many of each: some 400 kB of an answer at the very most."""
+MAX_COMPARED_VIEWS = 12

@@ -34,6 +34,8 @@ class LookupProbe(Record, frozen=True, omit_defaults=False, tag="lookup"):
     generation: str = ""  # as in `SearchProbe`
     partition: int | None = None  # the one that the product's key names; None asks every shard
     census: CensusAsk | None = None  # asks for what the shards hold instead of for a product
+    # Asks for all views of these products (their keys) instead of for one product; a worker of an earlier version finds none.
+    products: tuple[str, ...] = ()
 
 
 class SearchProbe(Record, frozen=True, omit_defaults=False, tag="search"):
@@ -157,6 +159,16 @@ class Census(Record, frozen=True, omit_defaults=False):
     saved: bool = False
 
 
+class ProductViews(Record, frozen=True, omit_defaults=False):
+    """The vectors of one product as the index keeps them: what a second stage compares (`LookupProbe.products`)."""
+
+    product_id: str  # its key
+    views: tuple[str, ...]  # "whole", "g0" …
+    categories: tuple[str, ...]  # of each of them
+    vectors: bytes  # float16 little-endian, a row a view
+    chances: dict[str, dict[str, int]] = {}
+
+
 class Found(Record, frozen=True, omit_defaults=False, tag="found"):
     """One partition's answer to a `LookupProbe`; `vector` is None when this partition does not hold the product.
 
@@ -181,6 +193,7 @@ class Found(Record, frozen=True, omit_defaults=False, tag="found"):
     chances: dict[str, dict[str, int]] = {}
     heads: str = ""
     standby: str = ""  # as in `Hits`
+    products: tuple[ProductViews, ...] = ()  # those of the probe's that these shards hold
 
 
 Answer: TypeAlias = Hits | Found

@@ -179,6 +179,12 @@ class Result(Record, frozen=True):
     garments: tuple[ShownGarment, ...] = ()  # of the photo that was asked with, the surest first
     confident: bool | None = None  # false: nothing that was found fits; null: nobody can say
     arm: str = ""  # the composer that answered a query of image and words
+    # What became of the second stage of a composed query, where the stack has one: the best hits compared again ("done"), those of some
+    # shards ("some"), none in time ("late"), or none because it failed ("failed"). `score` stays that of the first stage.
+    reranked: (
+        Annotated[str, msgspec.Meta(extra_json_schema={"enum": ["done", "some", "late", "failed"], OPEN_ENUM: True})]
+        | UnsetType
+    ) = UNSET
 
 
 # ---------------------------------------------------------------- search.matches / catalog.similar / search.feedback (JSON)

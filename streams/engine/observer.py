@@ -97,6 +97,10 @@ class Observer(Protocol):
         """A query of image and words was answered by this composer, so many seconds after it was read."""
         ...
 
+    def reranked(self, outcome: str) -> None:
+        """A composed query had a second stage; `outcome` as in its result (done, some, late, failed)."""
+        ...
+
     def shadowed(
         self,
         outcome: str,
@@ -185,6 +189,8 @@ class NullObserver:
     def answered(self, error: str, *, partial: bool) -> None: ...
 
     def composed(self, arm: str, seconds: float) -> None: ...
+
+    def reranked(self, outcome: str) -> None: ...
 
     def shadowed(
         self,

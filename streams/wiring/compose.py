@@ -21,7 +21,7 @@ from streams.search import query_photos
 from streams.search.pending import PendingQueries
 from streams.search.shop_asked import shop_asked
 from streams.search.spaces import Spaces
-from streams.wiring.composers import composers_of
+from streams.wiring.composers import composers_of, reranker_of
 from streams.wiring.generations import encoders_of, partition_count, place_by_key, serve_spaces, when_settled
 from streams.wiring.models import judge_of, relevance_of, shipped_heads, words_of
 from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, loaded
@@ -70,6 +70,7 @@ async def run_compose(parts: Parts, ready: Ready) -> None:
         relevance=relevance,
         twins=twins.ask,
         composers=await asyncio.to_thread(composers_of, parts.settings, images, texts),
+        reranker=reranker_of(parts.settings),
     )
 
     async def keep_house() -> None:
@@ -105,6 +106,8 @@ async def run_compose(parts: Parts, ready: Ready) -> None:
 def _tell(observer: Observer, result: Result) -> None:
     if result.arm:
         observer.composed(result.arm, result.took_ms / 1000)
+    if isinstance(result.reranked, str):
+        observer.reranked(result.reranked)
     observer.answered("" if result.error is None else result.error.code, partial=result.partial)
 
 

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from infra.settings import Settings
 from models.composers import registry
-from models.ports import ImageEncoder, TextEncoder
+from models.composers.late_interaction import LateInteraction
+from models.ports import ImageEncoder, Reranker, TextEncoder
 from processors.errors import BadSetting
 from streams.ops.composed.trained import Trained
 from streams.roles.compose import composers
 from streams.roles.compose.composers import Composers
+
+
+def reranker_of(settings: Settings) -> Reranker | None:
+    """Who orders the best hits of composed queries again; None: nobody."""
+    return LateInteraction() if settings.rerank else None
 
 
 def composers_of(settings: Settings, images: ImageEncoder, texts: TextEncoder) -> Composers:

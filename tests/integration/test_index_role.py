@@ -70,6 +70,11 @@ async def test_items_are_searchable_until_they_are_deleted(broker: EmbeddedBroke
         assert len(holders) == 1
         assert np.allclose(np.frombuffer(holders[0].vector or b"", "<f4"), unit(500), atol=1e-3)
         assert holders[0].facets == {"category": "dress", "colour": "red"}
+        # What a second stage compares: several products at once, from whichever shards hold them.
+        many = LookupProbe("many", "", time.time() + 20, joined=True, products=("p7", "p1", "p8", "nobody"))
+        told = {one.product_id: one for a in (await b.ask(many)).values() if isinstance(a, Found) for one in a.products}
+        assert sorted(told) == ["p1", "p7"]
+        assert np.allclose(np.frombuffer(told["p7"].vectors, "<f2"), unit(500), atol=1e-3)
         async with asyncio.timeout(60):
             await ready.wait()  # it also waits for what index.control says of generations
 

@@ -140,11 +140,12 @@ class Side:
 
     async def _ask(self, asked: wire.Ask) -> wire.Hits:
         from streams.ops.composed.local import LocalSearch
+        from streams.wiring.composers import reranker_of
 
         if self._local is None:
             fetcher = await self._closing.enter_async_context(Fetcher(self._settings, MemoryStore("compare")))
             images, texts = self._models.image_encoder, self._models.text_encoder
-            self._local = LocalSearch(self._items.values(), images, texts, fetcher)
+            self._local = LocalSearch(self._items.values(), images, texts, fetcher, reranker_of(self._settings))
         queries = [{"image": {"product_id": name}, "text": text, "top_k": TOP_K} for name, text in asked.queries]
         results = await self._local.ask(queries)
         return wire.Hits(tuple(tuple(hit.product_id for hit in result.hits) for result in results))

@@ -9,7 +9,7 @@ import msgspec
 
 from index_sync.shard import Shard
 from infra.fetch import Fetcher
-from models.ports import ImageEncoder, TextEncoder
+from models.ports import ImageEncoder, Reranker, TextEncoder
 from processors.decode import DecodeLimits
 from processors.identity import key_of
 from streams.contract import codecs, topics
@@ -34,9 +34,17 @@ class LocalSearch:
         images: its encoder.
         texts: of the same family.
         fetcher: for photos that queries name.
+        reranker: of the best hits; None: there is no second stage.
     """
 
-    def __init__(self, items: Iterable[Item], images: ImageEncoder, texts: TextEncoder, fetcher: Fetcher) -> None:
+    def __init__(
+        self,
+        items: Iterable[Item],
+        images: ImageEncoder,
+        texts: TextEncoder,
+        fetcher: Fetcher,
+        reranker: Reranker | None = None,
+    ) -> None:
         self.shard = Shard(0, "", 0)
         for offset, item in enumerate(items):
             key = key_of(item.shop, item.product_id).encode()
@@ -53,6 +61,7 @@ class LocalSearch:
             limits=DecodeLimits(),
             partitions=1,
             batch_items=32,
+            reranker=reranker,
         )
 
     async def ask(

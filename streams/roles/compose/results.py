@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from msgspec import UNSET
 
@@ -19,9 +20,12 @@ from streams.engine.message import Message
 from streams.roles.compose import judging, probes
 from streams.roles.compose.asked import Prepared
 from streams.roles.compose.garments import MAX_HITS, FoundGarments
+from streams.roles.compose.reranking import MOST, Reranked
 from streams.search import merging
 from streams.search.pending import PendingQueries, all_answered
 from streams.search.wording import Wording, wording_of
+
+Again: TypeAlias = Callable[[Sequence[merging.Ranked]], Awaitable[Reranked]]
 
 DUPLICATES = "duplicates"
 NO_TWINS = QueryError(
@@ -49,20 +53,32 @@ class Results:
         garments: FoundGarments,
         composed: Composed | None = None,
         judged: Judged | None = None,
+        again: Again | None = None,
     ) -> Result:
-        """The merged result; `partial` when a shard is missing, or had not applied what the query asked for."""
+        """The merged result; `partial` when a shard is missing, or had not applied what the query asked for.
+
+        `again`: orders the best hits once more (`streams.roles.compose.reranking`); None: no second stage is due.
+        """
         query, page = prepared.asked.query, prepared.asked.page
         shards = [answer for answer in answers.values() if isinstance(answer, Hits)]
         of = shards[0].of if shards else self.partitions
         good = merging.good_of(probe, answers)
         wording = wording_of(probe.words, good)
         judged = judging.with_words(judged, wording)
-        found = page.of(merging.ranked(good, probe.shop, wording))
+        found, outcome = page.of(merging.ranked(good, probe.shop, wording)), None
+        if again is not None:
+            deep = replace(page, offset=0, size=max(page.depth, MOST))
+            reranked = await again(deep.of(merging.ranked(good, probe.shop, wording)))
+            found, outcome = list(reranked.hits[: page.depth]), reranked.outcome
         if garments.merged is not None:
             found = list(garments.merged)
-        sure = judging.confident(found, judged)
+        sure, reordered = judging.confident(found, judged), tuple(found)
         found = merging.with_siblings(found, siblings, page)[page.offset : page.depth]
-        shown = [(one.garment, one.hits[page.offset : page.depth][:MAX_HITS]) for one in garments.garments]
+        listed = [
+            (one.garment, reordered if outcome and one.garment.id == garments.lead else one.hits)
+            for one in garments.garments
+        ]
+        shown = [(garment, hits[page.offset : page.depth][:MAX_HITS]) for garment, hits in listed]
         every = [*found, *(hit for _, hits in shown for hit in hits)]
         members, whole = await self._members(probe, every, prepared) if page.collapse else ([], True)
 
@@ -93,6 +109,7 @@ class Results:
             approximate=tuple(approximate),
             garments=tuple(ShownGarment(one.id, one.category, one.box, placed(hits)) for one, hits in shown),
             confident=sure,
+            reranked=UNSET if outcome is None else outcome,
         )
 
     async def _members(

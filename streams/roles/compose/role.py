@@ -11,11 +11,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from msgspec import structs
 
 from infra.fetch import Fetcher
-from models.ports import Detector, ImageEncoder, TextEncoder
+from models.ports import Detector, ImageEncoder, Reranker, TextEncoder
 from processors import decode
 from processors.errors import Code, Poison
 from processors.facets import Head
@@ -42,7 +43,16 @@ from streams.roles.compose.photos import Photos, nobody
 from streams.roles.compose.probable import HeadsOf, no_heads
 from streams.roles.compose.reading import read_words
 from streams.roles.compose.references import References, anywhere
-from streams.roles.compose.results import DUPLICATES, PartitionCount, Results, missing_partitions, query_id_of, refusal
+from streams.roles.compose.reranking import MOST, Reranking
+from streams.roles.compose.results import (
+    DUPLICATES,
+    Again,
+    PartitionCount,
+    Results,
+    missing_partitions,
+    query_id_of,
+    refusal,
+)
 from streams.roles.compose.turns import Turns
 from streams.search import merging
 from streams.search.pending import PendingQueries, all_answered
@@ -99,6 +109,8 @@ class Compose:
     """Tells how likely a hit is right, where that was fitted for the encoder."""
     composers: Composers = field(default_factory=Composers)
     """Who composes image and words."""
+    reranker: Reranker | None = None
+    """Orders the best hits of a composed query again, where there is time; None: nobody does."""
     turns: Turns = field(default_factory=Turns)
     """What queries asked for, for those that name them as `previous`."""
 
@@ -216,6 +228,11 @@ class Compose:
         probe = facets.with_facets(probes.search(prepared, vectors.fused(embedded)), composed, embedded)
         if composed is None and by_facets:
             probe = facets.with_words(probe, embedded)
+        reranking = Reranking(self.pending, self.reranker, self.now)
+        again: Again | None = None
+        if composed is not None and reranking.is_due(embedded, composed):
+            probe = structs.replace(probe, top_k=max(probe.top_k, MOST))
+            again = partial(reranking.ordered, embedded, composed)
         wished = probes.siblings(prepared, probe)
         beside = probes.beside(embedded, probe)
         asked = [probe, *beside.values(), *([wished] if wished else [])]
@@ -225,7 +242,7 @@ class Compose:
         found = garments.found(embedded, probe, answers, dict(zip(beside, others, strict=False)))
         results = Results(self.pending, self.partitions, self.relative, self.now)
         judged = judging.judge_of(embedded, self.relevance, edited=composed is not None)
-        result = await results.made(prepared, probe, answers, siblings, found, composed, judged)
+        result = await results.made(prepared, probe, answers, siblings, found, composed, judged, again)
         if is_composed(query):
             result = structs.replace(result, arm=prepared.asked.composer)
         # Only the shards know how many partitions there are; the setting is about topics that are yet to be made.

@@ -15,7 +15,18 @@ from processors.conditions import Condition, parted
 from processors.errors import Code, Poison
 from processors.offers import column_named
 from processors.ordering import DIGITS, Order
-from streams.contract.probes import About, Answer, Found, Hits, LookupProbe, Probe, SearchProbe, Standing
+from streams.contract.limits import MAX_COMPARED, MAX_COMPARED_VIEWS
+from streams.contract.probes import (
+    About,
+    Answer,
+    Found,
+    Hits,
+    LookupProbe,
+    Probe,
+    ProductViews,
+    SearchProbe,
+    Standing,
+)
 from streams.contract.records import Hit
 
 
@@ -178,6 +189,8 @@ def _look_up(
         fresh=own.fresh,
         others=others,
     )
+    if probe.products:
+        return msgspec.structs.replace(common, products=_views_of(states, probe.products))
     product = products[here]
     if product is None:
         return common
@@ -198,6 +211,17 @@ def _look_up(
         chances=chances_of(product.payload),
         heads=product.payload.heads if isinstance(product.payload.heads, str) else "",
     )
+
+
+def _views_of(states: Sequence[State], keys: Sequence[str]) -> tuple[ProductViews, ...]:
+    """The products that these shards hold, in the order that they were asked for."""
+    found = []
+    for key in dict.fromkeys(keys[:MAX_COMPARED]):
+        there = (views for state in states if (views := state.views(key, MAX_COMPARED_VIEWS)) is not None)
+        if (one := next(there, None)) is not None:
+            vectors = one.vectors.astype("<f2", copy=False).tobytes()
+            found.append(ProductViews(key, one.ids, one.categories, vectors, one.chances))
+    return tuple(found)
 
 
 def _standing(

@@ -171,6 +171,7 @@ def test_every_metric_tells_what_happened() -> None:
     metrics.answered("", partial=True)
     metrics.open_letters(7)
     metrics.composed("facets", 0.02)
+    metrics.reranked("late")
     metrics.refused("ungrounded")
     metrics.paired(3, 1)
     metrics.matched(["met", "left", "met"])
@@ -223,6 +224,7 @@ def test_every_metric_tells_what_happened() -> None:
     assert value("weft_model_items_total", {**role, "model": "detector", "part": "forward"}) == 8
 
     assert value("weft_composed_seconds_count", {**role, "arm": "facets"}) == 1
+    assert value("weft_reranked_total", {**role, "outcome": "late"}) == 1
     assert value("weft_matches_total", {**role, "state": "met"}) == 2
     assert (value("weft_standing_queries", role), value("weft_standing_pairs", role)) == (3, 40)
     assert value("weft_similar_products", role) == 500

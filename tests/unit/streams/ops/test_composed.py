@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from models.composers.late_interaction import LateInteraction
 from models.fakes import FakeComposer, FakeImageEncoder, FakeTextEncoder
 from processors.chances import pack
 from processors.edit_text import parse_edit
@@ -86,6 +87,29 @@ async def test_a_red_hat_is_a_hat_before_it_is_red() -> None:
     assert all(hit.similarity is not None and hit.similarity < 1.0 for name, hit in told.items() if name != "shirt")
     assert all(hit.similarity is None for hit in by_price.hits)
     assert max(hit.score for hit in by_price.hits) == pytest.approx(1.0, abs=1e-3)
+
+
+async def test_the_second_stage_compares_garments_with_garments() -> None:
+    """Through the shard, as the role answers: the first stage has only the whole photo of the reference and the best view of each."""
+
+    def dress(name: str, colour: str, whole: str, garment: str) -> Item:
+        one = shown(name, "dress", colour, whole)
+        (view,) = shown(name, "dress", colour, garment).views
+        return msgspec.structs.replace(one, views=(*one.views, msgspec.structs.replace(view, id="g0")))
+
+    catalogue = [
+        dress("reference", "red", "street scene", "long dress"),
+        dress("scene", "navy", "street scene", "short coat"),
+        dress("garment", "navy", "street scenery", "long dress"),
+    ]
+    asked = [{"image": {"product_id": "reference"}, "text": "but in navy"}]
+    plain = LocalSearch(catalogue, FakeImageEncoder(), FakeTextEncoder(), None)  # type: ignore[arg-type]
+    again = LocalSearch(catalogue, FakeImageEncoder(), FakeTextEncoder(), None, LateInteraction())  # type: ignore[arg-type]
+    (first,), (second,) = await plain.ask(asked), await again.ask(asked)
+    assert [hit.product_id for hit in first.hits] == ["scene", "garment"]
+    assert [hit.product_id for hit in second.hits] == ["garment", "scene"]
+    assert second.reranked == "done"
+    assert {hit.product_id: hit.score for hit in second.hits} == {hit.product_id: hit.score for hit in first.hits}
 
 
 async def test_words_that_say_no_facet_are_asked_of_the_vector_alone() -> None:

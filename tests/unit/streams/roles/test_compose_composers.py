@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from infra.settings import Settings
+from models.composers.late_interaction import LateInteraction
 from models.encoder.own_folder import NoTexts
 from models.fakes import FakeImageEncoder, FakeTextEncoder
 from processors.errors import BadSetting, Poison
@@ -19,7 +20,7 @@ from streams.contract.records import Result
 from streams.engine.message import Message
 from streams.engine.stages import Done
 from streams.roles.compose.composers import Composers, arm_of
-from streams.wiring.composers import composers_of
+from streams.wiring.composers import composers_of, reranker_of
 from tests.unit.streams.roles.test_role_compose import NOW, Shards, compose, red_dress
 
 
@@ -122,3 +123,9 @@ async def test_without_a_text_tower_words_act_as_facets_and_alone_are_refused() 
     assert not isinstance(asked, Done)
     with pytest.raises(Poison, match="no text tower: ask by photo or by product"):
         role.open(asked)
+
+
+def test_a_stack_has_a_second_stage_where_it_is_asked_for() -> None:
+    """It costs a second round to the shards, and gains nothing with the starter's vectors."""
+    assert reranker_of(Settings()) is None
+    assert isinstance(reranker_of(Settings(rerank="late-interaction")), LateInteraction)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from index_sync.shard import Shard
+from streams.contract import codecs
+from streams.contract.limits import MAX_COMPARED, MAX_COMPARED_VIEWS
 from streams.contract.probes import Found, Hits, LookupProbe, SearchProbe
 from streams.roles.index.answers import answer, answer_of
 from tests.fakes.index_items import DIMENSION, ENCODER, entry, unit
@@ -101,3 +103,35 @@ def test_a_lookup_in_many_shards_is_of_the_one_that_holds_the_product() -> None:
     assert found.partition == 2
     assert found.vector is not None
     assert [o.partition for o in found.others] == [1]
+
+
+def test_many_products_are_looked_up_with_all_of_their_views() -> None:
+    """For a second stage: those that these shards hold, in the order asked for; deleted ones and twice the same are none."""
+    first, second = _shard(), Shard(4, ENCODER, DIMENSION)
+    second.apply(0, "q0", entry(2, 3, 4))
+    first.apply(5, "p4", None)
+    probe = LookupProbe("q", "", 0.0, products=("q0", "p4", "nobody", "p1", "p1"))
+    found = answer_of([first, second], probe, 7, {2: 6, 4: 0})
+    assert isinstance(found, Found)
+    assert [one.product_id for one in found.products] == ["q0", "p1"]
+    assert found.vector is None
+    three, one = (np.frombuffer(one.vectors, "<f2").reshape(-1, DIMENSION) for one in found.products)
+    assert three.shape == (3, DIMENSION)
+    assert len(found.products[0].views) == 3
+    assert np.allclose(one, unit(1), atol=1e-3)
+    assert found.fresh
+    assert codecs.decode_answer(codecs.encode(found)) == found
+    assert codecs.decode_probe(codecs.encode(probe)) == probe
+
+
+def test_what_a_second_stage_may_ask_for_is_bounded() -> None:
+    """So many products, and so many views of each: an answer has to fit a record."""
+    shard = Shard(0, ENCODER, DIMENSION)
+    for n in range(MAX_COMPARED + 3):
+        shard.apply(n, f"p{n}", entry(*range(n, n + MAX_COMPARED_VIEWS + 2)))
+    keys = tuple(f"p{n}" for n in range(MAX_COMPARED + 3))
+    found = answer(shard, LookupProbe("q", "", 0.0, products=keys), of=1, wanted=0)
+    assert isinstance(found, Found)
+    assert [one.product_id for one in found.products] == list(keys[:MAX_COMPARED])
+    assert {len(one.views) for one in found.products} == {MAX_COMPARED_VIEWS}
+    assert {len(one.vectors) for one in found.products} == {2 * DIMENSION * MAX_COMPARED_VIEWS}
