@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,9 @@ FACETS: tuple[str, ...] = ("kind", "pattern", "sleeve", "neckline", "length", CO
 """What heads may tell. `colour` is a shop's own word, read from the garment's own pixels (`processors.colour_shares`)."""
 NEVER = 2.0
 """The threshold of a value that is never stated: it was not right often enough."""
+Chances: TypeAlias = Mapping[str, Mapping[str, float]]
+"""Facet → value → probability."""
+NOTHING_KNOWN: Chances = {}
 PIXELS, MERCHANT, NEIGHBOURS = "pixels", "merchant", "neighbours"
 """Who decided an attribute (`processors.values.Attribute.source`)."""
 
@@ -51,6 +55,36 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """From where a value is stated of some garments, in place of its threshold: what is seldom printed is printed for better reasons.
+
+    Args:
+        value: of the head.
+        threshold: the probability from which it is stated.
+        categories: of garments of these; () is any.
+        beside: another head, or the same; "" asks none.
+        values: of `beside`.
+        at_most: only where those have no more than this together.
+    """
+
+    value: str
+    threshold: float
+    categories: tuple[str, ...] = ()
+    beside: str = ""
+    values: tuple[str, ...] = ()
+    at_most: float = 1.0
+
+    def holds(self, chance: float, category: str, known: Chances) -> bool:
+        """Whether the value is stated by this line. `known`: facet → value → probability; of a head that is not there nothing is known, and nothing held against it."""
+        told = known.get(self.beside, {})
+        return (
+            chance >= self.threshold
+            and (not self.categories or category in self.categories)
+            and sum(told.get(value, 0.0) for value in self.values) <= self.at_most
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Head:
     """One facet.
 
@@ -62,6 +96,7 @@ class Head:
         categories: for each value the categories of garments of which it may be said; () is any.
         covers: for each value the narrower ones of which it is true as well ("printed" of a floral); () is none of any.
         layered: it reads the layer of its version; one of colour words reads the colour shares behind it as well.
+        lines: where a value has some, it is stated by these and not by its threshold.
     """
 
     values: tuple[str, ...]
@@ -71,6 +106,7 @@ class Head:
     categories: tuple[tuple[str, ...], ...]
     covers: tuple[tuple[str, ...], ...] = ()
     layered: bool = False
+    lines: tuple[Line, ...] = ()
 
     def __post_init__(self) -> None:
         count = len(self.values)
@@ -82,6 +118,8 @@ class Head:
             len(self.covers) != count or not {v for some in self.covers for v in some} <= set(self.values)
         ):
             raise Fatal(f"a head of {count} values covers {self.covers}")
+        if unknown := {line.value for line in self.lines} - set(self.values):
+            raise Fatal(f"a head of {self.values} has lines of {sorted(unknown)}")
 
     def probabilities(self, features: Vector) -> NDArray[np.float32]:
         """(values,), which sum to 1, of features (numbers,)."""
@@ -100,22 +138,28 @@ class Head:
         """The likeliest value where it is sure enough and suits the category, with the next one; None: unknown."""
         return self.told(self.probabilities(features), category)
 
-    def told(self, chances: NDArray[np.float32], category: str) -> Attribute | None:
-        """The same of `probabilities`. Where no narrow value is sure enough alone, the one that covers them may be."""
+    def told(self, chances: NDArray[np.float32], category: str, known: Chances = NOTHING_KNOWN) -> Attribute | None:
+        """The same of `probabilities`. Where no narrow value is sure enough alone, the one that covers them may be. `known`: see `Line`."""
         wide = self.widened(chances)
         order = np.argsort(-wide, kind="stable")
         first = int(order[0])
         within = self.covers[first] if self.covers else ()
         narrow = max((self.values.index(value) for value in within), key=lambda n: chances[n], default=first)
-        if chances[narrow] > chances[first] and chances[narrow] >= self.thresholds[narrow]:
+        if chances[narrow] > chances[first] and self._enough(narrow, float(chances[narrow]), category, known):
             first, wide = narrow, chances
         allowed = self.categories[first]
-        if not wide[first] >= self.thresholds[first] or (allowed and category not in allowed):
+        if not self._enough(first, float(wide[first]), category, known) or (allowed and category not in allowed):
             return None
         others = (self.values[int(n)] for n in order if n != first and self.values[int(n)] not in within)
         return Attribute(
             self.values[first], round(min(1.0, float(wide[first])), 4), source=PIXELS, second=next(others, "")
         )
+
+    def _enough(self, number: int, chance: float, category: str, known: Chances) -> bool:
+        mine = [line for line in self.lines if line.value == self.values[number]]
+        if mine:
+            return any(line.holds(chance, category, known) for line in mine)
+        return chance >= self.thresholds[number]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +211,16 @@ class Heads:
             category: the detector's class.
         """
         found: dict[str, Attribute] = {}
-        for facet, chances in self.probabilities(features, shares).items():
+        probable = self.probabilities(features, shares)
+        asked = {line.beside for head in self.heads.values() for line in head.lines}
+        known = {
+            facet: dict(zip(self.heads[facet].values, probable[facet].tolist(), strict=True))
+            for facet in asked
+            if facet in probable
+        }
+        for facet, chances in probable.items():
             # The category is settled before (`processors.second_look`).
-            attribute = self.heads[facet].told(chances, category) if facet in FACETS else None
+            attribute = self.heads[facet].told(chances, category, known) if facet in FACETS else None
             if attribute is not None:
                 found[facet] = attribute
         return found

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from processors import colour_shares
 from processors.errors import Fatal, Poison
-from processors.facets import Head, Heads, Layer
+from processors.facets import Head, Heads, Layer, Line
 
 FORMAT, LAYERED = "weft-facets 1", "weft-facets 2"
 """Of linear heads, and of some that read a layer, which code from before there were any refuses."""
@@ -85,6 +85,7 @@ class _Described(msgspec.Struct, frozen=True):
     categories: tuple[tuple[str, ...], ...]
     covers: tuple[tuple[str, ...], ...] = ()
     layered: bool = False
+    lines: tuple[Line, ...] = ()
 
 
 class _Header(msgspec.Struct, frozen=True):
@@ -123,7 +124,9 @@ def encode(maker: str, heads: dict[str, Head], card: Card, layer: Layer | None =
         tensors[f"{name}.weight"] = (part.weight / scale[:, None]).astype(np.float16)
         tensors[f"{name}.scale"] = scale
         tensors[f"{name}.bias"] = part.bias.astype(np.float32)
-    described = {f: _Described(h.values, h.thresholds, h.categories, h.covers, h.layered) for f, h in heads.items()}
+    described = {
+        f: _Described(h.values, h.thresholds, h.categories, h.covers, h.layered, h.lines) for f, h in heads.items()
+    }
     header = _Header(FORMAT if layer is None else LAYERED, maker, colour_shares.VERSION, described, card)
     return bytes(save(tensors, {"weft": msgspec.json.encode(header).decode()}))
 
@@ -162,7 +165,13 @@ def decode(data: bytes, *, name: str) -> Version:
     try:
         for facet, said in header.heads.items():
             heads[facet] = Head(
-                said.values, *read(facet), said.thresholds, said.categories, said.covers, layered=said.layered
+                said.values,
+                *read(facet),
+                said.thresholds,
+                said.categories,
+                said.covers,
+                layered=said.layered,
+                lines=said.lines,
             )
         layer = Layer(*read(LAYER), tensors[f"{LAYER}.shares"]) if header.format == LAYERED else None
         found = Heads(version_of(data), header.maker, heads, layer)

@@ -41,7 +41,7 @@ from models.recipes.facets_truth import CATEGORIES_OF, COVERS, VALUES, Allowed
 from models.weights.hashes import check_weights
 from models.weights.starter import IMAGE_TRUNK, STARTER_FOLDER, shipped_path
 from processors import crops
-from processors.facets import NEVER, Head, Layer
+from processors.facets import NEVER, Head, Layer, Line
 from processors.second_look import CATEGORY
 
 CONFIG = Path(__file__).with_suffix(".yaml")
@@ -301,8 +301,26 @@ def heads_of(
         thresholds = tuple(float(told.get(value, NEVER)) for value in values)
         categories = tuple(CATEGORIES_OF[facet](value) for value in values)
         covers = tuple(COVERS[facet].get(value, ()) for value in values) if facet in COVERS else ()
-        heads[facet] = Head(values, weight * sharp, bias * sharp, thresholds, categories, covers, facet in layered)
+        lines = lines_of(config, facet)
+        heads[facet] = Head(values, weight * sharp, bias * sharp, thresholds, categories, covers, facet in layered, lines)
     return heads
+
+
+def lines_of(config: Config, facet: str) -> tuple[Line, ...]:
+    """The lines of a facet's values, as they stand in the recipe."""
+    told = config.get("lines", {}).get(facet, {})
+    return tuple(
+        Line(
+            value,
+            float(line["from"]),
+            tuple(line.get("of", ())),
+            line.get("beside", ""),
+            tuple(line.get("values", ())),
+            float(line.get("at_most", 1.0)),
+        )
+        for value, lines in told.items()
+        for line in lines
+    )
 
 
 def train(recipe: Path, run: Path, data: Path, minutes: float | None = None) -> Path:

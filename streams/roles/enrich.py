@@ -51,7 +51,7 @@ from streams.roles.work import About, Described, Embedded, Known, Opened, Photo,
 
 log = logger("weft.enrich")
 
-RULES = "9"
+RULES = "10"
 """Raise it when the rules beside the models change what is seen (colours, crops, limits): memos of old rules are not used."""
 
 
