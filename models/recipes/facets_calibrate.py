@@ -24,14 +24,14 @@ from models.detector.yolo_detector import YoloDetector
 from models.encoder.clip_encoder import ClipImageEncoder
 from models.facets.facet_fit import BINS, JUDGED, fold_of
 from models.facets.facet_heads import BinWorth, FacetWorth, ValueWorth
-from models.recipes.facets import FITTED, Fit, heads_of
+from models.recipes.facets import CONFIG, FITTED, Config, Fit, heads_of
 from models.recipes.facets_learning import Floats
 from models.recipes.facets_truth import CATEGORIES_OF, SILENT, VALUES
 from models.weights.starter import shipped_path
 from models.yardsticks import charts
 from models.yardsticks.shop_words import truth_of
 from processors import crops, evidence
-from processors.facets import Head, of_garment
+from processors.facets import Chances, Head, of_garment
 from processors.garments import main_garment
 from processors.second_look import CATEGORY, subject_box
 from processors.values import Garment, Pixels
@@ -109,7 +109,8 @@ def _look(pixels: Pixels, category: str, detector: YoloDetector, encoder: ClipIm
 
 
 def calibrate(run: Path, data: Path, pictures: Path | None = None) -> None:
-    """Print sharpness and thresholds as they stand in the recipe, and what they are worth; keep `RUN/worth.json`.
+    """Print sharpness and thresholds as they are found for the recipe, and what those that stand in it (and its lines) are worth; keep
+    `RUN/worth.json`.
 
     Args:
         run: of the recipe, with `fitted.npz`.
@@ -122,26 +123,42 @@ def calibrate(run: Path, data: Path, pictures: Path | None = None) -> None:
     sharpness: dict[str, float] = {}
     thresholds: dict[str, dict[str, float]] = {}
     worth: list[FacetWorth] = []
+    config = yaml.safe_load(CONFIG.read_text())
+    categories = np.array(products.categories)
+    rows_of: dict[str, NDArray[np.bool_]] = {}
+    chances_of: dict[str, Floats] = {}
     for facet in VALUES:
         scores = fitted.scores(facet, products.features)
-        rows = np.array([bool(truth.get(facet)) for truth in products.truths])
-        right = np.array([[value in truth.get(facet, ()) for value in VALUES[facet]] for truth in products.truths])
-        categories = np.array(products.categories)
-        fits = rows & ~held_out
+        rows_of[facet] = np.array([bool(truth.get(facet)) for truth in products.truths])
+        fits = rows_of[facet] & ~held_out
         if not fits.any():  # the shops say nothing of it: what it is worth is not known, and none of it is stated
             continue
+        right = _right(facet, products)
         sharpness[facet] = _sharpness(scores[fits], right[fits])
-        chances = _softmax(scores * sharpness[facet])
+        chances_of[facet] = _softmax(scores * sharpness[facet])
         if facet != CATEGORY:
-            found = _thresholds(facet, chances[fits], right[fits], categories[fits])
-            thresholds[facet] = found
-            judged = rows & held_out
-            worth.append(_worth(facet, chances[judged], right[judged], categories[judged], found))
+            thresholds[facet] = _thresholds(facet, chances_of[facet][fits], right[fits], categories[fits])
+    known = [
+        {facet: dict(zip(VALUES[facet], chances[n].tolist(), strict=True)) for facet, chances in chances_of.items()}
+        for n in range(len(categories))
+    ]
+    for facet in thresholds:
+        judged = np.flatnonzero(rows_of[facet] & held_out)
+        beside = [known[n] for n in judged]
+        head = _head(facet, config)
+        worth.append(
+            _worth(head, facet, chances_of[facet][judged], _right(facet, products)[judged], categories[judged], beside)
+        )
     print(yaml.safe_dump({"sharpness": sharpness, "thresholds": thresholds}, sort_keys=False))
     print(report(worth))
     (run / "worth.json").write_bytes(msgspec.json.encode(tuple(worth)))
     if pictures is not None:
         print(draw(worth, pictures / "facets-reliability.png"))
+
+
+def _right(facet: str, products: Shown) -> NDArray[np.bool_]:
+    """(products, values): what the shop allows."""
+    return np.array([[value in truth.get(facet, ()) for value in VALUES[facet]] for truth in products.truths])
 
 
 def draw(worth: Sequence[FacetWorth], path: Path) -> Path:
@@ -176,6 +193,12 @@ def report(worth: Sequence[FacetWorth]) -> str:
     return "\n".join(lines)
 
 
+def _least(head: Head, number: int) -> float:
+    """The lowest probability from which a value is stated of any garment."""
+    lines = [line.threshold for line in head.lines if line.value == head.values[number]]
+    return min(lines, default=float(head.thresholds[number]))
+
+
 def _softmax(scores: Floats) -> Floats:
     powers = np.exp(scores - scores.max(1, keepdims=True))
     return np.asarray(powers / powers.sum(1, keepdims=True), np.float32)
@@ -188,10 +211,10 @@ def _sharpness(scores: Floats, right: NDArray[np.bool_]) -> float:
     return round(float(tried[int(np.argmin(losses))]), 3)
 
 
-def _head(facet: str, thresholds: Mapping[str, float]) -> Head:
-    """A head that reads probabilities with these thresholds; its weights are not used."""
+def _head(facet: str, config: Config) -> Head:
+    """A head that reads probabilities, with the thresholds and lines of a recipe; its weights are not used."""
     blank = {facet: (np.zeros((len(VALUES[facet]), 1), np.float32), np.zeros(len(VALUES[facet]), np.float32))}
-    return heads_of({"sharpness": {}, "thresholds": {facet: thresholds}}, blank)[facet]
+    return heads_of({**config, "sharpness": {}}, blank)[facet]
 
 
 def _thresholds(
@@ -201,7 +224,7 @@ def _thresholds(
 
     A value that another covers is judged where it is likeliest alone, the others with what they cover.
     """
-    head = _head(facet, {})
+    head = _head(facet, {"thresholds": {}})
     wide = np.stack([head.widened(one) for one in chances])
     covered = {value for some in head.covers for value in some}
     each = np.arange(len(chances))
@@ -223,20 +246,23 @@ def _thresholds(
 
 
 def _worth(
+    head: Head,
     facet: str,
     chances: Floats,
     right: NDArray[np.bool_],
     categories: NDArray[np.str_],
-    thresholds: Mapping[str, float],
+    known: Sequence[Chances],
 ) -> FacetWorth:
-    head = _head(facet, thresholds)
     wide = np.stack([head.widened(one) for one in chances])
     order = np.argsort(-wide, axis=1, kind="stable")
     likeliest, second, sure = order[:, 0], order[:, 1], np.minimum(wide.max(1), 1.0)
     each = np.arange(len(likeliest))
     good = right[each, likeliest]
     either = good | right[each, second]
-    told = [head.told(one, str(category)) for one, category in zip(chances, categories, strict=True)]
+    told = [
+        head.told(one, str(category), beside)
+        for one, category, beside in zip(chances, categories, known, strict=True)
+    ]
     stated = np.array([one is not None for one in told])
     said = np.array(
         [n if one is None else head.values.index(one.value) for n, one in zip(likeliest, told, strict=True)]
@@ -249,7 +275,7 @@ def _worth(
             int((said == n).sum()),
             int((stated & (said == n)).sum()),
             int((fine & (said == n)).sum()),
-            float(head.thresholds[n]),
+            _least(head, n),
         )
         for n, value in enumerate(VALUES[facet])
     )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from processors.errors import Fatal
-from processors.facets import COLOUR, NEVER, Head, Heads, of_garment
+from processors.facets import COLOUR, NEVER, Head, Heads, Line, of_garment
 from tests.fakes.facet_heads import head
 
 STRIPES, DOTS, BOTH = (np.array(f, np.float32) for f in ((4.0, 0.0), (0.0, 4.0), (1.0, 1.0)))
@@ -121,3 +121,54 @@ def test_a_head_covers_its_own_values_only() -> None:
     """A file with others is damaged."""
     with pytest.raises(Fatal, match="covers"):
         Head(("a", "b"), np.eye(2, dtype=np.float32), np.zeros(2, np.float32), (0.5, 0.5), ((), ()), (("c",), ()))
+
+
+def lined(*lines: Line) -> Head:
+    """Plain or printed, stated from .9 where no line says otherwise."""
+    return Head(("plain", "printed"), np.eye(2, dtype=np.float32), np.zeros(2, np.float32), (0.9, 0.9), ((), ()), lines=lines)
+
+
+@pytest.mark.parametrize(
+    ("category", "plain", "value"),
+    [
+        ("pants", 0.6, "plain"),
+        ("shirt", 0.6, ""),
+        ("shirt", 0.85, "plain"),
+        ("shirt", 0.2, ""),
+        ("shirt", 0.05, "printed"),
+    ],
+    ids=["trousers", "a shirt", "surely plain", "below the threshold of another value", "above it"],
+)
+def test_a_line_says_of_which_garments_less_is_enough(category: str, plain: float, value: str) -> None:
+    """Trousers are mostly plain; any line of the value is enough, and a value without lines keeps its threshold."""
+    found = lined(Line("plain", 0.5, ("pants",)), Line("plain", 0.8)).told(
+        np.array([plain, 1 - plain], np.float32), category
+    )
+    assert (found.value if found else "") == value
+
+
+def test_a_line_may_ask_what_another_head_says() -> None:
+    """Printed needs less where no collar is likely; of a garment whose collar nobody asked for nothing is held against it."""
+    reading = lined(Line("printed", 0.55, (), "neckline", ("collar", "polo"), 0.3))
+    chances = np.array([0.4, 0.6], np.float32)
+    for collar, polo, told in ((0.1, 0.1, True), (0.25, 0.2, False), (0.9, 0.0, False)):
+        known = {"neckline": {"round": 1 - collar - polo, "collar": collar, "polo": polo}}
+        assert (reading.told(chances, "shirt", known) is not None) == told
+    assert reading.told(chances, "shirt") is not None
+
+
+def test_heads_tell_each_other_what_their_lines_ask() -> None:
+    """The same features: printed where its own version reads no collar, and unknown where it does."""
+    necks = head(["round", "collar"], [[2, 0], [0, 0]])
+    collared = head(["round", "collar"], [[0, 0], [2, 0]])
+    prints = lined(Line("printed", 0.6, (), "neckline", ("collar",), 0.3))
+    for neck, told in ((necks, True), (collared, False)):
+        heads = Heads("sha256:v", "sha256:m", {"pattern": prints, "neckline": neck})
+        read = heads.read(np.array([0.5, 1.5], np.float32), None, "shirt")
+        assert ("pattern" in read) == told
+
+
+def test_lines_are_of_the_heads_own_values() -> None:
+    """A file with others is damaged."""
+    with pytest.raises(Fatal, match="lines"):
+        lined(Line("striped", 0.5))
