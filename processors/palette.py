@@ -56,7 +56,15 @@ FAMILY: dict[str, str] = {
 }  # fmt: skip
 """The plain colour that each name is a shade of: light and dark folds of one cloth bear different names of one family."""
 
-WEIGHT: dict[str, float] = {"white": 0.7, "grey": 0.6, "beige": 0.55, "brown": 1.2, "pink": 0.85, "red": 1.3, "turquoise": 1.35}
+WEIGHT: dict[str, float] = {
+    "white": 0.7,
+    "grey": 0.6,
+    "beige": 0.55,
+    "brown": 1.2,
+    "pink": 0.85,
+    "red": 1.3,
+    "turquoise": 1.35,
+}
 """How much a pixel of a family counts when a garment is named (others: 1). A shop calls a shirt of red and white checks red, grey is what
 shadows look like, and pink and beige what little light or white threads make of others. See `COMMON`."""
 

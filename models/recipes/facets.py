@@ -302,7 +302,9 @@ def heads_of(
         categories = tuple(CATEGORIES_OF[facet](value) for value in values)
         covers = tuple(COVERS[facet].get(value, ()) for value in values) if facet in COVERS else ()
         lines = lines_of(config, facet)
-        heads[facet] = Head(values, weight * sharp, bias * sharp, thresholds, categories, covers, facet in layered, lines)
+        heads[facet] = Head(
+            values, weight * sharp, bias * sharp, thresholds, categories, covers, facet in layered, lines
+        )
     return heads
 
 

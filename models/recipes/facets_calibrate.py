@@ -260,8 +260,7 @@ def _worth(
     good = right[each, likeliest]
     either = good | right[each, second]
     told = [
-        head.told(one, str(category), beside)
-        for one, category, beside in zip(chances, categories, known, strict=True)
+        head.told(one, str(category), beside) for one, category, beside in zip(chances, categories, known, strict=True)
     ]
     stated = np.array([one is not None for one in told])
     said = np.array(

@@ -125,7 +125,9 @@ def test_a_head_covers_its_own_values_only() -> None:
 
 def lined(*lines: Line) -> Head:
     """Plain or printed, stated from .9 where no line says otherwise."""
-    return Head(("plain", "printed"), np.eye(2, dtype=np.float32), np.zeros(2, np.float32), (0.9, 0.9), ((), ()), lines=lines)
+    return Head(
+        ("plain", "printed"), np.eye(2, dtype=np.float32), np.zeros(2, np.float32), (0.9, 0.9), ((), ()), lines=lines
+    )
 
 
 @pytest.mark.parametrize(
