@@ -121,10 +121,13 @@ class Seeing:
         for garment in described.garments:
             features = facets.of_garment(seen[garment.id], seen[WHOLE], main=garment is main)
             shares = described.shares.get(garment.id)
-            read = heads.read(features, shares, garment.category)
             # What a detector of one's own calls it is by its user's map.
             named = "kind" in garment.attributes
-            category = garment.category if named else facets.category_of(garment.category, read)
+            category = garment.category
+            if garment is main and not named and category in facets.RECONSIDERED:
+                category = facets.reconsidered(category, heads.kinds(features, shares))
+            read = heads.read(features, shares, category)
+            category = category if named else facets.category_of(category, read)
             attributes = {**read, **garment.attributes}
             found.append(msgspec.structs.replace(garment, category=category, attributes=attributes))
             known[garment.id] = chances.read(heads, self.judge, features, shares, category, garment.colours)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from processors.errors import Fatal
-from processors.facets import COLOUR, NEVER, Head, Heads, Line, of_garment
+from processors.facets import COLOUR, NEVER, Head, Heads, Line, of_garment, reconsidered
 from tests.fakes.facet_heads import head
 
 STRIPES, DOTS, BOTH = (np.array(f, np.float32) for f in ((4.0, 0.0), (0.0, 4.0), (1.0, 1.0)))
@@ -174,3 +174,21 @@ def test_lines_are_of_the_heads_own_values() -> None:
     """A file with others is damaged."""
     with pytest.raises(Fatal, match="lines"):
         lined(Line("striped", 0.5))
+
+
+@pytest.mark.parametrize(
+    ("category", "kinds", "found"),
+    [
+        ("dress", {"tunic": 0.25, "long-sleeved top": 0.2, "dress": 0.5}, "shirt"),
+        ("dress", {"tunic": 0.3, "dress": 0.6, "jumpsuit": 0.1}, "dress"),
+        ("jacket", {"shirt": 0.5, "cardigan": 0.1, "coat": 0.4}, "shirt"),
+        ("jacket", {"jacket": 0.5, "blazer": 0.2, "shirt": 0.3}, "jacket"),
+        ("pants", {"shirt": 0.9}, "pants"),
+        ("dress", {"kurtas": 0.6, "dress": 0.4}, "shirt"),
+        ("dress", {}, "dress"),
+    ],
+    ids=["a long top", "a dress", "an open shirt", "a jacket", "of no such box", "a shop's own kinds", "no kinds"],
+)
+def test_what_its_kinds_call_a_top_is_a_top(category: str, kinds: dict[str, float], found: str) -> None:
+    """Together: none of a tunic, a blouse and a shirt has to be likely by itself."""
+    assert reconsidered(category, kinds) == found
