@@ -257,9 +257,9 @@ def category_of(category: str, read: Mapping[str, Attribute]) -> str:
 
 
 def reconsidered(category: str, kinds: Mapping[str, float]) -> str:
-    """The category of the garment that a photo is of: a top, where that is what its kinds say and its box says otherwise.
+    """The category of the garment that a photo with a plain ground is of: a top, where that is what its kinds say and its box says otherwise.
 
-    A long top fills the photo as a dress does, an open shirt looks like a jacket; what tells them is the cloth, which kinds know more of.
+    A long top fills the photo as a dress does, an open shirt looks like a jacket; kinds, which were taught with packshots, know more of it.
 
     Args:
         category: of its box.

@@ -202,7 +202,7 @@ async def test_the_whole_is_judged_where_only_a_small_part_was_found() -> None:
 
 
 async def test_a_box_of_a_dress_whose_kinds_are_tops_is_a_top() -> None:
-    """Before its facets are read: sleeves that are said of tops only are said of it. Its view has the new category."""
+    """Before its facets are read: sleeves that are said of tops only are said of it. Its view has the new category. On plain grounds only."""
     blank = FakeImageEncoder.dimension
     kinds = Head(
         ("tunic", "dress"), np.zeros((2, blank), np.float32), np.array([1.0, 0.0], np.float32), (2.0, 2.0), ((), ())
@@ -215,13 +215,15 @@ async def test_a_box_of_a_dress_whose_kinds_are_tops_is_a_top() -> None:
         (("shirt",),) * 2,
     )
 
-    async def seen(bias: float) -> tuple[str, str, set[str]]:
+    async def seen(bias: float, png: bytes = photo(200, 300)) -> tuple[str, str, set[str]]:
         told = replace(kinds, bias=np.array([bias, 0.0], np.float32))
         version = Heads("sha256:v", FakeImageEncoder.fingerprint, {"kind": told, "sleeve": sleeve})
-        enrich = replace(role(Web(photo(200, 300)), DressFinder()), heads=lambda: version)
+        enrich = replace(role(Web(png), DressFinder()), heads=lambda: version)
         item = await enriched(enrich, upload())
         [garment] = item.garments
         return garment.category, item.views[1].category, set(garment.attributes)
 
     assert await seen(1.0) == ("shirt", "shirt", {"sleeve"})
     assert await seen(-3.0) == ("dress", "dress", set())
+    street = np.random.default_rng(0).integers(0, 256, (300, 200, 3)).astype(np.uint8)
+    assert (await seen(1.0, cv2.imencode(".png", street)[1].tobytes()))[0] == "dress", "of the street heads know less"
