@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -123,6 +122,7 @@ def captions_export(
     data_dir: DataDir = None,
 ) -> None:
     """Write the captions for a shop's system, with who wrote each; no format overwrites texts that were edited there."""
+    from infra.whole_file import whole_file
     from streams.ops.caption_export import FORMATS, chosen, since, standing
 
     if to not in FORMATS or status not in {"ready", "hold", "all"}:
@@ -136,10 +136,8 @@ def captions_export(
         sys.stdout.writelines(parts)
         sys.stdout.flush()
     else:
-        beside = file.with_name(f".{file.name}.{os.getpid()}")
-        with beside.open("w", encoding="utf-8", newline="") as opened:
-            opened.writelines(parts)
-        beside.replace(file)
+        with whole_file(file) as opened:
+            opened.writelines(part.encode() for part in parts)
     gone = sum(row.caption is None for row in rows)
     say(f"{len(rows) - gone} captions" + (f", {gone} deleted products" if gone else ""))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from infra.settings import Settings
+from infra.whole_file import whole_file
 from models.recipes.composer_stream import ExportedSide, ExportedTriplet
 from processors.errors import Poison
 from processors.identity import key_of
@@ -63,25 +63,20 @@ class Joined:
 
 
 async def export(settings: Settings, out: Path) -> Exported:
-    """Read both topics to their ends and write the triplets that hold now, aside and renamed.
+    """Read both topics to their ends and write the triplets that hold now; the file appears whole or not at all.
 
     Raises:
         Retryable: no broker answers.
-        OSError: `out` cannot be written.
+        BadSetting: `out` cannot be written.
     """
     joined = await _read(settings)
     left_out: Counter[str] = Counter()
     by_facet: Counter[str] = Counter()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    aside = out.with_suffix(f"{out.suffix}.part")
     count = 0
-    with aside.open("wb") as file:
+    with whole_file(out, parents=True) as file:
         for line in joined.lines(left_out, by_facet):
             file.write(line)
             count += 1
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(out)
     return Exported(str(out), count, dict(sorted(left_out.items())), dict(sorted(by_facet.items())))
 
 

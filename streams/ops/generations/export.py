@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -20,7 +18,8 @@ from index_sync.manifest import Manifest
 from index_sync.recovery import loaded
 from index_sync.segment import Window, live_products
 from infra.store import ObjectStore
-from processors.errors import BadSetting, Fatal, Missing, Retryable
+from infra.whole_file import whole_file
+from processors.errors import Fatal, Missing, Retryable
 from processors.identity import split
 from streams.contract.records import Generation
 from streams.ops.generations.standing import manifests_of
@@ -62,27 +61,6 @@ def _source(store: ObjectStore, made: Generation) -> _Source:
     return _Source(made.generation, manifests, dimension, encoder)
 
 
-@contextmanager
-def _whole(path: Path) -> Iterator[IO[bytes]]:
-    """A file that appears under its name when all of it is on the disk, or not at all.
-
-    Raises:
-        BadSetting: nothing can be written there.
-    """
-    part = path.with_name(f"{path.name}.part")
-    try:
-        with part.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        raise BadSetting(f"{path} cannot be written: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-
-
 def export_npz(store: ObjectStore, made: Generation, path: Path) -> Exported:
     """Write the last snapshots of a generation. Blocking; the file appears whole or not at all.
 
@@ -122,7 +100,7 @@ def export_npz(store: ObjectStore, made: Generation, path: Path) -> Exported:
         "products": np.array(owners, dtype=np.int64),
         "vectors": whole,
     }
-    with _whole(path) as file:
+    with whole_file(path) as file:
         np.savez(file, **arrays)
     return Exported(source.generation, str(path), len(ids), len(whole), source.dimension, source.encoder)
 
@@ -153,7 +131,7 @@ def export_parquet(store: ObjectStore, made: Generation, path: Path, group_rows:
     source = _source(store, made)
     schema = _schema(pa, source)
     products = rows = 0
-    with _whole(path) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
+    with whole_file(path) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
         for manifest in source.manifests.values():
             for window in loaded(store, manifest).state.windows:
                 for ordinals in _groups(window, group_rows):
