@@ -15,13 +15,13 @@ LEADS: dict[str, tuple[str, ...]] = {
     "plain": ("{A}.",),
     "warm": (
         "{A} you will [reach for|come back to] [again and again|all week|every time].",
-        "Meet {a}[, made to be loved|, an instant friend|, gentle and easy|].",
+        "Meet {a}[, made to be loved|, and feel at home|, gentle and easy|].",
         "There is something [lovely|kind|comforting|cheering] about {a}.",
         "{A} <feels|feel> like [home|a good morning|an old friend|a quiet smile].",
         "Build your day around {a}[| and slow down a little].",
         "We [love|adore|keep smiling at] {a}[| for days that matter|, and you might too].",
         "{A}, chosen with [care|love|you in mind].",
-        "Say yes to {a}[| this weekend| and to an easy day].",
+        "Say yes to {a}[| this weekend|, and to an easy day].",
     ),
     "editorial": (
         "{A} <sets|set> the [tone|pace|scene|mood].",
@@ -34,9 +34,9 @@ LEADS: dict[str, tuple[str, ...]] = {
         "Nothing here is accidental, least of all {a}.",
     ),
     "playful": (
-        "Say hello to {a}[!|, your new favourite.]",
+        "Say hello to {a}[!|, and to the weekend.]",
         "{A}: [yes, please|count us in|absolutely|oh, go on then]!",
-        "Plot twist: {a}[!| for the win!]",
+        "Plot twist: {a}[!|, for the win!]",
         "{A} just [entered the chat|walked in|took over].",
         "[Guess who|Look what] showed up: {a}!",
         "Warning: {a} may cause [compliments|double takes|happy dancing].",
@@ -69,7 +69,7 @@ GENDER_FACTS: dict[str, tuple[str, ...]] = {
     "editorial": ("From the {owner} [edit|chapter|collection]", "A note in the {owner} [story|wardrobe]"),
     "playful": (
         "{owner_cap} rail, front row",
-        "For {gender} who like a good entrance",
+        "For {gender}, and for a good entrance",
         "{owner_cap} favourites, unite",
     ),
 }
@@ -90,10 +90,10 @@ BOTH_FACTS: dict[str, tuple[str, ...]] = {
 OTHERS: dict[str, tuple[str, ...]] = {
     "plain": ("Worn with {others}.",),
     "warm": (
-        "{Others} keep(s|) it good company.",
+        "{Others} keep(s|) <it|them> good company.",
         "With {others}, the whole look comes [together|home].",
         "Add {others} and [you are ready|off you go|the day is yours].",
-        "{Others} round(s|) it off [beautifully|with ease|gently].",
+        "{Others} round(s|) <it|them> off [beautifully|with ease|gently].",
     ),
     "editorial": (
         "{Others} answer(s|) in kind.",

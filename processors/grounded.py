@@ -37,7 +37,7 @@ from processors.values import Evidence, Garment
 from processors.verify import ParsedCaption, Rejected, grounding, verify
 from processors.vocabulary import clean
 
-GRAMMAR = "3"
+GRAMMAR = "4"
 """Raise it when other texts may be written: captions of another grammar are other captions."""
 MOST_TAGS = 12
 _TOGETHER = ("worn with", "alongside", "next to")
