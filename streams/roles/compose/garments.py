@@ -34,11 +34,10 @@ class OfGarment:
 
 @dataclass(frozen=True, slots=True)
 class FoundGarments:
-    """What was found for a photo: by garment; in one list, where the words are about none of them, else the one that they are about."""
+    """What was found for a photo: by garment; and in one list, where the words are about none of them."""
 
     garments: tuple[OfGarment, ...] = ()
     merged: tuple[merging.Ranked, ...] | None = None
-    lead: str = ""
 
 
 def lead_of(worn: Sequence[Worn], turns: Sequence[str]) -> Worn | None:
@@ -75,7 +74,7 @@ def found(
         or not listed
         or (len(listed) == 1 and embedded.whole is None)
     ):
-        return FoundGarments(tuple(listed), lead=embedded.lead)
+        return FoundGarments(tuple(listed))
     lists = [one.hits for one in listed]
     whole = _hits(probe, others.get(probes.WHOLE, {}), page)
     if len(listed) == 1:

@@ -72,13 +72,9 @@ class Results:
             found, outcome = list(reranked.hits[: page.depth]), reranked.outcome
         if garments.merged is not None:
             found = list(garments.merged)
-        sure, reordered = judging.confident(found, judged), tuple(found)
+        sure = judging.confident(found, judged)
         found = merging.with_siblings(found, siblings, page)[page.offset : page.depth]
-        listed = [
-            (one.garment, reordered if outcome and one.garment.id == garments.lead else one.hits)
-            for one in garments.garments
-        ]
-        shown = [(garment, hits[page.offset : page.depth][:MAX_HITS]) for garment, hits in listed]
+        shown = [(one.garment, one.hits[page.offset : page.depth][:MAX_HITS]) for one in garments.garments]
         every = [*found, *(hit for _, hits in shown for hit in hits)]
         members, whole = await self._members(probe, every, prepared) if page.collapse else ([], True)
 

@@ -81,6 +81,10 @@ def test_what_is_refused_stays_behind() -> None:
     unknown = product(Y, ("dress", Y))
     found = make().scores(asked(reference, 3, blocks), [red, blue, unknown])
     assert found[1] > found[2] > found[0]
+    # "navy, not red": both of one facet.
+    both = {"colour": {"navy": 1.0, "red": -40.0, UNKNOWN: 0.4}}
+    found = make().scores(asked(reference, 2, both), [red, blue])
+    assert found[1] > found[0]
 
 
 def test_a_facet_that_is_met_in_full_costs_nothing() -> None:
