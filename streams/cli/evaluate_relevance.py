@@ -72,7 +72,6 @@ def relevance(
 async def _measure(
     chosen: Settings, catalogue: Sequence[worn.Garment], asking: Sequence[worn.Asked], seed: int
 ) -> tuple[str, list[yardstick.Judgement]]:
-    from streams.ops.search_trial import Bank
     from streams.wiring.yardsticks import search_trial
 
     half = max((one.photo for one in asking), default=0) // 2
@@ -94,11 +93,10 @@ async def _measure(
         await ask("photo", [_photo(f"n{n}", _png(one)) for n, one in enumerate(noise)], fits=False)
         await ask("words", [_words(text) for text in yardstick.words_for(sold)], fits=True)
         await ask("words", [_words(text) for text in nothing], fits=False)
-        whole, shirts = trial.bank, {one.product_id for one in shop if one.category == "shirt"}
-        rows = [n for n, (product, _) in enumerate(whole.products) if product in shirts]
-        trial.bank = Bank([whole.rows[n] for n in rows], [whole.products[n] for n in rows])
-        absent = [name for name in ("shoe", "bag", "pants", "hat", "sunglass") if rows]
-        await ask("absent", [_words(text) for text in yardstick.words_for(["shirt"])] if rows else [], fits=True)
+        shirts = {one.product_id for one in shop if one.category == "shirt"}
+        trial.bank = trial.bank.only(shirts)
+        absent = [name for name in ("shoe", "bag", "pants", "hat", "sunglass") if shirts]
+        await ask("absent", [_words(text) for text in yardstick.words_for(["shirt"])] if shirts else [], fits=True)
         await ask("absent", [_words(text) for text in ["winter boots", *yardstick.words_for(absent)]], fits=False)
         return trial.compose.images.fingerprint, judged
 
@@ -118,7 +116,8 @@ def _png(pixels: Pixels) -> bytes:
 
 def _judged(kind: str, query: Query, result: Result, *, fits: bool) -> yardstick.Judgement:
     seen = any(one.category for one in result.garments) if query.image is not None else knows(query.text or "")
-    best = max((hit.score for hit in result.hits), default=-1.0)
+    # The inner product alone is what relevance goes by; facets of the words are in the score besides.
+    best = max((hit.score if hit.similarity is None else hit.similarity for hit in result.hits), default=-1.0)
     # What is refused is told to say nothing.
     confident = False if result.error is not None else result.confident
     return yardstick.Judgement(kind, fits, best, seen, confident)

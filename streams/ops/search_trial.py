@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
-import numpy as np
-
+from index_sync.shard import Shard
 from infra.store import ObjectStore
 from processors.errors import Poison
-from processors.garments import main_garment
+from processors.identity import key_of
 from streams.contract import topics
 from streams.contract.codecs import encode
-from streams.contract.probes import Hits, Probe, SearchProbe
-from streams.contract.records import Hit, ImageRef, Item, Query, Result, Upload
+from streams.contract.probes import Answer, Probe
+from streams.contract.records import ImageRef, Item, Query, Result, Upload
 from streams.engine.inline import run_inline
 from streams.engine.message import Message
 from streams.roles.compose.role import Compose
 from streams.roles.enrich import Enrich
+from streams.roles.index.answers import answer
+from streams.roles.index.entries import change_of
 from streams.roles.taking_in import Told
 from streams.search.pending import PendingQueries
 
@@ -29,33 +30,28 @@ DEADLINE_MS = 60_000
 _PREFIX = "eval/"
 
 
-@dataclass(slots=True)
 class Bank:
-    """One exact shard. `products`: id and category of each row's product."""
+    """One exact shard, which answers as the role `index` does: one that scored vectors alone left queries whose words are facets without a hit."""
 
-    rows: list[np.ndarray] = field(default_factory=list)
-    products: list[tuple[str, str]] = field(default_factory=list)
+    def __init__(self, items: Iterable[Item] = ()) -> None:
+        self._shard = Shard(0, "", 0)
+        self._items: list[Item] = []
+        for item in items:
+            self.take(item)
 
     def take(self, item: Item) -> None:
-        """All views of an item."""
-        main = main_garment(item.garments, item.metadata.category)
-        for view in item.views:
-            self.rows.append(np.frombuffer(view.vector, "<f4"))
-            self.products.append((item.product_id, "" if main is None else main.category))
+        """A product with all of its views."""
+        message = Message(topics.ITEMS, 0, len(self._items), key_of(item.shop, item.product_id).encode(), encode(item))
+        self._shard.apply_batch([change_of(message)])
+        self._items.append(item)
 
-    def nearest(self, probe: SearchProbe) -> Hits:
-        """The best products, each by its best view."""
-        if not self.rows:
-            return Hits(probe.query_id, 0, 1, "trial", 0, fresh=True, hits=(), typed=True)
-        scores = np.stack(self.rows) @ np.frombuffer(probe.vector, "<f4")
-        hits: dict[str, Hit] = {}
-        for row in np.argsort(-scores, kind="stable"):
-            product, category = self.products[int(row)]
-            if product not in hits:
-                hits[product] = Hit(product, float(scores[row]), "", category)
-            if len(hits) >= probe.top_k:
-                break
-        return Hits(probe.query_id, 0, 1, "trial", 0, fresh=True, hits=tuple(hits.values()), typed=True)
+    def only(self, products: Collection[str]) -> Bank:
+        """Another one, of these products."""
+        return Bank(item for item in self._items if item.product_id in products)
+
+    def nearest(self, probe: Probe) -> Answer:
+        """What the shard answers."""
+        return answer(self._shard, probe, 1, 0)
 
 
 @dataclass(slots=True)
@@ -95,8 +91,7 @@ class SearchTrial:
         results: dict[str, Result] = {}
 
         async def send(probe: Probe) -> None:
-            if isinstance(probe, SearchProbe):
-                pending.deliver(self.bank.nearest(probe))
+            pending.deliver(self.bank.nearest(probe))
 
         async def publish(_message: Message, result: Result) -> None:
             results[result.query_id] = result

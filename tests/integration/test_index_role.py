@@ -74,7 +74,8 @@ async def test_items_are_searchable_until_they_are_deleted(broker: EmbeddedBroke
         many = LookupProbe("many", "", time.time() + 20, joined=True, products=("p7", "p1", "p8", "nobody"))
         told = {one.product_id: one for a in (await b.ask(many)).values() if isinstance(a, Found) for one in a.products}
         assert sorted(told) == ["p1", "p7"]
-        assert np.allclose(np.frombuffer(told["p7"].vectors, "<f2"), unit(500), atol=1e-3)
+        rows = np.frombuffer(told["p7"].vectors, "<f2").reshape(len(told["p7"].views), -1)
+        assert np.allclose(rows[0], unit(500), atol=1e-3)
         async with asyncio.timeout(60):
             await ready.wait()  # it also waits for what index.control says of generations
 
