@@ -10,7 +10,7 @@ Rejected is also what denies a fact ("a leather-free bag"), and what does not su
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -40,6 +40,13 @@ _SEVERAL_THINGS = re.compile(
     r"(?<![^\W_])(?:they|they['’]re|them|their|theirs|these|those|both|ones)(?![^\W_])", re.IGNORECASE
 )
 # "The dress and the bag are black" says it of both.
+_ALIKE = re.compile(
+    r"(?<![^\W_])(?:matching|tonal|monochrom(?:e|atic)|head[ -]to[ -]toe|same (?:colou?r|shade|tone|hue)|total (?:[^\W_]+ )?look)(?![^\W_])",
+    re.IGNORECASE,
+)
+"""What says of all garments that they have one colour."""
+_COUNTED = re.compile(r"\b(?:two|three|four|both|several|a couple of)[\s-]+$", re.IGNORECASE)
+"""Before garments of one kind: what is said of them is said of more than one."""
 _OF_SEVERAL = re.compile(r"(?<![^\W_])(?:are|were|both|all|come|share)(?![^\W_])", re.IGNORECASE)
 _JOINED = re.compile(r"(?:(?<![^\W_])and(?![^\W_])|&)", re.IGNORECASE)
 # "Black: the dress", "In black, this dress" say it of the dress.
@@ -164,6 +171,9 @@ def _check_sentences(text: str, facts: _Facts) -> tuple[tuple[Span, ...], list[s
     nouns = [m for m in found if m.values("category") is not None]
     reasons = [f'"{m.surface}" is not in the evidence' for m in found if not _free_standing(m, facts)]
     reasons += [f'"{m.surface}" is denied' for m in found if denies(m, text)]
+    colours = [known.get("colour", frozenset()) for known in facts.values]
+    if (alike := _ALIKE.search(text)) and len(colours) > 1 and not frozenset.intersection(*colours):
+        reasons.append(f'"{alike.group()}" is said of garments that have no colour in common')
     reasons += [
         f'"{word}" is no word that says anything known of a garment' for word in unknown_words(text, found, facts.words)
     ]
@@ -177,7 +187,7 @@ def _check_sentences(text: str, facts: _Facts) -> tuple[tuple[Span, ...], list[s
                 spans += more
                 reasons += reason
     for noun in nouns:
-        more, reason = _check_noun(noun, said.get(noun.start, ()), facts)
+        more, reason = _check_noun(noun, said.get(noun.start, ()), text, facts)
         spans += more
         reasons += reason
     return tuple(sorted(spans, key=lambda s: (s.start, s.end, s.garment, s.facet))), reasons
@@ -200,13 +210,15 @@ def _check_modifier(
     back = () if sure or facet == "gender" else _antecedents(mention, nouns, owners, text)
     if back:
         return _check_antecedents(mention, facet, values, back, facts, said)
-    ids = _grounding(facet, values, owners, facts)
+    ids = _grounding(facet, values, owners, facts, said)
     if not ids:
         of = f" of the {owners[0].surface}" if owners else ""
         return [], [f'"{mention.surface}" ({facet}) is not said{of} by the evidence']
     if facet == "gender":  # said once, it is said of everything the same person wears
         return _spans(mention, facet, facts.having(facet, values), facts), []
-    if sure:
+    behind = [owner for owner in owners if owner.end <= mention.start]
+    # "A black shirt in linen" is one shirt; "shirts in white and black" may be two.
+    if sure or (len(owners) == 1 and behind and not _plural(owners[0])):
         said.setdefault(owners[0].start, []).append(mention)
     return _spans(mention, facet, ids if owners else _nearest(mention, nouns, ids, facts), facts), []
 
@@ -274,24 +286,31 @@ def denies(mention: Mention, text: str) -> bool:
     return bool(_DENIED_BEFORE.search(text[: mention.start]) or _DENIED_AFTER.match(text, mention.end))
 
 
-def _check_noun(noun: Mention, said: Sequence[Mention], facts: _Facts) -> tuple[list[Span], list[str]]:
+def _check_noun(noun: Mention, said: Sequence[Mention], text: str, facts: _Facts) -> tuple[list[Span], list[str]]:
     values = noun.values("category") or ()
     if not facts.having("category", values):
         return [], [f'no "{noun.surface}" in the evidence']
     ids = _noun_garments(noun, said, facts)
     if not ids:
         return [], [f'no one "{noun.surface}" has all that is said of it']
+    if len(ids) < 2 and len(facts.having("category", values)) > 1 and _plural(noun):
+        first = min([noun.start, *(mention.start for mention in said)])
+        if _COUNTED.search(text[:first]):
+            return [], [f'of "{noun.surface}" only one is so']
     return _spans(noun, "category", ids, facts), []
 
 
-def _grounding(facet: str, values: Sequence[str], owners: Sequence[Mention], facts: _Facts) -> tuple[int, ...]:
+def _grounding(
+    facet: str, values: Sequence[str], owners: Sequence[Mention], facts: _Facts, said: Mapping[int, Sequence[Mention]]
+) -> tuple[int, ...]:
+    """The garments that have it: of the owners, as what stands directly before them tells them apart."""
     if not owners:
         return facts.having(facet, values)
     return tuple(
         dict.fromkeys(
             n
             for owner in owners
-            for n in facts.having(facet, values, facts.having("category", owner.values("category") or ()))
+            for n in facts.having(facet, values, _noun_garments(owner, said.get(owner.start, ()), facts))
         )
     )
 

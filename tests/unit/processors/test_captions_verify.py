@@ -418,3 +418,51 @@ def test_phrases_that_suit_no_child(text: str) -> None:
 def test_children_of_every_age_are_children(gender: str) -> None:
     """Whatever word an older event has for them."""
     assert audience_of(Evidence((garment(0, "dress", gender=gender),))) == "children"
+
+
+SAME_KIND = Evidence(
+    (
+        garment(0, "shirt", "white", fabric="linen"),
+        garment(1, "shirt", "black", fabric="silk"),
+        garment(2, "pants", "grey"),
+    )
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A black shirt in linen.",
+        "A white shirt made of silk.",
+        "A shirt in white and black.",
+        "Two white shirts.",
+        "Both black shirts are here.",
+        "A white shirt, a black shirt and matching trousers.",
+        "A white shirt and trousers in the same colour.",
+        "A total black look with a white shirt.",
+    ],
+)
+def test_garments_of_one_kind_do_not_lend_each_other_their_facts(text: str) -> None:
+    """The linen is the white shirt's, and only one of them is black."""
+    assert isinstance(verify(ParsedCaption(text, TAGS), SAME_KIND), Rejected)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A white shirt in linen, a black shirt in silk and grey trousers.",
+        "Shirts in white and black.",
+        "White and black shirts.",
+        "Two shirts, one white, one black.",
+        "A black silk shirt with grey trousers.",
+    ],
+)
+def test_garments_of_one_kind_may_each_have_their_own(text: str) -> None:
+    verdict = verify(ParsedCaption(text, TAGS), SAME_KIND)
+    assert isinstance(verdict, CaptionText), verdict
+
+
+def test_garments_of_one_colour_match() -> None:
+    pack = Evidence((garment(0, "jacket", "black"), garment(1, "pants", "black", "grey")))
+    verdict = verify(ParsedCaption("A black jacket with matching trousers.", TAGS), pack)
+    assert isinstance(verdict, CaptionText), verdict
