@@ -46,6 +46,10 @@ class Edits(Protocol):
         ...
 
 
+UNSEEDED = 0
+"""What a request without a seed is painted with: the seed of the yardstick draws wishes and garments alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Worn:
     """A garment of a photo."""
@@ -241,9 +245,9 @@ def measured(
         look = looks[best]
         assert look is not None
         clock.begin()
-        edited = edits.edit(worn, look, words, seed)
+        edited = edits.edit(worn, look, words, UNSEEDED)
         clock.end("edit")
-        again = edits.edit(worn, own, words, seed)
+        again = edits.edit(worn, own, words, UNSEEDED)
         (after, _), (_, paired_features) = embeds.photos([worn.crop(edited), worn.crop(again)])
         inside = worn.inside
         cases.append(
@@ -281,7 +285,7 @@ def drawn(edits: Edits, count: int, seed: int, tick: Tick) -> tuple[int, int]:
         look = look_of(other, Clock())
         if look is None:
             continue
-        edited = edits.edit(worn, look, f"a {other.category}", seed)
+        edited = edits.edit(worn, look, f"a {other.category}", UNSEEDED)
         before, after = (_apart(pixels, worn.inside, look.cloth) for pixels in (worn.pixels, edited))
         cases, fell = cases + 1, fell + (after < before or after < ENOUGH)
     return cases, fell
