@@ -1,7 +1,7 @@
 """What producers put around a JSON record whose meaning is plain all the same: it is taken off before the record is read.
 
-A frame of a schema registry (a zero byte, four bytes of schema id), a byte-order mark, UTF-16, a JSON string that holds the JSON
-(encoded twice); in the `bytes` of photos a `data:` prefix, line breaks, the URL-safe alphabet, missing padding.
+A frame of a schema registry (a zero byte, four bytes of schema id; Amazon's: 3, 0, sixteen bytes), a byte-order mark, UTF-16, a JSON string that holds the JSON
+(encoded twice); in the `bytes` of photos a `data:` prefix, line breaks, escapes (`%2B`), the URL-safe alphabet, missing padding.
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ from __future__ import annotations
 import base64
 import re
 from itertools import pairwise
+from urllib.parse import unquote
 
 import msgspec
 
 from processors.errors import Code, Poison
 
 _FRAME_BYTES = 5
+_GLUE_START, _GLUE_BYTES = b"\x03\0", 18
+"""Amazon's Glue registry: its version, 0 for what is not packed, and the id of the schema's version."""
 _BLANK = b" \t\r\n"
 _JSON_STARTS = (b"{", b"[", b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _UTF8_BOM = b"\xef\xbb\xbf"
@@ -22,7 +25,7 @@ _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 _UTF16_STARTS = {b"{\0": "utf-16-le", b"\0{\0": "utf-16-be"}
 """Of UTF-16 without its mark; the frame of a schema registry has no zero byte after a brace."""
 _DATA_SCHEME = "data:"
-_DATA_PREFIX = re.compile(r"\s*data:[\w.+-]+/[\w.+-]+(?:;[\w.+-]+=[^;,]*)*;base64,", re.ASCII | re.IGNORECASE)
+_DATA_PREFIX = re.compile(r"\s*data:(?:[\w.+-]+/[\w.+-]+)?(?:;[\w.+-]+=[^;,]*)*;base64,", re.ASCII | re.IGNORECASE)
 _BLANKS = re.compile(r"[ \t\r\n]+")
 _URL_SAFE = str.maketrans("-_", "+/")
 _UNDECODABLE = (msgspec.DecodeError, RecursionError, UnicodeError)
@@ -48,6 +51,8 @@ def json_of(value: bytes) -> bytes:
                 code=Code.MALFORMED,
             )
         value = inner
+    elif value.startswith(_GLUE_START) and value[_GLUE_BYTES:].lstrip(_BLANK).startswith(_JSON_STARTS):
+        value = value[_GLUE_BYTES:]
     if value.startswith(_UTF8_BOM):
         return value[len(_UTF8_BOM) :]
     if value.startswith(_UTF16_BOMS):
@@ -116,7 +121,9 @@ def _path_to(value: object, text: str) -> str | None:
 
 def base64_of(text: str) -> str:
     """Base64 in its strict form."""
-    plain = _BLANKS.sub("", _DATA_PREFIX.sub("", text, count=1)).translate(_URL_SAFE).rstrip("=")
+    plain = _DATA_PREFIX.sub("", text, count=1)
+    plain = unquote(plain) if "%" in plain else plain  # base64 has no such sign, and addresses are escaped
+    plain = _BLANKS.sub("", plain).translate(_URL_SAFE).rstrip("=")
     return plain + "=" * (-len(plain) % 4)
 
 

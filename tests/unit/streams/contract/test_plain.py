@@ -10,6 +10,7 @@ from streams.contract import topics
 from streams.contract.checks import BadQuery
 from streams.contract.codecs import decode_query, decode_upload
 from streams.contract.metadata import metadata_of
+from streams.contract.plain import data_in
 from streams.engine.message import Message
 from streams.roles import reserve
 
@@ -38,6 +39,7 @@ def inline(text: str) -> bytes:
         PLAIN.encode("utf-16-le"),
         PLAIN.encode("utf-16-be"),
         json.dumps(PLAIN).encode(),
+        b"\x03\0" + bytes(range(16)) + PLAIN.encode(),  # Amazon's Glue registry
     ],
 )
 def test_what_stands_around_a_record_is_taken_off(value: bytes) -> None:
@@ -178,3 +180,19 @@ def test_pairs_and_escaped_backslashes_are_text() -> None:
     upload = decode_upload(message(rb'{"product_id": "sku-1", "metadata": {"title": "\ud83d\udc57 \\ud83d"}}'))
     assert upload is not None
     assert metadata_of(upload).title == "\U0001f457 \\ud83d"
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "data:;base64,{}",  # RFC 2397: the type may be left out
+        "data:;charset=utf-8;base64,{}",
+        "DATA:IMAGE/JPEG;BASE64,{}",
+        "data:image/jpeg;base64,{escaped}",
+    ],
+)
+def test_an_address_that_holds_its_bytes(uri: str) -> None:
+    """Without a type, and escaped as addresses are."""
+    text = base64.b64encode(PHOTO).decode()
+    escaped = text.replace("+", "%2B").replace("/", "%2F").replace("=", "%3D")
+    assert data_in(uri.format(text, escaped=escaped)) == PHOTO
