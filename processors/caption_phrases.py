@@ -58,7 +58,7 @@ FABRIC_FACTS: dict[str, tuple[str, ...]] = {
         "The word is {fabric}",
     ),
     "playful": (
-        "And yes, it is {fabric}",
+        "And yes, <it is|they are> {fabric}",
         "The {n} <is|are> all {fabric}[| and all attitude]",
         "Made of {fabric}, full of [ideas|mischief]",
     ),

@@ -170,6 +170,20 @@ def _look_at_archive(file: IO[bytes], size: int) -> None:
         raise RefusedError("what it says it holds is larger than the file")
     if any(e.file_size > MOST_PICKLE for e in entries if e.filename.endswith("data.pkl")):
         raise RefusedError(f"its pickle is larger than {MOST_PICKLE >> 20} MB")
+    _look_at_bytes(file)
+
+
+def _look_at_bytes(file: IO[bytes]) -> None:
+    """Refuse what was damaged since it was written. torch itself compares no checksum: a wrong weight would find wrong garments."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
+        raise RefusedError(f"it is damaged or was cut short ({error})") from error
+    finally:
+        file.seek(0)
+    if damaged:
+        raise RefusedError(f"it is damaged: {damaged} in it is not what was written")
 
 
 def _globals(torch: Any, file: IO[bytes]) -> list[str]:

@@ -34,6 +34,8 @@ def take(asked: Asked, ready: Path, progress: Callable[[str], None]) -> Part:
     source = Path(asked.source).expanduser()
     if not source.exists():
         raise Fatal(f"there is no {source}")
+    if not (source.is_file() or source.is_dir()):
+        raise Fatal(f"{source} is no file or folder")  # of a pipe the process would wait for ever
     classes = None if asked.classes is None else read_map(asked.classes)
     kind, function = _way(source)
     if asked.kind not in {"", kind}:

@@ -9,6 +9,7 @@ import msgspec
 import yaml
 
 from models.device import stay_offline
+from models.encoder.own_folder import check_size, numbers_in
 from models.guard import GuardedWriter
 from models.profiles.adding import Asked
 from models.profiles.checkpoints import copy_checkpoint, copy_run
@@ -52,7 +53,25 @@ def take(asked: Asked, ready: Path, progress: Callable[[str], None]) -> Part:
         part = Part(kind="blip", path=str(ready), options=options, source=source.name)
         GuardedWriter(by_kind.blip(part, Place(asked.cache))).warm_up()
         return msgspec.structs.replace(part, path="")
+    _require_model(ready, source, asked.part)
     return Part(kind="transformers", source=source.name)
+
+
+def _require_model(ready: Path, source: Path, part: str) -> None:
+    """Raise `Fatal` where `transformers` has no such model, or the configuration asks for more than the weights hold. Nothing is loaded."""
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
+
+    auto = AutoModelForCausalLM if part == "writer" else AutoModelForImageTextToText
+    stay_offline()
+    try:
+        config = AutoConfig.from_pretrained(ready, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # whatever a configuration of somebody else's makes of it
+        raise Fatal(f"{source}: config.json: {str(error).splitlines()[0]}") from error
+    weights = sorted(ready.glob("*.safetensors"))
+    if getattr(config, "quantization_config", None) is None:  # packed numbers count otherwise
+        check_size(ready, weights, lambda: auto.from_config(config, trust_remote_code=False))
+    elif not numbers_in(weights):
+        raise Fatal(f"{source}: its weights hold no numbers")
 
 
 def _require_adapter(file: Path, cache: Path) -> None:

@@ -29,7 +29,7 @@ def load(base: Path, adapter: Path | None, device: str, dtype: torch.dtype, *, q
     """The model, its adapter merged, and its linear layers in NF4 if `quantised`."""
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, local_files_only=True)
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, local_files_only=True, trust_remote_code=False)
     if adapter is not None:
         merge_adapter(model, adapter)
     if quantised:

@@ -171,6 +171,17 @@ def test_a_file_cut_short_is_refused(share: float, good: Path, tmp_path: Path) -
     assert refusal(tmp_path / "cut.pt").startswith(("it is damaged", "it is empty"))
 
 
+def test_a_changed_byte_is_refused(good: Path, tmp_path: Path) -> None:
+    """In the middle of a tensor, where torch itself would see nothing: the boxes would be others."""
+    data = bytearray(good.read_bytes())
+    with zipfile.ZipFile(good) as archive:
+        entry = max(archive.infolist(), key=lambda one: one.file_size)
+    data[entry.header_offset + entry.file_size // 2 + 256] ^= 0xFF
+    (tmp_path / "changed.pt").write_bytes(data)
+    told = refusal(tmp_path / "changed.pt")
+    assert told == f"it is damaged: {entry.filename} in it is not what was written"
+
+
 def test_bombs_are_refused(good: Path, tmp_path: Path) -> None:
     """Compressed members, members that share their bytes, a tensor that says it is larger than what is kept of it."""
     with zipfile.ZipFile(good) as old, zipfile.ZipFile(tmp_path / "packed.pt", "w", zipfile.ZIP_DEFLATED) as new:

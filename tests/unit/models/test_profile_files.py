@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from processors.errors import BadSetting, Fatal
 from processors.plain_yaml import YamlProblem
 from streams.ops.profile_show import shown
 from streams.wiring.models import PartsLoader, shipped_heads, words_of
+from tests.fixtures import tiny_llama
 
 SHA = "a" * 64
 STARTER = find("starter", Path("/nowhere"))
@@ -208,20 +211,47 @@ def test_adding_a_folder_copies_lists_and_hashes_it(cache: Path, tmp_path: Path)
     """An instruct model: what may be loaded is copied, a second one takes its place, the first is removed."""
     model = tmp_path / "model"
     model.mkdir()
-    for name in ("config.json", "tokenizer.json", "model.safetensors", "README.md", "pytorch_model.bin"):
+    tiny_llama.build(model)
+    for name in ("README.md", "pytorch_model.bin"):
         (model / name).write_text("{}")
+    taken = {path.name for path in model.iterdir() if path.suffix in {".json", ".safetensors", ".jinja"}}
     found = add(Asked("writer", str(model), profile="shop", licence="MIT"), cache, progress=lambda _: None)
     folder = Path(found.path)
     assert folder.parent == cache / "profiles" / "shop"
-    assert {path.name for path in folder.iterdir()} == {"config.json", "tokenizer.json", "model.safetensors", MARKER}
+    assert {path.name for path in folder.iterdir()} == taken | {MARKER}
+    assert {"config.json", "tokenizer.json", "model.safetensors"} <= taken
     assert found.sha256 == sha256_of(folder / MARKER)
     assert find("shop", cache).parts["writer"].licence == "MIT"
-    (model / "config.json").write_text('{"a": 1}')
+    (model / "config.json").write_text(json.dumps({**json.loads((model / "config.json").read_text()), "a": 1}))
     again = add(Asked("writer", str(model), profile="shop"), cache, progress=lambda _: None)
     assert again.path != found.path
     assert not folder.exists()
     part = next(one for one in shown(find("shop", cache), cache).parts if one.part == "writer")
     assert (part.kind, part.where, part.sha256, part.profile) == ("transformers", again.path, again.sha256, "shop")
+
+
+@pytest.mark.parametrize("part", ["writer", "captioner"])
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"model_type": "evil", "auto_map": {"AutoConfig": "evil.C"}}, "config.json"),
+        ({"hidden_size": 65536, "num_hidden_layers": 1000}, "asks for|Unrecognized"),
+        ({"model_type": "siglip"}, "Unrecognized"),
+    ],
+)
+def test_a_model_that_could_not_be_loaded_is_not_taken(
+    part: str, changed: dict[str, Any], told: str, cache: Path, tmp_path: Path
+) -> None:
+    """Nothing of its own code is run: that it is no model, or larger than its weights, is told when it is added, not when a role starts."""
+    (tmp_path / "model").mkdir()
+    model = tiny_llama.build(tmp_path / "model")
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, **changed}))
+    (model / "evil.py").write_text(f"open({str(tmp_path / 'canary')!r}, 'w')")
+    with pytest.raises(Fatal, match=told):
+        add(Asked(part, str(model), profile="shop"), cache, progress=lambda _: None)
+    assert not (tmp_path / "canary").exists()
+    assert not (cache / "profiles").exists()
 
 
 @pytest.mark.parametrize("profile", ["starter", "full", "fake", "../x", "a/b", "x.yaml", ""])
@@ -302,6 +332,13 @@ def test_a_wrong_word_is_named_before_anything_is_opened(asked: Asked, told: str
     with pytest.raises(BadSetting, match=told):
         add(asked, cache, progress=lambda _: None)
     assert not (cache / "profiles").exists()
+
+
+def test_a_pipe_is_no_checkpoint(cache: Path, tmp_path: Path) -> None:
+    """It was waited for without end."""
+    os.mkfifo(tmp_path / "best.pt")
+    with pytest.raises(Fatal, match="no file or folder"):
+        add(Asked("detector", str(tmp_path / "best.pt"), profile="shop"), cache, progress=lambda _: None)
 
 
 def test_options_of_a_kind_without_weights_are_kept(cache: Path) -> None:
