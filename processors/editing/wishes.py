@@ -57,7 +57,7 @@ def chosen(garments: Sequence[Garment], wish: Wish) -> Garment | None:
     one. None where the photo shows none of these.
     """
     if not wish.category:
-        return main_garment([one for one in garments if one.category in _CLOTHES] or garments)
+        return main_garment([one for one in garments if one.category in CLOTHES] or garments)
     for category in ALIKE[wish.category]:
         found = main_garment([one for one in garments if one.category == category])
         if found is not None:
@@ -65,7 +65,7 @@ def chosen(garments: Sequence[Garment], wish: Wish) -> Garment | None:
     return None
 
 
-_CLOTHES = ("shirt", "jacket", "dress", "skirt", "pants", "shorts")
+CLOTHES = ("shirt", "jacket", "dress", "skirt", "pants", "shorts")
 
 
 def shown(garments: Iterable[Garment]) -> str:

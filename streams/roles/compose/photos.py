@@ -42,12 +42,15 @@ class Photos:
         detector: None: the whole photo is searched for.
         judge_of: who looks at boxes a second time, by the encoder's `features_maker`; None: what the detector says holds.
         heads_of: who reads the facets of what an edit starts from.
+        subjects: whether what a photo shows is judged where no garment was found in it, or hardly any, as `enrich` does. A search compares
+            such a photo whole; what is to be edited has to be somewhere.
     """
 
     limits: decode.DecodeLimits
     detector: Detector | None = None
     judge_of: Callable[[str], Head | None] = nobody
     heads_of: HeadsOf = no_heads
+    subjects: bool = False
 
     def open(self, asked: Asked) -> Photo | None:
         """Decode the photo of a query that has one, and make it ready for the detector.
@@ -100,7 +103,12 @@ class Photos:
         sure = asked_garments.sure(found)
         alone = len(sure) <= 1 and second_look.on_plain_ground(pixels)
         found = sure if alone else found
-        garments = evidence.build(garment_of(one, _times(one.box, 1 / scale)) for one in found).garments
+        seen = [garment_of(one, _times(one.box, 1 / scale)) for one in found]
+        judged = self.subjects and self.judge_of(images.features_maker) is not None
+        if judged and second_look.overlooked(seen, pixels, scale):
+            untold = Detection(second_look.UNTOLD, second_look.subject_box(pixels), 0.0)
+            seen.append(garment_of(untold, _times(untold.box, 1 / scale)))
+        garments = evidence.build(seen).garments
         cuts = tuple(Cut(one, images.prepare(crops.cut(pixels, _times(one.box, scale)))) for one in garments)
         whole = images.prepare(pixels) if photo.whole is None else None
         return replace(prepared, image=whole, photo=replace(photo, ready=None, raw=None, cuts=cuts, alone=alone))

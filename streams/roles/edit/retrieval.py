@@ -12,6 +12,7 @@ from infra.fetch import Fetcher
 from infra.store import NotFound, ObjectStore
 from infra.threads import InThread
 from processors.editing.cloth import PATTERNS
+from processors.editing.wishes import CLOTHES
 from processors.errors import Code, Poison
 from processors.identity import key_of, split
 from processors.values import Garment
@@ -138,8 +139,8 @@ class Retrieval:
             )
             if hits:
                 # Sold as what is asked for, before what merely shows one: the jeans under a T-shirt that is sold are half a pair.
-                kind = next(iter(probe.filters.get("category", ())), "")
-                hits = tuple(sorted(hits, key=lambda hit: hit.category != kind))[:MAX_REFERENCES]
+                kinds = probe.filters.get("category", ())
+                hits = tuple(sorted(hits, key=lambda hit: hit.category not in kinds))[:MAX_REFERENCES]
                 return Hits(hits, min(one.generation for one in good), wanted)
         return Hits((), asked.query.space.generation, frozenset())
 
@@ -160,13 +161,15 @@ def _tries(seen: EditSeen, garment: Garment | None) -> Iterator[tuple[frozenset[
     of_kind: dict[str, tuple[str, ...]] = {"category": (category,)} if category else {}
     drawn = {name: values for name, values in wishes.items() if name in {"colour", "pattern"}}
     colour = {name: values for name, values in wishes.items() if name == "colour"}
+    # A dress may have the look of a shirt, and never that of sunglasses, however red they are.
+    anything: dict[str, tuple[str, ...]] = {"category": CLOTHES} if category in CLOTHES else {}
     before: list[dict[str, tuple[str, ...]]] = []
     for filters in (
         {**of_kind, **wishes},
         {**of_kind, **drawn},
         {**of_kind, **colour},
         of_kind,
-        {},
+        *({**anything, **more} for more in (drawn, colour, {})),
     ):
         if filters not in before:
             before.append(filters)

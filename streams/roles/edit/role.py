@@ -124,7 +124,7 @@ class Edit:
     @property
     def photos(self) -> Photos:
         """Reads shoppers' photos."""
-        return Photos(self.limits, self.detector, self.judge_of)
+        return Photos(self.limits, self.detector, self.judge_of, subjects=True)
 
     @property
     def _seer(self) -> FaceDetector:

@@ -22,6 +22,7 @@ from processors.decode import DecodeLimits
 from processors.errors import Code, Poison
 from processors.lab import ciede2000, lab_of_hex, to_lab
 from processors.palette import PALETTE
+from processors.second_look import NOTHING
 from processors.values import Detection, Pixels
 from streams.contract import topics
 from streams.contract.edits import PAINTING, STEPS, EditProgress, EditResult
@@ -37,6 +38,7 @@ from streams.roles.edit.role import PREFIX, Edit
 from streams.search.pending import PendingQueries
 from streams.search.query_photos import has_run_out
 from streams.search.spaces import Space
+from tests.fakes.facet_heads import head
 
 NOW = 1_764_000_000.0
 BLUE, RED = (40, 70, 190), (190, 30, 40)
@@ -292,6 +294,46 @@ async def test_the_look_is_that_of_the_kind_that_is_wanted_whatever_the_product_
         ("sells-trousers", True),
         ("sells-a-shirt", False),
     ]
+
+
+class Blind(FakeDetector):
+    """Finds nothing in any photo."""
+
+    def forward(self, batch: Sequence[Pixels], /) -> list[tuple[Detection, ...]]:
+        return [() for _ in batch]
+
+
+@pytest.mark.parametrize(("told", "code"), [("dress", None), (NOTHING, Code.NO_GARMENT)])
+async def test_a_packshot_that_the_detector_overlooks_is_judged_as_the_catalogue_judged_it(
+    told: str, code: Code | None
+) -> None:
+    """What stands on its plain ground is the garment, where the second look says that it is one; of a ball it says nothing."""
+    values = ("dress", NOTHING)
+    bias = np.array([9.0 * (value == told) for value in values], np.float32)
+    features = FakeImageEncoder().dimension
+    judge = replace(head(values, np.zeros((2, features)).tolist()), bias=bias)
+    catalogue = shop_of_dresses()
+    catalogue.role = replace(catalogue.role, detector=Blind(), judge_of=lambda _maker: judge)
+    [result] = await catalogue.run(request())
+    assert (None if result.error is None else result.error.code) == code
+    if code is None:
+        assert result.garment is not None
+        assert result.garment.category == "dress"
+        assert np.allclose(result.garment.box, (35, 40, 115, 160), atol=6)
+
+
+async def test_clothes_have_the_look_of_clothes() -> None:
+    """Where nothing of the kind is sold, that of other clothes; red sunglasses lend a dress nothing, and the words are left."""
+    catalogue = Catalogue()
+    catalogue.add("glasses", RED, "red", "sunglass")
+    [first] = await catalogue.run(request(0, "a"))
+    assert (first.retrieved, first.from_words) == ((), ("red",))
+    catalogue.results.clear()
+    catalogue.add("shirt-1", RED, "red", "shirt")
+    catalogue.add("shirt-2", BLUE, "blue", "shirt")
+    [second] = await catalogue.run(request(1, "b"))
+    assert [(one.product_id, one.used) for one in second.retrieved] == [("shirt-1", True)]
+    assert second.from_words == ()
 
 
 async def test_an_empty_catalogue_leaves_the_words() -> None:
