@@ -22,6 +22,10 @@ from processors.values import CATEGORIES, Attribute, Vector
 COLOUR = "colour"
 FACETS: tuple[str, ...] = ("kind", "pattern", "sleeve", "neckline", "length", COLOUR)
 """What heads may tell. `colour` is a shop's own word, read from the garment's own pixels (`processors.colour_shares`)."""
+BORROWED = ("pattern", "neckline")
+"""What the heads that ship tell where those that a shop fitted are silent. Of sleeves they are wrong of too many such garments."""
+POSSIBLE = 0.45
+"""What a shop's heads must give a value that others tell."""
 NEVER = 2.0
 """The threshold of a value that is never stated: it was not right often enough."""
 Chances: TypeAlias = Mapping[str, Mapping[str, float]]
@@ -180,12 +184,14 @@ class Heads:
         maker: whose features they read.
         heads: facet → its head.
         layer: what layered heads read.
+        under: those that tell `BORROWED` facets of which these say nothing; None: nobody does.
     """
 
     version: str
     maker: str
     heads: Mapping[str, Head]
     layer: Layer | None = None
+    under: Heads | None = None
 
     def __post_init__(self) -> None:
         for facet, head in self.heads.items():
@@ -240,7 +246,19 @@ class Heads:
             attribute = self.heads[facet].told(chances, category, known) if facet in FACETS else None
             if attribute is not None:
                 found[facet] = attribute
+        if self.under is not None and not set(BORROWED) <= set(found):
+            lent = self.under.read(features, shares, category)
+            for facet in BORROWED:
+                if facet not in found and facet in lent and self._allows(facet, lent[facet].value, probable):
+                    found[facet] = lent[facet]
         return found
+
+    def _allows(self, facet: str, value: str, probable: Mapping[str, NDArray[np.float32]]) -> bool:
+        """Whether these heads hold for possible what others say; what they do not know they do not deny."""
+        head = self.heads.get(facet)
+        if head is None or value not in head.values:
+            return True
+        return float(probable[facet][head.values.index(value)]) >= POSSIBLE
 
 
 def category_of(category: str, read: Mapping[str, Attribute]) -> str:

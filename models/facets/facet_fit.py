@@ -2,8 +2,8 @@
 
 Two ways: multinomial regression (L-BFGS) on standardised features, all facets of one input at once, and a small network
 (`models.facets.facet_network`); each facet gets the one that told held-out products better. Every product is judged by heads
-that were fitted without its brand (five folds); a value is stated from the probability at which it was right in nine of ten
-of them. What ships is fitted once more on all products, with those thresholds.
+that were fitted without its brand (five folds); a value is stated from the probability at which right ones, less
+three for each wrong one, are most. What ships is fitted once more on all products, with those thresholds.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ from processors.facets import COLOUR, NEVER, Head, Layer
 FOLDS = 5
 LEAST = 8
 """Products that must have a value before it can be learnt."""
-JUDGED = 10
+JUDGED = 20
 """Predictions of a value from which it gets a threshold of its own; rarer ones share the facet's."""
-WANTED: Mapping[str, float] = {COLOUR: 0.83}
-"""Share of the stated that must be right. Shops' colour words overlap (blue, navy, steel): theirs is less."""
-USUAL = 0.9
+LEAST_STATED = 10
+"""Predictions by which a threshold is chosen."""
+OUTWEIGHS = 3.0
+"""How many right statements one wrong one outweighs, of whichever facet: the last claims of all are worth as much."""
 FLOOR = 0.5
 """What is stated is likelier than not, however often such were right: captions that state less sure facts wait for a person."""
 PENALTY = 0.03
@@ -113,7 +114,7 @@ def fit(examples: Examples, tell: Told = lambda _line: None) -> Fitted:
         made = other if other.loss < one.loss else one
         chances = _softmax(made.scores)
         floor = 0.0 if task.facet == COLOUR else FLOOR
-        thresholds = thresholds_of(chances, task.truth, WANTED.get(task.facet, USUAL), floor=floor)
+        thresholds = thresholds_of(chances, task.truth, floor=floor)
         categories = _categories(task, examples.categories)
         heads[task.facet] = Head(task.values, made.weight, made.bias, thresholds, categories, layered=made is other)
         worth[task.facet] = _worth(task, chances, thresholds, categories, examples.categories)
@@ -243,36 +244,43 @@ def regress(
     return [(np.ascontiguousarray(weights[a:b]), biases[a:b].astype(np.float32)) for a, b in pairwise(places)]
 
 
-def thresholds_of(chances: Floats, truth: Ints, wanted: float, *, floor: float = 0.0) -> tuple[float, ...]:
-    """For each value the lowest probability from which, of what is stated, the share `wanted` is right; `NEVER`: none.
+def thresholds_of(
+    chances: Floats, truth: Ints, *, outweighs: float = OUTWEIGHS, floor: float = 0.0
+) -> tuple[float, ...]:
+    """For each value the probability from which what is stated is worth most: right ones less `outweighs` times the wrong ones.
+
+    `NEVER` where that is worth nothing from any probability on.
 
     Args:
         chances: (n, values) of products that took no part in the fit.
         truth: (n), −1 where the shop says nothing.
-        wanted: 0..1.
+        outweighs: how many right statements a wrong one takes away.
         floor: no threshold is lower.
     """
     known = truth >= 0
     said, sure = chances[known].argmax(1), chances[known].max(1)
     right = said == truth[known]
-    shared = _threshold(sure, right, wanted)
+    shared = _threshold(sure, right, outweighs)
     found = []
     for value in range(chances.shape[1]):
         mine = said == value
-        own = _threshold(sure[mine], right[mine], wanted) if mine.sum() >= JUDGED else shared
+        own = _threshold(sure[mine], right[mine], outweighs) if mine.sum() >= JUDGED else shared
         found.append(max(own, floor))
     return tuple(found)
 
 
-def _threshold(sure: Floats, right: NDArray[np.bool_], wanted: float) -> float:
+def _threshold(sure: Floats, right: NDArray[np.bool_], outweighs: float) -> float:
     order = np.argsort(-sure, kind="stable")
     falling = sure[order]
-    share = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
-    # Those of one probability are stated together.
+    worth = np.cumsum(np.where(right[order], 1.0, -outweighs))
+    # Those of one probability are stated together, and what few predictions are worth is chance.
     last_of_equals = np.append(falling[1:] < falling[:-1], True)[: len(order)]
-    enough = np.flatnonzero((share >= wanted) & last_of_equals)
-    enough = enough[enough >= min(JUDGED, len(order)) - 1]
-    return round(float(falling[enough[-1]]), 4) - 0.0001 if len(enough) else NEVER
+    places = np.flatnonzero(last_of_equals & (np.arange(len(order)) >= min(LEAST_STATED, len(order)) - 1))
+    if not len(places) or worth[places].max() <= 0:
+        return NEVER
+    # Of equal ones the lowest: it states more.
+    best = places[len(places) - 1 - int(worth[places][::-1].argmax())]
+    return round(float(falling[best]), 4) - 0.0001
 
 
 def _tasks(examples: Examples) -> tuple[list[_Task], list[str]]:

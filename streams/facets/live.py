@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from infra.store import ObjectStore
 from infra.threads import InThread
@@ -14,7 +15,7 @@ from streams.facets.following import FollowsLive
 
 
 class LiveHeads(FollowsLive):
-    """What `now` gives changes between two photos, never within one.
+    """What `now` gives changes between two photos, never within one. Where fitted heads are silent the shipped ones tell some facets.
 
     Args:
         store: where the versions lie.
@@ -60,5 +61,5 @@ class LiveHeads(FollowsLive):
         found = (await self._in_thread(versions.read, self._store, version)).heads
         if found.maker != self._maker:
             raise Poison("fitted for another encoder: fit the heads again")
-        self._heads = found
+        self._heads = replace(found, under=self._shipped)
         self._log.info("facets.live", version=version, facets=sorted(found.heads))

@@ -95,21 +95,23 @@ def test_nothing_to_learn_is_refused_with_the_reason() -> None:
         fit(only)
 
 
-def test_thresholds_are_the_lowest_at_which_enough_is_right() -> None:
-    """Value 0 is right above .7 and wrong below; value 1 is wrong half of the time, however sure."""
+def test_thresholds_are_where_right_statements_less_three_for_a_wrong_one_are_most() -> None:
+    """Value 0 is right above .7, in four of five from .6 on and wrong below; value 1 is wrong half of the time, however sure."""
     chances, truth = [], []
     for n in range(40):
         sure = 0.5 + n / 100
         chances.append([sure, 1 - sure])
-        truth.append(0 if sure >= 0.7 else 1)
+        truth.append(0 if sure >= 0.7 or (sure >= 0.6 and n % 5) else 1)
     for n in range(40):
         chances.append([0.1, 0.9])
         truth.append(n % 2)
-    first, second = thresholds_of(np.array(chances, np.float32), np.array(truth, np.int64), 0.9)
-    # Of the 22 from .68 on, 20 are right (.91); of the 23 from .67 on, .87.
-    assert first == pytest.approx(0.68, abs=0.002)
+    table = np.array(chances, np.float32), np.array(truth, np.int64)
+    first, second = thresholds_of(*table)
+    assert first == pytest.approx(0.61, abs=0.002), "the one at .60 is wrong, and so are those below"
     assert second == NEVER
-    floored, _ = thresholds_of(np.array(chances, np.float32), np.array(truth, np.int64), 0.9, floor=0.8)
+    stricter, _ = thresholds_of(*table, outweighs=6.0)
+    assert stricter == pytest.approx(0.66, abs=0.002), "four right ones are no price for the wrong one at .65"
+    floored, _ = thresholds_of(*table, floor=0.8)
     assert floored == 0.8
 
 
@@ -117,15 +119,22 @@ def test_products_without_a_label_decide_nothing() -> None:
     """−1 in the truth: not wrong, unknown."""
     chances = np.tile(np.array([[0.9, 0.1]], np.float32), (30, 1))
     truth = np.array([0] * 15 + [-1] * 15, np.int64)
-    assert thresholds_of(chances, truth, 0.9)[0] == pytest.approx(0.9, abs=0.002)
+    assert thresholds_of(chances, truth)[0] == pytest.approx(0.9, abs=0.002)
 
 
 def test_what_is_equally_sure_is_stated_together() -> None:
-    """Right in 87 of 100, all of one probability: that the first ten in the table happen to be right makes no threshold."""
+    """Right in 70 of 100, all of one probability: that the first seventy in the table happen to be right makes no threshold."""
     chances = np.tile(np.array([[0.05, 0.95]], np.float32), (100, 1))
-    truth = np.array([1] * 87 + [0] * 13, np.int64)
-    assert thresholds_of(chances, truth, 0.9)[1] == NEVER
-    assert thresholds_of(chances, truth, 0.8)[1] < 0.95
+    truth = np.array([1] * 70 + [0] * 30, np.int64)
+    assert thresholds_of(chances, truth)[1] == NEVER
+    assert thresholds_of(chances, truth, outweighs=2.0)[1] < 0.95
+
+
+def test_a_few_that_happen_to_be_right_make_no_threshold() -> None:
+    """Twenty predictions, the surest three right and all others wrong: the value is never stated."""
+    chances = np.array([[0.5 + n / 50, 0.5 - n / 50] for n in range(20)], np.float32)
+    truth = np.array([1] * 17 + [0] * 3, np.int64)
+    assert thresholds_of(chances, truth)[0] == NEVER
 
 
 def test_what_no_line_divides_is_told_by_the_network() -> None:

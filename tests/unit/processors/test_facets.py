@@ -192,3 +192,37 @@ def test_lines_are_of_the_heads_own_values() -> None:
 def test_what_its_kinds_call_a_top_is_a_top(category: str, kinds: dict[str, float], found: str) -> None:
     """Together: none of a tunic, a blouse and a shirt has to be likely by itself."""
     assert reconsidered(category, kinds) == found
+
+
+LENT = {"pattern": [[1, 0], [0, 1]], "neckline": [[1, 0], [0, 1]], "sleeve": [[1, 0], [0, 1]]}
+
+
+def lending(**thresholds: float) -> Heads:
+    """Heads of a shop that are sure from these probabilities on (else never), above heads that ship."""
+    words = {"pattern": ("striped", "dotted"), "neckline": ("round", "collar"), "sleeve": ("long", "short")}
+    under = {f: head(words[f], weight) for f, weight in LENT.items()}
+    own = {
+        f: head(words[f], [[0.1, 0], [0, 0.1]], thresholds=[thresholds.get(f, NEVER)] * 2)
+        for f in ("pattern", "sleeve")
+    }
+    return Heads("sha256:shop", "sha256:m", own, under=Heads("sha256:shipped", "sha256:m", under))
+
+
+def test_where_a_shops_heads_are_silent_others_tell_patterns_and_necklines() -> None:
+    """What the shop's give .55 is possible; a neckline they do not know; of sleeves nobody is asked."""
+    read = lending().read(np.array([2.0, 0.0], np.float32), None, "shirt")
+    assert {facet: one.value for facet, one in read.items()} == {"pattern": "striped", "neckline": "round"}
+
+
+def test_what_a_shops_heads_say_stands() -> None:
+    """However sure the others are of something else; and what they think improbable is not told."""
+    said = np.array([2.0, 0.0], np.float32)
+    heads = lending(pattern=0.5)
+    assert heads.read(said, None, "shirt")["pattern"].confidence == pytest.approx(1 / (1 + np.exp(-0.2)), abs=1e-4)
+    against = Heads(
+        "sha256:shop",
+        "sha256:m",
+        {"pattern": head(["striped", "dotted"], [[0, 0], [1, 0]], thresholds=[NEVER] * 2)},
+        under=heads.under,
+    )
+    assert "pattern" not in against.read(said, None, "shirt")

@@ -43,6 +43,21 @@ async def test_another_version_is_taken_up_without_a_restart() -> None:
         assert (heads.version if heads else "") == expected
 
 
+async def test_fitted_heads_stand_above_those_that_ship() -> None:
+    """Under the fitted version's name; after a rollback to none the shipped ones are there alone."""
+    store = MemoryStore("test")
+    shipped = Heads("sha256:shipped", "sha256:m", HEADS)
+    live = LiveHeads(store, "sha256:m", shipped=shipped)
+    version = _publish(store, "1")
+    await live.look()
+    heads = live.now()
+    assert heads is not None
+    assert (heads.version, heads.under) == (version, shipped)
+    versions.roll_back(store)
+    await live.look()
+    assert live.now() == shipped
+
+
 async def test_what_cannot_be_applied_changes_nothing() -> None:
     """Heads of another encoder, damaged ones, a store that is away: those of before stay, and the next good ones come."""
     store = MemoryStore("test")
