@@ -120,6 +120,11 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
 
 
 def _png_size(data: bytes) -> tuple[int, int]:
+    if data[12:16] == b"CgBI":
+        # Apple's own form, out of an app's package: its pixels are packed otherwise, and no other program reads them.
+        raise Poison(
+            "a PNG in Apple's own form (CgBI), out of an app: export it as a PNG", field="image", code=Code.BAD_IMAGE
+        )
     if data[12:16] != b"IHDR":
         return 0, 0
     width, height = struct.unpack_from(">II", data, 16)

@@ -45,6 +45,8 @@ _ALIKE = re.compile(
     re.IGNORECASE,
 )
 """What says of all garments that they have one colour."""
+_EVERY_ONE = re.compile(r"\W+(?:(?:are|come)\s+)?(?:both|all)\s+(?:in\s+)?", re.IGNORECASE)
+"""Between garments and what is said of each of them ("two shirts, both white")."""
 _COUNTED = re.compile(r"\b(?:two|three|four|both|several|a couple of)[\s-]+$", re.IGNORECASE)
 """Before garments of one kind: what is said of them is said of more than one."""
 _OF_SEVERAL = re.compile(r"(?<![^\W_])(?:are|were|both|all|come|share)(?![^\W_])", re.IGNORECASE)
@@ -208,6 +210,11 @@ def _check_modifier(
     if mention.surface in ("long", "short") and not owners:
         return [], []  # "all day long"
     back = () if sure or facet == "gender" else _antecedents(mention, nouns, owners, text)
+    last = next((noun for noun in reversed(nouns) if noun.end <= mention.start), None)
+    if last is not None and not sure and _plural(last) and _EVERY_ONE.fullmatch(text[last.end : mention.start]):
+        named = _noun_garments(last, said.get(last.start, ()), facts)
+        if len(facts.having(facet, values, named)) < len(named):
+            return [], [f'"{mention.surface}" ({facet}) is not said of every one of the {last.surface}']
     if back:
         return _check_antecedents(mention, facet, values, back, facts, said)
     ids = _grounding(facet, values, owners, facts, said)

@@ -437,6 +437,8 @@ SAME_KIND = Evidence(
         "A shirt in white and black.",
         "Two white shirts.",
         "Both black shirts are here.",
+        "Two shirts, both white.",
+        "The shirts are both in black.",
         "A white shirt, a black shirt and matching trousers.",
         "A white shirt and trousers in the same colour.",
         "A total black look with a white shirt.",

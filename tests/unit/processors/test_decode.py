@@ -144,6 +144,7 @@ def zipped() -> bytes:
         (b"\x01\x02\x03\x04", "01 02 03 04"),
         (b"\xff\xd8\xff\xe0", "cut off"),
         (b"\x89PNG\r\n\x1a\n\x00\x00", "states no size"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00\x00\x04CgBI\x50\x00\x20\x02", "Apple's own form"),
         (b"RIFF\x00\x00\x00\x00WEBPVP8X", "cut off"),
         (b"GIF89a\x00", "cut off"),
     ],
