@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 
 from processors.languages import LANGUAGES
 from processors.languages.grammar import Noun
 from processors.palette import PALETTE
-from processors.vocabulary import FABRIC_WORDS, IMITATIONS, LENGTH_WORDS, NECKLINE_WORDS, PATTERN_WORDS, SLEEVE_WORDS
+from processors.vocabulary import (
+    FABRIC_WORDS,
+    IMITATIONS,
+    LENGTH_WORDS,
+    NECKLINE_WORDS,
+    PATTERN_WORDS,
+    SLEEVE_WORDS,
+    canonical,
+)
 
 _VALUES: dict[str, tuple[str, ...]] = {
     "colour": tuple(name for name, _ in PALETTE),
@@ -34,4 +42,18 @@ def fact_words(language: str) -> tuple[str, ...]:
                 for text in (words.before(facet, (value,), noun), after.text if after else ""):
                     if len(text) > 3:
                         found[text] = None
+    return tuple(found)
+
+
+@lru_cache(maxsize=4096)
+def written_as(language: str, facet: str, value: str) -> tuple[str, ...]:
+    """The forms in which a language's grammar writes a value of a facet ("plain" of solid cloth, "langen Ärmeln"), in small letters."""
+    if facet not in _VALUES or language not in LANGUAGES:
+        return ()
+    words, found = LANGUAGES[language], dict[str, None]()
+    for noun in _NOUNS:
+        after = words.after(facet, (canonical(facet, value),), noun)
+        for text in (words.before(facet, (canonical(facet, value),), noun), after.text if after else ""):
+            if len(text) > 2:
+                found[text.lower()] = None
     return tuple(found)

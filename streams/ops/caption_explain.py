@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from models.ports import WriterRequest
 from processors import captions
 from processors.evidence import worth_stating
 from processors.kit import by_rule, held_to
+from processors.languages import language_of
+from processors.languages.claims import written_as
 from processors.values import CaptionText, Evidence, Pixels
 from streams.contract.records import Caption, ContextUse
 from streams.engine.message import Message
@@ -102,7 +105,7 @@ def explain(
         metadata={name: value for name, value in msgspec.to_builtins(read.item.metadata).items() if value},
         kit=read.kit.name,
         tone=read.tone,
-        facts=_facts(pack, text),
+        facts=_facts(pack, text, read.kit.locale),
         prompt=()
         if decided == "grammar" or captioner.looks
         else tuple(captions.prompt(pack, read.tone, styled=captioner.drafts.grounded)),
@@ -143,10 +146,10 @@ def _written(captioner: Captioner, request: WriterRequest, read: Read) -> tuple[
 
 def facts_of_caption(caption: Caption) -> tuple[Fact, ...]:
     """The facts of a published caption, with who said each and whether its sentences state it."""
-    return _facts(caption.evidence, caption)
+    return _facts(caption.evidence, caption, caption.locale)
 
 
-def _facts(pack: Evidence, text: CaptionText | Caption) -> tuple[Fact, ...]:
+def _facts(pack: Evidence, text: CaptionText | Caption, locale: str) -> tuple[Fact, ...]:
     named = {garment.id for garment in worth_stating(pack)}
     stated = {(span.garment, span.facet) for span in text.spans}
     found: list[Fact] = []
@@ -157,6 +160,14 @@ def _facts(pack: Evidence, text: CaptionText | Caption) -> tuple[Fact, ...]:
             *((facet, a.value, a.source, a.confidence, a.neighbours) for facet, a in garment.attributes.items()),
         ]
         for facet, value, source, confidence, neighbours in said:
-            shown = garment.id in named and ((garment.id, facet) in stated or value.lower() in text.caption.lower())
+            shown = garment.id in named and (
+                (garment.id, facet) in stated or _is_said(facet, value, text.caption, locale)
+            )
             found.append(Fact(garment.id, facet, value, source, confidence, neighbours, shown))
     return tuple(found)
+
+
+def _is_said(facet: str, value: str, caption: str, locale: str) -> bool:
+    """Whether a caption holds a value, or what its language writes for it."""
+    said, forms = caption.lower(), written_as(language_of(locale), facet, value)
+    return value.lower() in said or any(re.search(rf"(?<!\w){re.escape(one)}(?!\w)", said) for one in forms)

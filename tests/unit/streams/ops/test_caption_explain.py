@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
+import pytest
 
 from processors.values import Attribute
 from streams.contract.records import Caption
@@ -81,3 +82,26 @@ async def test_claims_that_rest_on_a_source() -> None:
     assert list(claims_on([inferred], "sku-7", frozenset({"colour"}))) == []
     silent = msgspec.structs.replace(inferred, caption="A red dress.", spans=())
     assert list(claims_on([silent], "sku-7")) == []
+
+
+@pytest.mark.parametrize(
+    ("locale", "text", "said"),
+    [
+        ("en", "A plain red dress with long sleeves.", {"pattern", "sleeve"}),
+        ("de", "Einfarbiges rotes Kleid mit langen Ärmeln.", {"pattern", "sleeve"}),
+        ("fr", "Robe rouge unie, à manches longues.", {"pattern", "sleeve"}),
+        ("es", "Vestido rojo liso, de manga larga.", {"pattern", "sleeve"}),
+        ("en", "A red dress.", set()),
+        ("de", "Rotes Kleid.", set()),
+    ],
+)
+async def test_what_a_language_writes_for_a_value_is_stated(locale: str, text: str, said: set[str]) -> None:
+    """Solid cloth is "plain", and in German "einfarbig": a claim that rests on the photo as any other."""
+    caption, _ = await published(LINEN)
+    seen = {
+        facet: Attribute(value, 0.9, source="pixels") for facet, value in (("pattern", "solid"), ("sleeve", "long"))
+    }
+    garment = msgspec.structs.replace(caption.evidence.garments[0], attributes=seen)
+    pack = msgspec.structs.replace(caption.evidence, garments=(garment,))
+    shown = msgspec.structs.replace(caption, evidence=pack, caption=text, spans=(), locale=locale)
+    assert {one.facet for one in claims_on([shown], "pixels")} == said
