@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import yaml
 
+from models.facets.facet_heads import load_shipped
 from models.recipes import facets_data
+from models.recipes.facets import CONFIG, heads_of, lines_of
 from models.recipes.facets_learning import Rows, aligned, allowed_of, regress
 from models.recipes.facets_prints import PATTERNS, redrawn
 from models.recipes.facets_truth import CATEGORIES_OF, NO_GARMENT, PHONE, STREET, VALUES, of_drawn
@@ -106,3 +109,24 @@ def test_drawn_samples_and_things() -> None:
         assert 0 <= x0 < x1 <= width + 1
         assert 0 <= y0 < y1 <= height + 1
     assert {one.allowed[CATEGORY] for one in found[-6:]} == {NO_GARMENT[CATEGORY]}
+
+
+def test_what_ships_has_the_thresholds_and_lines_of_the_recipe() -> None:
+    """A recipe that was changed without shipping would tell of heads that nobody has."""
+    config = yaml.safe_load(CONFIG.read_text())
+    shipped = load_shipped().heads.heads
+    blank = {
+        f: (np.zeros((len(h.values), 1), np.float32), np.zeros(len(h.values), np.float32)) for f, h in shipped.items()
+    }
+    for facet, told in heads_of(config, blank).items():
+        assert (shipped[facet].thresholds, shipped[facet].lines) == (told.thresholds, told.lines), facet
+    assert set(config["lines"]) <= set(shipped)
+
+
+def test_a_line_of_the_recipe_asks_for_values_that_there_are() -> None:
+    """A spelling that no head has would hold nothing against any garment, in silence."""
+    config = yaml.safe_load(CONFIG.read_text())
+    for facet in config["lines"]:
+        for line in lines_of(config, facet):
+            assert set(line.categories) <= set(CATEGORIES_OF[facet](line.value)), (facet, line)
+            assert set(line.values) <= set(VALUES.get(line.beside, ())), (facet, line)
