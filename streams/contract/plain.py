@@ -1,7 +1,7 @@
 """What producers put around a JSON record whose meaning is plain all the same: it is taken off before the record is read.
 
 A frame of a schema registry (a zero byte, four bytes of schema id; Amazon's: 3, 0, sixteen bytes), a byte-order mark, UTF-16, a JSON string that holds the JSON
-(encoded twice); in the `bytes` of photos a `data:` prefix, line breaks, escapes (`%2B`), the URL-safe alphabet, missing padding.
+(encoded twice), Kafka Connect's `{"schema": …, "payload": …}`; in the `bytes` of photos a `data:` prefix, line breaks, escapes (`%2B`), the URL-safe alphabet, missing padding.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import msgspec
 from processors.errors import Code, Poison
 
 _FRAME_BYTES = 5
+_CONNECT = re.compile(rb'\s*\{\s*"schema"\s*:')
+"""So begins what Connect's JsonConverter writes where its schemas are on, as they are unless somebody turned them off."""
 _GLUE_START, _GLUE_BYTES = b"\x03\0", 18
 """Amazon's Glue registry: its version, 0 for what is not packed, and the id of the schema's version."""
 _BLANK = b" \t\r\n"
@@ -60,7 +62,18 @@ def json_of(value: bytes) -> bytes:
             return value.decode("utf-16").encode()
         except UnicodeError as error:
             raise Poison("begins like UTF-16 and is none", field="value", code=Code.MALFORMED) from error
+    if _CONNECT.match(value):
+        value = _payload(value)
     return _decoded_again(value) if value.startswith(b'"') else value
+
+
+def _payload(value: bytes) -> bytes:
+    """What an envelope of Kafka Connect holds; any other record as it is."""
+    try:
+        found = msgspec.json.decode(value, type=dict[str, msgspec.Raw])
+    except _UNDECODABLE:
+        return value
+    return bytes(found["payload"]) if found.keys() == {"schema", "payload"} else value
 
 
 def _decoded_again(value: bytes) -> bytes:

@@ -113,7 +113,7 @@ class Hits(Record, frozen=True, omit_defaults=False, tag="hits"):
     fresh: bool
     hits: tuple[Hit, ...]
     error: str = ""
-    unknown_facets: tuple[str, ...] = ()  # names in the probe's filters that no product of the shard has
+    unknown_facets: tuple[str, ...] = ()  # names in the probe's filters and counts that no product of the shard has
     others: tuple[Standing, ...] = ()
     partitions: tuple[int, ...] = ()
     typed: bool = False  # the worker follows conditions, groups, order and collapse; earlier versions did not

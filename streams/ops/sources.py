@@ -14,7 +14,6 @@ at all. What is not used is named in `rejected` or `noted`, never skipped silent
 from __future__ import annotations
 
 import os
-import stat
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,19 +23,24 @@ from typing import TypeAlias
 from processors.errors import Poison
 from processors.image_header import sniff
 from processors.photo_roles import MAX_PHOTOS
+from streams.ops.file_kinds import (
+    FOREIGN_SUFFIXES,
+    IMAGE_SUFFIXES,
+    TABLE_LIKE,
+    has_columns,
+    head_of,
+    is_foreign,
+    is_image,
+    is_utf8,
+    why_not,
+)
 from streams.ops.photo_names import PhotoNames, name_in, without_suffix
 from streams.ops.table_files import is_feed, is_table, words_of
 from streams.ops.tables import Option, RejectedRow, Row, read_table
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif"})
-# Photos in formats that we do not read: a product is missing.
-FOREIGN_SUFFIXES = frozenset({".heic", ".heif", ".avif", ".bmp", ".tif", ".tiff", ".jp2", ".jxl", ".psd", ".dng", ".cr2", ".nef"})  # fmt: skip
-_FOREIGN_STARTS = (b"BM", b"II*\0", b"MM\0*", b"8BPS")
-_TABLE_LIKE = frozenset({".csv", ".tsv", ".jsonl", ".json", ".xlsx", ".xls", ".ods", ".numbers", ".xml"})
 # Previews and waste that a NAS or an operating system keeps beside the photos: nobody's products.
 _THUMBNAIL_FOLDERS = frozenset({"@eadir", "__macosx", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "$recycle.bin", "lost+found", "system volume information"})  # fmt: skip
 _THUMBNAIL_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
-_HEAD_BYTES = 4096
 
 Metadata: TypeAlias = Mapping[str, str | float]
 
@@ -83,7 +87,7 @@ def walk(path: Path, *, by_folder: bool = False) -> Catalogue:
         Poison: `path` does not exist, cannot be read, or is a file that is no image.
     """
     if path.is_file():
-        head = _head(path)
+        head = head_of(path)
         if isinstance(head, str):
             raise Poison(f"{path}: {head}", field="path")
         if path.suffix.lower() not in IMAGE_SUFFIXES or is_table(path.name):
@@ -167,21 +171,21 @@ class _Walk:
         if is_table(file.name) and suffix != ".txt":
             self.tables.append(file)
             return
-        head = _head(file)
-        is_photo = suffix in IMAGE_SUFFIXES or (isinstance(head, bytes) and _is_image(head))
-        if is_photo and not _is_utf8(file):
+        head = head_of(file)
+        is_photo = suffix in IMAGE_SUFFIXES or (isinstance(head, bytes) and is_image(head))
+        if is_photo and not is_utf8(file):
             self.rejected.append(RejectedRow(self.shown(file), "the file's name is not UTF-8"))  # it becomes an id
         elif is_photo:
             self.photos.add(file)
-        elif suffix in FOREIGN_SUFFIXES or (isinstance(head, bytes) and _is_foreign(head)):
+        elif suffix in FOREIGN_SUFFIXES or (isinstance(head, bytes) and is_foreign(head)):
             kind = suffix[1:].upper() if suffix in FOREIGN_SUFFIXES else "its format"
             self.rejected.append(RejectedRow(self.shown(file), f"{kind} is not JPEG, PNG, WebP or GIF"))
         elif is_table(file.name):
             self.tables.append(file)
-        elif isinstance(head, bytes) and (suffix in _TABLE_LIKE or (suffix == ".txt" and _has_columns(head))):
+        elif isinstance(head, bytes) and (suffix in TABLE_LIKE or (suffix == ".txt" and has_columns(head))):
             self.unnamed.append(file)
         else:
-            self.noted.append(RejectedRow(self.shown(file), _why_not(head, suffix)))
+            self.noted.append(RejectedRow(self.shown(file), why_not(head, suffix)))
 
     def join_tables(self) -> None:
         """Give the rows of every table their photos; the deepest table knows its folder best."""
@@ -218,7 +222,7 @@ class _Walk:
         photos = {photo for word in named for photo in self.photos.named(name_in(word), table.parent)}
         left = sorted(photo for photo in photos if photo not in self.claimed and photo not in self.held)
         if not left:
-            self.noted.append(RejectedRow(self.shown(table), _why_not(b"", table.suffix.lower())))
+            self.noted.append(RejectedRow(self.shown(table), why_not(b"", table.suffix.lower())))
             return
         self.held.update(dict.fromkeys(left, ""))
         cause = (
@@ -434,59 +438,6 @@ def iterate(catalogue: Catalogue) -> Iterator[tuple[str, Path, Metadata]]:
     for source in catalogue.sources:
         if source.path is not None:
             yield source.product_id, source.path, source.metadata
-
-
-def _head(file: Path) -> bytes | str:
-    """The first bytes of a regular file, or why there are none. A pipe would wait for ever."""
-    try:
-        with os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK), "rb") as opened:
-            if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
-                return "is not a regular file"
-            return opened.read(_HEAD_BYTES)
-    except OSError as error:
-        return f"cannot be read: {error.strerror}"
-
-
-def _has_columns(head: bytes) -> bool:
-    """Whether a text begins with a line of columns, as Amazon's flat files do."""
-    return head.partition(b"\n")[0].count(b"\t") > 1
-
-
-def _is_image(head: bytes) -> bool:
-    try:
-        sniff(head)
-    except Poison:
-        return False
-    return True
-
-
-def _is_foreign(head: bytes) -> bool:
-    """A photo in a format that we do not read: HEIC, AVIF, BMP, TIFF, Photoshop."""
-    if head[4:8] == b"ftyp":
-        return head[8:12] in {b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis"}
-    return head.startswith(_FOREIGN_STARTS) and b"\0" in head
-
-
-def _why_not(head: bytes | str, suffix: str) -> str:
-    if isinstance(head, str):
-        return head
-    if suffix in _TABLE_LIKE:
-        return "is not used: the tables that are read are called products.csv, .tsv, .jsonl or .xlsx"
-    if not head:
-        return "is not used: it is empty"
-    try:
-        sniff(head)
-    except Poison as error:
-        return f"is not used: {error.message}"
-    return "is not used"
-
-
-def _is_utf8(file: Path) -> bool:
-    try:
-        str(file).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _not_there(image: str) -> str:

@@ -220,14 +220,18 @@ def ranges_of(answers: Iterable[Hits]) -> dict[str, tuple[float, float]]:
 
 
 def unknown_facets(query: Query, shards: Sequence[Hits]) -> tuple[QueryError, ...]:
-    """A warning for each filter on a facet that no product has: it finds nothing, and a typing error would look alike."""
+    """A warning for each facet that is filtered by or counted and that no product has: nothing is found, and a typing error
+    would look alike.
+    """
     if not shards:
         return ()
     unknown = set.intersection(*(set(shard.unknown_facets) for shard in shards))
-    named = sorted(name for name in query.filters if (column_named(name) or name) in unknown)
+    asked = [(name, f"filters.{name[:200]}") for name in sorted(query.filters)]
+    asked += [(name, f"facets[{place}]") for place, name in enumerate(query.facets)]
     return tuple(
-        QueryError(Code.UNKNOWN_NAME, f"no product has the facet {name[:200]!r}{_near(name)}", f"filters.{name[:200]}")
-        for name in named
+        QueryError(Code.UNKNOWN_NAME, f"no product has the facet {name[:200]!r}{_near(name)}", field)
+        for name, field in asked
+        if (column_named(name) or name) in unknown
     )
 
 

@@ -91,9 +91,11 @@ def _search(
             counted = count_states(able, probe.facets, filters, *exclude, wish)
     except Poison as poison:
         errors = [error or str(poison) for error in errors]
-    columns = [condition.column for condition in conditions if not condition.lenient]
+    columns = {condition.column for condition in conditions if not condition.lenient}
+    columns |= {column for name in probe.facets if (column := column_named(name))}
+    names = {**filters, **{name: () for name in probe.facets if not column_named(name)}}
     unknown = [
-        () if error else state.unknown_facets(filters, columns) for state, error in zip(states, errors, strict=True)
+        () if error else state.unknown_facets(names, columns) for state, error in zip(states, errors, strict=True)
     ]
     first, *others = (
         _standing(shard, offset, wanted, error, facets)

@@ -40,6 +40,10 @@ def inline(text: str) -> bytes:
         PLAIN.encode("utf-16-be"),
         json.dumps(PLAIN).encode(),
         b"\x03\0" + bytes(range(16)) + PLAIN.encode(),  # Amazon's Glue registry
+        # Kafka Connect's JsonConverter, with a schema, without one, and around a text.
+        b'{"schema":{"type":"struct","fields":[],"optional":false},"payload":' + PLAIN.encode() + b"}",
+        b' { "schema" : null, "payload": ' + PLAIN.encode() + b"}",
+        b'{"schema":{"type":"string"},"payload":' + json.dumps(PLAIN).encode() + b"}",
     ],
 )
 def test_what_stands_around_a_record_is_taken_off(value: bytes) -> None:
@@ -48,6 +52,15 @@ def test_what_stands_around_a_record_is_taken_off(value: bytes) -> None:
     assert upload is not None
     assert (upload.product_id, upload.image.uri) == ("sku-1", "https://shop.test/ä.jpg")
     assert reserve.charge(10**6, 10)(message(value)) > 10**6
+
+
+def test_a_record_with_a_field_called_schema_is_itself() -> None:
+    """Only an envelope that holds nothing else is taken off."""
+    upload = decode_upload(message(b'{"schema": "v1", ' + PLAIN.encode()[1:]))
+    assert upload is not None
+    assert upload.product_id == "sku-1"
+    with pytest.raises(Poison):
+        decode_upload(message(b'{"schema": null, "payload": '))
 
 
 @pytest.mark.parametrize("value", [FRAME + b"\x0asku-1\x02", b"\0\0\0\0\x01\x02\x08abc"])

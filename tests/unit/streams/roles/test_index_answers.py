@@ -73,6 +73,10 @@ def test_a_facet_that_no_product_has_is_named() -> None:
     found = answer(_shard(), _probe(unit(1).tobytes(), filters=filters), of=7, wanted=0)  # type: ignore[arg-type]
     assert isinstance(found, Hits)
     assert found.unknown_facets == ("season",)
+    counting = _probe(unit(1).tobytes(), facets=("colour", "seasn", "price", "sizes"))  # type: ignore[arg-type]
+    counted = answer(_shard(), counting, of=7, wanted=0)
+    assert isinstance(counted, Hits)
+    assert set(counted.unknown_facets) == {"seasn", "price", "size"}, "no product has a price or a size either"
 
 
 def test_many_shards_in_one_answer() -> None:

@@ -251,6 +251,9 @@ async def test_a_facet_that_no_product_has_is_told() -> None:
     [warning] = result.warnings
     assert (warning.code, warning.field) == ("unknown_name", "filters.colr")
     assert "'colour'" in warning.message
+    counted = await ask(shards, text="a dress", facets=("kind", "colr"))
+    [warning] = counted.warnings
+    assert (warning.code, warning.field) == ("unknown_name", "facets[1]")
 
 
 async def test_the_longest_text_is_taken_however_it_is_worded() -> None:
