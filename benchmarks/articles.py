@@ -1,7 +1,8 @@
-"""`python -m benchmarks.articles [--products N] [--articles N] [--rounds N] [--by-rule]`: captions without articles, beside a role that knows none.
+"""`python -m benchmarks.articles [--products N] [--articles N] [--rounds N]`: captions without articles, beside a role that knows none.
 
 Drawn products of no article go through the stages of `caption`, over a store in memory, by three captioners in turn: one that knows
 of no articles at all, one whose view of them is empty, and one whose view holds N articles of other products, brands and collections.
+Texts are by rule: a language model takes a hundred to a thousand times as long, and how long depends on its batches and on what else runs.
 Every turn begins with an empty memo, so every caption is written. Processor seconds are of this process, on one thread; the ratio is
 that of the turns of one round, median of all rounds, and the captions of all sides have to be the same to the byte.
 """
@@ -69,7 +70,7 @@ async def turn(
     return (time.process_time() - began) / len(items), [encode(one) for one in found]
 
 
-async def measure(settings: Settings, products: int, articles: int, rounds: int, *, by_rule: bool) -> list[Row]:
+async def measure(settings: Settings, products: int, articles: int, rounds: int) -> list[Row]:
     """A row for each side beside the first."""
     known = Articles()
     for message in of_others(articles):
@@ -78,7 +79,7 @@ async def measure(settings: Settings, products: int, articles: int, rounds: int,
         served = trial.captioner
         if served is None or served.context is None:
             raise ValueError("this trial has no captioner that knows articles")
-        served = replace(served, by_rule=by_rule)
+        served = replace(served, by_rule=True)
         items = await drawn_items(trial, products, 29)
         empty = Context(Articles(), Unasked())
         sides = {ALONE: replace(served, context=None), EMPTY: replace(served, context=empty), OTHERS: served}
@@ -94,7 +95,7 @@ async def measure(settings: Settings, products: int, articles: int, rounds: int,
                 written.append(captions)
             if written[0] != written[1] or written[0] != written[2]:
                 raise ValueError("the captions of two sides differ")
-    how = f"{products} drawn products, {'by rule' if by_rule else 'by the model'}, median of {rounds} rounds in turn"
+    how = f"{products} drawn products, by rule, median of {rounds} rounds in turn"
     return [_row(name, spent, how, articles) for name in (EMPTY, OTHERS)]
 
 
@@ -114,12 +115,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--products", type=int, default=48)
     parser.add_argument("--articles", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument(
-        "--by-rule", action="store_true", help="No language model: what articles cost is not hidden behind it."
-    )
     asked = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    measured = measure(Settings(), asked.products, asked.articles, asked.rounds, by_rule=asked.by_rule)
+    measured = measure(Settings(), asked.products, asked.articles, asked.rounds)
     print(table(asyncio.run(measured)))
     return 0
 
