@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from models.facets.facet_heads import BinWorth, FacetWorth, ValueWorth
 from models.facets.facet_network import How, Network, learn
 from processors.errors import Poison
-from processors.facets import COLOUR, NEVER, Head, Layer
+from processors.facets import COLOUR, NEVER, RECONSIDERED, TOP, Head, Layer
 
 FOLDS = 5
 LEAST = 8
@@ -249,7 +249,7 @@ def thresholds_of(
 ) -> tuple[float, ...]:
     """For each value the probability from which what is stated is worth most: right ones less `outweighs` times the wrong ones.
 
-    `NEVER` where that is worth nothing from any probability on.
+    `NEVER` where that is worth nothing from any probability on. Where all that was said is worth stating: no more than `FLOOR`.
 
     Args:
         chances: (n, values) of products that took no part in the fit.
@@ -280,7 +280,10 @@ def _threshold(sure: Floats, right: NDArray[np.bool_], outweighs: float) -> floa
         return NEVER
     # Of equal ones the lowest: it states more.
     best = places[len(places) - 1 - int(worth[places][::-1].argmax())]
-    return round(float(falling[best]), 4) - 0.0001
+    threshold = round(float(falling[best]), 4) - 0.0001
+    # Where all that was said is worth stating, nothing tells against less sure ones: products that are easily told apart would
+    # else be stated only where they are as sure as the least sure of these, at .9998.
+    return min(threshold, FLOOR) if best == len(order) - 1 else threshold
 
 
 def _tasks(examples: Examples) -> tuple[list[_Task], list[str]]:
@@ -324,7 +327,9 @@ def _categories(task: _Task, categories: Sequence[str]) -> tuple[tuple[str, ...]
     for value in range(len(task.values)):
         count = Counter(categories[n] for n in np.flatnonzero(task.truth == value).tolist())
         total = sum(count.values())
-        found.append(tuple(sorted(c for c, n in count.items() if n >= 2 and n >= CATEGORY_SHARE * total)))
+        seen = {c for c, n in count.items() if n >= 2 and n >= CATEGORY_SHARE * total}
+        # Where these heads call a box of another category a top (`processors.facets.reconsidered`), it keeps its values.
+        found.append(tuple(sorted(seen | {TOP} if seen & set(RECONSIDERED) else seen)))
     return tuple(found)
 
 

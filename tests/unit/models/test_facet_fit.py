@@ -115,11 +115,30 @@ def test_thresholds_are_where_right_statements_less_three_for_a_wrong_one_are_mo
     assert floored == 0.8
 
 
+def test_what_was_learnt_on_boxes_of_dresses_is_told_of_tops() -> None:
+    """A box of a dress, a jacket or a skirt is called a top where the kinds say so: its values would all be left out."""
+    given = _examples()
+    dresses = ["dress"] * len(given.categories)
+    found = fit(Examples(given.features, given.shares, dresses, given.groups, given.labels))
+    assert set(found.heads["pattern"].categories) == {("dress", "shirt")}
+    hats = ["hat"] * len(given.categories)
+    other = fit(Examples(given.features, given.shares, hats, given.groups, given.labels))
+    assert set(other.heads["pattern"].categories) == {("hat",)}
+
+
 def test_products_without_a_label_decide_nothing() -> None:
     """−1 in the truth: not wrong, unknown."""
-    chances = np.tile(np.array([[0.9, 0.1]], np.float32), (30, 1))
-    truth = np.array([0] * 15 + [-1] * 15, np.int64)
+    chances = np.repeat(np.array([[0.9, 0.1], [0.6, 0.4]], np.float32), (30, 15), axis=0)
+    truth = np.array([0] * 15 + [-1] * 15 + [1] * 15, np.int64)
     assert thresholds_of(chances, truth)[0] == pytest.approx(0.9, abs=0.002)
+
+
+def test_what_was_never_wrong_is_stated_where_it_is_likelier_than_not() -> None:
+    """Products that are told apart easily are all as sure as .9998; one of another shade, a little less sure, has the value too."""
+    chances = np.array([[0.9998, 0.0002], [0.0002, 0.9998]] * 20, np.float32)
+    assert thresholds_of(chances, np.array([0, 1] * 20, np.int64)) == (facet_fit.FLOOR, facet_fit.FLOOR)
+    unsure = np.array([[0.3, 0.25, 0.45]] * 20, np.float32)
+    assert thresholds_of(unsure, np.full(20, 2, np.int64))[2] == pytest.approx(0.45, abs=0.002)
 
 
 def test_what_is_equally_sure_is_stated_together() -> None:
