@@ -113,6 +113,7 @@ async def test_a_garment_is_edited_by_the_look_of_one_of_the_catalogue(up: Up, t
         result = await client.edit(asked)
         empty = await client.edit(structs.replace(asked, request_id="e-2", text=""))
     assert result.error is None
+    assert b'"method":"transfer"' in codecs.encode(result), "which is no generative model, and its record says so"
     assert any(one.used for one in result.retrieved)
     store = open_store(up.settings)
     image, mask, before = (
