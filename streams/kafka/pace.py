@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable
 
 STREAM_S = 0.02
 """For who is waited for: a fiftieth of a second more at most, and nothing for what comes after silence."""
+SEARCH_S = 0.015
+"""For who asks and answers in between: each of the four steps of a query."""
 BESIDE_S = 0.1
 """For who follows beside the work, and nobody waits for."""
 TRICKLE = 128

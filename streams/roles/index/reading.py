@@ -14,6 +14,7 @@ from processors.errors import Retryable
 from streams.contract import topics
 from streams.kafka.consumer import PlainConsumer, open_consumer
 from streams.kafka.names import names_of
+from streams.kafka.pace import SEARCH_S, Pace
 from streams.kafka.predecessor import take_out_predecessor
 from streams.roles.index.probes import ProbeAnswerer
 from streams.roles.index.shards import OwnedShard
@@ -64,15 +65,17 @@ async def follow_probes(
         patience: between attempts.
         stop: the end.
     """
-    attempt = 0
+    attempt, pace = 0, Pace(SEARCH_S)
     sought = False
     while not stop.is_set():
+        await pace.rest()
         try:
             if not sought or consumer.known_partitions(topics.PROBES) > len(consumer.partitions_read()):
                 # Probes whose deadline may lie ahead: they may have been sent before this worker was up.
                 await consumer.read_since(topics.PROBES, round(since() * 1000))
                 sought = True
             messages = await consumer.poll(POLL_S, max_records=BATCH)
+            pace.came(len(messages))
             attempt = 0
         except (KafkaError, Retryable) as error:
             attempt += 1
