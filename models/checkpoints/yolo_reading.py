@@ -15,6 +15,8 @@ import json
 import re
 import sys
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -139,6 +141,23 @@ def read(torch: Any, file: IO[bytes], size: int) -> tuple[dict[str, Any], dict[s
     return _taken(torch, loaded)
 
 
+@contextmanager
+def _opened(file: IO[bytes]) -> Iterator[zipfile.ZipFile]:
+    """The archive, read from its beginning; the file is at its beginning again afterwards. Refuses what cannot be read as one."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            yield archive
+    except (
+        zipfile.BadZipFile,
+        ValueError,
+        OSError,
+        RuntimeError,
+    ) as error:  # RuntimeError: encrypted, or of no known version
+        raise RefusedError(f"it is damaged or was cut short ({error})") from error
+    finally:
+        file.seek(0)
+
+
 def _look_at_archive(file: IO[bytes], size: int) -> None:
     """Refuse what is no archive of torch's, or would be larger than it is."""
     head = file.read(4)
@@ -149,13 +168,8 @@ def _look_at_archive(file: IO[bytes], size: int) -> None:
         )
     if head != b"PK\x03\x04":
         raise RefusedError("it is no checkpoint: torch's are zip archives" if head else "it is empty")
-    try:
-        with zipfile.ZipFile(file) as archive:
-            entries = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
-        raise RefusedError(f"it is damaged or was cut short ({error})") from error
-    finally:
-        file.seek(0)
+    with _opened(file) as archive:
+        entries = archive.infolist()
     inner = {entry.filename.partition("/")[2] for entry in entries}
     if "constants.pkl" in inner or any(name.startswith("code/") for name in inner):
         raise RefusedError(
@@ -175,13 +189,8 @@ def _look_at_archive(file: IO[bytes], size: int) -> None:
 
 def _look_at_bytes(file: IO[bytes]) -> None:
     """Refuse what was damaged since it was written. torch itself compares no checksum: a wrong weight would find wrong garments."""
-    try:
-        with zipfile.ZipFile(file) as archive:
-            damaged = archive.testzip()
-    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
-        raise RefusedError(f"it is damaged or was cut short ({error})") from error
-    finally:
-        file.seek(0)
+    with _opened(file) as archive:
+        damaged = archive.testzip()
     if damaged:
         raise RefusedError(f"it is damaged: {damaged} in it is not what was written")
 

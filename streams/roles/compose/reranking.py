@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
-import structlog
 from numpy.typing import NDArray
 
+from infra.logs import logger
 from models.ports import Reranker, SecondLook, Several
 from processors import composing
 from processors.chances import unpacked
@@ -28,7 +28,7 @@ from streams.roles.compose.asked import MARGIN_S, Embedded
 from streams.search.merging import Ranked
 from streams.search.pending import PendingQueries, all_answered
 
-log = structlog.get_logger("weft.compose")
+log = logger("weft.compose")
 
 MOST = 50
 """Products that are compared again."""

@@ -207,6 +207,19 @@ def test_a_network_within_itself_is_refused(tmp_path: Path) -> None:
     assert "nested in itself" in refusal(tmp_path / "round.pt")
 
 
+def test_an_encrypted_archive_is_refused(good: Path, tmp_path: Path) -> None:
+    """By a sentence: the reader of archives raises an error of its own for it."""
+    data = bytearray(good.read_bytes())
+    for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = data.find(mark)
+        while at >= 0:
+            data[at + flags] |= 1
+            at = data.find(mark, at + 4)
+    path = tmp_path / "locked.pt"
+    path.write_bytes(data)
+    assert refusal(path).startswith("it is damaged or was cut short")
+
+
 def test_other_bytes_are_refused(tmp_path: Path) -> None:
     """A picture, a zip of something else, an archive whose pickle is none."""
     (tmp_path / "photo.pt").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
