@@ -27,7 +27,7 @@ from streams.contract.records import Article, Caption, Query, Result, Upload
 from streams.engine.message import ANSWER, Message
 from streams.kafka.consumer import FETCH_WAIT_MS, open_consumer
 from streams.kafka.names import names_of
-from streams.kafka.options import METADATA_MS, client_options, no_broker, prepare
+from streams.kafka.options import METADATA_MS, client_options, no_broker, patient, prepare
 from streams.kafka.pace import Pace
 from streams.kafka.pins import partition_of
 
@@ -63,11 +63,14 @@ class Client:
 
         await prepare(self._settings)
         self._producer = AIOKafkaProducer(acks="all", linger_ms=5, max_request_size=4 * 2**20, **self._args())
+        patient(self._producer.client)
         try:
             await self._producer.start()
-        except (KafkaError, OSError) as error:
+        except BaseException as error:
             await self._producer.stop()
-            raise no_broker(self._settings, error) from error
+            if isinstance(error, KafkaError | OSError):
+                raise no_broker(self._settings, error) from error
+            raise
         return self
 
     async def __aexit__(

@@ -4,7 +4,8 @@ Kafka orders a partition, and nothing else. Java's clients, aiokafka and Weft pl
 CRC-32, and a record without a key lies anywhere; after partitions were added, the older records of a key lie elsewhere
 than the newer. So the partition of a product is the one that its id names by murmur2 among the partitions there are now.
 A record on another one is passed on to it as it is, under its key, with its identity in a header and its own timestamp.
-There it counts by its time: it is superseded when a record of its product that is younger lies before it.
+There it counts by its time: it is superseded when a record of its product that is younger lies before it. Of two records of
+one millisecond on two partitions nobody knows the order: the deletion counts as the younger.
 """
 
 from __future__ import annotations
@@ -114,12 +115,13 @@ class _Told:
     partition: int
     offset: int
     timestamp_ms: int
+    deletes: bool
 
     def before(self, other: _Told) -> bool:
-        """Within a partition its offsets decide, between partitions the records' times."""
+        """Within a partition its offsets decide, between partitions the records' times; of one millisecond, the deletion."""
         if (self.topic, self.partition) == (other.topic, other.partition):
             return self.offset < other.offset
-        return self.timestamp_ms < other.timestamp_ms
+        return (self.timestamp_ms, self.deletes) < (other.timestamp_ms, other.deletes)
 
 
 @dataclass(slots=True)
@@ -282,7 +284,7 @@ def _told(message: Message) -> _Told:
     """Of the record as it first came."""
     topic, partition, rest = message.identity.rsplit("/", 1)[0].split("/")
     offset, timestamp_ms = rest.split("@")
-    return _Told(topic, int(partition), int(offset), int(timestamp_ms))
+    return _Told(topic, int(partition), int(offset), int(timestamp_ms), deletes=not message.value)
 
 
 Place: TypeAlias = Callable[[Message, bytes], Awaitable[Verdict]]

@@ -16,6 +16,8 @@ partition yet, has none to read until it looks again; aiokafka's default is five
 ISOLATION = "read_committed"
 """What an aborted transaction wrote was never said: every reader skips it, and waits behind one that is still open."""
 _METADATA_PAUSE = 0.25  # seconds
+_FIRST_LOOK_S = 2.0
+"""How long a first look at the cluster goes on that is cancelled: one round trip, unless no broker answers."""
 
 
 def client_options(settings: Settings, client: str = "tool") -> dict[str, Any]:
@@ -63,12 +65,13 @@ async def prepare(settings: Settings) -> None:
 
 
 def patient(client: Any) -> None:
-    """Make an aiokafka client wait between failed attempts to reach any broker.
+    """Make an aiokafka client wait between failed attempts to reach any broker, and end its first look at the cluster.
 
-    Without this, aiokafka 0.14 tries and logs about three thousand times a second while its only broker is away: its
-    producer asks for new metadata again as soon as the last request has failed.
+    Without the first, aiokafka 0.14 tries and logs about three thousand times a second while its only broker is away: its
+    producer asks for new metadata again as soon as the last request has failed. Without the second, who is cancelled while
+    it starts leaves a connection open: `bootstrap` closes the one that it opens, but not when it is cancelled.
     """
-    update = client._metadata_update  # noqa: SLF001
+    update, bootstrap = client._metadata_update, client.bootstrap  # noqa: SLF001
 
     async def update_with_patience(cluster: Any, topics: Any) -> bool:
         updated: bool = await update(cluster, topics)
@@ -76,7 +79,18 @@ def patient(client: Any) -> None:
             await asyncio.sleep(_METADATA_PAUSE)
         return updated
 
+    async def bootstrap_to_its_end() -> None:
+        look = asyncio.ensure_future(bootstrap())
+        try:
+            await asyncio.shield(look)
+        finally:
+            if not look.done():
+                await asyncio.wait([look], timeout=_FIRST_LOOK_S)
+                look.cancel()
+                await asyncio.gather(look, return_exceptions=True)
+
     client._metadata_update = update_with_patience  # noqa: SLF001
+    client.bootstrap = bootstrap_to_its_end
 
 
 def servers(settings: Settings) -> list[str]:

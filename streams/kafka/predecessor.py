@@ -15,7 +15,7 @@ from typing import Any
 from infra.logs import logger
 from infra.settings import Settings
 from streams.kafka.names import client_id
-from streams.kafka.options import client_options, prepare
+from streams.kafka.options import client_options, patient, prepare
 
 log = logger(__name__)
 
@@ -44,6 +44,7 @@ async def take_out_predecessor(settings: Settings, group: str, client: str) -> i
 
     await prepare(settings)
     connection = AIOKafkaClient(**client_options(settings, client))
+    patient(connection)
     try:
         await connection.bootstrap()
         return await _take_out(connection, group, client_id(client, settings.instance_name))

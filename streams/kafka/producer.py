@@ -141,6 +141,10 @@ async def _started(settings: Settings, client: str, patience_s: float, stop: asy
                     patience_s=patience_s,
                     cause=str(error),
                 )
+        except BaseException:
+            if producer is not None:
+                await producer.stop()  # or its connections are left to the garbage collector, which complains of them
+            raise
         else:
             return producer
         with suppress(TimeoutError):

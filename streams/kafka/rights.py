@@ -11,7 +11,7 @@ from typing import Any, Literal
 from infra.settings import Settings
 from streams.contract import topics
 from streams.kafka.names import GROUPS, names_of
-from streams.kafka.options import client_options, prepare, servers
+from streams.kafka.options import client_options, patient, prepare, servers
 
 _NO_TOPIC_RIGHT, _NO_GROUP_RIGHT = 29, 30
 _BITS = {"Read": 1 << 3, "Write": 1 << 4}
@@ -56,6 +56,7 @@ async def rights_of(settings: Settings) -> Rights | None:
     names = names_of(settings)
     await prepare(settings)
     admin = AIOKafkaAdminClient(**client_options(settings), request_timeout_ms=_REQUEST_MS)
+    patient(admin._client)  # noqa: SLF001
     try:
         await admin.start()
         found = await _topics(admin, {names.topic(spec.name): _needed(spec) for spec in topics.TOPICS})

@@ -14,7 +14,7 @@ from processors.errors import Fatal
 from streams.contract.topics import DEAD_LETTERS, HOUR_MS, TOPICS, UPLOADS, TopicSpec
 from streams.kafka.consumer import open_consumer
 from streams.kafka.names import Names, names_of
-from streams.kafka.options import client_options, no_broker, prepare
+from streams.kafka.options import client_options, no_broker, patient, prepare
 from streams.kafka.producer import MAX_RECORD_BYTES, classify_kafka
 
 
@@ -180,12 +180,12 @@ async def _admin(settings: Settings) -> AsyncIterator[Any]:
 
     await prepare(settings)
     admin = AIOKafkaAdminClient(**client_options(settings))
+    patient(admin._client)  # noqa: SLF001
     try:
-        await admin.start()
-    except (KafkaError, OSError) as error:
-        await admin.close()
-        raise no_broker(settings, error) from error
-    try:
+        try:
+            await admin.start()
+        except (KafkaError, OSError) as error:
+            raise no_broker(settings, error) from error
         yield admin
     except KafkaError as error:
         raise classify_kafka(error, "io") from error

@@ -177,6 +177,7 @@ async def test_records_that_were_deleted_unread_are_told(role: Role):
                 await admin.delete_records({TopicPartition(role.input, 2): RecordsToDelete(7)})
             frozen.send_signal(signal.SIGCONT)
             with role.worker() as other:  # whether the frozen one goes on or ends
+                await until_ready(other)  # the frozen one may have done all before this one was there to be stopped
                 await role.outputs(3)
                 await committed_up_to(role, 2, 8)
                 await until_stopped(other)

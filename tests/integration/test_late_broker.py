@@ -1,9 +1,14 @@
-"""A producer that starts before its broker does: it waits, for as long as it was told to."""
+"""Clients that start: before their broker does, and cancelled in the middle."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
+import sys
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, suppress
+from typing import Any
 
 import pytest
 
@@ -11,6 +16,8 @@ from infra.settings import Settings
 from processors.errors import Retryable
 from streams.contract import topics
 from streams.kafka import producer
+from streams.kafka.client import Client
+from streams.kafka.consumer import open_consumer
 from streams.kafka.producer import open_producer
 from streams.ops.admin import create_topics
 
@@ -86,3 +93,35 @@ async def test_a_stop_ends_the_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
         stop.set()
         with pytest.raises(Retryable):
             await opening
+
+
+@pytest.mark.parametrize("open_one", [open_consumer, open_producer, Client])
+async def test_who_is_cancelled_while_it_starts_leaves_no_connection(
+    kafka: str, monkeypatch: pytest.MonkeyPatch, open_one: Callable[[Settings], AbstractAsyncContextManager[object]]
+) -> None:
+    """At each step of its start. A role that is done at once ends while its look-ahead still opens a consumer."""
+    settings = Settings(bootstrap_servers=kafka)
+    left: list[str] = []
+
+    def complains(unraisable: Any) -> None:
+        left.append(repr(unraisable.exc_value))
+
+    monkeypatch.setattr(sys, "unraisablehook", complains)
+
+    async def stay(started: asyncio.Event) -> None:
+        async with open_one(settings):
+            started.set()
+            await asyncio.Event().wait()
+
+    steps = 0
+    started = asyncio.Event()
+    while not started.is_set():
+        staying = asyncio.create_task(stay(started))
+        for _ in range(steps := steps + 1):
+            await asyncio.sleep(0)
+        staying.cancel()
+        with suppress(asyncio.CancelledError):
+            await staying
+        gc.collect()
+    assert left == []
+    assert steps > 3

@@ -111,6 +111,22 @@ async def test_the_other_way_round() -> None:
     assert worker.state == {product: upload(product, 2)}
 
 
+@pytest.mark.parametrize("deleted_by", ["crc32", "murmur2"])
+@pytest.mark.parametrize("upload_is_first", [True, False])
+async def test_of_one_millisecond_the_deletion_counts(deleted_by: str, upload_is_first: bool) -> None:
+    """Whichever of the two is passed on, and whichever was worked off first."""
+    topic, product = KeyTopic(PARTITIONS), apart()
+    uploaded_by = {"crc32": "murmur2", "murmur2": "crc32"}[deleted_by]
+    uploaded = topic.write(product, upload(product), uploaded_by)
+    topic.now_ms -= 1
+    deleted = topic.write(product, None, deleted_by)
+    assert uploaded.timestamp_ms == deleted.timestamp_ms
+    worker = Worker(topic)
+    assert await worker.step((uploaded if upload_is_first else deleted).partition)
+    await worker.finish()
+    assert worker.state == {product: None}
+
+
 async def test_a_shop_that_uses_kcat_only_is_served_in_order() -> None:
     """Every change takes effect, in the order in which it was made; each event keeps its identity."""
     topic, product = KeyTopic(PARTITIONS), apart()
