@@ -18,8 +18,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-
 from benchmarks.report import Row, table
 from infra.broker import EmbeddedBroker
 from infra.settings import Settings
@@ -28,8 +26,8 @@ from models.guard import Observe
 from streams.contract import topics
 from streams.engine.observer import NullObserver
 from streams.kafka.client import Client, Reader
-from streams.kafka.options import client_options
 from streams.ops import admin
+from streams.ops.generations.think import set_offsets
 from streams.ops.ingest import Photo, announce
 from streams.wiring.models import Models
 from streams.wiring.parts import open_parts
@@ -83,14 +81,7 @@ async def run_role(role: str, settings: Settings) -> Watch:
 async def set_back(role: str, settings: Settings) -> None:
     """The next run of the role begins at the beginning of its input."""
     [state] = await admin.list_topics(settings, [INPUT[role]])
-    consumer = AIOKafkaConsumer(**client_options(settings), group_id=f"weft-{role}", enable_auto_commit=False)
-    await consumer.start()
-    try:
-        places = {TopicPartition(INPUT[role], p.partition): p.low for p in state.partitions}
-        consumer.assign(list(places))
-        await consumer.commit(places)
-    finally:
-        await consumer.stop()
+    await set_offsets(settings, f"weft-{role}", {(INPUT[role], p.partition): p.low for p in state.partitions})
 
 
 async def published(topic: str, settings: Settings) -> dict[bytes, list[bytes]]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from index_sync.retention import DELETE_RETENTION_SECONDS
 from infra.settings import Settings
@@ -56,6 +56,10 @@ DELETES_KEPT_MS = round(DELETE_RETENTION_SECONDS * 1000)
 """Of compacted topics: a snapshot of the index that is younger has missed no delete."""
 
 
+_COORDINATOR_S, _COORDINATOR_PAUSE_S = 20.0, 0.1
+_LOADING = frozenset({14, 15, 16})
+"""Error codes of a group whose coordinator is still loading, not there yet, or another broker by now."""
+T = TypeVar("T")
 COMPACTION_LAG = "max.compaction.lag.ms"
 COMPACTED_AFTER_MS = 7 * 24 * HOUR_MS
 """Of topics that Weft makes. What a topic of before has is as good for everything else, and no difference to be told."""
@@ -138,22 +142,66 @@ async def list_topics(settings: Settings, only: Iterable[str] | None = None) -> 
 
 
 async def group_offsets(settings: Settings, group: str) -> dict[tuple[str, int], tuple[int, str]]:
-    """What a group has committed: offset and note, by topic and partition."""
+    """What a group has committed: offset and note, by topic and partition. Waits for its coordinator, as `group_members` does."""
+    from aiokafka.protocol.commit import OffsetFetchRequest
+
     names = names_of(settings)
+    there = names.group(group)
+
+    async def ask(admin: Any) -> Any:
+        # Not `list_consumer_group_offsets`: of a coordinator that is still loading it says that nothing was ever committed.
+        answer = await admin._send_request(OffsetFetchRequest(there, None), await admin.find_coordinator(there))  # noqa: SLF001
+        _raise_for(there, answer.error_code, *(found[-1] for _, partitions in answer.topics for found in partitions))
+        return answer.topics
+
     async with _admin(settings) as admin:
-        found = await admin.list_consumer_group_offsets(names.group(group))
+        found = await _once_coordinated(lambda: ask(admin))
     return {
-        (names.name_of(place.topic), place.partition): (meta.offset, meta.metadata or "")
-        for place, meta in found.items()
-        if meta.offset >= 0
+        (names.name_of(topic), partition): (offset, note or "")
+        for topic, partitions in found
+        for partition, offset, note, _ in partitions
+        if offset >= 0
     }
 
 
 async def group_members(settings: Settings, group: str) -> int:
-    """How many members a group has now."""
+    """How many members a group has now.
+
+    Waits some seconds for its coordinator: there is none for a moment when the first group of a cluster is asked for, and
+    after a broker started.
+    """
+    there = names_of(settings).group(group)
+
+    async def ask(admin: Any) -> int:
+        [answer] = await admin.describe_consumer_groups([there])
+        [(code, *_, members)] = (found[:6] for found in answer.groups)
+        _raise_for(there, code if code in _LOADING else 0)
+        return len(members)
+
     async with _admin(settings) as admin:
-        described = await admin.describe_consumer_groups([names_of(settings).group(group)])
-    return sum(len(one[5]) for answer in described for one in answer.groups if not one[0])
+        return await _once_coordinated(lambda: ask(admin))
+
+
+def _raise_for(group: str, *codes: int) -> None:
+    from aiokafka.errors import for_code
+
+    for code in codes:
+        if code:
+            raise for_code(code)(f"group {group}")
+
+
+async def _once_coordinated(ask: Callable[[], Awaitable[T]]) -> T:
+    from aiokafka.errors import KafkaError
+
+    loop = asyncio.get_running_loop()
+    until = loop.time() + _COORDINATOR_S
+    while True:
+        try:
+            return await ask()
+        except KafkaError as error:
+            if getattr(error, "errno", None) not in _LOADING or loop.time() > until:
+                raise
+            await asyncio.sleep(_COORDINATOR_PAUSE_S)
 
 
 async def delete_topic(settings: Settings, name: str) -> None:

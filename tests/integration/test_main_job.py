@@ -14,7 +14,6 @@ import cv2
 import msgspec
 import numpy as np
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from msgspec import structs
 from PIL import Image
 from pydantic import SecretStr
@@ -35,8 +34,8 @@ from streams.contract.topics import ROLES
 from streams.engine.message import Message
 from streams.engine.observer import NullObserver
 from streams.kafka.client import Client, Reader, new_query_id
-from streams.kafka.options import client_options
 from streams.ops.forget import Forget
+from streams.ops.generations.think import set_offsets
 from streams.ops.ingest import Ingest, Outcome, Photo, RefusedProduct, announce
 from streams.ops.triplets import export
 from streams.wiring.duplicates import run_duplicates
@@ -431,14 +430,8 @@ async def test_triplets_are_made_and_go_with_their_products(up: Up, tmp_path: Pa
 async def begin_at_the_end(up: Up, group: str, topic: str) -> None:
     """A role that joins this stack late would else first compare the photos of all products that other tests have left."""
     async with Reader(up.settings, topic) as reader:
-        ends = {TopicPartition(topic, partition): end for partition, end in (await reader.ends()).items()}
-    consumer = AIOKafkaConsumer(**client_options(up.settings), group_id=group, enable_auto_commit=False)
-    await consumer.start()
-    try:
-        consumer.assign(list(ends))
-        await consumer.commit(ends)
-    finally:
-        await consumer.stop()
+        ends = {(topic, partition): end for partition, end in (await reader.ends()).items()}
+    await set_offsets(up.settings, group, ends)
 
 
 async def test_products_of_one_photo_are_told(up: Up) -> None:

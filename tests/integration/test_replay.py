@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from PIL import Image
 
 from infra.settings import Settings
@@ -23,8 +22,8 @@ from streams.contract.records import ImageRef, Upload, UploadPhoto
 from streams.engine.message import Message
 from streams.engine.observer import NullObserver
 from streams.kafka.client import Client, Reader
-from streams.kafka.options import client_options
 from streams.ops import admin
+from streams.ops.generations.think import set_offsets
 from streams.wiring.models import Models
 from streams.wiring.parts import open_parts
 from streams.wiring.roles import role_named
@@ -114,16 +113,11 @@ class Catalogue:
 
     async def offsets(self, role: str, *, to_beginning: bool = False) -> dict[int, int]:
         """Where the role's group is; after it was set back, if so wanted."""
-        consumer = AIOKafkaConsumer(**client_options(self.settings), group_id=f"weft-{role}", enable_auto_commit=False)
-        await consumer.start()
-        try:
-            places = [TopicPartition(INPUT[role], n) for n in range(self.settings.partitions)]
-            consumer.assign(places)
-            if to_beginning:
-                await consumer.commit(dict.fromkeys(places, 0))
-            return {place.partition: await consumer.committed(place) or 0 for place in places}
-        finally:
-            await consumer.stop()
+        group = f"weft-{role}"
+        if to_beginning:
+            await set_offsets(self.settings, group, {(INPUT[role], n): 0 for n in range(self.settings.partitions)})
+        found = await admin.group_offsets(self.settings, group)
+        return {n: found.get((INPUT[role], n), (0, ""))[0] for n in range(self.settings.partitions)}
 
     async def published(self, role: str) -> list[Message]:
         async with Reader(self.settings, OUTPUT[role]) as reader:
