@@ -63,6 +63,7 @@ class Weights:
         embedding: of the inner product of the embeddings.
         wanted: of the facets that the words set; what heads tell badly counts for less.
         refused: of each value that they refuse.
+        misnamed: of the colours that the reference seems to have, where one that is not far from them is refused: to the shopper it has that one.
         kept: of the facets that the words do not touch.
         neutral: of the most that a facet adds, what a product gets that does not know it.
         near: how far colours are alike, in CIELAB: exp(−(distance / near)²).
@@ -72,6 +73,7 @@ class Weights:
     embedding: float = 1.5
     wanted: Mapping[str, float] = field(default_factory=lambda: WANTED)
     refused: float = 40.0
+    misnamed: float = 8.0
     kept: Mapping[str, float] = field(default_factory=lambda: KEPT)
     neutral: float = 0.4
     near: float = 8.0
@@ -116,6 +118,8 @@ _ALIKE: Mapping[tuple[str, str], Mapping[str, float]] = MappingProxyType(
 """Values that meet a wish for another one, and how far."""
 _WITH_ANOTHER_GARMENT = frozenset({COLOUR, "pattern", GENDER, "fabric"})
 """What is kept where the words ask for another category."""
+_MISNAMED = 50.0
+"""CIELAB distance within which a colour that is refused may be the reference's, read as another one."""
 _LIKE_SLEEVED = frozenset({"shirt", "dress", "jacket"})
 
 
@@ -129,6 +133,7 @@ class Composed:
         wishes: facet → the values that meet what the words set.
         kept: facets of the reference that count, most first.
         heads: the version of the facet heads that told what the reference is.
+        refused: facet → values of the reference that are refused without having been named ("in a different colour").
     """
 
     blocks: Blocks
@@ -136,6 +141,7 @@ class Composed:
     wishes: dict[str, tuple[str, ...]]
     kept: tuple[str, ...]
     heads: str = ""
+    refused: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def compose(
@@ -160,7 +166,11 @@ def compose(
     blocks: Blocks = {}
     most = weights.embedding
     wishes: dict[str, tuple[str, ...]] = {}
-    refused = {facet: _refused(facet, values) for facet, values in edit.exclude.items() if facet in FACETS}
+    differing = {
+        f: _likely(reference[f]) for f in edit.another if reference.get(f) and f not in wanted and f not in lent
+    }
+    named = {facet: _refused(facet, values) for facet, values in edit.exclude.items() if facet in FACETS}
+    refused = {f: (*named.get(f, ()), *differing.get(f, ())) for f in dict.fromkeys((*named, *differing))}
     less = {facet: _refused(facet, values) for facet, values in edit.less.items() if facet in FACETS}
     kept = [
         f
@@ -183,11 +193,20 @@ def compose(
         most += weight * max(1.0, sqrt(sum(share * share for share in standing.values())))
     _refuse(blocks, refused, weights, 1.0)
     _refuse(blocks, less, weights, 0.2)
+    if COLOUR not in wanted and COLOUR not in lent:
+        alike = (
+            reference.get(COLOUR, {})
+            if COLOUR in differing
+            else _taken_for(reference.get(COLOUR, {}), refused.get(COLOUR, ()))
+        )
+        for value, p in alike.items():
+            block = blocks.setdefault(COLOUR, {})
+            block[value] = block.get(value, 0.0) - weights.misnamed * sqrt(p)
     for block in blocks.values():
         # Of what is only refused most products have nothing: so an unknown one is far nearer to those.
         best = max(block.values())
         block[UNKNOWN] = weights.neutral * (best if best > 0 else 0.5 * min(block.values()))
-    return Composed(blocks, most, wishes, tuple(kept), heads)
+    return Composed(blocks, most, wishes, tuple(kept), heads, differing)
 
 
 def worded(edit: ParsedEdit, weights: Weights = WORDS) -> Composed:
@@ -195,7 +214,7 @@ def worded(edit: ParsedEdit, weights: Weights = WORDS) -> Composed:
 
     What they refuse is a filter of the query (`ParsedEdit.exclude`), and no part of this.
     """
-    return compose({}, replace(edit, exclude={}, less={}), weights)
+    return compose({}, replace(edit, exclude={}, less={}, another=()), weights)
 
 
 def _refuse(blocks: Blocks, refused: Mapping[str, tuple[str, ...]], weights: Weights, times: float) -> None:
@@ -290,6 +309,17 @@ def near(colour: str, reach: float, family: float) -> dict[str, float]:
             if share >= 0.05:
                 found[other] = max(found.get(other, 0.0), share)
     return found
+
+
+def _taken_for(chances: Mapping[str, float], refused: Iterable[str]) -> dict[str, float]:
+    """The colours among these that a shopper may call by a refused name: of a blouse that is read as lavender, "not purple" means lavender."""
+    known = swatches()
+    named = [known[name] for name in refused if name in known]
+    return {
+        colour: p
+        for colour, p in chances.items()
+        if colour in known and any(float(((known[colour] - one) ** 2).sum()) <= _MISNAMED**2 for one in named)
+    }
 
 
 def _refused(facet: str, values: Iterable[str]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from functools import cache
 from typing import Literal, TypeAlias
 
 from processors.claims import Mention, mentions
+from processors.shopper_words import counted, differing
 from processors.vocabulary import known_values
 
 Values: TypeAlias = dict[str, tuple[str, ...]]
@@ -20,6 +21,10 @@ Values: TypeAlias = dict[str, tuple[str, ...]]
 # Rewritten before reading, so that one word says what several said. NOT opens a refusal, LESS a weaker one.
 _REWRITES: tuple[tuple[str, str], ...] = (
     (r"[’`]", "'"),
+    # "Instead of blue I would like it in green": what is wanted then is not refused.
+    (r"(?<=\w) (?=(?:i|we)(?:'d| would)? (?:like|want|prefer|need|love)\b)", " , "),
+    # A reason says what somebody likes, not what is asked for.
+    (r"\b(?:because|since (?:i|my|she|he|we|they)\b|so that|as (?:i|my|she|he|we|they) )[^.;!?]*", " "),
     (r"\bnot (?:only|just)\b|\bno problem if\b", " "),
     (r"\bwhy not\b|\b(?:can't|cant|cannot|can not|couldn't|could not) (?:find|see|get)\b", " "),
     (r"\b(?:no longer|not any ?more|no more)\b(?= \w)", " NOT "),
@@ -39,7 +44,7 @@ _REWRITES: tuple[tuple[str, str], ...] = (
     (r"\b(?:can't|cant|cannot|wont)(?: (?:have|be))?\b", " NOT "),
     (r"\b(?:i )?(?:dont|don't|do not) want\b", " NOT "),
     (
-        r"\b(?:i )?(?:hate|dislike|avoid|exclud(?:e|es|ing)|skip|neither|nor|nothing|none of|sick of|tired of|ohne|sans|sin)\b",
+        r"\b(?:i )?(?:hates?|dislikes?|avoid|exclud(?:e|es|ing)|skip|neither|nor|nothing|none of|sick of|tired of|ohne|sans|sin)\b",
         " NOT ",
     ),
     (r"\b(?:barely|hardly)\b", " LESS "),
@@ -64,6 +69,35 @@ _REWRITES: tuple[tuple[str, str], ...] = (
         r" \1-collar ",
     ),
     (r"\bshirt[- ]collar(?:ed|s)?\b", " collar "),
+    (r"\b(?:half|1/2|½)[ -]sleeve[sd]?\b", " short-sleeves "),
+    (r"(?<![\w/])(?:3/4|¾|three[- ]quarter)[ -](?:length )?sleeve[sd]?\b", " three-quarter-sleeves "),
+    (r"\bwine[- ]red\b", " burgundy "),
+    (r"\b(red|green|blue|pink|brown|yellow)d?(?:er|r)\b", r" \1 "),
+    (r"\bbrighter\b(?! (?:in )?(?:colou?r|shade|tone))", " LIGHTER "),
+    (
+        r"\bfor (?:my |your |his |her |our |a |the )?(?:\w+[- ]year[- ]old )?(?:husband|boyfriend|dad|father|brother|grandfather|grandpa|uncle|fianc[ée])\b",
+        " for men ",
+    ),
+    (
+        r"\bfor (?:my |your |his |her |our |a |the )?(?:\w+[- ]year[- ]old )?(?:wife|girlfriend|mum|mom|mother|sister|grandmother|grandma|aunt|fianc[ée]e)\b",
+        " for women ",
+    ),
+    (
+        r"\bfor (?:my |your |his |her |our |a |the )?(?:(?:little|\w+[- ]year[- ]old) )?(?:son|nephew|grandson)\b",
+        " for boys ",
+    ),
+    (
+        r"\bfor (?:my |your |his |her |our |a |the )?(?:(?:little|\w+[- ]year[- ]old) )?(?:daughter|niece|granddaughter)\b",
+        " for girls ",
+    ),
+    (
+        r"\b(?:(?:that|which|to) )?(?:go(?:es)?|match(?:es)?|pairs?|fits?|suits?) (?:well )?(?:with )?(?:this|it|that|these)\b|\bmatching\b",
+        " ",
+    ),
+    (r"LESS +(?:formal|dressy|fancy|elegant|smart)\b", " casual "),
+    (r"LESS +(?:casual|sporty|plain-looking)\b", " elegant "),
+    (r"(?:LESS|NOT) +(?:tight|fitted|slim)\b", " loose "),
+    (r"LESS +(?:loose|baggy|wide|oversized)\b", " slim fit "),
     (r"\bplain\b", " solid "),
     (r"\bsleeve ?less\b", " sleeveless "),
     (r"\b(?:long(?:er)?|full)[ -]sleeve[sd]?\b", " long-sleeves "),
@@ -84,7 +118,7 @@ _FILLER = frozenset(
     please make want would i i'd i'm me my show find get give need looking something anything some any just only also
     very more be is are was has have do does can could you your version style kind type item product colour color
     colored coloured colours colors shade tone tones pattern patterns patterned print prints design material fabric
-    made from at all too so now then instead exactly still keep kept change changed into than see switch swap get wish
+    made from at all too so now then instead exactly exact bit little slightly somewhat bitte thanks thank still keep kept change changed into than see switch swap get wish
     neckline neck sleeve sleeves shaped should could would
     """.split()  # noqa: SIM905 (a paragraph reads better than a list of a hundred strings)
 )
@@ -110,7 +144,8 @@ class ParsedEdit:
         shade: "lighter" or "darker" than the reference.
         length: "longer" or "shorter" than the reference.
         rest: wishes that are no facet ("more elegant", "ruffles"), kept as words.
-        ignored: what was asked for and cannot be followed (refused details, prices).
+        ignored: what was asked for and cannot be followed (refused details, prices, counts).
+        another: facets that are to differ from the reference's, in whatever way ("in a different colour").
     """
 
     text: str
@@ -121,6 +156,7 @@ class ParsedEdit:
     length: Literal["", "longer", "shorter"] = ""
     rest: str = ""
     ignored: tuple[str, ...] = ()
+    another: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +171,8 @@ class _Unit:
 
 def parse_edit(text: str) -> ParsedEdit:
     """Read an edit. Never fails: what is not understood stays in `text` and `rest` as it was written."""
+    another, text = differing(text)
+    counts, text = counted(text)
     prices = tuple(match.group().strip() for match in _PRICE.finditer(text.lower()))
     units = _units(_rewritten(_PRICE.sub(" ", text.lower())))
     wanted = [u for u in units if not u.polarity]
@@ -150,7 +188,8 @@ def parse_edit(text: str) -> ParsedEdit:
         shade="lighter" if "lighter" in words else "darker" if "darker" in words else "",
         length="longer" if "longer" in words else "shorter" if "shorter" in words else "",
         rest=" ".join(_rest(wanted)),
-        ignored=(*ignored, *(f"less {word}" for word in vague), *prices),
+        ignored=(*ignored, *(f"less {word}" for word in vague), *prices, *counts),
+        another=tuple(facet for facet in another if facet not in chosen),
     )
 
 
@@ -161,7 +200,9 @@ def joined(edits: Sequence[ParsedEdit]) -> ParsedEdit:
     less: Values = {}
     shade: Literal["", "lighter", "darker"] = ""
     length: Literal["", "longer", "shorter"] = ""
+    another: tuple[str, ...] = ()
     for edit in edits:
+        another = tuple(dict.fromkeys(f for f in (*another, *edit.another) if f not in edit.set))
         for given, more in ((exclude, edit.exclude), (less, edit.less)):
             for facet, values in more.items():
                 given[facet] = tuple(dict.fromkeys((*given.get(facet, ()), *values)))
@@ -179,6 +220,7 @@ def joined(edits: Sequence[ParsedEdit]) -> ParsedEdit:
         length=length,
         rest=" ".join(edit.rest for edit in edits if edit.rest),
         ignored=tuple(dict.fromkeys(word for edit in edits for word in edit.ignored)),
+        another=another,
     )
 
 

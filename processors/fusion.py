@@ -90,6 +90,8 @@ def edited_facets(reference: Mapping[str, str], edit: ParsedEdit) -> dict[str, s
         for facet, values in refusals.items():
             if facets.get(facet) in values and facet != "category":
                 del facets[facet]
+    for facet in edit.another:
+        facets.pop(facet, None)
     if edit.set.get("category", facets.get("category")) != facets.get("category"):
         # Of another garment the reference's kind, sleeves and neck say nothing.
         for facet in ("kind", "sleeve", "neckline", "length"):

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from processors.asked_garments import SURE as SURELY_SEEN
 from processors.errors import Code
 from processors.relevance import SURE, Evidence, Judged, Kind, Relevance, knows
+from processors.shopper_words import in_english
 from processors.values import CATEGORIES
 from streams.contract.records import Hit, QueryError
 from streams.roles.compose.asked import Embedded
@@ -49,7 +50,7 @@ def evidence_of(embedded: Embedded, *, edited: bool) -> tuple[Kind, Evidence]:
             if prepared.photo is not None
             else "product"
         )
-    seen = knows(query.text or "") if kind == "words" else True
+    seen = knows(in_english(query.text or "")) if kind == "words" else True
     if prepared.photo is not None:
         # A faint box stands in a photo of nothing too.
         seen = any(one.garment.category and one.garment.confidence >= SURELY_SEEN for one in embedded.worn)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from processors import fusion, query_words
+from processors import fusion, query_words, shopper_words
 from processors.conditions import Condition
 from processors.edit_text import ParsedEdit, joined
 from processors.errors import Code
@@ -36,7 +36,7 @@ class Reading:
     def edits(self) -> bool:
         """Whether the words ask for anything that a facet or the embedding may tell."""
         edit = self.edit
-        return bool(edit.set or edit.exclude or edit.less or edit.shade or edit.length or edit.rest)
+        return bool(edit.set or edit.exclude or edit.less or edit.shade or edit.length or edit.rest or edit.another)
 
 
 def read_words(query: Query, *, alone: bool) -> Reading:
@@ -47,9 +47,10 @@ def read_words(query: Query, *, alone: bool) -> Reading:
     """
     turns = [query_words.read(text) for text in (*query.edits, query.text or "")]
     conditions = _latest(turns)
-    edit = (
-        joined([fusion.parse_edit(words.text) for words in turns]) if query.edits else fusion.parse_edit(turns[0].text)
-    )
+    texts = [shopper_words.in_english(words.text) for words in turns]
+    # Words alone may be a brand or a title: what is misspelt of those the catalogue itself knows best.
+    edits = [fusion.parse_edit(text if alone else shopper_words.corrected(text)) for text in texts]
+    edit = joined(edits) if query.edits else edits[0]
     typed = edit.text or (query.text if conditions else "") or ""
     if not typed and alone:
         raise BadQuery("says nothing of what is wanted", code=Code.EMPTY_QUERY, query_id=query.query_id, field="text")

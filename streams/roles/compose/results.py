@@ -217,13 +217,16 @@ def understood_of(prepared: Prepared, composed: Composed | None, wording: Wordin
     if composed is not None:
         # Steps ("lighter") are told as what they came to.
         wanted |= {facet: values[0] for facet, values in composed.wishes.items() if facet not in wanted and values}
+    excluded = dict(edit.exclude)
+    if composed is not None:
+        excluded |= {facet: (*excluded.get(facet, ()), *values) for facet, values in composed.refused.items()}
     return Understood(
         filters={condition.column: told(condition) for condition in reading.conditions},
         wants=dict(edit.set),
         refuses=dict(edit.exclude),
         ignored=edit.ignored,
         set=wanted or UNSET,
-        exclude=dict(edit.exclude) or UNSET,
+        exclude=excluded or UNSET,
         kept=UNSET if composed is None else composed.kept,
         words=() if wording is None else wording.told(),
         heads=composed.heads or UNSET if composed is not None else UNSET,

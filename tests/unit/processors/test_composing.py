@@ -132,3 +132,28 @@ def test_near_colours_meet_a_wish_a_little() -> None:
     assert near["blue"] == 1.0
     assert near["navy"] == 0.5
     assert "red" not in near
+
+
+def test_in_a_different_colour_refuses_the_reference_s_own() -> None:
+    """Red and green come before what is as blue as it is, and it is told; the rest stays."""
+    composed = compose(SHIRT, parse_edit("the same in a different colour"))
+    blue = like(colour={"blue": 0.6, "navy": 0.4})
+    assert score(composed, blue) < min(score(composed, like(colour={name: 1.0})) for name in ("red", "green", "white"))
+    assert composed.refused == {"colour": ("blue", "navy")}
+    assert "pattern" in composed.kept
+    assert compose(SHIRT, parse_edit("in another pattern")).refused == {"pattern": ("striped",)}
+    assert compose({"category": {"bag": 1.0}}, parse_edit("in a different colour")).refused == {}
+
+
+def test_a_refused_colour_is_the_reference_s_whatever_it_was_read_as() -> None:
+    """A blouse that is read as lavender is "purple" to whoever refuses that; a white one is not black, and stays white."""
+    blouse = like(colour={"lavender": 1.0})
+    refused = compose(blouse, parse_edit("but not purple"))
+    assert score(refused, blouse) < score(refused, like(colour={"white": 1.0}))
+    white = like(colour={"white": 1.0})
+    assert score(compose(white, parse_edit("but not black")), white) > score(
+        compose(white, parse_edit("but not black")), like(colour={"red": 1.0})
+    )
+    # Where another colour is asked for, that one decides.
+    wanted = compose(blouse, parse_edit("in pink, not purple"))
+    assert score(wanted, like(colour={"pink": 1.0})) > score(wanted, blouse)
