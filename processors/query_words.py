@@ -102,6 +102,31 @@ def read(text: str) -> Words:
     return Words(text, tuple(found))
 
 
+_NOT_DENIED = r"(?<!\bnot )(?<!n't )(?<!\bno )(?<!\bnothing )"
+_THAN = r"(?! than\s*\S?\d)(?: than (?:this|that|it|these)(?: one)?)?"
+_CHEAPER = re.compile(
+    rf"{_NOT_DENIED}\b(?:cheaper|less (?:expensive|pricey|dear)|more affordable|lower[- ]priced?|at a lower price|for less(?: money)?)\b{_THAN}"
+    rf"|\b(?:not|isn't|nothing) (?:(?:so|as|that|too|quite so) )?(?:expensive|pricey|dear)\b{_THAN}",
+    re.IGNORECASE,
+)
+_DEARER = re.compile(rf"{_NOT_DENIED}\b(?:more expensive|pricier|dearer|higher[- ]priced?)\b{_THAN}", re.IGNORECASE)
+
+
+def compared(text: str, pays: float, currency: str = "") -> Words:
+    """Read "cheaper" and "more expensive" beside a product that costs `pays`. Never fails: any other text stays as it is.
+
+    A product without a price is neither, so these are not lenient: of a shop that tells prices it would be shown as cheaper.
+    """
+    for pattern, bound in ((_CHEAPER, "lt"), (_DEARER, "gt")):
+        match = pattern.search(text)
+        if match is not None:
+            found = [within("price", {bound: pays})]
+            if currency:
+                found.append(Condition("currency", words=(currency,), lenient=True))
+            return Words(_without(text, match), tuple(found))
+    return Words(text)
+
+
 def _number(match: re.Match[str], name: str) -> float:
     cents = (match[f"{name}_cents"] or "").replace(",", ".")
     return float(re.sub("[.,]", "", match[name]) + cents)

@@ -193,6 +193,9 @@ class Found(Record, frozen=True, omit_defaults=False, tag="found"):
     chances: dict[str, dict[str, int]] = {}
     heads: str = ""
     standby: str = ""  # as in `Hits`
+    # What a shopper pays for the reference, for "cheaper"; null where its shop does not say.
+    pays: float | None = None
+    currency: str = ""
     products: tuple[ProductViews, ...] = ()  # those of the probe's that these shards hold
 
 

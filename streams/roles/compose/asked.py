@@ -37,6 +37,9 @@ class Reference:
     """The version of the facet heads that told it."""
     lent: Packed = field(default_factory=dict)
     """What other products lend it, facet by facet."""
+    pays: float | None = None
+    """What a shopper pays for it; None where nobody says."""
+    currency: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,8 +39,14 @@ class Reading:
         return bool(edit.set or edit.exclude or edit.less or edit.shade or edit.length or edit.rest or edit.another)
 
 
-def read_words(query: Query, *, alone: bool) -> Reading:
-    """Read a query's words; `alone`: it has neither a photo nor a product.
+def read_words(query: Query, *, alone: bool, pays: float | None = None, currency: str = "") -> Reading:
+    """Read a query's words.
+
+    Args:
+        query: with its turns.
+        alone: it has neither a photo nor a product.
+        pays: what the product that it starts from costs, for "cheaper"; None where nobody knows.
+        currency: of that price; "" where nobody knows.
 
     Raises:
         BadQuery: "not black" alone: everything else is refused, and nothing is asked for.
@@ -48,6 +54,10 @@ def read_words(query: Query, *, alone: bool) -> Reading:
     turns = [query_words.read(text) for text in (*query.edits, query.text or "")]
     conditions = _latest(turns)
     texts = [shopper_words.in_english(words.text) for words in turns]
+    if pays is not None:
+        compared = [query_words.compared(text, pays, currency) for text in texts]
+        texts = [words.text for words in compared]
+        conditions += next((words.conditions for words in reversed(compared) if words.conditions), ())
     # Words alone may be a brand or a title: what is misspelt of those the catalogue itself knows best.
     edits = [fusion.parse_edit(text if alone else shopper_words.corrected(text)) for text in texts]
     edit = joined(edits) if query.edits else edits[0]

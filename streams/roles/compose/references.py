@@ -70,7 +70,16 @@ class References:
             raise Poison(missing, field=field, code=Code.UNKNOWN_PRODUCT)
         vector = np.frombuffer(found.vector, dtype="<f4")
         facets = tuple(sorted(found.facets.items()))
-        return Reference(probe.product_id, vector, facets, b"", found.group_id, found.chances, found.heads)
+        return Reference(
+            probe.product_id,
+            vector,
+            facets,
+            group=found.group_id,
+            chances=found.chances,
+            heads=found.heads,
+            pays=found.pays,
+            currency=found.currency,
+        )
 
     async def lent(self, asked: Asked) -> Packed:
         """What the products that lend a facet probably are, facet by facet.

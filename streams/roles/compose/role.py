@@ -193,7 +193,12 @@ class Compose:
     def open(self, asked: Asked) -> Prepared:
         """Decode the photo, read the words, and word what the query starts from and what it asks for."""
         reference, photo = asked.reference, self.photos.open(asked)
-        reading = read_words(asked.query, alone=photo is None and reference.vector is None)
+        reading = read_words(
+            asked.query,
+            alone=photo is None and reference.vector is None,
+            pays=reference.pays,
+            currency=reference.currency,
+        )
         known = photo is not None or reference.vector is not None
         texts, directed = vectors.texts_of(asked.space, dict(reference.facets), reading, known=known)
         return Prepared(asked, reading, photo, None, texts, directed)

@@ -212,6 +212,8 @@ def _look_up(
         group_id=product.payload.group,
         chances=chances_of(product.payload),
         heads=product.payload.heads if isinstance(product.payload.heads, str) else "",
+        pays=product.offer.pays,
+        currency=product.offer.currency,
     )
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from processors.conditions import Condition, meets, parted, told
+from processors.conditions import Condition, meets, parted, told, within
 from processors.errors import Code, Poison
 from processors.offers import Offer, offer_of, size_key, take_offer
-from processors.query_words import read
+from processors.query_words import compared, read
 from processors.values import Metadata
 
 
@@ -185,3 +185,25 @@ def test_sizes_have_one_spelling():
         "m", "m", "xl", "xxxl", "one size",
     ]  # fmt: skip
     assert Condition("size", words=("m",)) == parted({"size": ["M"]})[1][0]
+
+
+@pytest.mark.parametrize(
+    ("text", "rest", "bounds"),
+    [
+        ("the same but cheaper", "the same but", {"lt": 50.0}),
+        ("something less expensive than this, in red", "something , in red", {"lt": 50.0}),
+        ("not that expensive", "", {"lt": 50.0}),
+        ("more expensive please", "please", {"gt": 50.0}),
+        ("not cheaper", "not cheaper", None),
+        ("nothing more expensive", "nothing more expensive", None),
+        ("cheaper than 40", "cheaper than 40", None),
+        ("in red", "in red", None),
+    ],
+)
+def test_cheaper_is_read_beside_a_price(text: str, rest: str, bounds: dict[str, float] | None) -> None:
+    """What denies it, or names a price itself, is another matter."""
+    found = compared(text, 50.0)
+    assert found.text == rest
+    assert found.conditions == (() if bounds is None else (within("price", bounds),))
+    if bounds is not None:
+        assert compared(text, 50.0, "EUR").conditions[1].words == ("EUR",)

@@ -158,6 +158,28 @@ async def test_words_become_filters_of_what_knows_them_and_are_told() -> None:
     assert set(ids(await index.ask(text="under 50"))) == {"a", "c", "d"}
 
 
+async def test_cheaper_than_the_product_that_a_query_starts_from() -> None:
+    """By what a shopper pays for it; what has no price is not shown as cheaper, and nothing is told as ignored."""
+    index = shop()
+    for text, found, bound in (
+        ("the same but cheaper", {"a", "c"}, {"lt": 60}),
+        ("not so expensive", {"a", "c"}, {"lt": 60}),
+        ("das gleiche, aber billiger", {"a", "c"}, {"lt": 60}),
+        ("cheaper, under 40", {"c"}, None),
+    ):
+        result = await index.ask(image={"product_id": "b"}, text=text)
+        assert set(ids(result)) == found, text
+        assert result.understood is not None
+        assert bound is None or result.understood.filters == {"price": bound}
+        assert result.understood.ignored == ()
+    assert ids(await index.ask(image={"product_id": "c"}, text="more expensive, in red")) == ["a", "b"]
+    (dear,) = (await index.ask(image={"product_id": "a"}, text="cheaper", collapse=False)).hits
+    assert dear.product_id == "c", "45 is paid for it, not 80"
+    silent = await index.ask(image={"product_id": "d"}, text="but cheaper")
+    assert silent.understood is not None
+    assert silent.understood.ignored == ("cheaper",), "nobody knows what it costs"
+
+
 async def test_hits_show_what_the_shop_says_where_it_is_asked_for() -> None:
     """Columns as they are now, and the shop's own words; nothing without asking."""
     index = shop()
