@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from typing import Literal, TypeAlias
 
 from processors.values import Evidence
@@ -90,6 +90,7 @@ def unfit(text: str, audience: Audience) -> tuple[str, ...]:
     return tuple(dict.fromkeys(match.group() for match in _phrases(audience).finditer(text)))
 
 
+@lru_cache(maxsize=8192)
 def unfit_tag(tag: str, audience: Audience) -> tuple[str, ...]:
     """The phrases hidden in a hashtag ("#officelook"). Short ones count only as the whole: "bar" is in "barefoot"."""
     word = "".join(clean(tag.lstrip("#")).split())

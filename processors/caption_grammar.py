@@ -13,7 +13,7 @@ from processors import caption_phrases as phrases
 from processors.audience import Audience, audience_of, unfit
 from processors.evidence import attribute, colours, kind_noun, worth_stating
 from processors.values import Evidence, Garment
-from processors.vocabulary import BODY_LENGTHS, CATEGORY_NOUNS, clean
+from processors.vocabulary import BODY_LENGTHS, CATEGORY_NOUNS, CLOTH, clean
 
 _PLURAL = frozenset(("sunglass", "pants", "shorts", "shoe"))
 OWNERS = {"women": "women's", "men": "men's", "boys": "boys'", "girls": "girls'", "kids": "kids'", "unisex": "unisex"}
@@ -69,12 +69,14 @@ class _Story:
         rest = self._garments[1:]
         fabric, gender, inline = self._places(bool(rest))
         phrase = self._phrase(fabric=fabric == "before", gender=gender)
+        several = self._plural
         if inline:
             joint = self._rng.choice(("worn with", "alongside", "next to", "and"))
             if joint == "and" and (len(rest) > 1 or " with " in phrase):
                 joint = "worn with"  # "a dress with a collar and a bag": whose is the bag?
             phrase = f"{phrase} {joint} {self._others(rest)}"
-        sentences = [self._fill(phrases.LEADS[self._tone], phrase)]
+            several = several or joint == "and"  # "a top and a bag feel"
+        sentences = [self._fill(phrases.LEADS[self._tone], phrase, plural=several)]
         fact = self._fact(fabric=fabric == "later", gender=gender == "later")
         if fact:
             sentences.append(fact)
@@ -126,16 +128,19 @@ class _Story:
             said.append(with_article(text, is_plural(garment)))
         return said[0] if len(said) == 1 else f"{', '.join(said[:-1])} and {said[-1]}"
 
-    def _fill(self, templates: Sequence[str], phrase: str = "", others: Sequence[Garment] = ()) -> str:
+    def _fill(
+        self, templates: Sequence[str], phrase: str = "", others: Sequence[Garment] = (), *, plural: bool | None = None
+    ) -> str:
+        plural = self._plural if plural is None else plural
         several = len(others) > 1 or any(is_plural(garment) for garment in others)
         text = _pick(templates, self._rng, self._audience)
-        text = re.sub(r"<([^|>]*)\|([^>]*)>", r"\2" if self._plural else r"\1", text)
+        text = re.sub(r"<([^|>]*)\|([^>]*)>", r"\2" if plural else r"\1", text)
         text = re.sub(r"\(([^|)]*)\|([^)]*)\)", r"\2" if several else r"\1", text)
         rest = self._others(others) if others else ""
         owner = OWNERS.get(self._gender, "")
         slots = {
             "a": phrase, "A": capital(phrase), "n": self._noun, "It": "They" if self._plural else "It",
-            "fabric": self._fabric, "gender": audience_noun(self._gender), "owner": owner, "owner_cap": capital(owner),
+            "fabric": self._fabric, "cloth": CLOTH.get(self._fabric, self._fabric), "gender": audience_noun(self._gender), "owner": owner, "owner_cap": capital(owner),
             "others": rest, "Others": capital(rest),
         }  # fmt: skip
         text = re.sub(r"\{(\w+)\}", lambda match: slots[match.group(1)], text)
@@ -166,14 +171,15 @@ def _noun_phrase(garment: Garment, noun: str, fabric: str, owner: str, rng: rand
 
 
 PLAIN_CLOTH = "plain"
+_PATTERNS = {"solid": PLAIN_CLOTH, "animal": "animal-print", "colourblocked": "colour-blocked"}
 _NECKS = {"v": "V-neckline", "collar": "collar", "polo": "polo collar", "mandarin": "mandarin collar", "hood": "hood"}
 """Necklines that are called otherwise than their value and "neckline"."""
 
 
 def printed_pattern(garment: Garment) -> str:
-    """As a shop prints it: cloth without a pattern is plain."""
+    """As a shop prints it: cloth without a pattern is plain, and a blouse of leopards no "animal blouse"."""
     pattern = attribute(garment, "pattern")
-    return PLAIN_CLOTH if pattern == "solid" else pattern
+    return _PATTERNS.get(pattern, pattern)
 
 
 def neck(neckline: str) -> str:

@@ -1,7 +1,7 @@
 """The sentences of the caption grammar. `[a|b]` is a choice, `<is|are>` agrees with the first garment, `{slot}` is filled.
 
 Slots: `{a}` the first garment as a phrase ("a navy linen dress"), `{A}` the same at the start of a sentence, `{n}` its
-plain noun, `{It}` "It" or "They", `{fabric}`, `{gender}` ("women"), `{owner}` ("women's"), `{others}` the other
+plain noun, `{It}` "It" or "They", `{fabric}`, `{cloth}` the same as a noun ("knit fabric"), `{gender}` ("women"), `{owner}` ("women's"), `{others}` the other
 garments, `{Others}` at the start of a sentence; `(s|)` agrees with `{others}`. No phrase may hold a word that claims
 anything (`processors.vocabulary`); a test holds them to it. Every sentence has a slot: one that states nothing of the product
 is not written. "plain" is product copy, with nothing in it but facts; the other tones say the same facts in brighter frames.
@@ -47,20 +47,20 @@ LEADS: dict[str, tuple[str, ...]] = {
 
 # A fact of the first garment that its own phrase left out.
 FABRIC_FACTS: dict[str, tuple[str, ...]] = {
-    "plain": ("Made of {fabric}",),
+    "plain": ("Made of {cloth}",),
     "warm": (
-        "{It} <is|are> made of {fabric}",
-        "The {fabric} feels [just right|good to be in]",
+        "{It} <is|are> made of {cloth}",
+        "The {cloth} feels [just right|good to be in]",
     ),
     "editorial": (
-        "The {n} <is|are> cut from {fabric}",
-        "{It} <comes|come> in {fabric}, and {fabric} alone",
+        "The {n} <is|are> cut from {cloth}",
+        "{It} <comes|come> in {cloth}, and {cloth} alone",
         "The word is {fabric}",
     ),
     "playful": (
         "And yes, <it is|they are> {fabric}",
         "The {n} <is|are> all {fabric}[| and all attitude]",
-        "Made of {fabric}, full of [ideas|mischief]",
+        "Made of {cloth}, full of [ideas|mischief]",
     ),
 }
 GENDER_FACTS: dict[str, tuple[str, ...]] = {
@@ -75,13 +75,13 @@ GENDER_FACTS: dict[str, tuple[str, ...]] = {
 }
 # Both at once; joined to one sentence.
 BOTH_FACTS: dict[str, tuple[str, ...]] = {
-    "plain": ("Made of {fabric}, for {gender}",),
+    "plain": ("Made of {cloth}, for {gender}",),
     **dict.fromkeys(
         ("warm", "editorial", "playful"),
         (
-            "{It} <is|are> made of {fabric}, for {gender}",
-            "{It} <is|are> cut from {fabric} and made for {gender}",
-            "Made of {fabric}, from the {owner} [edit|line|range]",
+            "{It} <is|are> made of {cloth}, for {gender}",
+            "{It} <is|are> cut from {cloth} and made for {gender}",
+            "Made of {cloth}, from the {owner} [edit|line|range]",
             "The fabric is {fabric}, from the {owner} [edit|line|range]",
         ),
     ),

@@ -13,12 +13,13 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import product as every
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+from zlib import crc32
 
 import msgspec
 
 from processors import caption_phrases as phrases
-from processors.audience import Audience, audience_of, unfit
+from processors.audience import Audience, audience_of, unfit, unfit_tag
 from processors.caption_grammar import (
     LENGTHS,
     OWNERS,
@@ -31,16 +32,21 @@ from processors.caption_grammar import (
     with_article,
     written_noun,
 )
+from processors.claims import Extra, extra_of, split_tag
 from processors.evidence import attribute, colours, worth_stating
 from processors.slots import Choice, Claims, Node, Reading, Slot, any_of, first_text, seq
 from processors.values import Evidence, Garment
 from processors.verify import ParsedCaption, Rejected, grounding, verify
-from processors.vocabulary import clean
+from processors.vocabulary import CLOTH, canonical, clean, known_values
 
-GRAMMAR = "4"
+GRAMMAR = "5"
 """Raise it when other texts may be written: captions of another grammar are other captions."""
 MOST_TAGS = 12
 _TOGETHER = ("worn with", "alongside", "next to")
+LEADS_EACH, PLACES_EACH, ORDERS_EACH, SENTENCES_EACH = 3, 1, 2, 3
+"""Of a tone's sentences around the product, of the places of its fabric and audience, of the orders of its facts, and of the sentences of facts and of
+other garments, so many are in the grammar of one product: what is compiled of it grows with their product."""
+_Any = TypeVar("_Any")
 _TOKEN = re.compile(r"\{(\w+)\}")
 _LEAD = re.compile(r"\{([aA])\}")
 
@@ -66,11 +72,41 @@ def reading(evidence: Evidence, tone: str) -> Reading:
 @lru_cache(maxsize=KEPT)
 def _grammar(encoded: bytes, tone: str) -> Node:
     evidence = msgspec.msgpack.decode(encoded, type=Evidence)
+    known = _of_known_words(evidence)
     for pack in _ever_plainer(evidence):
         found = _Product(pack, evidence, tone).text()
-        if _holds(first_text(found), evidence):
+        if known or _holds(first_text(found), evidence):
             return found
     raise ValueError("no text of this evidence would pass the verifier")
+
+
+def _of_known_words(evidence: Evidence) -> bool:
+    """Whether each value is a word of the lists, and of its own facet: the verifier reads those as the grammar writes them.
+
+    Reading a text costs half a millisecond, so what is ordinary is not read here; the draft is, in any case.
+    """
+    return all(
+        _known(facet, value)
+        for garment in evidence.garments
+        for facet, value in (
+            ("category", garment.category),
+            *(("colour", colour.name) for colour in garment.colours),
+            *((facet, one.value) for facet, one in garment.attributes.items() if facet != "kind"),
+        )
+    )
+
+
+@lru_cache(maxsize=8192)
+def _known(facet: str, value: str) -> bool:
+    return canonical(facet, value) in known_values(facet)
+
+
+def _share(options: Sequence[_Any], most: int, facts: str) -> tuple[_Any, ...]:
+    """So many of the options, in their order: others for other facts, always the same for the same."""
+    if len(options) <= most:
+        return tuple(options)
+    drawn = sorted(range(len(options)), key=lambda n: crc32(f"{n} {facts}".encode()))[:most]
+    return tuple(options[n] for n in sorted(drawn))
 
 
 def _holds(text: str, evidence: Evidence) -> bool:
@@ -90,6 +126,14 @@ def _ever_plainer(evidence: Evidence) -> Iterator[Evidence]:
         yield Evidence((Garment(first.id, first.category, first.box, first.confidence),))
 
 
+def _words_of(evidence: Evidence) -> Iterator[str]:
+    """What an evidence says in words, without how sure it is."""
+    for garment in evidence.garments:
+        yield garment.category
+        yield from (colour.name for colour in garment.colours)
+        yield from (found.value for _, found in sorted(garment.attributes.items()))
+
+
 class Frame(NamedTuple):
     """What may stand around a product: each of `before` with each of `behind`. `begins`: with the product."""
 
@@ -107,10 +151,11 @@ class _Product:
         self._holding = grounding(evidence)
         self._tone = tone
         self._audience = audience_of(evidence)
+        self._drawn_by = " ".join(_words_of(pack))
 
     def text(self) -> Node:
         if not self._garments:
-            return seq(any_of(self._suited(phrases.NEUTRAL_LEADS[self._tone])), "\n", *self._tags(()))
+            return seq(any_of(_suited(phrases.NEUTRAL_LEADS[self._tone], self._audience)), "\n", *self._tags(()))
         first = self._garments[0]
         self._plural = is_plural(first)
         self._gender = attribute(first, "gender")
@@ -119,7 +164,8 @@ class _Product:
         self._wearers = self._gender_claims(gender)
         self._slots: dict[str, Node] = {
             "n": Slot(written_noun(first), ((first.id, "category"),)), "It": "They" if self._plural else "It",
-            "fabric": Slot(self._fabric, ((first.id, "fabric"),)), "gender": self._of_gender(audience_noun(gender)),
+            "fabric": Slot(self._fabric, ((first.id, "fabric"),)),
+            "cloth": Slot(CLOTH.get(self._fabric, self._fabric), ((first.id, "fabric"),)), "gender": self._of_gender(audience_noun(gender)),
             "owner": self._of_gender(owner), "owner_cap": self._of_gender(capital(owner)),
         }  # fmt: skip
         return seq(any_of(self._stories(first)), "\n", *self._tags(self._garments))
@@ -127,25 +173,32 @@ class _Product:
     def _stories(self, first: Garment) -> Iterator[Node]:
         """The sentences, by where fabric and audience are said: with the product, or in a sentence of their own."""
         rest = self._garments[1:]
+        listed = self._list(rest)
         frames = _frames(self._tone, self._plural, self._audience)
+        frames = tuple(one for some in self._share(frames, LEADS_EACH) for one in some)
         genders = ("before", "after", "later") if self._gender else ("",)
-        others: Node = seq(" ", any_of(self._others(rest))) if rest else ""
-        for gender, fabric in every(genders, ("with", "later") if self._fabric else ("",)):
+        others: Node = seq(" ", any_of(self._others(rest, listed))) if rest else ""
+        places = list(every(genders, ("with", "later") if self._fabric else ("",)))
+        for gender, fabric in self._share(places, PLACES_EACH):
             facts = list(self._facts(fabric == "later", gender == "later"))
-            lead = any_of(self._product(first, fabric=fabric == "with", gender=gender))
+            lead = self._product(first, fabric=fabric == "with", gender=gender)
             if facts:
                 yield seq(_framed(lead, frames), " ", any_of(facts), others)
             elif rest:
-                together = seq(lead, " ", any_of(_TOGETHER), " ", self._list(rest))
-                yield any_of((_framed(together, frames), seq(_framed(lead, frames), others)))
+                together = seq(" ", any_of(_TOGETHER), " ", listed)
+                yield any_of((_framed(seq(lead, together), frames), seq(_framed(lead, frames), others)))
             else:
                 yield _framed(lead, frames)
 
-    def _product(self, garment: Garment, *, fabric: bool, gender: str) -> list[Node]:
-        """The product with its article, each order of its facts."""
+    def _share(self, options: Sequence[_Any], most: int) -> tuple[_Any, ...]:
+        return _share(options, most, self._drawn_by)
+
+    def _product(self, garment: Garment, *, fabric: bool, gender: str) -> Node:
+        """The product with its article, in some orders of its facts."""
         owner: Node = self._of_gender(OWNERS[self._gender]) if gender == "before" else ""
         behind: tuple[Node, ...] = (" for ", self._of_gender(audience_noun(self._gender))) if gender == "after" else ()
-        return [seq(phrase, *behind) for phrase in _phrases(garment, owner, fabric=fabric)]
+        orders, tail = _phrases(garment, owner, fabric=fabric)
+        return seq(any_of(self._share(orders, ORDERS_EACH)), *tail, *behind)
 
     def _of_gender(self, text: str) -> Slot:
         return Slot(text, self._wearers)
@@ -157,13 +210,12 @@ class _Product:
     def _facts(self, fabric: bool, gender: bool) -> Iterator[Node]:
         table = phrases.BOTH_FACTS if fabric and gender else phrases.FABRIC_FACTS if fabric else phrases.GENDER_FACTS
         if fabric or gender:
-            for text in self._suited(table[self._tone]):
+            for text in self._share(_suited(table[self._tone], self._audience), SENTENCES_EACH):
                 yield self._filled(f"{text}.", several=False, rest="")
 
-    def _others(self, rest: Sequence[Garment]) -> Iterator[Node]:
+    def _others(self, rest: Sequence[Garment], listed: Node) -> Iterator[Node]:
         several = len(rest) > 1 or is_plural(rest[0])
-        listed = self._list(rest)
-        for text in self._suited(phrases.OTHERS[self._tone]):
+        for text in self._share(_suited(phrases.OTHERS[self._tone], self._audience), SENTENCES_EACH):
             yield self._filled(text, several=several, rest=listed)
 
     def _list(self, rest: Sequence[Garment]) -> Node:
@@ -175,7 +227,8 @@ class _Product:
             gender = attribute(garment, "gender")
             other = gender in OWNERS and gender != self._gender
             owner = Slot(OWNERS[gender], self._gender_claims(gender)) if other else ""
-            parts.append(_phrases(garment, owner, fabric=True)[0])
+            orders, tail = _phrases(garment, owner, fabric=True)
+            parts += [orders[0], *tail]
         return seq(*parts)
 
     def _filled(self, text: str, *, several: bool, rest: Node) -> Node:
@@ -185,16 +238,12 @@ class _Product:
         parts: list[Node] = [slots[one] if n % 2 else one for n, one in enumerate(_TOKEN.split(text))]
         return seq(*(part for part in parts if part != ""))
 
-    def _suited(self, templates: Sequence[str]) -> tuple[str, ...]:
-        return _suited(tuple(templates), self._audience)
-
     def _tags(self, garments: Sequence[Garment]) -> Iterator[Node]:
         """The hashtags: each place has choices of its own, so that none comes twice; the product's facts first."""
         facts = [options for place in _fact_tags(garments) if (options := self._grounded(place))][: MOST_TAGS - 3]
         used = {option for place in facts for option in place}
-        common, own = list(phrases.COMMON_TAGS), list(phrases.NEUTRAL_TAGS[self._tone])
-        pools = [own[n::3] for n in range(3)] + [common[n::6] for n in range(6)]
-        neutral = [[tag for tag in self._grounded(pool) if tag not in used] for pool in pools]
+        own = _neutral(self._tone, self._audience, extra_of(self._evidence))
+        neutral = [[tag for tag in pool if tag not in used] for pool in own]
         neutral = [pool for pool in neutral if pool][: MOST_TAGS - len(facts)]
         least = max(0, 8 - len(facts))
         places = [any_of(map(_written_tag, options)) for options in (*facts, *neutral)]
@@ -219,10 +268,15 @@ def _suited(templates: tuple[str, ...], audience: Audience) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=64)
-def _frames(tone: str, plural: bool, audience: Audience) -> tuple[Frame, ...]:
-    """Those of a tone that suit the audience."""
+def _frames(tone: str, plural: bool, audience: Audience) -> tuple[tuple[Frame, ...], ...]:
+    """Those of a tone that suit the audience, for each of its sentences."""
+    fit = [[text for text in _expanded(one) if not unfit(text, audience)] for one in phrases.LEADS[tone]]
+    return tuple(_frames_of(texts, plural) for texts in fit if texts)
+
+
+def _frames_of(texts: Sequence[str], plural: bool) -> tuple[Frame, ...]:
     behind: dict[tuple[bool, str], list[str]] = {}
-    for template in _suited(tuple(phrases.LEADS[tone]), audience):
+    for template in texts:
         text = re.sub(r"<([^|>]*)\|([^>]*)>", r"\2" if plural else r"\1", template)
         before, slot, after = _LEAD.split(text)
         behind.setdefault((slot == "A", before), []).append(after)
@@ -237,6 +291,21 @@ def _framed(product: Node, frames: Sequence[Frame]) -> Node:
     return any_of(
         seq(any_of(frame.before), _opening(product) if frame.begins else product, any_of(frame.behind))
         for frame in frames
+    )
+
+
+@lru_cache(maxsize=256)
+def _neutral(tone: str, audience: Audience, extra: Extra) -> tuple[tuple[str, ...], ...]:
+    """Tags that claim nothing, by their place; beside a pack's own words (`extra`) those that hide none of them."""
+    own, common = phrases.NEUTRAL_TAGS[tone], phrases.COMMON_TAGS
+    pools = (*(own[n::3] for n in range(3)), *(common[n::6] for n in range(6)))
+    return tuple(
+        tuple(
+            tag
+            for tag in pool
+            if not unfit_tag(joined := tag.replace(" ", ""), audience) and split_tag(joined, extra) == ()
+        )
+        for pool in pools
     )
 
 
@@ -273,8 +342,8 @@ def _written_tag(tag: str) -> str:
     return "#" + "".join(capital(word) for word in tag.split())
 
 
-def _phrases(garment: Garment, owner: Node, *, fabric: bool) -> list[Node]:
-    """The garment as a noun phrase with its article, in each order of its facts that English allows; the usual one first."""
+def _phrases(garment: Garment, owner: Node, *, fabric: bool) -> tuple[list[Node], list[Node]]:
+    """The garment as a noun phrase with its article, in each order of its facts that English allows, the usual one first; and what ends each."""
     shades = [Slot(name, ((garment.id, "colour"),)) for name in colours(garment)]
     colour: list[Node] = [seq(shades[0], " and ", shades[1])] if len(shades) == 2 else list(shades)
     stuff: list[Node] = [Slot(attribute(garment, "fabric"), ((garment.id, "fabric"),))] if fabric else []
@@ -299,9 +368,8 @@ def _phrases(garment: Garment, owner: Node, *, fabric: bool) -> list[Node]:
     details = [f"{sleeve} sleeves" if sleeve and sleeve != "sleeveless" else "", neck(attribute(garment, "neckline"))]
     tail = " and ".join(detail for detail in details if detail)
     tails: list[Node] = [f" with {tail}"] if tail else []
-    return [
-        seq(_articled(order, is_plural(garment)), *more, *tails) for order, more in zip(orders, behind, strict=True)
-    ]
+    plural = is_plural(garment)
+    return [seq(_articled(order, plural), *more) for order, more in zip(orders, behind, strict=True)], tails
 
 
 def _articled(words: Sequence[Node], plural: bool) -> Node:

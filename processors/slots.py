@@ -45,8 +45,10 @@ def seq(*parts: Node) -> Seq:
 
 
 def any_of(options: Iterable[Node]) -> Node:
-    """A choice, or the only option itself; equal options count once."""
-    found = tuple(dict.fromkeys(options))
+    """A choice, or the only option itself; equal texts count once."""
+    found = tuple(options)
+    if all(type(option) is str for option in found):  # trees are not compared: each look hashes all that is below
+        found = tuple(dict.fromkeys(found))
     return found[0] if len(found) == 1 else Choice(found)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from functools import cache
+from functools import cache, lru_cache
 
 from processors.palette import PALETTE, SYNONYMS
 from processors.values import CATEGORIES
@@ -125,6 +125,9 @@ FABRIC_WORDS: dict[str, str] = {
     "plastic": "plastic",
 }
 
+CLOTH: dict[str, str] = {"knit": "knit fabric", "synthetic": "synthetic fabric", "blended": "blended fabric"}
+"""What a garment is made of, where the fabric's word says how the cloth is: "made of knit" is no English."""
+
 IMITATED = ("leather", "fur", "suede")
 """Fabrics whose imitations have names of their own; a caption, a tag or a wish that says one of them claims that one."""
 _IMITATED_BY = [
@@ -178,7 +181,7 @@ PATTERN_WORDS: dict[str, str] = {
     "geometric": "geometric",
     "graphic": "graphic graphics logo logos slogan",
     "tie-dye": "tie-dye tie-dyed",
-    "colourblocked": "colourblock colourblocked colorblock colorblocked colour-block color-block",
+    "colourblocked": "colourblock colourblocked colorblock colorblocked colour-block color-block colour-blocked color-blocked",
     "ombre": "ombre ombré",
     "herringbone": "herringbone",
     "houndstooth": "houndstooth dogtooth",
@@ -263,7 +266,20 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 
 def clean(text: str) -> str:
     """Lower case, letters and digits apart by one space: the form in which surfaces are compared."""
+    return _cleaned_word(text) if len(text) <= _WORD_CHARS else _cleaned(text)
+
+
+_WORD_CHARS = 48
+"""Values are as short, and come again with every product; sentences are not worth remembering."""
+
+
+def _cleaned(text: str) -> str:
     return " ".join(re.findall(r"[^\W_]+", text.lower()))
+
+
+@lru_cache(maxsize=16384)
+def _cleaned_word(text: str) -> str:
+    return _cleaned(text)
 
 
 @cache
@@ -323,6 +339,7 @@ def _colours() -> Iterator[tuple[str, Claim]]:
             yield f"{shade} {name}", ("colour", (f"{shade} {name}",))
 
 
+@lru_cache(maxsize=8192)
 def canonical(facet: str, value: str) -> str:
     """The canonical value of what a shop or a model wrote ("Womens" -> "women", "gray" -> "grey")."""
     text = clean(value)

@@ -51,9 +51,12 @@ def written_as(language: str, facet: str, value: str) -> tuple[str, ...]:
     if facet not in _VALUES or language not in LANGUAGES:
         return ()
     words, found = LANGUAGES[language], dict[str, None]()
+    values = [canonical(facet, value)]
+    values += ["full"] if (facet, values[0]) == ("length", "maxi") else []  # of trousers
     for noun in _NOUNS:
-        after = words.after(facet, (canonical(facet, value),), noun)
-        for text in (words.before(facet, (canonical(facet, value),), noun), after.text if after else ""):
-            if len(text) > 2:
-                found[text.lower()] = None
+        for one in values:
+            after = words.after(facet, (one,), noun)
+            for text in (words.before(facet, (one,), noun), after.text if after else ""):
+                if len(text) > 2:
+                    found[text.lower()] = None
     return tuple(found)

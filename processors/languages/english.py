@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from processors.languages.grammar import After, Noun, Words, joined
+from processors.vocabulary import CLOTH
 
 _OWNERS = {"women": "women's", "men": "men's", "boys": "boys'", "girls": "girls'", "kids": "kids'", "unisex": "unisex"}
 _AUDIENCES = {"unisex": "everyone"}
@@ -21,7 +22,7 @@ _NECKED = {
     "round": "round-neck",
     "high": "high-neck",
 }
-_LENGTHS = frozenset({"knee", "hip", "ankle", "calf", "floor", "waist"})
+_LENGTHS = frozenset({"full", "knee", "hip", "ankle", "calf", "floor", "waist"})
 _NOUNS: dict[str, str] = {
     "t-shirt": "T-shirt", "top": "top", "shirt": "shirt", "polo": "polo", "blouse": "blouse", "tank top": "tank top",
     "sweater": "sweater", "hoodie": "hoodie", "sweatshirt": "sweatshirt", "cardigan": "cardigan", "jacket": "jacket", "coat": "coat",
@@ -46,6 +47,7 @@ class English(Words):
     order = ("length", "colour", "pattern", "fabric", "kind", "sleeve", "neckline", "audience")
     conjunction = "and"
     commas: frozenset[str] = frozenset()
+    joining = frozenset({"pattern", "sleeve", "neckline"})
     frames = {  # noqa: RUF012
         "plain": ("{A}.",),
         "warm": ("Meet {a}.", "There is something lovely about {a}.", "Build your day around {a}."),
@@ -99,7 +101,7 @@ class English(Words):
             return After("with", _PATTERNED.get(value, f"{'an' if value[0] in 'aeiou' else 'a'} {value} pattern"))
         found = {
             "colour": After("in", joined(values, self.conjunction)),
-            "fabric": After("in", value),
+            "fabric": After("made of", CLOTH.get(value, value)),  # "in cotton in red" says "in" twice
             "audience": After("for", _AUDIENCES.get(value, value)),
             "length": After("in", f"{value} length"),
         }

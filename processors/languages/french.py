@@ -55,6 +55,7 @@ _NECKS: dict[str, str] = {
 }  # fmt: skip
 _LENGTHS = {"maxi": "maxi", "midi": "midi", "mini": "mini", "knee": "longueur genou", "cropped": "coupe courte"}
 _LONG: dict[str, tuple[str, str, str, str]] = {
+    "full": ("long", "longue", "longs", "longues"),
     "long": ("long", "longue", "longs", "longues"),
     "short": ("court", "courte", "courts", "courtes"),
 }

@@ -23,7 +23,7 @@ _PATTERNED: dict[str, str] = {
     "geometric": "geometrischem Muster", "tie-dye": "Batikmuster", "patterned": "Muster",
     "animal": "Animal-Print", "camouflage": "Camouflagemuster", "paisley": "Paisleymuster", "graphic": "Grafikdruck",
     "colourblocked": "Farbblöcken", "ombre": "Farbverlauf", "herringbone": "Fischgrätmuster", "houndstooth": "Hahnentrittmuster",
-    "argyle": "Argylemuster",
+    "argyle": "Rautenmuster",
 }  # fmt: skip
 _FABRICS: dict[str, str] = {
     "cotton": "Baumwolle", "linen": "Leinen", "denim": "Denim", "wool": "Wolle", "silk": "Seide", "leather": "Leder",
@@ -49,7 +49,14 @@ _NECKS: dict[str, str] = {
     "square": "eckigem Ausschnitt", "boat": "U-Boot-Ausschnitt", "high": "hohem Kragen", "halter": "Neckholder", "collar": "Kragen",
     "polo": "Polokragen", "mandarin": "Mandarinkragen", "hood": "Kapuze", "off-shoulder": "freien Schultern",
 }  # fmt: skip
-_LENGTHS = {"maxi": "Maxilänge", "midi": "Midilänge", "mini": "Minilänge", "knee": "Knielänge"}
+_LENGTHS = {
+    "full": "voller Länge",
+    "maxi": "Maxilänge",
+    "midi": "Midilänge",
+    "mini": "Minilänge",
+    "knee": "Knielänge",
+    "cropped": "verkürzter Länge",
+}
 _LONG = {"long": "lang", "short": "kurz", "knee": "knielang"}
 _AUDIENCES = {
     "women": "Damen",
@@ -94,6 +101,7 @@ class German(Words):
     order = ("length", "colour", "pattern", "kind", "fabric", "sleeve", "neckline", "audience")
     conjunction = "und"
     commas: frozenset[str] = frozenset()
+    joining = frozenset({"pattern", "sleeve", "neckline"})
     frames = {  # noqa: RUF012
         "plain": ("{A}.",),
         "warm": ("{A}: zum Liebgewinnen.", "Ein guter Tag beginnt so: {a}.", "Mit Sorgfalt ausgesucht: {a}."),
@@ -120,13 +128,13 @@ class German(Words):
     )
 
     def before(self, facet: str, values: tuple[str, ...], noun: Noun) -> str:
-        """Such as "marineblaues", "schwarz-weiße", "gestreifter", "ärmelloses"."""
+        """Such as "marineblaues", "creme-weiße", "gestreifter", "ärmelloses"."""
         table = {"colour": _COLOURS, "pattern": _PATTERNS, "sleeve": _SLEEVED, "length": _LONG}.get(facet, {})
         stems = tuple(dict.fromkeys(table[value] for value in values if value in table))
         if not stems:
             return ""
         last = stems[-1] + ("e" if noun.plural else _ENDINGS[noun.gender])
-        return "-".join((*stems[:-1], last))
+        return "-".join((*(stem.removesuffix("farben") for stem in stems[:-1]), last))
 
     def after(self, facet: str, values: tuple[str, ...], noun: Noun) -> After | None:  # noqa: ARG002
         """Such as "aus Leinen", "mit langen Ärmeln", "in Schwarz und Weiß", "für Damen"."""

@@ -52,6 +52,8 @@ class Words(Protocol):
     conjunction: str
     commas: frozenset[str]
     """Facts after the noun that a comma sets apart."""
+    joining: frozenset[str]
+    """Facts after the noun that share one "with": "with dots, long sleeves and a V-neckline"."""
     frames: Mapping[str, tuple[str, ...]]
     """By tone: sentences around `{a}`, the phrase of the product with its article; `{A}` at a sentence's start."""
     bare: frozenset[str]

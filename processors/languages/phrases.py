@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from processors.evidence import attribute, colours, kind_noun, worth_stating
-from processors.languages.grammar import Noun, Piece, Words
+from processors.languages.grammar import After, Noun, Piece, Words
 from processors.values import Evidence, Garment, Span
 from processors.vocabulary import FACETS, canonical, clean
 
@@ -18,8 +18,8 @@ Allowed = Callable[[str], bool]
 
 FIRST_TO_GO: tuple[str, ...] = ("neckline", "length", "sleeve", "audience", "pattern", "fabric", "colour")
 """Of a text that is too long, what is left out first."""
-_JOINING = frozenset({"sleeve", "neckline"})
-"""Facts that share one "with": "with long sleeves and a V-neckline"."""
+_DENYING = frozenset({"without", "ohne", "sans", "sin"})
+"""Links behind which the next fact's own link is joined by "and": "without sleeves and with a V-neckline"."""
 _CLAIMED = {"kind": "category", "audience": "gender"}
 
 
@@ -64,6 +64,7 @@ def facts_of(evidence: Evidence, words: Words, allowed: Allowed) -> tuple[Facts,
 
 def _facts(garment: Garment, words: Words, allowed: Allowed, sayable: Allowed) -> Facts | None:
     category = clean(garment.category)
+    of_legs = category == "pants"
     names = (clean(kind_noun(garment)), kind_noun(garment), f"category:{category}", category)
     noun = next((words.nouns[name] for name in names if name in words.nouns and allowed(words.nouns[name].text)), None)
     if noun is None and words.code == "en" and allowed(category):
@@ -73,7 +74,9 @@ def _facts(garment: Garment, words: Words, allowed: Allowed, sayable: Allowed) -
     values: dict[str, tuple[str, ...]] = {
         "colour": tuple(_word("colour", name, words) for name in colours(garment)),
         **{
-            facet: (_word(facet, value, words),)
+            facet: ("full",)
+            if of_legs and (facet, canonical(facet, value)) == ("length", "maxi")
+            else (_word(facet, value, words),)
             for facet in ("pattern", "sleeve", "neckline", "length", "fabric")
             if (value := attribute(garment, facet))
         },
@@ -103,7 +106,8 @@ def _plain_words(words: Words, facet: str, values: tuple[str, ...], noun: Noun) 
 
 def phrase(facts: Facts, words: Words, order: Sequence[str] = (), *, article: bool = True) -> tuple[Piece, ...]:
     """The garment as a noun phrase: its facts in `order` (`ORDERED`), before the noun where the language lets them."""
-    order = _plain_first(facts, words) if not order else ordered(order, words)
+    given = order
+    order = _plain_first(facts, words) if not given else ordered(given, words)
     at = order.index("kind")
     before: list[Piece] = []
     behind: list[str] = []
@@ -116,24 +120,56 @@ def phrase(facts: Facts, words: Words, order: Sequence[str] = (), *, article: bo
                 behind.append(facet)
     pieces = [*before, Piece(facts.noun.text, "category")]
     link = ""
-    for facet in (*behind, *order[at + 1 :]):
-        after = words.after(facet, facts.values[facet], facts.noun) if facet in facts.values else None
-        if after is None:
-            continue
-        comma = facet in words.commas
-        if comma:
+    for run in _runs(facts, words, _following([*behind, *order[at + 1 :]], given, words)):
+        own = run[0][1].link
+        denied = link in _DENYING and run[0][0] in words.joining
+        if run[0][0] in words.commas:
             pieces.append(Piece(","))
-        shared = bool(after.link) and after.link == link and facet in _JOINING and not comma
-        lead = words.conjunction if shared else after.link
+        lead = f"{words.conjunction} {own}" if denied and own else own
         pieces += [Piece(lead)] if lead else []
-        pieces.append(Piece(after.text, _claimed(facet)))
-        link = after.link if facet in _JOINING else ""
+        for n, (facet, after) in enumerate(run):
+            if n:
+                pieces.append(Piece(words.conjunction if n == len(run) - 1 else ","))
+            pieces.append(Piece(after.text, _claimed(facet)))
+        link = own
     if article:
         first = pieces[0]
         whole = words.article(facts.noun, first.text)
         lead = whole.removesuffix(first.text).strip()
         pieces = [Piece(lead), *pieces] if lead else pieces
     return tuple(pieces)
+
+
+def _following(facets: list[str], given: Sequence[str], words: Words) -> list[str]:
+    """What follows the noun, in an order that cannot be misread, where a kit does not ask for another.
+
+    "A hat with dots made of flannel" has dots of flannel; "une robe noir et gris mini" parts the noun from what belongs to it.
+    """
+    asked = {"pattern", "fabric"} <= set(given) or not {"pattern", "fabric"} <= set(facets)
+    if "pattern" in words.joining and not asked and facets.index("pattern") < facets.index("fabric"):
+        facets.remove("fabric")
+        facets.insert(facets.index("pattern"), "fabric")
+    at = words.order.index("kind")
+    if "length" in facets and "length" not in given and words.order[at + 1 : at + 2] == ("length",):
+        facets.remove("length")
+        facets.insert(0, "length")
+    return facets
+
+
+def _runs(facts: Facts, words: Words, facets: Sequence[str]) -> list[list[tuple[str, After]]]:
+    """What follows the noun; neighbours that share a link are one run: "with dots, long sleeves and a collar"."""
+    runs: list[list[tuple[str, After]]] = []
+    for facet in facets:
+        after = words.after(facet, facts.values[facet], facts.noun) if facet in facts.values else None
+        if after is None:
+            continue
+        last = runs[-1][-1] if runs else ("", None)
+        joins = facet in words.joining and last[0] in words.joining and facet not in words.commas
+        if joins and last[1] is not None and after.link and last[1].link == after.link:
+            runs[-1].append((facet, after))
+        else:
+            runs.append([(facet, after)])
+    return runs
 
 
 def _plain_first(facts: Facts, words: Words) -> tuple[str, ...]:

@@ -34,6 +34,8 @@ def agreed(forms: Forms, noun: Noun) -> str:
 class Romance(Words):
     """The tables are the language's; a value that none of them has is left out."""
 
+    joining = frozenset({"sleeve", "neckline"})
+
     agreeing: Mapping[str, Forms]
     """Colours that are adjectives; the others, `invariable`, are things ("marron") or pairs of words ("bleu marine")."""
     invariable: Mapping[str, str]

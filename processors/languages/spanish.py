@@ -51,7 +51,7 @@ _NECKS: dict[str, str] = {
     "hood": "capucha", "off-shoulder": "hombros descubiertos",
 }  # fmt: skip
 _LENGTHS = {"maxi": "maxi", "midi": "midi", "mini": "mini", "knee": "hasta la rodilla", "cropped": "de corte corto"}
-_LONG = {"long": _o("larg"), "short": _o("cort")}
+_LONG = {"full": _o("larg"), "long": _o("larg"), "short": _o("cort")}
 _AUDIENCES = {"women": "mujer", "men": "hombre", "boys": "niño", "girls": "niña", "kids": "niños", "unisex": "todos"}
 
 

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from processors.channels import Channels, caption_by_grammar, channels, hashtags_by_grammar
+from processors.languages.claims import written_as
 from processors.values import Attribute, Colour, Evidence, Garment
 
 
@@ -113,8 +114,8 @@ def test_a_fact_that_is_taken_from_the_pack_is_taken_from_every_text(locale: str
 def test_an_order_of_the_brand() -> None:
     """What it names before the noun stands before it where the language lets it, the rest behind, in that order."""
     one = garment("dress", "navy", fabric="linen", sleeve="long")
-    assert said("en", one, order=("kind", "fabric", "colour")) == "A dress in linen in navy with long sleeves."
-    assert said("en", one, order=("sleeve", "colour", "kind")) == "A long-sleeved navy dress in linen."
+    assert said("en", one, order=("kind", "fabric", "colour")) == "A dress made of linen in navy with long sleeves."
+    assert said("en", one, order=("sleeve", "colour", "kind")) == "A long-sleeved navy dress made of linen."
     bare = garment("dress", "navy", sleeve="sleeveless")
     assert said("en", bare) == "A navy dress without sleeves."
     assert said("en", bare, order=("sleeve", "colour", "kind")) == "A sleeveless navy dress."
@@ -123,6 +124,79 @@ def test_an_order_of_the_brand() -> None:
     )
     assert said("de", one, order=("kind", "colour")) == "Kleid in Marineblau aus Leinen mit langen Ärmeln."
     assert said("fr", one, order=("kind", "fabric", "colour")) == "Robe en lin bleu marine à manches longues."
+
+
+@pytest.mark.parametrize(
+    ("locale", "order", "text"),
+    [
+        ("en", ("colour", "kind"), "A navy and cream hat made of knit fabric with dots."),
+        ("de", ("kind",), "Kopfbedeckung in Marineblau und Creme aus Strick mit Punkten."),
+        ("de", ("colour", "kind"), "Marineblau-cremefarbene Kopfbedeckung aus Strick mit Punkten."),
+        ("de", ("kind", "pattern", "fabric"), "Kopfbedeckung mit Punkten aus Strick in Marineblau und Creme."),
+        ("fr", (), "Couvre-chef bleu marine et crème à pois en maille."),
+    ],
+)
+def test_the_fabric_is_said_of_the_garment_and_not_of_its_pattern(
+    locale: str, order: tuple[str, ...], text: str
+) -> None:
+    """ "A hat with dots made of flannel" has dots of flannel. An order of the kit that names both is the kit's."""
+    assert said(locale, garment("hat", "navy", "cream", fabric="knit", pattern="dotted"), order=order) == text
+
+
+@pytest.mark.parametrize(
+    ("locale", "text"),
+    [
+        ("en", "A dress in navy with dots, long sleeves and a V-neckline."),
+        ("de", "Kleid in Marineblau mit Punkten, langen Ärmeln und V-Ausschnitt."),
+        ("fr", "Robe bleu marine à pois à manches longues et encolure en V."),
+        ("es", "Vestido azul marino de lunares, de manga larga con cuello de pico."),
+    ],
+)
+def test_what_a_garment_has_is_said_with_one_with(locale: str, text: str) -> None:
+    one = garment("dress", "navy", pattern="dotted", sleeve="long", neckline="v")
+    assert said(locale, one, order=("kind", "colour", "pattern")) == text
+
+
+@pytest.mark.parametrize(
+    ("locale", "text"),
+    [
+        ("en", "A navy dress without sleeves and with a V-neckline."),
+        ("de", "Marineblaues Kleid ohne Ärmel und mit V-Ausschnitt."),
+        ("fr", "Robe bleu marine sans manches et à encolure en V."),
+        ("es", "Vestido azul marino, sin mangas y con cuello de pico."),
+    ],
+)
+def test_what_a_garment_lacks_is_parted_from_what_it_has(locale: str, text: str) -> None:
+    """ "Without sleeves with a V-neckline" lacks both, or has one: who knows."""
+    assert said(locale, garment("dress", "navy", sleeve="sleeveless", neckline="v")) == text
+
+
+@pytest.mark.parametrize(
+    ("locale", "trousers", "skirt"),
+    [
+        ("en", "Full-length grey trousers.", "A maxi grey skirt."),
+        ("de", "Graue Hose in voller Länge.", "Grauer Rock in Maxilänge."),
+        ("fr", "Pantalon long gris.", "Jupe maxi grise."),
+        ("es", "Pantalón largo gris.", "Falda maxi gris."),
+    ],
+)
+def test_trousers_are_long_and_skirts_maxi(locale: str, trousers: str, skirt: str) -> None:
+    """Nobody sells "maxi trousers"; `weft explain` finds either word of the value."""
+    for value in ("full", "maxi"):
+        assert said(locale, garment("pants", "grey", length=value)) == trousers
+    assert said(locale, garment("skirt", "grey", length="maxi")) == skirt
+    forms = written_as(locale, "length", "maxi")
+    assert any(form in trousers.lower() for form in forms)
+    assert any(form in skirt.lower() for form in forms)
+
+
+@pytest.mark.parametrize(
+    ("locale", "text"), [("fr", "Robe mini bleu marine en lin."), ("es", "Vestido mini azul marino de lino.")]
+)
+def test_a_length_stands_at_its_noun(locale: str, text: str) -> None:
+    """In an order of English, too, where the colour comes before the noun."""
+    one = garment("dress", "navy", fabric="linen", length="mini")
+    assert said(locale, one, order=("colour", "kind")) == text
 
 
 def test_a_value_that_a_language_has_no_word_for_is_left_out() -> None:
