@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from processors.languages import LANGUAGES, language_of
-from processors.languages.grammar import Words
+from processors.languages.grammar import Piece, Words
 from processors.languages.phrases import (
     FIRST_TO_GO,
     Allowed,
@@ -30,6 +30,8 @@ from processors.values import Evidence
 
 LIMITS: dict[str, int] = {"caption": 700, "title": 70, "alt": 125, "description": 2000, "meta": 155}
 """Characters of each text where a kit sets none: what shop systems and search engines show whole."""
+WORDING = "2"
+"""Raise it when the texts beside the caption are written otherwise: items that come again then have them anew. The language model's stay."""
 MIN_CHARACTERS = 8
 """The least that a kit may set: below, hardly a noun would fit."""
 
@@ -82,11 +84,16 @@ def caption_by_grammar(
     order: Sequence[str] = (),
     limit: int = LIMITS["caption"],
     allowed: Allowed = anything,
+    varied: bool = False,
 ) -> Said:
-    """One to three sentences in a language, in the brand's order of facts; the same for the same arguments."""
+    """A few sentences in a language, in the brand's order of facts; the same for the same arguments.
+
+    `varied`: details, fabric and audience that the order does not name may have a sentence of their own, by the seed.
+    """
     words = LANGUAGES[language_of(locale)]
     facts = facts_of(evidence, words, allowed)
-    return _fitting(_captions(facts, words, order, tone, random.Random(f"{tone}:{seed}")), limit, allowed)
+    found = _captions(facts, words, order, tone, random.Random(f"{tone}:{seed}"), varied=varied)
+    return _fitting(found, limit, allowed)
 
 
 def hashtags_by_grammar(evidence: Evidence, locale: str, allowed: Allowed = anything) -> tuple[str, ...]:
@@ -150,13 +157,21 @@ def _alts(facts: Sequence[Facts], words: Words, order: Sequence[str]) -> Iterato
 
 
 def _captions(
-    facts: Sequence[Facts], words: Words, order: Sequence[str], tone: str, rng: random.Random
+    facts: Sequence[Facts], words: Words, order: Sequence[str], tone: str, rng: random.Random, *, varied: bool = False
 ) -> Iterator[Said]:
     frames = list(words.frames[tone])
     rng.shuffle(frames)
+    apart = [facets for facets in _APART if varied and not set(facets) & set(order) and rng.random() < 0.5]
     for first, rest in _shorter(facts) if facts else ():
         pieces = phrase(first, words, order, article=tone not in words.bare)
         more = [said(words.others, {"others": listed(rest, words, order)})] if rest else []
+        if own := _own_sentences(first, apart, words, order):
+            lead = first.without([facet for facets in apart for facet in facets])
+            filled: dict[str, Sequence[tuple[Piece, str]]] = {
+                "a": slot(lead, phrase(lead, words, order, article=tone not in words.bare))
+            }
+            for frame in frames:
+                yield together([said(frame, filled), *own, *more])
         for frame in frames:
             yield together([said(frame, {"a": slot(first, pieces)}), *more])
         if tone != "plain":  # every frame may hold a word that the brand bans
@@ -173,14 +188,33 @@ def _descriptions(facts: Sequence[Facts], words: Words, order: Sequence[str]) ->
         lead = first.only({"length", "colour", "pattern"})
         sentences = [
             said("{A}.", {"a": slot(lead, phrase(lead, words, order, article="plain" not in words.bare))}),
-            fact_sentence(words.detailed, "details", first, _in_order(("sleeve", "neckline"), order), words),
-            fact_sentence(words.made_of, "fabric", first, ("fabric",), words),
-            fact_sentence(words.made_for, "audience", first, ("audience",), words),
-            said(words.others, {"others": listed(rest, words, order)}) if rest else None,
+            *_own_sentences(first, _APART, words, order),
         ]
-        yield together([sentence for sentence in sentences if sentence is not None])
+        sentences += [said(words.others, {"others": listed(rest, words, order)})] if rest else []
+        yield together(sentences)
     for sentence in words.neutral:
         yield Said(sentence)
+
+
+_APART = (("sleeve", "neckline"), ("fabric",), ("audience",))
+"""Facts that may stand in a sentence of their own."""
+
+
+def _own_sentences(first: Facts, apart: Sequence[Sequence[str]], words: Words, order: Sequence[str]) -> list[Said]:
+    """A sentence for each of these that is known: "With long sleeves. Made of linen. For women."."""
+    templates = dict(
+        zip(
+            _APART,
+            ((words.detailed, "details"), (words.made_of, "fabric"), (words.made_for, "audience")),
+            strict=True,
+        )
+    )
+    found = [
+        fact_sentence(*templates[tuple(facets)], first, _in_order(facets, order), words)
+        for facets in apart
+        if set(facets) & set(first.values)
+    ]
+    return [sentence for sentence in found if sentence is not None]
 
 
 def _in_order(facets: Sequence[str], order: Sequence[str]) -> list[str]:

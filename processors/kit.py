@@ -144,8 +144,8 @@ def by_rule(evidence: Evidence, tone: str, seed: int, kit: Kit) -> CaptionText:
     said = next(
         (
             said
-            for order in (kit.order, ())
-            if _grounded(said := _said(evidence, tone, seed, kit, order), evidence, kit)
+            for order, varied in ((kit.order, True), (kit.order, False), ((), False))
+            if _grounded(said := _said(evidence, tone, seed, kit, order, varied=varied), evidence, kit)
         ),
         Said(""),
     )
@@ -154,9 +154,11 @@ def by_rule(evidence: Evidence, tone: str, seed: int, kit: Kit) -> CaptionText:
     return _dressed(text, kit, evidence)
 
 
-def _said(evidence: Evidence, tone: str, seed: int, kit: Kit, order: Sequence[str]) -> Said:
+def _said(evidence: Evidence, tone: str, seed: int, kit: Kit, order: Sequence[str], *, varied: bool) -> Said:
     limit = kit.limit("caption") - _needed("", kit, evidence)
-    return texts.caption_by_grammar(evidence, kit.locale, tone, seed, order=order, limit=limit, allowed=kit.allows)
+    return texts.caption_by_grammar(
+        evidence, kit.locale, tone, seed, order=order, limit=limit, allowed=kit.allows, varied=varied
+    )
 
 
 def _grounded(said: Said, evidence: Evidence, kit: Kit) -> bool:

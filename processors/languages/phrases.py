@@ -240,14 +240,24 @@ def together(sentences: Sequence[Said]) -> Said:
 
 
 def fact_sentence(template: str, name: str, facts: Facts, facets: Sequence[str], words: Words) -> Said | None:
-    """A sentence of some facts ("Made of {fabric}."), or None where none is known."""
+    """A sentence of some facts ("Made of {fabric}."), or None where none is known.
+
+    What a garment lacks has a sentence of its own ("Without sleeves."): the template's "with" would give it to it.
+    """
     found: list[tuple[Piece, str]] = []
+    lacking: list[Said] = []
     for facet in facets:
         after = words.after(facet, facts.values[facet], facts.noun) if facet in facts.values else None
-        if after is not None:
-            found += [(Piece(words.conjunction), "")] if found else []
-            found.append((Piece(after.text, _claimed(facet)), facts.garment.id))
-    return said(template, {name: found}) if found else None
+        if after is None:
+            continue
+        if after.link in _DENYING:
+            piece = Piece(f"{after.link} {after.text}", _claimed(facet))
+            lacking.append(said("{A}.", {"a": [(piece, facts.garment.id)]}))
+            continue
+        found += [(Piece(words.conjunction), "")] if found else []
+        found.append((Piece(after.text, _claimed(facet)), facts.garment.id))
+    sentences = [*lacking, *([said(template, {name: found})] if found else [])]
+    return together(sentences) if sentences else None
 
 
 def _claimed(facet: str) -> str:

@@ -71,6 +71,8 @@ def preview(
             print_json(one)
         else:
             _print(one)
+    if (texts := len({one.caption for one in found})) < len(found):
+        say(f"{texts} of the {len(found)} captions differ")
 
 
 async def _preview(

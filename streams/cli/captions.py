@@ -158,10 +158,14 @@ def claims(
 ) -> None:
     """List every live text that rests on a source, with what it states because of it."""
     from streams.cli.output import rows_table
-    from streams.ops.claims import claims_on
+    from streams.ops.claims import SOURCES, claims_on, is_source
 
     checked_shop(shop, "--shop")
-    standing = [one for one in run(_standing(data_dir)) if shop in {None, one.shop}]
+    everything = run(_standing(data_dir))
+    if not is_source(everything, source):
+        say(f"no source is called {shown(source)}: {', '.join(SOURCES)}, or a product that has a caption")
+        raise typer.Exit(Exit.USAGE)
+    standing = [one for one in everything if shop in {None, one.shop}]
     found = list(claims_on(standing, source, frozenset(facet or ())))
     if as_json:
         for one in found:

@@ -27,6 +27,14 @@ class Claim(msgspec.Struct, frozen=True):
     caption: str
 
 
+def is_source(captions: Iterable[Caption], source: str) -> bool:
+    """Whether a text could rest on it: one of `SOURCES`, a live product, or one that was a neighbour when a text was written."""
+    return source in SOURCES or any(
+        source == key_of(one.shop, one.product_id) or any(source in fact.neighbours for fact in facts_of_caption(one))
+        for one in captions
+    )
+
+
 def claims_on(captions: Iterable[Caption], source: str, facets: frozenset[str] = frozenset()) -> Iterator[Claim]:
     """Every stated fact that rests on a source, product by product.
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from models.ports import GivesWay, view_of
 from models.served.writer import ServedWriter
 from processors.captions import RULES
+from processors.channels import WORDING
 from processors.errors import Retryable
 from processors.policies import policies_of
 from streams.contract import topics
@@ -73,7 +74,7 @@ async def run_caption(parts: Parts, ready: Ready) -> None:
         in_thread=parts.in_thread,
     )
     neighbours = parts.settings.publish_neighbours
-    cause = cause_of([VERSION, memo.name, writer.prompt_fingerprint, kits.by_name, rules, neighbours])
+    cause = cause_of([VERSION, WORDING, memo.name, writer.prompt_fingerprint, kits.by_name, rules, neighbours])
 
     shelf = LiveShelf(parts.store, policies.voted(), in_thread=parts.in_thread)
     await shelf.look()

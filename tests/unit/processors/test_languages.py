@@ -172,6 +172,38 @@ def test_what_a_garment_lacks_is_parted_from_what_it_has(locale: str, text: str)
 
 
 @pytest.mark.parametrize(
+    ("locale", "text", "bare"),
+    [
+        ("en", "A dress. Without sleeves. With a V-neckline.", "A dress. Without sleeves."),
+        ("de", "Kleid. Ohne Ärmel. Mit V-Ausschnitt.", "Kleid. Ohne Ärmel."),
+        ("fr", "Robe. Sans manches. Détails : encolure en V.", "Robe. Sans manches."),
+        ("es", "Vestido. Sin mangas. Detalles: cuello de pico.", "Vestido. Sin mangas."),
+    ],
+)
+def test_a_description_does_not_give_sleeves_to_what_has_none(locale: str, text: str, bare: str) -> None:
+    """It said "With sleeves." of it, in every language."""
+    one = garment("dress", sleeve="sleeveless", neckline="v")
+    assert channels(Evidence((one,)), locale).description == text
+    assert channels(Evidence((garment("dress", sleeve="sleeveless"),)), locale).description == bare
+    for seed in range(20):
+        varied = caption_by_grammar(Evidence((one,)), locale, "plain", seed, varied=True).text
+        assert re.search("without|ohne|sans|sin", varied, re.IGNORECASE)
+
+
+@pytest.mark.parametrize("locale", ["en", "de", "fr", "es"])
+def test_captions_by_grammar_vary_where_the_order_leaves_it_open(locale: str) -> None:
+    """Details, fabric and audience may have sentences of their own; every text states all, in the kit's order."""
+    pack = Evidence((DRESS, SHOES))
+    texts = {
+        caption_by_grammar(pack, locale, "plain", seed, order=("colour", "kind"), varied=True) for seed in range(60)
+    }
+    assert len({one.text for one in texts}) == 8
+    assert len({frozenset((s.garment, s.facet) for s in one.spans) for one in texts}) == 1
+    fixed = ("colour", "kind", "fabric", "sleeve", "neckline", "audience")
+    assert len({caption_by_grammar(pack, locale, "plain", n, order=fixed, varied=True).text for n in range(60)}) == 1
+
+
+@pytest.mark.parametrize(
     ("locale", "trousers", "skirt"),
     [
         ("en", "Full-length grey trousers.", "A maxi grey skirt."),

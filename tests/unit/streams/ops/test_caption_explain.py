@@ -11,7 +11,7 @@ import pytest
 from processors.values import Attribute
 from streams.contract.records import Caption
 from streams.ops.caption_explain import explain
-from streams.ops.claims import claims_on
+from streams.ops.claims import SOURCES, claims_on, is_source
 from streams.roles.caption.kits import Kits, parse
 from tests.unit.streams.roles.test_role_caption import GOOD, LIE, Scripted, captioner, item, message, through
 
@@ -82,6 +82,18 @@ async def test_claims_that_rest_on_a_source() -> None:
     assert list(claims_on([inferred], "sku-7", frozenset({"colour"}))) == []
     silent = msgspec.structs.replace(inferred, caption="A red dress.", spans=())
     assert list(claims_on([silent], "sku-7")) == []
+
+
+async def test_a_source_is_a_known_one_or_a_product() -> None:
+    """A word that is neither is misspelt, and no empty list."""
+    caption, _ = await published(LINEN)
+    voted = Attribute("linen", 0.8, neighbours=("//shop/sku-7",), source="neighbours")
+    garment = msgspec.structs.replace(caption.evidence.garments[0], attributes={"fabric": voted})
+    inferred = msgspec.structs.replace(caption, evidence=msgspec.structs.replace(caption.evidence, garments=(garment,)))
+    assert all(is_source([], source) for source in SOURCES)
+    assert is_source([inferred], "sku-1")
+    assert is_source([inferred], "//shop/sku-7"), "it may have been deleted since"
+    assert not any(is_source([inferred], word) for word in ("merchnat", "Merchant", "", "sku-7"))
 
 
 @pytest.mark.parametrize(
