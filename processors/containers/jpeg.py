@@ -20,6 +20,8 @@ FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _BETWEEN_SCANS = frozenset({*range(0xC0, 0xD0), SOI, EOI, SOS, 0xDB, DNL, 0xDD, COM, *range(APP0, APP15 + 1)})
 # A marker that has a meaning of its own: not a stuffed 0xFF, a filler, a restart or TEM, which have no length either.
 _MARKER = re.compile(rb"\xff[^\x00\x01\xff\xd0-\xd7]", re.DOTALL)
+_JFIF_BYTES, _ADOBE_BYTES = 14, 12
+"""Of the segments' contents without a preview (JFIF 1.02; Adobe's technical note 5116, section 18)."""
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 _TAIL = bytes((n * 89 + 41) % 255 for n in range(8192))
 
@@ -87,13 +89,27 @@ def bare(data: bytes, parts: Parts, *, tail: bool = False) -> bytes:
 def clean(data: bytes, parts: Parts) -> bytes:
     """The JPEG without its metadata: the same scans, the same colours, the same way up."""
     kept = [part for part in parts.parts if part.use is not Use.REST]
-    pieces = [data[part.start : part.end] for part in kept]
+    pieces = [_stored(data, part) for part in kept]
     if parts.orientation != orientation.UPRIGHT:
         body = _EXIF + orientation.as_exif(parts.orientation)
         # Behind JFIF's own segment, where cameras put it too.
         at = 1 if kept and kept[0].kind[0] == APP0 else 0
         pieces.insert(at, b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body)
     return b"".join((b"\xff\xd8", *pieces))
+
+
+def _stored(data: bytes, part: Part) -> bytes:
+    """A segment as it is stored: JFIF's without its preview, which may show what was cut away, Adobe's up to what it says of colours."""
+    whole = data[part.start : part.end]
+    marker, body = part.kind[0], whole[4:]
+    if marker == APP0 and len(body) >= _JFIF_BYTES:
+        body = body[: _JFIF_BYTES - 2] + b"\0\0"
+    elif marker == APP14:
+        body = body[:_ADOBE_BYTES]
+    else:
+        return whole
+    # A segment that is cut off keeps the length that it states.
+    return whole[:2] + (struct.pack(">H", len(body) + 2) if len(body) < len(whole) - 4 else whole[2:4]) + body
 
 
 def scans(data: bytes, parts: Parts) -> int:

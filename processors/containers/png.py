@@ -5,13 +5,19 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 
 from processors.containers import orientation
 from processors.containers.parts import Part, Parts, Use, count
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_LOOK = frozenset({b"acTL", b"bKGD", b"cHRM", b"cICP", b"cLLI", b"fcTL", b"fdAT", b"gAMA", b"hIST", b"iCCP", b"mDCV", b"pHYs"})  # fmt: skip
-_LOOK_TOO = frozenset({b"sBIT", b"sRGB"})
+_LOOK = {
+    b"acTL": 8, b"bKGD": 6, b"cHRM": 32, b"cICP": 4, b"cLLI": 8, b"fcTL": 26, b"fdAT": 2**31, b"gAMA": 4, b"hIST": 512,
+    b"iCCP": 2**31, b"mDCV": 24, b"pHYs": 9, b"sBIT": 4, b"sRGB": 1,
+}  # fmt: skip
+"""The most bytes of each: readers pass over a longer one, and what stands in it is a text."""
+_NAMES = frozenset({b"ICC Profile", b"ICC profile", b"icc", b"ICC", b"1", b"Photoshop ICC profile", b"kCGColorSpaceDisplayP3", b"kCGColorSpaceGenericRGB", b"kCGColorSpaceICCBased", b"Display P3", b"Adobe RGB (1998)", b"sRGB IEC61966-2.1", b"sRGB IEC61966-2-1", b"sRGB"})  # fmt: skip
+"""Names that programs give to profiles; any other one may be a person's or a screen's."""
 _ANCILLARY = 0x20  # bit 5 of a name's first byte
 _MOST_TEXT = 2**20
 
@@ -26,9 +32,12 @@ def parts_of(data: bytes) -> Parts:
         if kind[:1].isalpha() and kind[0] & _ANCILLARY and not (whole and _is_sound(data, start, end)):
             parts.append(Part(Use.REST, kind, start, end))
             continue
-        parts.append(Part(_use(kind), kind, start, end))
+        use = _use(kind)
+        if use is Use.LOOK and end - start - 12 > _LOOK[kind]:
+            use = Use.REST
+        parts.append(Part(use, kind, start, end))
         ended = kind == b"IEND" and whole
-        body = data[start + 8 : min(end - 4, start + 8 + _MOST_TEXT)] if _use(kind) is Use.REST else b""
+        body = data[start + 8 : min(end - 4, start + 8 + _MOST_TEXT)] if use is Use.REST else b""
         if kind == b"eXIf":
             exif = exif or orientation.of_exif(body.removeprefix(b"Exif\0\0"))
         elif kind in {b"tEXt", b"zTXt"} and body.startswith(b"Raw profile type exif\0"):
@@ -62,7 +71,7 @@ def clean(data: bytes, parts: Parts) -> bytes:
             pieces.append(_chunk(b"eXIf", orientation.as_exif(parts.orientation)))
             turned = False
         if part.use is not Use.REST:
-            pieces.append(data[part.start : part.end])
+            pieces.append(_profile(data, part) if part.kind == b"iCCP" else data[part.start : part.end])
     return b"".join(pieces)
 
 
@@ -81,9 +90,21 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _use(kind: bytes) -> Use:
-    if kind in _LOOK or kind in _LOOK_TOO:
+    if kind in _LOOK:
         return Use.LOOK
     return Use.REST if kind[0] & _ANCILLARY and kind != b"tRNS" else Use.PIXELS
+
+
+def _profile(data: bytes, part: Part) -> bytes:
+    """A colour profile under a name that tells nobody, and without what stands behind its end."""
+    name, _, rest = data[part.start + 8 : part.end - 4].partition(b"\0")
+    unpacked = zlib.decompressobj()
+    with suppress(zlib.error):
+        unpacked.decompress(rest[1:], _MOST_TEXT * 4)
+    behind = len(unpacked.unused_data)
+    if name in _NAMES and not behind:
+        return data[part.start : part.end]
+    return _chunk(b"iCCP", (name if name in _NAMES else b"icc") + b"\0" + rest[: len(rest) - behind])
 
 
 def _is_sound(data: bytes, start: int, end: int) -> bool:

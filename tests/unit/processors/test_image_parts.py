@@ -102,6 +102,67 @@ def test_every_orientation_survives(kind: str, turn: int) -> None:
     assert (b"Exif" in cleaned or b"eXIf" in cleaned or b"EXIF" in cleaned) == (turn != 1)
 
 
+SECRET = b"4 Privet Drive"
+
+
+def blocks(label: int, *contents: bytes) -> bytes:
+    """An extension of a GIF."""
+    return bytes([0x21, label]) + b"".join(bytes([len(one)]) + one for one in contents) + b"\0"
+
+
+def packed_profile(name: bytes, behind: bytes = b"") -> bytes:
+    return hostile.chunk(b"iCCP", name + b"\0\0" + zlib.compress(PROFILE) + behind)
+
+
+def with_secret(where: str) -> bytes:
+    """A photo with a text where a viewer finds none: in parts that are kept for the picture's sake."""
+    gif, png, jfif = encoded(picture(), "GIF"), encoded(picture(), "PNG"), encoded(picture(), "JPEG")
+    screen = 13 + (3 << (gif[10] & 7) + 1)
+    at = png.index(b"IDAT") - 4
+    preview = b"\0\2\2" + SECRET[:12]
+    return {
+        "plain text": gif[:screen] + blocks(0x01, bytes(12), SECRET) + gif[screen:],
+        "unknown label": gif[:screen] + blocks(0x42, SECRET) + gif[screen:],
+        "behind the time": gif[:screen] + blocks(0xF9, b"\0\x05\0\0", SECRET) + gif[screen:],
+        "behind the loop": gif[:screen] + blocks(0xFF, b"NETSCAPE2.0", b"\1\7\0", SECRET) + gif[screen:],
+        "in place of a loop": gif[:screen] + blocks(0xFF, b"NETSCAPE2.0", SECRET) + gif[screen:],
+        "a profile's name": png[:at] + packed_profile(SECRET) + png[at:],
+        "behind a profile": png[:at] + packed_profile(b"icc", SECRET) + png[at:],
+        "a resolution too long": png[:at] + hostile.chunk(b"pHYs", bytes(9) + SECRET) + png[at:],
+        "behind Adobe's marker": jfif[:2] + segment(0xEE, b"Adobe\0\x64\0\0\0\0\1" + SECRET) + jfif[2:],
+        "a preview": jfif[:2] + segment(0xE0, b"JFIF\0\1\1\0\0\1\0" + preview) + jfif[20:],
+    }[where]
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "plain text",
+        "unknown label",
+        "behind the time",
+        "behind the loop",
+        "in place of a loop",
+        "a profile's name",
+        "behind a profile",
+        "a resolution too long",
+        "behind Adobe's marker",
+        "a preview",
+    ],
+)
+def test_parts_that_make_the_look_carry_no_texts(where: str) -> None:
+    """Nor previews. The picture is the same, its profile and its loop are, and twice is once."""
+    data = with_secret(where)
+    assert SECRET[:12] in data
+    cleaned = clean(data)
+    assert SECRET[:12] not in cleaned
+    assert np.array_equal(decode(cleaned).pixels, decode(data).pixels)
+    assert clean(cleaned) == cleaned
+    before, after = Image.open(io.BytesIO(data)), Image.open(io.BytesIO(cleaned))
+    assert after.info.get("icc_profile") == before.info.get("icc_profile")
+    assert after.info.get("loop") == before.info.get("loop")
+    assert (b"Adobe" in cleaned) == (b"Adobe" in data)
+
+
 def test_animations_stay_animated() -> None:
     """All frames, their times and the loop."""
     frames = [Image.new("RGB", (20, 20), (n * 80, 0, 0)) for n in range(3)]
