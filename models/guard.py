@@ -11,8 +11,6 @@ import numpy as np
 
 from models.memory import is_out_of_memory, release_memory
 from models.ports import (
-    Composer,
-    Composition,
     Detector,
     GivesWay,
     HoldsToGrammar,
@@ -242,22 +240,6 @@ class GuardedTextEncoder(Guarded[str, Vector]):
         """Nothing to warm where there is no tower."""
         if not self.refuses:
             super().warm_up(spread)
-
-
-class GuardedComposer(Guarded[Composition, Vector]):
-    """A guarded `Composer`."""
-
-    def __init__(self, model: Composer, *, name: str = "composer", observe: Observe = ignore) -> None:
-        super().__init__(model, name=name, observe=observe)
-        self._composer = model
-
-    @property
-    def dimension(self) -> int:
-        return self._composer.dimension
-
-    @property
-    def target(self) -> str:
-        return self._composer.target
 
 
 class GuardedWriter(Guarded[WriterRequest, str]):

@@ -69,12 +69,6 @@ class GarmentPixels:
     alone: bool = False
     """Before a plain wall, with nothing beside it."""
 
-    @property
-    def background(self) -> Lab:
-        """(3,): median colour of the margin, the estimate of what is behind the garment."""
-        around = self.lab[[0, -1]].reshape(-1, 3) if self.inside.all() else self.lab[~self.inside]
-        return np.asarray(np.median(around, axis=0), dtype=np.float32)
-
 
 def garment_pixels(
     pixels: Pixels, box: Box, category: str = "", others: Sequence[Box] = (), mask: SeenMask = None
@@ -161,12 +155,6 @@ def _enclosed(garment: Mask) -> Mask:
     across = np.logical_or.accumulate(garment, axis=1) & np.logical_or.accumulate(garment[:, ::-1], axis=1)[:, ::-1]
     along = np.logical_or.accumulate(garment, axis=0) & np.logical_or.accumulate(garment[::-1], axis=0)[::-1]
     return np.asarray(across & along)
-
-
-def background_of(pixels: Pixels, box: Box) -> Lab | None:
-    """Median CIELAB colour, shape (3,), of the margin around a box; None when the box is outside the photo."""
-    found = garment_pixels(pixels, box)
-    return None if found is None else found.background
 
 
 def _clipped(shape: tuple[int, ...], box: Box) -> Box:

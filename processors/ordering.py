@@ -40,10 +40,6 @@ class Order:
         """The number of a score's band, 0 the best."""
         return max(0, math.floor((1.0 - score) / self.band + 1e-9))
 
-    def floor_of(self, band: int) -> float:
-        """The least score of a band."""
-        return 1.0 - (band + 1) * self.band
-
     def key(self, score: float, product_id: str, value: float | None = None) -> Key:
         """What hits are sorted by, ascending. A product that does not know the column (`value` None) comes last in its band."""
         score = round(score, DIGITS)

@@ -152,11 +152,6 @@ def is_trained(name: str) -> bool:
     return name.startswith(("blip2.qformer.", "blip2.embeddings.", "blip2.query_tokens"))
 
 
-def mean_pooled(tokens: Tensor) -> Tensor:
-    """What the heads are held against: the queries' mean, (n, hidden), unit."""
-    return F.normalize(tokens.mean(1), dim=1)
-
-
 def heads_alike(vectors: Tensor, heads: int) -> float:
     """How far the heads of a garment are one and the same: the mean over pairs of heads of how alike they order garments.
 

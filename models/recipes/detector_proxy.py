@@ -7,7 +7,7 @@ photos that no training saw are asked for their one garment, and drawn catalogue
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,7 +23,6 @@ from processors.values import CATEGORIES, Pixels
 
 VISIBLE = 0.35
 """A garment of which less is left after a cut is ignored."""
-Shift = Callable[[BoxedPhoto], BoxedPhoto]
 
 
 @dataclass(frozen=True, slots=True)

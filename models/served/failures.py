@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias
 
 Cause: TypeAlias = Literal[
     "connect",
@@ -21,7 +21,6 @@ Cause: TypeAlias = Literal[
 """connect: nobody listens. timeout: no whole answer in time. busy: 429. server_error: 5xx. broken: it ended in the middle. rubbish: no JSON,
 or none of a completion. too_large: more than is read. refused: another 4xx. key: 401, 403, or no key to send. model: 404. redirect: it
 names another address, which is not asked. open: not asked, because of what happened before."""
-CAUSES: tuple[Cause, ...] = get_args(Cause)
 
 _AGAIN = frozenset({"connect", "timeout", "busy", "server_error", "broken", "rubbish"})
 _LASTING = frozenset({"key", "model", "redirect"})

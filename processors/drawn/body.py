@@ -54,7 +54,6 @@ class Skeleton:
     hip: float
     build: float
     sway: float
-    neck_y: float = 0.165
     shoulder_y: float = 0.19
     waist_y: float = 0.40
     hip_y: float = 0.495

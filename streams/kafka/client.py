@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from types import TracebackType
@@ -171,6 +171,12 @@ class Client:
         # query, which nothing follows in its own partition, would be back with the next start of the role.
         for partition in sorted(await self._producer.partitions_for(there)):
             await self._producer.send_and_wait(there, key=query_id.encode(), headers=_JSON, partition=partition)
+
+    async def take_away(self, topic: str, places: Collection[tuple[bytes, int]]) -> None:
+        """Delete what stands under these keys in these partitions of a compacted topic; returns when the broker has it."""
+        there = self._names.topic(topic)
+        for key, partition in sorted(places):
+            await self._producer.send_and_wait(there, key=key, headers=_JSON, partition=partition)
 
     async def save_article(self, article_id: str, article: Article | None, *, shop: str = "") -> None:
         """Save an article, or (None) take it back; returns when the broker has it. `shop`: whose it is."""

@@ -75,6 +75,7 @@ class Forget:
         looking = await self._look()
         before = looking.seen
         waiting = await self._delete(looking)
+        await self._take_away(before)
         citing = await self._rewrite(before)
         removed = await asyncio.to_thread(self._clean, before)
         self.say(f"removed {removed} objects from the store")
@@ -141,6 +142,16 @@ class Forget:
                 roles = ", ".join([*(("enrich", "caption") if waiting else ()), *sorted(late)])
                 self.say(f"not all have followed within {self.timeout_s:g} s: are these roles running? {roles}")
         return {key for _, key in waiting}
+
+    async def _take_away(self, seen: Seen) -> None:
+        """Records that name them and that no role takes away: another client wrote them, or wrote them elsewhere."""
+        ownerless = seen.ownerless(self._meant)
+        if not ownerless:
+            return
+        async with Client(self.settings) as client:
+            for topic, places in ownerless.items():
+                await client.take_away(topic, places)
+                self.say(f"deleted {len(places)} records of {topic} that belong to no product")
 
     async def _rewrite(self, seen: Seen) -> set[str]:
         """Ask for other captions of who cites them."""
@@ -238,7 +249,10 @@ class Forget:
     def _beside(self, name: str, seen: Seen, states: Mapping[str, admin.TopicState]) -> Place:
         if left := len(seen.live.get(name, ())):
             role = BESIDE[name].role
-            note = f"the role {role} takes away what names products that are gone: start it (weft worker {role}), and look again"
+            note = (
+                f"the role {role} takes away what names products that are gone: start it (weft worker {role}), and look again;"
+                " what another client has written there it finds when it starts"
+            )
             return Place(name, "kept", left, None, note)
         configs = states[name].configs if name in states else {}
         return of_topic(name, seen.values.get(name, 0), seen.deletes.get(name, 0), configs, self.now())

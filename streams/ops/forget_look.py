@@ -48,20 +48,28 @@ def _of_pictured(value: bytes) -> Iterable[str]:
 
 
 class Beside(NamedTuple):
-    """A topic whose records name several products. `role`: takes away, or writes anew, what names one that is gone."""
+    """A topic whose records name several products.
+
+    `role`: takes away, or writes anew, what names one that is gone. `by_product`: its keys are those of products.
+    """
 
     products: Callable[[bytes], Iterable[str]]
     role: str
+    by_product: bool = False
 
 
 BESIDE = {
     topics.TRIPLETS: Beside(_of_triplet, "triplets"),
-    topics.SIMILAR: Beside(_of_neighbours, "standing"),
+    topics.SIMILAR: Beside(_of_neighbours, "standing", by_product=True),
     topics.MATCHES: Beside(_of_match, "standing"),
-    topics.DUPLICATES: Beside(_of_duplicates, "duplicates"),
-    topics.PICTURED: Beside(_of_pictured, "context"),
+    topics.DUPLICATES: Beside(_of_duplicates, "duplicates", by_product=True),
+    topics.PICTURED: Beside(_of_pictured, "context", by_product=True),
 }
 """Read-only."""
+
+
+Meant = Callable[[str], bool]
+"""Whether a product's key is meant."""
 
 
 @dataclass(slots=True)
@@ -69,7 +77,8 @@ class Seen:
     """What the topics say, in one pass.
 
     `values`, `deletes`: records of the products, by topic. `live`: keys whose last record has a value, by topic. `sources`: where their
-    uploads lie. `mine`, `theirs`: addresses of photos. `citing`: products whose caption names one of them.
+    uploads lie. `mine`, `theirs`: addresses of photos. `citing`: products whose caption names one of them. `beside`: key and partition
+    of the records of `BESIDE` that name one of them now, by topic.
     """
 
     keys: set[str] = field(default_factory=set)
@@ -82,10 +91,18 @@ class Seen:
     mine: set[str] = field(default_factory=set)
     theirs: dict[str, tuple[str, ...]] = field(default_factory=dict)
     citing: dict[str, None] = field(default_factory=dict)
+    beside: dict[str, set[tuple[bytes, int]]] = field(default_factory=dict)
 
+    def ownerless(self, meant: Meant) -> dict[str, set[tuple[bytes, int]]]:
+        """Of `beside`, what is kept of products that are forgotten or were never there: no role writes it anew."""
+        found: dict[str, set[tuple[bytes, int]]] = {}
+        for topic, places in self.beside.items():
+            if BESIDE[topic].by_product:
+                found[topic] = {place for place in places if self._of_none(place[0].decode("utf-8", "replace"), meant)}
+        return {topic: places for topic, places in found.items() if places}
 
-Meant = Callable[[str], bool]
-"""Whether a product's key is meant."""
+    def _of_none(self, key: str, meant: Meant) -> bool:
+        return meant(key) or f"{topics.ITEMS} {key}" not in self.theirs
 
 
 def meant_by(products: Collection[str], shop: str) -> Meant:
@@ -137,16 +154,21 @@ class Look:
             seen.texts |= {caption.caption, without_context(caption)}
 
     def _beside(self, record: Message) -> None:
-        """A record of several products; its deletion is one of ours where the record before it was."""
-        name, live = (record.key or b"").decode("utf-8", "replace"), self.seen.live.setdefault(record.topic, set())
-        ours = name in live
+        """A record of several products; its deletion is one of ours where the record before it was.
+
+        A record that another client placed by CRC-32 stands in its own partition until it is deleted there.
+        """
+        key, places = record.key or b"", self.seen.beside.setdefault(record.topic, set())
+        place = (key, record.partition)
+        ours = place in places
         if record.value is not None:
             with suppress(Poison):
-                ours = any(self._meant(key) for key in BESIDE[record.topic].products(record.value))
+                ours = any(self._meant(one) for one in BESIDE[record.topic].products(record.value))
         counted = self.seen.deletes if record.value is None else self.seen.values
         if ours:
             counted[record.topic] = counted.get(record.topic, 0) + 1
-        (live.add if ours and record.value is not None else live.discard)(name)
+        (places.add if ours and record.value is not None else places.discard)(place)
+        self.seen.live[record.topic] = {one.decode("utf-8", "replace") for one, _ in places}
 
     def _photos_of_upload(self, record: Message) -> list[str]:
         try:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
@@ -431,13 +431,6 @@ class _Walk:
 def _role(row: Row, image: str, place: Path | str) -> Mapping[Path | str, str]:
     """What the row says that this photo shows."""
     return {place: row.roles[image]} if image in row.roles else {}
-
-
-def iterate(catalogue: Catalogue) -> Iterator[tuple[str, Path, Metadata]]:
-    """(product id, path, metadata) of every product whose photo is a file, by id."""
-    for source in catalogue.sources:
-        if source.path is not None:
-            yield source.product_id, source.path, source.metadata
 
 
 def _not_there(image: str) -> str:

@@ -37,9 +37,6 @@ State: TypeAlias = tuple[str, int, bytes]
 """A product's key, the number of its state, and the state (MessagePack of `Kept`)."""
 _STATES = msgspec.msgpack.Decoder(list[State])
 
-Fold: TypeAlias = Callable[[Sequence[State]], None]
-"""Writes states to the products' own objects, except where a newer one is."""
-
 
 @dataclass(frozen=True, slots=True)
 class Newest:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from minio import Minio
 
 from infra.settings import Settings
 from infra.stores import open_store
@@ -24,6 +26,7 @@ from streams.contract.records import Caption, ImageRef, Query, Upload
 from streams.kafka.client import Client, Reader, new_query_id
 from streams.ops.doctor import Finding, examine
 from streams.ops.ingest import Ingest
+from tests.fixtures.s3_servers import S3Server
 from tests.fixtures.stack import Up, photo_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
@@ -165,3 +168,64 @@ def elsewhere_is_refused(up: Up, elsewhere: Path) -> None:
     state = asyncio.run(state_of(settings))
     assert (state.store, state.same) == ("", False)
     assert state.cluster
+
+
+def photo_in_bucket(up: Up, server: S3Server, bucket: str) -> dict[str, bytes]:
+    """What any S3 client finds at the addresses of the hits: product → the photo's first bytes."""
+    asked = Query(new_query_id(), text="red", deadline_ms=60_000)
+    hits = asyncio.run(
+        query_of_cli(
+            asked,
+            None,
+            None,
+            up.data_dir,
+        )
+    ).hits
+    client = plain_client(server)
+    found = {}
+    for hit in hits:
+        place = urlsplit(hit.image)
+        assert (place.scheme, place.netloc) == ("s3", bucket), hit.image
+        answer = client.get_object(bucket, unquote(place.path.lstrip("/")))
+        found[hit.product_id] = answer.read(8)
+        answer.release_conn()
+    return found
+
+
+def plain_client(server: S3Server) -> Minio:
+    return Minio(server.endpoint, access_key=server.access_key, secret_key=server.secret_key, secure=False)
+
+
+def test_a_store_moves_from_a_folder_to_a_bucket(tmp_path: Path, s3: S3Server) -> None:
+    """Copied object by object, by a client that knows nothing of Weft: hits name the new place, and an empty prefix is refused."""
+    up = Up(tmp_path / "data", arguments=ONE_PROCESS)
+    up.start()
+    asyncio.run(ingested(up, tmp_path))
+    assert up.stop() == 0
+    client, bucket = plain_client(s3), f"moved-{s3.kind}"
+    client.make_bucket(bucket)
+    folder = up.data_dir / "store"
+    for file in sorted(folder.rglob("*")):
+        key = file.relative_to(folder)
+        if file.is_file() and key.parts[0] != ".weft":
+            client.fput_object(bucket, f"shops/one/{key.as_posix()}", str(file))
+    shutil.rmtree(folder)
+    keys = {"WEFT_S3_ACCESS_KEY": s3.access_key, "WEFT_S3_SECRET_KEY": s3.secret_key}
+    up.environment = {"WEFT_S3_ENDPOINT": s3.endpoint, "WEFT_S3_SECURE": "false", **keys}
+    wrong = {**os.environ, **up.environment, "WEFT_PROFILE": "fake", "WEFT_STORE_URL": f"s3://{bucket}/shops/two"}
+    command = [sys.executable, "-m", "streams.cli", "up", "--data-dir", str(up.data_dir), *ONE_PROCESS]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=wrong, timeout=240)
+    assert done.returncode == Exit.USAGE, done.stderr
+    assert "another one than this cluster's" in done.stderr
+    assert [one.object_name for one in client.list_objects(bucket, "shops/two/", recursive=True)] == []
+    up.environment = {**up.environment, "WEFT_STORE_URL": f"s3://{bucket}/shops/one"}
+    up.start()
+    try:
+        with pytest.MonkeyPatch.context() as here:
+            for name, value in up.environment.items():
+                here.setenv(name, value)
+            found = photo_in_bucket(up, s3, bucket)
+            assert {name: found.get(name) for name in PRODUCTS} == dict.fromkeys(PRODUCTS, b"\x89PNG\r\n\x1a\n")
+            assert photos_finding(up).ok
+    finally:
+        assert up.stop() == 0

@@ -22,11 +22,13 @@ from PIL import Image
 
 from infra.stores import open_store
 from streams.contract import topics
-from streams.contract.records import Caption, Query, Result
+from streams.contract.codecs import decode_match
+from streams.contract.records import Caption, ImageRef, Match, Query, Result
 from streams.contract.topics import ROLES
 from streams.kafka.client import Client, Reader, new_query_id
 from streams.kafka.options import client_options
 from streams.kafka.pins import partition_of
+from streams.ops.admin import create_topics
 from streams.ops.dlq import open_dead_letter_admin
 from streams.ops.dlq_letters import Filter
 from streams.ops.forget_places import Report
@@ -417,3 +419,45 @@ async def test_uploads_that_retention_took_unread_are_told(up: Up) -> None:
         [letter] = await admin.letters(Filter(stage="retention"))
     assert (letter.code, letter.partition, letter.offset) == ("lost", 0, end - 1 - lost)
     assert f"{lost} records" in doctor(up)
+
+
+async def test_standing_queries_end_with_their_topic(up: Up) -> None:
+    """It was created again: what was said of the queries of before is taken back, and those that are saved now are watched."""
+
+    def saved(query_id: str) -> Query:
+        return Query(query_id, filters={"price": {"lte": 20}}, shop="again")
+
+    async with Client(up.settings) as client, Reader(up.settings, topics.MATCHES, from_end=True) as matches:
+        coming = matches.follow()
+
+        async def told(key: str) -> Match | None:
+            async with asyncio.timeout(120):
+                async for raw in coming:
+                    if (raw.key or b"").decode().partition("@")[0] == key:
+                        return None if raw.value is None else decode_match(raw.value)
+            raise AssertionError(key)
+
+        await client.save_query("before", saved("before"))
+        said = await told("before")
+        assert said is not None
+        assert said.state == "watching"
+        admin = AIOKafkaAdminClient(**client_options(up.settings))
+        await admin.start()
+        try:
+            await admin.delete_topics([topics.STANDING])
+            async with asyncio.timeout(60):
+                while topics.STANDING in await admin.list_topics():  # noqa: ASYNC110 - the broker tells nobody
+                    await asyncio.sleep(0.2)
+        finally:
+            await admin.close()
+        await create_topics(up.settings)
+        assert await told("before") is None
+        await client.save_query("after", saved("after"))
+        said = await told("after")
+        assert said is not None
+        assert said.state == "watching"
+        await client.save_query("refused", Query("refused", image=ImageRef(product_id="nobody")))
+        said = await told("refused")
+        assert said is not None
+        assert said.state == "refused"
+    assert 'weft_matches_total{role="standing",state="refused"} 1.0' in page(up, "metrics")

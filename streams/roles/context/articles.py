@@ -131,10 +131,6 @@ class Articles(View):
         """Whose, and the address, of every picture of an article that names no product."""
         return self._by_picture.keys()
 
-    def shows(self, shop: str, picture: str) -> bool:
-        """Whether an article that names no product has this picture."""
-        return (shop, picture) in self._by_picture
-
     def _take(self, key: str, article: Article | None, message: Message) -> None:
         at = (message.timestamp_ms, message.offset)
         name = _name(key, article)

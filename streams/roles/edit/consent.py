@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
-
 from models.ports import FaceDetector
 from processors.errors import Code, Poison
 from streams.contract.edits import EditRequest
 
-Consent: TypeAlias = Literal["faces", "stated", "always"]
 FIELD = "consent"
 ASK = "who is to be seen on the photo has to agree: send `consent: true` if they have"
 

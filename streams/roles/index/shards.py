@@ -306,8 +306,11 @@ class ShardOwner:
     def _tell(self, messages: Sequence[Message], seconds: float) -> None:
         if messages:
             self._observer.batch_done(STAGE, len(messages), len(messages), seconds)
-            self._observer.acked(*messages[-1].source, seconds)
-            self._observer.aged(topics.ITEMS, self._now() - origin_ms(messages[-1]) / 1000)
+            now = self._now()
+            # One by one: of a batch of five hundred the last one is the youngest, and says nothing of how old the others were.
+            for message in messages:
+                self._observer.acked(*message.source, seconds)
+                self._observer.aged(topics.ITEMS, now - origin_ms(message) / 1000)
 
     async def save(self, held: OwnedShard) -> bool:
         """Snapshot a shard that changed and owes no dead letter. Returns whether one was written.

@@ -107,6 +107,10 @@ class Pairs:
         """Query → what was last said of this product under it."""
         return self._of.get(product, {})
 
+    def queries(self) -> set[str]:
+        """All queries under which something stands of a product."""
+        return {query_id for known in self._of.values() for query_id in known}
+
     def products(self, query_id: str) -> list[str]:
         """All products of which something stands under a query."""
         return [product for product, known in self._of.items() if query_id in known]

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from functools import partial
+from time import time
 
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, OffsetOutOfRangeError
 
@@ -23,6 +24,7 @@ from infra.store import ObjectStore
 from infra.threads import InThread
 from processors.errors import Poison, Retryable
 from streams.contract import topics
+from streams.contract.cloudevents import origin_ms
 from streams.engine.backoff import Backoff
 from streams.engine.message import Message
 from streams.engine.observer import Observer
@@ -69,6 +71,7 @@ class StandingRole:
         ready: called once the first partitions are read.
         told: of records that were deleted unread, and of topics that were created again.
         held: told which partitions of `catalog.items` this worker holds.
+        now: seconds since 1970.
     """
 
     def __init__(
@@ -85,7 +88,9 @@ class StandingRole:
         ready: Callable[[], None] = lambda: None,
         told: Callable[[Start], Awaitable[None]] | None = None,
         held: Callable[[frozenset[int]], None] = lambda _: None,
+        now: Callable[[], float] = time,
     ) -> None:
+        self._now = now
         self._settings, self._sender, self._matcher, self._observer = settings, sender, matcher, observer
         self._readings = Readings(store, in_thread, compiling)
         self._bounds, self._told, self._tell_held = bounds, told, held
@@ -97,7 +102,8 @@ class StandingRole:
         self._assigned: frozenset[int] = frozenset()
         self._dealt = 0
         self._pace = Pace(BESIDE_S)
-        self._topic_id = ""
+        self._topic_id = self._queries_id = ""
+        self._queries_are_others = False
         self._stop, self._applying = asyncio.Event(), asyncio.Lock()
         self._changed: asyncio.Queue[Message] = asyncio.Queue(1000)
 
@@ -167,6 +173,8 @@ class StandingRole:
                 continue  # of partitions that may be another's by now
             await self._patiently("items", partial(self._apply, items, messages))
             await self._take_in_changes()
+            if self._queries_are_others:
+                await self._patiently("queries", partial(self._learn_queries, items))
             if self._queries.of("ready"):
                 await self._patiently("queries", lambda: self._catch_up(items))
 
@@ -205,21 +213,32 @@ class StandingRole:
         """Hold records against all queries, publish what changed, and commit."""
         if not messages:
             return
+        began = asyncio.get_running_loop().time()
         async with self._applying:
             if any(message.partition not in self._positions for message in messages):
                 return  # dealt anew meanwhile
             looked = await self._looked(messages, self._queries.watching)
             watching = {query.query_id: query for query in self._queries.of("watching")}
             events, pairs = self._said.events_of(looked, watching)
-            await telling.publish(self._sender, events)
+            await self._publish(events)
             for query_id, product, pair in pairs:
                 self._said.put(query_id, product, pair)
             for message in messages:
                 self._positions[message.partition] = message.offset + 1
             self._observer.worked(WORK)
-            self._observer.matched(event.match.state for event in events if event.match is not None)
+            self._tell_done(messages, asyncio.get_running_loop().time() - began)
             await self._bound()
             await self._commit(items)
+
+    async def _publish(self, events: Sequence[telling.Event]) -> None:
+        await telling.publish(self._sender, events)
+        self._observer.matched(event.match.state for event in events if event.match is not None)
+
+    def _tell_done(self, messages: Sequence[Message], seconds: float) -> None:
+        now = self._now()
+        for message in messages:
+            self._observer.acked(*message.source, seconds)
+            self._observer.aged(topics.ITEMS, now - origin_ms(message) / 1000)
 
     async def _looked(self, messages: Sequence[Message], queries: Sequence[compiled.Compiled]) -> list[Looked]:
         loop = asyncio.get_running_loop()
@@ -240,7 +259,7 @@ class StandingRole:
         """Hold no product against a query any more; nothing stands of its pairs. `state`: "" where it was deleted."""
         query.state = "ended"
         products = self._said.pairs.products(query.query_id)
-        await telling.publish(self._sender, self._said.ended(query, cause, state, tuple(self._positions), error))
+        await self._publish(self._said.ended(query, cause, state, tuple(self._positions), error))
         for product in products:
             self._said.pairs.drop(query.query_id, product)
 
@@ -270,7 +289,7 @@ class StandingRole:
                 self._said.pairs.restart(start.partition)
             if start.text and self._told is not None:
                 await self._told(start)
-        await self._learn_queries()
+        await self._learn_queries(items)
         if partitions != self._assigned:
             return
         self._positions = {start.partition: start.offset for start in starts}
@@ -287,11 +306,19 @@ class StandingRole:
         low, end = await items.bounds(place)
         return start_of(*place, await items.committed(place), low=low, end=end, topic_id=self._topic_id)
 
-    async def _learn_queries(self) -> None:
+    async def _learn_queries(self, items: PlainConsumer) -> None:
         """All standing queries as they are now: those that were watched here before are so from the first record on."""
+        self._queries_id, self._queries_are_others = await items.topic_id(topics.STANDING), False
+        saved_now: set[str] = set()
         async with Reader(self._settings, topics.STANDING, client="standing") as saved:
             async for raw in saved.to_end():
+                query_id = (raw.key or b"").decode(errors="replace")
+                (saved_now.add if raw.value is not None else saved_now.discard)(query_id)
                 await self._take_in(raw)
+        # The topic was created again, or the deletion was compacted away while nobody read it: no record says that they ended.
+        for query_id in sorted((self._queries.known.keys() | self._said.queries()) - saved_now):
+            log.warning("standing query is not on its topic any more", query_id=query_id)
+            await self._forget(query_id, Message(topics.STANDING, 0, 0, query_id.encode()))
         for query in self._queries.known.values():
             state = self._said.state_of(query, self._assigned)
             if state == "ended":
@@ -328,11 +355,14 @@ class StandingRole:
         if raw.value is not None:
             self._queries.save(raw)
             return
-        known = self._queries.known.get(query_id)
-        if known is not None or query_id in self._said.status or self._said.pairs.count(query_id):
-            await self._end(known or StandingQuery(query_id, raw), raw, "")
-            self._queries.known.pop(query_id, None)
-            await self._readings.forget(query_id)
+        if query_id in self._queries.known or query_id in self._said.queries():
+            await self._forget(query_id, raw)
+
+    async def _forget(self, query_id: str, cause: Message) -> None:
+        """It was deleted."""
+        await self._end(self._queries.known.get(query_id) or StandingQuery(query_id, cause), cause, "")
+        self._queries.known.pop(query_id, None)
+        await self._readings.forget(query_id)
 
     async def _read_queries(self) -> None:
         """Read what was saved, beside everything else: a photo that does not come delays its own query only."""
@@ -379,8 +409,7 @@ class StandingRole:
                 ignored = () if query.compiled is None else query.compiled.ignored
                 self._said.speaks(query.query_id, partitions)
                 events.append(telling.of_query(query.saved, query.query_id, "watching", partitions, ignored=ignored))
-            await telling.publish(self._sender, events)
-            self._observer.matched(event.match.state for event in events if event.match is not None)
+            await self._publish(events)
             for query in ready:
                 if query.state == "ready":
                     query.state = "watching"
@@ -415,6 +444,9 @@ class StandingRole:
             self._observer.lag(topics.ITEMS, behind)
             self._observer.working(WORK, waiting=any(behind.values()))
             self._observer.standing(len(self._queries.of("watching")), len(self._said.pairs))
+            with suppress(Retryable):
+                now = await items.topic_id(topics.STANDING)
+                self._queries_are_others = bool(now and self._queries_id) and now != self._queries_id
             with suppress(TimeoutError):
                 async with asyncio.timeout(LAG_S):
                     await self._stop.wait()

@@ -86,6 +86,10 @@ class Said:
         """Something is said of a query, under its key in the first of these partitions."""
         self.status.setdefault(query_id, set()).add(query_key(query_id, min(positions, default=0)))
 
+    def queries(self) -> set[str]:
+        """All queries of which something stands on the topic."""
+        return self.pairs.queries() | {query_id for query_id, keys in self.status.items() if keys}
+
     def state_of(self, query: StandingQuery, partitions: Collection[int]) -> str:
         """Whether it is "ended", "watching" in all these partitions, or "" where neither was said of the query as it is saved now."""
         said = self.pairs.watched.get(query.place, {})

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 import msgspec
@@ -49,6 +48,8 @@ BATCH = 500
 SAVE_S = 5.0
 WORK = "similar"
 _NORM = 0.02
+_NO_LIST = -1
+"""In place of a list's hash, which CPython never makes -1: something else lies under the key."""
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -85,9 +86,12 @@ class Lists:
             similar.load({product: views})
             self.encoder[product] = encoder
 
-    def learn(self, lists: Mapping[str, Neighbours]) -> set[str]:
-        """Lists that stand; whose lists may be others now."""
-        changed = {product for product in lists if product not in self.encoder}
+    def learn(self, standing: Mapping[str, Neighbours | None]) -> set[str]:
+        """What stands on the topic (None: no list of that product); whose lists may be others now."""
+        lists = {product: given for product, given in standing.items() if given is not None}
+        broken = standing.keys() - lists.keys()
+        self.published |= dict.fromkeys(broken, _NO_LIST)
+        changed = {product for product in standing if product not in self.encoder} | broken
         for encoder, similar in self.of.items():
             own = {
                 product: [(key_of(given.shop, one.product_id), one.score) for one in given.neighbours]
@@ -181,6 +185,15 @@ class Lists:
         if encoder not in self.of:
             self.of[encoder] = Similar(views.shape[1], self.k, self.most)
         return self.of[encoder]
+
+
+def list_in(key: str, value: bytes) -> Neighbours | None:
+    """The list in a record of `catalog.similar`; None for what is none, or another product's: anybody may write there."""
+    try:
+        given = codecs.decode_neighbours(value)
+    except Poison:
+        return None
+    return given if key_of(given.shop, given.product_id) == key else None
 
 
 def _hash(encoder: str, shown: Sequence[tuple[str, float]]) -> int:
@@ -278,16 +291,15 @@ class SimilarJob:
                 if await items.position((topics.ITEMS, partition)) >= ends[partition]:
                     del ends[partition]
 
-    async def _standing(self) -> dict[str, Neighbours]:
-        """The lists that stand on the topic, by the product's key."""
-        found: dict[str, Neighbours] = {}
+    async def _standing(self) -> dict[str, Neighbours | None]:
+        """What stands on the topic, by the product's key."""
+        found: dict[str, Neighbours | None] = {}
         async with Reader(self._settings, topics.SIMILAR, client="standing") as reader:
             async for raw in reader.to_end():
                 key = (raw.key or b"").decode(errors="replace")
                 found.pop(key, None)
                 if raw.value is not None:
-                    with suppress(Poison):
-                        found[key] = codecs.decode_neighbours(raw.value)
+                    found[key] = list_in(key, raw.value)
         return found
 
     async def _follow(self, items: PlainConsumer, lists: Lists) -> None:

@@ -43,7 +43,6 @@ ITEMS = 500
 """Items that are kept until their captions come, some 10 KB each."""
 
 Why: TypeAlias = Literal["compared", "late", "unknown", "failed"]
-OUTCOMES: tuple[Why, ...] = ("compared", "late", "unknown", "failed")
 
 
 class _About(msgspec.Struct, frozen=True):

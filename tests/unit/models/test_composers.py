@@ -14,7 +14,6 @@ from models.composers import composer_file, networks, registry
 from models.composers.composer_file import FORMAT, ComposerCard, ComposerHeader
 from models.composers.vector_composer import VectorComposer
 from models.fakes import FakeComposer
-from models.guard import GuardedComposer
 from models.ports import Composition
 from models.weights.hashes import list_folder
 from processors.errors import Fatal, Poison
@@ -171,10 +170,3 @@ def test_names_are_read_or_refused_with_the_list() -> None:
             registry.choice_of(name)
     with pytest.raises(ValueError, match="no weights"):
         registry.load("facets", Path("x"))
-
-
-def test_the_guard_knows_what_a_composer_is_for() -> None:
-    """Guarding hides neither the space nor its dimension."""
-    guarded = GuardedComposer(FakeComposer())
-    guarded.warm_up()
-    assert (guarded.target, guarded.dimension) == (FakeComposer.target, 64)

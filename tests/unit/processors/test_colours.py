@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from processors.colours import colours_of_mask, dominant_colours, name_of, names_of_labs
-from processors.garment_mask import background_of, garment_pixels
+from processors.garment_mask import garment_pixels
 from processors.lab import ciede2000, hex_of, lab_of_hex
 from processors.palette import PALETTE
 
@@ -126,19 +126,12 @@ def test_a_box_without_pixels_has_no_colour(box: tuple[float, float, float, floa
     """Boxes outside the photo, or without area, give nothing instead of an error."""
     picture = scene((0, 0, 0), (255, 255, 255))
     assert dominant_colours(picture, box) == ()
-    assert background_of(picture, box) is None
+    assert garment_pixels(picture, box) is None
 
 
 def test_boxes_that_reach_out_of_the_photo_are_cut() -> None:
     """A box larger than the photo is measured on what there is."""
     assert dominant_colours(scene(rgb("red"), rgb("red")), (-50.0, -50.0, 900.0, 900.0))[0].name == "red"
-
-
-def test_background_is_the_margin() -> None:
-    """The estimate of the background is the colour around the box."""
-    found = background_of(scene((60, 120, 60), rgb("white")), BOX)
-    assert found is not None
-    assert float(ciede2000(found, lab_of_hex("#3c783c"))) < 3
 
 
 def test_weights_follow_the_garment() -> None:

@@ -12,6 +12,7 @@ from models.fakes import FakeWriter
 from processors.attributes import Calibration
 from processors.policies import policies_of
 from streams.contract import topics
+from streams.contract.codecs import encode
 from streams.engine.message import Message
 from streams.kafka.dead_letters import PREFIX
 from streams.ops.forget import Forget
@@ -23,6 +24,7 @@ from streams.roles.caption.role import Captioner
 from streams.roles.memo import Memo
 from streams.roles.product_log import holding, without
 from streams.roles.products import PREFIX as PRODUCTS
+from tests.unit.streams.roles.test_role_caption import item
 from tests.unit.streams.roles.test_role_enrich import Web, photo, role
 from tests.unit.streams.roles.test_shops import published, upload
 
@@ -80,6 +82,30 @@ def test_who_names_a_product_beside_it_is_found_until_it_does_no_more() -> None:
     assert looking.seen.live == {topics.SIMILAR: set(), topics.MATCHES: set()}
     assert looking.seen.values == {topics.SIMILAR: 2, topics.MATCHES: 1}
     assert looking.seen.deletes == {topics.SIMILAR: 1, topics.MATCHES: 1}
+
+
+def test_what_no_role_takes_away_is_told_apart() -> None:
+    """A list of a product that never was, or one that lies on another partition than the role's deletion; not a live product's."""
+    meant = meant_by(("b",), "")
+    looking = Look(MemoryStore("x"), meant, ("b",), "")
+    value = encode(item("a", title="x"))
+    looking.take(Message(topics.ITEMS, 0, 0, b"a", value))
+
+    def names_b(key: str, partition: int, *, gone: bool = False) -> None:
+        value = msgspec.json.encode(
+            {"product_id": key, "neighbours": [{"product_id": "b", "score": 0.9}], "encoder": "e"}
+        )
+        looking.take(Message(topics.SIMILAR, partition, 0, key.encode(), None if gone else value))
+
+    for key, partition in (("a", 1), ("b", 1), ("b", 2), ("ghost", 3)):
+        names_b(key, partition)
+    names_b("b", 1, gone=True)
+    assert looking.seen.live[topics.SIMILAR] == {"a", "b", "ghost"}
+    assert looking.seen.ownerless(meant) == {topics.SIMILAR: {(b"b", 2), (b"ghost", 3)}}
+    names_b("b", 2, gone=True)
+    names_b("ghost", 3, gone=True)
+    assert looking.seen.live[topics.SIMILAR] == {"a"}
+    assert looking.seen.ownerless(meant) == {}
 
 
 class World:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.errors import Poison
-from streams.ops.sources import Catalogue, iterate, walk
+from streams.ops.sources import Catalogue, walk
 from streams.ops.tables import read_table
 
 
@@ -51,7 +51,7 @@ def test_csv_beside_the_photos(tmp_path: Path) -> None:
         "product_id,image,title,Fabric,price,colour\nsku-1,one.jpg,Wrap dress,linen,79.0,navy\nsku-2,sub/two.png,Boots,,,\n"
     )
     catalogue = walk(tmp_path)
-    found = {name: (path.name, dict(metadata)) for name, path, metadata in iterate(catalogue)}
+    found = {one.product_id: (one.path and one.path.name, dict(one.metadata)) for one in catalogue.sources}
     assert found == {
         "sku-1": ("one.jpg", {"title": "Wrap dress", "fabric": "linen", "price": 79.0, "colour": "navy"}),
         "sku-2": ("two.png", {"title": "Boots"}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -101,6 +102,30 @@ async def test_a_snapshot_waits_for_the_dead_letter() -> None:
     assert await saving
     assert saved_offset(store) == 2
     assert [failure.message.offset for failure in letters.written] == [1]
+
+
+async def test_every_record_of_a_batch_is_told() -> None:
+    """Its age is its own: of a batch the last one is the youngest."""
+
+    class Told(NullObserver):
+        def __init__(self) -> None:
+            self.offsets: list[int] = []
+            self.ages: list[float] = []
+
+        def acked(self, topic: str, partition: int, offset: int, seconds: float) -> None:
+            self.offsets.append(offset)
+
+        def aged(self, topic: str, seconds: float) -> None:
+            self.ages.append(seconds)
+
+    told = Told()
+    k = ShardOwner(
+        CONFIG, MemoryObjects(), InlineExecutor(), Letters().report, told, lambda: 1_700_000_010.0, Backoff()
+    )
+    old = replace(record(0, item("p", 1)), timestamp_ms=1_699_999_000_000)
+    await k.apply(await taken(k), [old, record(1, item("q", 2)), record(2, None)], 3)
+    assert told.offsets == [0, 1, 2]
+    assert told.ages == [1010.0, 10.0, 10.0]
 
 
 async def test_shards_that_are_written_together_do_not_wait_for_each_others_dead_letters() -> None:

@@ -15,7 +15,7 @@ from processors.relevance import Curve, Relevance
 from processors.values import Attribute, Colour, Garment, Metadata
 from streams.contract import codecs, topics
 from streams.contract.probes import Found
-from streams.contract.records import Item, Source, View
+from streams.contract.records import Item, Match, Neighbour, Neighbours, Source, View
 from streams.engine.message import Message
 from streams.roles.matching import compiled, telling
 from streams.roles.matching.catching import Catching
@@ -24,7 +24,8 @@ from streams.roles.matching.compiling import Compiling
 from streams.roles.matching.matcher import Matcher
 from streams.roles.matching.pairs import Change, Pair, Pairs, pair_key, query_key
 from streams.roles.matching.queries import Queries
-from streams.roles.matching.similar_job import Lists
+from streams.roles.matching.said import Said
+from streams.roles.matching.similar_job import Lists, list_in
 from tests.unit.streams.roles.test_role_compose import Shards, compose
 
 ENCODER = FakeImageEncoder().fingerprint
@@ -288,3 +289,40 @@ def test_a_price_finds_room_for_a_product_that_was_left_out() -> None:
     lists.put([item("a", 0, "red dress"), item("b", 1, "blue coat", price=5.0)])
     lists.put([Message(topics.ITEMS, 0, 3, b"a", None)])
     assert "b" in lists.put([item("b", 4, "blue coat", price=7.0)])
+
+
+def test_what_another_client_wrote_among_the_lists_is_taken_away() -> None:
+    """No list, another product's, or one of a product that is not there: a new start writes the true one, or deletes it."""
+    first = Lists(k=2, most=10)
+    records = [item("a", 0, "red dress"), item("b", 1, "red gown")]
+    true = {key: value for key, value in first.records(first.put(records)) if value is not None}
+    standing = {key: list_in(key, codecs.encode(value)) for key, value in true.items()}
+    assert standing == true
+    standing |= {
+        "a": list_in("a", codecs.encode(true["b"])),
+        "b": list_in("b", b"junk"),
+        "ghost": list_in("ghost", codecs.encode(Neighbours("ghost", (Neighbour("a", 0.9),), ENCODER))),
+        "noise": list_in("noise", b"{}"),
+    }
+    again = Lists(k=2, most=10)
+    again.load(records)
+    assert dict(again.records(again.learn(standing))) == {**true, "ghost": None, "noise": None}
+    third = Lists(k=2, most=10)
+    third.load(records)
+    assert third.records(third.learn(dict(true))) == []
+
+
+def test_of_which_queries_something_stands() -> None:
+    """Of a query itself, and of products under it; of what was deleted nothing."""
+    said = Said()
+
+    def learn(key: str, match: Match | None) -> None:
+        value = None if match is None else codecs.encode(match)
+        said.learn(Message(topics.MATCHES, 0, 0, key.encode(), value), frozenset({0}))
+
+    learn(query_key("s-1", 0), Match("s-1", "watching", "2026-01-01T00:00:00Z", saved=Source(topics.STANDING, 0, 0)))
+    learn(pair_key("s/2", "p"), Match("s/2", "met", "2026-01-01T00:00:00Z", "p", source=Source(topics.ITEMS, 0, 0)))
+    assert said.queries() == {"s-1", "s/2"}
+    learn(query_key("s-1", 0), None)
+    learn(pair_key("s/2", "p"), None)
+    assert said.queries() == set()
