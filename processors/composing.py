@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from math import exp, sqrt
 from types import MappingProxyType
 from typing import TypeAlias
@@ -21,7 +21,7 @@ from processors.facets import COLOUR
 from processors.fusion import edited_facets
 from processors.kinds import claims_of, kind_label
 from processors.values import CATEGORIES
-from processors.vocabulary import COLLARS, FAMILIES
+from processors.vocabulary import CATEGORY_NOUNS, COLLARS, FAMILIES, KINDS
 
 Blocks: TypeAlias = dict[str, dict[str, float]]
 """Facet → value → weight of the square root of its probability; `UNKNOWN` is what a product gets that does not know the facet."""
@@ -63,7 +63,8 @@ class Weights:
         embedding: of the inner product of the embeddings.
         wanted: of the facets that the words set; what heads tell badly counts for less.
         refused: of each value that they refuse.
-        misnamed: of the colours that the reference seems to have, where one that is not far from them is refused: to the shopper it has that one.
+        misnamed: of what the reference has where it is to be another, and of the colours that it seems to have where one that is
+            not far from them is refused: to the shopper it has that one.
         kept: of the facets that the words do not touch.
         neutral: of the most that a facet adds, what a product gets that does not know it.
         near: how far colours are alike, in CIELAB: exp(−(distance / near)²).
@@ -120,6 +121,11 @@ _WITH_ANOTHER_GARMENT = frozenset({COLOUR, "pattern", GENDER, "fabric"})
 """What is kept where the words ask for another category."""
 _MISNAMED = 50.0
 """CIELAB distance within which a colour that is refused may be the reference's, read as another one."""
+_BECOMES = replace(WEIGHTS, embedding=0.5, wanted=MappingProxyType({**WANTED, CATEGORY: 20.0}))
+"""Where another kind of garment is asked for ("as a skirt"): photo and colour, which still tell, found the reference's own kind first."""
+_OF_IT, _OF_OTHERS = 2.0, -3.0
+"""Of kinds of the asked category, and of others: a tunic that is boxed as a dress is told by its kind."""
+_SURELY = 0.3
 _LIKE_SLEEVED = frozenset({"shirt", "dress", "jacket"})
 
 
@@ -133,6 +139,7 @@ class Composed:
         wishes: facet → the values that meet what the words set.
         kept: facets of the reference that count, most first.
         heads: the version of the facet heads that told what the reference is.
+        embedding: how much the inner product of the embeddings counts.
         refused: facet → values of the reference that are refused without having been named ("in a different colour").
     """
 
@@ -142,6 +149,7 @@ class Composed:
     kept: tuple[str, ...]
     heads: str = ""
     refused: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    embedding: float = 1.5
 
 
 def compose(
@@ -162,6 +170,9 @@ def compose(
         lent: facets of other products, that are wanted as those have them; the words lead.
     """
     wanted = _wanted(reference, edit)
+    becomes = _becomes(reference, wanted)
+    if becomes and weights is WEIGHTS:
+        weights = _BECOMES
     lent = {facet: given for facet, given in lent.items() if facet not in wanted}
     blocks: Blocks = {}
     most = weights.embedding
@@ -169,19 +180,21 @@ def compose(
     differing = {
         f: _likely(reference[f]) for f in edit.another if reference.get(f) and f not in wanted and f not in lent
     }
-    named = {facet: _refused(facet, values) for facet, values in edit.exclude.items() if facet in FACETS}
-    refused = {f: (*named.get(f, ()), *differing.get(f, ())) for f in dict.fromkeys((*named, *differing))}
+    refused = {facet: _refused(facet, values) for facet, values in edit.exclude.items() if facet in FACETS}
     less = {facet: _refused(facet, values) for facet, values in edit.less.items() if facet in FACETS}
     kept = [
         f
         for f in _kept(reference, {**wanted, **lent})
-        if not _is(reference[f], (*refused.get(f, ()), *less.get(f, ())))
+        if f not in differing and not _is(reference[f], (*refused.get(f, ()), *less.get(f, ())))
     ]
     for facet, values in wanted.items():
         meeting = _meeting(facet, values, weights)
         blocks[facet] = {value: weights.wanted[facet] * share for value, share in meeting.items()}
         wishes[facet] = tuple(value for value, share in meeting.items() if share >= 0.5)
         most += weights.wanted[facet]
+    if becomes and KIND not in wanted and KIND not in lent:
+        blocks[KIND] = {kind: _OF_IT if of == becomes else _OF_OTHERS for kind, of in _categories_of_kinds().items()}
+        most += _OF_IT
     for facet, given in lent.items():
         blocks[facet] = {value: weights.wanted[facet] * sqrt(p) for value, p in given.items()}
         wishes[facet] = _likely(given)
@@ -193,20 +206,15 @@ def compose(
         most += weight * max(1.0, sqrt(sum(share * share for share in standing.values())))
     _refuse(blocks, refused, weights, 1.0)
     _refuse(blocks, less, weights, 0.2)
-    if COLOUR not in wanted and COLOUR not in lent:
-        alike = (
-            reference.get(COLOUR, {})
-            if COLOUR in differing
-            else _taken_for(reference.get(COLOUR, {}), refused.get(COLOUR, ()))
-        )
+    for facet, alike in _pushed(reference, {**wanted, **lent}, refused, differing).items():
+        block = blocks.setdefault(facet, {})
         for value, p in alike.items():
-            block = blocks.setdefault(COLOUR, {})
             block[value] = block.get(value, 0.0) - weights.misnamed * sqrt(p)
     for block in blocks.values():
         # Of what is only refused most products have nothing: so an unknown one is far nearer to those.
         best = max(block.values())
         block[UNKNOWN] = weights.neutral * (best if best > 0 else 0.5 * min(block.values()))
-    return Composed(blocks, most, wishes, tuple(kept), heads, differing)
+    return Composed(blocks, most, wishes, tuple(kept), heads, differing, weights.embedding)
 
 
 def worded(edit: ParsedEdit, weights: Weights = WORDS) -> Composed:
@@ -243,11 +251,30 @@ def _wanted(reference: Chances, edit: ParsedEdit) -> dict[str, tuple[str, ...]]:
     return found
 
 
+def _becomes(reference: Chances, wanted: Mapping[str, tuple[str, ...]]) -> str:
+    """The category that is asked for, where the reference hardly is of it; else ""."""
+    asked, known = wanted.get(CATEGORY, ("",))[0], reference.get(CATEGORY, {})
+    return asked if known and asked in CATEGORIES and known.get(asked, 0.0) < _SURELY else ""
+
+
+@cache
+def _categories_of_kinds() -> dict[str, str]:
+    """Kind, as heads and shops call it → the category that it is of."""
+    named = (word for words in KINDS.values() for word in words.split())
+    found = {}
+    for word in (*named, *(noun for nouns in CATEGORY_NOUNS.values() for noun in nouns), "jeans"):
+        kind = kind_label(word)
+        of = [v for facet, values in claims_of(kind) if facet == CATEGORY for v in values if v in CATEGORIES]
+        if of:
+            found[kind] = of[0]
+    return found
+
+
 def _kept(reference: Chances, wanted: Mapping[str, object]) -> list[str]:
     """The facets of the reference that still hold; of another garment its sleeves and its neck only where it has such."""
     kept = [facet for facet in FACETS if reference.get(facet) and facet not in wanted]
     asked = wanted.get(CATEGORY)
-    if isinstance(asked, tuple) and asked and asked[0] not in reference.get(CATEGORY, {}):
+    if isinstance(asked, tuple) and asked and reference.get(CATEGORY, {}).get(asked[0], 0.0) < _SURELY:
         before = max(reference.get(CATEGORY, {"": 0.0}), key=lambda value: reference.get(CATEGORY, {"": 0.0})[value])
         alike = {before, asked[0]} <= _LIKE_SLEEVED
         kept = [f for f in kept if f in _WITH_ANOTHER_GARMENT or (alike and f in ("sleeve", "neckline"))]
@@ -308,6 +335,20 @@ def near(colour: str, reach: float, family: float) -> dict[str, float]:
             share = exp(-(float(((here - lab) ** 2).sum()) / reach**2)) if reach else 0.0
             if share >= 0.05:
                 found[other] = max(found.get(other, 0.0), share)
+    return found
+
+
+def _pushed(
+    reference: Chances,
+    asked: Mapping[str, object],
+    refused: Mapping[str, tuple[str, ...]],
+    differing: Mapping[str, tuple[str, ...]],
+) -> dict[str, dict[str, float]]:
+    """Facet → values of the reference that are to be another, with their probability."""
+    found = {facet: {value: reference[facet][value] for value in values} for facet, values in differing.items()}
+    colours = (*refused.get(COLOUR, ()), *differing.get(COLOUR, ()))
+    if colours and COLOUR not in asked:
+        found[COLOUR] = found.get(COLOUR, {}) | _taken_for(reference.get(COLOUR, {}), colours)
     return found
 
 

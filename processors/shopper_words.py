@@ -42,7 +42,10 @@ _MORE = {
     "plus long": "longer", "plus longue": "longer", "plus fonce": "darker", "plus foncee": "darker", "plus clair": "lighter", "plus claire": "lighter",
     "mas corto": "shorter", "mas corta": "shorter", "mas largo": "longer", "mas larga": "longer", "mas oscuro": "darker", "mas claro": "lighter",
     "billiger": "cheaper", "gunstiger": "cheaper", "moins cher": "cheaper", "moins chere": "cheaper", "mas barato": "cheaper", "mas barata": "cheaper",
-    "robe": "dress", "andere farbe": "different colour", "anderen farbe": "different colour", "anderer farbe": "different colour", "autre couleur": "different colour",
+    "robe": "dress", "chemise": "shirt", "chemises": "shirt", "blusa": "shirt", "blusas": "shirt", "veste": "jacket", "vestes": "jacket",
+    "mantel": "coat", "abrigo": "coat", "abrigos": "coat", "cappotto": "coat", "cappotti": "coat", "stiefel": "boots", "bottes": "boots",
+    "botas": "boots", "stivali": "boots", "laarzen": "boots", "turnschuhe": "sneakers", "sandalen": "sandals", "sandales": "sandals",
+    "kapuzenpullover": "hoodie", "andere farbe": "different colour", "anderen farbe": "different colour", "anderer farbe": "different colour", "autre couleur": "different colour",
     "otro color": "different colour", "altro colore": "different colour", "andere kleur": "different colour",
 }  # fmt: skip
 """Phrases of an edit that no label has."""

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from processors import composing
 from processors.chances import Packed, unpacked
 from processors.composing import Composed
+from processors.edit_text import ParsedEdit
 from streams.contract.probes import SearchProbe
 from streams.roles.compose.asked import Embedded
 
@@ -45,12 +46,29 @@ def with_facets(probe: SearchProbe, composed: Composed | None, embedded: Embedde
     # What the facets say is no part of the vector: words that no facet expresses act on it.
     if image is None or embedded.prepared.reading.edit.rest:
         image = np.frombuffer(probe.vector, dtype="<f4")
-    vector = image * np.float32(composing.WEIGHTS.embedding / composed.most)
+    vector = image * np.float32(composed.embedding / composed.most)
     blocks = {
         facet: {value: weight / composed.most for value, weight in sorted(block.items())}
         for facet, block in composed.blocks.items()
     }
     return replace(probe, vector=vector.astype("<f4").tobytes(), blocks=blocks, wishes=composed.wishes)
+
+
+def with_kept(probe: SearchProbe, embedded: Embedded) -> SearchProbe:
+    """The probe of a product and words that are a filter alone ("the same but cheaper", "in M"), with what the product probably is.
+
+    By the vector alone a woman's top under 500 was a man's. The vector stays as it is, and hits tell their inner product with it.
+    """
+    prepared = embedded.prepared
+    known, heads = prepared.asked.reference.chances, prepared.asked.reference.heads
+    if not known or not prepared.reading.conditions or prepared.asked.query.sort or prepared.reading.edits:
+        return probe
+    kept = composing.compose(unpacked(known), ParsedEdit(""), heads=heads)
+    blocks = {
+        facet: {value: weight / composing.WEIGHTS.embedding for value, weight in sorted(block.items())}
+        for facet, block in kept.blocks.items()
+    }
+    return replace(probe, blocks=blocks, inner=True)
 
 
 def with_words(probe: SearchProbe, embedded: Embedded) -> SearchProbe:

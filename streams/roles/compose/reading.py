@@ -65,7 +65,9 @@ def read_words(query: Query, *, alone: bool, pays: float | None = None, currency
     if not typed and alone:
         raise BadQuery("says nothing of what is wanted", code=Code.EMPTY_QUERY, query_id=query.query_id, field="text")
     # Of "under 50" alone nothing is left to be embedded: beside a photo nothing is, else the words as they are.
-    words = _words(query.text or "", " ".join(words.text for words in turns), edit, alone=alone)
+    # Of another language both are looked for: nobody knows which one the catalogue's texts are in.
+    said = " ".join(dict.fromkeys(one for words, text in zip(turns, texts, strict=True) for one in (words.text, text)))
+    words = _words(query.text or "", said, edit, alone=alone)
     return Reading(edit, typed if edit.text or alone else "", conditions, words)
 
 

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from infra.logs import logger
 from models.ports import Reranker, SecondLook, Several
-from processors import composing
 from processors.chances import unpacked
 from processors.composing import Composed
 from processors.errors import Retryable
@@ -164,7 +163,7 @@ def question_of(
         facet: {value: weight / composed.most for value, weight in block.items()}
         for facet, block in composed.blocks.items()
     }
-    return SecondLook(first, image, composing.WEIGHTS.embedding / composed.most, embedded.texts, blocks, reference)
+    return SecondLook(first, image, composed.embedding / composed.most, embedded.texts, blocks, reference)
 
 
 def several_of(told: ProductViews, dimension: int) -> Several | None:

@@ -232,7 +232,7 @@ class Compose:
         composed = facets.composed_of(embedded) if by_facets else None
         probe = facets.with_facets(probes.search(prepared, vectors.fused(embedded)), composed, embedded)
         if composed is None and by_facets:
-            probe = facets.with_words(probe, embedded)
+            probe = facets.with_kept(facets.with_words(probe, embedded), embedded)
         reranking = Reranking(self.pending, self.reranker, self.now)
         again: Again | None = None
         if composed is not None and reranking.is_due(embedded, composed):

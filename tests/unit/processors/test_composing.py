@@ -157,3 +157,31 @@ def test_a_refused_colour_is_the_reference_s_whatever_it_was_read_as() -> None:
     # Where another colour is asked for, that one decides.
     wanted = compose(blouse, parse_edit("in pink, not purple"))
     assert score(wanted, like(colour={"pink": 1.0})) > score(wanted, blouse)
+
+
+def test_another_kind_of_garment_comes_before_what_looks_the_same() -> None:
+    """ "As a skirt": a green skirt, before a shirt in the reference's colour, pattern and place that may be a skirt by a tenth."""
+    composed = compose(SHIRT, parse_edit("as a skirt"))
+    skirt = {"category": {"skirt": 0.8, "dress": 0.2}, "kind": {"skirt": 0.9}, "colour": {"green": 1.0}}
+    alike = like(category={"shirt": 0.9, "skirt": 0.1})
+    assert score(composed, skirt) > score(composed, alike) + composed.embedding
+    # A tunic that is boxed as a dress is told by its kind.
+    dress = compose(SHIRT, parse_edit("as a dress"))
+    boxed = {"category": {"dress": 0.9}, "kind": {"tunic": 0.9, "dress": 0.1}}
+    assert score(dress, {"category": {"dress": 0.8}, "kind": {"dress": 0.9}}) > score(dress, boxed)
+    # Where the reference may be one already, it is the same kind of garment as ever.
+    assert (
+        compose(like(category={"shirt": 0.5, "dress": 0.4}), parse_edit("a dress like this")).embedding
+        == WEIGHTS.embedding
+    )
+    assert compose(SHIRT, parse_edit("in green")).embedding == WEIGHTS.embedding
+
+
+def test_a_different_pattern_is_no_refusal_of_all_that_may_have_a_little_of_it() -> None:
+    """A plain shirt that is checked by a twentieth is as different as a print of another cut."""
+    checked = like(pattern={"checked": 1.0}, colour={"white": 1.0})
+    composed = compose(checked, parse_edit("in a different pattern"))
+    plain = like(pattern={"solid": 0.95, "checked": 0.05}, colour={"white": 1.0})
+    other = like(pattern={"graphic": 1.0}, colour={"white": 1.0}, neckline={"round": 1.0}, kind={"t-shirt": 1.0})
+    assert score(composed, plain) > score(composed, other) > score(composed, checked)
+    assert "pattern" not in composed.kept

@@ -349,3 +349,30 @@ async def test_one_word_of_many_makes_no_answer() -> None:
     index = named_shop()
     for text in ("quarterly tax number", "kalahari weather", "asdf qwer", "fjordhem boots"):
         assert (await index.ask(text=text)).confident is False, text
+
+
+async def test_a_filter_in_words_keeps_the_kind_of_the_product_that_it_starts_from() -> None:
+    """ "The same but cheaper" is of its colour and kind first; the vector, and what hits tell of it, stay as they were."""
+    index = shop()
+    await index.ask(image={"product_id": "a"}, text="under 70")
+    await index.ask(image={"product_id": "a"})
+    await index.ask(image={"product_id": "a"}, text="under 70", sort="price")
+    kept, plain, sorted_ = (probe for probe in index.probes if isinstance(probe, SearchProbe))
+    assert kept.vector == plain.vector
+    assert kept.blocks["colour"]["red"] > kept.blocks["colour"].get("navy", 0.0)
+    assert kept.inner
+    assert not plain.blocks
+    assert not sorted_.blocks, "within a band of scores hits are sorted"
+
+
+async def test_words_of_another_language_are_looked_for_in_both() -> None:
+    """Nobody knows which one the catalogue's own texts are in."""
+    index = Index(
+        item("a", "red", title="Sommerkleid rot"),
+        item("b", "navy", title="Evening gown"),
+        item("c", "navy", title="Rock"),
+    )
+    await index.ask(text="rotes kleid")
+    (probe,) = (probe for probe in index.probes if isinstance(probe, SearchProbe))
+    assert probe.words is not None
+    assert [word.word for word in probe.words.words] == ["rotes", "kleid", "red", "dress"]
