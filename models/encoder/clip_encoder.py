@@ -167,6 +167,7 @@ class ClipTextEncoder:
         from tokenizers import Tokenizer
 
         from models.encoder.minilm import load_text_tower
+        from models.encoder.minilm_packed import widely_computed
 
         digest = check_weights(weights)
         for name in ("model.safetensors", "config.json", "tokenizer.json"):
@@ -174,6 +175,7 @@ class ClipTextEncoder:
         tower = load_text_tower(text_tower, encoder_net.DIMENSION)
         _fill(tower.proj, _tensors(weights, "text.proj."), weights)
         tower = tower.float().eval().requires_grad_(requires_grad=False)
+        tower.transformer = widely_computed(tower.transformer, device)
         tokenizer = Tokenizer.from_file(str(text_tower / "tokenizer.json"))
         tokenizer.enable_truncation(encoder_net.CONTEXT)
         tokenizer.no_padding()

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 
 from processors.errors import Fatal
+
+if TYPE_CHECKING:
+    from models.encoder.minilm_packed import PackedMiniLm
 
 PADDING = 0
 
@@ -72,7 +75,7 @@ class ProjectedText(nn.Module):
     def __init__(self, transformer: MiniLm, dimension: int) -> None:
         super().__init__()
         between = (transformer.width + dimension) // 2
-        self.transformer = transformer
+        self.transformer: MiniLm | PackedMiniLm = transformer
         self.proj = nn.Sequential(
             nn.Linear(transformer.width, between, bias=False), nn.GELU(), nn.Linear(between, dimension, bias=False)
         )
@@ -87,21 +90,38 @@ def load_text_tower(folder: Path, dimension: int) -> ProjectedText:
     Raises:
         Fatal: the folder holds another network.
     """
-    from safetensors.torch import load_file
-
     config = json.loads((folder / "config.json").read_bytes())
     kind = (config.get("model_type"), config.get("hidden_act"), config.get("position_embedding_type", "absolute"))
     if kind != ("bert", "gelu", "absolute"):
         raise Fatal(f"{folder / 'config.json'}: the text tower is a BERT with GELU and absolute positions, not {kind}")
-    tensors = load_file(folder / "model.safetensors")
-    # The file's own words for what a mean does not need: BERT's pooler, and the numbers 0 to 511.
-    wanted = {n: t for n, t in tensors.items() if not n.startswith("pooler.") and not n.endswith("position_ids")}
+    wanted = _mapped(folder / "model.safetensors")
     transformer = MiniLm(config)
     try:
         transformer.load_state_dict(wanted, strict=True, assign=True)
     except RuntimeError as error:
         raise Fatal(f"{folder / 'model.safetensors'} does not fit its config.json: {error}") from error
     return ProjectedText(transformer, dimension)
+
+
+def _mapped(file: Path) -> dict[str, Tensor]:
+    """The tensors of a file, the table of words and each layer in a mapping of its own.
+
+    A mapping stays in memory with all that was read of it until its last tensor is gone: layers that are laid out anew
+    would stay beside that for the sake of the words.
+    """
+    from safetensors import safe_open
+
+    with safe_open(file, framework="pt") as whole:
+        # The file's own words for what a mean does not need: BERT's pooler, and the numbers 0 to 511.
+        names = [n for n in whole.keys() if not n.startswith("pooler.") and not n.endswith("position_ids")]  # noqa: SIM118 - no dict, only keys()
+    parts: dict[str, list[str]] = {}
+    for name in names:
+        parts.setdefault(".".join(name.split(".")[:3]), []).append(name)
+    found: dict[str, Tensor] = {}
+    for part in parts.values():
+        with safe_open(file, framework="pt") as mapping:
+            found |= {name: mapping.get_tensor(name) for name in part}
+    return found
 
 
 class _Embeddings(nn.Module):

@@ -40,13 +40,16 @@ class SentenceEncoder:
         import torch
         from tokenizers import Tokenizer
 
+        from models.encoder.minilm_packed import widely_computed
+
         digests = [check_weights(folder / name) for name in ("model.safetensors", "config.json", "tokenizer.json")]
         network = load_text_tower(folder, 1).transformer.float().eval().requires_grad_(requires_grad=False)
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         tokenizer.enable_truncation(CONTEXT)
         tokenizer.no_padding()
         made_of = fingerprint("sentence-encoder", VERSION, *digests, str(CONTEXT))
-        return cls(network.to(torch.device(device)), tokenizer, device=device, made_of=made_of)
+        served = widely_computed(network, device)
+        return cls(served.to(torch.device(device)), tokenizer, device=device, made_of=made_of)
 
     @property
     def fingerprint(self) -> str:

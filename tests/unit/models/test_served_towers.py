@@ -1,18 +1,20 @@
 """What serves is what was trained: our lean networks against those of timm, open_clip, transformers and torchvision."""
 
+import math
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from models.detector import box_suppression
-from models.encoder import encoder_net
+from models.encoder import encoder_net, minilm_packed
 from models.encoder.lite0 import Lite0
-from models.encoder.minilm import load_text_tower
+from models.encoder.minilm import MiniLm, load_text_tower
+from models.encoder.minilm_packed import PackedMiniLm, packed_rows
 from processors.errors import Fatal
 
 ROOT = Path(__file__).parents[3]
@@ -90,6 +92,46 @@ def test_the_text_tower_is_open_clips(tmp_path):
     with torch.inference_mode():
         for batch in (ids, ids[:1], ids[3:4], ids[[0, 2]]):
             torch.testing.assert_close(ours(batch), theirs(batch), rtol=1e-5, atol=1e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=24))
+@example([7])
+@example([12, 12, 12, 12])
+@example([60, 1])
+def test_texts_packed_into_rows_have_the_vectors_of_texts_alone(lengths):
+    """A text that saw its neighbour's tokens, or its own at another's places, would be ranked by them."""
+    plain = _stirred(MiniLm(BERT))
+    generator = torch.Generator().manual_seed(len(lengths))
+    ids = torch.randint(1, 100, (len(lengths), max(lengths)), generator=generator)
+    for text, length in enumerate(lengths):
+        ids[text, length:] = 0
+    with torch.inference_mode():
+        alone = torch.cat([plain(ids[[text], :length]) for text, length in enumerate(lengths)])
+        packed = PackedMiniLm(plain)
+        torch.testing.assert_close(packed(ids), alone, rtol=1e-4, atol=2e-5)
+    assert packed.width == 48
+
+
+@given(st.lists(st.integers(1, 48), min_size=1, max_size=40))
+def test_rows_hold_every_text_once_and_are_nearly_full(lengths):
+    rows = packed_rows(lengths, 48)
+    assert sorted(text for row in rows for text in row) == list(range(len(lengths)))
+    assert len(rows) == math.ceil(sum(lengths) / 48)
+    # The text that overfills the emptiest row is its last: what it had before is no more than the mean.
+    assert max(sum(lengths[text] for text in row) for row in rows) <= sum(lengths) / len(rows) + max(lengths)
+
+
+def test_words_are_computed_wide_where_the_processor_is(monkeypatch):
+    """With AVX2 both take as long; a GPU has no layout of oneDNN's."""
+    monkeypatch.setattr(minilm_packed, "packs", lambda device: device == "cpu")
+    found = {}
+    for capability in ("AVX512", "AVX2", "DEFAULT"):
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda told=capability: told)
+        for device in ("cpu", "cuda:0"):
+            found[capability, device] = type(minilm_packed.widely_computed(_stirred(MiniLm(BERT)), device))
+    assert {where for where, kind in found.items() if kind is PackedMiniLm} == {("AVX512", "cpu")}
+    assert set(found.values()) == {PackedMiniLm, MiniLm}
 
 
 def test_another_network_in_the_folder_is_named(tmp_path):
