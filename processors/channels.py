@@ -161,7 +161,8 @@ def _captions(
 ) -> Iterator[Said]:
     frames = list(words.frames[tone])
     rng.shuffle(frames)
-    apart = [facets for facets in _APART if varied and not set(facets) & set(order) and rng.random() < 0.5]
+    movable = _APART[1:] if ":" in words.detailed else _APART  # "Détails : col." is for a description
+    apart = [facets for facets in movable if varied and not set(facets) & set(order) and rng.random() < 0.5]
     for first, rest in _shorter(facts) if facts else ():
         pieces = phrase(first, words, order, article=tone not in words.bare)
         more = [said(words.others, {"others": listed(rest, words, order)})] if rest else []

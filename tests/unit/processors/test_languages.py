@@ -197,7 +197,8 @@ def test_captions_by_grammar_vary_where_the_order_leaves_it_open(locale: str) ->
     texts = {
         caption_by_grammar(pack, locale, "plain", seed, order=("colour", "kind"), varied=True) for seed in range(60)
     }
-    assert len({one.text for one in texts}) == 8
+    assert len({one.text for one in texts}) == (8 if locale in ("en", "de") else 4)
+    assert not any("Détails" in one.text or "Detalles" in one.text for one in texts), "that is for a description"
     assert len({frozenset((s.garment, s.facet) for s in one.spans) for one in texts}) == 1
     fixed = ("colour", "kind", "fabric", "sleeve", "neckline", "audience")
     assert len({caption_by_grammar(pack, locale, "plain", n, order=fixed, varied=True).text for n in range(60)}) == 1
