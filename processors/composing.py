@@ -193,8 +193,10 @@ def compose(
         wishes[facet] = tuple(value for value, share in meeting.items() if share >= 0.5)
         most += weights.wanted[facet]
     if becomes and KIND not in wanted and KIND not in lent:
-        blocks[KIND] = {kind: _OF_IT if of == becomes else _OF_OTHERS for kind, of in _categories_of_kinds().items()}
-        most += _OF_IT
+        of_kinds = _categories_of_kinds()
+        blocks[KIND] = {kind: _OF_IT if of == becomes else _OF_OTHERS for kind, of in of_kinds.items()}
+        # Of what may be heels, sandals or flats each adds its root.
+        most += _OF_IT * sqrt(sum(of == becomes for of in of_kinds.values()))
     for facet, given in lent.items():
         blocks[facet] = {value: weights.wanted[facet] * sqrt(p) for value, p in given.items()}
         wishes[facet] = _likely(given)

@@ -42,7 +42,7 @@ _MORE = {
     "plus long": "longer", "plus longue": "longer", "plus fonce": "darker", "plus foncee": "darker", "plus clair": "lighter", "plus claire": "lighter",
     "mas corto": "shorter", "mas corta": "shorter", "mas largo": "longer", "mas larga": "longer", "mas oscuro": "darker", "mas claro": "lighter",
     "billiger": "cheaper", "gunstiger": "cheaper", "moins cher": "cheaper", "moins chere": "cheaper", "mas barato": "cheaper", "mas barata": "cheaper",
-    "robe": "dress", "chemise": "shirt", "chemises": "shirt", "blusa": "shirt", "blusas": "shirt", "veste": "jacket", "vestes": "jacket",
+    "s il vous plait": "", "por favor": "", "per favore": "", "robe": "dress", "chemise": "shirt", "chemises": "shirt", "blusa": "shirt", "blusas": "shirt", "veste": "jacket", "vestes": "jacket",
     "mantel": "coat", "abrigo": "coat", "abrigos": "coat", "cappotto": "coat", "cappotti": "coat", "stiefel": "boots", "bottes": "boots",
     "botas": "boots", "stivali": "boots", "laarzen": "boots", "turnschuhe": "sneakers", "sandalen": "sandals", "sandales": "sandals",
     "kapuzenpullover": "hoodie", "andere farbe": "different colour", "anderen farbe": "different colour", "anderer farbe": "different colour", "autre couleur": "different colour",
@@ -55,15 +55,19 @@ _REFUSALS = dict.fromkeys(_words("ohne sans sin senza zonder sem kein keine kein
 }
 _JOINING = dict.fromkeys(("und", "et", "y"), "and") | dict.fromkeys(("oder", "ou"), "or") | dict.fromkeys(("aber", "mais", "pero", "sondern"), "but") | dict.fromkeys(_words("gleiche gleichen gleicher dasselbe dieselbe denselben meme memes mismo misma stesso stessa zelfde"), "same")  # fmt: skip
 _NOTHING = _words(
-    "bitte svp merci gracias grazie s il vous plait favor farbe farben couleur colore kleur nur ich mochte hatte gern gerne je voudrais veux quiero quisiera vorrei ik wil"
+    "bitte svp merci gracias grazie farbe farben couleur colore kleur nur ich mochte hatte gern gerne je voudrais veux quiero quisiera vorrei ik wil"
 )
 _HOMOGRAPHS = _words(
     "rot rote lin marine wit barn dam dame dames mies ull uni hut tas raso seta manner rosa fille lang creme pois vit viola oliv lino lila "
-    "herr arma col schwarze grise blu"
+    "herr arma col schwarze grise blu nero negra blanca"
 )
 """Words of other languages that are English words or names, too: read only where no word of the text is plainly English."""
-_BESIDE_OTHERS = frozenset({"robe"})
-"""English garments that are others elsewhere: read so beside a word of another language only."""
+_BESIDE_OTHERS = _words("robe oliver lisa lana bianca rossa")
+"""English garments that are others elsewhere, and names: read so beside a word of another language only."""
+_SHARED = _words(
+    "orange beige khaki turquoise mint violet indigo magenta lavender denim chiffon satin nylon polyester paisley unisex kids jeans jean"
+)
+"""English words of facets that other languages say, too."""
 _UNSURE = frozenset({"leer", "dam", "nina", "nino", "bebe", "baby", "skai", "tas"})
 """Words of the tables that are too often something else in a sentence."""
 _CORRECTED = _words(
@@ -151,6 +155,8 @@ def counted(text: str) -> tuple[tuple[str, ...], str]:
 
 def _foreign(words: list[str]) -> list[tuple[int, int, str]]:
     """(first, behind the last, English) of the phrases that the tables know, the longest first."""
+    if _english() & frozenset(words):
+        return []  # "Fila Men Blanc Black Sweater" is a name in an English title
     table = _table()
     spans: list[tuple[int, int, str]] = []
     place = 0
@@ -188,6 +194,20 @@ def _joined(word: str) -> str | None:
 def _function_words() -> frozenset[str]:
     others = (words for language, words in FUNCTION_WORDS.items() if language != "english")
     return frozenset().union(*others) - FUNCTION_WORDS["english"] - frozenset(base_forms())
+
+
+@cache
+def _english() -> frozenset[str]:
+    """Words that no other language has: of its grammar, and of colours, patterns, fabrics and audiences."""
+    others = frozenset().union(*(words for language, words in FUNCTION_WORDS.items() if language != "english"))
+    said = {
+        surface
+        for surface, claims in base_forms().items()
+        if " " not in surface
+        and any(facet in ("colour", "pattern", "gender", "fabric") and values for facet, values in claims)
+    }
+    foreign = {word for values in label_words.FOREIGN.values() for word in values}
+    return (FUNCTION_WORDS["english"] - others) | (frozenset(said) - foreign - _SHARED)
 
 
 @cache

@@ -169,6 +169,13 @@ def test_another_kind_of_garment_comes_before_what_looks_the_same() -> None:
     dress = compose(SHIRT, parse_edit("as a dress"))
     boxed = {"category": {"dress": 0.9}, "kind": {"tunic": 0.9, "dress": 0.1}}
     assert score(dress, {"category": {"dress": 0.8}, "kind": {"dress": 0.9}}) > score(dress, boxed)
+    shoes = compose(SHIRT, parse_edit("shoes that go with this"))
+    some = {
+        "category": {"shoe": 1.0},
+        "kind": dict.fromkeys(("heels", "sandals", "flats", "boots"), 0.25),
+        "colour": SHIRT["colour"],
+    }
+    assert (score(shoes, {**SHIRT, **some}) + shoes.embedding) / shoes.most <= 1.0, "no score is above one"
     # Where the reference may be one already, it is the same kind of garment as ever.
     assert (
         compose(like(category={"shirt": 0.5, "dress": 0.4}), parse_edit("a dress like this")).embedding

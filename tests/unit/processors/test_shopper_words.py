@@ -43,6 +43,7 @@ def test_an_edit_in_another_language_sets_and_refuses_the_same(
     [
         "the same but in navy", "a dress for the barn dance", "wit and charm", "Marine style jacket", "Rosa Parks shirt", "a robe",
         "no stripes", "not black", "", "🔥 RED 🔥", "Levi's jeans", "for a lady in her hut", "die-cut handbag", "赤",
+        "Fila Men Blanc Black Sweater", "s.Oliver", "s.Oliver top", "Timberland Women Femmes Boot", "Lisa", "Arrow Woman Lana Shirt", "Mango dress noir for women",
     ],
 )  # fmt: skip
 def test_english_stays_as_it_is(text: str) -> None:
