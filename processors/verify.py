@@ -47,8 +47,14 @@ _ALIKE = re.compile(
 """What says of all garments that they have one colour."""
 _EVERY_ONE = re.compile(r"\W+(?:(?:are|come)\s+)?(?:both|all)\s+(?:in\s+)?", re.IGNORECASE)
 """Between garments and what is said of each of them ("two shirts, both white")."""
-_COUNTED = re.compile(r"\b(?:two|three|four|both|several|a couple of)[\s-]+$", re.IGNORECASE)
+_COUNTED = re.compile(r"\b(?:two|three|four|both|several|a couple of|an? (?:set|trio) of)[\s-]+$", re.IGNORECASE)
 """Before garments of one kind: what is said of them is said of more than one."""
+_PAIR = re.compile(r"\b(?:a|the|this|one|matching) pair of[\s-]+$", re.IGNORECASE)
+"""The same, but before what comes in pairs by itself."""
+_PAIRED = frozenset({"sunglass", "pants", "shorts", "shoe"})
+"""Of which a plural is one garment."""
+_THE = re.compile(r"\b(?:the|this|that)[\s-]+$", re.IGNORECASE)
+"""Before a garment that was named already."""
 _OF_SEVERAL = re.compile(r"(?<![^\W_])(?:are|were|both|all|come|share)(?![^\W_])", re.IGNORECASE)
 _JOINED = re.compile(r"(?:(?<![^\W_])and(?![^\W_])|&)", re.IGNORECASE)
 # "Black: the dress", "In black, this dress" say it of the dress.
@@ -188,11 +194,41 @@ def _check_sentences(text: str, facts: _Facts) -> tuple[tuple[Span, ...], list[s
                 more, reason = _check_modifier(mention, facet, values, nouns, found, text, facts, said)
                 spans += more
                 reasons += reason
+    reasons += _check_several(found, nouns, text, facts, said)
     for noun in nouns:
         more, reason = _check_noun(noun, said.get(noun.start, ()), text, facts)
         spans += more
         reasons += reason
     return tuple(sorted(spans, key=lambda s: (s.start, s.end, s.garment, s.facet))), reasons
+
+
+def _check_several(
+    found: Sequence[Mention],
+    nouns: Sequence[Mention],
+    text: str,
+    facts: _Facts,
+    said: Mapping[int, Sequence[Mention]],
+) -> list[str]:
+    """What is said behind a plural is said of all: "shirts in white", and of each one "shirts in white and black"."""
+    told: dict[tuple[int, str], set[int]] = {}
+    for mention in found:
+        owners, sure = owners_of(mention, nouns, found, text)
+        if sure or len(owners) != 1 or owners[0].end > mention.start or not _plural(owners[0]):
+            continue
+        for facet in _BOUND:
+            if (values := mention.values(facet)) is not None and facet != "gender":
+                told.setdefault((owners[0].start, facet), set()).update(facts.having(facet, values))
+    reasons = []
+    for noun in nouns:
+        if _PAIRED.intersection(noun.values("category") or ()):
+            continue
+        named = set(_noun_garments(noun, said.get(noun.start, ()), facts))
+        reasons += [
+            f"what is said of the {noun.surface} ({facet}) is not so of all of them"
+            for facet in _BOUND
+            if not named <= told.get((noun.start, facet), named)
+        ]
+    return reasons
 
 
 def _check_modifier(
@@ -215,6 +251,7 @@ def _check_modifier(
         named = _noun_garments(last, said.get(last.start, ()), facts)
         if len(facts.having(facet, values, named)) < len(named):
             return [], [f'"{mention.surface}" ({facet}) is not said of every one of the {last.surface}']
+    back = back or _named_before(owners, sure, nouns, text, facts, said)
     if back:
         return _check_antecedents(mention, facet, values, back, facts, said)
     ids = _grounding(facet, values, owners, facts, said)
@@ -250,6 +287,26 @@ def _antecedents(
     if one != several:
         meant = [noun for noun in meant if _plural(noun) == several] or meant
     return tuple(meant)
+
+
+def _named_before(
+    owners: Sequence[Mention],
+    sure: bool,
+    nouns: Sequence[Mention],
+    text: str,
+    facts: _Facts,
+    said: Mapping[int, Sequence[Mention]],
+) -> tuple[Mention, ...]:
+    """Of "the shirt is silk", behind a white shirt and a black one: the garment words that "the shirt" may mean."""
+    if sure or len(owners) != 1:
+        return ()
+    noun = owners[0]
+    values = noun.values("category") or ()
+    if _plural(noun) or said.get(noun.start) or not _THE.search(text[: noun.start]):
+        return ()
+    if len(facts.having("category", values)) < 2:
+        return ()
+    return tuple(one for one in nouns if one.end <= noun.start and set(one.values("category") or ()) & set(values))
 
 
 def _joined(nouns: Sequence[Mention], text: str) -> tuple[Mention, ...]:
@@ -302,7 +359,7 @@ def _check_noun(noun: Mention, said: Sequence[Mention], text: str, facts: _Facts
         return [], [f'no one "{noun.surface}" has all that is said of it']
     if len(ids) < 2 and len(facts.having("category", values)) > 1 and _plural(noun):
         first = min([noun.start, *(mention.start for mention in said)])
-        if _COUNTED.search(text[:first]):
+        if _COUNTED.search(text[:first]) or (_PAIR.search(text[:first]) and not _PAIRED.intersection(values)):
             return [], [f'of "{noun.surface}" only one is so']
     return _spans(noun, "category", ids, facts), []
 

@@ -196,6 +196,7 @@ def plain_client(server: S3Server) -> Minio:
     return Minio(server.endpoint, access_key=server.access_key, secret_key=server.secret_key, secure=False)
 
 
+@pytest.mark.parametrize("s3", ["versitygw"], indirect=True)
 def test_a_store_moves_from_a_folder_to_a_bucket(tmp_path: Path, s3: S3Server) -> None:
     """Copied object by object, by a client that knows nothing of Weft: hits name the new place, and an empty prefix is refused."""
     up = Up(tmp_path / "data", arguments=ONE_PROCESS)

@@ -442,6 +442,14 @@ SAME_KIND = Evidence(
         "A white shirt, a black shirt and matching trousers.",
         "A white shirt and trousers in the same colour.",
         "A total black look with a white shirt.",
+        "A pair of white shirts.",
+        "The pair of black shirts.",
+        "A set of white shirts.",
+        "Shirts in white.",
+        "Shirts made of silk.",
+        "A white shirt. The shirt is silk.",
+        "A white shirt and a black one: this shirt is in linen and silk.",
+        "A black silk shirt over a white shirt. That shirt is linen.",
     ],
 )
 def test_garments_of_one_kind_do_not_lend_each_other_their_facts(text: str) -> None:
@@ -457,6 +465,12 @@ def test_garments_of_one_kind_do_not_lend_each_other_their_facts(text: str) -> N
         "White and black shirts.",
         "Two shirts, one white, one black.",
         "A black silk shirt with grey trousers.",
+        "A white shirt. The shirt is linen.",
+        "A black shirt with grey trousers; the shirt is made of silk.",
+        "The black shirt is silk, the white shirt is linen.",
+        "A pair of shirts, one white, one black.",
+        "A pair of grey trousers with a white shirt.",
+        "Shirts in white linen and black silk.",
     ],
 )
 def test_garments_of_one_kind_may_each_have_their_own(text: str) -> None:
