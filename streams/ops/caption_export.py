@@ -91,7 +91,11 @@ def as_csv(rows: Iterable[Standing]) -> Iterator[str]:
 
 
 def as_shopify(rows: Iterable[Standing]) -> Iterator[str]:
-    """Shopify's product CSV: the handle and metafields of the namespace `weft`; `product_id` has to be the handle."""
+    """Shopify's product CSV: the handle and metafields of the namespace `weft`; `product_id` has to be the handle.
+
+    Raises:
+        BadSetting: two shops have a product of one id.
+    """
     columns: dict[str, Callable[[Standing], str]] = {
         "Handle": lambda row: split(row.product)[1],
         **{
@@ -100,12 +104,16 @@ def as_shopify(rows: Iterable[Standing]) -> Iterator[str]:
             if name not in ("product_id", "shop", "deleted")
         },
     }
-    there = [row for row in rows if row.caption is not None]
+    there = _of_one_shop_each([row for row in rows if row.caption is not None])
     yield from _table(columns, ([column(row) for column in columns.values()] for row in there), ",")
 
 
 def as_merchant(rows: Iterable[Standing]) -> Iterator[str]:
-    """A supplemental feed (TSV) with `structured_title` and `structured_description`, marked as made by a model where one wrote them."""
+    """A supplemental feed (TSV) with `structured_title` and `structured_description`, marked as made by a model where one wrote them.
+
+    Raises:
+        BadSetting: two shops have a product of one id.
+    """
     columns: dict[str, Callable[[Caption], str]] = {
         "id": lambda caption: caption.product_id,
         # Title and description are by rule in every case; the caption's writer is what Google asks about.
@@ -115,8 +123,20 @@ def as_merchant(rows: Iterable[Standing]) -> Iterator[str]:
             _shortened(caption.caption, MERCHANT_DESCRIPTION),
         ),
     }
-    told = [row.caption for row in rows if row.caption is not None and row.caption.title]
+    there = _of_one_shop_each([row for row in rows if row.caption is not None and row.caption.title])
+    told = [row.caption for row in there if row.caption is not None]
     yield from _table(columns, ([column(caption) for column in columns.values()] for caption in told), "\t")
+
+
+def _of_one_shop_each(rows: list[Standing]) -> list[Standing]:
+    """The rows, whose ids name one product each: these formats know no shops, so of two rows one would overwrite the other where it is read."""
+    seen: dict[str, str] = {}
+    for row in rows:
+        shop, product_id = split(row.product)
+        if seen.setdefault(product_id, shop) != shop:
+            two = " and ".join(sorted(name or "no shop" for name in (shop, seen[product_id])))
+            raise BadSetting(f"product {product_id} is of {two}, and this format has no column for it: say --shop")
+    return rows
 
 
 FORMATS: dict[str, Callable[[Iterable[Standing]], Iterator[str]]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from dataclasses import replace
 
 import msgspec
@@ -97,3 +98,57 @@ async def test_a_record_of_before_there_was_a_provenance() -> None:
     old = replace(first, caption=msgspec.structs.replace(first.caption, provenance=None))
     [row] = table("".join(FORMATS["csv"]([old])))
     assert (row["machine_made"], row["model"], row["caption"]) == ("", "", "A red dress for every day.")
+
+
+STRUCTURED = re.compile(r'(trained_algorithmic_media|default):("(?:[^"]|"")*"|[^":]*)')
+"""Google's text form of a structured attribute: its source type, a colon, and the content, quoted where it holds a colon or a quote."""
+
+
+async def test_a_strict_reader_takes_what_merchant_is_sent() -> None:
+    """As documented: known columns, an id once, both attributes whole, within their limits; nothing that a person edits."""
+    long = "word " * 1200 + "end"
+    [first, second, _] = await rows()
+    assert first.caption is not None
+    first = replace(first, caption=msgspec.structs.replace(first.caption, title=long, caption=long))
+    text = "".join(FORMATS["merchant"]([first, second]))
+    assert text.endswith("\n")
+    found = list(csv.reader(io.StringIO(text, newline=""), delimiter="\t", strict=True))
+    assert found[0] == ["id", "structured_title", "structured_description"]
+    assert all(len(row) == 3 for row in found)
+    assert len({row[0] for row in found}) == len(found)
+    for row in found[1:]:
+        for cell, limit in zip(row[1:], (150, 5000), strict=True):
+            match = STRUCTURED.fullmatch(cell)
+            assert match is not None
+            content = match.group(2)
+            content = content[1:-1].replace('""', '"') if content.startswith('"') else content
+            assert 0 < len(content) <= limit
+            assert "\t" not in content
+            assert "\n" not in content
+
+
+async def test_a_strict_reader_takes_what_shopify_is_sent() -> None:
+    """The handle first, each other header a metafield's; as many cells as headers; no column of the product itself."""
+    text = "".join(FORMATS["shopify"](await rows()))
+    header, *lines = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    assert header[0] == "Handle"
+    assert all(re.fullmatch(r"[^()]+ \(product\.metafields\.weft\.[a-z0-9_]{3,64}\)", name) for name in header[1:])
+    assert len(set(header)) == len(header)
+    assert [len(line) for line in lines] == [len(header)] * 2
+    told = {"machine_made", "model", "version", "inferred", "reviewed_by"}
+    assert told <= {name.rpartition(".")[2].rstrip(")") for name in header[1:]}
+
+
+@pytest.mark.parametrize("to", ["shopify", "merchant"])
+async def test_two_shops_with_one_id_do_not_go_into_one_file(to: str) -> None:
+    """An import would give one the texts of the other; nothing is written, and either shop alone is."""
+    [first, second, _] = await rows()
+    assert second.caption is not None
+    same = replace(
+        second, product=key_of("acme", "sku-1"), caption=msgspec.structs.replace(second.caption, product_id="sku-1")
+    )
+    with pytest.raises(BadSetting, match=r"product sku-1 is of acme and no shop.*--shop"):
+        next(iter(FORMATS[to]([first, same])))
+    for one in (first, same):
+        assert len(list(FORMATS[to]([one]))) == 2
+    assert len(table("".join(FORMATS["csv"]([first, same])))) == 2
