@@ -18,7 +18,8 @@ from processors.audience import Audience, audience_of, unfit, unfit_tag
 from processors.claims import Extra, Mention, extra_of, hidden_claims, mentions, split_tag
 from processors.evidence import kind_noun, wider
 from processors.kinds import claims_of
-from processors.noun_phrases import BREAKS, unknown_words
+from processors.noun_phrases import unknown_words
+from processors.references import antecedents_of, is_plural, owners_of
 from processors.values import CaptionText, Evidence, Garment, Span, WriterKind
 from processors.vocabulary import COLLARS, FACETS, canonical, clean
 
@@ -27,18 +28,7 @@ NAMES_NONE = "names none of the garments"
 """The reason why a caption that says nothing wrong is refused."""
 
 _BOUND = ("colour", "fabric", "gender", "pattern", "sleeve", "neckline", "length")
-# Words that may stand between a garment and what is said of it afterwards ("a dress made of soft linen") …
-_LINK_WORDS = """a all an and are but come comes cut done finished from in is it its made of out pure that which with soft
-crisp rich tone tones worked shown rendered for also"""
-_LINKS = frozenset(_LINK_WORDS.split())
-# … one of which must be there.
-_LINKING = frozenset(("in", "of", "from", "is", "are", "for"))
 
-_ALL = re.compile(r"^\s*,\s*(?:and\s+)?all\b", re.IGNORECASE)
-_ONE_THING = re.compile(r"(?<![^\W_])(?:it|it['’]s|its|this|one|each)(?![^\W_])", re.IGNORECASE)
-_SEVERAL_THINGS = re.compile(
-    r"(?<![^\W_])(?:they|they['’]re|them|their|theirs|these|those|both|ones)(?![^\W_])", re.IGNORECASE
-)
 # "The dress and the bag are black" says it of both.
 _ALIKE = re.compile(
     r"(?<![^\W_])(?:matching|tonal|monochrom(?:e|atic)|head[ -]to[ -]toe|same (?:colou?r|shade|tone|hue)|total (?:[^\W_]+ )?look)(?![^\W_])",
@@ -55,11 +45,6 @@ _PAIRED = frozenset({"sunglass", "pants", "shorts", "shoe"})
 """Of which a plural is one garment."""
 _THE = re.compile(r"\b(?:the|this|that)[\s-]+$", re.IGNORECASE)
 """Before a garment that was named already."""
-_OF_SEVERAL = re.compile(r"(?<![^\W_])(?:are|were|both|all|come|share)(?![^\W_])", re.IGNORECASE)
-_JOINED = re.compile(r"(?:(?<![^\W_])and(?![^\W_])|&)", re.IGNORECASE)
-# "Black: the dress", "In black, this dress" say it of the dress.
-_INTRODUCES = re.compile(r"\s*[:—–,]\s*(?:a|an|the|this|these|our|your)\s+", re.IGNORECASE)
-_APART = re.compile(r"[.;:!?—–()]|(?<![^\W_])(?:with|over|under|is|has)(?![^\W_])", re.IGNORECASE)
 _DENIED_BEFORE = re.compile(
     r"(?<![^\W_])(?:no|not|non|never|without|neither|nor|(?:is|are|does|do|was)n['’]t|free of|free from|instead of|rather than)"
     r"(?:\s+(?:a|an|any|the|your|average|usual|another|quite|exactly|really|actually|even|made of|made from|in|of|real|genuine|for))*[\s\-‐-–]+$",
@@ -213,7 +198,7 @@ def _check_several(
     told: dict[tuple[int, str], set[int]] = {}
     for mention in found:
         owners, sure = owners_of(mention, nouns, found, text)
-        if sure or len(owners) != 1 or owners[0].end > mention.start or not _plural(owners[0]):
+        if sure or len(owners) != 1 or owners[0].end > mention.start or not is_plural(owners[0]):
             continue
         for facet in _BOUND:
             if (values := mention.values(facet)) is not None and facet != "gender":
@@ -245,9 +230,9 @@ def _check_modifier(
     owners, sure = owners_of(mention, nouns, found, text)
     if mention.surface in ("long", "short") and not owners:
         return [], []  # "all day long"
-    back = () if sure or facet == "gender" else _antecedents(mention, nouns, owners, text)
+    back = () if sure or facet == "gender" else antecedents_of(mention, nouns, owners, text)
     last = next((noun for noun in reversed(nouns) if noun.end <= mention.start), None)
-    if last is not None and not sure and _plural(last) and _EVERY_ONE.fullmatch(text[last.end : mention.start]):
+    if last is not None and not sure and is_plural(last) and _EVERY_ONE.fullmatch(text[last.end : mention.start]):
         named = _noun_garments(last, said.get(last.start, ()), facts)
         if len(facts.having(facet, values, named)) < len(named):
             return [], [f'"{mention.surface}" ({facet}) is not said of every one of the {last.surface}']
@@ -262,31 +247,9 @@ def _check_modifier(
         return _spans(mention, facet, facts.having(facet, values), facts), []
     behind = [owner for owner in owners if owner.end <= mention.start]
     # "A black shirt in linen" is one shirt; "shirts in white and black" may be two.
-    if sure or (len(owners) == 1 and behind and not _plural(owners[0])):
+    if sure or (len(owners) == 1 and behind and not is_plural(owners[0])):
         said.setdefault(owners[0].start, []).append(mention)
     return _spans(mention, facet, ids if owners else _nearest(mention, nouns, ids, facts), facts), []
-
-
-def _antecedents(
-    mention: Mention, nouns: Sequence[Mention], owners: Sequence[Mention], text: str
-) -> tuple[Mention, ...]:
-    """The garment words that a claim may refer back to: all that were named before, of the pronoun's number.
-
-    Nothing when the claim stands at a garment word of its own. A pronoun before the first garment word may mean any that
-    follows.
-    """
-    before = [noun for noun in nouns if noun.end <= mention.start]
-    gap = text[before[-1].end : mention.start] if before else text[: nouns[0].start if nouns else mention.start]
-    joined = _joined(before, text) if before and _OF_SEVERAL.search(gap) and not re.search(r"[.;:!?]", gap) else ()
-    if len(joined) > 1 and not (owners and owners[-1] not in before):
-        return joined
-    one, several = bool(_ONE_THING.search(gap)), bool(_SEVERAL_THINGS.search(gap))
-    if owners and (owners[-1] not in before or not (one or several or _ALL.match(gap))):
-        return ()
-    meant = before if before or not (one or several) else list(nouns)
-    if one != several:
-        meant = [noun for noun in meant if _plural(noun) == several] or meant
-    return tuple(meant)
 
 
 def _named_before(
@@ -302,27 +265,11 @@ def _named_before(
         return ()
     noun = owners[0]
     values = noun.values("category") or ()
-    if _plural(noun) or said.get(noun.start) or not _THE.search(text[: noun.start]):
+    if is_plural(noun) or said.get(noun.start) or not _THE.search(text[: noun.start]):
         return ()
     if len(facts.having("category", values)) < 2:
         return ()
     return tuple(one for one in nouns if one.end <= noun.start and set(one.values("category") or ()) & set(values))
-
-
-def _joined(nouns: Sequence[Mention], text: str) -> tuple[Mention, ...]:
-    """The last garment word and those that an "and" joins to it."""
-    joined = [nouns[-1]]
-    for noun in reversed(nouns[:-1]):
-        between = text[noun.end : joined[0].start]
-        listed = len(joined) > 1 and "," in between
-        if _APART.search(between) or not (listed or _JOINED.search(between)):
-            break
-        joined.insert(0, noun)
-    return tuple(joined)
-
-
-def _plural(noun: Mention) -> bool:
-    return noun.surface.endswith("s") and not noun.surface.endswith("ss")
 
 
 def _check_antecedents(
@@ -357,7 +304,7 @@ def _check_noun(noun: Mention, said: Sequence[Mention], text: str, facts: _Facts
     ids = _noun_garments(noun, said, facts)
     if not ids:
         return [], [f'no one "{noun.surface}" has all that is said of it']
-    if len(ids) < 2 and len(facts.having("category", values)) > 1 and _plural(noun):
+    if len(ids) < 2 and len(facts.having("category", values)) > 1 and is_plural(noun):
         first = min([noun.start, *(mention.start for mention in said)])
         if _COUNTED.search(text[:first]) or (_PAIR.search(text[:first]) and not _PAIRED.intersection(values)):
             return [], [f'of "{noun.surface}" only one is so']
@@ -396,43 +343,6 @@ def _nearest(mention: Mention, nouns: Sequence[Mention], ids: tuple[int, ...], f
         if named:
             return tuple(named)
     return ids[:1]
-
-
-def owners_of(
-    mention: Mention, nouns: Sequence[Mention], found: Sequence[Mention], text: str
-) -> tuple[tuple[Mention, ...], bool]:
-    """The garment words that a modifier may belong to, and whether it is the noun directly after it for sure."""
-    if mention in nouns:  # "jeans" is its own denim
-        return (mention,), True
-    after = next((n for n in nouns if n.start >= mention.end), None)
-    before = next((n for n in reversed(nouns) if n.end <= mention.start), None)
-    owners: list[Mention] = []
-    if after is not None:
-        gap = _uncovered(text, mention.end, after.start, found)
-        if not gap.strip(" -"):
-            return (after,), True
-        words = clean(gap).split()
-        near = len(words) <= 3 and not re.search(r"[.;:!?—–()]", gap) and not BREAKS.intersection(words)
-        if near or _INTRODUCES.fullmatch(gap):
-            owners.append(after)
-    if before is not None:
-        gap = _uncovered(text, before.end, mention.start, found)
-        words = clean(gap).split()
-        shaped = {"with"} if mention.values("sleeve") or mention.values("neckline") else set()
-        linked = (_LINKING | shaped).intersection(words) and _LINKS.issuperset(words)
-        if linked and not re.search(r"[.;:!?—–()]", gap):
-            owners.append(before)
-    return tuple(owners), False
-
-
-def _uncovered(text: str, start: int, end: int, found: Sequence[Mention]) -> str:
-    """text[start:end] without the claims in it."""
-    parts, at = [], start
-    for mention in found:
-        if start <= mention.start and mention.end <= end and mention.start >= at:
-            parts.append(text[at : mention.start])
-            at = mention.end
-    return "".join([*parts, text[at:end]])
 
 
 def _spans(mention: Mention, facet: str, ids: Sequence[int], facts: _Facts) -> list[Span]:

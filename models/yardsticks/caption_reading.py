@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from processors.claims import Mention, mentions
+from processors.references import owners_of
 from processors.values import CATEGORIES
-from processors.verify import denies, owners_of
+from processors.verify import denies
 from processors.vocabulary import CATEGORY_NOUNS, clean
 
 _FACETS = {"colour", "pattern", "sleeve", "neckline", "fabric", "gender"}
