@@ -48,7 +48,7 @@ _SIZE_WORDS = {
 }  # fmt: skip
 
 
-class Offer(msgspec.Struct, frozen=True, omit_defaults=True):
+class Offer(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The typed columns of a product; None, "" and () mean that the shop did not say.
 
     `launched` is a day ("2026-03-01"), `currency` an ISO 4217 code where the shop's word is one.
@@ -234,7 +234,10 @@ def _read_sizes(name: str, value: object) -> tuple[str, ...] | None:
 def _size(name: str, value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise _wrong(name, "strings in the list", value)
-    size = " ".join(value.split()) if isinstance(value, str) else f"{value:g}"
+    try:
+        size = " ".join(value.split()) if isinstance(value, str) else f"{value:g}"
+    except OverflowError:  # whole numbers have no end in JSON, and what is formatted has
+        raise _beyond(name, "is not finite") from None
     if len(size) > MAX_SIZE_TEXT:
         raise _beyond(name, f"has a size of more than {MAX_SIZE_TEXT} characters")
     return size

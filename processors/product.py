@@ -15,7 +15,7 @@ MAX_REMOVED = 1000
 """Removed fields that are remembered of a product, for versions that come late; the oldest are forgotten."""
 
 
-class Stamp(msgspec.Struct, frozen=True, array_like=True):
+class Stamp(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """When something was said: in which version, and where its record first lay.
 
     Of one version, the offsets of a partition decide, and between partitions the records' times (ms since the epoch).
@@ -35,14 +35,14 @@ class Stamp(msgspec.Struct, frozen=True, array_like=True):
         return (self.ms, self.partition) < (other.ms, other.partition)
 
 
-class Said(msgspec.Struct, frozen=True, array_like=True):
+class Said(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The value of a field, and when it was said; None: it was removed."""
 
     value: Any
     at: Stamp
 
 
-class PhotoPlace(msgspec.Struct, frozen=True):
+class PhotoPlace(msgspec.Struct, frozen=True, gc=False):
     """One photo of a product: its address in the store, the SHA-256 of its bytes there, what it shows ("": nobody said)."""
 
     address: str
@@ -50,7 +50,7 @@ class PhotoPlace(msgspec.Struct, frozen=True):
     role: str = ""
 
 
-class Change(msgspec.Struct, frozen=True):
+class Change(msgspec.Struct, frozen=True, gc=False):
     """What one upload says. None: nothing of it. With photos and metadata together it replaces the metadata, unless it is `partial`."""
 
     metadata: dict[str, Any] | None = None
@@ -64,7 +64,7 @@ class Change(msgspec.Struct, frozen=True):
         return self.metadata is not None and self.photos is not None and not self.partial
 
 
-class Product(msgspec.Struct, frozen=True):
+class Product(msgspec.Struct, frozen=True, gc=False):
     """What is known of a product.
 
     `replaced`, `pictured`, `deleted`: when all of its metadata, its photos, and its end were said last; `touched`: when

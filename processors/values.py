@@ -40,7 +40,7 @@ CATEGORIES: tuple[str, ...] = (
 )
 
 
-class Colour(msgspec.Struct, frozen=True):
+class Colour(msgspec.Struct, frozen=True, gc=False):
     """A named colour and its share (0..1) of the garment's own pixels.
 
     `certainty`: the share again, where a pixel between two names counts for both; None in records of before there was one.
@@ -52,7 +52,7 @@ class Colour(msgspec.Struct, frozen=True):
     certainty: float | None = None
 
 
-class Attribute(msgspec.Struct, frozen=True):
+class Attribute(msgspec.Struct, frozen=True, gc=False):
     """A decided facet ("fabric": "linen"): the neighbours that voted for it, or none when the shop itself said so.
 
     `source`: "pixels", "merchant" or "neighbours"; "" in records of before there was one. `second`: of what was read from the
@@ -91,7 +91,7 @@ class Detection(msgspec.Struct, frozen=True):
     mask: GarmentMask | None = None
 
 
-class Garment(msgspec.Struct, frozen=True):
+class Garment(msgspec.Struct, frozen=True, gc=False):
     """One garment with everything known of it. `id` is "g0", "g1" … in descending confidence.
 
     `photo`: the address of the photo that `box` lies in, where that is not the item's own image. `mask`: of a detector that segments.
@@ -144,7 +144,7 @@ class CaptionText(msgspec.Struct, frozen=True):
     writer: WriterKind
 
 
-class Metadata(msgspec.Struct, frozen=True):
+class Metadata(msgspec.Struct, frozen=True, gc=False):
     """What the shop says of a product. `facets` holds every other string it sent (see `streams.contract.records`).
 
     `sale_price` to `launched` are its typed columns (`processors.offers`). `group_id` names the style of which the product

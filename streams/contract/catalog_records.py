@@ -21,7 +21,7 @@ ResultCode: TypeAlias = Annotated[
 Role: TypeAlias = Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(ROLES), OPEN_ENUM: True})]
 
 
-class Record(msgspec.Struct, frozen=True, omit_defaults=True):
+class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Base of all records."""
 
 

@@ -43,6 +43,9 @@ class EventContext:
     tracestate: str = ""
 
 
+_NOTHING_SAID = EventContext("")
+
+
 class _Envelope(msgspec.Struct, frozen=True):
     """An event in structured mode. All of it is optional, as the headers are."""
 
@@ -190,7 +193,7 @@ def output_headers(message: Message, *, stage: str, topic: str, number: int = 0)
     time, not its offset, say which event it is. From outside, only the record itself is sure to be unique.
     """
     step = f"{stage}/{topic}/{number}" if number else f"{stage}/{topic}"
-    given = _said(message)
+    given = _said(message) if message.headers else _NOTHING_SAID  # no mode is told but by a header
     ours = given.source.startswith(f"{SOURCE}/") and bool(given.time)
     return ce_headers(
         id=derived_id(given.id or message.event_id(""), step) if ours else message.event_id(step),

@@ -55,6 +55,22 @@ def metadata_of(upload: Upload) -> Metadata:
     )
 
 
+def check_metadata(upload: Upload) -> None:
+    """What `metadata_of` raises; a part of nothing but price, stock, sizes and launch day is not made into metadata for that.
+
+    Raises:
+        Poison: as of `metadata_of`.
+    """
+    given = upload.metadata or {}
+    if upload.group_id is None and given and offers.COLUMN_NAMES.issuperset(given):
+        columns = {name: value for name, value in given.items() if value is not None}
+        _price(columns.pop("price", None))
+        offers.take_offer(columns)
+        if not columns:
+            return
+    metadata_of(upload)
+
+
 def _text(name: str, value: object) -> str:
     if not isinstance(value, str):
         raise Poison(f"expected a string, got {type(value).__name__}", field=f"metadata.{name}", code=Code.WRONG_TYPE)

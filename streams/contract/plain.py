@@ -18,6 +18,8 @@ from processors.errors import Code, Poison
 _FRAME_BYTES = 5
 _CONNECT = re.compile(rb'\s*\{\s*"schema"\s*:')
 """So begins what Connect's JsonConverter writes where its schemas are on, as they are unless somebody turned them off."""
+_PLAIN_START, _SCHEMA_START = b'{"', b'{"schema"'
+"""With its first member right behind the brace, and that not Connect's, a value has nothing around it."""
 _GLUE_START, _GLUE_BYTES = b"\x03\0", 18
 """Amazon's Glue registry: its version, 0 for what is not packed, and the id of the schema's version."""
 _BLANK = b" \t\r\n"
@@ -41,6 +43,13 @@ def json_of(value: bytes) -> bytes:
     Raises:
         Poison: the frame of a schema registry around something that is no JSON, or UTF-16 that is none.
     """
+    if value.startswith(_PLAIN_START) and not value.startswith(_SCHEMA_START):
+        return value  # as nearly all: it is asked several times for a record
+    return _taken_off(value)
+
+
+def _taken_off(value: bytes) -> bytes:
+    """As `json_of`, whatever is around it."""
     for start, encoding in _UTF16_STARTS.items():
         if value.startswith(start) and len(value) % 2 == 0:
             value = b"\xef\xbb\xbf" + value.decode(encoding, "replace").encode()

@@ -54,9 +54,22 @@ def says_more(message: Message) -> bool:
     if message.topic != UPLOADS or message.header(PRIORITY) is not None:
         return True
     value = message.value or b""
-    # Another encoding, an escaped name, an event around base64: only who decodes it can tell.
-    plainly = not value or (value[:1] == b"{" and b"\\" not in value and b"data_base64" not in value)
-    return not plainly or b"priority" in value
+    return not (not value or _is_plain(value)) or b"priority" in value
+
+
+def says_shop(message: Message) -> bool:
+    """The same of whether its product is of a shop: not where neither key nor value can name one."""
+    value = message.value or b""
+    if message.topic != UPLOADS or not value or not _is_plain(value):
+        return True
+    # A key that begins as those of shops do, or an id that does.
+    return b"shop" in value or b"//" in value or (message.key or b"").startswith(b"//")
+
+
+def _is_plain(value: bytes) -> bool:
+    """Not in another encoding, with an escaped name, or an event around base64: then only who decodes it can tell."""
+    utf_16 = value[1:2] == b"\0"
+    return value[:1] == b"{" and not utf_16 and b"\\" not in value and b"data_base64" not in value
 
 
 def _deleted(message: Message) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -31,17 +31,19 @@ DeadLetter: TypeAlias = Callable[[Failure], Awaitable[Deliveries]]
 Ack: TypeAlias = Callable[[], None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Run(Generic[R]):
     """Messages of one partition that follow each other, of all of which it is known what becomes of them: they go as one.
 
-    `ack`: of the message of this number. `ack_all`: of all of them, at once.
+    `ack`: of the message of this number. `ack_all`: of all of them, at once. `shares`: shop → how many are of it, and their bytes;
+    the pipeline tells it once.
     """
 
     messages: Sequence[Message]
     results: Sequence[R]
     ack: Callable[[int], None]
     ack_all: Ack
+    shares: Mapping[str, tuple[int, int]] | None = None
 
 
 @dataclass(slots=True, eq=False)

@@ -23,6 +23,16 @@ def _one_lane(_message: Message) -> int:
     return 0
 
 
+def _shares(messages: Sequence[Message], shop_of: Callable[[Message], str]) -> dict[str, tuple[int, int]]:
+    """Shop → how many of the messages are of it, and their bytes."""
+    found: dict[str, tuple[int, int]] = {}
+    for message in messages:
+        shop = shop_of(message)
+        count, amount = found.get(shop, (0, 0))
+        found[shop] = (count + 1, amount + message_bytes(message))
+    return found
+
+
 class Pipeline(Generic[R]):
     """Runs messages through `stages`; every submitted message ends in an ack, or the pipeline ends.
 
@@ -341,13 +351,12 @@ class Pipeline(Generic[R]):
         """The messages of a run are taken (1), or done (-1)."""
         if self._shop_of is None:
             return
-        amounts: Counter[str] = Counter()
-        for message in run.messages:
-            shop = self._shop_of(message)
-            amounts[shop] += message_bytes(message)
+        if run.shares is None:  # else as they were when it was taken
+            run.shares = _shares(run.messages, self._shop_of)
+        for shop, (count, amount) in run.shares.items():
             if sign < 0:
-                self._engine.observer.shop_done(shop)
-        for shop, amount in amounts.items():
+                for _ in range(count):
+                    self._engine.observer.shop_done(shop)
             self._holds_more(shop, sign * amount)
 
     def _holds_more(self, shop: str, more: int) -> None:

@@ -23,7 +23,7 @@ from processors.facets import Head, Heads
 from processors.identity import key_of
 from processors.product import Change, PhotoPlace, Product, says_otherwise
 from streams.contract import codecs
-from streams.contract.metadata import metadata_of
+from streams.contract.metadata import check_metadata, metadata_of
 from streams.contract.records import Item, Upload
 from streams.contract.versions import stamp_of
 from streams.engine.message import Message
@@ -65,6 +65,7 @@ class _Simple:
     message: Message
     about: About
     upload: Upload
+    product: str
     places: tuple[PhotoPlace, ...] | None = None
     told: Told | None = None
     quiet: bool = False
@@ -176,21 +177,21 @@ class Enrich:
         """Uploads that arrived together, of products that are known: what they say, where no photo has to be got for it."""
         assert self.kept_all is not None  # asked for only then
         found = [
-            _Simple(m, about, upload)
+            _Simple(m, about, upload, about.product)
             for m in messages
             if (upload := self._simple(m)) and (about := About.of(m, upload))
         ]
-        found = [one for one in found if await self.order(one.message, one.about.product.encode()) == Here()]
-        kept = await self.kept_all(one.about.product for one in found)
+        found = [one for one in found if await self.order(one.message, one.product.encode()) == Here()]
+        kept = await self.kept_all(one.product for one in found)
         photos = self.photos
         for one in found:
-            product = kept[one.about.product].product
+            product = kept[one.product].product
             if product == Product() and (one.about.partial or not one.about.pictured):
                 continue  # what is known by its item is looked for
             one.places = photos.lying(one.upload, product) if one.about.pictured else product.photos
             if one.places is not None:
                 one.told = self._told(one.about, one.places, {})
-                one.quiet = self._changes_nothing(one.message, one.told, kept[one.about.product])
+                one.quiet = self._changes_nothing(one.message, one.told, kept[one.product])
         keys = self._to_recall(found)
         recalled = await self.memo.recall_all(set(keys.values()), PhotoContent)
         known = {digest: recalled[key] for digest, key in keys.items() if key in recalled}
@@ -205,7 +206,7 @@ class Enrich:
         try:
             upload = codecs.decode_upload(message)
             if upload is not None:
-                metadata_of(upload)
+                check_metadata(upload)
         except Poison:
             return None  # `read` tells
         return upload

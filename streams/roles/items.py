@@ -24,7 +24,7 @@ from streams.roles.sold import sold_garment
 WHOLE = "whole"
 
 
-class PhotoContent(msgspec.Struct, frozen=True):
+class PhotoContent(msgspec.Struct, frozen=True, gc=False):
     """All that the models made of one photo, whatever product it is of, and whichever of its photos: what is remembered."""
 
     width: int
@@ -150,10 +150,10 @@ class Items:
         sold = sold_garment(item)
         if sold is not None and known.get(sold.id):
             item = msgspec.structs.replace(item, chances=chances.mean(known[sold.id]))
-        return self._with_conflicts(item)
+        return self._with_conflicts(item, sold)
 
-    def _with_conflicts(self, item: Item) -> Item:
-        conflicts = merchant.conflicts(item.garments, item.metadata, sold_garment(item))
+    def _with_conflicts(self, item: Item, sold: Garment | None) -> Item:
+        conflicts = merchant.conflicts(item.garments, item.metadata, sold)
         for conflict in conflicts:
             self.conflicted(conflict.facet)
         told = tuple(Conflict(c.garment, c.facet, c.merchant, c.pixels, c.confidence) for c in conflicts)

@@ -16,7 +16,7 @@ log = logger(__name__)
 NOTHING = Product()
 
 
-class Kept(msgspec.Struct, frozen=True):
+class Kept(msgspec.Struct, frozen=True, gc=False):
     """What is known of a product, and of its item on the topic: the hash of its bytes, and the id of the topic.
 
     `made`: by which models and rules (`Items.maker`); `source`: the upload that it was made for; `number`: of two states of a
@@ -31,7 +31,7 @@ class Kept(msgspec.Struct, frozen=True):
     number: int = 0
 
 
-class _Numbered(msgspec.Struct, frozen=True):
+class _Numbered(msgspec.Struct, frozen=True, gc=False):
     number: int = 0
 
 

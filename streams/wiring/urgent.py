@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from processors.errors import Poison
 from processors.identity import checked_shop, shop_of
-from streams.contract.urgency import said_of, says_more
+from streams.contract.urgency import said_of, says_more, says_shop
 from streams.engine.ahead import Ahead
 from streams.engine.credits import Credits
 from streams.engine.lanes import DeadLetter, Publish, PublishAll
@@ -123,7 +123,7 @@ def product_of(message: Message) -> bytes:
 
 def shop_of_message(message: Message) -> str:
     """Whose product it is; "" for one of no shop."""
-    return shop_named(product_of(message))
+    return shop_named(product_of(message)) if says_shop(message) else ""
 
 
 def shop_named(product: bytes) -> str:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.contract import topics
-from streams.contract.urgency import Said, said_of
+from streams.contract.cloudevents import CONTENT_TYPE
+from streams.contract.urgency import Said, said_of, says_more, says_shop
 from streams.engine.message import PRIORITY, SHOP, URGENT, Message
+from streams.wiring.urgent import is_urgent, product_of, shop_named, shop_of_message
 
 
 def upload(key: bytes | None, **fields: object) -> Message:
@@ -44,3 +48,49 @@ def test_nothing_raises(value: bytes, key: bytes | None, header: bytes) -> None:
     """Anybody may write to the topic."""
     headers = ((SHOP, header), ("content-type", b"application/cloudevents+json"))
     assert isinstance(said_of(Message(topics.UPLOADS, 0, 0, key, value, headers)), Said)
+
+
+DOCUMENTS = [
+    {"product_id": "sku-1"},
+    {"product_id": "sku-1", "metadata": {"price": 9.5}},
+    {"product_id": "sku-1", "shop": "one", "priority": "high"},
+    {"product_id": "//one/sku-1", "priority": "high"},
+    {"product_id": "////sku-1"},
+    {"metadata": {"price": 9.5}},
+]
+FORMS = {
+    "plain": msgspec.json.encode,
+    "escaped": lambda found: (
+        msgspec.json.encode(found).replace(b"shop", b"\\u0073hop").replace(b"priority", b"\\u0070riority")
+    ),
+    "escaped id": lambda found: msgspec.json.encode(found).replace(b"//", b"\\/\\/"),
+    "UTF-16": lambda found: msgspec.json.encode(found).decode().encode("utf-16-le"),
+    "UTF-16 with its mark": lambda found: msgspec.json.encode(found).decode().encode("utf-16"),
+    "in a string": lambda found: msgspec.json.encode(msgspec.json.encode(found).decode()),
+    "of Connect": lambda found: msgspec.json.encode({"schema": None, "payload": found}),
+    "with a byte-order mark": lambda found: b"\xef\xbb\xbf" + msgspec.json.encode(found),
+    "with blanks": lambda found: b"  " + msgspec.json.format(msgspec.json.encode(found)),
+    "an event": lambda found: msgspec.json.encode({"specversion": "1.0", "data": found}),
+    "an event in base64": lambda found: msgspec.json.encode(
+        {"specversion": "1.0", "data_base64": base64.b64encode(msgspec.json.encode(found)).decode()}
+    ),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("key", [None, b"", b"sku-1", b"//one/sku-1", b"other"])
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_the_short_look_at_a_record_never_says_something_else_than_the_long_one(
+    document: dict[str, object], key: bytes | None, form: str
+) -> None:
+    """Most records name neither shop nor haste, and are not decoded to see it; whatever may name one, in any form, is."""
+    headers = ((CONTENT_TYPE, b"application/cloudevents+json"),) if form.startswith("an event") else ()
+    message = Message(topics.UPLOADS, 0, 0, key, FORMS[form](document), headers)
+    assert shop_of_message(message) == shop_named(product_of(message))
+    assert is_urgent(message) == said_of(message).urgent
+
+
+def test_most_records_are_not_decoded() -> None:
+    """Else the short look would be no gain."""
+    assert not says_shop(upload(b"sku-1", metadata={"price": 9.5}))
+    assert not says_more(upload(b"sku-1", metadata={"price": 9.5}))

@@ -241,3 +241,37 @@ async def test_credits_of_several_are_those_of_each():
         pool.release(one)
     assert (pool.held, pool.items) == (0, 0)
     assert all(one.released for one in pool.split(held, [1, 2]))
+
+
+def test_each_message_of_a_run_is_asked_once_whose_it_is_and_all_of_it_is_given_back():
+    """Whose a message is costs a look into it; a run that ends gives back what it took, and counts each message of each shop."""
+
+    class Told(NullObserver):
+        def __init__(self):
+            self.held, self.done = {}, Counter()
+
+        def shop_credits(self, shop, held):
+            self.held.setdefault(shop, []).append(held)
+
+        def shop_done(self, shop):
+            self.done[shop] += 1
+
+    asked, told, world = Counter(), Told(), Together()
+
+    def shop_of(m):
+        asked[m.offset] += 1
+        return "halm" if m.offset % 2 else ""
+
+    async def scenario():
+        stages = [IoStage("read", single)]
+        async with running(stages, world, observer=told, shop_of=shop_of, publish_all=world.publish_all) as pipeline:
+            await pipeline.submit_run(world.run(range(5)))
+            await pipeline.drain()
+
+    run_virtual(scenario())
+    assert asked == Counter(range(5))
+    assert told.done == {"": 3, "halm": 2}
+    assert {shop: (len(held), held[0] > 0, held[-1]) for shop, held in told.held.items()} == {
+        "": (2, True, 0),
+        "halm": (2, True, 0),
+    }
