@@ -35,7 +35,7 @@ WANTED: Mapping[str, float] = MappingProxyType(
         "neckline": 1.5,
         "length": 1.5,
         CATEGORY: 4.0,
-        KIND: 2.0,
+        KIND: 6.0,
         GENDER: 2.0,
         "fabric": 1.5,
     }

@@ -192,3 +192,11 @@ def test_a_different_pattern_is_no_refusal_of_all_that_may_have_a_little_of_it()
     other = like(pattern={"graphic": 1.0}, colour={"white": 1.0}, neckline={"round": 1.0}, kind={"t-shirt": 1.0})
     assert score(composed, plain) > score(composed, other) > score(composed, checked)
     assert "pattern" not in composed.kept
+
+
+def test_another_kind_of_the_same_category_comes_before_what_looks_the_same() -> None:
+    """ "As sandals" beside a shoe: sandals in another colour, before the same boots in every other facet."""
+    boots = {"category": {"shoe": 1.0}, "kind": {"boots": 1.0}, "colour": {"black": 1.0}, "gender": {"women": 1.0}}
+    composed = compose(boots, parse_edit("as sandals"))
+    sandals = {**boots, "kind": {"sandals": 0.6, "flats": 0.4}, "colour": {"tan": 1.0}, "gender": {"men": 1.0}}
+    assert score(composed, sandals) > score(composed, boots) + composed.embedding
