@@ -6,15 +6,18 @@ beside the first. Then the mean, the deviation and the dark, middle and light pi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from processors.colours import MULTICOLOURED
 from processors.garment_mask import GarmentPixels
 from processors.lab import lab_of_hex
 from processors.palette import PALETTE
-from processors.values import Vector
+from processors.values import Colour, Vector
+from processors.weighed import CERTAINTY, LIGHT
 
 VERSION = "1"
 """Raise it when the numbers change: heads that were fitted on others are refused."""
@@ -54,6 +57,22 @@ def palette_shares(shares: Vector) -> dict[str, float]:
     total = squares @ _named()
     order = np.argsort(-total, kind="stable")
     return {PALETTE[n][0]: float(total[n] / total.sum()) for n in order.tolist()}
+
+
+def look_of(shares: Vector | None, colours: Sequence[Colour]) -> dict[str, float]:
+    """What a garment's own pixels say, as far as they are known (`processors.weighed.LOOK`).
+
+    Args:
+        shares: of `colour_shares`; None: it has no pixels of its own.
+        colours: as they were named, the first one leading.
+    """
+    found: dict[str, float] = {}
+    if colours and colours[0].certainty is not None:
+        found[CERTAINTY] = 0.0 if colours[0].name == MULTICOLOURED else colours[0].certainty
+    if shares is not None:
+        # Behind the shares stand mean and deviation, then the dark, the middle and the light pixel, three numbers each, in fiftieths.
+        found[LIGHT] = float(shares[len(_anchors()) + 12]) / 2
+    return found
 
 
 @cache

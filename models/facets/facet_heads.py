@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from processors import colour_shares
 from processors.errors import Fatal, Poison
 from processors.facets import Head, Heads, Layer, Line
+from processors.weighed import Weighed
 
 FORMAT, LAYERED = "weft-facets 1", "weft-facets 2"
 """Of linear heads, and of some that read a layer, which code from before there were any refuses."""
@@ -86,6 +87,7 @@ class _Described(msgspec.Struct, frozen=True):
     covers: tuple[tuple[str, ...], ...] = ()
     layered: bool = False
     lines: tuple[Line, ...] = ()
+    weighed: tuple[Weighed, ...] = ()
 
 
 class _Header(msgspec.Struct, frozen=True):
@@ -125,7 +127,8 @@ def encode(maker: str, heads: dict[str, Head], card: Card, layer: Layer | None =
         tensors[f"{name}.scale"] = scale
         tensors[f"{name}.bias"] = part.bias.astype(np.float32)
     described = {
-        f: _Described(h.values, h.thresholds, h.categories, h.covers, h.layered, h.lines) for f, h in heads.items()
+        f: _Described(h.values, h.thresholds, h.categories, h.covers, h.layered, h.lines, h.weighed)
+        for f, h in heads.items()
     }
     header = _Header(FORMAT if layer is None else LAYERED, maker, colour_shares.VERSION, described, card)
     return bytes(save(tensors, {"weft": msgspec.json.encode(header).decode()}))
@@ -172,6 +175,7 @@ def decode(data: bytes, *, name: str) -> Version:
                 said.covers,
                 layered=said.layered,
                 lines=said.lines,
+                weighed=said.weighed,
             )
         layer = Layer(*read(LAYER), tensors[f"{LAYER}.shares"]) if header.format == LAYERED else None
         found = Heads(version_of(data), header.maker, heads, layer)

@@ -3,6 +3,7 @@
     weft train facets --data DIR
     python -m models.recipes.facets calibrate --data DIR --run runs/facets     # thresholds, for facets.yaml
     python -m models.recipes.facets ship --run runs/facets                     # into models/starter
+    python -m models.recipes.facets restate                                    # there, the same weights under the recipe's thresholds
 
 DIR holds `street/` and `phone/`. First every picture is looked at once (`RUN/features/*.npz`: a run that is stopped goes on), then
 the heads are fitted, which takes minutes. Their sharpness and thresholds stand in the recipe: they are found on photos of a source that
@@ -28,7 +29,7 @@ import yaml
 from numpy.typing import NDArray
 
 from models.encoder.clip_encoder import ClipImageEncoder, features_maker_of, space_fingerprint
-from models.facets.facet_heads import SHIPPED, Card, FacetWorth, encode
+from models.facets.facet_heads import SHIPPED, Card, FacetWorth, encode, load_shipped
 from models.facets.facet_network import How
 from models.recipes import facets_data as data_of
 from models.recipes import ship
@@ -43,6 +44,7 @@ from models.weights.starter import IMAGE_TRUNK, STARTER_FOLDER, shipped_path
 from processors import crops
 from processors.facets import NEVER, Head, Layer, Line
 from processors.second_look import CATEGORY
+from processors.weighed import Term, Weighed
 
 CONFIG = Path(__file__).with_suffix(".yaml")
 Config: TypeAlias = dict[str, Any]
@@ -301,11 +303,25 @@ def heads_of(
         thresholds = tuple(float(told.get(value, NEVER)) for value in values)
         categories = tuple(CATEGORIES_OF[facet](value) for value in values)
         covers = tuple(COVERS[facet].get(value, ()) for value in values) if facet in COVERS else ()
-        lines = lines_of(config, facet)
+        lines, weighed = lines_of(config, facet), weighed_of(config, facet)
         heads[facet] = Head(
-            values, weight * sharp, bias * sharp, thresholds, categories, covers, facet in layered, lines
+            values, weight * sharp, bias * sharp, thresholds, categories, covers, facet in layered, lines, weighed
         )
     return heads
+
+
+def weighed_of(config: Config, facet: str) -> tuple[Weighed, ...]:
+    """The weighed values of a facet, as they stand in the recipe: "pattern dotted|printed: 0.7" is a term."""
+
+    def term(text: str, weight: float) -> Term:
+        name, values = text.split(" ", 1)
+        return Term(name, tuple(values.split("|")), float(weight))
+
+    told = config.get("weighed", {}).get(facet, {})
+    return tuple(
+        Weighed(value, float(one["from"]), float(one["bias"]), tuple(term(*pair) for pair in one["by"].items()))
+        for value, one in told.items()
+    )
 
 
 def lines_of(config: Config, facet: str) -> tuple[Line, ...]:
@@ -395,6 +411,27 @@ def export(config: Config, run: Path, pictures: int, seconds: float) -> Path:
     return ship.list_run(out)
 
 
+def restate(run: Path) -> Path:
+    """Write the shipped heads anew with the thresholds, lines and weighed values of the recipe: their weights stay, to the bit. What they are
+    worth is that of `RUN/worth.json` where it is there, else what the card said before.
+    """
+    config: Config = yaml.safe_load(CONFIG.read_text())
+    version = load_shipped()
+    kept = version.heads.heads
+    sharp = {**config, "sharpness": {}}  # it is in the weights
+    stated = heads_of(sharp, {f: (h.weight, h.bias) for f, h in kept.items()}, [f for f in kept if kept[f].layered])
+    path = STARTER_FOLDER / SHIPPED
+    card = msgspec.structs.replace(version.card, made=config["made"], notes=(config["provenance"],))
+    worth = run / "worth.json"
+    if worth.is_file():
+        card = msgspec.structs.replace(
+            card, facets=msgspec.json.decode(worth.read_bytes(), type=tuple[FacetWorth, ...])
+        )
+    path.write_bytes(encode(version.heads.maker, stated, card, version.heads.layer))
+    ship.write(STARTER_FOLDER)
+    return path
+
+
 def encoder_maker() -> str:
     """Whose features the heads read: of the shipped encoder."""
     return features_maker_of(space_fingerprint(check_weights(shipped_path("encoder.safetensors"))))
@@ -403,7 +440,7 @@ def encoder_maker() -> str:
 def main() -> None:
     """The command line of the recipe."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("action", choices=("train", "calibrate", "ship"))
+    parser.add_argument("action", choices=("train", "calibrate", "ship", "restate"))
     parser.add_argument("--config", type=Path, default=CONFIG)
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("WEFT_DATA", "../shared/data")))
     parser.add_argument("--run", type=Path, default=Path("runs/facets"))
@@ -413,6 +450,8 @@ def main() -> None:
     config = yaml.safe_load(options.config.read_text())
     if options.action == "train":
         print(train(options.config, options.run, options.data, options.minutes))
+    elif options.action == "restate":
+        print(restate(options.run))
     elif options.action == "calibrate":
         from models.recipes import facets_calibrate
 

@@ -31,10 +31,14 @@ from models.weights.starter import shipped_path
 from models.yardsticks import charts
 from models.yardsticks.shop_words import truth_of
 from processors import crops, evidence
+from processors.colour_shares import colour_shares, look_of
+from processors.colours import colours_of_pixels
 from processors.facets import Chances, Head, of_garment
+from processors.garment_mask import garment_pixels
 from processors.garments import main_garment
 from processors.second_look import CATEGORY, subject_box
 from processors.values import Garment, Pixels
+from processors.weighed import LOOK
 
 WANTED: Mapping[str, float] = {"kind": 0.92, "sleeve": 0.92, "pattern solid": 0.85, "pattern printed": 0.95}
 """Share of what is stated that must be right, by facet or by value; the others `USUAL`. Chosen so that the last claim of each facet is worth
@@ -47,12 +51,15 @@ PHOTOS = ("images_480x640.zip", "images_168x224.zip")
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """Products with the features of the garment that each is named after: (n, numbers), its category as detected, and the shop's words."""
+    """Products with the features of the garment that each is named after: (n, numbers), its category as detected, the shop's words, and what
+    its own pixels say (`processors.colour_shares.look_of`).
+    """
 
     features: Floats
     categories: tuple[str, ...]
     brands: tuple[str, ...]
     truths: tuple[Mapping[str, frozenset[str]], ...]
+    looks: tuple[Mapping[str, float], ...]
 
 
 def shown(run: Path, data: Path) -> Shown:
@@ -66,13 +73,14 @@ def shown(run: Path, data: Path) -> Shown:
         features: list[NDArray[np.float16]] = []
         for pixels, row in _photos(data / "products"):
             found = _look(pixels, row["type"], detector, encoder)
-            rows.append(row | {"found": found[1]})
+            rows.append(row | {"found": found[1], "look": found[2]})
             features.append(found[0].astype(np.float16))
         np.savez(path, features=np.stack(features), rows=json.dumps(rows))
     with np.load(path, allow_pickle=False) as file:
         features_of, rows = file["features"].astype(np.float32), json.loads(str(file["rows"]))
     truths = tuple({facet: frozenset(values) for facet, values in row["truth"].items()} for row in rows)
-    return Shown(features_of, tuple(row["found"] for row in rows), tuple(row["brand"] for row in rows), truths)
+    categories, brands = tuple(row["found"] for row in rows), tuple(row["brand"] for row in rows)
+    return Shown(features_of, categories, brands, truths, tuple(row.get("look", {}) for row in rows))
 
 
 def _photos(folder: Path) -> Iterator[tuple[Pixels, dict[str, Any]]]:
@@ -96,8 +104,12 @@ def _photos(folder: Path) -> Iterator[tuple[Pixels, dict[str, Any]]]:
                 yield np.asarray(pixels, np.uint8), {"brand": row["brandName"], "type": category, "truth": told}
 
 
-def _look(pixels: Pixels, category: str, detector: YoloDetector, encoder: ClipImageEncoder) -> tuple[Floats, str]:
-    """The features of the garment that the product is named after, and its category; of the whole photo ("") where nothing is found."""
+def _look(
+    pixels: Pixels, category: str, detector: YoloDetector, encoder: ClipImageEncoder
+) -> tuple[Floats, str, dict[str, float]]:
+    """The features of the garment that the product is named after, its category, and what its own pixels say; of the whole photo ("") where
+    nothing is found.
+    """
     found = crops.worth_keeping(detector.finish(pixels, detector.forward([detector.prepare(pixels)])[0]), pixels.shape)
     garments = evidence.build(Garment("", one.category, one.box, one.confidence) for one in found).garments
     garment = main_garment(garments, category)
@@ -105,7 +117,13 @@ def _look(pixels: Pixels, category: str, detector: YoloDetector, encoder: ClipIm
     views = [encoder.prepare(crops.cut(pixels, box)), encoder.prepare(pixels)]
     crop, whole = (encoder.features(raw) for raw in encoder.forward(views))
     main = garment is None or garment is main_garment(garments)
-    return of_garment(crop, whole, main=main), "" if garment is None else garment.category
+    features = of_garment(crop, whole, main=main)
+    if garment is None:
+        return features, "", {}
+    others = [one.box for one in garments if one is not garment]
+    own = garment_pixels(pixels, garment.box, garment.category, others)
+    look = {} if own is None else look_of(colour_shares(own), colours_of_pixels(own))
+    return features, garment.category, look
 
 
 def calibrate(run: Path, data: Path, pictures: Path | None = None) -> None:
@@ -140,6 +158,7 @@ def calibrate(run: Path, data: Path, pictures: Path | None = None) -> None:
             thresholds[facet] = _thresholds(facet, chances_of[facet][fits], right[fits], categories[fits])
     known = [
         {facet: dict(zip(VALUES[facet], chances[n].tolist(), strict=True)) for facet, chances in chances_of.items()}
+        | {LOOK: dict(products.looks[n])}
         for n in range(len(categories))
     ]
     for facet in thresholds:
@@ -195,7 +214,9 @@ def report(worth: Sequence[FacetWorth]) -> str:
 
 def _least(head: Head, number: int) -> float:
     """The lowest probability from which a value is stated of any garment."""
-    lines = [line.threshold for line in head.lines if line.value == head.values[number]]
+    value = head.values[number]
+    weighed = [one.threshold for one in head.weighed if one.value == value]
+    lines = weighed or [line.threshold for line in head.lines if line.value == value]
     return min(lines, default=float(head.thresholds[number]))
 
 

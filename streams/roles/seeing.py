@@ -13,7 +13,7 @@ import msgspec
 from models.ports import Detector, ImageEncoder, Raw
 from processors import chances, crops, decode, evidence, facets, hem, second_look
 from processors.chances import Packed
-from processors.colour_shares import colour_shares
+from processors.colour_shares import colour_shares, look_of
 from processors.colours import dominant_colours
 from processors.detected import garment_of
 from processors.facets import Head, Heads
@@ -127,8 +127,9 @@ class Seeing:
             doubted = garment is main and not named and category in facets.RECONSIDERED
             # In the street heads take dresses for tunics: half of those that ten photos showed.
             if doubted and second_look.on_plain_ground(described.opened.decoded.pixels):
-                category = facets.reconsidered(category, heads.kinds(features, shares))
-            read = heads.read(features, shares, category)
+                kinds = heads.kinds(features, shares)
+                category = facets.reconsidered(category, kinds, shipped=heads.under is None)
+            read = heads.read(features, shares, category, look_of(shares, garment.colours))
             category = category if named else facets.category_of(category, read)
             attributes = {**read, **garment.attributes}
             found.append(msgspec.structs.replace(garment, category=category, attributes=attributes))

@@ -9,16 +9,18 @@ from models.facets import facet_heads
 from models.facets.facet_heads import Card
 from processors.errors import Fatal, Poison
 from processors.facets import Head, Heads, Layer, Line
+from processors.weighed import Term, Weighed
 from tests.fakes.facet_heads import file_of, head
 
 
 def test_what_is_written_is_read() -> None:
-    """Values, thresholds, lines, categories, what they cover and the card as they were; weights within half precision, whatever their scale."""
+    """Values, thresholds, lines, weighed values, categories, what they cover and the card as they were; weights within half precision, whatever their scale."""
     rng = np.random.default_rng(0)
     weight = (rng.normal(size=(2, 300)) * np.array([[1e-7], [30.0]])).astype(np.float32)
     lines = (Line("a", 0.3, ("shirt",), "neckline", ("collar",), 0.2), Line("b", 0.9))
+    weighed = (Weighed("b", 0.7, -1.5, (Term("neckline", ("collar", "polo"), 0.25), Term("look", ("light",), -2.0))),)
     bias = np.array([0.25, -3], np.float32)
-    written = Head(("a", "b"), weight, bias, (0.5, 2.0), (("shirt",), ()), ((), ("a",)), lines=lines)
+    written = Head(("a", "b"), weight, bias, (0.5, 2.0), (("shirt",), ()), ((), ("a",)), lines=lines, weighed=weighed)
     card = Card("2026-01-01T00:00:00+00:00", "shop", 7, 3, "by brand", 1.5, (), ("a note",))
     data = facet_heads.encode("sha256:m", {"pattern": written}, card)
     found = facet_heads.decode(data, name="test")
@@ -29,6 +31,7 @@ def test_what_is_written_is_read() -> None:
     assert (read.values, read.thresholds, read.categories) == (written.values, written.thresholds, written.categories)
     assert read.covers == written.covers
     assert read.lines == written.lines == lines
+    assert read.weighed == weighed
     assert np.allclose(read.weight, weight, rtol=2e-3, atol=np.abs(weight).max(1, keepdims=True) * 1e-3)
     assert read.bias.tolist() == [0.25, -3]
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import yaml
 
-from models.facets.facet_heads import load_shipped
+from models.facets.facet_heads import encode, load_shipped, version_of
 from models.recipes import facets_data
-from models.recipes.facets import CONFIG, heads_of, lines_of
+from models.recipes.facets import CONFIG, heads_of, lines_of, weighed_of
 from models.recipes.facets_learning import Rows, aligned, allowed_of, regress
 from models.recipes.facets_prints import PATTERNS, redrawn
 from models.recipes.facets_truth import CATEGORIES_OF, NO_GARMENT, PHONE, STREET, VALUES, of_drawn
@@ -18,6 +18,7 @@ from processors.kinds import KINDS
 from processors.second_look import CATEGORY
 from processors.values import CATEGORIES
 from processors.vocabulary import canonical
+from processors.weighed import CERTAINTY, GARMENT, LIGHT, LOOK
 
 
 def test_every_label_allows_values_of_ours() -> None:
@@ -120,7 +121,8 @@ def test_what_ships_has_the_thresholds_and_lines_of_the_recipe() -> None:
     }
     for facet, told in heads_of(config, blank).items():
         assert (shipped[facet].thresholds, shipped[facet].lines) == (told.thresholds, told.lines), facet
-    assert set(config["lines"]) <= set(shipped)
+        assert shipped[facet].weighed == told.weighed, facet
+    assert set(config["lines"]) | set(config["weighed"]) <= set(shipped)
 
 
 def test_a_line_of_the_recipe_asks_for_values_that_there_are() -> None:
@@ -130,3 +132,22 @@ def test_a_line_of_the_recipe_asks_for_values_that_there_are() -> None:
         for line in lines_of(config, facet):
             assert set(line.categories) <= set(CATEGORIES_OF[facet](line.value)), (facet, line)
             assert set(line.values) <= set(VALUES.get(line.beside, ())), (facet, line)
+
+
+def test_what_the_recipe_weighs_there_is() -> None:
+    """A value or a category that nobody has would count for nothing, in silence."""
+    config = yaml.safe_load(CONFIG.read_text())
+    for facet in config["weighed"]:
+        for one in weighed_of(config, facet):
+            assert one.value in VALUES[facet]
+            assert 0.5 <= one.threshold < 1
+            for term in one.terms:
+                known = {GARMENT: CATEGORIES, LOOK: (CERTAINTY, LIGHT), **VALUES}[term.facet]
+                assert set(term.values) <= set(known), (facet, term)
+
+
+def test_heads_that_are_stated_anew_keep_their_weights_to_the_bit() -> None:
+    """`restate` reads the file and writes it: half precision of half precision is the same."""
+    shipped = load_shipped()
+    heads = shipped.heads
+    assert version_of(encode(heads.maker, dict(heads.heads), shipped.card, heads.layer)) == heads.version

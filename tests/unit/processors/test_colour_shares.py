@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from processors.colour_shares import colour_shares
+from processors.colour_shares import colour_shares, look_of
+from processors.colours import MULTICOLOURED
 from processors.garment_mask import GarmentPixels, garment_pixels
 from processors.lab import cells_of, to_lab
 from processors.palette import PALETTE
+from processors.values import Colour
+from processors.weighed import CERTAINTY, LIGHT
 
 
 def _cut(rgb: tuple[int, int, int], ground: tuple[int, int, int] = (255, 255, 255)) -> GarmentPixels:
@@ -43,3 +47,13 @@ def test_every_garment_gives_finite_numbers_of_one_length() -> None:
         assert found.shape == usual.shape
         assert found.dtype == np.float32
         assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize(("level", "light"), [(30, 0.11), (128, 0.54), (250, 0.98)])
+def test_how_light_the_lightest_part_is(level: int, light: float) -> None:
+    """CIELAB's lightness, of 1; a garment without pixels has none, and one where no colour leads is of no certain one."""
+    shares = colour_shares(_cut((level, level, level), (40, 160, 70)))
+    assert look_of(shares, ())[LIGHT] == pytest.approx(light, abs=0.02)
+    assert look_of(None, (Colour("red", "#c8202f", 0.7, 0.6),)) == {CERTAINTY: 0.6}
+    assert look_of(None, (Colour(MULTICOLOURED, "#c8202f", 1.0, 1.0),)) == {CERTAINTY: 0.0}
+    assert look_of(None, (Colour("red", "#c8202f", 0.7),)) == {}, "a record of before there was a certainty"

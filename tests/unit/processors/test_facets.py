@@ -194,6 +194,16 @@ def test_what_its_kinds_call_a_top_is_a_top(category: str, kinds: dict[str, floa
     assert reconsidered(category, kinds) == found
 
 
+@pytest.mark.parametrize(
+    ("category", "tops", "found"), [("jacket", 0.2, "shirt"), ("jacket", 0.1, "jacket"), ("dress", 0.2, "dress")]
+)
+def test_the_heads_that_ship_are_too_sure_of_jackets(category: str, tops: float, found: str) -> None:
+    """A kurta that they call a jacket keeps some of a top's kinds; those of a shop know its jackets, and dresses are not doubted so easily."""
+    kinds = {"tunic": tops, category: 1 - tops}
+    assert reconsidered(category, kinds, shipped=True) == found
+    assert reconsidered(category, kinds) == category
+
+
 LENT = {"pattern": [[1, 0], [0, 1]], "neckline": [[1, 0], [0, 1]], "sleeve": [[1, 0], [0, 1]]}
 
 
