@@ -21,8 +21,7 @@ from streams.search import query_photos
 from streams.search.pending import PendingQueries
 from streams.search.shop_asked import shop_asked
 from streams.search.spaces import Spaces
-from streams.wiring.editors import inpainter_of
-from streams.wiring.faces import face_detector
+from streams.wiring.editors import face_detector, inpainter_of
 from streams.wiring.generations import encoders_of, follow_spaces, place_by_key
 from streams.wiring.models import judge_of, shipped_heads, words_of
 from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, loaded

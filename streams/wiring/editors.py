@@ -1,16 +1,21 @@
-"""What paints garments for the role `edit`, where the profile has a model for it."""
+"""The models of the role `edit` alone: what sees faces, and what paints garments where the profile has a model for it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from infra.logs import logger
 from infra.settings import Settings
-from models.guard import GuardedInpainter, Observe
-from models.ports import Inpainter
+from models.guard import Guarded, GuardedInpainter, Observe
+from models.ports import FaceDetector, Inpainter
 from models.profiles import kinds
 from models.profiles.profile import FAKE
+from models.weights import face_model
+from processors.values import Detection, Pixels
 from streams.wiring.models import place_of
 from streams.wiring.weights import profile_of
+
+log = logger("weft")
 
 
 def inpainter_of(settings: Settings, observe: Observe, urgent: Callable[[], None]) -> GuardedInpainter | None:
@@ -34,3 +39,29 @@ def inpainter_of(settings: Settings, observe: Observe, urgent: Callable[[], None
     guarded.warm_up()
     guarded.give_way_to(urgent)
     return guarded
+
+
+def face_detector(settings: Settings, observe: Observe) -> FaceDetector | None:
+    """Loaded and warm; None where consent is no matter of faces, or their weights were not fetched, which is logged.
+
+    Raises:
+        Fatal: the weights are damaged.
+    """
+    if settings.edit_consent != "faces":
+        return None
+    if settings.profile == FAKE:
+        from models.fakes import FakeFaceDetector
+
+        return FakeFaceDetector()
+    path = face_model.there(settings.model_cache)
+    if path is None:
+        log.warning(
+            "edit.no_face_detector",
+            advice="run `weft models pull starter`; until then every photo needs `consent: true`",
+        )
+        return None
+    from models.detector.face_detector import CenterFace
+
+    found = Guarded[Pixels, tuple[Detection, ...]](CenterFace.load(path), name="face detector", observe=observe)
+    found.warm_up()
+    return found

@@ -201,6 +201,27 @@ async def test_a_rebalance_does_not_wait_for_ever(role: Role, tmp_path: Path):
     await role.check()
 
 
+async def test_what_waits_for_credits_when_its_partition_goes_is_published_by_the_next_owner_alone(
+    role: Role, tmp_path: Path
+):
+    """All credits are held by records that are stuck, more wait for them, and another worker joins: no event comes twice."""
+    away = tmp_path / "away"
+    away.touch()
+    async with open_producer(role.settings) as sender:
+        value = f"stuck {away}".encode()
+        await asyncio.gather(*[await sender.send(role.input, key=f"k{n}".encode(), value=value) for n in range(300)])
+    with role.worker() as first:
+        await until_ready(first)
+        with role.worker() as second:
+            await until_ready(second)
+            assert await role.outputs(0) == 0
+            away.unlink()
+            await settled(role)
+            await until_stopped(second)
+        await until_stopped(first)
+    assert await role.check() == 0
+
+
 async def test_a_fatal_error_ends_the_process_and_commits_nothing_of_it(role: Role):
     """The process exits by itself with an error; what came before in other partitions is not lost either."""
     await role.produce(200)
