@@ -126,6 +126,7 @@ class Generation(Record, frozen=True, omit_defaults=False):
     generation: str
     state: Literal["building", "live", "retired"]
     previous: str = ""  # the live one before this: where a rollback leads
+    answered: tuple[str, ...] = ()  # those that were live before `previous`
     items: str = "catalog.items"  # the topic that it reads
     profile: str = ""  # whose encoder made its vectors; "": that of the roles
     encoder: str = ""  # fingerprint; "" where the topic says

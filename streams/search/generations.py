@@ -7,7 +7,7 @@ stands under `generation/<collection>/<name>`. A cluster that never made a secon
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from infra.settings import Settings
@@ -87,10 +87,28 @@ class Generations:
         return {made.generation: made for made in self.all() if made.ready}
 
     def state(self, name: str) -> str:
-        """`live`, `retired` (where a rollback leads) or `building`, as `Generation.state` spells them."""
+        """`live`, `retired` (it answered once: `previous` is where a rollback leads) or `building`, as `Generation.state` spells them."""
         if name == self.live:
             return "live"
-        return "retired" if name == self.previous else "building"
+        return "retired" if name in {self.previous, *self.answered} else "building"
+
+    @property
+    def answered(self) -> tuple[str, ...]:
+        """Those that answered before the previous one, by name, but for those that were dropped, and built anew, since."""
+        return self._answered({self.live, self.previous})
+
+    def answered_before(self, name: str) -> tuple[str, ...]:
+        """What `answered` is once this one is swapped in: the previous one is among them then."""
+        return self._answered({self.live, name})
+
+    def _answered(self, but: Collection[str]) -> tuple[str, ...]:
+        pointer = self.pointer
+        if pointer is None:
+            return ()
+        # Whoever else answers, the first did, though a pointer of an earlier version does not say so.
+        names = sorted({*pointer.answered, pointer.previous, FIRST} - {"", *but})
+        there = [made for name in names if (made := self.of(name)) is not None]
+        return tuple(made.generation for made in there if made.ready and made.at <= pointer.at)
 
     def after(self, message: Message) -> Generations:
         """The generations after a record of `index.control`; what is none of theirs changes nothing."""

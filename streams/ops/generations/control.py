@@ -16,9 +16,9 @@ def now_text() -> str:
     return rfc3339(round(time.time() * 1000))
 
 
-def pointer(live: str, previous: str) -> Generation:
-    """The record that makes a generation the one that answers."""
-    return Generation(COLLECTION, live, "live", previous=previous, ready=True, at=now_text())
+def pointer(live: str, previous: str, answered: tuple[str, ...] = ()) -> Generation:
+    """The record that makes a generation the one that answers. `answered`: those that did before `previous`."""
+    return Generation(COLLECTION, live, "live", previous=previous, answered=answered, ready=True, at=now_text())
 
 
 async def publish(sender: Sender, record: Generation) -> None:

@@ -93,7 +93,7 @@ async def _swap(
     if made.items != generations.items:
         await begin_anew(settings, made.items)
     async with open_producer(settings) as sender:
-        await publish(sender, pointer(name, live))
+        await publish(sender, pointer(name, live, generations.answered_before(name)))
     switched = await _switched(store, name)
     return Swapped(swapped=True, generation=name, previous=live, gates=gates, overridden=closed, composes=switched)
 

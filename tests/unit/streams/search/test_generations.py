@@ -12,6 +12,7 @@ from processors.errors import BadSetting, Missing
 from streams.contract import codecs, topics
 from streams.contract.records import Generation
 from streams.engine.message import Message
+from streams.ops.generations.control import pointer as control_pointer
 from streams.search.generations import COLLECTION, FIRST, Generations, checked_name, key_of
 from streams.search.spaces import FRESH_S, Presence, Spaces, presences
 
@@ -54,6 +55,51 @@ def test_a_swap_is_one_record_and_the_one_before_is_kept() -> None:
     assert [swapped.state(name) for name in (FIRST, "g-bar")] == ["retired", "live"]
     back = swapped.after(pointer(FIRST, "g-bar"))
     assert (back.live, back.previous, set(back.served())) == (FIRST, "g-bar", {FIRST, "g-bar"})
+
+
+def swapped_in(found: Generations, name: str, at: str) -> Generations:
+    """As `weft index swap` writes it."""
+    record_of = control_pointer(name, found.live, found.answered_before(name))
+    return found.after(record(COLLECTION, msgspec.structs.replace(record_of, at=at)))
+
+
+def states(found: Generations) -> dict[str, str]:
+    return {one.generation: found.state(one.generation) for one in found.all()}
+
+
+def test_who_answered_once_is_retired_and_not_being_built_however_many_came_after() -> None:
+    """Two swaps later a generation that had served for a year was shown as one that is being built."""
+    found = after(*(made(name, ready=True, at="2026-01-01") for name in ("g-a", "g-b", "g-c")))
+    for day, name in enumerate(("g-a", "g-b"), start=2):
+        found = swapped_in(found, name, f"2026-01-0{day}")
+    assert states(found) == {FIRST: "retired", "g-a": "retired", "g-b": "live", "g-c": "building"}
+    found = swapped_in(found, "g-c", "2026-01-04")
+    assert states(found) == {FIRST: "retired", "g-a": "retired", "g-b": "retired", "g-c": "live"}
+    back = swapped_in(found, "g-b", "2026-01-05")
+    again = swapped_in(back, "g-c", "2026-01-06")
+    assert states(again) == states(found), "a rollback, and the same once more"
+    assert states(swapped_in(again, "g-a", "2026-01-07"))["g-b"] == "retired"
+
+
+def test_a_name_that_was_dropped_and_built_anew_has_not_answered() -> None:
+    """What is under it now was never looked at by anybody, whatever was there before; after the next swap, too."""
+    found = swapped_in(
+        after(*(made(name, ready=True, at="2026-01-01") for name in ("g-a", "g-b"))), "g-a", "2026-01-02"
+    )
+    found = swapped_in(swapped_in(found, "g-b", "2026-01-03"), FIRST, "2026-01-04")
+    assert states(found)["g-a"] == "retired"
+    dropped = record(key_of("g-a"), Generation(key_of("g-a"), "g-a", "retired", at="2026-01-05"))
+    anew = found.after(dropped).after(made("g-a", at="2026-01-05"))
+    assert states(anew)["g-a"] == "building"
+    anew = anew.after(made("g-a", ready=True, at="2026-01-06"))
+    assert states(anew)["g-a"] == "building"
+    assert states(swapped_in(anew, "g-b", "2026-01-07"))["g-a"] == "building"
+
+
+def test_a_pointer_of_before_names_the_first_as_one_that_answered() -> None:
+    """It does not say who answered; the first generation always did."""
+    found = after(*(made(name, ready=True) for name in ("g-a", "g-b")), pointer("g-b", "g-a"))
+    assert states(found) == {FIRST: "retired", "g-a": "retired", "g-b": "live"}
 
 
 def test_what_is_being_built_or_was_dropped_is_not_served() -> None:
