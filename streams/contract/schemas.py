@@ -36,16 +36,16 @@ _HEADERS = {
 }
 _ALSO = f", or {STRUCTURED}: then the value is the whole event, its record under `data` or `data_base64`."
 _DEFS, _COMPONENTS = "#/$defs/", "#/components/schemas/"
-_ERROR_HEADERS = (
-    "topic",
-    "partition",
-    "offset",
-    "stage",
-    "exception.class.name",
-    "exception.message",
-    "attempts",
-    "timestamp",
-)
+_ERROR_HEADERS = {
+    "topic": "Where the record lay, as it is called in events.md.",
+    "partition": "Its partition there.",
+    "offset": "Its offset there.",
+    "stage": "The stage of the role that refused it.",
+    "exception.class.name": "The class of the cause, in the place where Kafka Connect has it.",
+    "exception.message": "The field and the cause, for a person.",
+    "attempts": "How often it was tried.",
+    "timestamp": "The timestamp of the record itself, in milliseconds since 1970.",
+}
 
 
 def with_schema() -> tuple[str, ...]:
@@ -192,7 +192,7 @@ def _message(spec: TopicSpec) -> dict[str, Any]:
         message["payload"] = {"anyOf": [payload, {"type": "null"}]} if spec.tombstones else payload
     else:
         # A letter is the record that failed, with that record's own headers: no event of ours, and no claim to be one.
-        headers = {f"__connect.errors.{name}": "What happened." for name in _ERROR_HEADERS}
+        headers = {f"__connect.errors.{name}": text for name, text in _ERROR_HEADERS.items()}
         headers |= {
             "weft_code": f"One of: {', '.join(code.value for code in Code)}.",
             "weft_withheld": "What of the record is not shown.",

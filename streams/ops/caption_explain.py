@@ -20,7 +20,8 @@ from streams.engine.message import Message
 from streams.engine.stages import Done
 from streams.roles.caption.context import Added
 from streams.roles.caption.facts import seed_of
-from streams.roles.caption.role import Captioner, Read
+from streams.roles.caption.role import Captioner
+from streams.roles.caption.steps import Read
 
 MOST_UNUSED = 20
 NOT_DECIDED = "seen"

@@ -11,7 +11,7 @@ import msgspec
 
 from infra.store import NotFound, ObjectStore
 from streams.contract.records import Source
-from streams.roles.caption.role import Shown, Written
+from streams.roles.caption.steps import Shown, Written
 from streams.roles.memo import content_hash
 from streams.roles.products import PREFIX
 

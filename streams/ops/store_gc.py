@@ -19,7 +19,7 @@ from streams.facets import versions
 from streams.ops.forget_memos import CAPTIONS, MEMOS, decoded, read_all
 from streams.ops.generations import lease
 from streams.ops.store_names import Named, open_records
-from streams.roles.caption.role import Shown, Written
+from streams.roles.caption.steps import Shown, Written
 from streams.roles.items import memo_key
 from streams.search.generations import COLLECTION, Generations
 

@@ -24,15 +24,14 @@ from processors.errors import Poison
 from processors.facets import COLOUR, MERCHANT, NEIGHBOURS
 from processors.garments import is_of_kind
 from processors.identity import key_of
-from processors.kit import PLAIN, Kit, other_texts, unmet
+from processors.kit import PLAIN, other_texts, unmet
 from processors.merchant import seen_kind, told_facets
 from processors.policies import Policies
 from processors.said import evidence_of
-from processors.values import Attribute, CaptionText, Evidence, Garment, StyleExample, Vector
+from processors.values import Attribute, Evidence, Garment, StyleExample, Vector
 from streams.contract import codecs
 from streams.contract.cloudevents import event_context
-from streams.contract.records import Caption, ContextUse, Item, Lineage, Provenance, Source
-from streams.contract.version import VERSION
+from streams.contract.records import Caption, Item, Lineage, Provenance
 from streams.engine.message import EDITION, Message
 from streams.engine.patience import Patience
 from streams.engine.stages import CpuStage, Done, IoStage, Stage
@@ -43,7 +42,7 @@ from streams.roles.caption.kits import NO_KITS, Kits
 from streams.roles.caption.looking import Look, nowhere
 from streams.roles.caption.neighbours import Finder, Neighbourhood, kind_of_item, nearest, vector_of
 from streams.roles.caption.pack import own_colour, told_of
-from streams.roles.context.articles import Applied
+from streams.roles.caption.steps import Keys, Packed, Read, Shown, Written
 from streams.roles.memo import Memo
 from streams.roles.outcome import Caused, Causes, Deleted, Makeshift, NoEffect, Unchanged, deleted
 from streams.roles.sold import sold_garment
@@ -58,68 +57,6 @@ Captioned: TypeAlias = Caption | Unchanged | Caused | Deleted | NoEffect
 
 IN_THREAD = 16
 """Items that are hashed in a thread: of fewer that costs more than it spares the loop, some 20 µs each."""
-
-
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """Where a product's caption is remembered. `facts`: its text. `sight`: the caption with all that it shows."""
-
-    facts: str
-    sight: str
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """An item with what it says by itself, and the keys of its memos; `plain`: those of the texts that nobody asked for anew."""
-
-    item: Item
-    event: str
-    own: Evidence
-    tone: str
-    keys: Keys
-    plain: Keys
-    kit: Kit = PLAIN
-    waits: tuple[str, ...] = ()
-    """Why it has to wait, whatever it says: its upload names a kit that nobody has."""
-    applied: tuple[Applied, ...] = ()
-    """Articles that apply to it."""
-    early: Message | None = None
-    """The record, where it was sent again for articles that are not known yet."""
-
-
-@dataclass(frozen=True, slots=True)
-class Packed:
-    """An item with its evidence, made ready for the language model."""
-
-    read: Read
-    request: WriterRequest
-
-
-class Written(msgspec.Struct, frozen=True):
-    """What was written of some facts, and what neighbours had said to it: remembered under `Keys.facts`.
-
-    `attributes`: of each garment, in order. `refused`: why each earlier draft was not used.
-    """
-
-    text: CaptionText
-    attributes: tuple[dict[str, Attribute], ...]
-    style_examples: tuple[StyleExample, ...]
-    version: str = VERSION
-    refused: tuple[tuple[str, ...], ...] = ()
-
-
-class Shown(msgspec.Struct, frozen=True):
-    """A caption as it was first published: remembered under `Keys.sight`.
-
-    `source`: of the upload that it was first made for; `event`: the id of the item that it was first made for.
-    """
-
-    source: Source
-    event: str
-    written: Written
-    caption: str = ""
-    """The text with what articles say in it; "" where none does."""
-    context: tuple[ContextUse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

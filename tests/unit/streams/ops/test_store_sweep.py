@@ -17,7 +17,7 @@ from streams.engine.message import Message
 from streams.ops.generations import lease
 from streams.ops.store_gc import ASIDE, INDEX
 from streams.ops.store_sweep import LEASE, Sweep, Swept
-from streams.roles.caption.role import Shown, Written
+from streams.roles.caption.steps import Shown, Written
 from streams.search.generations import Generations, key_of
 from tests.fakes.store_world import FakeWorld
 

@@ -20,7 +20,8 @@ from streams.engine.inline import run_inline
 from streams.roles.caption.kits import Kits
 from streams.roles.caption.kits import parse as parse_kit
 from streams.roles.caption.looking import looking
-from streams.roles.caption.role import Captioner, Read
+from streams.roles.caption.role import Captioner
+from streams.roles.caption.steps import Read
 from streams.roles.outcome import Makeshift
 from tests.unit.streams.roles.test_role_caption import captioner, item, message
 
