@@ -200,7 +200,8 @@ class _Product:
         owner: Node = self._of_gender(OWNERS[self._gender]) if gender == "before" else ""
         behind: tuple[Node, ...] = (" for ", self._of_gender(audience_noun(self._gender))) if gender == "after" else ()
         orders, tail = _phrases(garment, owner, fabric=fabric)
-        return seq(any_of(self._share(orders, ORDERS_EACH)), *tail, *behind)
+        some = (orders[0], *self._share(orders[1:], ORDERS_EACH - 1))  # the usual one is always there to be chosen
+        return seq(any_of(some), *tail, *behind)
 
     def _of_gender(self, text: str) -> Slot:
         return Slot(text, self._wearers)
