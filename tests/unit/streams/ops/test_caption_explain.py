@@ -61,7 +61,8 @@ async def test_a_kit_by_grammar_asks_no_model() -> None:
     french = replace(role, kits=Kits({"default": parse("locale: fr", "default")}))
     other = explain(french, message(item("sku-1", fabric="linen")), caption)
     assert other is not None
-    assert (other.same, other.caption) == (False, "Robe rouge en lin.")
+    # Which of the frames is drawn by the seed, which any rule of a channel changes.
+    assert (other.same, other.caption in {"Robe rouge en lin.", "Robe rouge. En lin."}) == (False, True), other.caption
 
 
 def test_a_deleted_product_has_nothing_to_explain() -> None:
