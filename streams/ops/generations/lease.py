@@ -117,8 +117,11 @@ async def _renew(store: ObjectStore, generation: str, mine: Holder, etag: ETag) 
         data = msgspec.json.encode(msgspec.structs.replace(mine, beat=beat))
         try:
             swapped = await asyncio.to_thread(store.swap, key_of(generation), data, etag)
+            there = swapped is not None or await asyncio.to_thread(store.exists, key_of(generation))
         except Retryable:
             continue
         if swapped is None:
+            if not there:
+                raise Fatal(f"{generation} was dropped while it was being built")
             raise Fatal(f"another process has taken the replay into {generation} over")
         etag = swapped

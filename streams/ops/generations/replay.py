@@ -177,6 +177,7 @@ async def _work(settings: Settings, store: ObjectStore, wanted: Wanted, tell: Te
             pace = Pace(sum(one.stop - one.begin for one in ranges), 0.0, tell.progress)
         work = Rebuild(made, store, consumer, pace)
         await work.run(ranges)
+        check_begun(await read(settings), made)
         await publish(sender, _ready(made))
         return _report(wanted, work, thought, started)
 
@@ -220,6 +221,17 @@ async def _begun(
         made = msgspec.structs.replace(made, **{name: dict(offsets) for name, offsets in bound.items()})
     await publish(sender, made)
     return made
+
+
+def check_begun(generations: Generations, made: Generation) -> None:
+    """Whether what was built is what is still wanted. It is asked last: a dropped generation would rise without its snapshots.
+
+    Raises:
+        BadSetting: it was dropped meanwhile, or dropped and begun with something else.
+    """
+    known = generations.of(made.generation)
+    if known is None or (known.asked, known.at) != (made.asked, made.at):
+        raise BadSetting(f"{made.generation} was dropped while it was being built: say the same again to build it")
 
 
 def _ready(made: Generation) -> Generation:

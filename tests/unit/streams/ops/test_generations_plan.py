@@ -11,11 +11,14 @@ import pytest
 
 from infra.memory_store import MemoryStore
 from infra.store import NotFound
-from processors.errors import BadSetting, Retryable
+from processors.errors import BadSetting, Fatal, Retryable
+from streams.contract.records import Generation
 from streams.ops.generations import lease
 from streams.ops.generations.diff import overlap, rank_correlation
 from streams.ops.generations.plan import begins_of, ends_of, moment, ranges_of
 from streams.ops.generations.rebuild import Pace
+from streams.ops.generations.replay import check_begun
+from streams.search.generations import Generations, key_of
 
 
 class Topic:
@@ -109,6 +112,40 @@ async def test_a_replay_that_was_killed_is_gone_on_with_at_once() -> None:
         store.put(lease.key_of("g-bar"), msgspec.json.encode(dead))
         async with lease.held(store, "g-bar"):
             assert msgspec.json.decode(store.get(lease.key_of("g-bar")), type=lease.Holder).pid == os.getpid()
+
+
+@pytest.mark.parametrize(
+    ("left", "told"),
+    [
+        (None, "g-bar was dropped while it was being built"),
+        (b"{}", "another process has taken the replay into g-bar over"),
+    ],
+)
+async def test_a_replay_whose_lease_is_gone_says_who_took_it(
+    left: bytes | None, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A drop takes it with the generation's other objects; nobody took the replay over then."""
+    monkeypatch.setattr(lease, "BEAT_S", 0.0)
+    store = MemoryStore("test")
+    async with lease.held(store, "g-bar") as renewing:
+        store.delete(lease.key_of("g-bar"))
+        if left is not None:
+            store.put(lease.key_of("g-bar"), left)
+        with pytest.raises(Fatal, match=told):
+            await renewing
+
+
+def test_a_generation_that_was_dropped_while_it_was_built_does_not_rise() -> None:
+    """Its snapshots are gone: what says that it is ready would have every worker hold nothing under its name."""
+    made = Generation(key_of("g-bar"), "g-bar", "building", asked="all of it", at="2026-01-01T00:00:00.000Z")
+    check_begun(Generations(made={"g-bar": made}), made)
+    check_begun(Generations(made={"g-bar": made}), msgspec.structs.replace(made, lost=3, encoder="sha256:e"))
+    dropped = msgspec.structs.replace(made, state="retired")
+    anew = msgspec.structs.replace(made, at="2026-01-02T00:00:00.000Z")
+    other = msgspec.structs.replace(made, asked="half of it")
+    for known in ({}, {"g-bar": dropped}, {"g-bar": anew}, {"g-bar": other}):
+        with pytest.raises(BadSetting, match="g-bar was dropped while it was being built"):
+            check_begun(Generations(made=known), made)
 
 
 def test_neighbours_are_compared_by_share_and_by_order() -> None:
