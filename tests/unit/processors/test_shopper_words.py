@@ -78,7 +78,7 @@ def test_a_slip_is_mended(text: str, wanted: dict[str, str]) -> None:
     assert not edit.ignored
 
 
-@pytest.mark.parametrize("text", ["an open back", "in reed", "brow", "greek sandals", "with strips", "Plan B", "a wide cellar", "lines", "bleak"])  # fmt: skip
+@pytest.mark.parametrize("text", ["an open back", "in reed", "brow", "greek sandals", "with strips", "Plan B", "a wide cellar", "lines", "bleak", "x" * 3000])  # fmt: skip
 def test_what_is_a_word_is_no_slip(text: str) -> None:
     """However near it is to a colour."""
     assert corrected(text) == text
