@@ -221,11 +221,18 @@ def _no_json(problem: str) -> str:
     return f"{name}: {given!r} is no JSON {'list' if listed else 'object'}: write it as {form}"
 
 
-def client_settings(data_dir: Path | None = None) -> Settings:
-    """The settings of a client: those of the environment, or those of the stack that is up in the data dir."""
+def client_settings(data_dir: Path | None = None, *, wait: bool = True) -> Settings:
+    """The settings of a client: those of the environment, or those of the stack that is up in the data dir.
+
+    `wait`: for one that is still starting there, as after `weft up &`.
+    """
+    from streams.cli.output import say
     from streams.ops import stack_file
 
-    return stack_file.locate(settings(data_dir))
+    chosen = settings(data_dir)
+    if wait:
+        stack_file.wait_for_start(chosen, say)
+    return stack_file.locate(chosen)
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

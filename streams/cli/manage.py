@@ -44,7 +44,7 @@ def doctor(as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """Look at broker, topics, store, models, versions and disk, and say what to do about each."""
     from streams.ops.doctor import Diagnosis, examine
 
-    findings = run(examine(client_settings(data_dir)))
+    findings = run(examine(client_settings(data_dir, wait=False)))  # it is asked why a start hangs
     healthy = all(finding.ok for finding in findings)
     if as_json:
         print_json(Diagnosis(healthy, findings))

@@ -66,6 +66,7 @@ def up(
 ) -> None:
     """Run broker, store and all roles until Ctrl-C or SIGTERM; go on where it was; restart what dies or hangs."""
     from infra.logs import configure
+    from streams.ops import stack_file
 
     further = tuple(dict.fromkeys(also or ()))
     if unknown := sorted(set(further) - set(OPTIONAL)):
@@ -73,12 +74,13 @@ def up(
             f"--with: there is no such role as {', '.join(unknown)} to start; there is {', '.join(OPTIONAL)}"
         )
     chosen = settings(data_dir)
-    configure(chosen.log_level, chosen.log_format)
     if chosen.shadow_profile:
         further = tuple(dict.fromkeys((*further, "shadow")))
     elif "shadow" in further:
         raise BadSetting("WEFT_SHADOW_PROFILE names no profile: the role shadow has nothing to compare with")
-    run(_up(chosen, single_process=single_process, also=further))
+    with stack_file.at_work(chosen.data_dir):
+        configure(chosen.log_level, chosen.log_format)
+        run(_up(chosen, single_process=single_process, also=further))
 
 
 async def _up(chosen: Settings, *, single_process: bool, also: tuple[str, ...] = ()) -> None:

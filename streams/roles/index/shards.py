@@ -28,6 +28,8 @@ from streams.engine.observer import Observer
 from streams.roles.index.entries import change_of
 
 STAGE = "index"
+MOST_AGES = 64
+"""Records of one batch whose age is told, evenly spread, the first among them."""
 log = logger("weft.index")
 
 
@@ -307,9 +309,10 @@ class ShardOwner:
         if messages:
             self._observer.batch_done(STAGE, len(messages), len(messages), seconds)
             now = self._now()
-            # One by one: of a batch of five hundred the last one is the youngest, and says nothing of how old the others were.
             for message in messages:
                 self._observer.acked(*message.source, seconds)
+            # Not of the last one alone: it is the youngest. Nor of all of a backlog: to read each one's time costs a tenth of applying it.
+            for message in messages[:: 1 + (len(messages) - 1) // MOST_AGES]:
                 self._observer.aged(topics.ITEMS, now - origin_ms(message) / 1000)
 
     async def save(self, held: OwnedShard) -> bool:

@@ -104,20 +104,20 @@ async def test_a_snapshot_waits_for_the_dead_letter() -> None:
     assert [failure.message.offset for failure in letters.written] == [1]
 
 
+class Told(NullObserver):
+    def __init__(self) -> None:
+        self.offsets: list[int] = []
+        self.ages: list[float] = []
+
+    def acked(self, topic: str, partition: int, offset: int, seconds: float) -> None:
+        self.offsets.append(offset)
+
+    def aged(self, topic: str, seconds: float) -> None:
+        self.ages.append(seconds)
+
+
 async def test_every_record_of_a_batch_is_told() -> None:
     """Its age is its own: of a batch the last one is the youngest."""
-
-    class Told(NullObserver):
-        def __init__(self) -> None:
-            self.offsets: list[int] = []
-            self.ages: list[float] = []
-
-        def acked(self, topic: str, partition: int, offset: int, seconds: float) -> None:
-            self.offsets.append(offset)
-
-        def aged(self, topic: str, seconds: float) -> None:
-            self.ages.append(seconds)
-
     told = Told()
     k = ShardOwner(
         CONFIG, MemoryObjects(), InlineExecutor(), Letters().report, told, lambda: 1_700_000_010.0, Backoff()
@@ -126,6 +126,18 @@ async def test_every_record_of_a_batch_is_told() -> None:
     await k.apply(await taken(k), [old, record(1, item("q", 2)), record(2, None)], 3)
     assert told.offsets == [0, 1, 2]
     assert told.ages == [1010.0, 10.0, 10.0]
+
+
+async def test_of_a_backlog_the_ages_of_some_are_told() -> None:
+    """From all over the batch; every record is counted."""
+    told = Told()
+    k = ShardOwner(
+        CONFIG, MemoryObjects(), InlineExecutor(), Letters().report, told, lambda: 1_700_000_010.0, Backoff()
+    )
+    records = [replace(record(n, None), timestamp_ms=1_700_000_000_000 + n) for n in range(500)]
+    await k.apply(await taken(k), records, 500)
+    assert told.offsets == list(range(500))
+    assert told.ages == pytest.approx([10 - n / 1000 for n in range(0, 500, 8)])
 
 
 async def test_shards_that_are_written_together_do_not_wait_for_each_others_dead_letters() -> None:
