@@ -32,6 +32,9 @@ def spelt_out(text: str) -> str:
 def says_nothing(whole: str) -> bool:
     """Whether a cleaned label is a placeholder, sends the reader elsewhere, or holds no letter."""
     plain = bare(whole)
+    first = next((p for p in ("n a ", "na ", "tbc ", "tbd ", "tba ", "unknown ") if plain.startswith(p)), "")
+    if first and says_nothing(plain.removeprefix(first)):
+        return True  # "N/A - see description"
     return plain in words.PLACEHOLDERS or f"{plain} ".startswith(words.REFERRALS) or not any(c.isalpha() for c in whole)
 
 

@@ -19,7 +19,7 @@ PLACEHOLDERS = frozenset(
     color may vary|colour may vary|colors may vary|colours may vary|zufallig|beliebig|egal|selecionar|seleccionar|selezionare|choisir|
     does not apply|no aplica|entfallt|trifft nicht zu|to follow|unspec|unsure|idk|dunno|pending|in progress|update soon|
     same as above|as above|same|ditto|idem|id|dito|s o|so|nr|n r|sold out|out of stock|ausverkauft|epuise|agotado|foo|asdf|qwerty|
-    fabric name here|your text here|enter text|insert text|to be advised|awaiting|wip|draft
+    n k|as picture|as photo|as image|fabric name here|your text here|enter text|insert text|to be advised|awaiting|wip|draft
     """.replace("\n", "")
     .replace("    ", "")
     .split("|")
@@ -74,6 +74,22 @@ REFERRALS = (
     "como ",
     "come ",
     "zoals ",
+    "same as ",
+    "like in ",
+    "customer ",
+    "your choice ",
+    "ask ",
+    "info ",
+    "information ",
+    "not known ",
+    "not stated ",
+    "not specified ",
+    "not sure ",
+    "not provided ",
+    "no info ",
+    "no information ",
+    "no data ",
+    "to be confirmed ",
 )
 """How labels begin that send the reader elsewhere ("see description")."""
 
@@ -92,7 +108,7 @@ NEUTRAL_AFTER_NEGATION = frozenset(
     "static bacterial microbial allergenic allergic odour odor fungal uv dust iron stretch crease slip wrinkle toxic fade pilling pill shrink transparent see padded wired woven gmo dyed wash nonsense".split()  # noqa: SIM905
 )
 """Of "non-iron cotton" the iron is denied, and the cotton is not."""
-DENIED_BEFORE = frozenset("free excluded excepted absent frei fri fritt vrij libre degil".split())  # noqa: SIM905
+DENIED_BEFORE = frozenset("free less excluded excepted absent frei fri fritt vrij libre degil".split())  # noqa: SIM905
 """What stands before, in its clause, is not so ("leather-free")."""
 ENDS_NEGATION = frozenset("but yet however aber sondern mais pero sino ma maar".split())  # noqa: SIM905
 """Words that end a clause as a comma does."""
@@ -107,13 +123,20 @@ IMITATIONS_BEFORE = frozenset(
     simulating replicates inspired-by alternative kunst konst suni sztuczna sztuczne sztuczny sztucznej umela umele umely
     fausse simili synthetique imitacion sintetico sintetica sinteticos sinteticas imitazione finto finta kunst unechtes
     unecht veganes veganer vegane vegano vegana aspect effet effetto efecto aspetto aspecto look nep imitatie tipo
-    falso falsa fusk imitacao imitacoes simil eko cruelty-free animal-free
+    falso falsa fusk imitacao imitacoes simil eko cruelty-free animal-free regenerated composite yapay sahte kunstig kunstige
     """.split()  # noqa: SIM905
 )
 """What follows, up to an "and" or the end of its clause, is an imitation; after a value at the end of a clause, that value is."""
+IMITATING_STEMS = (
+    "synthetis", "syntetisk", "syntetyczn", "synteettis", "syntetick", "sintetic", "sintetik", "synthetiq", "artifici", "kunstlich",
+    "kunstmatig", "konstgjor", "imitac", "imitas", "imitat", "imitier", "imitov", "vegan", "wegan", "vegetalien", "ekologi", "okologi", "ecologi",
+)  # fmt: skip
+"""Words that begin so are read as `IMITATIONS_BEFORE` in every inflection: "synthetisches Leder", "veganskt läder"."""
+ECOLOGICAL_STEMS = ("ekologi", "okologi", "ecologi")
+"""Those of them that make an imitation of what can be imitated only: "ekologisk bomull" is cotton."""
 MATERIALS_BEFORE = frozenset(
     """
-    pu pvc vinyl polyurethane poly plastic textile microfibre microfiber eco ecologico ecologica ecologique ekologiczna bio plant
+    pu pvc vinyl polyurethane poly plastic textile microfibre microfiber eco oko polyurethan ecologico ecologica ecologique ekologiczna bio plant
     plant-based bio-based biobased lab-grown mushroom mycelium cactus apple pineapple cork grape hemp corn vegetal
     """.split()  # noqa: SIM905
 )
@@ -163,7 +186,7 @@ IMITATING_PREFIXES = (
     "non",
     "pu",
 )
-QUALIFYING_SUFFIXES = ("imitation", "imitat", "optik", "effect", "look", "like", "free", "frei", "vrij", "fri")
+QUALIFYING_SUFFIXES = ("imitation", "imitat", "optik", "effect", "look", "like", "free", "frei", "vrij", "fri", "less")
 """Written together with a value ("fauxleather", "leatherfree"), they are words of their own."""
 
 PARTS = frozenset(
@@ -213,9 +236,12 @@ LABELS: dict[str, dict[str, str]] = {
     "length": {"above knee": "short", "above the knee": "short", "below knee": "midi", "below the knee": "midi",
                "regular": "", "regular length": "", "normal": "", "normal length": "", "standard length": ""},
     "colour": {"blk": "black", "wht": "white", "nvy": "navy", "gry": "grey", "brn": "brown", "grn": "green"},
-    "pattern": {"plain": "solid", "unprinted": "solid", "self design": "solid", "polka dot": "dotted", "check": "checked", "dot": "dotted", "spot": "dotted", "spots": "dotted",
+    "pattern": {"plain": "solid", "unprinted": "solid", "self design": "solid", "printless": "solid", "patternless": "solid", "polka dot": "dotted", "check": "checked", "dot": "dotted", "spot": "dotted", "spots": "dotted",
                 "aop": "printed", "micro check": "checked", "windowpane": "checked", "window pane": "checked"},
-    "sleeve": {"sleeve less": "sleeveless", "full": "long", "half": "short", "half sleeve": "short", "1 2": "short", "1 2 sleeve": "short", "1 2 sleeves": "short", "3 4": "three-quarter",
+    "category": {"dressing gown": "", "dressing gowns": ""},
+    "neckline": {"collarless": "collarless", "collar less": "collarless", "vneck": "v", "v necked": "v", "o neck": "round", "oneck": "round"},
+    "sleeve": {"sleeve": "", "sleeves": "", "l s": "long", "s s": "short", "longsleeve": "long", "longsleeves": "long", "shortsleeve": "short",
+               "shortsleeves": "short", "sleeve less": "sleeveless", "full": "long", "half": "short", "half sleeve": "short", "1 2": "short", "1 2 sleeve": "short", "1 2 sleeves": "short", "3 4": "three-quarter",
                "3 4 length": "three-quarter", "3 4 length sleeve": "three-quarter", "3 4 length sleeves": "three-quarter", "3 4 sleeve": "three-quarter",
                "3 4 sleeves": "three-quarter", "full sleeves": "long", "half sleeves": "short"},
     "gender": {
@@ -228,7 +254,7 @@ LABELS: dict[str, dict[str, str]] = {
     "fabric": {"poly": "polyester", "leatherette": "faux leather", "pleather": "faux leather", "suedette": "faux suede", "ultrasuede": "faux suede",
                "microsuede": "faux suede", "micro suede": "faux suede", "sherpa fleece": "fleece", "fun fur": "faux fur", "teddy fur": "faux fur",
                "lace up": "", "lace ups": "", "laceup": "", "silk screen": "", "silk screened": "", "silkscreen": "",
-               "rexine": "faux leather", "leatherite": "faux leather", "artsilk": "faux silk", "cashmilon": "acrylic", "lã": "wool"},
+               "ultra suede": "faux suede", "rexine": "faux leather", "leatherite": "faux leather", "artsilk": "faux silk", "cashmilon": "acrylic", "lã": "wool"},
 }  # fmt: skip
 """English labels beside the words of captions (`processors.vocabulary`), by facet; "" for one that says nothing: a caption would
 call a shirt of regular length "a regular shirt"."""
@@ -241,7 +267,7 @@ FOREIGN: dict[str, dict[str, str]] = {
         "wolle": "wool", "schurwolle": "wool", "laine": "wool", "lana": "wool", "wol": "wool", "welna": "wool",
         "seide": "silk", "soie": "silk", "seda": "silk", "seta": "silk", "zijde": "silk",
         "leder": "leather", "cuir": "leather", "cuero": "leather", "couro": "leather", "leer": "leather",
-        "echtleder": "leather", "rindsleder": "leather", "skora": "leather",
+        "echtleder": "leather", "rindsleder": "leather", "skora": "leather", "skory": "leather",
         "kunstleder": "faux leather", "similicuir": "faux leather", "polipiel": "faux leather", "skai": "faux leather",
         "ecopelle": "faux leather", "similpelle": "faux leather", "lederimitat": "faux leather", "lederoptik": "faux leather",
         "kunstleer": "faux leather", "imitationsleder": "faux leather", "veganleder": "faux leather",
@@ -281,7 +307,7 @@ FOREIGN: dict[str, dict[str, str]] = {
         "gestreift": "striped", "rayures": "striped", "raye": "striped", "rayas": "striped", "righe": "striped",
         "kariert": "checked", "carreaux": "checked", "cuadros": "checked", "geblumt": "floral", "fleuri": "floral",
         "flores": "floral", "floreale": "floral", "gepunktet": "dotted", "pois": "dotted", "lunares": "dotted",
-        "einfarbig": "solid", "unifarben": "solid", "uni": "solid", "liso": "solid", "bedruckt": "printed", "imprime": "printed",
+        "einfarbig": "solid", "unifarben": "solid", "uni": "solid", "ungemustert": "solid", "unbedruckt": "solid", "ungestreift": "", "unkariert": "", "liso": "solid", "bedruckt": "printed", "imprime": "printed",
     },
     "sleeve": {
         "halbarm": "short", "1 2 arm": "short", "3 4 arm": "three-quarter", "3 4 armel": "three-quarter", "dreiviertelarm": "three-quarter",
@@ -295,7 +321,7 @@ FOREIGN: dict[str, dict[str, str]] = {
         "manches courtes": "short", "sans manches": "sleeveless", "sin mangas": "sleeveless", "manga larga": "long",
         "manga corta": "short",
     },
-    "neckline": {"rundhals": "round", "stehkragen": "", "kragen": "collar", "col": "", "cuello": "", "v ausschnitt": "v", "col v": "v"},
+    "neckline": {"kragenlos": "", "rundhals": "round", "stehkragen": "", "kragen": "collar", "col": "", "cuello": "", "v ausschnitt": "v", "col v": "v"},
     "length": {"lang": "long", "kurz": "short", "largo": "", "corto": "", "longue": "long", "courte": "short"},
     "colour": {
         "schwarz": "black", "noir": "black", "noire": "black", "negro": "black", "nero": "black", "preto": "black",
@@ -345,6 +371,13 @@ FOREIGN_STEMS = (
 JOINED = (
     (r"\bw/o\b", "without"),
     (r"n['’`]t\b", "nt"),
+    (r"\b[dl]['’`](?=[^\W\d_]{3})", ""),
+    (r"\bless (?=than\b)", "under "),
+    (
+        r"\b(leather|suede|fur) (?:is |made )*(?:of|from|out of) (?:recycled |upcycled )?"
+        r"(?:pu|pvc|polyurethane|polyester|vinyl|plastics?|apples?|mushrooms?|mycelium|cactus|pineapples?|cork|grapes?|corn|plants?)\b",
+        r"\1 imitation ",
+    ),
     (r"\b(?:art|poly|banana|sabra|cactus|soy|milk|bamboo|aloe|rayon|cupro) (?=silk\b)", "artificial "),
     (r"\b(?:plant|bio)[ -]based (?=(?:wool|silk|cashmere|down)\b)", "artificial "),
     (

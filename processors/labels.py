@@ -61,7 +61,9 @@ def read_label(facet: str, text: str) -> str:
     if says_nothing(whole):
         return ""
     if facet not in _READ:
-        return "" if "?" in text else whole  # "Italy?" asks
+        tokens = bare(whole).split()
+        # "Italy?" asks, and "not Italy" names no country, where "do not wash" is care.
+        return "" if "?" in text or (facet == "origin" and tokens[0] in words.NEGATIONS) else whole
     if (value := _value(facet, whole)) is not None:
         return value
     if len(whole) < 2 or whole in words.NO_LABELS or not latin(whole):
@@ -245,7 +247,7 @@ class _Reader:
             self._negation(at)
         elif word in words.DENIED_BEFORE and at:
             self._deny()
-        elif word in words.IMITATIONS_BEFORE | words.MATERIALS_BEFORE:
+        elif _imitating(word) or word in words.MATERIALS_BEFORE:
             self._imitation_word(at)
         elif word in words.PARTS and self._facet == "fabric":
             self._part = self.clause.parts = True
@@ -264,7 +266,7 @@ class _Reader:
         word = self._tokens[at]
         if at == self._behind_value and word in words.IMITATIONS_AFTER:
             return  # it was said of the value before it
-        if word in words.MATERIALS_BEFORE:
+        if word in words.MATERIALS_BEFORE or word.startswith(words.ECOLOGICAL_STEMS):
             self._imitated = self._imitated or (self._facet == "fabric" and _imitable(self._tokens, at + 1))
             material = self._facet == "fabric" and self.clause.kept[-1:] and self.clause.kept[-1] in words.IMITABLE
             if material and _only_qualifiers(self._tokens[at:]):
@@ -364,7 +366,11 @@ def _only_qualifiers(tokens: list[str]) -> bool:
     known = (
         words.IMITATIONS_BEFORE | words.MATERIALS_BEFORE | words.IMITATIONS_AFTER | {"friendly", "based", "material"}
     )
-    return all(token in known for token in tokens)
+    return all(token in known or _imitating(token) for token in tokens)
+
+
+def _imitating(word: str) -> bool:
+    return word in words.IMITATIONS_BEFORE or word.startswith(words.IMITATING_STEMS)
 
 
 def _imitable(tokens: list[str], at: int) -> bool:
@@ -381,7 +387,8 @@ def _alone(facet: str, tokens: list[str], *, bracketed: bool) -> str:
     filler = {"real", "genuine", "echt", "true", "look", "style", "made", "material", "quality"}
     materials = words.MATERIALS_BEFORE
     qualifiers = words.IMITATIONS_BEFORE | words.IMITATIONS_AFTER | materials
-    if all(token in qualifiers | filler for token in tokens) and any(token in qualifiers for token in tokens):
+    known = [token in qualifiers or _imitating(token) for token in tokens]
+    if any(known) and all(found or token in filler for found, token in zip(known, tokens, strict=True)):
         listed = not bracketed and any(_value("fabric", token) is not None for token in tokens)
         if listed:
             return ""

@@ -18,6 +18,9 @@ _LOOK = {
 """The most bytes of each: readers pass over a longer one, and what stands in it is a text."""
 _NAMES = frozenset({b"ICC Profile", b"ICC profile", b"icc", b"ICC", b"1", b"Photoshop ICC profile", b"kCGColorSpaceDisplayP3", b"kCGColorSpaceGenericRGB", b"kCGColorSpaceICCBased", b"Display P3", b"Adobe RGB (1998)", b"sRGB IEC61966-2.1", b"sRGB IEC61966-2-1", b"sRGB"})  # fmt: skip
 """Names that programs give to profiles; any other one may be a person's or a screen's."""
+_COLOUR_TYPE = len(SIGNATURE) + 17
+_TRANSPARENT = {b"\0": 2, b"\2": 6}
+"""The least bytes of a tRNS chunk by the PNG's colour type, grey and RGB (ISO/IEC 15948, 11.3.2.1)."""
 _ANCILLARY = 0x20  # bit 5 of a name's first byte
 _MOST_TEXT = 2**20
 
@@ -33,6 +36,8 @@ def parts_of(data: bytes) -> Parts:
             parts.append(Part(Use.REST, kind, start, end))
             continue
         use = _use(kind)
+        if kind == b"tRNS" and end - start - 12 < _TRANSPARENT.get(data[_COLOUR_TYPE : _COLOUR_TYPE + 1], 1):
+            use = Use.REST  # decoders refuse the whole photo for it
         if use is Use.LOOK and end - start - 12 > _LOOK[kind]:
             use = Use.REST
         parts.append(Part(use, kind, start, end))

@@ -301,6 +301,14 @@ def test_a_wrong_checksum_in_a_chunk_that_is_not_needed(kind: bytes) -> None:
     assert "pi_heif" not in str(refused.value)
 
 
+@pytest.mark.parametrize(("mode", "length"), [("RGB", 0), ("RGB", 5), ("L", 1), ("P", 0)])
+def test_a_transparency_that_is_cut_short_costs_no_photo(mode: str, length: int) -> None:
+    """Its checksum is right, its bytes are too few for the PNG's colours: decoders refuse the whole photo for it."""
+    plain = encoded(picture().convert(mode), "PNG")
+    at = plain.index(b"IDAT") - 4
+    same_pixels(plain[:at] + hostile.chunk(b"tRNS", bytes(length)) + plain[at:], plain)
+
+
 def test_a_png_that_lacks_its_end() -> None:
     """Without IEND, without the last checksum, or with anything behind: the pixels are there."""
     plain = encoded(picture(), "PNG")
