@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from infra.settings import Settings
 from streams.contract import topics
-from streams.kafka.consumer import open_consumer
+from streams.kafka.consumer import PartitionId, open_consumer
 from streams.kafka.dead_letters import LOST_STAGE
 from streams.kafka.key_order import placed_by
 from streams.kafka.names import names_of
@@ -136,4 +137,44 @@ async def lost(settings: Settings) -> list[Told]:
     return [Told("records", letter.cause, advice) for letter in letters]
 
 
-LOOKS: tuple[Callable[[Settings], Awaitable[list[Told]]], ...] = (differences, groups, misplaced, lost)
+async def open_transactions(settings: Settings, wait_s: float = 5.0) -> list[Told]:
+    """Topics whose committed records end before others: a client's transaction is open, and nobody reads what lies behind it.
+
+    A client that died in the middle holds everybody's uploads back until its transaction times out; no role can tell.
+
+    Args:
+        wait_s: a transaction that moves on within so long is at work, and no finding.
+    """
+    before = await _held_back(settings)
+    if not before:
+        return []
+    await asyncio.sleep(wait_s)
+    still = await _held_back(settings, sorted({topic for topic, _ in before}))
+    behind: dict[str, int] = {}
+    for place, (stable, records) in still.items():
+        if place in before and before[place][0] == stable:
+            behind[place[0]] = behind.get(place[0], 0) + records
+    names = names_of(settings)
+    return [
+        Told("transactions", f"{names.topic(topic)}: a transaction is open, and {count} records wait, from its first on", _HANGING)
+        for topic, count in behind.items()
+    ]
+
+
+_HANGING = "end it: kafka-transactions.sh find-hanging and abort, or wait for its producer's transaction.timeout.ms"
+
+
+async def _held_back(settings: Settings, only: Sequence[str] | None = None) -> dict[PartitionId, tuple[int, int]]:
+    """Partition → where its committed records end, and how many records lie behind, of those where any do."""
+    found: dict[PartitionId, tuple[int, int]] = {}
+    states = await admin.list_topics(settings, only)
+    async with open_consumer(settings) as consumer:
+        for state in states:
+            ends = await consumer.high_watermarks(state.name)
+            for at in state.partitions:
+                if at.high < ends.get(at.partition, 0):
+                    found[state.name, at.partition] = (at.high, ends[at.partition] - at.high)
+    return found
+
+
+LOOKS: tuple[Callable[[Settings], Awaitable[list[Told]]], ...] = (differences, groups, misplaced, lost, open_transactions)

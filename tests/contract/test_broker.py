@@ -4,7 +4,7 @@ import asyncio
 import uuid
 
 import pytest
-from aiokafka import errors
+from aiokafka import AIOKafkaProducer, errors
 
 from infra.settings import Settings
 from processors.errors import Fatal, Poison, Retryable
@@ -12,7 +12,7 @@ from streams.contract.topics import BY_NAME, DEAD_LETTERS, ITEMS, TOPICS, UPLOAD
 from streams.kafka.consumer import open_consumer
 from streams.kafka.producer import MAX_RECORD_BYTES, classify_kafka, open_producer
 from streams.ops.admin import create_topics, list_topics, topic_differences
-from streams.ops.doctor_kafka import differences
+from streams.ops.doctor_kafka import differences, open_transactions
 
 pytestmark = pytest.mark.integration
 
@@ -289,3 +289,24 @@ async def test_retention_and_durability_are_chosen(settings: Settings):
     [report] = await create_topics(unwritable, [BY_NAME[UPLOADS]])
     assert report.created
     assert report.differences == ("min.insync.replicas is 2 with 1 replicas: nothing can be written",)
+
+
+async def test_the_doctor_tells_a_transaction_that_holds_others_back(settings: Settings):
+    """A client that died in the middle: what others send lies behind it, unread. One that is ended is none."""
+    names = f"hung-{uuid.uuid4().hex[:6]}."
+    mine = settings.model_copy(update={"topic_prefix": names})
+    await create_topics(mine, [BY_NAME[UPLOADS], BY_NAME[ITEMS]])
+    topic = f"{names}{UPLOADS}"
+    assert await open_transactions(mine, wait_s=0) == []
+    async with AIOKafkaProducer(bootstrap_servers=settings.bootstrap_servers, transactional_id=names) as shop:
+        async with shop.transaction():
+            await shop.send_and_wait(topic, b"whole", key=b"k", partition=1)
+        assert await open_transactions(mine, wait_s=0) == []
+        await shop.begin_transaction()
+        await shop.send_and_wait(topic, b"half", key=b"k", partition=1)
+        await send(mine, UPLOADS, (b"k", b"another's", [], 1))
+        [told] = await open_transactions(mine, wait_s=0)
+        assert (told.part, told.ok) == ("transactions", False)
+        assert told.found == f"{topic}: a transaction is open, and 2 records wait, from its first on"
+        await shop.abort_transaction()
+    assert await open_transactions(mine, wait_s=0) == []
