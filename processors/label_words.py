@@ -374,8 +374,7 @@ JOINED = (
     (r"\b[dl]['’`](?=[^\W\d_]{3})", ""),
     (r"\bless (?=than\b)", "under "),
     (
-        r"\b(leather|suede|fur) (?:is |made )*(?:of|from|out of) (?:recycled |upcycled )?"
-        r"(?:pu|pvc|polyurethane|polyester|vinyl|plastics?|apples?|mushrooms?|mycelium|cactus|pineapples?|cork|grapes?|corn|plants?)\b",
+        r"\b(leather|suede|fur) (?:is |made )*(?:of|from|out of) (?:recycled |upcycled )?(?:pu|pvc|polyurethane|polyester|vinyl|plastics?|apples?|mushrooms?|mycelium|cactus|pineapples?|cork|grapes?|corn|plants?)\b",
         r"\1 imitation ",
     ),
     (r"\b(?:art|poly|banana|sabra|cactus|soy|milk|bamboo|aloe|rayon|cupro) (?=silk\b)", "artificial "),

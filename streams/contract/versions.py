@@ -20,7 +20,9 @@ def version_of(version: float | str | None) -> int | float | None:
     if version is None:
         return None
     number = _number(version) if isinstance(version, str) else version
-    if not abs(number) <= LARGEST:  # false for NaN, too; an integer of four hundred digits is no float that could be asked
+    if (
+        not abs(number) <= LARGEST
+    ):  # false for NaN, too; an integer of four hundred digits is no float that could be asked
         raise Poison(f"is not within ±{LARGEST}", field="version", code=Code.OUT_OF_RANGE)
     return number
 

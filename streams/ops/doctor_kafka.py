@@ -143,6 +143,7 @@ async def open_transactions(settings: Settings, wait_s: float = 5.0) -> list[Tol
     A client that died in the middle holds everybody's uploads back until its transaction times out; no role can tell.
 
     Args:
+        settings: where Kafka is.
         wait_s: a transaction that moves on within so long is at work, and no finding.
     """
     before = await _held_back(settings)
@@ -156,7 +157,11 @@ async def open_transactions(settings: Settings, wait_s: float = 5.0) -> list[Tol
             behind[place[0]] = behind.get(place[0], 0) + records
     names = names_of(settings)
     return [
-        Told("transactions", f"{names.topic(topic)}: a transaction is open, and {count} records wait, from its first on", _HANGING)
+        Told(
+            "transactions",
+            f"{names.topic(topic)}: a transaction is open, and {count} records wait, from its first on",
+            _HANGING,
+        )
         for topic, count in behind.items()
     ]
 
@@ -177,4 +182,10 @@ async def _held_back(settings: Settings, only: Sequence[str] | None = None) -> d
     return found
 
 
-LOOKS: tuple[Callable[[Settings], Awaitable[list[Told]]], ...] = (differences, groups, misplaced, lost, open_transactions)
+LOOKS: tuple[Callable[[Settings], Awaitable[list[Told]]], ...] = (
+    differences,
+    groups,
+    misplaced,
+    lost,
+    open_transactions,
+)
