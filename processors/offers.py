@@ -34,6 +34,7 @@ NUMBERS = frozenset({"price", "sale_price", "launched"})
 """Columns that are compared with `lt`, `lte`, `gt` and `gte`; the others are one of a set."""
 _COLUMN_OF = {name: column for column, names in COLUMNS.items() for name in names}
 COLUMN_NAMES = frozenset(_COLUMN_OF)
+_OF_SEVERAL = frozenset(name for names in COLUMNS.values() if len(names) > 1 for name in names)
 
 _SYMBOLS = {"€": "EUR", "£": "GBP", "¥": "JPY", "₹": "INR"}
 _THERE = frozenset({"true", "yes", "y", "1", "in stock", "in_stock", "instock", "available", "limited availability"})
@@ -127,6 +128,8 @@ def read_currency(text: str) -> str:
 
 def without_other_names(part: Mapping[str, Any]) -> dict[str, Any]:
     """A part that says a column says it under all of its names: what an earlier upload said under another one is removed."""
+    if _OF_SEVERAL.isdisjoint(part):
+        return dict(part)  # as a price: asked of every update there is
     others: dict[str, Any] = {}
     for names in COLUMNS.values():
         if len(names) > 1 and any(part.get(name) is not None for name in names):
@@ -140,6 +143,8 @@ def take_offer(given: dict[str, Any]) -> Offer:
     Raises:
         Poison: a value of a type that the column cannot have, or outside its limits; names the field.
     """
+    if COLUMN_NAMES.isdisjoint(given):
+        return NO_OFFER
     found: dict[str, Any] = {}
     for column, read in _READERS.items():
         for name in COLUMNS[column]:

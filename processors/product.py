@@ -104,7 +104,15 @@ class Product(msgspec.Struct, frozen=True, gc=False):
 
     def is_as(self, other: Product) -> bool:
         """Whether both are the same to everybody else, whenever it was said."""
-        return (self.metadata, self.photos, self.alive) == (other.metadata, other.photos, other.alive)
+        if (self.photos, self.alive) != (other.photos, other.alive):
+            return False
+        # Of one whose value changed no two dictionaries are made: it is asked three times for each upload.
+        ours, theirs = self.said, other.said
+        for name, said in ours.items():
+            there = theirs.get(name)
+            if (None if there is None else there.value) != said.value:
+                return False
+        return all(said.value is None or name in ours for name, said in theirs.items())
 
     def having_seen(self, partition: int, offset: int) -> Product:
         """With one more record taken in."""
@@ -117,8 +125,8 @@ class Product(msgspec.Struct, frozen=True, gc=False):
         if whole:
             replaced = at
             said = {name: one for name, one in said.items() if at.before(one.at)}
-        for name, value in (change.metadata or {}).items():
-            if not _older(at, self.replaced) and not _older(at, self.deleted):
+        if change.metadata and not _older(at, self.replaced) and not _older(at, self.deleted):
+            for name, value in change.metadata.items():
                 _say(said, name, value, at, merge=not change.replaces)
         photos, pictured = self.photos, self.pictured
         if change.photos is not None and not _older(at, pictured) and not _older(at, self.deleted):
@@ -176,6 +184,8 @@ def _say(said: dict[str, Said], name: str, value: Any, at: Stamp, *, merge: bool
 
 
 def _without_old_removals(said: dict[str, Said]) -> dict[str, Said]:
+    if len(said) <= MAX_REMOVED:
+        return said
     removed = [name for name, one in said.items() if one.value is None]
     if len(removed) <= MAX_REMOVED:
         return said

@@ -129,8 +129,9 @@ class Pipeline(Generic[R]):
             self._engine.observer.retried(first.name, type(error).__name__)
             return [None] * len(messages)
         count = sum(one is not None for one in found)
+        each = (self._engine.clock.now() - started) / max(count, 1)
         for _ in range(count):
-            self._engine.observer.stage_done(first.name, (self._engine.clock.now() - started) / count)
+            self._engine.observer.stage_done(first.name, each)
         return found
 
     async def submit(self, message: Message, ack: Ack, done: Done[Any] | None = None) -> None:

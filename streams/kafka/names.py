@@ -39,6 +39,8 @@ class Names:
     group_prefix: str = ""
     topics: Mapping[str, str] = field(default_factory=dict)
     groups: Mapping[str, str] = field(default_factory=dict)
+    _told: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What `name_of` answered: it is asked of every record that is read, and a process reads some ten topics."""
 
     def topic(self, name: str) -> str:
         """What the topic is called on the cluster. The items of a generation are called after `catalog.items` there."""
@@ -52,6 +54,12 @@ class Names:
 
     def name_of(self, topic: str) -> str:
         """The name in EVENTS.md of a topic of the cluster."""
+        told = self._told.get(topic)
+        if told is None:
+            told = self._told[topic] = self._name_of(topic)
+        return told
+
+    def _name_of(self, topic: str) -> str:
         named = next((name for name, given in self.topics.items() if given == topic), None)
         items = self.topic(ITEMS)
         if named is None and topic.startswith(f"{items}."):

@@ -147,6 +147,24 @@ def test_unversioned_changes_are_the_plain_fold(changes: list[Change | None]) ->
     assert (product.metadata, product.photos) == (expected, photos)
 
 
+@given(CHANGES, CHANGES)
+def test_one_product_is_as_another_where_fields_photos_and_life_are(
+    ours: list[Change | None], theirs: list[Change | None]
+) -> None:
+    """Compared field by field: one that was removed, and is remembered as removed, is as one that never was."""
+    one, other = said(*ours), said(*theirs)
+    same = (one.metadata, one.photos, one.alive) == (other.metadata, other.photos, other.alive)
+    assert one.is_as(other) is same
+    assert other.is_as(one) is same
+
+
+def test_a_removed_field_is_as_one_that_never_was() -> None:
+    one = said(full(brand="x"), part(1, season="y"), part(2, season=None))
+    assert "season" in one.said
+    assert one.is_as(said(full(brand="x")))
+    assert said(full(brand="x")).is_as(one)
+
+
 @given(
     st.permutations(
         [full("a", 1, title="1", brand="1"), part(2, title="2"), full("b", 3, title="3"), part(4, brand=None)]
