@@ -15,6 +15,7 @@ NUDITY: tuple[str, ...] = tuple(
     """
     nude nudes naked nudity nudify nudite denude denuded denudee undress undressed undressing unclothed topless bottomless shirtless braless pantyless
     striptease strip-tease porn porno pornographic pornography nsfw xxx erotic erotica sexual hentai genital genitals
+    nekkid nudist nudists naturist naturism unclad disrobe disrobed disrobing disrobes nakedness exhibitionist
     penis vagina vulva nipple nipples boobs tits areola buttocks barebreasted bare-breasted bare-chested deepnude
     nackt nackte nackter oben-ohne ausziehen entkleiden desnudo desnuda desnudos desnudas desvestir desvestida nue nues deshabiller
     nuda nudo nudi pelado pelada naakt
@@ -27,6 +28,23 @@ PHRASES: tuple[str, ...] = (
     "without clothing",
     "without any clothes",
     "without anything on",
+    "clothes off",
+    "clothing off",
+    "in nothing but",
+    "wearing only her",
+    "wearing only his",
+    "nothing underneath",
+    "no underwear",
+    "au naturel",
+    "x rated",
+    "expose her",
+    "expose his",
+    "fully exposed",
+    "under her clothes",
+    "under his clothes",
+    "under the clothes",
+    "under her dress",
+    "under her skirt",
     "nothing on",
     "not wearing anything",
     "wearing nothing",
@@ -92,6 +110,13 @@ PEOPLE: tuple[str, ...] = (
     "greta thunberg", "malala yousafzai", "marilyn monroe", "audrey hepburn", "elvis presley", "michael jackson",
     "messi", "ronaldo", "mbappe", "obama", "putin", "zelensky", "zelenskyy", "penelope cruz", "kardashian", "trump", "deepika padukone", "priyanka chopra", "shah rukh khan", "aishwarya rai",
 )  # fmt: skip
+_NAMES = (
+    *PEOPLE,
+    *(" ".join(reversed(one.split())) for one in PEOPLE if one.count(" ") == 1),
+    "kardashians",
+    "kardashian jenner",
+)
+"""With the family name first, too ("Swift, Taylor")."""
 _LIKENESS = re.compile(
     r"\b(?:look(?:s|ing)? like|likeness of|face of|as worn by|turn (?:her|him|them|me) into|deepfake|face ?swap)\b"
 )
@@ -99,6 +124,20 @@ _UNDRESSING = re.compile(
     r"\b(?:remov(?:e|ing)|tak(?:e|ing)(?: off)?|get(?:ting)? rid of|los(?:e|ing)|strip(?:ping)?(?: off)?|eras(?:e|ing)|without)"
     r"(?: (?:all|of|the|her|his|their|my|any|every)){0,3} (?:clothes|clothing|garments|underwear|bra|panties|everything)\b"
 )
+_BARING = re.compile(
+    r"\b(?:(?:remov(?:e|ing)|tak(?:e|ing) off|pull(?:ing)? off|strip(?:ping)? off|get(?:ting)? rid of|delet(?:e|ing)|eras(?:e|ing)|without)"
+    r"(?: (?:all|of|the|a|her|his|their|my|any|every)){1,3}(?: \w+){0,2}? {worn}"
+    r"|(?:tak(?:e|ing)|pull(?:ing)?|rip(?:ping)?) (?:her|his|their|the|my)(?: \w+){0,2}? {worn} off)"
+    r"(?= (?:and|from|off|so|to|please|completely|entirely|for|in|on|now|of (?:her|him|them|the))\b|$)".replace(
+        "{worn}",
+        "(?:shirt|top|t shirt|blouse|dress|skirt|pants|trousers|jeans|shorts|outfit|bikini|swimsuit|lingerie|tights)",
+    )
+)
+"""A garment that goes, and nothing that comes instead. A part of it ("the shirt's collar") may go, and so may what is worn over others."""
+_ELSEWHERE = re.compile(
+    r"裸|脱が|脱い|ヌード|누드|알몸|나체|голая|голую|голый|голой|голые|голых|нагая|нагую|нагой|обнаж[её]н|раздет|раздень|оголен|عار(?:ي|ية)\b|γυμν|ערום|नंगी|नग्न|çıplak|naga\b|nahá|mezítel|alasti|khỏa thân"
+)
+"""Of languages that are not read otherwise, the commonest words for it."""
 _DIGITS = (str.maketrans("0134578$@€", "oieastbsae"), str.maketrans("0134578$@€", "oleastbsae"))
 """What digits and signs stand for, 1 for i and for l ("B1ll1e" is found by neither, "Bi11ie" and "t1ts" are)."""
 _SIGNS = re.compile(r"[!|¡](?=[!|¡]*\w)")
@@ -126,10 +165,14 @@ def refused(text: str) -> str:
 
     Words are found whole ("nude" is a colour of cloth, and is refused all the same: it is what is misused most).
     """
+    if (found := _ELSEWHERE.search(unicodedata.normalize("NFKC", text).casefold())) is not None:
+        return f"asks for nudity ({found.group()!r})"
     for words in spellings(text):
-        if (found := _pattern((*NUDITY, *PHRASES)).search(words) or _UNDRESSING.search(words)) is not None:
+        if (
+            found := _pattern((*NUDITY, *PHRASES)).search(words) or _UNDRESSING.search(words) or _BARING.search(words)
+        ) is not None:
             return f"asks for nudity ({found.group()!r})"
-        if (found := _pattern(PEOPLE).search(words)) is not None:
+        if (found := _pattern(_NAMES).search(words)) is not None:
             return f"names a real person ({found.group()!r})"
         if (found := _LIKENESS.search(words)) is not None:
             return f"asks for somebody's likeness ({found.group()!r})"
