@@ -22,6 +22,7 @@ from models.profiles.profile import Part
 from models.weights.hashes import OWN, list_folder
 from models.weights.starter import IMAGE_TRUNK, TEXT_TOWER
 from processors.errors import BadSetting, Fatal
+from processors.values import Vector
 
 KINDS = {
     "trained": by_kind.trained,
@@ -92,9 +93,14 @@ def _tried(part: Part, cache: Path) -> str:
     """A sentence: what it is like. Raises `Fatal` where it does not do what an encoder must."""
     towers = KINDS[part.kind](part, Place(cache))
     images, texts = GuardedImageEncoder(towers.images()), towers.texts()
+    # Before they are compared with one another: no number is not itself, which looks like another order.
+    light, dark = images.run([images.example(), 255 - images.example()])
+    _check_pair("photos", light, dark)
     images.warm_up([images.example(), images.example()[:, ::-1].copy()])
     if not isinstance(texts, NoTexts):
-        GuardedTextEncoder(texts).warm_up()
+        guarded = GuardedTextEncoder(texts)
+        _check_pair("texts", *guarded.run([texts.example(), "black leather shoes"]))
+        guarded.warm_up()
     started = time.perf_counter()
     vector = images.run([images.example()])[0]
     seconds = time.perf_counter() - started
@@ -102,3 +108,14 @@ def _tried(part: Part, cache: Path) -> str:
         raise Fatal("its towers make no vectors of one space: not finite, or of two lengths")
     words = "no text tower: queries by photo and product only" if isinstance(texts, NoTexts) else "photos and texts"
     return f"{images.dimension} dimensions, {words}, {seconds * 1000:.0f} ms a photo when it was added"
+
+
+def _check_pair(what: str, one: Vector, other: Vector) -> None:
+    """Raise `Fatal` where two things that differ are no two vectors of length one: everything would be found for everything."""
+    lengths = [float(np.linalg.norm(vector)) for vector in (one, other)]
+    if not all(np.isfinite(length) and abs(length - 1) < 0.01 for length in lengths):
+        raise Fatal(
+            f"it makes no vectors of {what}: not finite, or nothing but zeros (weights, mean or deviation are wrong)"
+        )
+    if np.array_equal(one, other):
+        raise Fatal(f"it makes the same vector of two {what} that differ: its weights or its preprocessing are wrong")

@@ -96,12 +96,43 @@ def check_size(folder: Path, weights: Sequence[Path], build: Callable[[], Any]) 
     import torch
 
     held = numbers_in(weights)
+    _check_depth(folder, weights)
     with fits(folder), torch.device("meta"):
         network = build()
     wanted = sum(one.numel() for one in (*network.parameters(), *network.buffers()))
     if wanted > ROOM * held + 2**20:
         raise Fatal(f"{folder}: its configuration asks for {wanted:,} numbers, its weights hold {held:,}")
     return network
+
+
+def _check_depth(folder: Path, weights: Sequence[Path]) -> None:
+    """Refuse a configuration that asks for more layers than the weights have tensors: even without memory, building a hundred
+    thousand of them takes minutes.
+    """
+    from safetensors import safe_open
+
+    count = 0
+    for path in weights:
+        with fits(path), safe_open(path, framework="np") as file:
+            count += len(file.keys())
+    for path in sorted(folder.glob("*.json")):
+        if path.name not in {"config.json", "open_clip_config.json"}:
+            continue
+        for name, wanted in _numbers_of(configuration(path)):
+            if re.search(r"layers|depth", name) and wanted > max(count, 64):
+                raise Fatal(f"{path}: its configuration asks for {wanted:,} ({name}), its weights are {count} tensors")
+
+
+def _numbers_of(said: Any, name: str = "") -> Iterator[tuple[str, int]]:
+    """Each whole number of a configuration, with its name."""
+    if isinstance(said, dict):
+        for key, value in said.items():
+            yield from _numbers_of(value, str(key))
+    elif isinstance(said, list):
+        for value in said:
+            yield from _numbers_of(value, name)
+    elif isinstance(said, int) and not isinstance(said, bool):
+        yield name, said
 
 
 def maker_of(kind: str, version: str, folder: Path) -> str:

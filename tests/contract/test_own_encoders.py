@@ -290,6 +290,31 @@ class TestRefused:
         (folder / "config.json").write_text(json.dumps(config))
         assert "asks for" in take(folder)
 
+    def test_a_configuration_of_endless_layers(self, tmp_path: Path, take: Callable[[Path], str]) -> None:
+        """They need no memory, and minutes."""
+        folder = own_encoders.siglip(tmp_path)
+        config = json.loads((folder / "config.json").read_text())
+        config["text_config"] |= {"num_hidden_layers": 100_000}
+        (folder / "config.json").write_text(json.dumps(config))
+        assert "asks for 100,000 (num_hidden_layers)" in take(folder)
+
+    @pytest.mark.parametrize("times", [float("nan"), 0.0])
+    def test_weights_that_make_no_vectors(self, times: float, tmp_path: Path, take: Callable[[Path], str]) -> None:
+        """A training that diverged, or a file of zeros: an index of them would find anything for anything."""
+        from safetensors.torch import load_file, save_file
+
+        folder = own_encoders.siglip(tmp_path)
+        [weights] = folder.glob("*.safetensors")
+        save_file({name: one * times for name, one in load_file(weights).items()}, weights, metadata={"format": "pt"})
+        assert "it makes no vectors of photos" in take(folder)
+
+    def test_a_deviation_of_nothing(self, tmp_path: Path, take: Callable[[Path], str]) -> None:
+        """Photos are divided by it; what comes of that is not called an order that was mixed up."""
+        folder = own_encoders.siglip(tmp_path)
+        path = folder / "preprocessor_config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"image_std": [0, 0, 0]}))
+        assert "it makes no vectors of photos" in take(folder)
+
     def test_a_header_that_lies_about_its_length(self, tmp_path: Path, take: Callable[[Path], str]) -> None:
         """Eight bytes may promise any number of them."""
         folder = own_encoders.timm(tmp_path)
