@@ -223,19 +223,25 @@ def _neutral_tags(tone: str, rng: random.Random, count: int) -> tuple[str, ...]:
     return (*own, *common)
 
 
+_WIDEST = {"shirt": "top", "pants": "trousers"}
+"""The word that is true of every garment of its class: a sweater is no shirt to a shop."""
+_NOUNS = {"shirt": ("shirt", "shirt", "top"), "pants": ("trousers", "pants")}
+
+
 def _noun(garment: Garment, rng: random.Random, tone: str = "") -> str:
-    if kind := kind_noun(garment):
-        return _AS_WRITTEN.get(kind, kind)
-    # The widest word is the one that is true of every garment of its class: a sweater is no shirt to a shop.
-    wide = {"shirt": ("top",), "pants": ("trousers",)}
-    nouns = wide if tone == PRODUCT_COPY else {"shirt": ("shirt", "shirt", "top"), "pants": ("trousers", "pants")}
-    fallback = CATEGORY_NOUNS.get(garment.category, (clean(garment.category),))[:1]
-    return rng.choice(nouns.get(garment.category, fallback))
+    said = written_noun(garment)
+    if kind_noun(garment):
+        return said
+    return rng.choice((said,) if tone == PRODUCT_COPY else _NOUNS.get(garment.category, (said,)))
 
 
 def written_noun(garment: Garment) -> str:
     """The noun of product copy: the kind, or the widest word of the category."""
-    return _noun(garment, random.Random(0), PRODUCT_COPY)
+    if kind := kind_noun(garment):
+        return _AS_WRITTEN.get(kind, kind)
+    if garment.category in _WIDEST:
+        return _WIDEST[garment.category]
+    return CATEGORY_NOUNS.get(garment.category, (clean(garment.category),))[0]
 
 
 def is_plural(garment: Garment) -> bool:

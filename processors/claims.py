@@ -47,7 +47,10 @@ class Mention(msgspec.Struct, frozen=True):
 
     def values(self, facet: str) -> tuple[str, ...] | None:
         """The values any of which makes the claim about `facet` true; None when it claims nothing about it."""
-        return next((values for name, values in self.claims if name == facet), None)
+        for name, values in self.claims:
+            if name == facet:
+                return values
+        return None
 
 
 def extra_of(evidence: Evidence) -> Extra:

@@ -246,10 +246,10 @@ class _Product:
         facts = [options for place in _fact_tags(garments) if (options := self._grounded(place))][: MOST_TAGS - 3]
         used = {option for place in facts for option in place}
         own = _neutral(self._tone, self._audience, extra_of(self._evidence))
-        neutral = [[tag for tag in pool if tag not in used] for pool in own]
+        neutral = [pool if used.isdisjoint(pool) else tuple(tag for tag in pool if tag not in used) for pool in own]
         neutral = [pool for pool in neutral if pool][: MOST_TAGS - len(facts)]
         least = max(0, 8 - len(facts))
-        places = [any_of(map(_written_tag, options)) for options in (*facts, *neutral)]
+        places = [_one_tag(options) for options in (*facts, *neutral)]
         yield places[0]
         for number, place in enumerate(places[1:], start=1):
             if number < len(facts) + max(least, 3):
@@ -258,9 +258,9 @@ class _Product:
                 yield _optional_tail(places[number:])
                 return
 
-    def _grounded(self, tags: Sequence[str]) -> list[str]:
+    def _grounded(self, tags: Sequence[str]) -> tuple[str, ...]:
         kept = self._holding([f"#{tag.replace(' ', '')}" for tag in tags])
-        return [tag for tag in dict.fromkeys(tags) if f"#{tag.replace(' ', '')}" in kept]
+        return tuple(tag for tag in dict.fromkeys(tags) if f"#{tag.replace(' ', '')}" in kept)
 
 
 @lru_cache(maxsize=64)
@@ -338,6 +338,12 @@ def _fact_tags(garments: Sequence[Garment]) -> list[list[str]]:
         kept.append([tag for tag in options if tag not in seen])
         seen |= set(options)
     return [options for options in kept if options]
+
+
+@lru_cache(maxsize=1024)
+def _one_tag(options: tuple[str, ...]) -> Node:
+    """A place of hashtags: those that claim nothing are the same for every product of a tone."""
+    return any_of(map(_written_tag, options))
 
 
 def _written_tag(tag: str) -> str:

@@ -10,7 +10,7 @@ Rejected is also what denies a fact ("a leather-free bag"), and what does not su
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -28,6 +28,7 @@ NAMES_NONE = "names none of the garments"
 """The reason why a caption that says nothing wrong is refused."""
 
 _BOUND = ("colour", "fabric", "gender", "pattern", "sleeve", "neckline", "length")
+_TAGGED = frozenset((*_BOUND, "category"))
 
 # "The dress and the bag are black" says it of both.
 _ALIKE = re.compile(
@@ -66,6 +67,9 @@ class Rejected(msgspec.Struct, frozen=True):
     reasons: tuple[str, ...]
 
 
+_NOTHING: frozenset[str] = frozenset()
+
+
 class _Facts(msgspec.Struct, frozen=True):
     """The pack in canonical words."""
 
@@ -75,11 +79,10 @@ class _Facts(msgspec.Struct, frozen=True):
     extra: Extra
     audience: Audience
 
-    def having(self, facet: str, wanted: Iterable[str], among: Iterable[int] | None = None) -> tuple[int, ...]:
+    def having(self, facet: str, wanted: Collection[str], among: Iterable[int] | None = None) -> tuple[int, ...]:
         """Indices of the garments whose `facet` is one of `wanted`."""
         indices = range(len(self.garments)) if among is None else among
-        allowed = frozenset(wanted)
-        return tuple(n for n in indices if self.values[n].get(facet, frozenset()) & allowed)
+        return tuple(n for n in indices if not self.values[n].get(facet, _NOTHING).isdisjoint(wanted))
 
 
 def verify(parsed: ParsedCaption, evidence: Evidence, *, writer: WriterKind = "llm") -> CaptionText | Rejected:
@@ -380,11 +383,12 @@ def _ungrounded(claims: Sequence[Mention], facts: _Facts) -> list[str]:
     ids: tuple[int, ...] = tuple(range(len(facts.garments)))
     for mention in claims:
         for facet, values in mention.claims:
-            if facet not in (*_BOUND, "category"):
+            if facet not in _TAGGED:
                 continue
-            if not facts.having(facet, values):
+            having = facts.having(facet, values)
+            if not having:
                 reasons.append(f'"{mention.surface}" ({facet}) is not in the evidence')
-            ids = facts.having(facet, values, ids)
+            ids = tuple(n for n in ids if n in having)
     if (
         not reasons
         and claims
