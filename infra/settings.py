@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -330,6 +330,16 @@ class Settings(BaseSettings):
     build_commit: str = Field("", description="Commit that an image was built from, for `weft_build_info`.")
     log_format: str = Field("auto", pattern="^(auto|console|json)$", description="auto, console or json.")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error.")
+
+    @field_validator(
+        "kafka_replication_factor", "kafka_min_insync_replicas", "uploads_retention_days", "dead_letters_retention_days"
+    )
+    @classmethod
+    def _is_none_or_more(cls, value: float) -> float:
+        """Kept for 0 days, a topic loses its records as soon as they come; 0 replicas, and the broker refuses the topic."""
+        if value == -1 or 0 < value < float("inf"):
+            return value
+        raise ValueError("must be -1, or more than 0")
 
     @property
     def instance_name(self) -> str:

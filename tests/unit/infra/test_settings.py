@@ -57,6 +57,11 @@ def test_settings_are_frozen_and_checked(monkeypatch: pytest.MonkeyPatch) -> Non
         ("PARTITIONS", "0"),
         ("FETCH_SECONDS", "0"),
         ("DEVICE", "tpu"),
+        ("UPLOADS_RETENTION_DAYS", "0"),
+        ("DEAD_LETTERS_RETENTION_DAYS", "-7"),
+        ("UPLOADS_RETENTION_DAYS", "nan"),
+        ("KAFKA_REPLICATION_FACTOR", "0"),
+        ("KAFKA_MIN_INSYNC_REPLICAS", "0"),
     ],
 )
 def test_a_value_that_means_nothing_is_refused(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
