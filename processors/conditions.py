@@ -199,6 +199,8 @@ def _number(name: str, column: str, value: object) -> float:
         return float(day_number(day))
     if isinstance(value, str):
         text = value
+        if "_" in text:  # Python reads 1_000 as 1000, and no other client does
+            raise _refused(name, f"expected a number, got {text[:50]!r}")
         try:
             value = float(text)
         except ValueError:

@@ -182,7 +182,7 @@ def _both(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 def _bound(name: str, text: str) -> float | str:
     """A number where it is one; the query's own check tells what else is wrong."""
     try:
-        return text if column_named(name) == "launched" else float(text)
+        return text if column_named(name) == "launched" or "_" in text else float(text)
     except ValueError:
         return text
 

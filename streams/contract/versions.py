@@ -35,7 +35,7 @@ def stamp_of(product: Product, message: Message, version: float | None) -> Stamp
 
 def _number(text: str) -> int | float:
     text = text.strip()
-    if not text.isascii() or len(text) > 64:
+    if not text.isascii() or len(text) > 64 or "_" in text:  # Python reads 1_000 as 1000, and no other client does
         raise _neither(text)
     for read in (int, float):
         try:

@@ -35,6 +35,7 @@ def test_conditions_hold_together(pairs: list[str], found: dict[str, Any]) -> No
         (["price=.."], "write a bound"),
         (["price<=a", "price<=5"], "expected a number, got 'a'"),
         (["price<=5", "price<=a"], "expected a number, got 'a'"),
+        (["price<=1_000"], "expected a number, got '1_000'"),
         (["size=,"], "names no size"),
         (["price<=50", "price=50"], "exclude each other"),
         (["price<=50", "price>=60"], "nothing lies in"),

@@ -27,3 +27,9 @@ def test_what_is_no_version_is_refused_by_its_field(written: float | str, code: 
     with pytest.raises(Poison) as refused:
         version_of(written)
     assert (refused.value.code, refused.value.field) == (code, "version")
+
+
+def test_a_number_with_underscores_is_none() -> None:
+    """Python reads 1_000 as 1000: another client's record would count as something that it does not say."""
+    with pytest.raises(Poison, match="neither a number nor a time"):
+        version_of("1_000")
