@@ -13,6 +13,7 @@ from openpyxl import Workbook
 from processors.errors import Poison
 from streams.ops.sources import Catalogue, walk
 from streams.ops.table_files import MAX_TABLE_BYTES, is_table
+from streams.ops.tables import read_table
 from tests.fixtures import hostile
 
 JPEG, PNG = hostile.encoded(hostile.picture(), "JPEG"), hostile.encoded(hostile.picture(), "PNG")
@@ -520,3 +521,14 @@ def test_cells_as_excel_and_browsers_leave_them(tmp_path: Path) -> None:
         "00012": {"price": 12.5},
         "b": {"price": 13.0},
     }
+
+
+@pytest.mark.parametrize(
+    "heads", ["Artikelnummer;Bild;Preis;Titel;Marke", "sku;foto;Prezzo;Titolo;Marca", "sku;image;Precio;Título;Marca"]
+)
+def test_shops_head_their_columns_in_their_language(tmp_path: Path, heads: str) -> None:
+    """A price under "Preis" is a price, and no facet that nobody can filter by."""
+    table = tmp_path / "products.csv"
+    table.write_text(f"{heads}\nA1;a.jpg;1.299,50;Kleid;Acme\n")
+    [row], _ = read_table(table, table.name)
+    assert row.metadata == {"price": 1299.5, "title": "Kleid", "brand": "Acme"}
