@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processors.editing.mask import EditMask, Plane
-from processors.lab import Lab, lab_of_hex, to_lab
+from processors.lab import Lab, ciede2000, lab_of_hex, to_lab
 from processors.palette import PALETTE
 from processors.values import Mask, Pixels
 
@@ -29,6 +29,15 @@ LEAST = 48
 """Pixels that a cloth is made of, at least."""
 MIRRORED = (1.0, 0.6, 0.35, 0.2, 0.1, 0.0)
 """Of a place beyond a garment's outline: how far within it, in distances from it, what is seen there is taken from; the first that is garment."""
+ALIKE = 16.0
+"""CIEDE2000 within which what is seen of a garment is its ground; beyond, it is print, lining or trim."""
+NAMED = 28.0
+"""Likewise of the colour that words name: "red" is cloth of many reds."""
+GROUND = 0.12
+"""Of a garment: what must have the named colour, for that to be its ground; else its middle colour is."""
+GROUND_ROUNDS = 4
+SAMPLE = 9973
+"""Pixels that tell a ground."""
 PATTERNS = ("striped", "checked", "dotted")
 """Those that words alone can draw."""
 
@@ -124,6 +133,31 @@ def dyed(cloth: Cloth, colour: Lab) -> Cloth:
     lab[..., 0] = np.clip(cloth.lab[..., 0] - cloth.mean[0] + colour[0], 0, 100)
     lab[..., 1:] = colour[1:]
     return Cloth(lab, np.asarray(colour, np.float32))
+
+
+def plain(cloth: Cloth, colour: str = "") -> Cloth:
+    """A cloth without its print: what is not of its ground is of the ground's mean.
+
+    Args:
+        cloth: in any colours.
+        colour: of the palette, which words name: the ground is what is most like it, where there is enough of that; "" or no such part: what is
+            like the middle colour of the cloth. A red shirt with a white cat lends its red to "a red coat", and no cat.
+    """
+    whole = cloth.lab.reshape(-1, 3)
+    flat = whole[:: max(1, len(whole) // SAMPLE)]
+    middle, named = np.asarray(np.median(flat, axis=0), np.float32), dict(PALETTE).get(colour)
+    if named is not None:
+        near = ciede2000(flat, lab_of_hex(named)) < NAMED
+        if np.count_nonzero(near) >= GROUND * len(flat):
+            middle = np.asarray(np.median(flat[near], axis=0), np.float32)
+    for _ in range(GROUND_ROUNDS):
+        alike = np.asarray(ciede2000(flat, middle) < ALIKE, np.bool_)
+        if not alike.any():  # the median of each channel by itself may be a colour that the cloth has nowhere
+            return Cloth(np.broadcast_to(middle, cloth.lab.shape).astype(np.float32), middle)
+        middle = np.asarray(flat[alike].mean(axis=0), np.float32)
+    printed = ciede2000(whole, middle) >= ALIKE
+    lab = np.where(printed[:, None], middle, whole).astype(np.float32)
+    return Cloth(lab.reshape(cloth.lab.shape), np.asarray(lab.mean(axis=0), np.float32))
 
 
 def blurred(plane: Plane, inside: Mask, sigma: float) -> Plane:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from processors.edit_text import ParsedEdit
@@ -32,11 +33,15 @@ class Wish:
     category: of `CATEGORIES`, that the words name; "" for none.
     colours: names of the palette, the ground first.
     pattern: as the vocabulary has it; "" where the words say none.
+    plain: the words name a colour or a material, and no print.
+    left_out: categories that the words name as well, and that are not edited.
     """
 
     category: str = ""
     colours: tuple[str, ...] = ()
     pattern: str = ""
+    plain: bool = False
+    left_out: tuple[str, ...] = ()
 
 
 def wish_of(edit: ParsedEdit, named: Sequence[Sequence[str]]) -> Wish:
@@ -49,7 +54,43 @@ def wish_of(edit: ParsedEdit, named: Sequence[Sequence[str]]) -> Wish:
     category = next((one for names in named for one in names if one in ALIKE), "")
     spoken = edit.set.get("colour", "")
     colours = tuple(name for name in spoken.split(" and ") if name in _COLOURS)
-    return Wish(category, colours, edit.set.get("pattern", ""))
+    pattern = edit.set.get("pattern", "")
+    material = len(colours) == 1 or (not colours and "fabric" in edit.set)
+    return Wish(category, colours, pattern, plain=pattern == "solid" or (not pattern and material))
+
+
+def first_of(text: str, named: Callable[[str], Sequence[Sequence[str]]]) -> tuple[str, tuple[str, ...]]:
+    """The words for the first garment of several ("a navy jacket" of "a navy jacket and white trousers"), and the categories of the others.
+
+    Args:
+        text: the words of a request.
+        named: the categories that each garment's name in words stands for.
+
+    Returns:
+        All of the text and nothing, where it names garments of one category or of none. What stands between two garments and names none
+        ("black" in "a shirt and black and white trousers") belongs to the next one; behind the last, or after "with", to the one before.
+    """
+    pieces = _BETWEEN.split(text)  # words, what stands between, words, …
+    parts, begun = list[tuple[str, str]](), ""
+    for at in range(0, len(pieces), 2):
+        between = pieces[at - 1] if at else ""
+        begun += between + pieces[at] if begun else pieces[at]
+        refused = _REFUSED.match(pieces[at]) is not None
+        category = "" if refused else next((one for names in named(pieces[at]) for one in names if one in ALIKE), "")
+        of_before = refused or "with" in between.lower() or at == len(pieces) - 1
+        if category and (not parts or parts[-1][1] != category):
+            parts.append((begun, category))
+        elif parts and (category or of_before):
+            parts[-1] = (parts[-1][0] + (between if begun == pieces[at] else " ") + begun, parts[-1][1])
+        else:
+            continue
+        begun = ""
+    others = tuple(dict.fromkeys(category for _, category in parts[1:] if category != parts[0][1]))
+    return (parts[0][0].strip(), others) if others else (text, ())
+
+
+_REFUSED = re.compile(r"\s*(?:but\s+)?(?:no|not|never|without|instead|rather)\b", re.IGNORECASE)
+_BETWEEN = re.compile(r"(\s*[,;+&]\s*(?:and\s+)?|\s+(?:and|with|over|plus)\s+)", re.IGNORECASE)
 
 
 def chosen(garments: Sequence[Garment], wish: Wish) -> Garment | None:

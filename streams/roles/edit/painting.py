@@ -173,6 +173,10 @@ class Painting:
                 raise Poison(NO_LOOK, field="text", code=Code.NO_GARMENT)
             return own, False
         if own is None:
+            wish = one.seen.asked.wish
+            if wish.plain and not one.seen.asked.request.references:
+                # Nobody asked for the print of what was looked up: "a red coat" had the white cat of a red T-shirt on its chest.
+                found = cloth.plain(found, next(iter(wish.colours), ""))
             return found, True
         if any(word in PATTERNS for word in one.from_words):
             return own, False
@@ -260,8 +264,13 @@ def _words(asked: EditAsked) -> tuple[str, ...]:
 
 def _warnings(one: Retrieved, *, changes_cut: bool) -> tuple[str, ...]:
     wish, found = one.seen.asked.wish, list[str]()
+    if wish.left_out:
+        edited = "the garment" if one.garment is None else f"the {one.garment.category}"
+        found.append(
+            f"the words also name {' and '.join(wish.left_out)}: an edit changes one garment, here {edited}; ask for the others one by one"
+        )
     if changes_cut:
-        return ()
+        return tuple(found)
     if one.garment is not None and wish.category and one.garment.category not in {wish.category, ""}:
         found.append(
             f"the photo shows no {wish.category}: the look is laid on the {one.garment.category}, whose cut it keeps"

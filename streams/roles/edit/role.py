@@ -204,8 +204,11 @@ class Edit:
         if looking:
             consent.check_seer(self.faces)
         deadline = min(max(message.timestamp_ms / 1000, 0.0), started) + request.deadline_ms / 1000
-        wish = wishes.wish_of(fusion.parse_edit(request.text), garments.named(request.text))
-        query = Query(query_id=request.request_id, text=request.text, shop=request.shop)
+        # Who points at a garment means that one by all of the words.
+        pointed = request.garment is not None or request.box is not None or request.mask is not None
+        words, others = (request.text, ()) if pointed else wishes.first_of(request.text, garments.named)
+        wish = replace(wishes.wish_of(fusion.parse_edit(words), garments.named(words)), left_out=others)
+        query = Query(query_id=request.request_id, text=words, shop=request.shop)
         asked = Asked(message, query, started, deadline, Reference(), self.space())
         track = Track(since=started, loop=asyncio.get_running_loop())
         one = EditAsked(message, request, asked, wish, b"", track, look_for_faces=looking)

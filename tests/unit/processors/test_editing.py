@@ -219,6 +219,29 @@ def test_a_cloth_in_another_colour_keeps_its_print_as_light_and_dark() -> None:
     assert np.array_equal(found.mean, grey)
 
 
+def test_a_plain_cloth_has_the_ground_and_not_the_print() -> None:
+    """A white blot on red cloth goes, the weave stays; of stripes the colour that is named is left; and no colour comes up that is nowhere."""
+    weave = np.random.default_rng(2).normal(0, 1.5, (100, 100)).astype(np.float32)
+    lab = np.tile(lab_of_hex(dict(PALETTE)["red"]), (100, 100, 1)).astype(np.float32)
+    lab[..., 0] += weave
+    lab[20:55, 20:80] = (97.0, 0.0, 0.0)
+    for colour in ("red", "coral", "", "navy"):  # by its name or one near it, or as the most of it
+        found = cloth.plain(cloth.Cloth(lab, lab.reshape(-1, 3).mean(axis=0)), colour)
+        assert ciede2000(found.lab.reshape(-1, 3), lab_of_hex(dict(PALETTE)["red"])).max() < 8
+        assert ciede2000(found.mean, lab_of_hex(dict(PALETTE)["red"])) < 1
+        assert np.array_equal(found.lab[:20], lab[:20])
+    white = cloth.plain(cloth.Cloth(lab, lab.reshape(-1, 3).mean(axis=0)), "white")
+    assert ciede2000(white.lab.reshape(-1, 3), np.float32([97, 0, 0])).max() < 1
+
+
+def test_a_plain_cloth_of_more_colours_than_it_has_a_middle_of_is_one_colour() -> None:
+    """Red, green and blue in equal parts: the median of each channel is none of them, and nothing is not a number."""
+    lab = np.repeat(np.float32([[50, 80, 60], [60, -70, 60], [30, 60, -90]]), 100, axis=0).reshape(30, 10, 3)
+    found = cloth.plain(cloth.Cloth(lab, lab.reshape(-1, 3).mean(axis=0)))
+    assert np.isfinite(found.lab).all()
+    assert found.lab.reshape(-1, 3).std(axis=0).max() < 1e-3
+
+
 def _disc(colour: tuple[int, int, int], side: int = 120, radius: float = 40.3, ground: int = 150) -> Pixels:
     """A disc on a grey ground, its rim as a camera sees it: half of each."""
     fine = (np.arange(side * 8) + 0.5) / 8 - side / 2

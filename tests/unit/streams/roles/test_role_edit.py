@@ -296,6 +296,46 @@ async def test_the_look_is_that_of_the_kind_that_is_wanted_whatever_the_product_
     ]
 
 
+async def test_of_two_garments_that_words_name_one_is_edited_and_the_other_is_told() -> None:
+    """The shirt is red, not red and white; the trousers stay, and a warning says that they were left out."""
+    catalogue = Catalogue()
+    catalogue.role = replace(catalogue.role, detector=TwoWorn())
+    catalogue.add("red-1", RED, "red", "shirt")
+    worn = outfit((90, 90, 90), BLUE)
+    [result] = await catalogue.run(request(image={"bytes": worn}, text="a red shirt and white trousers"))
+    assert result.error is None
+    assert result.garment is not None
+    assert result.garment.category == "shirt"
+    assert result.from_words == ()
+    [probe] = [one for one in catalogue.probes if isinstance(one, SearchProbe)]
+    assert probe.filters["category"] == ("shirt",)
+    assert "red" in probe.filters["colour"]
+    assert "white" not in probe.filters["colour"]
+    assert any("also name pants" in one and "here the shirt" in one for one in result.warnings)
+    image = pixels_of(catalogue.store.get(result.image))
+    assert np.array_equal(image[110:155, 40:110], pixels_of(worn)[110:155, 40:110])
+    catalogue.results.clear()
+    [alone] = await catalogue.run(request(1, "b", image={"bytes": worn}, text="a red shirt"))
+    assert not [one for one in alone.warnings if "also name" in one]
+
+
+@pytest.mark.parametrize(("text", "printed"), [("a red dress", False), ("a red dress with a print", True)])
+async def test_a_print_comes_along_only_where_words_ask_for_one(text: str, printed: bool) -> None:
+    """A red dress with a white blot lends its red; its blot where a print is asked for."""
+    catalogue = Catalogue()
+    pixels = np.array(pixels_of(photo(RED)))
+    pixels[60:110, 50:100] = 250
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    catalogue.products["red-1"] = ("dress", "red", catalogue.store.put_content(buffer.getvalue(), ".png"))
+    [result] = await catalogue.run(request(text=text))
+    assert result.error is None
+    assert [one.product_id for one in result.retrieved if one.used] == ["red-1"]
+    image, mask = (pixels_of(catalogue.store.get(one)) for one in (result.image, result.mask))
+    light = to_lab(image)[mask[..., 0] == 255][:, 0]
+    assert bool(np.percentile(light, 95) - np.percentile(light, 5) > 20) is printed
+
+
 class Blind(FakeDetector):
     """Finds nothing in any photo."""
 
