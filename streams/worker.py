@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -29,6 +30,10 @@ from streams.wiring.models import Models
 from streams.wiring.parts import beside, open_parts
 from streams.wiring.roles import role_named
 from streams.wiring.weights import check_settings, told_of
+
+SWITCH_S = 0.0005
+"""After so long a thread that computes in Python lets another one of the process go on. Python's 5 ms are waited for each time that a
+search comes back from a product of matrices while a shard is restored beside it: tens of milliseconds a query."""
 
 log = logger("weft.worker")
 
@@ -73,6 +78,7 @@ async def work(
     observers = {role: metrics.of(role) for role in roles}
     for name, observer in observers.items():
         observer.begin(_from_zero(name))
+    sys.setswitchinterval(SWITCH_S)
     stop = asyncio.Event()
     waiting = set(roles)
     # Beside everything else until a role asks for them: a broker that is waited for costs no second more.

@@ -137,9 +137,13 @@ class Following:
                 await self._release(held)
                 changed = True
         self.keeper.forget_parked(set(assigned))
+        clock = asyncio.get_running_loop().time
         for partition, token in assigned.items():
             if partition not in self.held:
+                started = clock()
                 changed |= await self._take_over(consumer, partition, token)
+                if self._give_way is not None:  # to restore a shard holds up searches as applying its records does
+                    await self._give_way(clock() - started)
         if changed or self.held.keys() != self._reads:  # a standby's copy was taken out
             await self._assign(consumer)
 
