@@ -71,6 +71,7 @@ def recover(
     now: float,
     segment_rows: int = 16_384,
     delete_retention_seconds: float = DELETE_RETENTION_SECONDS,
+    between: Callable[[], None] | None = None,
 ) -> Recovered:
     """Claim a shard and restore it, or say why it has to be rebuilt from the topic.
 
@@ -84,12 +85,13 @@ def recover(
         segment_rows: rows of a growing segment.
         delete_retention_seconds: the topic's `delete.retention.ms`. A snapshot older than that may have missed
             deletes whose records are compacted away: replay from its offset could leave dead products alive.
+        between: called in this thread between pieces of work of some milliseconds.
 
     Raises:
         Retryable: the store is away.
     """
     claimed = claim(store, place, owner, now)
-    found = _latest(store, place, claimed.found, blank, log, now - delete_retention_seconds, segment_rows)
+    found = _latest(store, place, claimed.found, blank, log, now - delete_retention_seconds, segment_rows, between)
     shard, seek, manifest = found.shard, found.seek, found.manifest
     topic_id = log.topic_id or (manifest.topic_id if manifest else "")
     # Without a manifest, too, the number goes on: manifests are never written twice.
@@ -126,6 +128,7 @@ def tail(
     now: float,
     segment_rows: int = 16_384,
     delete_retention_seconds: float = DELETE_RETENTION_SECONDS,
+    between: Callable[[], None] | None = None,
 ) -> Tailed:
     """The shard of the last snapshot, as `recover` would restore it, but nothing is claimed and nothing is written.
 
@@ -133,7 +136,7 @@ def tail(
         Retryable: the store is away, or the owner replaced the snapshot while it was read (its objects are removed then).
     """
     before = _current(store, place)
-    found = _latest(store, place, before, blank, log, now - delete_retention_seconds, segment_rows)
+    found = _latest(store, place, before, blank, log, now - delete_retention_seconds, segment_rows, between)
     if found.refused and _current(store, place) != before:
         raise Retryable(f"{place.current}: replaced while it was read")
     return found
@@ -155,6 +158,7 @@ def _latest(
     log: LogBounds,
     oldest: float,
     segment_rows: int,
+    between: Callable[[], None] | None = None,
 ) -> Tailed:
     """What the latest snapshot that is whole and fits the topic holds; else an empty shard that begins with the topic."""
     refused: list[str] = []
@@ -165,7 +169,7 @@ def _latest(
             reason = unfit(manifest, place, blank(), log, oldest) or _another_log(manifest, log)
             if reason:
                 break
-            shard = _restore(store, manifest, blank(), segment_rows, refused)
+            shard = _restore(store, manifest, blank(), segment_rows, refused, between)
         except Damaged as damage:
             reason = str(damage)
             refused.append(reason)
@@ -233,7 +237,14 @@ def _another_log(manifest: Manifest, log: LogBounds) -> str:
     return f"record {first} is newer than the snapshot that claims to hold it: the topic was created again"
 
 
-def _restore(store: ObjectStore, manifest: Manifest, shard: Shard, segment_rows: int, refused: list[str]) -> Shard:
+def _restore(
+    store: ObjectStore,
+    manifest: Manifest,
+    shard: Shard,
+    segment_rows: int,
+    refused: list[str],
+    between: Callable[[], None] | None = None,
+) -> Shard:
     masks, deletes = decode_tombstones(manifest.state.key, fetch(store, manifest.state), manifest.segments)
     segments = [
         decode_segment(segment, [fetch(store, part) for part in segment.parts], manifest.dimension, segment_rows)
@@ -253,6 +264,7 @@ def _restore(store: ObjectStore, manifest: Manifest, shard: Shard, segment_rows:
             dimension=manifest.dimension,
             typed=typed,
             worded=manifest.words == product_words.RULES,
+            between=between,
         )
     except (ValueError, msgspec.MsgspecError) as error:
         raise Damaged(f"{manifest.state.key}: {error}") from error

@@ -312,6 +312,7 @@ class Shard:
         dimension: int = 0,
         typed: Sequence[bytes | None] = (),
         worded: bool = True,
+        between: Callable[[], None] | None = None,
     ) -> None:
         """Fill an empty shard from a snapshot: segments with their live rows, deletes, and where reading goes on.
 
@@ -327,13 +328,14 @@ class Shard:
             newest_ms: the manifest's.
             encoder: the manifest's; "" keeps the shard's own.
             dimension: the manifest's; 0 keeps the shard's own.
+            between: called between pieces of some milliseconds, in this thread.
         """
         with self._writing:
             self._encoder, self._table.dimension = encoder or self._encoder, dimension or self._table.dimension
             saved = typed or [None] * len(parts)
             if any(data is None for data in saved) or (parts and not worded):
                 self._untyped_to = next_offset
-            self._table.restore(parts, saved)
+            self._table.restore(parts, saved, between)
             self._deletes = dict(deletes)
             self._publish(next_offset, newest_ms)
 

@@ -5,7 +5,7 @@ Which record is news, and when readers see it, `index_sync.shard` says. Nothing 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -20,6 +20,8 @@ from index_sync.segment import GrowingSegment, Segment, Window, live_products, s
 from index_sync.typed import TypedColumns, Vocabularies, decode_typed
 from processors.offers import NO_OFFER, Offer
 
+PIECE = 32
+"""Products that are restored between two calls of `between`: some two milliseconds of it."""
 _CARRIED = 8
 """One live row in so many, or less: a full segment's live rows move on into the next one, in a millisecond or two."""
 _MOST_SEGMENTS = 8
@@ -234,15 +236,23 @@ class Table:
 
     # ------------------------------------------------------------------ restoring
 
-    def restore(self, parts: Sequence[tuple[Segment, NDArray[np.bool_]]], saved: Sequence[bytes | None]) -> None:
-        """Fill an empty table: segments with their live rows, one growing at most; of each the bytes of `encode_typed`, or None."""
+    def restore(
+        self,
+        parts: Sequence[tuple[Segment, NDArray[np.bool_]]],
+        saved: Sequence[bytes | None],
+        between: Callable[[], None] | None = None,
+    ) -> None:
+        """Fill an empty table: segments with their live rows, one growing at most; of each the bytes of `encode_typed`, or None.
+
+        `between` is called between pieces of some milliseconds.
+        """
         for (segment, alive), data in zip(parts, saved, strict=True):
             if isinstance(segment, GrowingSegment):
                 self._growing = segment
                 spare = np.ones(segment.capacity - len(alive), dtype=np.bool_)
                 alive = np.concatenate([alive, spare])  # noqa: PLW2901 - rows still to come are alive
             slot = self._slots[segment.uid] = _Slot(segment, alive, self._restored(segment, len(alive), data))
-            self._locate(segment, alive, slot.typed)
+            self._locate(segment, alive, slot.typed, between)
         self._uids = count(1 + max((segment.uid for segment, _ in parts), default=-1))
 
     def _restored(self, segment: Segment, capacity: int, data: bytes | None) -> TypedColumns:
@@ -254,9 +264,13 @@ class Table:
             typed.put(ordinal, version, NO_OFFER)
         return typed
 
-    def _locate(self, segment: Segment, alive: NDArray[np.bool_], typed: TypedColumns) -> None:
+    def _locate(
+        self, segment: Segment, alive: NDArray[np.bool_], typed: TypedColumns, between: Callable[[], None] | None
+    ) -> None:
         columns = segment.columns
         for ordinal, product_id in enumerate(columns.ids):
+            if between is not None and ordinal % PIECE == 0:
+                between()
             start, stop = columns.first[ordinal], columns.first[ordinal + 1]
             if alive[start]:
                 version = int(typed.versions[ordinal])

@@ -16,7 +16,7 @@ from streams.cli.output import print_json, say
 if TYPE_CHECKING:
     from streams.ops.generations.plan import Plan
 
-NICE = 10
+NICE = 19
 """Live traffic comes first: on a machine that both share, a replay takes what is left."""
 
 

@@ -37,7 +37,13 @@ LAST_SNAPSHOT_SECONDS = 15.0
 class Keeper(Protocol):
     """Of the shards of one generation: `ShardOwner`, or a standby's, which writes nothing."""
 
-    async def take_over(self, partition: int, bounds: LogBounds, wanted: Callable[[], bool]) -> OwnedShard | None: ...
+    async def take_over(
+        self,
+        partition: int,
+        bounds: LogBounds,
+        wanted: Callable[[], bool],
+        between: Callable[[], None] | None = None,
+    ) -> OwnedShard | None: ...
 
     async def apply(self, held: OwnedShard, messages: Sequence[Message], next_offset: int) -> None: ...
 
@@ -58,6 +64,7 @@ class Following:
         assigned: partition → token of its assignment, as the group deals it.
         worked: told that something was done.
         give_way: awaited between two slices of records, told how long the last one took; None: nobody has precedence.
+        give_way_in_thread: called in a thread between two pieces of restoring a shard.
     """
 
     def __init__(
@@ -70,13 +77,14 @@ class Following:
         assigned: Callable[[], Mapping[int, object]],
         worked: Callable[[], None],
         give_way: Callable[[float], Awaitable[None]] | None = None,
+        give_way_in_thread: Callable[[], None] | None = None,
     ) -> None:
         self.keeper = keeper
         self.held: dict[int, OwnedShard] = {}
         self.made, self._settings, self._patience = made, settings, patience
         self._reads: set[int] = set()
         self._arrived, self._assigned, self._worked = arrived, assigned, worked
-        self._give_way = give_way
+        self._give_way, self._give_way_in_thread = give_way, give_way_in_thread
         self._tokens: dict[int, object] = {}
         self._ended = asyncio.Event()
         self._own = made.items != topics.ITEMS
@@ -154,7 +162,9 @@ class Following:
         place = (self.made.items, partition)
         begin = self.made.begins.get(str(partition), 0)
         bounds = await bounds_of(consumer, place, wanted, self._patience, begin)
-        held = None if bounds is None else await self.keeper.take_over(partition, bounds, wanted)
+        held = (
+            None if bounds is None else await self.keeper.take_over(partition, bounds, wanted, self._give_way_in_thread)
+        )
         if held is None or not wanted():
             return False
         held.target = min(held.target, self.made.ends.get(str(partition), held.target))

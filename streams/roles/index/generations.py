@@ -141,6 +141,10 @@ class Served:
             if made.generation != self.live:
                 await answerer.precedence.give_way(worked_s)
 
+        def give_way_in_thread() -> None:
+            if made.generation != self.live:
+                answerer.precedence.give_way_in_thread()
+
         return Following(
             made,
             keeper,
@@ -150,4 +154,5 @@ class Served:
             self._assigned,
             self._worked,
             give_way,
+            give_way_in_thread,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
@@ -16,8 +17,12 @@ MOST_S = 0.25
 """A backfill waits no longer for the searches under way: under queries without end it goes on, slowly."""
 
 
+PIECE_S = 0.004
+"""A pause of a thread that restores a shard: about as long as a piece of it (`index_sync.table.PIECE`) takes, twice."""
+
+
 class Precedence:
-    """Says when a backfill may go on. All calls on the event loop.
+    """Says when a backfill may go on. All calls on the event loop, but for `give_way_in_thread`.
 
     Args:
         now: seconds of a clock that never goes back.
@@ -55,6 +60,12 @@ class Precedence:
         with suppress(TimeoutError):
             async with asyncio.timeout(MOST_S):
                 await self._quiet.wait()
+
+    def give_way_in_thread(self) -> None:
+        """Called in a thread between two pieces of some milliseconds: the processor is let to whoever asked within the last second."""
+        asked = self._asked
+        if asked is not None and self._now() - asked <= ASKED_S:
+            time.sleep(PIECE_S)
 
 
 async def in_slices(

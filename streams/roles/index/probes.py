@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -79,7 +80,7 @@ class ProbeAnswerer:
         self._tasks = tasks
         self._answering = asyncio.Semaphore(MOST_ANSWERING)
         self._reporting = 0
-        self.precedence = Precedence(lambda: asyncio.get_running_loop().time())
+        self.precedence = Precedence(time.monotonic)
         """Told of every search: a backfill gives way to them."""
         self._open: OrderedDict[tuple[str, str], tuple[Message, Probe]] = OrderedDict()
         self.partitions = 0

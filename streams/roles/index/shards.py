@@ -184,12 +184,21 @@ class ShardOwner:
         self.leaving: dict[int, OwnedShard] = {}
         """With standbys: what was let go of, until it is dealt again. It answers as a standby does."""
 
-    async def take_over(self, partition: int, bounds: LogBounds, wanted: Callable[[], bool]) -> OwnedShard | None:
-        """Recover a shard, for as long as the store needs; None when it is not `wanted` any more meanwhile."""
+    async def take_over(
+        self,
+        partition: int,
+        bounds: LogBounds,
+        wanted: Callable[[], bool],
+        between: Callable[[], None] | None = None,
+    ) -> OwnedShard | None:
+        """Recover a shard, for as long as the store needs; None when it is not `wanted` any more meanwhile.
+
+        `between` is called in a thread between pieces of this work.
+        """
         attempt = 0
         while wanted():
             try:
-                held = await self._recover(partition, bounds)
+                held = await self._recover(partition, bounds, between)
             except Retryable as error:
                 attempt += 1
                 self._observer.retried("recover", type(error).__name__)
@@ -200,7 +209,7 @@ class ShardOwner:
                 return held
         return None
 
-    async def _recover(self, partition: int, bounds: LogBounds) -> OwnedShard:
+    async def _recover(self, partition: int, bounds: LogBounds, between: Callable[[], None] | None) -> OwnedShard:
         parked = self._parked.pop(partition, None)
         usable = parked is not None and bounds.low <= parked.shard.next_offset <= bounds.end
         usable = usable and parked is not None and parked.topic_id == bounds.topic_id
@@ -229,6 +238,7 @@ class ShardOwner:
             now=started,
             segment_rows=config.segment_rows,
             delete_retention_seconds=config.delete_retention_seconds,
+            between=between,
         )
         log.info(
             "shard restored" if found.manifest else "shard rebuilt from the topic",

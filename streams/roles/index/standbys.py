@@ -87,7 +87,13 @@ class StandbyKeeper:
         self.kept: dict[int, StoodShard] = {}
         """No longer followed, because the partition is this worker's now: until they are taken over."""
 
-    async def take_over(self, partition: int, bounds: LogBounds, wanted: Callable[[], bool]) -> StoodShard | None:
+    async def take_over(
+        self,
+        partition: int,
+        bounds: LogBounds,
+        wanted: Callable[[], bool],
+        between: Callable[[], None] | None = None,
+    ) -> StoodShard | None:
         """A copy of the owner's last snapshot; None when it is not `wanted` any more meanwhile."""
         config, attempt = self._config, 0
         while wanted():
@@ -101,6 +107,7 @@ class StandbyKeeper:
                     now=self._now(),
                     segment_rows=config.segment_rows,
                     delete_retention_seconds=config.delete_retention_seconds,
+                    between=between,
                 )
             except Retryable as error:
                 attempt += 1

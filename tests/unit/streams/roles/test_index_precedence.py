@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
 from streams.engine.message import Message
-from streams.roles.index.precedence import ASKED_S, MOST_S, SLICE, Precedence, in_slices
+from streams.roles.index.precedence import ASKED_S, MOST_S, PIECE_S, SLICE, Precedence, in_slices
 from tests.fixtures.virtual_time import run_virtual
 
 
@@ -67,6 +68,28 @@ def test_a_backfill_waits_for_the_searches_under_way():
         assert await took(precedence, 0.01) == pytest.approx(0.01 + MOST_S)
 
     run_virtual(main())
+
+
+def test_a_thread_that_restores_pauses_while_somebody_asks(monkeypatch):
+    """From any thread, without a loop: for a piece's time within a second of a search, not at all before and after."""
+    now, slept = [100.0], []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    precedence = Precedence(lambda: now[0])
+    precedence.give_way_in_thread()
+    assert slept == []
+    asyncio.run(asked(precedence))
+    now[0] += ASKED_S
+    precedence.give_way_in_thread()
+    assert slept == [PIECE_S]
+    now[0] += 0.1
+    precedence.give_way_in_thread()
+    assert slept == [PIECE_S]
+
+
+async def asked(precedence: Precedence) -> None:
+    """One search."""
+    precedence.begin()
+    precedence.end()
 
 
 @pytest.mark.parametrize("records", [0, 1, SLICE, SLICE + 1, 5 * SLICE - 1])
