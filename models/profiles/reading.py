@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from models.profiles.kinds import KINDS, Kind, Option, unknown
+from models.profiles.kinds import KINDS, Kind, Option, settle, unknown
 from models.profiles.profile import FAKE, PART_NAMES, Artefact, Part, Profile, Source
 from processors import plain_yaml
 from processors.errors import BadSetting
@@ -154,7 +154,7 @@ def _part(part: str, node: yaml.Node, profile: str, file: Path) -> Part:
         kind=kind,
         path=str((file.parent / Path(path).expanduser()).absolute()) if path else "",
         sha256=sha256,
-        options=_options(fields["options"], kind, known) if "options" in fields else {},
+        options=_options(fields.get("options", _none(node)), kind, known),
         needs=needs,
         optional=plain_yaml.flag(fields["optional"]) if "optional" in fields else False,
         profile=profile,
@@ -164,12 +164,24 @@ def _part(part: str, node: yaml.Node, profile: str, file: Path) -> Part:
     )
 
 
+def _none(node: yaml.Node) -> yaml.Node:
+    """No options, in the place of their part: what a kind cannot do without is missed there."""
+    return yaml.MappingNode("tag:yaml.org,2002:map", [], node.start_mark, node.end_mark)
+
+
 def _options(node: yaml.Node, name: str, kind: Kind) -> Mapping[str, Any]:
     if not kind.options and mapping(node, None):
         raise at(node, f"{name} takes no options")
-    return {
-        said: _value(value, kind.options[said]) for said, value in mapping(node, tuple(kind.options) or None).items()
-    }
+    fields = mapping(node, tuple(kind.options) or None)
+    found = {said: _value(value, kind.options[said]) for said, value in fields.items()}
+    try:
+        settle(kind, found)
+    except BadSetting as error:
+        wrong = next(
+            (value for said, value in fields.items() if f"{said}:" in str(error) or f"`{said}`" in str(error)), node
+        )
+        raise at(wrong, str(error)) from error
+    return found
 
 
 def option_of(said: str, option: Option) -> Any:

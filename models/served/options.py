@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,8 +20,9 @@ same as a GBNF grammar (llama.cpp), or a JSON schema of caption and hashtags (`r
 
 Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=3600)]
 Price: TypeAlias = Annotated[float, Meta(ge=0, le=1e6)]
-Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=300)]
+Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=300, pattern=r"\S")]
 
+_PLAIN = re.compile(r"""[^\s\\<>"^`{|}]+""")
 MOST_KEY_BYTES = 8192
 _OURS = frozenset({"model", "messages", "stream", "n", "temperature", "top_p", "max_tokens", "seed"})
 """Fields of a request that `extra` must not name: they have options of their own, or would change what is read."""
@@ -110,6 +112,8 @@ def options_of(found: Mapping[str, Any]) -> ServerOptions:
 
 
 def _path(name: str, value: str) -> str:
+    if "\0" in value:
+        raise BadSetting(f"{name}: no path holds a zero byte")
     path = Path(value).expanduser()
     if not path.is_absolute():
         raise BadSetting(f"{name}: {value!r} depends on where the process is started: write the whole path")
@@ -118,8 +122,14 @@ def _path(name: str, value: str) -> str:
 
 def _address(text: str) -> str:
     """The base of all addresses. Raises `BadSetting`."""
+    text = text.strip()
+    if not text.isprintable() or not _PLAIN.fullmatch(text):
+        # urlsplit drops tabs and line ends, and a request with a space in its first line is another request.
+        raise BadSetting(
+            'base_url: no address: it holds a space, a sign that is not printed, or one of \\ < > " ^ ` { | }'
+        )
     try:
-        found = urlsplit(text.strip())
+        found = urlsplit(text)
         port = found.port
     except ValueError as error:
         raise BadSetting(f"base_url: no address: {error}") from None
@@ -127,11 +137,19 @@ def _address(text: str) -> str:
         raise BadSetting("base_url: no user or password in it; put the key into a file, and name that in key_file")
     if found.scheme not in {"http", "https"} or not found.hostname:
         raise BadSetting(f"base_url: {text[:200]!r} is no http:// or https:// address")
+    if port == 0 or not _is_host(found.hostname):
+        raise BadSetting(f"base_url: no address: {found.netloc[:200]!r} is no host that could be asked")
     if found.query or found.fragment:
         raise BadSetting("base_url: nothing behind ? or # is kept; it ends with the path, usually /v1")
     host = f"[{found.hostname}]" if ":" in found.hostname else found.hostname
     place = host if port is None else f"{host}:{port}"
     return f"{found.scheme}://{place}{found.path.rstrip('/')}"
+
+
+def _is_host(host: str) -> bool:
+    """Whether a name could be looked up at all; an address in brackets was checked by `urlsplit`."""
+    labels = host.removesuffix(".").split(".")
+    return ":" in host or (len(host) <= 253 and "%" not in host and all(0 < len(label) <= 63 for label in labels))
 
 
 class KeyFile:

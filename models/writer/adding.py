@@ -57,6 +57,21 @@ def take(asked: Asked, ready: Path, progress: Callable[[str], None]) -> Part:
     return Part(kind="transformers", source=source.name)
 
 
+def look(part: Part, place: Place) -> None:
+    """See whether a profile's own writer is one, by its configuration and the shapes of its weights. Raises `Fatal`."""
+    path = place.path(part)
+    if part.kind == "trained":
+        _require_adapter(path / by_kind.ADAPTER, place.cache)
+    else:
+        _require_model(path, path, "writer")
+
+
+def look_captioner(part: Part, place: Place) -> None:
+    """The same of a captioner. Raises `Fatal`."""
+    path = place.path(part)
+    _require_model(path, path, "captioner")
+
+
 def _require_model(ready: Path, source: Path, part: str) -> None:
     """Raise `Fatal` where `transformers` has no such model, or the configuration asks for more than the weights hold. Nothing is loaded."""
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText

@@ -50,8 +50,8 @@ def models_compare(
     from streams.wiring.weights import profile_of, require_weights
 
     called = []
-    for name in (profile, other):
-        chosen = chosen_settings(name)
+    for name, said_as in ((profile, "PROFILE"), (other, "--with")):
+        chosen = chosen_settings(name, said_as)
         require_weights(chosen)
         called.append(FAKE if name == FAKE else profile_of(chosen).called)
     given = _given(products, images, coco, coco_images, limit, pairs, seed)

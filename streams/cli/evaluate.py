@@ -248,8 +248,8 @@ def attributes(
     finish((), found.refused, images)
 
 
-def chosen_settings(profile: str | None) -> Settings:
-    """The settings of the environment, with the profile of the command line."""
+def chosen_settings(profile: str | None, said_as: str = "--profile") -> Settings:
+    """The settings of the environment, with the profile of the command line, where it was given as `said_as`."""
     from models.profiles.profile import FAKE
     from processors.errors import BadSetting
     from streams.wiring.weights import profile_of
@@ -261,7 +261,7 @@ def chosen_settings(profile: str | None) -> Settings:
             profile_of(chosen)
     except BadSetting as error:
         said = str(error) if profile is None else str(error.__cause__ or error)
-        say(said if profile is None else f"--profile: {said}")
+        say(said if profile is None else f"{said_as}: {said}")
         raise typer.Exit(Exit.USAGE) from None
     return chosen
 

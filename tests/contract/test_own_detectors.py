@@ -16,6 +16,7 @@ from models.detector.adding import read_map
 from models.detector.conversion import convert
 from models.detector.own_detector import Options, OwnDetector
 from models.profiles.adding import Asked, add
+from models.profiles.held import verify
 from models.profiles.kinds import Place, load
 from models.profiles.reading import find
 from processors.errors import BadSetting, Fatal, Poison
@@ -130,6 +131,7 @@ def test_it_is_a_part_of_a_profile(nano: Path, pictures: Sequence[Pixels], tmp_p
     assert added.kind == "yolo"
     assert "  person: nothing: its boxes are dropped" in said
     part = find("own", tmp_path).parts["detector"]
+    assert [one for one in verify(find("own", tmp_path), tmp_path) if str(one.path).startswith(added.path)] == []
     found = load("detector", part, Place(tmp_path))
     detections = [one for pixels in pictures for one in run(found, pixels)]
     assert {(one.category, one.kind) for one in detections} == {("dress", "kurta"), ("scarf", "scarf"), ("dress", "")}

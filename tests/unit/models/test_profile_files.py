@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,13 @@ import yaml
 from infra.settings import Settings
 from models.profiles import kinds
 from models.profiles.adding import Asked, add
+from models.profiles.held import verify
 from models.profiles.kinds import KINDS
 from models.profiles.profile import PART_NAMES, Profile
 from models.profiles.reading import BUILT_IN, canonical, file_of, find, names, parse
 from models.recipes import blip_tiny
 from models.weights.hashes import MARKER, list_folder, sha256_of
-from models.weights.starter import BASES
+from models.weights.starter import BASES, shipped_path
 from processors.errors import BadSetting, Fatal
 from processors.plain_yaml import YamlProblem
 from streams.ops.profile_show import shown
@@ -147,6 +149,110 @@ def test_what_is_wrong_has_a_line_and_a_column(text: str, place: tuple[int, int]
         parse(text, Path("/x/profile.yaml"))
     assert told in str(error.value)
     assert (error.value.line, error.value.column) == place
+
+
+@pytest.mark.parametrize("part", ["writer", "captioner"])
+@pytest.mark.parametrize(
+    ("options", "wrong", "told"),
+    [
+        ('base_url: "ftp://llm", model: m', "base_url", "no http:// or https://"),
+        ('model: m, base_url: "file:///etc/passwd"', "base_url", "no http:// or https://"),
+        ('base_url: "http:///v1", model: m', "base_url", "no http:// or https://"),
+        ('base_url: "http://my host/v1", model: m', "base_url", "holds a space"),
+        ('base_url: "http://me:pw@llm/v1", model: m', "base_url", "no user or password"),
+        ('base_url: "http://llm:99999/v1", model: m', "base_url", "out of range"),
+        ('base_url: "http://llm:0/v1", model: m', "base_url", "no host that could be asked"),
+        ('base_url: "http://llm..shop/v1", model: m', "base_url", "no host that could be asked"),
+        ('base_url: "http://llm/v1"', "", "`model`"),
+        ("model: m", "", "`base_url`"),
+        ('base_url: "http://llm/v1", model: m, answer_seconds: 0', "answer_seconds", "`answer_seconds`"),
+        ('base_url: "http://llm/v1", model: m, answer_seconds: .nan', "answer_seconds", "a number from"),
+        ('base_url: "http://llm/v1", model: m, concurrency: -1', "concurrency", "a whole number from 1"),
+        ('base_url: "http://llm/v1", model: m, key_file: key', "key_file", "write the whole path"),
+        ('base_url: "http://llm/v1", model: m, extra: "{"', "extra", "no JSON"),
+    ],
+)
+def test_options_of_a_server_are_checked_when_they_are_read(part: str, options: str, wrong: str, told: str) -> None:
+    """A profile that is written by hand passed `show` and `verify`, and ended a role. The place is that of the option, or of all that lack one."""
+    line = f"    {{kind: openai, options: {{{options}}}}}"
+    text = f"name: x\nextends: starter\nparts:\n  {part}:\n{line}"
+    before = f"{wrong}: " if wrong else "options: "
+    column = line.index(before) + len(before) + 1
+    with pytest.raises(YamlProblem) as error:
+        parse(text, Path("/x/profile.yaml"))
+    assert told in str(error.value)
+    assert "pw" not in error.value.problem
+    assert (error.value.line, error.value.column) == (5, column)
+
+
+@pytest.mark.parametrize("part", ["writer", "captioner"])
+def test_a_server_without_options_is_refused_in_its_place(part: str) -> None:
+    """It has no address."""
+    with pytest.raises(YamlProblem, match=r"line 4.*base_url"):
+        parse(f"name: x\nextends: starter\nparts:\n  {part}: {{kind: openai}}", Path("/x/profile.yaml"))
+
+
+def test_a_good_server_in_a_file_is_read() -> None:
+    """As `weft models add` writes it."""
+    said = {"base_url": "http://[::1]:8000/v1", "model": "a/b", "answer_seconds": 300, "deadline_seconds": 600}
+    text = yaml.safe_dump({"name": "x", "extends": "starter", "parts": {"writer": {"kind": "openai", "options": said}}})
+    assert parse(text, Path("/x/profile.yaml")).parts["writer"].options == said
+
+
+def problems_of(part: str, kind: str, path: str, sha256: str, cache: Path) -> list[str]:
+    """What `weft models verify` says of a part of a profile that is written by hand."""
+    said = {"name": "shop", "extends": "starter", "parts": {part: {"kind": kind, "path": path, "sha256": sha256}}}
+    file = written(cache.parent / "hand", yaml.safe_dump(said))
+    return [one.message for one in verify(find(file, cache), cache) if str(one.path) == path]
+
+
+@pytest.mark.parametrize(
+    ("part", "kind"),
+    [
+        ("detector", "yolo"),
+        ("detector", "onnx"),
+        ("encoder", "open_clip"),
+        ("encoder", "transformers"),
+        ("encoder", "timm"),
+        ("encoder", "trained"),
+        ("writer", "transformers"),
+        ("writer", "trained"),
+        ("captioner", "transformers"),
+    ],
+)
+def test_verify_says_what_is_no_model_of_its_kind(part: str, kind: str, cache: Path, tmp_path: Path) -> None:
+    """Its hash is right, and it is any file: that was "as recorded", and the first role ended on it."""
+    sha256 = own_detector(tmp_path, "folder")
+    (tmp_path / "file").write_bytes(b"no weights")
+    for path, digest in ((tmp_path / "folder", sha256), (tmp_path / "file", sha256_of(tmp_path / "file"))):
+        (found,) = problems_of(part, kind, str(path), digest, cache)
+        assert f"it is no {part} of the kind {kind}: " in found
+
+
+def test_verify_has_nothing_to_say_of_a_model_of_its_kind(cache: Path, tmp_path: Path) -> None:
+    """A writer by its shapes, and the shipped detector under another name by loading it; changed, its hash is told and no more."""
+    (tmp_path / "model").mkdir()
+    model = tiny_llama.build(tmp_path / "model")
+    assert problems_of("writer", "transformers", str(model), sha256_of(model / MARKER), cache) == []
+    (tmp_path / "ours").mkdir()
+    shutil.copyfile(shipped_path("detector.safetensors"), tmp_path / "ours" / "model.safetensors")
+    list_folder(tmp_path / "ours", "detector", "own")
+    digest = sha256_of(tmp_path / "ours" / MARKER)
+    assert problems_of("detector", "yolo", str(tmp_path / "ours"), digest, cache) == []
+    (found,) = problems_of("detector", "yolo", str(tmp_path / "ours" / MARKER), SHA, cache)
+    assert "SHA-256" in found
+
+
+@pytest.mark.parametrize("classes", [False, True])
+@pytest.mark.parametrize("name", ["best.pt", "best.onnx"])
+def test_a_folder_that_is_called_like_a_file(name: str, classes: bool, cache: Path, tmp_path: Path) -> None:
+    """As an unpacked checkpoint is: it was told that its classes are Weft's already."""
+    (tmp_path / name).mkdir()
+    (tmp_path / "map.yaml").write_text("a: dress\n")
+    asked = Asked("detector", str(tmp_path / name), "shop", classes=tmp_path / "map.yaml" if classes else None)
+    with pytest.raises(Fatal, match=r"is one file, and this is a folder") as refused:
+        add(asked, cache, progress=lambda _: None)
+    assert "--classes" not in str(refused.value)
 
 
 def test_a_wrong_file_is_named_and_the_others_are_listed(cache: Path) -> None:

@@ -20,7 +20,22 @@ GOOD = {"base_url": "http://llm:8000/v1/", "model": "m"}
         ({"base_url": "http://llm/v1?key=secret"}, "base_url"),
         ({"base_url": "http://llm:port/v1"}, "base_url"),
         ({"base_url": "llm:8000"}, "base_url"),
+        ({"base_url": "http://my secret/v1"}, "base_url"),
+        ({"base_url": "http://llm/v1\nX-Key: secret"}, "base_url"),
+        ({"base_url": "http://llm\t/v1"}, "base_url"),
+        ({"base_url": "http://llm\\secret/v1"}, "base_url"),
+        ({"base_url": "http://llm%20x/v1"}, "base_url"),
+        ({"base_url": "http://llm:0/v1"}, "base_url"),
+        ({"base_url": "http://llm:99999/v1"}, "base_url"),
+        ({"base_url": "http://.../v1"}, "base_url"),
+        ({"base_url": f"http://{'a' * 64}/v1"}, "base_url"),
+        ({"key_file": "/run/key\0"}, "key_file"),
+        ({"concurrency": -1}, "concurrency"),
+        ({"connect_seconds": float("nan")}, "connect_seconds"),
+        ({"answer_seconds": float("inf")}, "answer_seconds"),
+        ({"answer_seconds": -1.0}, "answer_seconds"),
         ({"model": ""}, "model"),
+        ({"model": " "}, "model"),
         ({"concurrency": 0}, "concurrency"),
         ({"temperature": "hot"}, "temperature"),
         ({"guided": "lark"}, "guided"),
@@ -44,7 +59,13 @@ def test_what_is_wrong_is_named(change: dict[str, object], named: str) -> None:
 def test_an_address_has_one_form() -> None:
     """Two ways to write it ask the same."""
     assert options_of(GOOD).base_url == options_of({**GOOD, "base_url": " http://LLM:8000/v1 "}).base_url
-    assert options_of({**GOOD, "base_url": "https://[::1]:8/v1"}).base_url == "https://[::1]:8/v1"
+    for one in (
+        "https://[::1]:8/v1",
+        "http://llm_1.shop.:80/a/b",
+        "http://bücher.example/v1",
+        "http://10.0.0.1:65535/v1",
+    ):
+        assert options_of({**GOOD, "base_url": one}).base_url == one
 
 
 def test_extra_fields_may_be_json_in_a_text() -> None:
