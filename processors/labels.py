@@ -28,6 +28,12 @@ _OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
 _BREAKS = frozenset(",;/|.()[]{}&+!?\n–—•·_")
 _PART_NAME = re.compile(rf"\b({'|'.join(sorted(words.PARTS | words.SHELLS))})\s*:")
 """Of "Shell: 100% wool lining: 100% silk" each part begins anew."""
+_SHARE = re.compile(r"((?<![\d.,])\d{1,3}(?:[.,]\d+)?|[.,]\d+)\s*%")
+_END = re.compile(r"[.;(\[\n]")
+_TWO = 5
+"""Pieces of a label with two shares: what is around and between them."""
+_LEAST_SUM, _MOST_SUM = 97.0, 103.0
+"""Of the shares of one composition, in per cent: shops round them."""
 _ZERO = re.compile(r"0+(?:[.,]0+)?\s*%")
 
 
@@ -68,7 +74,8 @@ def read_label(facet: str, text: str) -> str:
         return value
     if len(whole) < 2 or whole in words.NO_LABELS or not latin(whole):
         return ""
-    return _said(
+    mixed = _composition(text) if facet == "fabric" else ""
+    return mixed or _said(
         facet,
         whole,
         [_Reader(facet, tokens, bracketed=bracketed).read() for tokens, bracketed in _clauses(facet, text)],
@@ -83,6 +90,31 @@ _SHOWN = frozenset({"colour"})
 """What cannot be imitated: "black look" is black."""
 _MOST = 50.0
 """A share in per cent: of less, the fabric is not the garment's."""
+
+
+def _composition(text: str) -> str:
+    """What "98% cotton, 2% elastane" is: a blend of the fibre that has more than half ("cotton blend"), else its fibres; "" if it is none.
+
+    The shares of one garment add up to about a hundred: "shell 100% wool, lining 100% silk" is read by its parts.
+    """
+    pieces = _SHARE.split(text)
+    leads = not pieces[0].strip(" :-")
+    fibres = pieces[2::2] if leads else pieces[0:-1:2]
+    shares: dict[str, float] = {}
+    for number, fibre in zip(pieces[1::2], fibres, strict=True):
+        named = clean(_END.split(fibre.strip(" ,;.:/|+&-\n"))[0])
+        value = _value("fabric", named) or read_label("fabric", named)
+        if not value or words.NEGATIONS.intersection(named.split()) or words.PARTS.intersection(named.split()):
+            return ""
+        shares[value] = shares.get(value, 0.0) + float(number.replace(",", "."))
+    shares = {value: share for value, share in shares.items() if share}
+    if len(pieces) < _TWO or not shares or not _LEAST_SUM <= sum(shares.values()) <= _MOST_SUM:
+        return ""
+    first = max(shares, key=lambda value: shares[value])
+    known = [value for value in shares if _value("fabric", value) == value]
+    if first in known and shares[first] > _MOST:
+        return f"{first} blend" if len(shares) > 1 else first
+    return " ".join(known) if len(known) == len(shares) else ""
 
 
 def _said(facet: str, whole: str, clauses: list[_Clause]) -> str:

@@ -118,6 +118,22 @@ def test_denials_and_doubts_in_many_spellings(form: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("98% cotton, 2% elastane", "cotton blend"), ("98% cotton 2% elastane", "cotton blend"), ("Cotton 98% / Elastane 2%", "cotton blend"),
+        ("99.5% cotton .5% elastane", "cotton blend"), ("98 % Baumwolle, 2 % Elasthan", "cotton blend"), ("60% organic cotton 40% recycled polyester", "cotton blend"),
+        ("97% cotton, 3% other fibres", "cotton blend"), ("95% viscose, 5% spandex. Machine wash", "viscose blend"), ("70% PU leather, 30% cotton", "faux leather blend"),
+        ("50% cotton, 50% polyester", "cotton polyester"), ("100% cotton, 0% elastane", "cotton"), ("0% cotton 100% polyester", "polyester"), ("60% cotton 40% cotton", "cotton"),
+        ("shell: 100% wool lining: 100% silk", "wool"), ("100% cotton 100% wool", "100 cotton 100 wool"), ("80% wool 20% non-leather", "wool"), ("50% silk 50% cotton trim", "silk"),
+        ("1234% cotton 3% wool", "1234 cotton 3 wool"),
+    ],
+)  # fmt: skip
+def test_a_composition_is_a_blend_of_what_leads(text: str, value: str) -> None:
+    """The label that the law asks for: no caption says cotton of what has elastane in it, and none says nothing; parts and sums of no garment stay as they were."""
+    assert read_label("fabric", text) == value
+
+
+@pytest.mark.parametrize(
     ("facet", "text", "value"),
     [
         ("fabric", "eco cotton", "cotton"), ("fabric", "bio cotton (eco)", "cotton"), ("fabric", "cotton poly", "cotton poly"),
