@@ -9,7 +9,7 @@ from processors.claims import Extra, extra_of, mentions
 from processors.evidence import attribute, colours, worth_stating
 from processors.kinds import claims_of
 from processors.values import Evidence, Garment
-from processors.vocabulary import CATEGORY_NOUNS, EXTRA_FACETS, FACETS, canonical, clean
+from processors.vocabulary import CATEGORY_NOUNS, CLOTH, EXTRA_FACETS, FACETS, canonical, clean
 
 _SENTENCE = re.compile(r"[^.!?…]*[.!?…]+[\"'”’)]*\s*|[^.!?…]+$")
 _STATING = frozenset((*FACETS, *EXTRA_FACETS))
@@ -22,6 +22,12 @@ _NECK_WITH = re.compile(
 # The facts that a sentence may say a garment is made of.
 _MADE = re.compile(
     r"(?<![^\W_])(?:made|cut|crafted|woven|sewn|knitted)\s+(?:up\s+)?(?:of|from|out of)\s+(?:an?\s+)?$", re.IGNORECASE
+)
+# "Made of blended, for women": words that tell how a cloth is want one (`CLOTH`); "made of blended cotton" has its own.
+_MADE_OF_HOW = re.compile(
+    r"(?<![^\W_])((?:(?:made|cut|crafted|woven|sewn|knitted)\s+(?:up\s+)?(?:of|from|out of)|comes?\s+in)\s+(?:soft\s+)?"
+    rf"(?:{'|'.join([*CLOTH, 'knitted'])}))(?=\s*(?:[.,;:!?…]|$)|\s+(?:and|for|with|from)(?![^\W_]))",
+    re.IGNORECASE,
 )
 _ARTICLE = re.compile(r"(?<![^\W_])(an?)(\s+)(?=([^\W\d_]+))", re.IGNORECASE)
 # "A kids' navy shoes"; but "a pair of shoes", "a bag with shoes".
@@ -78,6 +84,7 @@ def mended(text: str, evidence: Evidence | None = None) -> str:
     """
     text = _TEE.sub("T-\\1", text)
     text = _BARE_NECK.sub(r"\1a ", text)
+    text = _MADE_OF_HOW.sub(r"\1 fabric", text)
     text = _NECK_WITH.sub(r"\1 and ", _WITH_WITH.sub(r"\1 and ", text))
     lengths = LENGTHS if evidence is None else {attribute(one, "length") for one in evidence.garments} & LENGTHS
     for length in sorted(lengths):

@@ -38,6 +38,7 @@ _EMOJI: dict[str, str] = {
 _ANY_EMOJI = re.compile(
     "[\U0001f000-\U0001faff\U00002600-\U000027bf\U00002b00-\U00002bff\U0000fe0f\U0000200d\U000020e3\U0001f1e6-\U0001f1ff]+"
 )
+_LOCALE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8})*")
 _SENTENCE = re.compile(r"[^.!?…]*[.!?…]+[\"'”’)]*\s*")
 
 
@@ -234,8 +235,8 @@ def problem_of(kit: Kit, known_tones: Sequence[str]) -> tuple[str, str]:
     """What is wrong with a kit as a whole: the path of the field ("required.0") and why; ("", "") when nothing is."""
     if kit.tone not in known_tones:
         return "tone", f"there is no tone {kit.tone!r}; there are {', '.join(known_tones)}"
-    if language_of(kit.locale) not in LANGUAGES:
-        return "locale", f"there is no grammar for {kit.locale!r}; there are {', '.join(LANGUAGES)}"
+    if fault := _no_locale(kit.locale):
+        return "locale", fault
     for n, phrase in enumerate(kit.required):
         if not kit.allows(phrase):
             return f"required.{n}", f"{phrase!r} is required and banned"
@@ -245,6 +246,14 @@ def problem_of(kit: Kit, known_tones: Sequence[str]) -> tuple[str, str]:
     if needed and needed + texts.MIN_CHARACTERS > kit.limit("caption"):
         return "required", f"takes {needed} of the {kit.limit('caption')} characters of a caption"
     return "", ""
+
+
+def _no_locale(locale: str) -> str:
+    """Why texts cannot be written for a locale, or "". Every caption and export carries it as it stands."""
+    language = language_of(locale)
+    if language not in LANGUAGES:
+        return f"there is no grammar for {locale!r}; there are {', '.join(LANGUAGES)}"
+    return "" if _LOCALE.fullmatch(locale) else f"{locale!r} is no locale such as {language} or {language}-AT"
 
 
 def _claims(phrase: str, language: str) -> str:

@@ -9,6 +9,10 @@ from typing import Any
 import yaml
 
 MAX_BYTES = 65_536
+MAX_DEPTH = 32
+"""Lists and fields inside each other; thousands of them take a composer out of its stack."""
+_CORE = tuple(f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "seq", "map"))
+_NULL = "tag:yaml.org,2002:null"
 
 
 class YamlProblem(Exception):
@@ -31,21 +35,47 @@ def read(path: Path) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise YamlProblem(data[: error.start].count(b"\n") + 1, 1, "is not UTF-8") from error
+        raise _in(data[: error.start].decode("utf-8", "ignore"), "is not UTF-8") from error
 
 
 def compose(text: str) -> yaml.Node | None:
     """The tree of a text, None where it is empty. Raises `YamlProblem`."""
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise YamlProblem(1, 1, "aliases are not read")
+        _plain(text)
         return yaml.compose(text, yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         raise YamlProblem(line, column, f"is no YAML: {error.problem or error.context}") from error
+    except yaml.reader.ReaderError as error:
+        raise _in(text[: error.position], f"is no YAML: holds the control character {error.character:#06x}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise YamlProblem(1, 1, f"is no YAML: {error}") from error
+
+
+def _plain(text: str) -> None:
+    """Raises `YamlProblem` in the place of the first alias, foreign tag ("!!python/name:…"), or list that lies too deep."""
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        problem = ""
+        if isinstance(event, yaml.AliasEvent):
+            problem = "aliases are not read"
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        elif isinstance(event, yaml.NodeEvent):
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            if depth > MAX_DEPTH:
+                problem = f"lies deeper than {MAX_DEPTH} lists or fields"
+            elif getattr(event, "tag", None) not in (None, "!", *_CORE):
+                problem = "tags are not read: expected a word, a number, a list or fields without one"
+        if problem:
+            mark = event.start_mark
+            raise YamlProblem(mark.line + 1, mark.column + 1, problem) if mark else YamlProblem(1, 1, problem)
+
+
+def _in(before: str, problem: str) -> YamlProblem:
+    """A problem right behind a text."""
+    return YamlProblem(before.count("\n") + 1, len(before) - before.rfind("\n"), problem)
 
 
 def at(node: yaml.Node, problem: str) -> YamlProblem:
@@ -59,6 +89,8 @@ def mapping(node: yaml.Node, known: tuple[str, ...] | None) -> dict[str, yaml.No
         raise at(node, "expected fields" + (f", some of {', '.join(known)}" if known else ""))
     found: dict[str, yaml.Node] = {}
     for key, value in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise at(key, "expected the name of a field")
         name = str(key.value)
         if known is not None and name not in known:
             raise at(key, f"there is no field {name!r}; there are {', '.join(known)}")
@@ -69,8 +101,8 @@ def mapping(node: yaml.Node, known: tuple[str, ...] | None) -> dict[str, yaml.No
 
 
 def text(node: yaml.Node) -> str:
-    """A word or several. Raises `YamlProblem`."""
-    if not isinstance(node, yaml.ScalarNode) or not node.value.strip():
+    """A word or several; a null that was written out is none. Raises `YamlProblem`."""
+    if not isinstance(node, yaml.ScalarNode) or not node.value.strip() or node.tag == _NULL:
         raise at(node, "expected a word")
     return str(node.value).strip()
 
@@ -122,6 +154,6 @@ def words(node: yaml.Node) -> dict[str, str | None]:
     """Words by word; null is None. Raises `YamlProblem`."""
     found: dict[str, str | None] = {}
     for name, value in mapping(node, None).items():
-        nothing = isinstance(value, yaml.ScalarNode) and value.tag == "tag:yaml.org,2002:null"
+        nothing = isinstance(value, yaml.ScalarNode) and value.tag == _NULL
         found[name] = None if nothing else text(value)
     return found

@@ -133,7 +133,7 @@ def test_a_mixed_profile_takes_what_it_does_not_name_from_below(cache: Path, tmp
         ("name: x\nextends: starter\nparts:\n  detector: {kind: starter, options: {confidance: 1}}", (4, 39), "no field 'confidance'"),
         ("name: x\nextends: starter\nparts:\n  writer: {kind: rules, options: {a: 1}}", (4, 34), "rules takes no options"),
         ("name: x\nname: y", (2, 1), "a second time"),
-        ("name: &a x\nabout: *a", (1, 1), "aliases are not read"),
+        ("name: &a x\nabout: *a", (2, 8), "aliases are not read"),
         ("name: [x", (1, 9), "is no YAML"),
         ("name: x\nextends: starter\nartefacts: [{name: ../x, kind: hub, source: a, licence: b, why: c}]", (3, 20), "a name has"),
         (

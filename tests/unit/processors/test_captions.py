@@ -288,6 +288,11 @@ def test_a_draft_that_leaves_out_what_is_known_of_the_product_is_refused(sentenc
     ("text", "mended_text"),
     [
         ("A top with short sleeves with a round neckline", "A top with short sleeves and a round neckline"),
+        ("Made of blended, for women.", "Made of blended fabric, for women."),
+        ("It is made of soft knit and made for women.", "It is made of soft knit fabric and made for women."),
+        ("The coat is cut from synthetic.", "The coat is cut from synthetic fabric."),
+        ("Made of blended cotton, of synthetic fibre.", "Made of blended cotton, of synthetic fibre."),
+        ("They are made of blended fabric.", "They are made of blended fabric."),
         ("Worn with a tan top with a V-neckline", "Worn with a tan top with a V-neckline"),
         ("A navy t-shirt, like all t-shirts.", "A navy T-shirt, like all T-shirts."),
         ("A olive bag and an white hat", "An olive bag and a white hat"),

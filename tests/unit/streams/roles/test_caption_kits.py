@@ -57,7 +57,21 @@ class Echo(FakeWriter):
         ("required: [a cheap thrill]\nbanned: [cheap]", 1, 12, "required and banned"),
         ("max_chars: {caption: 20}\nrequired: [Free returns until Sunday]", 2, 11, "of the 20 characters"),
         ("tone: [", 1, 8, "is no YAML"),
-        ("a: &x 1\nb: *x", 1, 1, "aliases"),
+        ("a: &x 1\nb: *x", 2, 4, "aliases"),
+        ("a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]", 2, 8, "aliases"),
+        ("tone: warm\nlocale: e\bn", 2, 10, "control character 0x0008"),
+        ("tone: warm\nbanned: " + "[" * 900 + "]" * 900, 2, 40, "deeper than 32"),
+        ("tone: warm\nbanned: " + "{a: " * 900 + "1" + "}" * 900, 2, 133, "deeper than 32"),
+        ("tone: !!python/name:os.system warm", 1, 7, "tags are not read"),
+        ("banned: [!mine cheap]", 1, 10, "tags are not read"),
+        ("max_chars: !mine {title: 40}", 1, 12, "tags are not read"),
+        ("required: [null]", 1, 12, "expected a word"),
+        ("banned:\n- cheap\n- ~", 3, 3, "expected a word"),
+        ("? [a, b]\n: c", 1, 3, "expected the name of a field"),
+        ("tone: warm\n\tlocale: en", 2, 1, "is no YAML"),
+        ("locale: de-", 1, 9, "is no locale"),
+        ('locale: "de-<b>"', 1, 9, "is no locale"),
+        ('locale: "en-\\u202e"', 1, 9, "is no locale"),
         ("tone: !!python/object/apply:os.system [id]", 1, 7, "expected a word"),
         ("", 1, 1, "is empty"),
     ],
@@ -70,6 +84,21 @@ def test_a_fault_in_a_kit_is_told_by_line_and_column(text: str, line: int, colum
     assert problem in told.value.problem
 
 
+@pytest.mark.parametrize(
+    ("text", "locale", "banned"),
+    [
+        ("locale: de_AT", "de_AT", ()),
+        ("locale: en-Latn-GB", "en-Latn-GB", ()),
+        ("banned: [!!str yes, 2024]", "en", ("yes", "2024")),
+        ("locale: &a fr", "fr", ()),
+    ],
+)
+def test_what_is_plain_is_read(text: str, locale: str, banned: tuple[str, ...]) -> None:
+    """Locales of several forms, core tags, words that look like numbers."""
+    kit = parse(text, "k")
+    assert (kit.locale, kit.banned) == (locale, banned)
+
+
 def test_a_folder_of_kits(tmp_path: Path) -> None:
     """Each by the name of its file; others lie beside them unread. A fault names the file."""
     (tmp_path / "acme.yaml").write_text("tone: warm\norder: [color, category, gender]\n")
@@ -79,7 +108,7 @@ def test_a_folder_of_kits(tmp_path: Path) -> None:
     assert set(kits.by_name) == {"acme", "default"}
     assert kits.by_name["acme"].order == ("colour", "kind", "audience")
     (tmp_path / "bad.yaml").write_bytes(b"tone: warm\nlocale: \xff\n")
-    with pytest.raises(Fatal, match=r"WEFT_KITS: .*bad.yaml, line 2, column 1: is not UTF-8"):
+    with pytest.raises(Fatal, match=r"WEFT_KITS: .*bad.yaml, line 2, column 9: is not UTF-8"):
         load(tmp_path)
     with pytest.raises(Fatal, match="no folder"):
         load(tmp_path / "none")
