@@ -93,7 +93,13 @@ def _facts(garment: Garment, words: Words, allowed: Allowed, sayable: Allowed) -
 
 def _word(facet: str, value: str, words: Words) -> str:
     """English says a shop's own word ("emerald"); other languages know the canonical ones."""
-    return value if words.code == "en" and facet in ("colour", "fabric") else canonical(facet, value)
+    return value if words.code == "en" and facet in ("colour", "fabric") else _listed(facet, value)
+
+
+def _listed(facet: str, value: str) -> str:
+    """The canonical value that other languages have words for: of a mixture ("cotton blend") they say that it is one."""
+    value = canonical(facet, value)
+    return "blended" if facet == "fabric" and value.endswith(" blend") else value
 
 
 def _plain_words(words: Words, facet: str, values: tuple[str, ...], noun: Noun) -> str:

@@ -46,6 +46,15 @@ def test_a_caption_in_each_language(locale: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("locale", "text"),
+    [("en", "A cotton blend dress."), ("de", "Kleid aus Mischgewebe."), ("fr", "Robe en tissu mélangé."), ("es", "Vestido de mezcla de tejidos.")],
+)  # fmt: skip
+def test_a_mixture_is_called_one_in_every_language(locale: str, text: str) -> None:
+    """Only English has the shop's own word; the others left the fabric out."""
+    assert said(locale, garment("dress", fabric="cotton blend")) == text
+
+
+@pytest.mark.parametrize(
     ("locale", "category", "colours", "text"),
     [
         ("de", "skirt", ("red",), "Roter Rock."),
