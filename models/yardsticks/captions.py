@@ -162,8 +162,14 @@ def products_of(
             missing.append(product_id)
         else:
             found.append(Product(product_id, path, brand, truth, further_colours(fields), fields))
+    if not found and not missing and not beyond:
+        raise Poison("nothing to judge: the table of products has no row that can be read")
     if not found:
-        what = f"such as {missing[0]!r}" if missing else "for none has a type that Weft has a category for"
+        what = (
+            f"for there is no photo, such as of {missing[0]!r}"
+            if missing
+            else "for none has a type that Weft has a category for"
+        )
         raise Poison(f"{photos.root}: nothing to judge among {len(missing) + beyond} products, {what}")
     return found, missing, beyond
 

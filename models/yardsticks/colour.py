@@ -86,8 +86,14 @@ def ask(products: Sequence[dict[str, Any]], photos: Photos) -> tuple[list[Asked]
         else:
             category = TYPES.get(clean(str(product.get("articleType") or "")), "")
             asked.append(Asked(str(product["id"]), path, shops, category))
+    if not products:
+        raise Poison("nothing to judge: the table of products has no row that can be read")
     if not asked:
-        what = f"such as {missing[0]}" if missing else "for none has a baseColour that the table knows"
+        what = (
+            f"for there is no photo, such as of {missing[0]!r}"
+            if missing
+            else "for none has a baseColour that the table knows"
+        )
         raise Poison(f"{photos.root}: nothing to judge among {len(products)} products, {what}")
     return asked, missing, beyond
 

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from processors.errors import Poison
+from processors.errors import Fatal, Poison
 from streams.cli.app import AsJson
 from streams.cli.models import models_app
 from streams.cli.output import print_json, print_table, rows_table, say
 
 if TYPE_CHECKING:
+    from infra.settings import Settings
     from models.yardsticks.paired import Compared, Figure
     from streams.ops.compare.report import Report
     from streams.ops.compare.run import Given
@@ -53,6 +54,7 @@ def models_compare(
     for name, said_as in ((profile, "PROFILE"), (other, "--with")):
         chosen = chosen_settings(name, said_as)
         require_weights(chosen)
+        _require_answers(chosen)
         called.append(FAKE if name == FAKE else profile_of(chosen).called)
     given = _given(products, images, coco, coco_images, limit, pairs, seed)
     if page is not None and not page.absolute().parent.is_dir():
@@ -71,6 +73,18 @@ def models_compare(
     else:
         _print(found.report)
     finish((), found.report.refused, images)
+
+
+def _require_answers(chosen: Settings) -> None:
+    """Ask the server of a profile's writer for a few words. Raises `Fatal`: rules would write instead, and be measured as its captions a second."""
+    from models.profiles.kinds import Place, examine
+    from models.profiles.profile import FAKE
+    from streams.wiring.weights import writer_part, writes_by_rule
+
+    if chosen.profile == FAKE or writes_by_rule(chosen):
+        return
+    for wrong in examine("writer", writer_part(chosen), Place(chosen.model_cache)):
+        raise Fatal(f"{chosen.profile}: its writer does not answer, so nothing would be measured: {wrong}")
 
 
 def _given(

@@ -18,6 +18,8 @@ from infra.settings import Settings
 from models.facets.facet_heads import load_shipped
 from models.guard import ignore
 from models.profiles.adding import Added, Asked, add
+from models.profiles.held import verify
+from models.profiles.reading import find
 from models.weights.starter import TEXT_TOWER
 from processors.errors import BadSetting, Fatal, Poison
 from processors.values import Pixels
@@ -127,14 +129,17 @@ class TestTexts(EncoderContract):
 
 
 @pytest.mark.parametrize("name", sorted(BUILD))
-def test_what_was_taken_is_told(name: str, added: Callable[[str], Added], models_of: Callable[[str], Models]) -> None:
-    """Kind by layout, dimension from its own configuration, both towers of one space, and that it is another space."""
+def test_what_was_taken_is_told(
+    name: str, cache: Path, added: Callable[[str], Added], models_of: Callable[[str], Models]
+) -> None:
+    """Kind by layout, dimension from its own configuration, both towers of one space, and that it is another space; `verify` finds it well."""
     found, models = added(name), models_of(name)
     assert (found.kind, found.was) == (KIND[name], "starter")
     assert models.image_encoder.dimension == models.text_encoder.dimension == DIMENSION[name]
     assert models.image_encoder.fingerprint == models.text_encoder.fingerprint
     assert found.changes[0].startswith("another space")
     assert any(f"--profile {name}" in change for change in found.changes)
+    assert [one for one in verify(find(name, cache), cache) if str(one.path).startswith(found.path)] == []
 
 
 def test_a_timm_tower_prepares_photos_as_its_configuration_says(models_of: Callable[[str], Models]) -> None:

@@ -156,8 +156,10 @@ def test_a_limit_takes_one_brand_after_the_other(photos: Photos) -> None:
     assert sorted(one.brand for one in chosen) == ["big", "big", "small", "small"]
     assert spread(products[::-1], 4) == chosen
     assert spread(products, 0) == products
-    with pytest.raises(Poison, match="nothing to judge among 1"):
+    with pytest.raises(Poison, match="nothing to judge among 1 products, for there is no photo, such as of '99'"):
         products_of([("99", "", {"articleType": "Tshirts"})], photos)
+    with pytest.raises(Poison, match="no row that can be read"):  # it said that none has a type that Weft knows
+        products_of([], photos)
 
 
 def test_the_figures_and_the_page(photos: Photos, tmp_path: Path) -> None:

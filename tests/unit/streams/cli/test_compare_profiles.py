@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 
+from processors.errors import Fatal
 from streams.cli import main
+from streams.cli.compare import _require_answers
 
 
 @pytest.mark.parametrize(
@@ -30,3 +35,19 @@ def test_the_argument_is_named(
     said = " ".join(capsys.readouterr().err.split())
     assert said.startswith(told)
     assert "--profile" not in said
+
+
+def test_a_writer_that_does_not_answer_is_not_measured(
+    tmp_path: Path,
+) -> None:
+    """Rules wrote for it, and their captions a second were told as the server's, "better"."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and nobody listens
+        options = {"base_url": f"http://127.0.0.1:{taken.getsockname()[1]}/v1", "model": "m", "retries": 0}
+        chosen = SimpleNamespace(profile=str(tmp_path / "profile.yaml"), writer="auto", model_cache=tmp_path)
+        said = {"name": "x", "extends": "starter", "parts": {"writer": {"kind": "openai", "options": options}}}
+        (tmp_path / "profile.yaml").write_text(yaml.safe_dump(said))
+        with pytest.raises(Fatal, match=r"its writer does not answer.*connect"):
+            _require_answers(chosen)  # type: ignore[arg-type]
+        chosen.writer = "template"
+        _require_answers(chosen)  # type: ignore[arg-type]
