@@ -69,15 +69,18 @@ class LastSaid:
 
     def __init__(self, most: int = MAX_KEYS) -> None:
         self._most = most
-        self._last: OrderedDict[bytes, Message] = OrderedDict()
+        self._last: OrderedDict[bytes, dict[int, Message]] = OrderedDict()
+        """Of each key the last record of each partition: one that a later one of its own partition replaced does not hide those of others."""
 
     def counts(self, message: Message) -> bool:
         """Whether nothing younger was said of its key; it is remembered then. A record that comes again counts again."""
         key = message.key or b""
-        last = self._last.get(key)
-        if last is not None and _before(message, last):
+        last = self._last.setdefault(key, {})
+        own = last.get(message.partition)
+        if own is None or not _before(message, own):
+            last[message.partition] = message
+        if any(_before(message, one) for one in last.values()):
             return False
-        self._last[key] = message
         self._last.move_to_end(key)
         if len(self._last) > self._most:
             self._last.popitem(last=False)

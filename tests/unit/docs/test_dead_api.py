@@ -50,7 +50,13 @@ def _defined(tree: ast.Module) -> Iterator[str]:
             yield from (target.id for target in targets if isinstance(target, ast.Name))
         if isinstance(node, ast.ClassDef):
             methods = (inner for inner in node.body if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef))
-            yield from (f"{node.name}.{method.name}" for method in methods)
+            yield from (f"{node.name}.{method.name}" for method in methods if not _validates(method))
+
+
+def _validates(method: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Whether pydantic calls it."""
+    calls = (one.func for one in method.decorator_list if isinstance(one, ast.Call))
+    return any(isinstance(call, ast.Name) and call.id in {"field_validator", "model_validator"} for call in calls)
 
 
 def dead(trees: dict[str, ast.Module]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 
 import pytest
@@ -360,6 +361,22 @@ def test_equal_ids_of_two_shops_have_an_order_each_on_one_partition() -> None:
     for key in (b"sku-1", b"//one/sku-1", None):
         assert asyncio.run(product_of(Message(UPLOADS, 0, 0, key, value))) == b"//one/sku-1"
     assert asyncio.run(product_of(Message(UPLOADS, 0, 0, b"sku-1", None))) == b"sku-1"
+
+
+@pytest.mark.parametrize("order", sorted(set(itertools.permutations((0, 1, 1)))))
+def test_what_its_own_partition_replaced_hides_nothing_of_another(order: tuple[int, ...]) -> None:
+    """Of one millisecond: a deletion in partition 0, and in 1 a deletion that a record follows. The deletion of partition 0 stands."""
+    values = {0: [None], 1: [None, b"again"]}
+    logs = {
+        partition: [Message("search.standing", partition, at, b"a", one, timestamp_ms=5) for at, one in enumerate(said)]
+        for partition, said in values.items()
+    }
+    last_said, view = LastSaid(), b"nothing read"
+    for partition in order:
+        message = logs[partition].pop(0)
+        if last_said.counts(message):
+            view = message.value
+    assert view is None
 
 
 @given(
