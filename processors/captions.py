@@ -21,6 +21,7 @@ from processors.audience import audience_of
 from processors.caption_phrases import TONES
 from processors.caption_upkeep import bared, factual, left_out, mended, worded
 from processors.evidence import render, stated
+from processors.refusals import NOTHING_WRONG
 from processors.values import CaptionText, Evidence, Garment, Span
 from processors.verify import MAX_HASHTAGS, MIN_HASHTAGS, ParsedCaption, Rejected, grounded_hashtags, verify
 
@@ -107,8 +108,8 @@ def style_of(evidence: Evidence) -> str:
     return ""
 
 
-def parse(raw: str) -> ParsedCaption | Rejected:
-    """Sentences, then hashtags, out of whatever a model wrote; `Rejected` with the reason when it is not that."""
+def parse(raw: str, least: int = MIN_CHARACTERS) -> ParsedCaption | Rejected:
+    """Sentences of `least` characters or more, then hashtags, out of whatever a model wrote; `Rejected` with the reason when it is not that."""
     text = _ROLE_PREFIX.sub("", " ".join(raw.split())).strip()
     first = _TAG.search(text)
     if first is None:
@@ -120,13 +121,13 @@ def parse(raw: str) -> ParsedCaption | Rejected:
     left_over = re.sub(r"[^\w]+", " ", _TAG.sub(" ", tail)).split()
     if len(left_over) > 2:
         return Rejected(("text among the hashtags",))
-    problem = _problem(caption)
+    problem = _problem(caption, least)
     return Rejected((problem,)) if problem else ParsedCaption(caption=caption, hashtags=tags)
 
 
-def _problem(caption: str) -> str:
+def _problem(caption: str, least: int) -> str:
     """What is wrong with the sentences as such, or ""."""
-    if not MIN_CHARACTERS <= len(caption) <= MAX_CHARACTERS:
+    if not least <= len(caption) <= MAX_CHARACTERS:
         return f"{len(caption)} characters of caption"
     if not caption.isprintable() or re.search(r"https?:|www\.|[<>{}\[\]|\\@`]", caption):
         return "markup, an address or control characters in the caption"
@@ -151,7 +152,14 @@ def judge(raw: str, evidence: Evidence, tone: str = "") -> CaptionText | Rejecte
     """
     parsed = parse(raw)
     if isinstance(parsed, Rejected):
-        return parsed
+        short = parse(raw, least=1)
+        if isinstance(short, Rejected) or isinstance(_verified(short, raw, evidence, tone), Rejected):
+            return parsed
+        return Rejected((f"{parsed.reasons[0]}, {NOTHING_WRONG}",))
+    return _verified(parsed, raw, evidence, tone)
+
+
+def _verified(parsed: ParsedCaption, raw: str, evidence: Evidence, tone: str) -> CaptionText | Rejected:
     shown = stated(evidence)
     slots = _slots(raw, parsed.caption, evidence, tone) if tone else None
     if slots is not None:

@@ -37,6 +37,19 @@ def rules_of(reasons: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(map(rule_of, reasons)))
 
 
+NOTHING_WRONG = "of which nothing is wrong"
+"""Behind the reason against a draft that is too short, and true ("A top.", where only that is known)."""
+
+
 def is_readable(reasons: Iterable[str]) -> bool:
-    """Whether a refused draft was a caption at all: something that it says was wrong, not only its form."""
-    return not set(rules_of(reasons)) <= {"form", "hashtags", FAILED, HUNG}
+    """Whether a refused draft was a caption at all: something that it says was wrong, or too little, not only its form.
+
+    What is true and short is all that the model says of such evidence, whenever it is asked: a re-delivery publishes the same bytes without it.
+    """
+    reasons = tuple(reasons)
+    return any(NOTHING_WRONG in one for one in reasons) or not set(rules_of(reasons)) <= {
+        "form",
+        "hashtags",
+        FAILED,
+        HUNG,
+    }

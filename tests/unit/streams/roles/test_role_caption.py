@@ -179,6 +179,26 @@ async def test_rubbish_is_not_the_last_word() -> None:
     assert encode(known) == encode(again)  # the reasons are remembered with the text
 
 
+SHORT = "A top.\n#top #newin #style #ootd #fashion #look #wardrobe #easytowear"
+
+
+async def test_a_true_draft_that_is_too_short_is_the_models_last_word() -> None:
+    """It says the same of the same evidence whenever it is asked: a re-delivery publishes the same bytes, whatever its neighbours are by then."""
+    writer = Scripted(SHORT, SHORT)
+    role = captioner(writer)
+    bare = replace_garments(item("sku-1"))
+    first = await through(role, message(bare))
+    assert (first.writer, writer.batches) == ("template", 2)
+    assert first.provenance.refused == (("6 characters of caption, of which nothing is wrong",),) * 2
+    assert encode(await through(role, message(bare))) == encode(first)
+    assert writer.batches == 2
+
+
+def replace_garments(one: Item) -> Item:
+    """Of which nothing is known but that it is a top."""
+    return msgspec.structs.replace(one, garments=(Garment("g0", "shirt", (0, 0, 50, 90), 0.9),))
+
+
 class Hanging(FakeWriter):
     """Does not come back until it is let."""
 
