@@ -8,6 +8,21 @@ from typing import Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from infra.bounds import (
+    Bytes,
+    Count,
+    Days,
+    Hours,
+    Milliseconds,
+    Replicas,
+    Seconds,
+    SecondsOrNone,
+    Share,
+    is_allowed_host,
+    is_host,
+    is_host_and_port,
+)
+
 
 class Settings(BaseSettings):
     """Every setting, its default and its meaning (docs/settings.md is generated from this)."""
@@ -47,15 +62,15 @@ class Settings(BaseSettings):
     kafka_jars: Path | None = Field(
         None, description="Folder with the jars of a Kafka 4 for the embedded broker; empty: fetched once, 44 MB."
     )
-    kafka_replication_factor: int = Field(-1, description="Replication of new topics; -1: the broker's default.")
-    kafka_min_insync_replicas: int = Field(
+    kafka_replication_factor: Replicas = Field(-1, description="Replication of new topics; -1: the broker's default.")
+    kafka_min_insync_replicas: Replicas = Field(
         -1,
         description="How many replicas must have a record before it counts, of new topics; -1: the broker's default.",
     )
-    uploads_retention_days: float = Field(
+    uploads_retention_days: Days = Field(
         -1, description="How long new uploads topics keep records, in days; -1: for ever. Replays reach back as far."
     )
-    dead_letters_retention_days: float = Field(
+    dead_letters_retention_days: Days = Field(
         -1, description="How long new dead-letter topics keep letters, in days; -1: for ever."
     )
     topic_prefix: str = Field(
@@ -111,36 +126,32 @@ class Settings(BaseSettings):
         Path("~/.cache/weft/models").expanduser(), description="Where fetched bases are unpacked and converted."
     )
     device: str = Field("auto", pattern="^(auto|cpu|cuda(:[0-9]+)?)$", description="auto, cpu or cuda.")
-    threads: int = Field(0, ge=0, description="CPU threads of the device in one role; 0: all cores.")
+    threads: int = Field(0, ge=0, le=1024, description="CPU threads of the device in one role; 0: all cores.")
 
-    partitions: int = Field(12, ge=1, description="Partitions of the topics that Weft creates.")
+    partitions: int = Field(12, ge=1, le=10_000, description="Partitions of the topics that Weft creates.")
     allowed_hosts: tuple[str, ...] = Field((), description="Hosts that https:// images may come from (JSON list).")
     file_roots: tuple[Path, ...] = Field((), description="Folders that file:// images may come from (JSON list).")
-    max_image_bytes: int = Field(32 * 2**20, ge=1, description="Largest encoded image that is read.")
-    max_image_pixels: int = Field(64_000_000, ge=1, description="Largest image, width × height, that is decoded.")
+    max_image_bytes: Bytes = Field(32 * 2**20, description="Largest encoded image that is read.")
+    max_image_pixels: Count = Field(64_000_000, description="Largest image, width × height, that is decoded.")
     keep_photo_metadata: bool = Field(
         False,
         description="Store photos with their EXIF, XMP, IPTC and comments (place, owner, device) instead of without.",
     )
-    fetch_seconds: float = Field(
+    fetch_seconds: Seconds = Field(
         20.0,
-        gt=0,
         description="Longest time to ask for one image once; an upload's image may take twice as long in all.",
     )
-    busy_host_seconds: float = Field(
+    busy_host_seconds: SecondsOrNone = Field(
         120.0,
-        ge=0,
         description="Longest time that an upload waits beside it because the host of its image asks for it (`Retry-After`); "
         "less than `WEFT_STALL_SECONDS`, or waiting passes for a stall.",
     )
-    query_photo_hours: float = Field(
+    query_photo_hours: Hours = Field(
         6.0,
-        ge=0,
         description="How long photos that shoppers asked with are kept; whole hours, counted from the next full one.",
     )
-    edit_hours: float = Field(
+    edit_hours: Hours = Field(
         168.0,
-        ge=0,
         description="How long edited images, their masks and manifests are kept; whole hours, counted from the next full one.",
     )
     edit_consent: Literal["faces", "stated", "always"] = Field(
@@ -148,9 +159,9 @@ class Settings(BaseSettings):
         description="Which requests to edit a photo (not a product's) must say `consent: true`: those in which a face is seen, none (stated: "
         "false is refused), or all (always).",
     )
-    credit_bytes: int = Field(256 * 2**20, ge=1, description="Encoded and decoded bytes a role may hold at once.")
-    batch_items: int = Field(16, ge=1, description="Largest batch of the device.")
-    batch_wait_ms: float = Field(20.0, ge=0, description="Longest wait of the first item of a batch.")
+    credit_bytes: Bytes = Field(256 * 2**20, description="Encoded and decoded bytes a role may hold at once.")
+    batch_items: Count = Field(16, description="Largest batch of the device.")
+    batch_wait_ms: Milliseconds = Field(20.0, description="Longest wait of the first item of a batch.")
     unchanged: Literal["skip", "publish"] = Field(
         "skip",
         description="What becomes of a product that comes again as it was: skip publishes nothing, publish the same bytes again.",
@@ -162,37 +173,34 @@ class Settings(BaseSettings):
     sink_table: str = Field(
         "weft_captions", description="Table of the role `sink`, with or without a schema; made where it is missing."
     )
-    drain_seconds: float = Field(
-        20.0, gt=0, description="After SIGTERM, longest wait for what is in flight; the rest is delivered again."
+    drain_seconds: Seconds = Field(
+        20.0, description="After SIGTERM, longest wait for what is in flight; the rest is delivered again."
     )
-    stall_seconds: float = Field(
+    stall_seconds: Seconds = Field(
         180.0,
-        gt=0,
         description="/healthz of a role answers 503 when work has waited for so long and none of it was done.",
     )
-    poll_seconds: float = Field(
+    poll_seconds: Seconds = Field(
         120.0,
-        gt=0,
         description="A role whose event loop has stood still for so long loses its partitions to another worker.",
     )
-    silent_seconds: float = Field(
+    silent_seconds: Seconds = Field(
         60.0,
-        gt=0,
         description="`weft up` kills a role that has not answered /healthz for so long, and starts it again.",
     )
-    device_seconds: float = Field(
+    device_seconds: Seconds = Field(
         600.0,
-        gt=0,
         description="Longest run of one batch on the device; past it the process ends, to be started again: a driver "
         "that hangs cannot be stopped.",
     )
-    neighbours: int = Field(20, ge=1, description="K: how many labelled neighbours vote on a facet.")
+    neighbours: Count = Field(20, description="K: how many labelled neighbours vote on a facet.")
     triplets_of_each: int = Field(
         2, ge=1, le=16, description="How many targets a product is paired with when it comes (role `triplets`)."
     )
     triplet_products: int = Field(
         50_000,
         ge=100,
+        le=1_000_000_000,
         description="Products that the role `triplets` keeps to pair others with (1.5 KB each), and eight times as many triplets;"
         " those written longest ago give way.",
     )
@@ -230,18 +238,15 @@ class Settings(BaseSettings):
         description="Another profile (its name, or the path of its file): a share of the uploads is thought by it as well and compared with"
         " what was published, in metrics alone (role `shadow`, which `weft up` starts where this is set).",
     )
-    shadow_share: float = Field(
+    shadow_share: Share = Field(
         0.05,
-        ge=0,
-        le=1,
         description="Which share of the products `WEFT_SHADOW_PROFILE` sees: by their ids, so the same ones always.",
     )
-    standing_queries: int = Field(
-        1000, ge=1, description="Most standing queries (`search.standing`); those saved beyond are refused."
+    standing_queries: Count = Field(
+        1000, description="Most standing queries (`search.standing`); those saved beyond are refused."
     )
-    standing_pairs: int = Field(
+    standing_pairs: Count = Field(
         500_000,
-        ge=1,
         description="Most products of one worker that may meet a standing query, over all queries; beyond, the query that most"
         " products meet is suspended.",
     )
@@ -258,16 +263,16 @@ class Settings(BaseSettings):
     similar: int = Field(
         10, ge=0, le=100, description="Neighbours of each product on `catalog.similar`; 0: none are kept there."
     )
-    similar_products: int = Field(
-        50_000, ge=1, description="Most products whose neighbours are kept (about 4 KB each); those beyond have none."
+    similar_products: Count = Field(
+        50_000, description="Most products whose neighbours are kept (about 4 KB each); those beyond have none."
     )
     facet_policy: dict[str, str] = Field(
         {},
         description="Who decides a facet of a garment: merchant, seen, pixels, neighbours or never, by facet (JSON object, e.g. "
         '`{"fabric": "neighbours"}`); facets left out keep their defaults (docs/events.md).',
     )
-    facet_seconds: float = Field(
-        5.0, gt=0, description="How often enrich looks which version of facet heads is live (`weft facets`)."
+    facet_seconds: Seconds = Field(
+        5.0, description="How often enrich looks which version of facet heads is live (`weft facets`)."
     )
     publish_neighbours: bool = Field(
         True,
@@ -280,9 +285,8 @@ class Settings(BaseSettings):
         " (free; in both cases every claim is checked), BLIP, which looks at the photo (blip: docs/models/captions.md), or rules"
         " without a model (template). auto: the profile's writer, free.",
     )
-    writer_seconds: float = Field(
+    writer_seconds: Seconds = Field(
         300.0,
-        gt=0,
         description="Longest that the language model may take for one batch of captions; past it they are written by rule until it comes"
         " back, and `weft replay` has them written again.",
     )
@@ -318,7 +322,7 @@ class Settings(BaseSettings):
         description="How many other index workers hold a copy of each shard in memory, and answer for it when its owner is silent."
         " `weft up` starts so many workers more.",
     )
-    snapshot_seconds: float = Field(30.0, gt=0, description="How often an index shard is snapshotted while it changes.")
+    snapshot_seconds: Seconds = Field(30.0, description="How often an index shard is snapshotted while it changes.")
 
     metrics_host: str = Field("127.0.0.1", description="Address the metrics servers listen on.")
     metrics_port: int = Field(
@@ -340,6 +344,45 @@ class Settings(BaseSettings):
         if value == -1 or 0 < value < float("inf"):
             return value
         raise ValueError("must be -1, or more than 0")
+
+    @field_validator("s3_endpoint")
+    @classmethod
+    def _is_endpoint(cls, value: str) -> str:
+        """The scheme goes by `s3_secure`: an address with one was refused only by the role that opens the store."""
+        if not value or is_host_and_port(value):
+            return value
+        raise ValueError(f"{value!r} is not host:port")
+
+    @field_validator("metrics_host")
+    @classmethod
+    def _is_host(cls, value: str) -> str:
+        if is_host(value):
+            return value
+        raise ValueError(f"{value!r} is neither the name nor the address of a host")
+
+    @field_validator("kafka_oauth_token_url")
+    @classmethod
+    def _is_web_address(cls, value: str) -> str:
+        if not value or value.startswith(("https://", "http://")):
+            return value
+        raise ValueError(f"{value!r} is no https:// address")
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """An address in place of a host matches none: each photo of it would be a dead letter."""
+        for host in value:
+            if not is_allowed_host(host):
+                raise ValueError(f"{host!r} is no host: say host, host:port or *.domain")
+        return value
+
+    @field_validator("file_roots", mode="before")
+    @classmethod
+    def _are_folders(cls, value: object) -> object:
+        """An empty path is the current folder."""
+        if isinstance(value, list | tuple) and "" in value:
+            raise ValueError("a folder has no name")
+        return value
 
     @property
     def instance_name(self) -> str:

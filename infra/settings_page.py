@@ -19,6 +19,7 @@ Every setting is an environment variable, read once when a command starts. This 
 
 Lists are JSON: `WEFT_ALLOWED_HOSTS='["images.example.com", "*.cdn.example.com", "shop.example.com:8443"]'`; and so are
 tables: `WEFT_TOPIC_NAMES='{"catalog.uploads": "shop.photos"}'`.
+A variable that is set to nothing counts as not set. Numbers have an end: seconds up to 1,000,000, hours and days likewise.
 Secrets are never logged. `WEFT_DATA_DIR` relative means relative to where the command is started.
 
 | variable | kind | default | meaning |

@@ -35,6 +35,11 @@ SWITCH_S = 0.0005
 """After so long a thread that computes in Python lets another one of the process go on. Python's 5 ms are waited for each time that a
 search comes back from a product of matrices while a shard is restored beside it: tens of milliseconds a query."""
 
+BROKER_PATIENCE_S = 30.0
+"""A broker that is being started again is back by then; one that was named wrongly is not, and a person or a supervisor waits for the exit code."""
+STACK_PATIENCE_S = 120.0
+"""Under `weft up`, which starts the broker itself: a role that ended would load its models again beside it."""
+
 log = logger("weft.worker")
 
 
@@ -69,7 +74,7 @@ async def work(
         )
     if "shadow" in roles and not settings.shadow_profile:
         raise BadSetting("WEFT_SHADOW_PROFILE names no profile: the role shadow has nothing to compare with")
-    await asyncio.to_thread(check_settings, settings)
+    await asyncio.to_thread(check_settings, settings, roles)
     log.info("models", **await asyncio.to_thread(told_of, settings))
     chosen = {role: role_named(role) for role in roles}
     health = ProcessHealth(roles, stall_seconds=settings.stall_seconds)
@@ -93,6 +98,7 @@ async def work(
                 metrics,
                 models,
                 stop,
+                patience_s=BROKER_PATIENCE_S if broker is None else STACK_PATIENCE_S,
                 client=together,
                 observers=observers,
                 notices=observers,

@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from typing import Any
 
+from infra.bounds import is_host_and_port
 from infra.settings import Settings
 from processors.errors import BadSetting, Retryable
 from streams.kafka.names import client_id
@@ -97,9 +98,7 @@ def servers(settings: Settings) -> list[str]:
     """host:port of each bootstrap broker. Raises `BadSetting`."""
     found = [server.strip() for server in settings.bootstrap_servers.split(",") if server.strip()]
     for server in found:
-        host, colon, port = server.rpartition(":")
-        # Without a port Kafka's own, 9092, is meant; an address of IPv6 has colons of its own.
-        if colon and not server.endswith("]") and not (host and port.isdigit() and 0 < int(port) < 2**16):
+        if not is_host_and_port(server):  # without a port Kafka's own, 9092, is meant
             raise BadSetting(f"WEFT_BOOTSTRAP_SERVERS: {server!r} is not host:port")
     if not found:
         raise BadSetting("WEFT_BOOTSTRAP_SERVERS: names no broker")

@@ -14,7 +14,7 @@ from processors.errors import Code, Fatal, Poison, Retryable, WeftError
 from streams.engine.backoff import Backoff
 from streams.engine.failures import StageKind, classify
 from streams.kafka.names import AS_THEY_ARE, Names, names_of
-from streams.kafka.options import METADATA_MS, client_options, patient, prepare
+from streams.kafka.options import METADATA_MS, client_options, no_broker, patient, prepare
 
 log = logger(__name__)
 
@@ -108,7 +108,7 @@ async def open_producer(
 
 async def _started(settings: Settings, client: str, patience_s: float, stop: asyncio.Event) -> Any:
     from aiokafka import AIOKafkaProducer
-    from aiokafka.errors import KafkaError
+    from aiokafka.errors import KafkaConnectionError, KafkaError
 
     attempt, backoff = 0, Backoff(maximum=2.0)
     loop = asyncio.get_running_loop()
@@ -132,7 +132,8 @@ async def _started(settings: Settings, client: str, patience_s: float, stop: asy
                 await producer.stop()
             verdict = classify_kafka(error, "io")
             if not isinstance(verdict, Retryable) or stop.is_set() or loop.time() >= deadline:
-                raise verdict from error
+                unreached = isinstance(error, KafkaConnectionError) and "bootstrap" in str(error)
+                raise (no_broker(settings, error) if unreached else verdict) from error
             attempt += 1
             if attempt == 1:
                 log.warning(

@@ -10,6 +10,7 @@ from processors.errors import BadSetting
 from streams.ops.composed.trained import Trained
 from streams.roles.compose import composers
 from streams.roles.compose.composers import Composers
+from streams.wiring.weights import check_composers
 
 
 def reranker_of(settings: Settings) -> Reranker | None:
@@ -24,12 +25,10 @@ def composers_of(settings: Settings, images: ImageEncoder, texts: TextEncoder) -
         BadSetting: there is no such composer, a share is below 0, or its vectors are not those of the index.
         Fatal: weights are missing, damaged, or for another encoder.
     """
+    check_composers(settings)
     trained: dict[str, composers.Trained] = {}
     for name, path in settings.composers.items():
-        try:
-            loaded = registry.load(name, path, encoder=images.fingerprint, device="cpu")
-        except ValueError as error:
-            raise BadSetting(f"WEFT_COMPOSERS: {error}") from error
+        loaded = registry.load(name, path, encoder=images.fingerprint, device="cpu")
         if loaded.target != images.fingerprint:
             raise BadSetting(
                 f"WEFT_COMPOSERS: {name} compares with vectors of {loaded.target}, and {images.fingerprint} serves: it needs a"
@@ -37,10 +36,4 @@ def composers_of(settings: Settings, images: ImageEncoder, texts: TextEncoder) -
             )
         vector = Trained(loaded, texts).vector
         trained |= {name: vector, f"{registry.WITH_FACETS}{name.removeprefix(registry.WITH_FACETS)}": vector}
-    found = Composers(settings.composer, dict(settings.composer_shares), trained)
-    for variable, name in (("WEFT_COMPOSER", found.own), *(("WEFT_COMPOSER_SHARES", arm) for arm in found.shares)):
-        if problem := found.problem(name):
-            raise BadSetting(f"{variable}: {problem}")
-    if found.shares and not (min(found.shares.values()) >= 0 < sum(found.shares.values())):
-        raise BadSetting("WEFT_COMPOSER_SHARES: a share is below 0, or all are 0")
-    return found
+    return Composers(settings.composer, dict(settings.composer_shares), trained)

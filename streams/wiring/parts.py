@@ -40,7 +40,7 @@ CPU_THREADS = 4
 LOAD_S = 1800.0
 """Longest time to load a model and to run it once: the first time its base is unpacked and converted, on a slow disk."""
 BROKER_PATIENCE_S = 120.0
-"""A broker that is being started again is waited for; one that was named wrongly is told soon enough."""
+"""A broker that is being started again is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,7 @@ async def open_parts(
     models: Models,
     stop: asyncio.Event,
     *,
+    patience_s: float = BROKER_PATIENCE_S,
     client: str = "worker",
     observers: Mapping[str, Observer] | None = None,
     notices: Mapping[str, Notices] | None = None,
@@ -97,6 +98,7 @@ async def open_parts(
         observer: of what the roles share: the device.
         models: of the process.
         stop: set it to stop.
+        patience_s: how long a broker, and then a store, that does not answer is waited for.
         client: the roles, in the producer's client id.
         observers: of single roles.
         notices: likewise.
@@ -107,9 +109,9 @@ async def open_parts(
         in_thread = stack.enter_context(threads(STORE_THREADS, "store"))
         fetcher = await stack.enter_async_context(Fetcher(settings, store, in_thread=in_thread))
         sender = await stack.enter_async_context(
-            open_producer(settings, client=client, patience_s=BROKER_PATIENCE_S, stop=stop)
+            open_producer(settings, client=client, patience_s=patience_s, stop=stop)
         )
-        await hold_patiently(settings, store, sender, in_thread, stop, patience_s=BROKER_PATIENCE_S)
+        await hold_patiently(settings, store, sender, in_thread, stop, patience_s=patience_s)
         looking = await stack.enter_async_context(open_consumer(settings, client=client))
         pinned = PinnedSender(sender, Pins(store, topic_now(looking), time.monotonic))
         device = await stack.enter_async_context(Device(observer=observer, limit_s=settings.device_seconds))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from math import inf
 from pathlib import Path
 
 from infra.settings import Settings
@@ -10,7 +12,8 @@ from models.profiles.profile import FAKE, Part, Profile
 from models.profiles.reading import find
 from processors.errors import BadSetting, Missing
 from processors.policies import policies_of
-from streams.roles.caption import rules
+from streams.contract.topics import EVERY
+from streams.roles.caption import kits, rules
 
 
 def require_weights(settings: Settings) -> None:
@@ -32,16 +35,59 @@ def _folder(settings: Settings, part: Part) -> Path:
     return Path(part.path) if part.path else settings.model_cache / part.needs[0]
 
 
-def check_settings(settings: Settings) -> None:
+def check_settings(settings: Settings, roles: Collection[str] = EVERY) -> None:
     """Refuse what a role would refuse once it is wired: a stack would start it anew for ever.
+
+    Args:
+        settings: of the process.
+        roles: those that it runs: files that only others read may lie on other machines.
 
     Raises:
         BadSetting: names the setting.
     """
     policies_of(settings.facet_policy)
     rules.load(settings.hold_rules)
+    if "caption" in roles:
+        kits.load(settings.kits)
+        if settings.story_writer and not Path(settings.story_writer).is_file():
+            raise BadSetting(f"WEFT_STORY_WRITER: {settings.story_writer} is no file")
+    if "context" in roles and settings.second_encoder and not Path(settings.second_encoder).is_dir():
+        raise BadSetting(f"WEFT_SECOND_ENCODER: {settings.second_encoder} is no folder")
+    if "compose" in roles:
+        check_composers(settings)
     if settings.profile != FAKE:
         writer_part(settings)
+
+
+def check_composers(settings: Settings) -> None:
+    """Refuse composers that are none, or have no weights here.
+
+    Raises:
+        BadSetting: there is no such composer, its weights are not where they should be, a share is below 0, or all are 0.
+    """
+    shares = settings.composer_shares
+    if settings.composer == Settings.model_fields["composer"].default and not (settings.composers or shares):
+        return
+    from models.composers.registry import WITH_FACETS, choice_of
+
+    def trained(variable: str, name: str) -> bool:
+        try:
+            return choice_of(name[:100]).kind.trained
+        except ValueError as error:
+            raise BadSetting(f"{variable}: {error}") from None
+
+    here: set[str] = set()
+    for name, path in settings.composers.items():
+        if not trained("WEFT_COMPOSERS", name):
+            raise BadSetting(f"WEFT_COMPOSERS: the composer {name!r} has no weights to load")
+        if not path.exists():
+            raise BadSetting(f"WEFT_COMPOSERS: {name}: {path} is missing")
+        here |= {name, f"{WITH_FACETS}{name.removeprefix(WITH_FACETS)}"}
+    for variable, name in (("WEFT_COMPOSER", settings.composer), *(("WEFT_COMPOSER_SHARES", arm) for arm in shares)):
+        if trained(variable, name) and name not in here:
+            raise BadSetting(f"{variable}: {name!r} has no weights here (WEFT_COMPOSERS)")
+    if shares and not (min(shares.values()) >= 0 and 0 < sum(shares.values()) < inf):
+        raise BadSetting("WEFT_COMPOSER_SHARES: a share is below 0 or no number, or all are 0")
 
 
 def profile_of(settings: Settings) -> Profile:

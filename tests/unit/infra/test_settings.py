@@ -62,6 +62,20 @@ def test_settings_are_frozen_and_checked(monkeypatch: pytest.MonkeyPatch) -> Non
         ("UPLOADS_RETENTION_DAYS", "nan"),
         ("KAFKA_REPLICATION_FACTOR", "0"),
         ("KAFKA_MIN_INSYNC_REPLICAS", "0"),
+        ("QUERY_PHOTO_HOURS", "0"),
+        ("EDIT_HOURS", "0"),
+        ("THREADS", "100000"),
+        ("METRICS_HOST", " "),
+        ("METRICS_HOST", "http://0.0.0.0"),
+        ("METRICS_HOST", "0.0.0.0:9100"),
+        ("S3_ENDPOINT", "http://127.0.0.1:9000"),
+        ("S3_ENDPOINT", "127.0.0.1:9000/bucket"),
+        ("KAFKA_OAUTH_TOKEN_URL", "sso.example"),
+        ("ALLOWED_HOSTS", '["https://cdn.example"]'),
+        ("ALLOWED_HOSTS", '["cdn.example/photos"]'),
+        ("ALLOWED_HOSTS", '["*"]'),
+        ("ALLOWED_HOSTS", '[""]'),
+        ("FILE_ROOTS", '[""]'),
     ],
 )
 def test_a_value_that_means_nothing_is_refused(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
@@ -69,6 +83,38 @@ def test_a_value_that_means_nothing_is_refused(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setenv(f"WEFT_{variable}", value)
     with pytest.raises(ValidationError, match=variable.lower()):
         Settings()
+
+
+NUMBERS = sorted(name for name, field in Settings.model_fields.items() if field.annotation in (int, float))
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e400", "1e18", "9" * 20, "-2", "many", " "])
+def test_a_number_has_a_beginning_and_an_end(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    """A stall that is never told, a timer that never fires, 64 bits that overflow at the first record: told at the start."""
+    monkeypatch.setenv(f"WEFT_{name.upper()}", value)
+    with pytest.raises(ValidationError, match=name):
+        Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("metrics_host", "::"),
+        ("metrics_host", "fe80::1%eth0"),
+        ("metrics_host", "localhost"),
+        ("s3_endpoint", "minio_1:9000"),
+        ("s3_endpoint", "[::1]:9000"),
+        ("s3_endpoint", "s3.eu-west-1.amazonaws.com"),
+        ("allowed_hosts", ("*.cdn.test:8443", "bücher.example", "127.0.0.1")),
+        ("stall_seconds", 1e6),
+        ("batch_wait_ms", 0),
+        ("uploads_retention_days", 0.5),
+    ],
+)
+def test_what_works_is_taken(name: str, value: object) -> None:
+    """The forms of hosts and numbers that stacks are run with."""
+    assert getattr(Settings(**{name: value}), name) == value
 
 
 def test_an_empty_variable_is_like_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError
 
 from processors.decode import encode_jpeg
-from streams import cli
+from streams import cli, worker
 from streams.cli.exits import Exit, told
 from tests.unit.docs.test_documents import COMMANDS
 
@@ -32,7 +32,7 @@ ARGUMENTS = {
     "eval attributes": ["--products", "x", "--images", "x"],
     "train": ["detector"],
 }
-# Those that speak to a broker; `worker` waits minutes for one (tests/integration/test_late_broker.py).
+# Those that speak to a broker; `worker` waits half a minute for one (tests/integration/test_late_broker.py).
 CLIENTS = ["up", "ingest", "delete", "query", "captions", "topics create", "topics list", "dlq list", "dlq show"]
 CLIENTS += ["dlq redrive", "dlq drop", "doctor"]
 
@@ -81,6 +81,11 @@ def test_a_setting_that_is_no_json_ends_every_command(command, weft):
         ("WEFT_STORE_URL", "s3://[broken"),
         ("WEFT_BOOTSTRAP_SERVERS", "kafka:port"),
         ("WEFT_BOOTSTRAP_SERVERS", " , "),
+        ("WEFT_BOOTSTRAP_SERVERS", "http://127.0.0.1:9092"),
+        ("WEFT_BOOTSTRAP_SERVERS", "kafka-1:9092,PLAINTEXT://kafka-2:9092"),
+        ("WEFT_BOOTSTRAP_SERVERS", "kafka:9092/path"),
+        ("WEFT_BOOTSTRAP_SERVERS", "::1:9092"),
+        ("WEFT_STALL_SECONDS", "inf"),
     ],
 )
 def test_a_wrong_setting_is_named(name, value, weft):
@@ -95,6 +100,37 @@ def test_a_rule_file_that_is_none_is_told_before_anything_starts(command, weft, 
     """A stack started the role that refuses it anew for ever, and a worker waited for the broker first."""
     code, said, _ = weft(command, WEFT_HOLD_RULES=str(tmp_path / "none.json"), WEFT_DATA_DIR=str(tmp_path / "data"))
     assert (code, "WEFT_HOLD_RULES" in said) == (Exit.USAGE, True), said
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("WEFT_KITS", "/no/such/folder"),
+        ("WEFT_STORY_WRITER", "/no/such/file"),
+        ("WEFT_SECOND_ENCODER", "/no/such/folder"),
+        ("WEFT_COMPOSER", "nobody"),
+        ("WEFT_COMPOSER", "combiner"),
+        ("WEFT_COMPOSER_SHARES", '{"facets": NaN}'),
+        ("WEFT_COMPOSER_SHARES", '{"facets": 0}'),
+        ("WEFT_COMPOSERS", '{"combiner": "/no/such/file"}'),
+        ("WEFT_COMPOSERS", '{"facets": "/no/such/file"}'),
+    ],
+)
+def test_what_one_role_would_refuse_ends_the_stack_at_once(name, value, weft):
+    """`weft up` started the role anew until it gave up, said 1, and the sentence stood in the role's log."""
+    code, said, _ = weft("up", **{name: value})
+    assert (code, name in said) == (Exit.USAGE, True), said
+
+
+def test_a_worker_minds_the_files_of_its_own_roles_only(weft, monkeypatch):
+    """A folder of kits is mounted where captions are written; `enrich` beside it goes on to look for its broker."""
+    monkeypatch.setattr(worker, "BROKER_PATIENCE_S", 0.0)
+    nowhere = {"WEFT_KITS": "/no/such/folder", "WEFT_BOOTSTRAP_SERVERS": NOWHERE}
+    code, said, _ = weft("worker caption", **nowhere)
+    assert (code, "WEFT_KITS" in said) == (Exit.USAGE, True), said
+    code, said, _ = weft("worker", **nowhere)
+    assert code == Exit.UNAVAILABLE, said
+    assert f"weft: no Kafka broker answers at {NOWHERE}" in said
 
 
 @pytest.mark.parametrize("value", ["{missing}/ca.pem", "{here}"])
