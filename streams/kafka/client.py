@@ -28,7 +28,6 @@ from streams.engine.message import ANSWER, Message
 from streams.kafka.consumer import FETCH_WAIT_MS, open_consumer
 from streams.kafka.names import names_of
 from streams.kafka.options import METADATA_MS, client_options, no_broker, patient, prepare
-from streams.kafka.pace import Pace
 from streams.kafka.pins import partition_of
 
 log = logger("weft.client")
@@ -229,7 +228,7 @@ def new_query_id() -> str:
 
 
 class Reader:
-    """Reads all partitions of one topic without a group: to the present end, or on and on (`pace_s`: see `Pace`).
+    """Reads all partitions of one topic without a group: to the present end, or on and on (`pace_s`: see `streams.kafka.pace`).
 
     Raises:
         Retryable: no broker answers, or there is no such topic.
@@ -245,7 +244,7 @@ class Reader:
         fetch_wait_ms: int = FETCH_WAIT_MS,
         pace_s: float = 0.0,
     ) -> None:
-        self._fetch_wait_ms, self._pace = fetch_wait_ms, Pace(pace_s)
+        self._fetch_wait_ms, self._pace_s = fetch_wait_ms, pace_s
         self._settings, self._topic, self._from_end, self._client = settings, topic, from_end, client
         self._closing = AsyncExitStack()
         self._positions: dict[int, int] = {}
@@ -255,7 +254,9 @@ class Reader:
 
         try:
             self._consumer = await self._closing.enter_async_context(
-                open_consumer(self._settings, client=self._client, fetch_wait_ms=self._fetch_wait_ms)
+                open_consumer(
+                    self._settings, client=self._client, fetch_wait_ms=self._fetch_wait_ms, pace_s=self._pace_s
+                )
             )
             bounds = await self._consumer.watermarks(self._topic)
             # Positions are pinned now: what is sent after this returns is not missed.
@@ -300,10 +301,7 @@ class Reader:
             if loop.time() - looked >= METADATA_MS / 1000:
                 await self._look_again()
                 looked = loop.time()
-            await self._pace.rest()
-            messages = await self._poll()
-            self._pace.came(len(messages))
-            for message in messages:
+            for message in await self._poll():
                 yield message
 
     async def to_end(self) -> AsyncIterator[Message]:

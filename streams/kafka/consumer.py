@@ -16,6 +16,7 @@ from processors.errors import Fatal, Retryable
 from streams.engine.message import Message
 from streams.kafka.names import AS_THEY_ARE, Names, names_of
 from streams.kafka.options import ISOLATION, METADATA_MS, client_options, patient, prepare
+from streams.kafka.pace import gather
 from streams.kafka.starts import Committed
 
 if TYPE_CHECKING:
@@ -336,6 +337,7 @@ async def open_consumer(
     group: str | None = None,
     start: Literal["none", "earliest"] | None = None,
     fetch_wait_ms: int = FETCH_WAIT_MS,
+    pace_s: float = 0.0,
 ) -> AsyncIterator[PlainConsumer]:
     """A started consumer.
 
@@ -345,6 +347,7 @@ async def open_consumer(
         group: for `subscribe`; None for `assign` and `tail`.
         start: where to read when the offset asked for is gone; "none" raises. Default: "none" without a group.
         fetch_wait_ms: how long the broker holds a request when there is nothing; what comes meanwhile it answers at once.
+        pace_s: how long it gathers what comes right behind other records (`streams.kafka.pace`).
     """
     from aiokafka import AIOKafkaConsumer
 
@@ -372,6 +375,7 @@ async def open_consumer(
     except BaseException:
         await _stop(consumer)  # or its connections are left to the garbage collector, which complains of them
         raise
+    gather(consumer, pace_s)
     try:
         yield PlainConsumer(consumer, names, fetch_wait_ms)
     finally:

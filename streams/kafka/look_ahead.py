@@ -28,7 +28,7 @@ from streams.engine.failures import PipelineClosed, Revoked
 from streams.engine.message import PRIORITY, URGENT, Message
 from streams.engine.pipeline import Pipeline
 from streams.kafka.consumer import PlainConsumer
-from streams.kafka.pace import STREAM_S, Pace
+from streams.kafka.pace import STREAM_S
 from streams.kafka.positions import RecordAddress, records_between
 from streams.kafka.producer import classify_kafka
 
@@ -94,14 +94,14 @@ class Rules:
         return self.said_of(message).product
 
 
-Opening: TypeAlias = Callable[[], AbstractAsyncContextManager[PlainConsumer]]
+Opening: TypeAlias = Callable[[float], AbstractAsyncContextManager[PlainConsumer]]
 
 
 class LookAhead:
     """Looks through the partitions that a role holds of one topic, and runs a pipeline of its own.
 
     Args:
-        opening: a consumer without a group (`open_consumer`).
+        opening: a consumer without a group (`open_consumer`), at a pace (`streams.kafka.pace`).
         topic: what is read.
         ahead: what was taken.
         pipeline: does what is urgent; not running yet.
@@ -116,7 +116,6 @@ class LookAhead:
         self._waiting: OrderedDict[str, deque[Message]] = OrderedDict()
         self._under_way: set[tuple[Place, int]] = set()
         self._moved = asyncio.Event()
-        self._pace = Pace(STREAM_S)
 
     # ------------------------------------------------------------------ what the group tells
 
@@ -165,7 +164,7 @@ class LookAhead:
 
         while True:
             try:
-                async with self._opening() as consumer:
+                async with self._opening(STREAM_S) as consumer:
                     self._changed.set()
                     while True:
                         await self._poll(consumer)
@@ -185,7 +184,6 @@ class LookAhead:
         if self._changed.is_set():
             self._changed.clear()
             await consumer.assign({(self._topic, number): held.next for number, held in self._watched.items()})
-        await self._pace.rest()
         try:
             messages = await consumer.poll(POLL_S)
         except OffsetOutOfRangeError:
@@ -195,7 +193,6 @@ class LookAhead:
                 held.next = max(held.next, low.get(number, 0))
             self._changed.set()
             return
-        self._pace.came(len(messages))
         looked = 0
         for message in messages:
             self._saw(message)
@@ -239,7 +236,7 @@ class LookAhead:
                 if earlier := self._earlier(message):
                     try:
                         if reading is None:
-                            reading = await closing.enter_async_context(self._opening())
+                            reading = await closing.enter_async_context(self._opening(0.0))
                         await self._take(message, await self._read(reading, message, earlier))
                     except Exception as error:
                         if isinstance(verdict := classify_kafka(error, "io"), Fatal):

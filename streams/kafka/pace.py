@@ -1,52 +1,47 @@
-"""Lets what trickles come together.
+"""Lets what trickles come together: at the broker, which answers with all of it at once.
 
 A broker answers a fetch with the first record that comes. Who follows a stream whose writer publishes record by record then asks
-for each, and asking costs him and the broker many times what the record costs.
+for each, and asking costs him and the broker many times what the record costs. Whoever rests between two polls instead reads twice
+late: aiokafka asks again as soon as the last record is taken, gets the first of the rest, and asks no more until that is taken, too.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from typing import Any
 
 STREAM_S = 0.02
 """For who is waited for: a fiftieth of a second more at most, and nothing for what comes after silence."""
-SEARCH_S = 0.015
-"""For who asks and answers in between: each of the four steps of a query."""
+SEARCH_S = 0.01
+"""For who asks and answers in between (each of the four steps of a query), and for what is to be found soon."""
 BESIDE_S = 0.1
 """For who follows beside the work, and nobody waits for."""
-TRICKLE = 128
-"""A poll that brought so many is a backlog: the next one comes at once."""
+ENOUGH = 256 * 2**10
+"""So many bytes are a backlog, which is answered with at once."""
 
 
-class Pace:
-    """Rests between two polls of a stream, where the one before brought little.
+def gather(consumer: Any, seconds: float) -> None:
+    """Let a broker that has just given something hold the next fetch for so long, or until there is `ENOUGH`.
+
+    Only the one fetch after it: where that brings nothing, what comes next is answered at once again.
 
     Args:
-        seconds: from the end of one poll to the beginning of the next, at least.
-        now: monotonic seconds; None: of the event loop.
-        sleep: waits.
+        consumer: of aiokafka, started.
+        seconds: at most; 0: nothing is gathered.
     """
+    if not seconds:
+        return
+    # There is no public way to ask each time for something else.
+    fetcher = consumer._fetcher  # noqa: SLF001
+    plain = fetcher._proc_fetch_request  # noqa: SLF001
+    gave: set[int] = set()
 
-    def __init__(
-        self,
-        seconds: float,
-        *,
-        now: Callable[[], float] | None = None,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ) -> None:
-        self._seconds, self._now, self._sleep = seconds, now or _now, sleep
-        self._until = 0.0
+    async def fetch(assignment: Any, node: int, request: Any) -> bool:
+        if node in gave:
+            gave.discard(node)
+            request._min_bytes, request._max_wait_ms = ENOUGH, round(seconds * 1000)  # noqa: SLF001
+        found: bool = await plain(assignment, node, request)
+        if found:
+            gave.add(node)
+        return found
 
-    def came(self, records: int) -> None:
-        """A poll brought so many."""
-        self._until = self._now() + self._seconds if 0 < records < TRICKLE else 0.0
-
-    async def rest(self) -> None:
-        """Wait until the next poll is due; not at all after one that brought nothing, or much."""
-        if self._until and (left := self._until - self._now()) > 0:
-            await self._sleep(left)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
+    fetcher._proc_fetch_request = fetch  # noqa: SLF001

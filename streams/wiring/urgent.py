@@ -81,7 +81,9 @@ def pipelines(
         **common,
     )
     rules = Rules(said_of, shop_named)
-    look = LookAhead(lambda: open_consumer(parts.settings, client=role), topic, ahead, before_turn, rules)
+    look = LookAhead(
+        lambda pace_s: open_consumer(parts.settings, client=role, pace_s=pace_s), topic, ahead, before_turn, rules
+    )
     return Pipelines(in_turn, look)
 
 

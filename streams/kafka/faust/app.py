@@ -23,7 +23,6 @@ from streams.kafka.faust.reader import GroupReader, Watcher
 from streams.kafka.faust.reports import LAG_SECONDS, TopicsRead, tell_lag, teller
 from streams.kafka.names import client_id, names_of
 from streams.kafka.options import METADATA_MS, patient, servers, ssl_context, uses_tokens
-from streams.kafka.pace import Pace
 from streams.kafka.predecessor import take_out_predecessor
 from streams.kafka.producer import classify_kafka
 from streams.kafka.starts import Told
@@ -71,7 +70,7 @@ async def consume(
         drain_s: how long a stop waits for messages in flight; the rest is delivered again.
         told: of records that were deleted unread, and of topics that were created again (see `streams.kafka.starts`).
         watcher: told of the partitions that are held.
-        pace_s: see `Pace`; 0: each record is fetched as soon as it comes.
+        pace_s: see `streams.kafka.pace`; 0: each record is fetched as soon as it comes.
 
     Raises:
         Fatal, or what ended the pipeline: the process must end; Kafka delivers again to the next one.
@@ -123,7 +122,7 @@ def _build_app(group: str, client: str, settings: Settings, revoke_s: float, pac
         begins_at: Callable[[Mapping[Any, int]], None]
         told: Told
         batches: Batches
-        pace: Pace
+        pace_s: float
 
         def _new_transport(self) -> DirectTransport:
             return DirectTransport(self.conf.broker_consumer, self)
@@ -174,7 +173,7 @@ def _build_app(group: str, client: str, settings: Settings, revoke_s: float, pac
         consumer_metadata_max_age_ms=METADATA_MS,
     )
     app.batches = Batches()
-    app.pace = Pace(pace_s)
+    app.pace_s = pace_s
     return app
 
 

@@ -25,6 +25,7 @@ from streams.engine.backoff import Backoff
 from streams.kafka.cluster import high_watermarks, topic_ids
 from streams.kafka.faust.buffer import parts_of
 from streams.kafka.options import ISOLATION
+from streams.kafka.pace import gather
 from streams.kafka.producer import classify_kafka
 from streams.kafka.starts import Committed, Start, start_of
 
@@ -70,9 +71,7 @@ class DirectConsumer(Consumer):  # type: ignore[misc]
                 raise
 
     async def _drain_once(self) -> None:
-        await self.app.pace.rest()
         records, active = await self._wait_next_records(1.0)
-        self.app.pace.came(sum(map(len, (records or {}).values())))
         if records is None or self.should_stop:
             return
         if not self.flow_active:
@@ -217,6 +216,10 @@ class CommittedThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self.positions: dict[Any, int] = {}
         self.topic_ids: dict[str, str] = {}
+
+    async def on_start(self) -> None:
+        await super().on_start()
+        gather(self._consumer, self.consumer.app.pace_s)
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)

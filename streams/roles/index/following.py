@@ -23,6 +23,7 @@ from streams.contract import topics
 from streams.contract.records import Generation
 from streams.engine.message import REACHED, Message
 from streams.kafka.consumer import PlainConsumer, open_consumer
+from streams.kafka.pace import SEARCH_S
 from streams.roles.index.bounds import bounds_of
 from streams.roles.index.precedence import in_slices
 from streams.roles.index.reading import BATCH, POLL_S
@@ -112,7 +113,7 @@ class Following:
         attempt = 0
         while not (stop.is_set() or self._ended.is_set()):
             try:
-                async with open_consumer(self._settings, client="index", start="none") as consumer:
+                async with open_consumer(self._settings, client="index", start="none", pace_s=SEARCH_S) as consumer:
                     await self._follow(consumer, stop)
             except (KafkaError, Retryable, OSError) as error:
                 attempt += 1

@@ -14,7 +14,6 @@ from processors.errors import Retryable
 from streams.contract import topics
 from streams.kafka.consumer import PlainConsumer, open_consumer
 from streams.kafka.names import names_of
-from streams.kafka.pace import SEARCH_S, Pace
 from streams.kafka.predecessor import take_out_predecessor
 from streams.roles.index.probes import ProbeAnswerer
 from streams.roles.index.shards import OwnedShard
@@ -28,6 +27,7 @@ async def connected(
     settings: Settings,
     group: str | None,
     start: Literal["none", "earliest"],
+    pace_s: float,
     opened: AsyncExitStack,
     patience: Patience,
     stop: asyncio.Event,
@@ -38,7 +38,8 @@ async def connected(
         await take_out_predecessor(settings, names_of(settings).group(group), "index")
     while not stop.is_set():
         try:
-            return await opened.enter_async_context(open_consumer(settings, client="index", group=group, start=start))
+            opening = open_consumer(settings, client="index", group=group, start=start, pace_s=pace_s)
+            return await opened.enter_async_context(opening)
         except KafkaError as error:
             attempt += 1
             await patience.wait_or_raise("connect", error, attempt)
@@ -65,17 +66,15 @@ async def follow_probes(
         patience: between attempts.
         stop: the end.
     """
-    attempt, pace = 0, Pace(SEARCH_S)
+    attempt = 0
     sought = False
     while not stop.is_set():
-        await pace.rest()
         try:
             if not sought or consumer.known_partitions(topics.PROBES) > len(consumer.partitions_read()):
                 # Probes whose deadline may lie ahead: they may have been sent before this worker was up.
                 await consumer.read_since(topics.PROBES, round(since() * 1000))
                 sought = True
             messages = await consumer.poll(POLL_S, max_records=BATCH)
-            pace.came(len(messages))
             attempt = 0
         except (KafkaError, Retryable) as error:
             attempt += 1

@@ -31,7 +31,7 @@ from streams.engine.message import Message
 from streams.engine.observer import Observer
 from streams.kafka.consumer import PartitionId, PlainConsumer
 from streams.kafka.options import METADATA_MS
-from streams.kafka.pace import STREAM_S, Pace
+from streams.kafka.pace import SEARCH_S
 from streams.kafka.producer import Sender
 from streams.roles.index.bounds import bounds_of
 from streams.roles.index.generations import Served
@@ -127,8 +127,8 @@ class IndexRole:
             async with AsyncExitStack() as opened:
                 # Never "earliest" for items: a silent jump over lost records would leave dead products alive.
                 opening = opened, self._patience, stop
-                items = await connected(self._settings, self._config.group, "none", *opening)
-                probes = await connected(self._settings, None, "earliest", *opening)
+                items = await connected(self._settings, self._config.group, "none", SEARCH_S, *opening)
+                probes = await connected(self._settings, None, "earliest", SEARCH_S, *opening)
                 if items is not None and probes is not None:
                     await self._serve(items, probes)
         except BaseExceptionGroup as group:
@@ -238,14 +238,12 @@ class IndexRole:
 
     async def _follow_items(self, work: _Work) -> None:
         consumer = work.consumer
-        attempt, pace = 0, Pace(STREAM_S)
+        attempt = 0
         while not self._stop.is_set():
-            await pace.rest()
             try:
                 # Without the limit a group that is never dealt (broker away) would hold up the shutdown.
                 async with asyncio.timeout(STUCK_SECONDS):
                     messages = await consumer.poll(POLL_S, max_records=BATCH)
-                pace.came(len(messages))
                 attempt = 0
             except TimeoutError:
                 continue

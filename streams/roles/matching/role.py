@@ -32,7 +32,7 @@ from streams.kafka.client import Reader
 from streams.kafka.consumer import PartitionId, PlainConsumer, open_consumer
 from streams.kafka.key_order import LastSaid
 from streams.kafka.names import names_of
-from streams.kafka.pace import BESIDE_S, Pace
+from streams.kafka.pace import BESIDE_S
 from streams.kafka.predecessor import take_out_predecessor
 from streams.kafka.producer import Sender
 from streams.kafka.starts import Start, start_of
@@ -101,7 +101,6 @@ class StandingRole:
         self._positions: dict[int, int] = {}  # of the partitions that are read
         self._assigned: frozenset[int] = frozenset()
         self._dealt = 0
-        self._pace = Pace(BESIDE_S)
         self._topic_id = self._queries_id = ""
         self._queries_are_others = False
         self._stop, self._applying = asyncio.Event(), asyncio.Lock()
@@ -126,7 +125,7 @@ class StandingRole:
         while not self._stop.is_set():
             try:
                 return await opened.enter_async_context(
-                    open_consumer(self._settings, client="standing", group=GROUP, start="none")
+                    open_consumer(self._settings, client="standing", group=GROUP, start="none", pace_s=BESIDE_S)
                 )
             except KafkaError as error:
                 attempt += 1
@@ -195,9 +194,7 @@ class StandingRole:
         try:
             # Without the limit a group that is never dealt (broker away) would hold up the shutdown.
             async with asyncio.timeout(STUCK_S):
-                await self._pace.rest()
                 messages = await items.poll(POLL_S, max_records=BATCH)
-                self._pace.came(len(messages))
         except (TimeoutError, IllegalStateError):
             return []
         except OffsetOutOfRangeError as error:

@@ -33,7 +33,7 @@ from streams.engine.message import Message, derived_id
 from streams.engine.observer import Observer
 from streams.kafka.client import Reader
 from streams.kafka.consumer import PlainConsumer, open_consumer
-from streams.kafka.pace import BESIDE_S, Pace
+from streams.kafka.pace import BESIDE_S
 from streams.kafka.producer import Sender
 from streams.roles.index.entries import change_of
 from streams.roles.index.trouble import Patience
@@ -262,7 +262,7 @@ class SimilarJob:
         return self._ours.is_set() and not self._stop.is_set()
 
     async def _serve(self) -> None:
-        async with open_consumer(self._settings, client="standing", start="none") as items:
+        async with open_consumer(self._settings, client="standing", start="none", pace_s=BESIDE_S) as items:
             bounds = await items.watermarks(topics.ITEMS)
             self._topics = (await items.topic_id(topics.ITEMS), await items.topic_id(topics.SIMILAR))
             known = await self._in_thread(self._known)
@@ -304,14 +304,12 @@ class SimilarJob:
 
     async def _follow(self, items: PlainConsumer, lists: Lists) -> None:
         loop = asyncio.get_running_loop()
-        saved, dirty, pace = loop.time(), True, Pace(BESIDE_S)
+        saved, dirty = loop.time(), True
         while self._goes_on:
             if items.known_partitions(topics.ITEMS) > len(self._offsets):
                 return  # partitions were added: begin anew with all of them
             try:
-                await pace.rest()
                 messages = await items.poll(POLL_S, max_records=BATCH)
-                pace.came(len(messages))
             except OffsetOutOfRangeError as error:
                 log.warning("similar begins anew", cause=str(error))
                 return

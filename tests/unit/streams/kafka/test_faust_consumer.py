@@ -11,8 +11,7 @@ from weakref import WeakSet
 import pytest
 
 from streams.kafka.faust.buffer import MAX_BYTES, MAX_RECORDS, TOGETHER, TOGETHER_BYTES, Batches, parts_of
-from streams.kafka.faust.consumer import Consumer, DirectConsumer
-from streams.kafka.pace import Pace
+from streams.kafka.faust.consumer import AIOKafkaConsumerThread, CommittedThread, Consumer, DirectConsumer
 from streams.kafka.starts import Start
 
 
@@ -240,7 +239,7 @@ class Draining(DirectConsumer):
     def __init__(self, records: dict[str, list[Record]], *, active: set[str] | None = None) -> None:
         self.records, self.active = records, active
         self.handed: list[list[int]] = []
-        self.app, self.pace = self, Pace(0.0)
+        self.app = self
         self.consumer_generation_id = 1
         self.flow_active, self.should_stop = True, False
         self.suspend_flow = asyncio.Event()
@@ -293,3 +292,18 @@ async def test_records_of_an_assignment_that_is_no_more_are_not_handed_over() ->
     one.hand_over = dealt  # type: ignore[method-assign]
     await one._drain_once()
     assert one.handed == [[1]]
+
+
+async def test_the_reading_thread_lets_the_broker_gather(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the pace of its app, as soon as there is something that fetches."""
+    paces: list[tuple[Any, float]] = []
+    monkeypatch.setattr("streams.kafka.faust.consumer.gather", lambda of, seconds: paces.append((of, seconds)))
+
+    async def started(self: Any) -> None:
+        self._consumer = "what fetches"
+
+    monkeypatch.setattr(AIOKafkaConsumerThread, "on_start", started)
+    thread = CommittedThread.__new__(CommittedThread)
+    thread.consumer = SimpleNamespace(app=SimpleNamespace(pace_s=0.25))
+    await thread.on_start()
+    assert paces == [("what fetches", 0.25)]

@@ -74,7 +74,7 @@ async def role(
     """A device that takes a second a message; `in_turn()` reads the partition as a group would, `room` at once."""
 
     @asynccontextmanager
-    async def opening() -> AsyncIterator[PlainConsumer]:
+    async def opening(_pace_s: float) -> AsyncIterator[PlainConsumer]:
         yield cast("PlainConsumer", Log(records))
 
     def seconds(batch: list[Message]) -> list[Any]:

@@ -1,47 +1,59 @@
-"""What trickles comes together; what comes after silence, and what is a backlog, does not wait."""
+"""What trickles comes together at the broker; what comes after silence is answered at once."""
 
 from __future__ import annotations
 
-from streams.kafka.pace import TRICKLE, Pace
+from types import SimpleNamespace
+from typing import Any
+
+from aiokafka.protocol.fetch import FetchRequest, FetchRequest_v4
+
+from streams.kafka.pace import ENOUGH, gather
+
+EAGER = (500, 1)
+GATHERED = (20, ENOUGH)
 
 
-class Time:
-    """A clock that is moved by waiting."""
+class Fetching:
+    """An aiokafka consumer's fetcher: notes how the broker was to wait (ms, bytes), by node. `gives`: what the next answers brought."""
 
     def __init__(self) -> None:
-        self.at = 100.0
-        self.slept: list[float] = []
+        self._fetcher = self
+        self.gives: list[bool] = []
+        self.asked: dict[int, list[tuple[int, int]]] = {}
 
-    def now(self) -> float:
-        return self.at
+    async def _proc_fetch_request(self, assignment: Any, node: int, request: FetchRequest) -> bool:
+        built = request.build(FetchRequest_v4)
+        self.asked.setdefault(node, []).append((built.max_wait_time, built.min_bytes))
+        return self.gives.pop(0)
 
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(round(seconds, 6))
-        self.at += seconds
-
-
-async def test_the_poll_after_a_few_records_waits_for_more() -> None:
-    """From the end of the poll that brought them; what the work between took counts."""
-    time = Time()
-    pace = Pace(0.02, now=time.now, sleep=time.sleep)
-    pace.came(1)
-    await pace.rest()
-    pace.came(TRICKLE - 1)
-    time.at += 0.015
-    await pace.rest()
-    pace.came(1)
-    time.at += 0.5
-    await pace.rest()
-    assert time.slept == [0.02, 0.005]
+    async def fetch(self, node: int, *, gives: bool) -> None:
+        self.gives.append(gives)
+        request = FetchRequest(*EAGER, 2**20, 1, [("t", [(0, 7, 2**20)])])
+        assert await self._proc_fetch_request(SimpleNamespace(), node, request) is gives
 
 
-async def test_silence_and_a_backlog_are_polled_at_once() -> None:
-    """Whoever sends one record alone is answered as before, and who is behind catches up as fast as he can."""
-    time = Time()
-    pace = Pace(0.02, now=time.now, sleep=time.sleep)
-    await pace.rest()
-    for records in (0, TRICKLE, 500):
-        pace.came(1)
-        pace.came(records)
-        await pace.rest()
-    assert time.slept == []
+async def test_only_the_fetch_behind_one_that_brought_something_is_held() -> None:
+    fetching = Fetching()
+    gather(fetching, 0.02)
+    for gives in (False, True, True, False, False):
+        await fetching.fetch(1, gives=gives)
+    assert fetching.asked[1] == [EAGER, EAGER, GATHERED, GATHERED, EAGER]
+
+
+async def test_each_broker_holds_what_follows_its_own_records() -> None:
+    """One that has nothing is no reason to let another wait, and the other way round."""
+    fetching = Fetching()
+    gather(fetching, 0.02)
+    await fetching.fetch(1, gives=True)
+    await fetching.fetch(2, gives=False)
+    await fetching.fetch(2, gives=False)
+    await fetching.fetch(1, gives=False)
+    assert fetching.asked == {1: [EAGER, GATHERED], 2: [EAGER, EAGER]}
+
+
+async def test_without_a_pace_nothing_is_held() -> None:
+    fetching = Fetching()
+    gather(fetching, 0.0)
+    await fetching.fetch(1, gives=True)
+    await fetching.fetch(1, gives=True)
+    assert fetching.asked[1] == [EAGER, EAGER]
