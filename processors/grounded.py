@@ -12,7 +12,7 @@ decoding after arXiv 2305.13971.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import lru_cache
 from itertools import product as every
 from typing import NamedTuple, TypeVar
@@ -37,7 +37,7 @@ from processors.caption_grammar import (
 from processors.claims import Extra, extra_of, split_tag
 from processors.evidence import attribute, colours, worth_stating
 from processors.slots import Choice, Claims, Node, Reading, Slot, any_of, first_text, seq
-from processors.values import Evidence, Garment
+from processors.values import Attribute, Colour, Evidence, Garment
 from processors.verify import ParsedCaption, Rejected, grounding, verify
 from processors.vocabulary import CLOTH, canonical, clean, known_values
 
@@ -55,6 +55,8 @@ _LEAD = re.compile(r"\{([aA])\}")
 
 KEPT = 128
 """Grammars that are remembered: a caption's is wanted before it is written, and when it is judged."""
+KEPT_GARMENTS = 2048
+"""Garments whose phrases and tags are remembered: other products have the same shoes."""
 
 
 def grammar(evidence: Evidence, tone: str) -> Node:
@@ -140,8 +142,8 @@ class Frame(NamedTuple):
     """What may stand around a product: each of `before` with each of `behind`. `begins`: with the product."""
 
     begins: bool
-    before: tuple[str, ...]
-    behind: tuple[str, ...]
+    before: Node
+    behind: Node
 
 
 class _Product:
@@ -150,7 +152,8 @@ class _Product:
     def __init__(self, pack: Evidence, evidence: Evidence, tone: str) -> None:
         self._garments = pack.garments
         self._evidence = evidence
-        self._holding = grounding(evidence)
+        self._holding: Callable[[Sequence[str]], tuple[str, ...]] | None = None
+        self._extra = extra_of(evidence)
         self._tone = tone
         self._audience = audience_of(evidence)
         self._drawn_by = " ".join(_words_of(pack))
@@ -199,7 +202,7 @@ class _Product:
         """The product with its article, in some orders of its facts."""
         owner: Node = self._of_gender(OWNERS[self._gender]) if gender == "before" else ""
         behind: tuple[Node, ...] = (" for ", self._of_gender(audience_noun(self._gender))) if gender == "after" else ()
-        orders, tail = _phrases(garment, owner, fabric=fabric)
+        orders, tail = _phrases(_told(garment), owner, fabric=fabric)
         some = (orders[0], *self._share(orders[1:], ORDERS_EACH - 1))  # the usual one is always there to be chosen
         return seq(any_of(some), *tail, *behind)
 
@@ -230,22 +233,24 @@ class _Product:
             gender = attribute(garment, "gender")
             other = gender in OWNERS and gender != self._gender
             owner = Slot(OWNERS[gender], self._gender_claims(gender)) if other else ""
-            orders, tail = _phrases(garment, owner, fabric=True)
+            orders, tail = _phrases(_told(garment), owner, fabric=True)
             parts += [orders[0], *tail]
         return seq(*parts)
 
     def _filled(self, text: str, *, several: bool, rest: Node) -> Node:
-        text = re.sub(r"<([^|>]*)\|([^>]*)>", r"\2" if self._plural else r"\1", text)
-        text = re.sub(r"\(([^|)]*)\|([^)]*)\)", r"\2" if several else r"\1", text)
-        slots = {**self._slots, "others": rest, "Others": _opening(rest)}
-        parts: list[Node] = [slots[one] if n % 2 else one for n, one in enumerate(_TOKEN.split(text))]
+        parts: list[Node] = []
+        for number, one in enumerate(_agreeing(text, self._plural, several)):
+            if number % 2:
+                parts.append(rest if one == "others" else _opening(rest) if one == "Others" else self._slots[one])
+            elif one:
+                parts.append(one)
         return seq(*(part for part in parts if part != ""))
 
     def _tags(self, garments: Sequence[Garment]) -> Iterator[Node]:
         """The hashtags: each place has choices of its own, so that none comes twice; the product's facts first."""
-        facts = [options for place in _fact_tags(garments) if (options := self._grounded(place))][: MOST_TAGS - 3]
+        facts = list(self._fact_tags(garments))[: MOST_TAGS - 3]
         used = {option for place in facts for option in place}
-        own = _neutral(self._tone, self._audience, extra_of(self._evidence))
+        own = _neutral(self._tone, self._audience, self._extra)
         neutral = [pool if used.isdisjoint(pool) else tuple(tag for tag in pool if tag not in used) for pool in own]
         neutral = [pool for pool in neutral if pool][: MOST_TAGS - len(facts)]
         least = max(0, 8 - len(facts))
@@ -258,9 +263,31 @@ class _Product:
                 yield _optional_tail(places[number:])
                 return
 
-    def _grounded(self, tags: Sequence[str]) -> tuple[str, ...]:
-        kept = self._holding([f"#{tag.replace(' ', '')}" for tag in tags])
-        return tuple(tag for tag in dict.fromkeys(tags) if f"#{tag.replace(' ', '')}" in kept)
+    def _fact_tags(self, garments: Sequence[Garment]) -> Iterator[tuple[str, ...]]:
+        """For each place its choices: four of the product, two of each other garment."""
+        seen: set[str] = set()
+        for number, garment in enumerate(garments):
+            told = _told(garment, _TAGGED if number else (*_TAGGED, "gender"))
+            for place in _own_tags(told._replace(id=""), number == 0, self._audience, self._extra):
+                fresh = [tag for tag in place if tag.text not in seen]
+                seen.update(tag.text for tag in place)
+                held = tuple(tag.text for tag in fresh if tag.holds or self._holds_of_all(tag.text))
+                if held:
+                    yield held
+
+    def _holds_of_all(self, tag: str) -> bool:
+        """Whether a tag that its own garment alone does not bear out is borne out by the whole pack."""
+        if self._holding is None:
+            self._holding = grounding(self._evidence)
+        return bool(self._holding([_joined(tag)]))
+
+
+@lru_cache(maxsize=1024)
+def _agreeing(template: str, plural: bool, several: bool) -> tuple[str, ...]:
+    """A sentence with its plurals settled: text and the names of its slots in turn."""
+    text = re.sub(r"<([^|>]*)\|([^>]*)>", r"\2" if plural else r"\1", template)
+    text = re.sub(r"\(([^|)]*)\|([^)]*)\)", r"\2" if several else r"\1", text)
+    return tuple(_TOKEN.split(text))
 
 
 @lru_cache(maxsize=64)
@@ -286,15 +313,13 @@ def _frames_of(texts: Sequence[str], plural: bool) -> tuple[Frame, ...]:
     alike: dict[tuple[bool, tuple[str, ...]], list[str]] = {}
     for (start, before), options in behind.items():
         alike.setdefault((start, tuple(dict.fromkeys(options))), []).append(before)
-    return tuple(Frame(start, tuple(before), after) for (start, after), before in alike.items())
+    return tuple(Frame(start, any_of(before), any_of(after)) for (start, after), before in alike.items())
 
 
 def _framed(product: Node, frames: Sequence[Frame]) -> Node:
     """The sentences that a product may stand in."""
-    return any_of(
-        seq(any_of(frame.before), _opening(product) if frame.begins else product, any_of(frame.behind))
-        for frame in frames
-    )
+    opening = _opening(product) if any(frame.begins for frame in frames) else product
+    return any_of([seq(frame.before, opening if frame.begins else product, frame.behind) for frame in frames])
 
 
 @lru_cache(maxsize=256)
@@ -320,24 +345,62 @@ def _optional_tail(places: Sequence[Node]) -> Node:
     return tail
 
 
-def _fact_tags(garments: Sequence[Garment]) -> list[list[str]]:
-    """For each place its choices: four of the product, two of each other garment."""
-    places: list[list[str]] = []
-    for number, garment in enumerate(garments):
-        noun, shades = written_noun(garment), colours(garment)
-        fabric, pattern = attribute(garment, "fabric"), printed_pattern(garment)
-        own = [[noun], [f"{colour} {noun}" for colour in shades]]
-        own += [[f"{fabric} {noun}", f"{fabric} style", f"{fabric} love"]] if fabric else []
-        own += [[f"{pattern} {noun}"]] if pattern else []
-        own += [list(phrases.GENDER_TAGS.get(attribute(garment, "gender"), ()))] if number == 0 else []
-        own += [[f"{colour} {word}" for colour in shades for word in ("look", "style", "outfit")]]
-        places += [[clean(tag) for tag in options] for options in own if options][: 2 if number else 4]
-    seen: set[str] = set()
-    kept = []
-    for options in places:
-        kept.append([tag for tag in options if tag not in seen])
-        seen |= set(options)
-    return [options for options in kept if options]
+_WRITTEN = frozenset(("kind", "fabric", "pattern", "gender", "sleeve", "neckline", "length"))
+_TAGGED = ("kind", "fabric", "pattern")
+
+
+class Told(NamedTuple):
+    """What of a garment is written: of two products with black leather shoes the phrases and the tags of the shoes are the same."""
+
+    id: str
+    category: str
+    colours: tuple[str, ...]
+    attributes: tuple[tuple[str, str], ...]
+
+
+def _told(garment: Garment, facets: Collection[str] = _WRITTEN) -> Told:
+    values = tuple([(facet, found.value) for facet, found in garment.attributes.items() if facet in facets])
+    return Told(garment.id, garment.category, colours(garment), values)
+
+
+def _garment(told: Told) -> Garment:
+    """A garment of which the same is told."""
+    return Garment(
+        id=told.id,
+        category=told.category,
+        box=(0.0, 0.0, 1.0, 1.0),
+        confidence=1.0,
+        colours=tuple(Colour(name=name, hex="#000000", share=1.0) for name in told.colours),
+        attributes={facet: Attribute(value=value, confidence=1.0) for facet, value in told.attributes},
+    )
+
+
+class _Tag(NamedTuple):
+    """A hashtag's words; `holds`: the verifier finds all that they claim in the garment."""
+
+    text: str
+    holds: bool
+
+
+@lru_cache(maxsize=KEPT_GARMENTS)
+def _own_tags(told: Told, is_product: bool, audience: Audience, extra: Extra) -> tuple[tuple[_Tag, ...], ...]:
+    """The places of a garment's hashtags, and the choices of each. What one garment bears out, any pack that holds it does."""
+    garment = _garment(told)
+    noun, shades = written_noun(garment), colours(garment)
+    fabric, pattern = attribute(garment, "fabric"), printed_pattern(garment)
+    own = [[noun], [f"{colour} {noun}" for colour in shades]]
+    own += [[f"{fabric} {noun}", f"{fabric} style", f"{fabric} love"]] if fabric else []
+    own += [[f"{pattern} {noun}"]] if pattern else []
+    own += [list(phrases.GENDER_TAGS.get(attribute(garment, "gender"), ()))] if is_product else []
+    own += [[f"{colour} {word}" for colour in shades for word in ("look", "style", "outfit")]]
+    places = [tuple(dict.fromkeys(map(clean, options))) for options in own if options][: 4 if is_product else 2]
+    every_tag = [_joined(tag) for place in places for tag in place]
+    held = frozenset(grounding(Evidence((garment,)), audience, extra)(every_tag))
+    return tuple(tuple(_Tag(tag, _joined(tag) in held) for tag in place) for place in places)
+
+
+def _joined(tag: str) -> str:
+    return f"#{tag.replace(' ', '')}"
 
 
 @lru_cache(maxsize=1024)
@@ -351,8 +414,10 @@ def _written_tag(tag: str) -> str:
     return "#" + "".join(capital(word) for word in tag.split())
 
 
-def _phrases(garment: Garment, owner: Node, *, fabric: bool) -> tuple[list[Node], list[Node]]:
+@lru_cache(maxsize=KEPT_GARMENTS)
+def _phrases(told: Told, owner: Node, *, fabric: bool) -> tuple[tuple[Node, ...], tuple[Node, ...]]:
     """The garment as a noun phrase with its article, in each order of its facts that English allows, the usual one first; and what ends each."""
+    garment = _garment(told)
     shades = [Slot(name, ((garment.id, "colour"),)) for name in colours(garment)]
     colour: list[Node] = [seq(shades[0], " and ", shades[1])] if len(shades) == 2 else list(shades)
     stuff: list[Node] = [Slot(attribute(garment, "fabric"), ((garment.id, "fabric"),))] if fabric else []
@@ -376,9 +441,9 @@ def _phrases(garment: Garment, owner: Node, *, fabric: bool) -> tuple[list[Node]
             behind.append([" in ", *colour, " ", *stuff])
     details = [f"{sleeve} sleeves" if sleeve and sleeve != "sleeveless" else "", neck(attribute(garment, "neckline"))]
     tail = " and ".join(detail for detail in details if detail)
-    tails: list[Node] = [f" with {tail}"] if tail else []
     plural = is_plural(garment)
-    return [seq(_articled(order, plural), *more) for order, more in zip(orders, behind, strict=True)], tails
+    phrased = tuple(seq(_articled(order, plural), *more) for order, more in zip(orders, behind, strict=True))
+    return phrased, (f" with {tail}",) if tail else ()
 
 
 def _articled(words: Sequence[Node], plural: bool) -> Node:

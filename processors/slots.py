@@ -1,19 +1,20 @@
 """Texts that may be written, as a tree: literal text, slots that state a fact, choices.
 
-A tree says two things: the regular expression that a language model's tokens are held to, and, of a text that fits it,
+A tree says two things: the expression or grammar that a language model's tokens are held to, and, of a text that fits it,
 where each slot stands.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple, TypeAlias
 
 from processors.values import Span
 
-_SPECIAL = re.compile(r"([\\.+*?()|\[\]{}^$#&~-])")
+_SPECIAL = re.compile(r"([\\.+*?()|\[\]{}^$])")
 Claims: TypeAlias = tuple[tuple[str, str], ...]
 """(garment id, facet) pairs that a slot states."""
 
@@ -62,6 +63,47 @@ def expression(node: Node) -> str:
     if isinstance(node, Slot):
         return _escaped(node.text)
     return f"(?:{'|'.join([expression(option) for option in node.options])})"
+
+
+def lark(node: Node) -> str:
+    """The same texts as a grammar in Lark's syntax, of one terminal.
+
+    llguidance reads literals faster than a regular expression of them (.1 ms of a product's .7): it parses no expression.
+    """
+    return f"start: T\nT: {_terminal(node)}"
+
+
+def _terminal(node: Node) -> str:
+    if isinstance(node, str):
+        return _quoted(node)
+    if isinstance(node, Slot):
+        return _quoted(node.text)
+    if isinstance(node, Choice):
+        return _one_of(node.options) if isinstance(node.options[0], str) else _any_of(node.options)
+    found: list[str] = []
+    said = ""
+    for part in node.parts:  # neighbouring texts are one literal
+        if isinstance(part, str):
+            said += part
+        elif isinstance(part, Slot):
+            said += part.text
+        else:
+            if said:
+                found.append(_quoted(said))
+            found.append(_terminal(part))
+            said = ""
+    if said or not found:
+        found.append(_quoted(said))
+    return " ".join(found)
+
+
+def _any_of(options: tuple[Node, ...]) -> str:
+    return f"({'|'.join([_terminal(option) for option in options])})"
+
+
+_one_of = lru_cache(maxsize=4096)(_any_of)
+"""Of plain texts, most of which are a tone's own: equal for many products, and fast to tell apart."""
+_quoted = lru_cache(maxsize=8192)(partial(json.dumps, ensure_ascii=False))
 
 
 @lru_cache(maxsize=8192)

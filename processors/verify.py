@@ -29,6 +29,7 @@ NAMES_NONE = "names none of the garments"
 
 _BOUND = ("colour", "fabric", "gender", "pattern", "sleeve", "neckline", "length")
 _TAGGED = frozenset((*_BOUND, "category"))
+_FREE = frozenset(("detail", "kind"))
 
 # "The dress and the bag are black" says it of both.
 _ALIKE = re.compile(
@@ -82,7 +83,7 @@ class _Facts(msgspec.Struct, frozen=True):
     def having(self, facet: str, wanted: Collection[str], among: Iterable[int] | None = None) -> tuple[int, ...]:
         """Indices of the garments whose `facet` is one of `wanted`."""
         indices = range(len(self.garments)) if among is None else among
-        return tuple(n for n in indices if not self.values[n].get(facet, _NOTHING).isdisjoint(wanted))
+        return tuple([n for n in indices if not self.values[n].get(facet, _NOTHING).isdisjoint(wanted)])
 
 
 def verify(parsed: ParsedCaption, evidence: Evidence, *, writer: WriterKind = "llm") -> CaptionText | Rejected:
@@ -118,9 +119,15 @@ def grounded_hashtags(tags: Sequence[str], evidence: Evidence) -> tuple[str, ...
     return grounding(evidence)(tags)
 
 
-def grounding(evidence: Evidence) -> Callable[[Sequence[str]], tuple[str, ...]]:
-    """`grounded_hashtags` of one pack, for who asks it several times: what the pack holds is gathered once."""
+def grounding(
+    evidence: Evidence, audience: Audience | None = None, extra: Extra | None = None
+) -> Callable[[Sequence[str]], tuple[str, ...]]:
+    """`grounded_hashtags` of one pack, for who asks it several times: what the pack holds is gathered once.
+
+    Of a part of a pack `audience` and `extra` are those of the whole.
+    """
     facts = _facts(evidence)
+    facts = msgspec.structs.replace(facts, audience=audience or facts.audience, extra=facts.extra if extra is None else extra)
     return lambda tags: _check_hashtags(tags, facts)[0]
 
 
@@ -379,21 +386,24 @@ def _check_hashtags(tags: Sequence[str], facts: _Facts) -> tuple[tuple[str, ...]
 
 def _ungrounded(claims: Sequence[Mention], facts: _Facts) -> list[str]:
     """A tag holds when each of its claims does and one garment has them all."""
-    reasons = [f'"{m.surface}" is not in the evidence' for m in claims if not _free_standing(m, facts)]
+    loose: list[str] = []
+    reasons: list[str] = []
     ids: tuple[int, ...] = tuple(range(len(facts.garments)))
+    bound = False
     for mention in claims:
+        free = False
         for facet, values in mention.claims:
-            if facet not in _TAGGED:
-                continue
-            having = facts.having(facet, values)
-            if not having:
-                reasons.append(f'"{mention.surface}" ({facet}) is not in the evidence')
-            ids = tuple(n for n in ids if n in having)
-    if (
-        not reasons
-        and claims
-        and any(m.values("kind") is None and m.values("detail") is None for m in claims)
-        and not ids
-    ):
-        reasons.append("no one garment has all of it")
-    return reasons
+            if facet in _TAGGED:
+                having = facts.having(facet, values)
+                if not having:
+                    reasons.append(f'"{mention.surface}" ({facet}) is not in the evidence')
+                ids = tuple([n for n in ids if n in having])
+            elif facet in _FREE:
+                free = True
+        if not free:
+            bound = True
+        elif not _free_standing(mention, facts):
+            loose.append(f'"{mention.surface}" is not in the evidence')
+    if loose or reasons:
+        return loose + reasons
+    return ["no one garment has all of it"] if bound and not ids else []

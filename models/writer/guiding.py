@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 KEPT = 128
 """Compiled grammars that are remembered: products of which the same is known have the same one."""
-_SLASH, _LINE, _ESCAPED_LINE = r"\/", "\n", r"\n"
 
 
 class GrammarError(ValueError):
@@ -30,7 +29,7 @@ class GrammarError(ValueError):
 
 
 class Guides:
-    """Compiles expressions for one tokenizer.
+    """Compiles grammars for one tokenizer.
 
     Args:
         tokenizer: path of its `tokenizer.json`.
@@ -56,15 +55,13 @@ class Guides:
         self._end = end
         self._compiled = lru_cache(maxsize=KEPT)(self._compile)
 
-    def compiled(self, expression: str) -> Guide:
-        """A guide of a regular expression that the whole answer has to match; the same one for the same expression. Raises `GrammarError`."""
-        return self._compiled(expression)
+    def compiled(self, grammar: str) -> Guide:
+        """A guide of a grammar in Lark's syntax that the whole answer has to match; the same one for the same grammar. Raises `GrammarError`."""
+        return self._compiled(grammar)
 
-    def _compile(self, expression: str) -> Guide:
+    def _compile(self, grammar: str) -> Guide:
         from llguidance import LLMatcher
 
-        # `grammar_from_regex` wraps the same in JSON, which is read and unescaped once more: .04 ms.
-        grammar = f"start: /{expression.replace('/', _SLASH).replace(_LINE, _ESCAPED_LINE)}/"
         matcher = LLMatcher(self._tokenizer, grammar, log_level=0)
         if matcher.is_error():
             raise GrammarError(matcher.get_error())

@@ -31,7 +31,7 @@ from processors.captions import PROMPT_FINGERPRINT, TONES, prompt
 from processors.errors import Fatal
 from processors.evidence import build
 from processors.grounded import GRAMMAR, grammar
-from processors.slots import expression
+from processors.slots import lark
 from processors.values import Attribute, Colour, Evidence, Garment
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class HfWriter:
         form = "nf4" if quantised else "as in the base"
         how = f"{' '.join([*identity, *weights])} {form} {plan.dtype} {built.how}"
         longest = max(GROUNDED_TOKENS, max_new_tokens) if grounded else max_new_tokens
-        guides = _guides(base, tokens.end) if grounded else None
+        guides = guides_of(base, tokens.end) if grounded else None
         return cls(built.engine, tokens, identity=how, max_new_tokens=longest, temperature=temperature, guides=guides)
 
     @property
@@ -173,7 +173,7 @@ class HfWriter:
     def _guide(self, item: WriterRequest) -> Guide | None:
         if self._guides is None:
             return None
-        return self._guides.compiled(expression(grammar(item.evidence, item.tone)))
+        return self._guides.compiled(lark(grammar(item.evidence, item.tone)))
 
     def forward(self, batch: Sequence[Prompt], /) -> list[tuple[int, ...]]:
         """The answers' token ids, up to and with the end of turn."""
@@ -217,7 +217,7 @@ class HfWriter:
         return self._shared[tone]
 
 
-def _guides(base: Path, end: int) -> Guides:
+def guides_of(base: Path, end: int) -> Guides:
     vocabulary = _config(base).get("vocab_size")
     if not isinstance(vocabulary, int):
         raise Fatal(f"{base / 'config.json'} does not say how large the vocabulary is (vocab_size)")
