@@ -12,7 +12,7 @@ decoding after arXiv 2305.13971.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from itertools import product as every
 from typing import NamedTuple, TypeVar
@@ -36,10 +36,11 @@ from processors.caption_grammar import (
 )
 from processors.claims import Extra, extra_of, split_tag
 from processors.evidence import attribute, colours, worth_stating
+from processors.grounded_tags import KEPT_GARMENTS, Told, garment_of, hashtag, own_tags, told_of
 from processors.slots import Choice, Claims, Node, Reading, Slot, any_of, first_text, seq
-from processors.values import Attribute, Colour, Evidence, Garment
+from processors.values import Evidence, Garment
 from processors.verify import ParsedCaption, Rejected, grounding, verify
-from processors.vocabulary import CLOTH, canonical, clean, known_values
+from processors.vocabulary import CLOTH, canonical, known_values
 
 GRAMMAR = "5"
 """Raise it when other texts may be written: captions of another grammar are other captions."""
@@ -55,8 +56,6 @@ _LEAD = re.compile(r"\{([aA])\}")
 
 KEPT = 128
 """Grammars that are remembered: a caption's is wanted before it is written, and when it is judged."""
-KEPT_GARMENTS = 2048
-"""Garments whose phrases and tags are remembered: other products have the same shoes."""
 
 
 def grammar(evidence: Evidence, tone: str) -> Node:
@@ -202,7 +201,7 @@ class _Product:
         """The product with its article, in some orders of its facts."""
         owner: Node = self._of_gender(OWNERS[self._gender]) if gender == "before" else ""
         behind: tuple[Node, ...] = (" for ", self._of_gender(audience_noun(self._gender))) if gender == "after" else ()
-        orders, tail = _phrases(_told(garment), owner, fabric=fabric)
+        orders, tail = _phrases(told_of(garment), owner, fabric=fabric)
         some = (orders[0], *self._share(orders[1:], ORDERS_EACH - 1))  # the usual one is always there to be chosen
         return seq(any_of(some), *tail, *behind)
 
@@ -233,7 +232,7 @@ class _Product:
             gender = attribute(garment, "gender")
             other = gender in OWNERS and gender != self._gender
             owner = Slot(OWNERS[gender], self._gender_claims(gender)) if other else ""
-            orders, tail = _phrases(_told(garment), owner, fabric=True)
+            orders, tail = _phrases(told_of(garment), owner, fabric=True)
             parts += [orders[0], *tail]
         return seq(*parts)
 
@@ -267,11 +266,14 @@ class _Product:
         """For each place its choices: four of the product, two of each other garment."""
         seen: set[str] = set()
         for number, garment in enumerate(garments):
-            told = _told(garment, _TAGGED if number else (*_TAGGED, "gender"))
-            for place in _own_tags(told._replace(id=""), number == 0, self._audience, self._extra):
-                fresh = [tag for tag in place if tag.text not in seen]
+            told = told_of(garment)
+            facets = ("category", "colour", "fabric", "pattern", *(() if number else ("gender",)), "look")
+            places = [own_tags(facet, told.only(facet), self._audience, self._extra) for facet in facets]
+            for place in [options for options in places if options][: 2 if number else 4]:
+                held = tuple(
+                    tag.text for tag in place if tag.text not in seen and (tag.holds or self._holds_of_all(tag.text))
+                )
                 seen.update(tag.text for tag in place)
-                held = tuple(tag.text for tag in fresh if tag.holds or self._holds_of_all(tag.text))
                 if held:
                     yield held
 
@@ -279,7 +281,7 @@ class _Product:
         """Whether a tag that its own garment alone does not bear out is borne out by the whole pack."""
         if self._holding is None:
             self._holding = grounding(self._evidence)
-        return bool(self._holding([_joined(tag)]))
+        return bool(self._holding([hashtag(tag)]))
 
 
 @lru_cache(maxsize=1024)
@@ -345,64 +347,6 @@ def _optional_tail(places: Sequence[Node]) -> Node:
     return tail
 
 
-_WRITTEN = frozenset(("kind", "fabric", "pattern", "gender", "sleeve", "neckline", "length"))
-_TAGGED = ("kind", "fabric", "pattern")
-
-
-class Told(NamedTuple):
-    """What of a garment is written: of two products with black leather shoes the phrases and the tags of the shoes are the same."""
-
-    id: str
-    category: str
-    colours: tuple[str, ...]
-    attributes: tuple[tuple[str, str], ...]
-
-
-def _told(garment: Garment, facets: Collection[str] = _WRITTEN) -> Told:
-    values = tuple([(facet, found.value) for facet, found in garment.attributes.items() if facet in facets])
-    return Told(garment.id, garment.category, colours(garment), values)
-
-
-def _garment(told: Told) -> Garment:
-    """A garment of which the same is told."""
-    return Garment(
-        id=told.id,
-        category=told.category,
-        box=(0.0, 0.0, 1.0, 1.0),
-        confidence=1.0,
-        colours=tuple(Colour(name=name, hex="#000000", share=1.0) for name in told.colours),
-        attributes={facet: Attribute(value=value, confidence=1.0) for facet, value in told.attributes},
-    )
-
-
-class _Tag(NamedTuple):
-    """A hashtag's words; `holds`: the verifier finds all that they claim in the garment."""
-
-    text: str
-    holds: bool
-
-
-@lru_cache(maxsize=KEPT_GARMENTS)
-def _own_tags(told: Told, is_product: bool, audience: Audience, extra: Extra) -> tuple[tuple[_Tag, ...], ...]:
-    """The places of a garment's hashtags, and the choices of each. What one garment bears out, any pack that holds it does."""
-    garment = _garment(told)
-    noun, shades = written_noun(garment), colours(garment)
-    fabric, pattern = attribute(garment, "fabric"), printed_pattern(garment)
-    own = [[noun], [f"{colour} {noun}" for colour in shades]]
-    own += [[f"{fabric} {noun}", f"{fabric} style", f"{fabric} love"]] if fabric else []
-    own += [[f"{pattern} {noun}"]] if pattern else []
-    own += [list(phrases.GENDER_TAGS.get(attribute(garment, "gender"), ()))] if is_product else []
-    own += [[f"{colour} {word}" for colour in shades for word in ("look", "style", "outfit")]]
-    places = [tuple(dict.fromkeys(map(clean, options))) for options in own if options][: 4 if is_product else 2]
-    every_tag = [_joined(tag) for place in places for tag in place]
-    held = frozenset(grounding(Evidence((garment,)), audience, extra)(every_tag))
-    return tuple(tuple(_Tag(tag, _joined(tag) in held) for tag in place) for place in places)
-
-
-def _joined(tag: str) -> str:
-    return f"#{tag.replace(' ', '')}"
-
-
 @lru_cache(maxsize=1024)
 def _one_tag(options: tuple[str, ...]) -> Node:
     """A place of hashtags: those that claim nothing are the same for every product of a tone."""
@@ -417,7 +361,7 @@ def _written_tag(tag: str) -> str:
 @lru_cache(maxsize=KEPT_GARMENTS)
 def _phrases(told: Told, owner: Node, *, fabric: bool) -> tuple[tuple[Node, ...], tuple[Node, ...]]:
     """The garment as a noun phrase with its article, in each order of its facts that English allows, the usual one first; and what ends each."""
-    garment = _garment(told)
+    garment = garment_of(told)
     shades = [Slot(name, ((garment.id, "colour"),)) for name in colours(garment)]
     colour: list[Node] = [seq(shades[0], " and ", shades[1])] if len(shades) == 2 else list(shades)
     stuff: list[Node] = [Slot(attribute(garment, "fabric"), ((garment.id, "fabric"),))] if fabric else []

@@ -74,27 +74,27 @@ def lark(node: Node) -> str:
 
 
 def _terminal(node: Node) -> str:
-    if isinstance(node, str):
-        return _quoted(node)
-    if isinstance(node, Slot):
-        return _quoted(node.text)
-    if isinstance(node, Choice):
-        return _one_of(node.options) if isinstance(node.options[0], str) else _any_of(node.options)
     found: list[str] = []
-    said = ""
-    for part in node.parts:  # neighbouring texts are one literal
-        if isinstance(part, str):
-            said += part
-        elif isinstance(part, Slot):
-            said += part.text
-        else:
-            if said:
-                found.append(_quoted(said))
-            found.append(_terminal(part))
-            said = ""
+    said = _spelt(node, found, "")
     if said or not found:
         found.append(_quoted(said))
     return " ".join(found)
+
+
+def _spelt(node: Node, found: list[str], said: str) -> str:
+    """Append what a tree says, neighbouring texts as one literal; `said` is the text before it, and the text at its end is returned."""
+    if isinstance(node, str):
+        return said + node
+    if isinstance(node, Slot):
+        return said + node.text
+    if isinstance(node, Seq):
+        for part in node.parts:
+            said = said + part if isinstance(part, str) else _spelt(part, found, said)
+        return said
+    if said:
+        found.append(_quoted(said))
+    found.append(_one_of(node.options) if isinstance(node.options[0], str) else _any_of(node.options))
+    return ""
 
 
 def _any_of(options: tuple[Node, ...]) -> str:

@@ -127,7 +127,9 @@ def grounding(
     Of a part of a pack `audience` and `extra` are those of the whole.
     """
     facts = _facts(evidence)
-    facts = msgspec.structs.replace(facts, audience=audience or facts.audience, extra=facts.extra if extra is None else extra)
+    facts = msgspec.structs.replace(
+        facts, audience=audience or facts.audience, extra=facts.extra if extra is None else extra
+    )
     return lambda tags: _check_hashtags(tags, facts)[0]
 
 

@@ -8,12 +8,13 @@ from itertools import product
 import pytest
 
 from models.recipes.writer_data import Case, cases
+from processors import grounded, grounded_tags
 from processors.caption_grammar import with_article
 from processors.caption_phrases import LEADS
 from processors.captions import TONES, judge, prompt
 from processors.grounded import _expanded, _of_known_words, grammar, reading
 from processors.palette import PALETTE
-from processors.slots import Choice, Node, Seq, Slot, expression
+from processors.slots import Choice, Node, Seq, Slot, expression, lark
 from processors.values import Attribute, CaptionText, Colour, Evidence, Garment, StyleExample
 from processors.vocabulary import known_values
 from tests.fixtures.grammars import walk
@@ -206,6 +207,29 @@ def test_words_of_a_neighbour_reach_the_prompt_and_not_the_grammar(tone: str) ->
     assert user.endswith(prompt(pack, tone)[1]["content"])
     assert not set("<|>{}#;").intersection(user.partition("\n")[0])
     assert prompt(styled, tone) == prompt(pack, tone) == prompt(pack, tone, styled=True)
+
+
+def test_what_is_remembered_of_a_garment_is_for_its_own_audience_and_words_only() -> None:
+    """The same shoes beside a child's coat, in a pack with a word of its own, and alone: each as if it came first."""
+    packs = (
+        Evidence((DRESS, SHOES)),
+        Evidence((garment(0, "jacket", "black", gender="kids"), SHOES)),
+        Evidence((garment(0, "dress", "navy", fabric="bouclé"), SHOES)),
+        Evidence((SHOES,)),
+        Evidence((garment(0, "shoe", "black", "grey", fabric="leather", pattern="solid"),)),
+    )
+    caches = (grounded._grammar, grounded._phrases, grounded_tags.own_tags)
+
+    def fresh(pack: Evidence) -> str:
+        for cache in caches:
+            cache.cache_clear()
+        return lark(grammar(pack, "plain"))
+
+    alone = [fresh(pack) for pack in packs]
+    fresh(packs[-1])
+    assert [lark(grammar(pack, "plain")) for pack in (*packs, *packs)] == alone * 2
+    assert "#BlackShoes" in alone[0]
+    assert "#LeatherShoes" in alone[3]
 
 
 def test_a_draft_that_was_cut_is_no_text_of_the_grammar() -> None:
