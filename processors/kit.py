@@ -179,7 +179,7 @@ def other_texts(evidence: Evidence, kit: Kit) -> texts.Channels:
 
 
 def unmet(kit: Kit, text: CaptionText, evidence: Evidence) -> tuple[str, ...]:
-    """(`UNMET`,) where a caption is empty, too long, lacks what is required, holds what is banned, or cannot name its product; else ()."""
+    """(`UNMET`,) where a caption is empty, too long, lacks what is required, holds what is banned, or cannot tell of its product; else ()."""
     caption = folded(text.caption)
     met = (
         bool(caption)
@@ -187,8 +187,17 @@ def unmet(kit: Kit, text: CaptionText, evidence: Evidence) -> tuple[str, ...]:
         and kit.allows(text.caption)
         and len(text.caption) <= kit.limit("caption")
         and all(folded(phrase) in caption for phrase in kit.required)
+        and not _silenced(kit, text, evidence)
     )
     return () if met else (UNMET,)
+
+
+def _silenced(kit: Kit, text: CaptionText, evidence: Evidence) -> bool:
+    """Whether a caption says nothing but what its product is called ("Hemd.") because all else that is known of it is banned."""
+    if not kit.banned or {span.facet for span in text.spans} - {"category"}:
+        return False
+    free = by_rule(evidence, kit.tone, 0, msgspec.structs.replace(kit, banned=()))
+    return any(span.facet != "category" for span in free.spans)
 
 
 def _dressed(text: CaptionText, kit: Kit, evidence: Evidence) -> CaptionText:

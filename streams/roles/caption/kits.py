@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,13 +41,19 @@ class Kits:
     def of(self, metadata: Metadata) -> tuple[Kit, tuple[str, ...]]:
         """The kit that an upload chooses, and why its caption has to wait: it chose one that nobody has."""
         default = self.by_name.get(kits.DEFAULT, kits.PLAIN)
-        chosen = next((value.strip() for name, value in metadata.facets.items() if clean(name) == kits.NAME), "")
+        chosen = next((value for name, value in metadata.facets.items() if clean(name) == kits.NAME), "")
+        chosen = unicodedata.normalize("NFC", chosen.strip())
         if (
             not chosen or not self.by_name
         ):  # where nobody keeps kits, the word is a shop's own: the kit of a football club
             return default, ()
-        found = self.by_name.get(chosen)
+        found = self.by_name.get(chosen) or self._in_other_case(chosen)
         return (default, (kits.UNKNOWN,)) if found is None else (found, ())
+
+    def _in_other_case(self, chosen: str) -> Kit | None:
+        """The only kit that is called so but for its case; an exact name goes first, and of two none is meant."""
+        found = [kit for name, kit in self.by_name.items() if name.casefold() == chosen.casefold()]
+        return found[0] if len(found) == 1 else None
 
 
 NO_KITS = Kits()
@@ -66,18 +73,35 @@ def load(folder: Path | None) -> Kits:
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
             continue
-        if path.stem in found:
-            raise BadSetting(f"WEFT_KITS: {path}: there is another kit of the name {path.stem!r}")
+        name = _name_of(path)
+        if name in found:
+            raise BadSetting(f"WEFT_KITS: {path}: there is another kit of the name {name!r}")
+        if fault := _no_name(name):
+            raise BadSetting(f"WEFT_KITS: {str(path)!r}: {fault}: no upload could choose this kit")
+        if not path.is_file():  # a pipe would be waited for, and a device has no end
+            raise BadSetting(f"WEFT_KITS: {path} is no file, nor a link to one")
         try:
-            found[path.stem] = read(path)
+            found[name] = read(path)
         except KitProblem as error:
             raise BadSetting(f"WEFT_KITS: {path}, {error}") from error
     return Kits(found)
 
 
+def _name_of(path: Path) -> str:
+    """The name by which uploads choose a file's kit: some file systems take the accents of names apart."""
+    return unicodedata.normalize("NFC", path.stem)
+
+
+def _no_name(name: str) -> str:
+    """Why nothing can be called so, or ""."""
+    if name != name.strip():
+        return "its name begins or ends with a blank"
+    return "" if name.isprintable() else "its name holds what cannot be printed"
+
+
 def read(path: Path) -> Kit:
     """The kit of one file. Raises `KitProblem` with the place of what is wrong."""
-    return parse(plain_yaml.read(path), path.stem)
+    return parse(plain_yaml.read(path), _name_of(path))
 
 
 def parse(text: str, name: str) -> Kit:

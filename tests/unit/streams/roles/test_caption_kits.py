@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,8 @@ import pytest
 from models.fakes import FakeWriter
 from models.ports import WriterRequest
 from processors.errors import Fatal
-from processors.kit import UNKNOWN, UNMET
+from processors.kit import UNKNOWN, UNMET, by_rule, unmet
+from processors.values import Evidence, Garment, Metadata
 from streams.contract.records import Caption
 from streams.roles.caption.kits import KitProblem, Kits, load, parse
 from tests.unit.streams.roles.test_role_caption import GOOD, Scripted, captioner, item, message, through
@@ -114,6 +117,70 @@ def test_a_folder_of_kits(tmp_path: Path) -> None:
         load(tmp_path / "none")
 
 
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link to nothing", "link to itself", "device"])
+def test_what_is_no_file_is_told_and_not_waited_for(tmp_path: Path, kind: str) -> None:
+    """A pipe that nobody writes to would hold up the start for ever."""
+    path = tmp_path / "acme.yaml"
+    match kind:
+        case "pipe":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+        case "link to nothing":
+            path.symlink_to(tmp_path / "none")
+        case "link to itself":
+            path.symlink_to(path)
+        case _:
+            path.symlink_to("/dev/zero")
+    with pytest.raises(Fatal, match=r"WEFT_KITS: .*acme.yaml is no file"):
+        load(tmp_path)
+    path.unlink() if not path.is_dir() else path.rmdir()
+    (tmp_path / "elsewhere.txt").write_text("tone: warm")
+    path.symlink_to(tmp_path / "elsewhere.txt")
+    assert load(tmp_path).by_name["acme"].tone == "warm"
+
+
+@pytest.mark.parametrize("name", [" acme", "acme ", "ac\nme", "\udcff"])
+def test_a_kit_that_no_upload_could_choose_is_told(tmp_path: Path, name: str) -> None:
+    try:
+        (tmp_path / f"{name}.yaml").write_text("tone: warm")
+    except (OSError, UnicodeError):
+        pytest.skip("this file system has no such names")
+    with pytest.raises(Fatal, match="no upload could choose this kit"):
+        load(tmp_path)
+
+
+def test_a_kit_is_found_however_its_name_is_spelt(tmp_path: Path) -> None:
+    """Accents in one sign or in two, capitals or none; an exact name goes first, and of two others none is meant."""
+    (tmp_path / f"{unicodedata.normalize('NFD', 'Café')}.yaml").write_text("tone: warm")
+    (tmp_path / "acme.yaml").write_text("tone: playful")
+    found = load(tmp_path)
+
+    def tone(name: str) -> str:
+        kit, held = found.of(Metadata(facets={"kit": name}))
+        return kit.tone if not held else "held"
+
+    assert [tone(name) for name in ("Café", "Cafe\u0301", "café", " ACME ", "acme", "acme2")] == [
+        "warm", "warm", "warm", "playful", "playful", "held",
+    ]  # fmt: skip
+    both = Kits({"Acme": parse("tone: warm", "Acme"), "acme": parse("tone: plain", "acme")})
+    assert [both.of(Metadata(facets={"kit": name}))[0].name for name in ("Acme", "acme")] == ["Acme", "acme"]
+    assert both.of(Metadata(facets={"kit": "ACME"}))[1] == (UNKNOWN,)
+
+
+def test_two_files_of_one_name_are_told(tmp_path: Path) -> None:
+    """Of another suffix, or with accents written otherwise."""
+    for one, other in (("acme.yaml", "acme.yml"), ("caf\u00e9.yaml", "cafe\u0301.yaml")):
+        folder = tmp_path / one
+        folder.mkdir()
+        (folder / one).write_text("tone: warm")
+        (folder / other).write_text("tone: plain")
+        if len(list(folder.iterdir())) < 2:
+            continue  # a file system that takes them for one name
+        with pytest.raises(Fatal, match="another kit of the name"):
+            load(folder)
+
+
 def kits(**texts: str) -> Kits:
     return Kits({name: parse(text, name) for name, text in texts.items()})
 
@@ -189,6 +256,24 @@ async def test_a_kit_that_cannot_be_met_holds_the_caption(banned: str) -> None:
     assert UNMET in caption.reasons
     assert caption.caption in {"", "Neu im Sortiment.", "Neu eingetroffen."}
     assert bool(caption.caption) == ("neu" not in banned)
+
+
+async def test_a_name_alone_waits_where_all_else_is_banned() -> None:
+    """ "Kleid." says nothing of a red dress; of a product of which no more is known, it is all there is to say."""
+    ban = "locale: de\nbanned: ['rot*', purpur]"
+    role = replace(
+        captioner(Echo()), kits=kits(a=ban, b=f"{ban}\nrequired: [Gratis Versand]", c="locale: de\nbanned: [blau]")
+    )
+    caption = await through(role, with_kit("a"))
+    assert (caption.caption, caption.status) == ("Kleid.", "hold")
+    assert UNMET in caption.reasons
+    more = await through(role, with_kit("b"))
+    assert (more.caption, UNMET in more.reasons) == ("Kleid. Gratis Versand.", True)
+    other = await through(role, with_kit("c"))
+    assert (other.caption, other.status) == ("Rotes Kleid.", "ready")
+    bare = Evidence((Garment("g0", "dress", (0, 0, 1, 1), 0.9),))
+    kit = parse(ban, "a")
+    assert unmet(kit, by_rule(bare, "plain", 1, kit), bare) == ()
 
 
 INJECTIONS = (
