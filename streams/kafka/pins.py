@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -95,16 +96,32 @@ class Pins:
         if await asyncio.to_thread(self._store.create, key, msgspec.json.encode(pin)):
             return pin
         try:
-            found = msgspec.json.decode(await asyncio.to_thread(self._store.get, key), type=Pin)
+            found = await _read(self._store, key)
         except NotFound:
             raise Retryable(f"{key} has just been deleted") from None
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            # No product is at fault, and to guess the number would put keys where nobody finds them again.
-            raise Fatal(
-                f"{self._store.base}{key} cannot be read ({error}): restore it from a backup of the store"
-            ) from None
         # Fewer than were pinned: another topic of the same name, on a broker that gives no ids.
         return found if found.partitions <= seen.partitions else pin
+
+
+async def _read(store: ObjectStore, key: str) -> Pin:
+    try:
+        return msgspec.json.decode(await asyncio.to_thread(store.get, key), type=Pin)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        # No product is at fault, and to guess the number would put keys where nobody finds them again.
+        raise Fatal(f"{store.base}{key} cannot be read ({error}): restore it from a backup of the store") from None
+
+
+async def partition_held(store: ObjectStore, topic: str, seen: TopicNow, key: bytes) -> int:
+    """Where the records of a key lie, for who only reads: by the pin of the topic, or as the topic is where there is none.
+
+    Raises:
+        Fatal: what the store says of the topic cannot be read.
+    """
+    partitions = seen.partitions
+    if topic in PINNED:
+        with suppress(NotFound):
+            partitions = min(partitions, (await _read(store, key_of(topic, seen.topic_id))).partitions)
+    return partition_of(key, partitions)
 
 
 def key_of(topic: str, topic_id: str) -> str:

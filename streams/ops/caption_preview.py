@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from infra.settings import Settings
+from infra.stores import open_store
 from models.yardsticks.captions import Product
 from models.yardsticks.photos import Photos, UnreadableInput
 from processors.errors import Poison
@@ -18,7 +20,7 @@ from streams.contract.records import Caption, Item
 from streams.engine.inline import run_inline
 from streams.engine.message import EDITION, Message
 from streams.kafka.client import Reader
-from streams.kafka.pins import partition_of
+from streams.kafka.pins import TopicNow, partition_held
 from streams.ops.caption_trial import Trial
 from streams.roles.caption.kits import Kits
 
@@ -45,7 +47,8 @@ async def last_of(settings: Settings, topic: str, shop: str, product_id: str) ->
     key = key_of(shop, product_id).encode()
     async with Reader(settings, topic) as reader:
         bounds = await reader.bounds()
-        own = partition_of(key, len(bounds))
+        seen = TopicNow(await reader.topic_id(), len(bounds))
+        own = await partition_held(await asyncio.to_thread(open_store, settings), topic, seen, key)
         await reader.read_from({p: low if p == own else high for p, (low, high) in bounds.items()})
         found: Message | None = None
         async for raw in reader.to_end():

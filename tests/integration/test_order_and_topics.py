@@ -29,6 +29,7 @@ from streams.kafka.client import Client, Reader, new_query_id
 from streams.kafka.options import client_options
 from streams.kafka.pins import partition_of
 from streams.ops.admin import create_topics
+from streams.ops.caption_preview import last_of
 from streams.ops.dlq import open_dead_letter_admin
 from streams.ops.dlq_letters import Filter
 from streams.ops.forget_places import Report
@@ -354,6 +355,10 @@ async def test_partitions_that_are_added_leave_nothing_behind(up: Up) -> None:
         async for message in items.to_end():
             places.setdefault((message.key or b"").decode(), set()).add(message.partition)
     assert all(len(places[name]) == 1 for name in names)
+    looked_up = [
+        await last_of(up.settings, topics.ITEMS, "", name) for name in names[:6]
+    ]  # `weft explain` and previews
+    assert [record.key for record in looked_up] == [name.encode() for name in names[:6]]
     assert "has 17 partitions instead of 12" in doctor(up)
 
 

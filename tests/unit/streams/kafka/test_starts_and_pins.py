@@ -12,7 +12,7 @@ from streams.contract.topics import CAPTIONS, DEAD_LETTERS, HITS, ITEMS, UPLOADS
 from streams.engine.message import Message
 from streams.kafka.dead_letters import dead_letters, lost_letters
 from streams.kafka.notices import telling
-from streams.kafka.pins import PinnedSender, Pins, TopicNow, key_of, partition_of
+from streams.kafka.pins import PinnedSender, Pins, TopicNow, key_of, partition_held, partition_of
 from streams.kafka.producer import MemorySender
 from streams.kafka.starts import Committed, start_of
 from streams.ops.dlq_letters import advice, read_letter
@@ -116,6 +116,17 @@ async def test_partitions_that_are_added_move_no_key() -> None:
     broker.topics[ITEMS] = TopicNow("three", 17)
     clock[0] += 60
     assert await placed(other, memory, ITEMS) == [partition_of(key, 17) for key in KEYS]
+
+
+async def test_who_looks_one_key_up_finds_it_where_it_was_put() -> None:
+    """`weft explain` said that there is no such product once partitions had been added; it writes no number of its own."""
+    broker, store, memory = Broker(), MemoryStore(), MemorySender()
+    assert await partition_held(store, ITEMS, TopicNow("one", 5), KEYS[0]) == partition_of(KEYS[0], 5)
+    assert list(store.list("")) == []
+    await placed(PinnedSender(memory, Pins(store, broker.look, lambda: 0.0)), memory, ITEMS)
+    for key in KEYS:
+        assert await partition_held(store, ITEMS, TopicNow("one", 17), key) == partition_of(key, 12)
+        assert await partition_held(store, ITEMS, TopicNow("another", 17), key) == partition_of(key, 17)
 
 
 async def test_a_topic_without_an_id_that_shrank_is_another_one() -> None:
