@@ -136,8 +136,13 @@ class Role:
         end, done = self.acked + len(records), asyncio.Event()
 
         def ack(messages: Sequence[Any]) -> None:
-            for message in messages:
-                self.observer.aged(message.topic, time.time() - origin_ms(message) / 1000)
+            now = time.time()
+            ages = [now - origin_ms(message) / 1000 for message in messages]
+            if hasattr(self.observer, "aged_all"):
+                self.observer.aged_all(messages[0].topic, ages)
+            else:  # an older checkout
+                for age in ages:
+                    self.observer.aged(messages[0].topic, age)
             self.acked += len(messages)
             if self.acked == end:
                 done.set()

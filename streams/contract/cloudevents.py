@@ -127,7 +127,7 @@ def unwrapped(message: Message) -> Message:
     Raises:
         Poison: it says that it is in structured mode, and is not, or not in JSON; or it has no data.
     """
-    if not _is_structured(message) or not message.value:
+    if not is_structured(message) or not message.value:
         return message
     kind = _content_type(message)
     if kind != STRUCTURED:
@@ -161,7 +161,8 @@ def _content_type(message: Message) -> str:
     return said.partition(b";")[0].strip().lower().decode(errors="replace")
 
 
-def _is_structured(message: Message) -> bool:
+def is_structured(message: Message) -> bool:
+    """Whether its headers say that the value is an event around the data."""
     for name, value in reversed(message.headers):
         if name.lower() == CONTENT_TYPE:
             return value != _PLAIN_JSON and _content_type(message).startswith(_ANY_STRUCTURED)
@@ -212,7 +213,7 @@ def origin_ms(message: Message) -> int:
     Weft's own events carry the time of the record that they were made from (`output_headers`); of any other the
     broker's time counts, because a client may call any time its own.
     """
-    if not any(name in {"ce_source", "ce_time"} for name, _ in message.headers) and not _is_structured(message):
+    if not any(name in {"ce_source", "ce_time"} for name, _ in message.headers) and not is_structured(message):
         return message.timestamp_ms  # as most uploads: nothing else in them is looked at
     given = _said(message)
     if given.source.startswith(f"{SOURCE}/") and given.time:

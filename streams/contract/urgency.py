@@ -38,8 +38,8 @@ _NOTHING = _Upload()
 def said_of(message: Message) -> Said:
     """Of a record of `catalog.uploads` or `catalog.items`. Never raises."""
     urgent = message.header(PRIORITY) == URGENT
-    if message.topic != UPLOADS:
-        return Said(message.key or b"", urgent)
+    if message.topic != UPLOADS or (message.key and not (says_more(message) or says_shop(message))):
+        return Said(message.key or b"", urgent)  # whatever its value calls itself: see below
     if not message.value:
         return Said(_deleted(message), urgent)
     upload = _read(message)

@@ -135,7 +135,10 @@ class Ahead:
             if partition is None:
                 return await publish_all(results)
             async with partition.order:
-                if any(one.offset in partition.taken or self._is_superseded(partition, one) for one in messages):
+                taken = partition.taken or partition.latest
+                if taken and any(
+                    one.offset in partition.taken or self._is_superseded(partition, one) for one in messages
+                ):
                     return None
                 deliveries = await publish_all(results)
                 if deliveries is not None:
@@ -143,6 +146,13 @@ class Ahead:
                 return deliveries
 
         return run
+
+    def untouched(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """Those of these messages of one partition that `is_untouched`."""
+        partition = self._partitions.get((messages[0].topic, messages[0].partition)) if messages else None
+        if partition is None or not (partition.taken or partition.latest):
+            return messages
+        return [message for message in messages if self.is_untouched(message)]
 
     def is_untouched(self, message: Message) -> bool:
         """Whether nothing of its product was taken that comes before it, or was done that comes after it."""

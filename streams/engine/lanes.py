@@ -196,8 +196,11 @@ class Lane(Generic[R]):
         if not self._revoked:
             entry.ack()
             seconds = self._exit.clock.now() - entry.admitted
-            for message, _ in entry.results():
-                self._exit.observer.acked(*message.source, seconds)
+            if entry.run is None:
+                self._exit.observer.acked(*entry.message.source, seconds)
+            else:
+                topic, partition, _ = entry.message.source
+                self._exit.observer.acked_all(topic, partition, [one.offset for one in entry.run.messages], seconds)
         self._exit.finished(entry)
 
     async def _send_all(self, entries: Sequence[Entry[R]]) -> Sequence[Entry[R]]:
@@ -213,7 +216,9 @@ class Lane(Generic[R]):
             return entries
         left = iter(found)
         for entry in entries:
-            entry.deliveries = [asyncio.ensure_future(delivery) for _ in range(entry.count) for delivery in next(left)]
+            # Messages of one product, or of all that were kept together, have the same delivery.
+            deliveries = dict.fromkeys(delivery for _ in range(entry.count) for delivery in next(left))
+            entry.deliveries = [asyncio.ensure_future(delivery) for delivery in deliveries]
         return entries
 
     def _parts(self, entry: Entry[R]) -> Sequence[Entry[R]]:

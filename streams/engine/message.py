@@ -94,15 +94,18 @@ class Message:
     @property
     def size(self) -> int:
         """Bytes of key, value and headers."""
-        headers = sum(len(name) + len(value) for name, value in self.headers)
-        return len(self.key or b"") + len(self.value or b"") + headers
+        size = len(self.key or b"") + len(self.value or b"")
+        for name, value in self.headers:
+            size += len(name) + len(value)
+        return size
 
     def header(self, name: str) -> bytes | None:
         """The last header of that name."""
-        for key, value in reversed(self.headers):
+        found = None
+        for key, value in self.headers:
             if key == name:
-                return value
-        return None
+                found = value
+        return found
 
 
 def derived_id(origin: str, stage: str) -> str:

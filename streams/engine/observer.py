@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 
@@ -11,6 +11,10 @@ class Observer(Protocol):
 
     def stage_done(self, stage: str, seconds: float) -> None:
         """One item left `stage`, `seconds` after it entered (queueing included)."""
+        ...
+
+    def stage_done_by(self, stage: str, items: int, seconds: float) -> None:
+        """`stage_done` of items that took `seconds` each."""
         ...
 
     def batch_started(self, stage: str) -> None:
@@ -45,8 +49,16 @@ class Observer(Protocol):
         """A message is done, `seconds` after it was admitted."""
         ...
 
+    def acked_all(self, topic: str, partition: int, offsets: Sequence[int], seconds: float) -> None:
+        """`acked` of messages that went as one, in their order."""
+        ...
+
     def aged(self, topic: str, seconds: float) -> None:
         """A message is done, `seconds` after the event at the beginning of it all."""
+        ...
+
+    def aged_all(self, topic: str, seconds: Sequence[float]) -> None:
+        """`aged` of messages that are done at once."""
         ...
 
     def lag(self, topic: str, messages: Mapping[int, int]) -> None:
@@ -148,6 +160,10 @@ class NullObserver:
 
     def stage_done(self, stage: str, seconds: float) -> None: ...
 
+    def stage_done_by(self, stage: str, items: int, seconds: float) -> None:
+        for _ in range(items):
+            self.stage_done(stage, seconds)
+
     def batch_started(self, stage: str) -> None: ...
 
     def batch_ended(self, stage: str) -> None: ...
@@ -164,7 +180,15 @@ class NullObserver:
 
     def acked(self, topic: str, partition: int, offset: int, seconds: float) -> None: ...
 
+    def acked_all(self, topic: str, partition: int, offsets: Sequence[int], seconds: float) -> None:
+        for offset in offsets:
+            self.acked(topic, partition, offset, seconds)
+
     def aged(self, topic: str, seconds: float) -> None: ...
+
+    def aged_all(self, topic: str, seconds: Sequence[float]) -> None:
+        for one in seconds:
+            self.aged(topic, one)
 
     def lag(self, topic: str, messages: Mapping[int, int]) -> None: ...
 

@@ -130,8 +130,7 @@ class Pipeline(Generic[R]):
             return [None] * len(messages)
         count = sum(one is not None for one in found)
         each = (self._engine.clock.now() - started) / max(count, 1)
-        for _ in range(count):
-            self._engine.observer.stage_done(first.name, each)
+        self._engine.observer.stage_done_by(first.name, count, each)
         return found
 
     async def submit(self, message: Message, ack: Ack, done: Done[Any] | None = None) -> None:

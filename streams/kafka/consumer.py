@@ -406,13 +406,13 @@ def message_of(record: Any, names: Names = AS_THEY_ARE, *, timestamp_ms: float |
     """
     at = record.timestamp if timestamp_ms is None else timestamp_ms
     return Message(
-        topic=names.name_of(record.topic),
-        partition=record.partition,
-        offset=record.offset,
-        key=record.key,
-        value=record.value,
-        headers=tuple((name, value or b"") for name, value in record.headers or ()),
-        timestamp_ms=round(at or 0),
+        names.name_of(record.topic),
+        record.partition,
+        record.offset,
+        record.key,
+        record.value,
+        tuple([(name, value or b"") for name, value in record.headers]) if record.headers else (),
+        round(at or 0),
     )
 
 

@@ -162,6 +162,8 @@ async def product_of(message: Message) -> bytes | None:
 
 def placed_by(product: bytes) -> bytes:
     """What names the partition of a product's uploads: its id alone, which a client that knows no shops sends as the key."""
+    if not product.startswith(b"//"):
+        return product
     return split(product.decode("utf-8", "surrogateescape"))[1].encode("utf-8", "surrogateescape")
 
 

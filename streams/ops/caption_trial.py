@@ -20,7 +20,7 @@ from streams.engine.inline import run_inline
 from streams.engine.message import Message
 from streams.roles.caption.role import Captioner
 from streams.roles.enrich import Enrich
-from streams.roles.taking_in import Told
+from streams.roles.told import Told
 
 Ticking: TypeAlias = Callable[[int], None]
 BATCH = 32

@@ -21,7 +21,7 @@ from streams.roles.compose.role import Compose
 from streams.roles.enrich import Enrich
 from streams.roles.index.answers import answer
 from streams.roles.index.entries import change_of
-from streams.roles.taking_in import Told
+from streams.roles.told import Told
 from streams.search.pending import PendingQueries
 
 BATCH = 32

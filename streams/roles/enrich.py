@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -24,12 +24,14 @@ from processors.identity import key_of
 from processors.product import Change, PhotoPlace, Product, says_otherwise
 from streams.contract import codecs
 from streams.contract.metadata import check_metadata, metadata_of
+from streams.contract.part_of_columns import part_of_columns
 from streams.contract.records import Item, Upload
 from streams.contract.versions import stamp_of
 from streams.engine.message import Message
 from streams.engine.stages import CpuStage, DeviceStage, Done, IoStage, Stage
 from streams.kafka.key_order import Here, PassOn, Place, Superseded
 from streams.kafka.positions import LETTER, POSITION
+from streams.roles.arrived import Part, Simple, done_of, loud_of
 from streams.roles.by_itself import anywhere, here, is_waited_for, no_heads, none, unheard, unknown
 from streams.roles.given import GivenPhotos, of_field
 from streams.roles.items import Items, PhotoContent, memo_key
@@ -46,7 +48,7 @@ from streams.roles.seeing import (
     size_of_vectors,
     size_of_views,
 )
-from streams.roles.taking_in import Told
+from streams.roles.told import Told, ToldColumns
 from streams.roles.work import About, Described, Embedded, Known, Opened, Photo, Seen, Stored, Work
 
 log = logger("weft.enrich")
@@ -55,20 +57,10 @@ RULES = "10"
 """Raise it when the rules beside the models change what is seen (colours, crops, limits): memos of old rules are not used."""
 
 
-Enriched: TypeAlias = Told | Deleted | PassedOn | NoEffect
+Enriched: TypeAlias = Told | ToldColumns | Deleted | PassedOn | NoEffect
 
 
-@dataclass(slots=True)
-class _Simple:
-    """An upload among others that are read together. `places`: its photos, or those of its product; None: they have to be got."""
-
-    message: Message
-    about: About
-    upload: Upload
-    product: str
-    places: tuple[PhotoPlace, ...] | None = None
-    told: Told | None = None
-    quiet: bool = False
+_HERE = Here()
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,32 +168,51 @@ class Enrich:
     async def read_all(self, messages: Sequence[Message]) -> Sequence[Done[Enriched] | None]:
         """Uploads that arrived together, of products that are known: what they say, where no photo has to be got for it."""
         assert self.kept_all is not None  # asked for only then
-        found = [
-            _Simple(m, about, upload, about.product)
-            for m in messages
-            if (upload := self._simple(m)) and (about := About.of(m, upload))
-        ]
-        found = [one for one in found if await self.order(one.message, one.product.encode()) == Here()]
-        kept = await self.kept_all(one.product for one in found)
-        photos = self.photos
+        parts, found = await self._in_order(messages)
+        kept = await self.kept_all({*(one.product for one in parts), *(one.product for one in found)})
         for one in found:
-            product = kept[one.product].product
-            if product == Product() and (one.about.partial or not one.about.pictured):
-                continue  # what is known by its item is looked for
-            one.places = photos.lying(one.upload, product) if one.about.pictured else product.photos
-            if one.places is not None:
-                one.told = self._told(one.about, one.places, {})
-                one.quiet = self._changes_nothing(one.message, one.told, kept[one.product])
-        keys = self._to_recall(found)
+            self._say(one, kept[one.product])
+        loud = loud_of(parts, kept, self.items.maker(self.live()))
+        digests = {p.digest for one in found if one.told and not one.quiet for p in one.places or ()}
+        digests.update(place.digest for product in loud for place in kept[product].product.photos)
+        live = self.live()
+        keys = {digest: memo_key(digest, live) for digest in digests}
         recalled = await self.memo.recall_all(set(keys.values()), PhotoContent)
         known = {digest: recalled[key] for digest, key in keys.items() if key in recalled}
-        there = await photos.there(place for one in found if one.about.pictured for place in one.places or ())
-        done = {one.message.offset: _done(one, known, there) for one in found}
+        there = await self.photos.there(place for one in found if one.about.pictured for place in one.places or ())
+        done: dict[int, Done[Enriched] | None] = {one.message.offset: one.done(known, there) for one in found}
+        done.update(done_of(parts, kept, loud, known))
         return [done.get(message.offset) for message in messages]
+
+    async def _in_order(self, messages: Iterable[Message]) -> tuple[list[Part], list[Simple]]:
+        """Those of which nothing is out of the ordinary, and that are the next of their products: parts of columns, and others."""
+        parts: list[Part] = []
+        others: list[Simple] = []
+        for m in messages:
+            if self.wanted(m):
+                continue
+            if (part := part_of_columns(m)) is not None:
+                if await self.order(m, m.key or b"") == _HERE:
+                    parts.append(Part(m, *part))
+            elif (upload := self._simple(m)) is not None:
+                about = About.of(m, upload)
+                if await self.order(m, about.product.encode()) == _HERE:
+                    others.append(Simple(m, about, upload, about.product))
+        return parts, others
+
+    def _say(self, one: Simple, kept: Kept) -> None:
+        """Work out what it says of what is known of its product."""
+        if kept.product == Product() and (one.about.partial or not one.about.pictured):
+            return  # what is known by its item is looked for
+        pictured = one.about.pictured
+        one.places = self.photos.lying(one.upload, kept.product) if pictured else kept.product.photos
+        if one.places is not None:
+            one.told = self._told(one.about, one.places, {})
+            one.quiet = self._changes_nothing(one.message, one.told, kept)
 
     def _simple(self, message: Message) -> Upload | None:
         """The upload, where it is whole and nothing about it is out of the ordinary."""
-        if not message.value or self.wanted(message) or any(name.startswith("weft_") for name, _ in message.headers):
+        if not message.value or any(name.startswith("weft_") for name, _ in message.headers):
             return None
         try:
             upload = codecs.decode_upload(message)
@@ -210,12 +221,6 @@ class Enrich:
         except Poison:
             return None  # `read` tells
         return upload
-
-    def _to_recall(self, found: Iterable[_Simple]) -> dict[str, str]:
-        """The keys of the photos of which it has to be known what was seen, by their digests."""
-        digests = {p.digest for one in found if one.told and not one.quiet for p in one.places or ()}
-        live = self.live()
-        return {digest: memo_key(digest, live) for digest in digests}
 
     def _changes_nothing(self, message: Message, told: Told, kept: Kept) -> bool:
         """Whether the product, as it is known now, is what the upload says, and its item stands: then no photo is looked at.
@@ -374,21 +379,6 @@ class Enrich:
     def items(self) -> Items:
         """Makes items of what the models said."""
         return Items(self.memo, self.detector, self.encoder, self.conflicted, self.profile)
-
-
-def _done(one: _Simple, known: Mapping[str, PhotoContent], there: Collection[str]) -> Done[Enriched] | None:
-    """What an upload says, where all that is needed for it is known; `known`: what was seen, by the photos' digests."""
-    places, told = one.places, one.told
-    if told is None or places is None:
-        return None
-    if one.about.pictured and not all(place.address in there for place in places):
-        return None
-    if one.quiet:
-        return Done(told)
-    contents = {place.digest: known[place.digest] for place in places if place.digest in known}
-    if len(contents) < len(places):
-        return None
-    return Done(Told(told.product, told.change, contents, told.source))
 
 
 def _contents(photos: Sequence[Known]) -> dict[str, PhotoContent]:

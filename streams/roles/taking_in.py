@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import msgspec
@@ -15,7 +15,7 @@ import msgspec
 from processors.errors import Code, Poison
 from processors.identity import key_of, split
 from processors.offers import COLUMN_NAMES
-from processors.product import Change, PhotoPlace, Product
+from processors.product import PhotoPlace, Product
 from streams.contract import topics
 from streams.contract.cloudevents import output_headers
 from streams.contract.codecs import encode
@@ -29,22 +29,8 @@ from streams.roles.items import Items, PhotoContent, memo_key
 from streams.roles.outcome import Deleted, NoEffect, Outcome, PassedOn, Stands, Unchanged, pass_on
 from streams.roles.product_states import Kept, Known
 from streams.roles.products import Products, Stated
-
-DELETED = b"deleted"
-"""In place of the hash of an item, where a deletion stands."""
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What an upload says, and what the models made of its photos: of those it gives, or else of those the product had.
-
-    `product`: its key (`processors.identity`). `contents`: by the photos' digests; what is not there is looked up where it is needed.
-    """
-
-    product: str
-    change: Change
-    contents: Mapping[str, PhotoContent]
-    source: Source
+from streams.roles.told import Told, ToldColumns
+from streams.roles.turns import DELETED, NOT_MADE, Change, Turn, stands
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,41 +41,7 @@ class _Made:
     by: str
 
 
-Enriched: TypeAlias = Told | Deleted | PassedOn | NoEffect
-
-
-@dataclass(slots=True)
-class _Change:
-    """A result that changes its product, or may not be passed over. `kept`: what it leaves. `columns`: whether it says columns only.
-
-    `repeat`: whether its item is published even where it stands.
-    """
-
-    message: Message
-    kept: Kept
-    repeat: bool
-    changed: bool
-    columns: bool
-
-
-@dataclass(slots=True)
-class _Turn:
-    """One product among results that are published at once. `known`: before them; `kept`: after those that were looked at."""
-
-    known: Known
-    kept: Kept
-    changes: list[_Change] = field(default_factory=list)
-    changed: bool = False
-    contents: dict[str, PhotoContent] = field(default_factory=dict)
-
-    def add(self, change: _Change) -> None:
-        """Of prices and stock that arrive together only the last has an item; whatever else changed has one of its own."""
-        if self.changes and self.changes[-1].columns and change.columns:
-            before = self.changes.pop()
-            change.repeat |= before.repeat
-            change.changed |= before.changed
-        self.changes.append(change)
-        self.kept = change.kept
+Enriched: TypeAlias = Told | ToldColumns | Deleted | PassedOn | NoEffect
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +52,6 @@ class _Publication:
     record: Item | Deleted
     value: bytes | None
     sent: bool
-
-
-_NOT_MADE = b"not made"
-"""In place of the hash of an item that is not made yet, or never, as the next columns of its product are published with it."""
 
 
 def _is_urgent(message: Message) -> bool:
@@ -140,6 +88,8 @@ class TakeIn:
             Poison: the upload and what is known of its product make no item.
             Retryable: the store or the broker is away.
         """
+        if isinstance(outcome, ToldColumns):
+            outcome = outcome.told(message)
         if isinstance(outcome, PassedOn):
             return [await pass_on(self.sender, message, outcome)]
         if isinstance(outcome, NoEffect) or (known := await self._known(message, outcome)) is None:
@@ -197,19 +147,18 @@ class TakeIn:
         """
         if self.always or not all(self._goes_together(message, outcome) for message, outcome in results):
             return None
-        firsts: dict[str, tuple[int, int]] = {}
         keys = [_key(outcome) for _, outcome in results]
-        for key, (message, _) in zip(keys, results, strict=True):
-            firsts.setdefault(key, (message.partition, message.offset))
-        turns = {key: _Turn(known, known.kept) for key, known in (await self.products.now_all(firsts)).items()}
-        topic, maker = await self.products.topic(), self.items.maker(self.live())
+        firsts = {key: (m.partition, m.offset) for key, (m, _) in zip(reversed(keys), reversed(results), strict=True)}
+        turns = {key: Turn(known, known.kept) for key, known in (await self.products.now_all(firsts)).items()}
+        maker = self.items.maker(self.live()), await self.products.topic()
         standing = 0
         for key, (message, outcome) in zip(keys, results, strict=True):
-            turn = turns[key]
-            whole = isinstance(outcome, Told) and outcome.change.replaces
-            if not (turn.known.there or turn.changes or whole):
+            news = self._takes(turns[key], message, outcome, *maker)
+            if news is None:
                 return None  # what is known by its item is looked for
-            standing += not self._takes(turn, message, outcome, topic, maker)
+            standing += not news
+        for turn in turns.values():
+            turn.close(*maker)
         made = {key: await self._made_of(key, turn) for key, turn in turns.items()}
         # Nothing was handed to the broker before this.
         stated = []
@@ -227,10 +176,22 @@ class TakeIn:
         return [[kept] if kept is not None and key in theirs else [] for key in keys]
 
     def _goes_together(self, message: Message, outcome: Enriched) -> bool:
+        if isinstance(outcome, ToldColumns):
+            return True  # it has no header that asks for anything
         return isinstance(outcome, Told | Deleted) and message.header(ANSWER) is None and not self.urgent(message)
 
-    def _takes(self, turn: _Turn, message: Message, outcome: Enriched, topic: str, maker: str) -> bool:
-        """Take a result into what is known of its product; whether its item has to be made for it."""
+    def _takes(self, turn: Turn, message: Message, outcome: Enriched, maker: str, topic: str) -> bool | None:
+        """Take a result into what is known of its product; whether its item has to be made for it. None: nothing is known of it here."""
+        there = turn.known.there
+        if isinstance(outcome, ToldColumns):
+            if outcome.contents and not turn.contents:
+                turn.contents.update(outcome.contents)
+            if there and (news := turn.says(message, outcome.columns, maker, topic)) is not None:
+                return news
+            outcome = outcome.told(message)
+        if not (there or turn.changes or (isinstance(outcome, Told) and outcome.change.replaces)):
+            return None
+        turn.close(maker, topic)
         assert isinstance(outcome, Told | Deleted)  # the others go by themselves
         record, before = (message.partition, message.offset), turn.kept.product
         first = not before.has_seen(*record)
@@ -249,11 +210,11 @@ class TakeIn:
             turn.kept = msgspec.structs.replace(turn.kept, product=product)
             return False
         repeat = repeat or (first and isinstance(outcome, Deleted))
-        kept = Kept(product, _NOT_MADE, topic, maker if product.alive else "", source)
-        turn.add(_Change(message, kept, repeat, changed, _says_columns(outcome)))
+        kept = Kept(product, NOT_MADE, topic, maker if product.alive else "", source)
+        turn.add(Change(message, kept, repeat, changed, _says_columns(outcome)))
         return True
 
-    async def _made_of(self, key: str, turn: _Turn) -> list[_Publication] | None:
+    async def _made_of(self, key: str, turn: Turn) -> list[_Publication] | None:
         """What is published of a product, in order; None: one of its items cannot be made here and now."""
         found = []
         digest, topic = turn.known.kept.digest, turn.known.kept.topic
@@ -364,7 +325,7 @@ def _says_columns(outcome: Told | Deleted) -> bool:
 
 
 def _key(outcome: Enriched) -> str:
-    if isinstance(outcome, Told):
+    if isinstance(outcome, Told | ToldColumns):
         return outcome.product
     assert isinstance(outcome, Deleted)
     return key_of(outcome.shop, outcome.product_id)
@@ -383,8 +344,3 @@ def _newest(product: Product, message: Message) -> bool:
     if product.deleted is not None and (newest is None or newest.before(product.deleted)):
         newest = product.deleted
     return newest is not None and (newest.partition, newest.offset) == (partition, offset)
-
-
-def stands(kept: Kept, topic: str, maker: str) -> bool:
-    """Whether what is known of a product was made into its item, which stands on this very topic, by what would make it now."""
-    return (kept.topic, kept.made) == (topic, maker) and kept.digest not in {b"", DELETED} and kept.product.alive

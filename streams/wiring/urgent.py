@@ -111,7 +111,9 @@ def _untouched(ahead: Ahead, run_all: RunAll[Message]) -> RunAll[Message]:
     """The same for those of which nothing was done before its turn; the others are asked for one by one."""
 
     async def run(messages: Sequence[Message]) -> Sequence[Done[Any] | None]:
-        free = [message for message in messages if ahead.is_untouched(message)]
+        free = ahead.untouched(messages)
+        if len(free) == len(messages):
+            return await run_all(messages)
         found = {message.offset: done for message, done in zip(free, await run_all(free), strict=True)}
         return [found.get(message.offset) for message in messages]
 

@@ -38,7 +38,7 @@ from streams.roles.caption.role import Captioner
 from streams.roles.enrich import Enrich, memo_fingerprint
 from streams.roles.memo import Memo
 from streams.roles.remote import RemotePhotos
-from streams.roles.taking_in import Told
+from streams.roles.told import Told
 from streams.wiring.models import Models
 from streams.wiring.weights import check_settings, require_weights, told_of
 from tests.contract.model_contract import DetectorContract, EncoderContract, ImageEncoderContract, ModelContract

@@ -28,7 +28,7 @@ from streams.ops.generations.rebuild import Pace
 from streams.roles.outcome import NoEffect
 from streams.roles.product_states import Kept
 from streams.roles.rethink import Counts, ItemsSender, Rethink, product_key
-from streams.roles.taking_in import Told
+from streams.roles.told import Told
 from streams.roles.work import Photo, Work
 from streams.search.generations import group_of
 from streams.wiring.enriching import Enricher, products_of

@@ -248,6 +248,31 @@ def test_every_metric_tells_what_happened() -> None:
     assert not silent, "a metric that nothing sets has no place in the table"
 
 
+def test_many_at_once_are_told_as_each_by_itself() -> None:
+    """Sums, counts and buckets, and the last offset: an observation at a bound, below 0 and above all of them among them."""
+
+    def told(*, together: bool) -> list[str]:
+        metrics = Metrics("enrich")
+        ages = [-1.0, 0.0, 0.5, 0.5, 1.0, 3.7, 1e6]
+        if together:
+            metrics.acked_all("catalog.uploads", 3, [7, 9, 12], 0.5)
+            metrics.aged_all("catalog.uploads", ages)
+            metrics.stage_done_by("read", 3, 0.25)
+            metrics.stage_done_by("read", 0, 0.25)
+        else:
+            for offset in (7, 9, 12):
+                metrics.acked("catalog.uploads", 3, offset, 0.5)
+                metrics.stage_done("read", 0.25)
+            for age in ages:
+                metrics.aged("catalog.uploads", age)
+        lines = metrics.exposition().decode().splitlines()
+        return [one for one in lines if one.startswith(("weft_stage", "weft_message", "weft_event", "weft_acked"))]
+
+    found = told(together=True)
+    assert found == told(together=False)
+    assert any(line.endswith(" 7.0") for line in found)
+
+
 def test_the_number_of_shops_in_the_metrics_is_bounded() -> None:
     """Whoever sends uploads chooses their names: past a hundred they are counted together."""
     metrics = Metrics("enrich")

@@ -31,7 +31,7 @@ from streams.roles.enrich import Enrich, memo_fingerprint
 from streams.roles.memo import Memo
 from streams.roles.outcome import Deleted
 from streams.roles.remote import ATTEMPTS, RemotePhotos
-from streams.roles.taking_in import Told
+from streams.roles.told import Told
 from streams.search import query_photos
 
 
