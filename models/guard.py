@@ -242,12 +242,53 @@ class GuardedTextEncoder(Guarded[str, Vector]):
             super().warm_up(spread)
 
 
-class GuardedWriter(Guarded[WriterRequest, str]):
-    """A guarded `Writer`."""
+RESTART_SECONDS = 60.0
+"""For so long a writer that failed from the start of its process on is left as it is: captions are written by rule."""
 
-    def __init__(self, model: Writer, *, name: str = "writer", observe: Observe = ignore) -> None:
-        super().__init__(model, name=name, observe=observe)
+
+class GuardedWriter(Guarded[WriterRequest, str]):
+    """A guarded `Writer`.
+
+    One that has written and then fails on its own example ends the process, as other models do: what is delivered again is
+    written by a device that is whole. One that fails from the start of its process on was not mended by that, and captions
+    can be written without it: the item is at fault, until `RESTART_SECONDS` later another process is tried.
+    """
+
+    def __init__(
+        self,
+        model: Writer,
+        *,
+        name: str = "writer",
+        observe: Observe = ignore,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        super().__init__(model, name=name, observe=observe, clock=clock)
         self._prompt_fingerprint = model.prompt_fingerprint
+        self._has_written = False
+        self._broken_since: float | None = None
+
+    def forward(self, batch: Sequence[Ready], /) -> list[Raw]:
+        """As every guarded model's, but for when it is the item that is blamed."""
+        results = super().forward(batch)
+        if results:
+            self._has_written, self._broken_since = True, None
+        return results
+
+    def warm_up(self, spread: Sequence[WriterRequest] = ()) -> None:
+        """See `Guarded.warm_up`; it may be done in another process, from which this one was forked."""
+        super().warm_up(spread)
+        self._has_written = False
+
+    def _blame(self, error: Exception) -> None:
+        try:
+            super()._blame(error)
+        except Fatal:
+            if self._has_written:
+                raise
+            if self._broken_since is None:
+                self._broken_since = self._clock()
+            if self._clock() - self._broken_since >= RESTART_SECONDS:
+                raise
 
     @property
     def prompt_fingerprint(self) -> str:

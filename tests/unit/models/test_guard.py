@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.guard import Guarded
+from models.fakes import FakeWriter
+from models.guard import RESTART_SECONDS, Guarded, GuardedWriter
 from processors.errors import Fatal, Poison, Retryable
 
 
@@ -188,3 +190,65 @@ def test_an_error_on_one_item_is_told_from_a_broken_device() -> None:
     model.broken = True
     with pytest.raises(Fatal, match="detector fails on its own example"):
         guarded.forward([5])
+
+
+class Moody(FakeWriter):
+    """Fails on everything while `broken`."""
+
+    broken = True
+
+    def forward(self, batch: Sequence[Any], /) -> list[Any]:
+        if self.broken:
+            raise RuntimeError("device-side assert")
+        return super().forward(batch)
+
+
+def _asked(writer: GuardedWriter) -> list[Any]:
+    return writer.forward([writer.prepare(writer.example())])
+
+
+def test_a_writer_that_breaks_ends_its_process() -> None:
+    """What is delivered again is then written by a device that is whole."""
+    model = Moody()
+    model.broken = False
+    writer = GuardedWriter(model)
+    assert _asked(writer)
+    model.broken = True
+    with pytest.raises(Fatal, match="writer fails on its own example: RuntimeError: device-side assert"):
+        _asked(writer)
+
+
+def test_a_writer_that_a_new_process_did_not_mend_costs_captions_only_its_words() -> None:
+    """Another process is tried after a minute; and as soon as it writes, the next failure ends the process again."""
+    model, clock = Moody(), [100.0]
+    model.broken = False
+    writer = GuardedWriter(model, clock=lambda: clock[0])
+    writer.warm_up()  # in the process from which this one was forked
+    model.broken = True
+    for later in (0.0, RESTART_SECONDS - 1.0):
+        clock[0] = 100.0 + later
+        with pytest.raises(RuntimeError, match="device-side assert"):
+            _asked(writer)
+    clock[0] = 100.0 + RESTART_SECONDS
+    with pytest.raises(Fatal):
+        _asked(writer)
+    clock[0] = 1000.0
+    model.broken = False
+    assert _asked(writer)
+    model.broken = True
+    with pytest.raises(Fatal):
+        _asked(writer)
+
+
+def test_a_writer_that_was_well_for_a_while_has_its_minute_again() -> None:
+    """The minute is counted from the first of the failures behind each other."""
+    model, clock = Moody(), [0.0]
+    writer = GuardedWriter(model, clock=lambda: clock[0])
+    with pytest.raises(RuntimeError):
+        _asked(writer)
+    model.broken = False
+    writer.warm_up()
+    model.broken = True
+    clock[0] = RESTART_SECONDS + 5.0
+    with pytest.raises(RuntimeError):
+        _asked(writer)

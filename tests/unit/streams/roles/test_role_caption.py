@@ -15,10 +15,12 @@ import pytest
 from index_sync.bank import Neighbour
 from infra.memory_store import MemoryStore
 from models.fakes import FakeWriter
+from models.guard import GuardedWriter
 from models.ports import Writer, WriterRequest
 from processors.attributes import Calibration
 from processors.errors import Retryable
 from processors.policies import policies_of
+from processors.refusals import FAILED
 from processors.values import Colour, Garment, Metadata
 from streams.contract import topics
 from streams.contract.codecs import encode
@@ -142,6 +144,18 @@ async def test_a_model_that_falls_over_leaves_it_to_the_rules_for_now() -> None:
     again = await through(role, message(item("sku-1")))
     once_more = await through(role, message(item("sku-1")))
     assert [c.writer for c in (first, again, once_more)] == ["template", "llm", "llm"]
+
+
+async def test_a_model_that_fails_from_the_start_of_its_process_on_costs_the_words_alone() -> None:
+    """Not even its own example is written: the captions come by rule, with the cause told, and by the model once it is well."""
+    model = Scripted(*["crash"] * 4, GOOD)
+    counted: list[str] = []
+    role = replace(captioner(GuardedWriter(model)), refused=counted.append)
+    for _ in range(2):
+        caption = await through(role, message(item("sku-1")))
+        assert (caption.writer, caption.provenance.refused) == ("template", ((FAILED,),))
+    assert counted == [FAILED, FAILED]
+    assert (await through(role, message(item("sku-1")))).writer == "llm"
 
 
 async def test_a_second_draft_that_falls_over_is_not_the_last_word_either() -> None:
