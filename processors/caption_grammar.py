@@ -13,7 +13,7 @@ from processors import caption_phrases as phrases
 from processors.audience import Audience, audience_of, unfit
 from processors.evidence import attribute, colours, kind_noun, worth_stating
 from processors.values import Evidence, Garment
-from processors.vocabulary import BODY_LENGTHS, CATEGORY_NOUNS, CLOTH, clean
+from processors.vocabulary import BODY_LENGTHS, CATEGORY_NOUNS, clean, cloth_of
 
 _PLURAL = frozenset(("sunglass", "pants", "shorts", "shoe"))
 OWNERS = {"women": "women's", "men": "men's", "boys": "boys'", "girls": "girls'", "kids": "kids'", "unisex": "unisex"}
@@ -140,7 +140,7 @@ class _Story:
         owner = OWNERS.get(self._gender, "")
         slots = {
             "a": phrase, "A": capital(phrase), "n": self._noun, "It": "They" if self._plural else "It",
-            "fabric": self._fabric, "cloth": CLOTH.get(self._fabric, self._fabric), "gender": audience_noun(self._gender), "owner": owner, "owner_cap": capital(owner),
+            "fabric": self._fabric, "cloth": cloth_of(self._fabric), "gender": audience_noun(self._gender), "owner": owner, "owner_cap": capital(owner),
             "others": rest, "Others": capital(rest),
         }  # fmt: skip
         text = re.sub(r"\{(\w+)\}", lambda match: slots[match.group(1)], text)

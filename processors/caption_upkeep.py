@@ -29,6 +29,19 @@ _MADE_OF_HOW = re.compile(
     rf"(?:{'|'.join([*CLOTH, 'knitted'])}))(?=\s*(?:[.,;:!?…]|$)|\s+(?:and|for|with|from)(?![^\W_]))",
     re.IGNORECASE,
 )
+# "Made of wool blend": a blend has an article.
+_MADE_OF_BLEND = re.compile(
+    r"(?<![^\W_])((?:(?:made|cut|crafted|woven|sewn|knitted)\s+(?:up\s+)?(?:of|from|out of)|comes?\s+in)\s+)(?=(?:soft\s+)?[^\W\d_]+\s+blend(?![^\W_]))",
+    re.IGNORECASE,
+)
+# The frames in which what a product is worn with has a verb: "Then come a jacket, and the line is complete."
+_VERBS = (
+    re.compile(r"(?P<before>^Then )(?P<verb>comes?)(?= (?P<others>.+), and the line is (?:complete|resolved))"),
+    re.compile(
+        r"(?P<before>^(?P<others>.+) )(?P<verb>keeps?|rounds?|answers?|finish(?:es)?)"
+        r"(?= (?:(?:it|them) (?:good company|off)|in kind|the thought)(?![^\W_]))"
+    ),
+)
 _ARTICLE = re.compile(r"(?<![^\W_])(an?)(\s+)(?=([^\W\d_]+))", re.IGNORECASE)
 # "A kids' navy shoes"; but "a pair of shoes", "a bag with shoes".
 _ARTICLE_OF_SEVERAL = re.compile(
@@ -84,7 +97,7 @@ def mended(text: str, evidence: Evidence | None = None) -> str:
     """
     text = _TEE.sub("T-\\1", text)
     text = _BARE_NECK.sub(r"\1a ", text)
-    text = _MADE_OF_HOW.sub(r"\1 fabric", text)
+    text = _MADE_OF_BLEND.sub(r"\1a ", _MADE_OF_HOW.sub(r"\1 fabric", text))
     text = _NECK_WITH.sub(r"\1 and ", _WITH_WITH.sub(r"\1 and ", text))
     lengths = LENGTHS if evidence is None else {attribute(one, "length") for one in evidence.garments} & LENGTHS
     for length in sorted(lengths):
@@ -92,7 +105,7 @@ def mended(text: str, evidence: Evidence | None = None) -> str:
             rf"(?<![^\W_])({length})(?=\s+(?!length|high|socks)[^\W\d_])", r"\1-length", text, flags=re.IGNORECASE
         )
     nouns = () if evidence is None else extra_of(evidence)
-    text = " ".join(_with_articles(sentence, nouns) for sentence in _sentences(text))
+    text = " ".join(_with_verbs(_with_articles(sentence, nouns), nouns) for sentence in _sentences(text))
     text = _ARTICLE.sub(_article, text)
     return re.sub(r"(^|[.!?…][\"'”’)]*\s+)([^\W\d_])", lambda match: match.group(1) + match.group(2).upper(), text)
 
@@ -118,6 +131,22 @@ def _with_articles(sentence: str, nouns: Extra = ()) -> str:
             first = not sentence[:start].strip()
             lowered = rest if re.match(r"[A-Z](?![a-z])", rest) else rest[:1].lower() + rest[1:]
             sentence = f"{sentence[:start]}{'A' if first else 'a'} {lowered if first else rest}"
+    return sentence
+
+
+def _with_verbs(sentence: str, nouns: Extra) -> str:
+    """The sentence with the verb that what the product is worn with wants: "a jacket comes", "a jacket and shoes come"."""
+    for frame in _VERBS:
+        match = frame.search(sentence)
+        if match is None or "pair of" in match["others"]:  # a pair is one, and its shoes are several
+            continue
+        found = [one for one in mentions(match["others"], nouns) if one.values("category") is not None]
+        if not found:
+            continue
+        verb = re.sub(r"(?<=finish)es$|s$", "", match["verb"])
+        if len(found) == 1 and not _plural(match["others"][found[0].start : found[0].end].lower()):
+            verb += "es" if verb == "finish" else "s"
+        sentence = f"{sentence[: match.start('verb')]}{verb}{sentence[match.end('verb') :]}"
     return sentence
 
 

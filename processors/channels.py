@@ -30,7 +30,7 @@ from processors.values import Evidence
 
 LIMITS: dict[str, int] = {"caption": 700, "title": 70, "alt": 125, "description": 2000, "meta": 155}
 """Characters of each text where a kit sets none: what shop systems and search engines show whole."""
-WORDING = "2"
+WORDING = "3"
 """Raise it when the texts beside the caption are written otherwise: items that come again then have them anew. The language model's stay."""
 MIN_CHARACTERS = 8
 """The least that a kit may set: below, hardly a noun would fit."""

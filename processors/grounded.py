@@ -40,9 +40,9 @@ from processors.grounded_tags import KEPT_GARMENTS, Told, garment_of, hashtag, o
 from processors.slots import Choice, Claims, Node, Reading, Slot, any_of, first_text, seq
 from processors.values import Evidence, Garment
 from processors.verify import ParsedCaption, Rejected, grounding, verify
-from processors.vocabulary import CLOTH, canonical, known_values
+from processors.vocabulary import canonical, cloth_of, known_values
 
-GRAMMAR = "5"
+GRAMMAR = "6"
 """Raise it when other texts may be written: captions of another grammar are other captions."""
 MOST_TAGS = 12
 _TOGETHER = ("worn with", "alongside", "next to")
@@ -169,7 +169,7 @@ class _Product:
         self._slots: dict[str, Node] = {
             "n": Slot(written_noun(first), ((first.id, "category"),)), "It": "They" if self._plural else "It",
             "fabric": Slot(self._fabric, ((first.id, "fabric"),)),
-            "cloth": Slot(CLOTH.get(self._fabric, self._fabric), ((first.id, "fabric"),)), "gender": self._of_gender(audience_noun(gender)),
+            "cloth": _with_its_article(cloth_of(self._fabric), ((first.id, "fabric"),)), "gender": self._of_gender(audience_noun(gender)),
             "owner": self._of_gender(owner), "owner_cap": self._of_gender(capital(owner)),
         }  # fmt: skip
         return seq(any_of(self._stories(first)), "\n", *self._tags(self._garments))
@@ -316,6 +316,12 @@ def _frames_of(texts: Sequence[str], plural: bool) -> tuple[Frame, ...]:
     for (start, before), options in behind.items():
         alike.setdefault((start, tuple(dict.fromkeys(options))), []).append(before)
     return tuple(Frame(start, any_of(before), any_of(after)) for (start, after), before in alike.items())
+
+
+def _with_its_article(text: str, claims: Claims) -> Node:
+    """The cloth with what stands before it ("a wool blend"): the claim is the cloth."""
+    article, blank, rest = text.partition(" ")
+    return seq(f"{article} ", Slot(rest, claims)) if blank and article in ("a", "an") else Slot(text, claims)
 
 
 def _framed(product: Node, frames: Sequence[Frame]) -> Node:

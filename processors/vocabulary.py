@@ -128,6 +128,14 @@ FABRIC_WORDS: dict[str, str] = {
 CLOTH: dict[str, str] = {"knit": "knit fabric", "synthetic": "synthetic fabric", "blended": "blended fabric"}
 """What a garment is made of, where the fabric's word says how the cloth is: "made of knit" is no English."""
 
+
+def cloth_of(fabric: str) -> str:
+    """What a sentence says a garment is made of: "linen", "knit fabric", "a wool blend"."""
+    if fabric.endswith(" blend"):
+        return f"{'an' if fabric[0] in 'aeiou' else 'a'} {fabric}"
+    return CLOTH.get(fabric, fabric)
+
+
 IMITATED = ("leather", "fur", "suede")
 """Fabrics whose imitations have names of their own; a caption, a tag or a wish that says one of them claims that one."""
 _IMITATED_BY = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from processors.languages.grammar import After, Noun, Words, joined
-from processors.vocabulary import CLOTH
+from processors.vocabulary import cloth_of
 
 _OWNERS = {"women": "women's", "men": "men's", "boys": "boys'", "girls": "girls'", "kids": "kids'", "unisex": "unisex"}
 _AUDIENCES = {"unisex": "everyone"}
@@ -101,7 +101,7 @@ class English(Words):
             return After("with", _PATTERNED.get(value, f"{'an' if value[0] in 'aeiou' else 'a'} {value} pattern"))
         found = {
             "colour": After("in", joined(values, self.conjunction)),
-            "fabric": After("made of", CLOTH.get(value, value)),  # "in cotton in red" says "in" twice
+            "fabric": After("made of", cloth_of(value)),  # "in cotton in red" says "in" twice
             "audience": After("for", _AUDIENCES.get(value, value)),
             "length": After("in", f"{value} length"),
         }

@@ -16,12 +16,18 @@ _AGREEING: dict[str, tuple[str, str, str, str]] = {
     "red": ("rouge", "rouge", "rouges", "rouges"),
     "pink": ("rose", "rose", "roses", "roses"),
     "purple": ("violet", "violette", "violets", "violettes"),
+    # words of shops, for which the palette has coarser ones
+    "silver": ("argenté", "argentée", "argentés", "argentées"),
+    "gold": ("doré", "dorée", "dorés", "dorées"),
 }
 _INVARIABLE: dict[str, str] = {
     "charcoal": "gris anthracite", "light grey": "gris clair", "cream": "crème", "khaki": "kaki", "brown": "marron", "tan": "camel",
     "navy": "bleu marine", "steel blue": "bleu acier", "light blue": "bleu clair", "turquoise": "turquoise", "teal": "bleu canard",
     "dark green": "vert foncé", "mint": "vert menthe", "olive": "vert olive", "mustard": "moutarde", "orange": "orange", "rust": "rouille",
     "coral": "corail", "burgundy": "bordeaux", "magenta": "magenta", "lavender": "lavande",
+    # as above
+    "emerald": "vert émeraude", "royal blue": "bleu roi", "cobalt": "bleu cobalt", "ivory": "ivoire", "ecru": "écru", "taupe": "taupe", "sand": "sable",
+    "salmon": "saumon", "peach": "pêche", "lilac": "lilas", "fuchsia": "fuchsia", "sage": "vert sauge",
 }  # fmt: skip
 _PATTERNS: dict[str, tuple[str, str]] = {
     "striped": ("à", "rayures"), "checked": ("à", "carreaux"), "dotted": ("à", "pois"), "floral": ("à", "fleurs"),
@@ -44,6 +50,10 @@ _FABRICS: dict[str, str] = {
     "hemp": "chanvre", "alpaca": "alpaga", "mohair": "mohair", "bamboo": "bambou", "chambray": "chambray", "poplin": "popeline",
     "gabardine": "gabardine", "taffeta": "taffetas", "brocade": "brocart", "metal": "métal", "plastic": "plastique",
     "faux leather": "similicuir", "faux fur": "fausse fourrure", "faux suede": "suédine", "polyurethane": "polyuréthane",
+    "cotton blend": "coton mélangé", "linen blend": "lin mélangé", "wool blend": "laine mélangée", "silk blend": "soie mélangée",
+    "viscose blend": "viscose mélangée", "polyester blend": "polyester mélangé", "cashmere blend": "cachemire mélangé", "nylon blend": "nylon mélangé",
+    "acrylic blend": "acrylique mélangé", "modal blend": "modal mélangé", "alpaca blend": "alpaga mélangé", "mohair blend": "mohair mélangé",
+    "hemp blend": "chanvre mélangé",
 }  # fmt: skip
 _SLEEVES: dict[str, str] = {
     "long": "manches longues", "short": "manches courtes", "three-quarter": "manches trois-quarts", "puff": "manches bouffantes", "cap": "mancherons",

@@ -13,6 +13,10 @@ _COLOURS: dict[str, str] = {
     "dark green": "dunkelgrün", "mint": "mintgrün", "olive": "olivgrün", "yellow": "gelb", "mustard": "senfgelb", "orange": "orangefarben",
     "rust": "rostrot", "coral": "korallenrot", "red": "rot", "burgundy": "weinrot", "pink": "rosafarben", "magenta": "magentafarben",
     "lavender": "lavendelfarben", "purple": "violett",
+    # words of shops, for which the palette has coarser ones
+    "silver": "silberfarben", "gold": "goldfarben", "emerald": "smaragdgrün", "royal blue": "königsblau", "cobalt": "kobaltblau",
+    "ivory": "elfenbeinfarben", "ecru": "ecrufarben", "taupe": "taupefarben", "sand": "sandfarben", "salmon": "lachsfarben",
+    "peach": "pfirsichfarben", "lilac": "fliederfarben", "fuchsia": "fuchsiafarben", "sage": "salbeigrün",
 }  # fmt: skip
 _PATTERNS: dict[str, str] = {
     "striped": "gestreift", "checked": "kariert", "dotted": "gepunktet", "floral": "geblümt", "printed": "bedruckt", "solid": "einfarbig",
@@ -35,6 +39,10 @@ _FABRICS: dict[str, str] = {
     "mohair": "Mohair", "bamboo": "Bambus", "chambray": "Chambray", "poplin": "Popeline", "gabardine": "Gabardine", "taffeta": "Taft",
     "brocade": "Brokat", "metal": "Metall", "plastic": "Kunststoff", "faux leather": "Kunstleder", "faux fur": "Kunstpelz",
     "faux suede": "Wildlederimitat", "polyurethane": "Polyurethan",
+    "cotton blend": "Baumwollmischung", "linen blend": "Leinenmischung", "wool blend": "Wollmischung", "silk blend": "Seidenmischung",
+    "viscose blend": "Viskosemischung", "polyester blend": "Polyestermischung", "cashmere blend": "Kaschmirmischung", "nylon blend": "Nylonmischung",
+    "acrylic blend": "Acrylmischung", "modal blend": "Modalmischung", "alpaca blend": "Alpakamischung", "mohair blend": "Mohairmischung",
+    "hemp blend": "Hanfmischung",
 }  # fmt: skip
 _SLEEVES = {
     "long": "langen Ärmeln",

@@ -92,14 +92,20 @@ def _facts(garment: Garment, words: Words, allowed: Allowed, sayable: Allowed) -
 
 
 def _word(facet: str, value: str, words: Words) -> str:
-    """English says a shop's own word ("emerald"); other languages know the canonical ones."""
-    return value if words.code == "en" and facet in ("colour", "fabric") else _listed(facet, value)
+    """English says a shop's own word ("emerald"); other languages where they know it, else the canonical one.
 
-
-def _listed(facet: str, value: str) -> str:
-    """The canonical value that other languages have words for: of a mixture ("cotton blend") they say that it is one."""
+    Of a mixture of a fibre that they have no word for ("ramie blend") they say that it is one.
+    """
+    own = clean(value)
+    if facet in ("colour", "fabric") and (words.code == "en" or words.after(facet, (own,), _ANY) is not None):
+        return value if words.code == "en" else own
     value = canonical(facet, value)
-    return "blended" if facet == "fabric" and value.endswith(" blend") else value
+    mixed = facet == "fabric" and value.endswith(" blend") and words.after(facet, (value,), _ANY) is None
+    return "blended" if mixed else value
+
+
+_ANY = Noun("")
+"""Whether a language has a word does not depend on the noun."""
 
 
 def _plain_words(words: Words, facet: str, values: tuple[str, ...], noun: Noun) -> str:
@@ -126,10 +132,13 @@ def phrase(facts: Facts, words: Words, order: Sequence[str] = (), *, article: bo
                 behind.append(facet)
     pieces = [*before, Piece(facts.noun.text, "category")]
     link = ""
-    for run in _runs(facts, words, _following([*behind, *order[at + 1 :]], given, words)):
+    following = _audience_behind(facts, given, words, _following([*behind, *order[at + 1 :]], given, words))
+    runs = _runs(facts, words, following)
+    for number, run in enumerate(runs):
         own = run[0][1].link
         denied = link in _DENYING and run[0][0] in words.joining
-        if run[0][0] in words.commas:
+        # "Une veste, pour femme en soie": a comma before the audience would want a second one behind it.
+        if run[0][0] in words.commas and (run[0][0] != "audience" or number == len(runs) - 1):
             pieces.append(Piece(","))
         lead = f"{words.conjunction} {own}" if denied and own else own
         pieces += [Piece(lead)] if lead else []
@@ -160,6 +169,22 @@ def _following(facets: list[str], given: Sequence[str], words: Words) -> list[st
         facets.remove("length")
         facets.insert(0, "length")
     return facets
+
+
+def _audience_behind(facts: Facts, given: Sequence[str], words: Words, facets: Sequence[str]) -> Sequence[str]:
+    """The audience behind what is said of the garment: "un t-shirt pour enfant gris" is of a grey child, "a dress for girls with dots" of dotted girls.
+
+    French and Spanish have all adjectives there; elsewhere a kit's own order stands.
+    """
+    if "audience" not in facets:
+        return facets
+    said = {facet: words.after(facet, facts.values[facet], facts.noun) for facet in facets if facet in facts.values}
+    adjectives = {facet for facet, after in said.items() if after is not None and not after.link}
+    own = {
+        facet for facet in ("pattern", "length") if facet in said and (words.commas or (given and facet not in given))
+    }
+    at, last = facets.index("audience"), max((facets.index(one) for one in adjectives | own), default=-1)
+    return facets if at > last else (*facets[:at], *facets[at + 1 : last + 1], "audience", *facets[last + 1 :])
 
 
 def _runs(facts: Facts, words: Words, facets: Sequence[str]) -> list[list[tuple[str, After]]]:

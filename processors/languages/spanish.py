@@ -17,12 +17,17 @@ def _e(text: str, plural: str) -> tuple[str, str, str, str]:
 _AGREEING: dict[str, tuple[str, str, str, str]] = {
     "black": _o("negr"), "grey": _e("gris", "grises"), "white": _o("blanc"), "brown": _e("marrón", "marrones"), "blue": _e("azul", "azules"),
     "green": _e("verde", "verdes"), "yellow": _o("amarill"), "red": _o("roj"), "purple": _o("morad"),
+    # words of shops, for which the palette has coarser ones
+    "silver": _o("platead"), "gold": _o("dorad"),
 }  # fmt: skip
 _INVARIABLE: dict[str, str] = {
     "charcoal": "gris antracita", "light grey": "gris claro", "cream": "crema", "beige": "beige", "khaki": "caqui", "tan": "camel",
     "navy": "azul marino", "steel blue": "azul acero", "light blue": "azul claro", "turquoise": "turquesa", "teal": "azul petróleo",
     "dark green": "verde oscuro", "mint": "verde menta", "olive": "verde oliva", "mustard": "mostaza", "orange": "naranja", "rust": "teja",
     "coral": "coral", "burgundy": "burdeos", "pink": "rosa", "magenta": "magenta", "lavender": "lavanda",
+    # as above
+    "emerald": "verde esmeralda", "royal blue": "azul real", "cobalt": "azul cobalto", "ivory": "marfil", "ecru": "crudo", "taupe": "gris topo", "sand": "arena",
+    "salmon": "salmón", "peach": "melocotón", "lilac": "lila", "fuchsia": "fucsia", "sage": "verde salvia",
 }  # fmt: skip
 _PATTERNS: dict[str, tuple[str, str]] = {
     "striped": ("de", "rayas"), "checked": ("de", "cuadros"), "dotted": ("de", "lunares"), "floral": ("de", "flores"),
@@ -41,6 +46,10 @@ _FABRICS: dict[str, str] = {
     "organza": "organza", "hemp": "cáñamo", "alpaca": "alpaca", "mohair": "mohair", "bamboo": "bambú", "chambray": "cambray",
     "poplin": "popelina", "gabardine": "gabardina", "taffeta": "tafetán", "brocade": "brocado", "metal": "metal", "plastic": "plástico",
     "faux leather": "piel sintética", "faux fur": "pelo sintético", "faux suede": "antelina", "polyurethane": "poliuretano",
+    "cotton blend": "mezcla de algodón", "linen blend": "mezcla de lino", "wool blend": "mezcla de lana", "silk blend": "mezcla de seda",
+    "viscose blend": "mezcla de viscosa", "polyester blend": "mezcla de poliéster", "cashmere blend": "mezcla de cachemira", "nylon blend": "mezcla de nailon",
+    "acrylic blend": "mezcla de acrílico", "modal blend": "mezcla de modal", "alpaca blend": "mezcla de alpaca", "mohair blend": "mezcla de mohair",
+    "hemp blend": "mezcla de cáñamo",
 }  # fmt: skip
 _SLEEVES: dict[str, str] = {
     "long": "manga larga", "short": "manga corta", "three-quarter": "manga tres cuartos", "puff": "manga abullonada", "cap": "manga casquillo",

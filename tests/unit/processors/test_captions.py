@@ -289,6 +289,12 @@ def test_a_draft_that_leaves_out_what_is_known_of_the_product_is_refused(sentenc
     [
         ("A top with short sleeves with a round neckline", "A top with short sleeves and a round neckline"),
         ("Made of blended, for women.", "Made of blended fabric, for women."),
+        ("Made of wool blend, for women.", "Made of a wool blend, for women."),
+        (
+            "It comes in acrylic blend, and acrylic blend alone.",
+            "It comes in an acrylic blend, and acrylic blend alone.",
+        ),
+        ("Made of a wool blend.", "Made of a wool blend."),
         ("It is made of soft knit and made for women.", "It is made of soft knit fabric and made for women."),
         ("The coat is cut from synthetic.", "The coat is cut from synthetic fabric."),
         ("Made of blended cotton, of synthetic fibre.", "Made of blended cotton, of synthetic fibre."),
@@ -479,3 +485,22 @@ def test_a_garment_is_made_of_fabrics_only() -> None:
     nonsense = left_out("A red cotton top. It is made of polo collar.", pack)
     assert [reason for reason in nonsense if "no fabric" in reason]
     assert left_out("A red top with a polo collar, made of cotton.", pack) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        ("Then come a blue jacket with long sleeves, and the line is complete.", "Then comes a blue jacket with long sleeves, and the line is complete."),
+        ("Then come a brown and beige bag and black shoes, and the line is complete.", "Then come a brown and beige bag and black shoes, and the line is complete."),
+        ("Then comes black shoes, and the line is resolved.", "Then come black shoes, and the line is resolved."),
+        ("A black bag keep it good company.", "A black bag keeps it good company."),
+        ("A bag and a hat finishes the thought.", "A bag and a hat finish the thought."),
+        ("A bag finish the thought.", "A bag finishes the thought."),
+        ("Black shoes rounds them off gently.", "Black shoes round them off gently."),
+        ("A pair of shoes rounds it off gently.", "A pair of shoes rounds it off gently."),
+        ("The day comes, and the line is complete.", "The day comes, and the line is complete."),
+    ],
+)  # fmt: skip
+def test_what_a_product_is_worn_with_has_its_verb(text: str, right: str) -> None:
+    """One garment comes, several come; a model mixes them up."""
+    assert mended(text) == right
