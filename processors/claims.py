@@ -83,6 +83,7 @@ def _pattern(extra: Extra) -> re.Pattern[str]:
     return re.compile(rf"(?<![^\W_])(?:{joined})(?:['’]s?(?![^\W_]))?(?![^\W_])", re.IGNORECASE)
 
 
+@lru_cache(maxsize=256)  # a query is read for its facets and again for its words
 def mentions(text: str, extra: Extra = ()) -> tuple[Mention, ...]:
     """Every claim in a sentence, left to right, longest surface first ("navy blue" is one, "blue" no second)."""
     table = forms(extra)

@@ -49,5 +49,7 @@ _STROKES = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ı": "i", "ß": "ss"
 
 def bare(text: str) -> str:
     """Without accents ("algodón" is written "algodon" as often); "ß" as "ss"."""
+    if text.isascii():
+        return text
     plain = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
     return plain.translate(_STROKES)

@@ -259,13 +259,15 @@ def placed(
     """A hit as it is published: with the shop's own id. `twins`: who shows the same photo, where that is told."""
     shop, product_id = split(one.hit.product_id)
     variants = tuple(replace(v, image=relative(v.image)) for v in variants_of(one.hit, members))
+    image, photo = one.hit.image, one.hit.photo
+    shown = relative(image)
     return replace(
         one.hit,
         product_id=product_id,
         shop=shop,
-        image=relative(one.hit.image),
+        image=shown,
         # A worker of an earlier version names no photo: it knows one a product.
-        photo=relative(one.hit.photo or one.hit.image),
+        photo=shown if photo in ("", image) else relative(photo),
         variants=variants if one.hit.group_id else (),
         fields=shown_fields(one, fields) if fields else {},
         meets=one.about.meets or UNSET,

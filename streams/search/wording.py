@@ -29,12 +29,16 @@ OF_THE_NAME = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """The words of a query as all shards that answered know them."""
+    """The words of a query as all shards that answered know them.
+
+    `known`: of the words that say something, the share that a product has, a name holds, or a list of ours knows.
+    """
 
     asked: AskedWords
     counts: WordCounts
     weights: tuple[float, ...]
     taken: tuple[NameCount, ...]
+    known: float
 
     def said(self, hit: Hit, about: About, own: WordCounts) -> float:
         """How far a product's own words alone speak for it, 0..1; `hit`: as `weighed`.
@@ -48,14 +52,6 @@ class Wording:
             return 1.0
         named = OF_THE_NAME if self._names(about, own) else 0.0
         return round(self.known * max(named, hit.words or 0.0), 4)
-
-    @property
-    def known(self) -> float:
-        """Of the words that say something, the share that a product has, a name holds, or a list of ours knows."""
-        inside = {place for name in self.taken for place in range(name.start, name.stop)}
-        telling = [n for n, word in enumerate(self.asked.words) if not word.plain]
-        known = [n for n in telling if n in inside or self.counts.having[n] or self.asked.words[n].claimed]
-        return len(known) / len(telling) if telling else 0.0
 
     @property
     def found(self) -> bool:
@@ -120,4 +116,12 @@ def wording_of(asked: AskedWords | None, answers: Sequence[Hits]) -> Wording | N
         for word, typo in zip(asked.words, counts.typos, strict=True)
     )
     mended = msgspec.structs.replace(asked, words=words)
-    return Wording(mended, counts, weights_of(mended, counts), names_taken(counts))
+    taken = names_taken(counts)
+    return Wording(mended, counts, weights_of(mended, counts), taken, _known(mended, counts, taken))
+
+
+def _known(asked: AskedWords, counts: WordCounts, taken: Sequence[NameCount]) -> float:
+    inside = {place for name in taken for place in range(name.start, name.stop)}
+    telling = [n for n, word in enumerate(asked.words) if not word.plain]
+    known = [n for n in telling if n in inside or counts.having[n] or asked.words[n].claimed]
+    return len(known) / len(telling) if telling else 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import lru_cache
 
 from streams.contract import codecs, topics
 from streams.contract.cloudevents import output_headers
@@ -28,6 +29,9 @@ from streams.wiring.models import judge_of, relevance_of, shipped_heads, words_o
 from streams.wiring.parts import Parts, Ready, Role, beside, consume_group, loaded
 from streams.wiring.probing import hear, nothing_left, probing
 from streams.wiring.twins import twins_of
+
+ADDRESSES = 16_384
+"""Addresses of photos that are remembered in the form in which they are shown: an answer has ten, and the next one the same."""
 
 
 async def run_compose(parts: Parts, ready: Ready) -> None:
@@ -61,7 +65,7 @@ async def run_compose(parts: Parts, ready: Ready) -> None:
         limits=parts.limits,
         partitions=parts.settings.partitions,
         batch_items=parts.settings.batch_items,
-        relative=parts.store.relative,
+        relative=lru_cache(ADDRESSES)(parts.store.relative),
         live=spaces.live,
         place=place_by_key(parts),
         counted=PartitionCount(partition_count(parts)),
