@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+from itertools import islice
 from itertools import product as every
 from typing import NamedTuple, TypeVar
 from zlib import crc32
@@ -49,6 +50,9 @@ _TOGETHER = ("worn with", "alongside", "next to")
 LEADS_EACH, PLACES_EACH, ORDERS_EACH, SENTENCES_EACH = 3, 1, 2, 3
 """Of a tone's sentences around the product, of the places of its fabric and audience, of the orders of its facts, and of the sentences of facts and of
 other garments, so many are in the grammar of one product: what is compiled of it grows with their product."""
+_TAGS = ("category", "colour", "fabric", "pattern", "gender", "look")
+_TAGS_BESIDE = tuple(facet for facet in _TAGS if facet != "gender")
+"""The facets of a garment's hashtags, the first ones first: the product's, and those of what it is worn with."""
 _Any = TypeVar("_Any")
 _TOKEN = re.compile(r"\{(\w+)\}")
 _LEAD = re.compile(r"\{([aA])\}")
@@ -267,9 +271,11 @@ class _Product:
         seen: set[str] = set()
         for number, garment in enumerate(garments):
             told = told_of(garment)
-            facets = ("category", "colour", "fabric", "pattern", *(() if number else ("gender",)), "look")
-            places = [own_tags(facet, told.only(facet), self._audience, self._extra) for facet in facets]
-            for place in [options for options in places if options][: 2 if number else 4]:
+            places = (
+                [tag for part in told.only(facet) for tag in own_tags(facet, part, self._audience, self._extra)]
+                for facet in (_TAGS_BESIDE if number else _TAGS)
+            )
+            for place in islice(filter(None, places), 2 if number else 4):
                 held = tuple(
                     tag.text for tag in place if tag.text not in seen and (tag.holds or self._holds_of_all(tag.text))
                 )

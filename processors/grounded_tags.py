@@ -27,11 +27,12 @@ class Told(NamedTuple):
     colours: tuple[str, ...]
     attributes: tuple[tuple[str, str], ...]
 
-    def only(self, facet: str) -> Told:
-        """What a hashtag of one facet is made of."""
-        shades = self.colours if facet in ("colour", "look") else ()
+    def only(self, facet: str) -> tuple[Told, ...]:
+        """What the hashtags of one facet are made of; of two colours each has its own."""
         values = tuple([one for one in self.attributes if one[0] in ("kind", facet)])
-        return Told("", self.category, shades, values)
+        if facet not in ("colour", "look"):
+            return (Told("", self.category, (), values),)
+        return tuple([Told("", self.category, (shade,), values) for shade in self.colours])
 
 
 def told_of(garment: Garment) -> Told:
