@@ -180,18 +180,12 @@ def offer_of(metadata: Metadata) -> Offer:
     )
 
 
-# ---------------------------------------------------------------- inside
+def read_price(name: str, value: object) -> float | None:
+    """A price, or one that is text ("79.00"); None for other text.
 
-
-def _wrong(name: str, wanted: str, value: object) -> Poison:
-    return Poison(f"expected {wanted}, got {type(value).__name__}", field=f"metadata.{name}", code=Code.WRONG_TYPE)
-
-
-def _beyond(name: str, message: str) -> Poison:
-    return Poison(message, field=f"metadata.{name}", code=Code.OUT_OF_RANGE)
-
-
-def _read_sale_price(name: str, value: object) -> float | None:
+    Raises:
+        Poison: it is of another type, below 0, or not finite; names the field.
+    """
     if isinstance(value, str):
         return float(value) if re.fullmatch(r"\s*\d{1,15}(?:\.\d{1,15})?\s*", value, re.ASCII) else None
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -203,6 +197,17 @@ def _read_sale_price(name: str, value: object) -> float | None:
     if not math.isfinite(price) or price < 0:
         raise _beyond(name, "is not finite, or below 0")
     return price
+
+
+# ---------------------------------------------------------------- inside
+
+
+def _wrong(name: str, wanted: str, value: object) -> Poison:
+    return Poison(f"expected {wanted}, got {type(value).__name__}", field=f"metadata.{name}", code=Code.WRONG_TYPE)
+
+
+def _beyond(name: str, message: str) -> Poison:
+    return Poison(message, field=f"metadata.{name}", code=Code.OUT_OF_RANGE)
 
 
 def _read_currency(name: str, value: object) -> str | None:
@@ -255,7 +260,7 @@ def _read_launched(name: str, value: object) -> str | None:
 
 
 _READERS = {
-    "sale_price": _read_sale_price,
+    "sale_price": read_price,
     "currency": _read_currency,
     "in_stock": _read_in_stock,
     "size": _read_sizes,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from processors import offers, said
 from processors.errors import Code, Poison
 from processors.values import Metadata
@@ -82,13 +80,7 @@ def _text(name: str, value: object) -> str:
 def _price(value: object) -> float | None:
     if value is None:
         return None
-    # bool is an int in Python, and `"price": true` is not a price.
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Poison(f"expected a number, got {type(value).__name__}", field="metadata.price", code=Code.WRONG_TYPE)
-    try:
-        price = float(value)
-    except OverflowError as error:
-        raise Poison("is not finite", field="metadata.price", code=Code.OUT_OF_RANGE) from error
-    if not math.isfinite(price) or price < 0:
-        raise Poison("is not finite, or below 0", field="metadata.price", code=Code.OUT_OF_RANGE)
+    price = offers.read_price("price", value)
+    if price is None:
+        raise Poison("expected a number", field="metadata.price", code=Code.WRONG_TYPE)
     return price

@@ -105,6 +105,8 @@ def _check(variable: str, kind: str, table: Mapping[str, str], all_of_them: Mapp
             raise BadSetting(
                 f"{variable}: {given!r} is no name of a topic: at most {_MOST} letters, digits, '.', '_', '-'"
             )
+        if kind != "topic" and not (given.isprintable() and given == given.strip()):
+            raise BadSetting(f"{variable}: {given!r} is no name of a {kind}")
         if given in taken:
             raise BadSetting(f"{variable}: {taken[given]} and {name} would both be called {given}")
         taken[given] = name

@@ -13,7 +13,7 @@ from streams.contract import codecs
 from streams.contract.checks import BadQuery
 from streams.contract.codecs import decode_query, decode_upload, encode
 from streams.contract.limits import MAX_INLINE_IMAGE_BYTES
-from streams.contract.metadata import metadata_of
+from streams.contract.metadata import check_metadata, metadata_of
 from streams.contract.probes import Answer, Found, Hits, LookupProbe, SearchProbe
 from streams.contract.records import Caption, Hit, ImageRef, Lineage, Query, Result, Shards, Source, Upload
 from streams.engine.message import Message
@@ -106,7 +106,12 @@ def test_inline_images_have_a_limit():
     ("metadata", "field"),
     [
         ({"title": 3}, "metadata.title"),
-        ({"price": "79"}, "metadata.price"),
+        ({"price": "cheap"}, "metadata.price"),
+        ({"price": "-79"}, "metadata.price"),
+        ({"price": "1e400"}, "metadata.price"),
+        ({"price": "nan"}, "metadata.price"),
+        ({"price": "79,00"}, "metadata.price"),
+        ({"price": ""}, "metadata.price"),
         ({"price": True}, "metadata.price"),
         ({"price": 10**400}, "metadata.price"),
         ({"price": -0.01}, "metadata.price"),
@@ -121,6 +126,14 @@ def test_bad_metadata_names_its_field(metadata, field):
     with pytest.raises(Poison) as refused:
         metadata_of(Upload("a", ImageRef(uri="s3://x"), metadata))
     assert refused.value.field == field
+
+
+@pytest.mark.parametrize(("text", "price"), [("79.00", 79.0), (" 79 ", 79.0), ("0", 0.0)])
+def test_a_price_that_is_text_is_read_as_a_sale_price_is(text, price):
+    """Tables of a shop's exporter have text in every cell; `sale_price` took it, and `price` cost the product."""
+    metadata = metadata_of(Upload("a", ImageRef(uri="s3://x"), {"price": text, "sale_price": text}))
+    assert (metadata.price, metadata.sale_price, metadata.facets) == (price, price, {})
+    check_metadata(Upload("a", None, {"price": text}))
 
 
 @pytest.mark.parametrize(

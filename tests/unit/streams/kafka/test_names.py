@@ -64,6 +64,8 @@ def test_the_table_comes_before_the_prefix() -> None:
         ({"topic_names": {topics.UPLOADS: "x", topics.ITEMS: "x"}}, "catalog.uploads and catalog.items would both"),
         ({"topic_names": {topics.UPLOADS: topics.ITEMS}}, "would both be called catalog.items"),
         ({"group_names": {"enrich": "x"}}, "WEFT_GROUP_NAMES: there is no consumer group enrich"),
+        ({"group_names": {"weft-enrich": " "}}, "WEFT_GROUP_NAMES: ' ' is no name of a consumer group"),
+        ({"group_names": {"weft-enrich": "team\n"}}, "WEFT_GROUP_NAMES: .* is no name of a consumer group"),
     ],
 )
 def test_a_table_that_cannot_be_is_refused(settings: dict[str, Any], says: str) -> None:
