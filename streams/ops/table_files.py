@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import re
 import zipfile
@@ -16,6 +15,7 @@ import msgspec
 
 from infra.fetch import read_regular
 from processors.errors import Code, Poison, Retryable
+from streams.ops.table_csv import Bad, Numbered, separated
 from streams.ops.table_xml import read_items
 
 MAX_TABLE_BYTES = 256 * 2**20
@@ -25,7 +25,6 @@ UNREAD_SUFFIXES = (".xls", ".xlsm", ".xlsb", ".ods", ".numbers", ".parquet")
 """Of tables that are named, and whose photos are left out: nobody knows their ids."""
 # products.csv, Products.csv, products_export_1.csv (Shopify), products (2).csv (a second download)
 _NAME = re.compile(r"products?(?:[ _-]?export)?(?:[ _-]?\(?\d+\)?)?")
-_SEPARATOR = re.compile(r'"?sep=(.)"?\r?\n', re.IGNORECASE)
 _BOMS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
     (b"\xff\xfe\0\0", "utf-32"),  # before UTF-16's, which it begins with
@@ -90,7 +89,7 @@ def read_lines(file: Path, shown: str, columns: frozenset[str]) -> Iterator[Line
         return _json_lines(text, shown)
     if suffix == ".json":
         return _json_list(text, shown)
-    return _by_column(_separated(text, columns), f"{shown} line", columns)
+    return _by_column(separated(text, lambda name: canonical(name) in columns), f"{shown} line", columns)
 
 
 def words_of(file: Path) -> frozenset[str]:
@@ -172,56 +171,12 @@ def _is_misread(text: str) -> bool:
     return 2 * words > foreign or 10 * len(_MISREAD_LETTER.findall(text)) > foreign
 
 
-def _separated(text: str, columns: frozenset[str]) -> Iterator[tuple[int, Sequence[Any] | str]]:
-    """(line, cells) or (line, what is wrong) of CSV and its relatives."""
-    first = _SEPARATOR.match(text)
-    if first is not None:  # a hint for Excel, written by Excel
-        text, delimiter = text[first.end() :], first[1]
-    else:
-        header = text.lstrip("\r\n").partition("\n")[0]
-        # The one that parts out a column that we know: a column's name may hold commas.
-        delimiter = max(",;\t|", key=lambda mark: (_parts_out(header, mark, columns), header.count(mark)))
-    before = 0 if first is None else 1
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    # An overlong cell costs itself, not its whole line unnamed.
-    longest = csv.field_size_limit(MAX_TABLE_BYTES)
-    begun = 0
-    try:
-        while True:
-            last, begun = begun, lines.line_num
-            try:
-                cells = next(lines)
-            except StopIteration:
-                if begun > last + 1 and _is_open(text, last, delimiter):
-                    # All lines from there on stand in one cell: which photos they name is not known.
-                    cause = f"a quotation mark that begins in line {last + 1 + before} is not closed"
-                    raise Poison(cause, code=Code.MALFORMED) from None
-                return
-            except csv.Error as error:  # this line is none; those after it may be
-                yield lines.line_num + before, f"is no CSV: {error}"
-                continue
-            yield lines.line_num + before, cells
-    finally:
-        csv.field_size_limit(longest)
-
-
-def _parts_out(header: str, mark: str, columns: frozenset[str]) -> int:
-    """How many of the columns that we know a separator finds in the first line."""
-    return sum(canonical(name.strip('"')) in columns for name in header.split(mark)) if mark in header else 0
-
-
-def _is_open(text: str, last: int, delimiter: str) -> bool:
-    """Whether a quotation mark that begins in the record behind line `last` is never closed: then a line that is added is part of it."""
-    record = io.StringIO(text, newline="").readlines()[last:]
-    return len(list(csv.reader([*record, "\n", "end\n"], delimiter=delimiter))) == 1
-
-
-def _by_column(rows: Iterator[tuple[int, Sequence[Any] | str]], place: str, columns: frozenset[str]) -> Iterator[Line]:
+def _by_column(rows: Numbered, place: str, columns: frozenset[str]) -> Iterator[Line]:
     names: list[str] | None = None
     for number, cells in rows:
         where = f"{place} {number}"
-        if isinstance(cells, str):
-            yield Line(where, problem=cells)
+        if isinstance(cells, Bad):
+            yield Line(where, problem=cells.problem, raw=cells.raw)
             continue
         filled = [cell for cell in cells if not _is_empty(cell)]
         if not filled:
@@ -288,7 +243,7 @@ def _json_list(text: str, shown: str) -> Iterator[Line]:
         )
 
 
-def _workbook(data: bytes, columns: frozenset[str]) -> Iterator[tuple[int, Sequence[Any] | str]]:
+def _workbook(data: bytes, columns: frozenset[str]) -> Numbered:
     """(row, cells) of the first sheet whose first filled row names one of `columns`, else of the first sheet."""
     from openpyxl import load_workbook
 

@@ -82,6 +82,8 @@ _NOTHING = frozenset(
 _BLANKS = " \t\r\n\v\f\u00a0\u202f\u2009\u3000\u200b\u2060\ufeff"
 """What is cut off at the ends of a cell; some of them nobody sees."""
 _SIZE_WORDS = frozenset({"size", "sizes", "größe", "groesse", "taille", "talla", "taglia", "maat", "storlek"})
+# What Excel shows, and saves, in place of a number of twelve digits or more: "1.23457E+12".
+_SHORTENED = re.compile(r"-?\d(?:[.,]\d{1,20})?E\+\d{2,3}", re.ASCII | re.IGNORECASE)
 _TAG = re.compile(r"<[^<>]{0,1000}>")
 
 
@@ -165,6 +167,10 @@ def _row(line: Line, options: dict[str, str]) -> Row:
     if images and not product_id and any(canonical(column) in ID_COLUMNS for column in line.cells):
         # The photo's own name would make another product of it than the shop's.
         return Row(line.where, problem="has no id", raw=tuple(images))
+    if _SHORTENED.fullmatch(product_id):
+        # Products whose long numbers begin alike would be one product.
+        problem = f"the id {product_id[:50]!r} is a number that a spreadsheet has shortened: make its column text there"
+        return Row(line.where, problem=problem, raw=(product_id, *images))
     metadata, notes = _metadata(flat)
     notes = (*unknown, *notes)
     continues = canonical(id_column) == "handle" and "title" not in metadata
@@ -261,6 +267,8 @@ def _metadata(flat: Mapping[str, str | float]) -> tuple[dict[str, str | float], 
             notes.append(
                 f"the column {name[:50]!r}… has a name of more than {MAX_FACET_NAME} characters, and is left out"
             )
+        elif _SHORTENED.fullmatch(text):
+            notes.append(f"{name} {text!r} is a number that a spreadsheet has shortened, and is left out")
         elif len(text) > MAX_TEXT:
             notes.append(f"{name} has {len(text):,} characters, more than {MAX_TEXT:,}, and is left out")
         else:

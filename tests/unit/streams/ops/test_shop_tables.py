@@ -357,15 +357,6 @@ def test_an_empty_table_is_no_table(tmp_path: Path) -> None:
     assert "is empty" in catalogue.rejected[0].cause
 
 
-def test_an_inch_mark_is_no_quotation_that_is_open(tmp_path: Path) -> None:
-    """With a line break in the last cell the whole table was refused. Commas in a column's name part nothing either."""
-    fill(tmp_path, "a.jpg", "b.jpg")
-    (tmp_path / "products.csv").write_text('id;image;title, long, and, plain\nx;a.jpg;5" heel\ny;b.jpg;"two\nlines"')
-    catalogue = walk(tmp_path)
-    assert found(catalogue) == {"x": "a.jpg", "y": "b.jpg"}
-    assert fields(catalogue, "y") == {"title, long, and, plain": "two\nlines"}
-
-
 def test_an_address_whose_photo_is_not_there_is_told(tmp_path: Path) -> None:
     """Nothing is fetched by an ingest."""
     fill(tmp_path, "b.jpg")
@@ -499,15 +490,6 @@ def test_a_list_of_files_in_one_cell(tmp_path: Path, cell: str) -> None:
     (tmp_path / "products.csv").write_text(f'id,image\np,"{cell}"\n')
     assert {source.product_id: source.path.name for source in walk(tmp_path).sources} == {"p": "a.jpg"}
     assert further(walk(tmp_path)) == {"p": ["b.jpg"]}
-
-
-def test_a_quotation_mark_that_is_not_closed(tmp_path: Path) -> None:
-    """All later lines stand in one cell then; their photos do not come in under their files' names."""
-    fill(tmp_path, "a.jpg", "b.jpg")
-    (tmp_path / "products.csv").write_text('id,image,title\nx,a.jpg,"open\ny,b.jpg,t\n')
-    catalogue = walk(tmp_path)
-    assert catalogue.sources == ()
-    assert "line 2 is not closed" in catalogue.rejected[0].cause
 
 
 def test_cells_as_excel_and_browsers_leave_them(tmp_path: Path) -> None:
