@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, cast
 
 import numpy as np
 
@@ -250,8 +250,12 @@ class GuardedWriter(Guarded[WriterRequest, str]):
     """A guarded `Writer`.
 
     One that has written and then fails on its own example ends the process, as other models do: what is delivered again is
-    written by a device that is whole. One that fails from the start of its process on was not mended by that, and captions
-    can be written without it: the item is at fault, until `RESTART_SECONDS` later another process is tried.
+    written by a device that is whole. A `dispensable` one that fails from the start of its process on was not mended by that,
+    and captions can be written without it: the item is at fault, until `RESTART_SECONDS` later another process is tried.
+
+    Args:
+        model, name, observe, clock: as of every guarded model.
+        dispensable: who asks can do without; a warm-up on which the model fails is no reason not to start.
     """
 
     def __init__(
@@ -261,8 +265,10 @@ class GuardedWriter(Guarded[WriterRequest, str]):
         name: str = "writer",
         observe: Observe = ignore,
         clock: Callable[[], float] = time.perf_counter,
+        dispensable: bool = False,
     ) -> None:
         super().__init__(model, name=name, observe=observe, clock=clock)
+        self._dispensable = dispensable
         self._prompt_fingerprint = model.prompt_fingerprint
         self._has_written = False
         self._broken_since: float | None = None
@@ -276,14 +282,31 @@ class GuardedWriter(Guarded[WriterRequest, str]):
 
     def warm_up(self, spread: Sequence[WriterRequest] = ()) -> None:
         """See `Guarded.warm_up`; it may be done in another process, from which this one was forked."""
-        super().warm_up(spread)
+        try:
+            super().warm_up(spread)
+        except Fatal as error:
+            # One that breaks its contract is no failure that may pass.
+            if not self._dispensable or error.__cause__ is None:
+                raise
+            self._broken_since = self._clock()
         self._has_written = False
+
+    def needed(self) -> GuardedWriter:
+        """The same for who cannot do without it. Raises `Fatal` where it is broken."""
+        if self.is_broken:
+            raise Fatal(f"{self.name} fails on its own example; the device is broken")
+        return GuardedWriter(cast("Writer", self._model), name=self.name, observe=self._observe, clock=self._clock)
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether it failed on its own example when it was asked last."""
+        return self._broken_since is not None
 
     def _blame(self, error: Exception) -> None:
         try:
             super()._blame(error)
         except Fatal:
-            if self._has_written:
+            if self._has_written or not self._dispensable:
                 raise
             if self._broken_since is None:
                 self._broken_since = self._clock()

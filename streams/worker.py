@@ -87,7 +87,7 @@ async def work(
     stop = asyncio.Event()
     waiting = set(roles)
     # Beside everything else until a role asks for them: a broker that is waited for costs no second more.
-    models = Models(settings, metrics.model, served=metrics.server)
+    models = Models(settings, metrics.model, served=metrics.server, writer_may_fail=True)
     models.begin([model for role in chosen.values() for model in role.models])
     with _signals(stop), loop_watched(settings.poll_seconds):
         async with (

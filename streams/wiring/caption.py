@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
+from infra.logs import logger
+from models.guard import GuardedWriter
 from models.ports import GivesWay, view_of
 from models.served.writer import ServedWriter
 from processors.captions import RULES
@@ -42,6 +44,7 @@ from streams.wiring.parts import Dealt, Parts, Ready, Role, beside, consume_grou
 from streams.wiring.urgent import pipelines
 from streams.wiring.weights import name_of, writes_by_rule
 
+log = logger("weft.caption")
 MANY_READ = 1000
 """Items that a start had to read, from which on it writes a snapshot at once."""
 LAST_SAVE_S = 5.0
@@ -59,6 +62,8 @@ async def run_caption(parts: Parts, ready: Ready) -> None:
     async with asyncio.TaskGroup() as tasks:  # the topic is read while the writer is loaded
         tasks.create_task(articles.catch_up(), name="caption:articles")
         writer = await loaded(lambda: parts.models.writer)
+    if isinstance(writer, GuardedWriter) and writer.is_broken:
+        log.error("writer.broken", what="it fails on its own example; captions are by rule until it writes")
     votes = await asyncio.to_thread(calibrations, parts.settings)
     rules = await asyncio.to_thread(hold_rules, parts.settings.hold_rules)
     kits = await asyncio.to_thread(kits_of, parts.settings.kits)

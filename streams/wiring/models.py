@@ -229,6 +229,7 @@ class Models:
         observe: makes the observer of a model.
         loader: what loads; None: that of the settings' profile.
         served: makes who is told what the server behind a model does.
+        writer_may_fail: a writer that fails on its own example is given out all the same (`GuardedWriter`).
     """
 
     def __init__(
@@ -238,8 +239,10 @@ class Models:
         *,
         loader: Callable[[], Loader] | None = None,
         served: Callable[[str], Watch] = lambda _: NullWatch(),
+        writer_may_fail: bool = False,
     ) -> None:
         self._observe = observe
+        self._writer_may_fail = writer_may_fail
         self.served = served
         self._make_loader = loader or (lambda: _loader_of(settings))
         self._loading = threading.Lock()
@@ -306,11 +309,17 @@ class Models:
     def writer(self) -> Writer:
         return self._once("writer", lambda one: self._writer(one.writer()))
 
+    @property
+    def needed_writer(self) -> Writer:
+        """The writer of roles that have no other words than its own."""
+        found = self.writer
+        return found.needed() if isinstance(found, GuardedWriter) else found
+
     def _writer(self, model: Writer) -> GuardedWriter | ServedWriter:
         if isinstance(model, ServedWriter):
             # No batch to halve, and no example to blame: a server that is away breaks no device.
             return model.telling(self.served("writer"), self._observe("writer"))
-        return GuardedWriter(model, observe=self._observe("writer"))
+        return GuardedWriter(model, observe=self._observe("writer"), dispensable=self._writer_may_fail)
 
     def _once(self, name: str, load: Callable[[Loader], M]) -> M:
         with self._loading:

@@ -145,14 +145,14 @@ def captioner_of(parts: Parts) -> Captioner:
     if settings.triplet_captions == "rules":
         return RuleCaptioner()
     if settings.triplet_captions == "writer":
-        return captioner_by(parts.models.writer)
+        return captioner_by(parts.models.needed_writer)
     part = None if settings.profile == FAKE else profile_of(settings).part("captioner", settings.model_cache)
     if part is None or part.kind in {"rules", "writer"}:
         raise BadSetting(
             "WEFT_TRIPLET_CAPTIONS=vision needs a profile whose captioner looks at photos: WEFT_PROFILE=full with the folder"
             " vision-captioner, or `weft models add captioner` (docs/models/composer.md)"
         )
-    model = kinds.load("captioner", part, place_of(settings, lambda: parts.models.writer))
+    model = kinds.load("captioner", part, place_of(settings, lambda: parts.models.needed_writer))
     if isinstance(model, ServedCaptioner):
         made = model.telling(parts.models.served("captioner"))
         made.warm_up()

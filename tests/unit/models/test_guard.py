@@ -222,7 +222,7 @@ def test_a_writer_that_a_new_process_did_not_mend_costs_captions_only_its_words(
     """Another process is tried after a minute; and as soon as it writes, the next failure ends the process again."""
     model, clock = Moody(), [100.0]
     model.broken = False
-    writer = GuardedWriter(model, clock=lambda: clock[0])
+    writer = GuardedWriter(model, clock=lambda: clock[0], dispensable=True)
     writer.warm_up()  # in the process from which this one was forked
     model.broken = True
     for later in (0.0, RESTART_SECONDS - 1.0):
@@ -240,10 +240,45 @@ def test_a_writer_that_a_new_process_did_not_mend_costs_captions_only_its_words(
         _asked(writer)
 
 
+def test_a_role_that_can_do_without_its_writer_starts_without_it() -> None:
+    """It is told, tried for a minute, and another process is begun; whoever asks for a writer that works is refused one."""
+    model, clock = Moody(), [50.0]
+    with pytest.raises(Fatal, match="writer fails on its own example: RuntimeError: device-side assert"):
+        GuardedWriter(model).warm_up()
+    writer = GuardedWriter(model, clock=lambda: clock[0], dispensable=True)
+    writer.warm_up()
+    assert writer.is_broken
+    with pytest.raises(RuntimeError):
+        _asked(writer)
+    clock[0] += RESTART_SECONDS
+    with pytest.raises(Fatal):
+        _asked(writer)
+    model.broken = False
+    with pytest.raises(Fatal):
+        writer.needed()
+    assert _asked(writer)
+    assert not writer.is_broken
+    needed = writer.needed()
+    model.broken = True
+    with pytest.raises(Fatal):
+        _asked(needed)
+
+
+def test_a_writer_that_breaks_its_contract_is_refused_by_every_role() -> None:
+    """No second try mends another number of answers than were asked for."""
+
+    class Short(FakeWriter):
+        def forward(self, batch: Sequence[Any], /) -> list[Any]:
+            return super().forward(batch)[1:]
+
+    with pytest.raises(Fatal, match="returned 0 results for a batch of 1"):
+        GuardedWriter(Short(), dispensable=True).warm_up()
+
+
 def test_a_writer_that_was_well_for_a_while_has_its_minute_again() -> None:
     """The minute is counted from the first of the failures behind each other."""
     model, clock = Moody(), [0.0]
-    writer = GuardedWriter(model, clock=lambda: clock[0])
+    writer = GuardedWriter(model, clock=lambda: clock[0], dispensable=True)
     with pytest.raises(RuntimeError):
         _asked(writer)
     model.broken = False

@@ -150,7 +150,7 @@ async def test_a_model_that_fails_from_the_start_of_its_process_on_costs_the_wor
     """Not even its own example is written: the captions come by rule, with the cause told, and by the model once it is well."""
     model = Scripted(*["crash"] * 4, GOOD)
     counted: list[str] = []
-    role = replace(captioner(GuardedWriter(model)), refused=counted.append)
+    role = replace(captioner(GuardedWriter(model, dispensable=True)), refused=counted.append)
     for _ in range(2):
         caption = await through(role, message(item("sku-1")))
         assert (caption.writer, caption.provenance.refused) == ("template", ((FAILED,),))
