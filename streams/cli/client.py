@@ -18,6 +18,7 @@ from processors.identity import checked_shop
 from processors.offers import NUMBERS, column_named, split_sizes
 from streams.cli.app import AsJson, DataDir, OfShop, app, client_settings, run
 from streams.cli.exits import Exit
+from streams.cli.numbers import finite
 from streams.cli.output import garment_lines, result_notes, result_table, say, show
 from streams.contract.records import Hit, ImageRef, Query, Result, Variant
 from streams.kafka.client import Client, new_query_id
@@ -53,11 +54,15 @@ def query(
     filters: Annotated[
         list[str] | None, typer.Option("--filter", help="facet=value, price<=50, price=20..50; repeatable.")
     ] = None,
-    min_relevance: Annotated[float, typer.Option(help="Leave out hits that are less likely right, 0..1.")] = 0.0,
+    min_relevance: Annotated[
+        float, typer.Option(callback=finite, help="Leave out hits that are less likely right, 0..1.")
+    ] = 0.0,
     sort: Annotated[
         str | None, typer.Option(help="price, -price, launched or -launched, within bands of scores.")
     ] = None,
-    score_band: Annotated[float, typer.Option(help="How far scores may lie apart to be sorted together.")] = 0.05,
+    score_band: Annotated[
+        float, typer.Option(callback=finite, help="How far scores may lie apart to be sorted together.")
+    ] = 0.05,
     offset: Annotated[int, typer.Option(help="How many products to pass over: of the pages before.")] = 0,
     collapse: Annotated[
         bool, typer.Option("--collapse/--no-collapse", help="One product a group, the others as its variants.")

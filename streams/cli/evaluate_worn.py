@@ -15,6 +15,7 @@ from models.yardsticks import detection, tables
 from models.yardsticks import worn as yardstick
 from models.yardsticks.photos import Photos, UnreadableInput
 from streams.cli.evaluate import JsonOption, LimitOption, ProfileOption, chosen_settings, eval_app, finish
+from streams.cli.numbers import finite
 from streams.cli.output import print_json, print_table, rows_table
 from streams.cli.progress import progress
 from streams.contract.records import ImageRef, Query, Result
@@ -24,7 +25,9 @@ from streams.contract.records import ImageRef, Query, Result
 def worn(
     images: Annotated[Path, typer.Option(help="Folder, or zip, of the photos.")],
     coco: Annotated[Path, typer.Option(help="COCO file with the boxes of what is worn in them.")],
-    light: Annotated[float, typer.Option(min=0.05, max=1.0, help="How much of its light a photo keeps.")] = 0.6,
+    light: Annotated[
+        float, typer.Option(min=0.05, max=1.0, callback=finite, help="How much of its light a photo keeps.")
+    ] = 0.6,
     every: Annotated[int, typer.Option(min=1, help="Only photos whose number in the file this divides.")] = 1,
     limit: LimitOption = 0,
     profile: ProfileOption = None,

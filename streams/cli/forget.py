@@ -11,6 +11,7 @@ from infra.stores import open_store
 from processors.identity import checked_shop
 from streams.cli.app import AsJson, DataDir, OfShop, app, client_settings, run
 from streams.cli.exits import Exit
+from streams.cli.numbers import finite
 from streams.cli.output import print_json, print_table, rows_table, say
 
 
@@ -21,7 +22,9 @@ def forget(
     prove: Annotated[
         bool, typer.Option("--prove", help="Look through every place afterwards, and count what is still there.")
     ] = False,
-    timeout: Annotated[float, typer.Option(help="Longest wait for the roles, in seconds.")] = 60.0,
+    timeout: Annotated[
+        float, typer.Option(min=0, callback=finite, help="Longest wait for the roles, in seconds.")
+    ] = 60.0,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:

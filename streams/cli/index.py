@@ -10,6 +10,7 @@ import typer
 
 from streams.cli.app import AsJson, DataDir, app, client_settings, run
 from streams.cli.exits import Exit
+from streams.cli.numbers import finite
 from streams.cli.output import print_json, print_table, rows_table, say
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ Force = Annotated[bool, typer.Option("--force", help="Swap though gates do not h
 @index_app.command("diff")
 def diff(
     generation: Given,
-    queries: Annotated[int, typer.Option(help="Products to ask both generations with.")] = 100,
+    queries: Annotated[int, typer.Option(min=1, help="Products to ask both generations with.")] = 100,
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write the neighbours before and after, as pictures.")
     ] = None,
@@ -229,7 +230,9 @@ def drop(generation: Given, as_json: AsJson = False, data_dir: DataDir = None) -
 @index_app.command("build")
 def build(
     generation: Given,
-    rate: Annotated[float, typer.Option(help="Records a second at most; 0: as fast as it goes.")] = 0.0,
+    rate: Annotated[
+        float, typer.Option(min=0, callback=finite, help="Records a second at most; 0: as fast as it goes.")
+    ] = 0.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be read, and stop.")] = False,
     as_json: AsJson = False,
     data_dir: DataDir = None,

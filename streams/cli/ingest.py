@@ -15,6 +15,7 @@ from processors.errors import Poison
 from processors.identity import checked_shop
 from streams.cli.app import AsJson, DataDir, OfShop, app, client_settings, run
 from streams.cli.exits import Exit
+from streams.cli.numbers import finite
 from streams.cli.output import captions_table, err, print_json, print_table, say, shown
 from streams.contract.records import Caption, Upload
 from streams.kafka.client import Client
@@ -31,7 +32,9 @@ def ingest(
         typer.Argument(help="An image, a folder of images with products.csv, .tsv, .jsonl, .xlsx or .xml, or a feed."),
     ],
     wait: Annotated[bool, typer.Option("--wait", help="Wait for every caption.")] = False,
-    timeout: Annotated[float, typer.Option(help="Longest wait for all captions, in seconds.")] = 600.0,
+    timeout: Annotated[
+        float, typer.Option(min=0, callback=finite, help="Longest wait for all captions, in seconds.")
+    ] = 600.0,
     full: Annotated[
         bool, typer.Option("--full", help="This is the whole catalogue: send what differs, delete what is gone.")
     ] = False,

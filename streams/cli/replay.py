@@ -11,6 +11,7 @@ import typer
 
 from streams.cli.app import AsJson, DataDir, app, client_settings, run
 from streams.cli.index import opened
+from streams.cli.numbers import finite
 from streams.cli.output import print_json, say
 
 if TYPE_CHECKING:
@@ -32,7 +33,9 @@ def replay(
             help="Think every product again by the models of this profile: its name, or the path of its file."
         ),
     ] = "",
-    rate: Annotated[float, typer.Option(help="Records a second at most; 0: as fast as it goes.")] = 0.0,
+    rate: Annotated[
+        float, typer.Option(min=0, callback=finite, help="Records a second at most; 0: as fast as it goes.")
+    ] = 0.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be read and cost, and stop.")] = False,
     as_json: AsJson = False,
     data_dir: DataDir = None,

@@ -17,6 +17,7 @@ from processors.identity import checked_shop
 from streams.cli.app import AsJson, DataDir, OfShop, app, client_settings, run
 from streams.cli.client import parsed_box, parsed_filters
 from streams.cli.exits import Exit
+from streams.cli.numbers import finite
 from streams.cli.output import out, print_json, say, shown
 from streams.contract import codecs, topics
 from streams.contract.records import ImageRef, Match, Query
@@ -45,12 +46,17 @@ def add(
         list[str] | None, typer.Option("--filter", help="facet=value, price<=50, price=20..50; repeatable.")
     ] = None,
     min_relevance: Annotated[
-        float, typer.Option(help="How likely right a product must be, 0..1; 0: .5, as for a confident result.")
+        float,
+        typer.Option(
+            callback=finite, help="How likely right a product must be, 0..1; 0: .5, as for a confident result."
+        ),
     ] = 0.0,
     fields: Annotated[
         list[str] | None, typer.Option("--field", help="Tell what the shop says here ('*': all); repeatable.")
     ] = None,
-    wait: Annotated[float, typer.Option(help="Seconds to wait until it is watched for; 0: not at all.")] = 60.0,
+    wait: Annotated[
+        float, typer.Option(min=0, callback=finite, help="Seconds to wait until it is watched for; 0: not at all.")
+    ] = 60.0,
     shop: OfShop = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,

@@ -18,6 +18,7 @@ import typer
 from processors.errors import BadSetting, Poison
 from streams.cli.app import app
 from streams.cli.exits import Exit
+from streams.cli.numbers import finite
 from streams.cli.output import err, print_json, print_table, rows_table, say
 
 RECIPES = Path(import_module("models").__path__[0]) / "recipes"
@@ -65,7 +66,9 @@ def train(
     data: Annotated[Path, typer.Option(envvar="WEFT_DATA", help="Folder with street/, phone/ …")] = Path(
         "../shared/data"
     ),
-    minutes: Annotated[float | None, typer.Option(min=0.01, help="Train so long instead of the recipe's time.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.01, callback=finite, help="Train so long instead of the recipe's time.")
+    ] = None,
     products: Annotated[
         Path | None, typer.Option(help="encoder, writer: a shop's products.jsonl[.gz], to learn from.")
     ] = None,

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from infra import secrets
-from processors.errors import Code, Poison
+from processors.errors import BadSetting, Code
 from processors.identity import shop_of
 from streams.contract import topics
 from streams.contract.cloudevents import rfc3339
@@ -102,11 +102,11 @@ def seconds_of(age: str) -> float:
     """`90s`, `15m`, `2h`, `7d` in seconds.
 
     Raises:
-        Poison: anything else.
+        BadSetting: anything else.
     """
     match = re.fullmatch(r"([0-9]{1,9}(?:[.][0-9]{1,3})?)([smhd])", age.strip())
     if match is None:
-        raise Poison(f"{age[:40]!r} is no age: write 90s, 15m, 2h or 7d")
+        raise BadSetting(f"{age[:40]!r} is no age: write 90s, 15m, 2h or 7d")
     return float(match[1]) * _UNITS[match[2]]
 
 

@@ -21,7 +21,6 @@ DELETED = b"deleted"
 """In place of the hash of an item, where a deletion stands."""
 NOT_MADE = b"not made"
 """In place of the hash of an item that is not made yet, or never, as the next columns of its product are published with it."""
-_NEVER_SAID: Any = object()
 
 
 @dataclass(slots=True)

@@ -193,6 +193,35 @@ def test_the_documented_exit_codes_are_the_real_ones():
     assert [int(row) for row in rows] == sorted(Exit)
 
 
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e400"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "query --text red --min-relevance {}",
+        "query --text red --score-band {}",
+        "forget sku-1 --timeout {}",
+        "ingest . --timeout {}",
+        "replay --topic catalog.items --into g-2 --rate {}",
+        "index build g-2 --rate {}",
+        "standing add q --text red --wait {}",
+        "standing add q --text red --min-relevance {}",
+        "train detector --minutes {}",
+    ],
+)
+def test_a_number_that_does_not_end_is_no_argument(words, value, weft):
+    """`nan` passes every bound: a wait or a pace that never ends, or a bound that nothing is held to."""
+    option = words.split()[-2]
+    code, said, _ = weft("", *words.format(value).split())
+    assert (code, option in said) == (Exit.USAGE, True), said
+
+
+@pytest.mark.parametrize("words", ["store gc --older-than -5d", "dlq list --older-than 3", "forget x --timeout -1"])
+def test_a_time_that_is_none_is_a_wrong_argument(words, weft):
+    """Exit code 2, as all of the command line that is wrong."""
+    code, said, _ = weft("", *words.split())
+    assert code == Exit.USAGE, said
+
+
 def test_only_optional_roles_are_started_beside_the_others(weft):
     """`up --with` names what there is; nothing is started."""
     code, said, _ = weft("up", "--with", "captions")

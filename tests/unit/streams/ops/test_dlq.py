@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import msgspec
 import pytest
 
-from processors.errors import Code, Poison
+from processors.errors import BadSetting, Code, Poison
 from streams.cli.output import printable, shown
 from streams.contract import topics
 from streams.contract.cloudevents import event_context
@@ -294,7 +294,7 @@ def test_ages(text: str, seconds: float) -> None:
 @pytest.mark.parametrize("text", ["", "90", "m", "-3h", "1w", "١h", "9" * 50 + "d"])
 def test_no_ages(text: str) -> None:
     """Anything else is refused."""
-    with pytest.raises(Poison, match="is no age"):
+    with pytest.raises(BadSetting, match="is no age"):
         seconds_of(text)
 
 
