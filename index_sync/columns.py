@@ -17,6 +17,7 @@ from index_sync.blocks import BlockColumns
 from index_sync.entry import Facets, Payload, chances_of, counted_as, facet_key, postings_of
 from index_sync.growing import GrowingInts
 from index_sync.lexical import WordColumns
+from index_sync.pieces import PIECE, Between, in_pieces
 from processors.identity import shop_of
 from processors.product_words import Words
 
@@ -68,6 +69,8 @@ class Part:
 
 _KEYS_BETWEEN = 512
 """Postings that are put together between two pauses."""
+_WORDS_BETWEEN = 8 * PIECE
+"""Products whose words are put together between two pauses."""
 
 
 class Columns:
@@ -121,6 +124,17 @@ class Columns:
     def append_encoded(self, product_id: str, version: int, blob: bytes) -> int:
         """`append` for a payload that comes encoded (from `payloads` of another segment)."""
         return self._append(product_id, version, _DECODER.decode(blob), blob)
+
+    def extend_encoded(
+        self, ids: Sequence[str], versions: Sequence[int], blobs: Sequence[bytes], between: Between = None
+    ) -> None:
+        """`append_encoded` of many."""
+        for number, (product_id, version, blob) in enumerate(
+            in_pieces(zip(ids, versions, blobs, strict=True), between), start=1
+        ):
+            self.append_encoded(product_id, version, blob)
+            if between is not None and number % _WORDS_BETWEEN == 0:
+                self.words.settle_many()  # else all of them wait for whoever publishes, and go in one piece
 
     def _append(self, product_id: str, version: int, payload: Payload, blob: bytes) -> int:
         ordinal, start = len(self.ids), self.rows

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from index_sync.columns import Columns
 from index_sync.entry import Half
 from index_sync.manifest import Damaged, SegmentRef
+from index_sync.pieces import Between
 from index_sync.segment import GrowingSegment, SealedSegment, Segment, Window
 
 _MAGIC = b"WEFTSEG1"
@@ -70,19 +71,23 @@ def _decode_part(key: str, data: bytes) -> tuple[_Header, Half]:
     return header, vectors.astype(np.float16, copy=False)
 
 
-def decode_segment(segment: SegmentRef, parts: Sequence[bytes], dimension: int, segment_rows: int) -> Segment:
-    """A segment from its (verified) parts.
+def decode_segment(
+    segment: SegmentRef, parts: Sequence[bytes], dimension: int, segment_rows: int, between: Between = None
+) -> Segment:
+    """A segment from its (verified) parts; `between` is called between pieces of some milliseconds.
 
     Raises:
         Damaged: the parts are not what the manifest says.
     """
     try:
-        return _decode_segment(segment, parts, dimension, segment_rows)
+        return _decode_segment(segment, parts, dimension, segment_rows, between)
     except msgspec.MsgspecError as error:  # a payload inside a part
         raise Damaged(f"{', '.join(ref.key for ref in segment.parts)}: {error}") from error
 
 
-def _decode_segment(segment: SegmentRef, parts: Sequence[bytes], dimension: int, segment_rows: int) -> Segment:
+def _decode_segment(
+    segment: SegmentRef, parts: Sequence[bytes], dimension: int, segment_rows: int, between: Between
+) -> Segment:
     decoded = [_decode_part(ref.key, data) for ref, data in zip(segment.parts, parts, strict=True)]
     names = ", ".join(ref.key for ref in segment.parts)
     if sum(header.rows for header, _ in decoded) != segment.rows or any(h.dimension != dimension for h, _ in decoded):
@@ -90,12 +95,11 @@ def _decode_segment(segment: SegmentRef, parts: Sequence[bytes], dimension: int,
     if segment.kind == "sealed":
         columns = Columns(segment.rows)
         for header, _ in decoded:
-            for product_id, version, blob in zip(header.ids, header.versions, header.payloads, strict=True):
-                columns.append_encoded(product_id, version, blob)
+            columns.extend_encoded(header.ids, header.versions, header.payloads, between)
         return SealedSegment(segment.uid, columns, np.concatenate([vectors for _, vectors in decoded]))
     growing = GrowingSegment(segment.uid, dimension, max(segment_rows, segment.rows))
     for header, vectors in decoded:
-        growing.extend(header.ids, header.versions, header.payloads, vectors)
+        growing.extend(header.ids, header.versions, header.payloads, vectors, between)
     return growing
 
 

@@ -23,6 +23,7 @@ from index_sync.manifest import (
     fetch,
 )
 from index_sync.part import decode_segment, decode_tombstones
+from index_sync.pieces import Between
 from index_sync.retention import DELETE_RETENTION_SECONDS
 from index_sync.segment import SealedSegment
 from index_sync.shard import Shard
@@ -71,7 +72,7 @@ def recover(
     now: float,
     segment_rows: int = 16_384,
     delete_retention_seconds: float = DELETE_RETENTION_SECONDS,
-    between: Callable[[], None] | None = None,
+    between: Between = None,
 ) -> Recovered:
     """Claim a shard and restore it, or say why it has to be rebuilt from the topic.
 
@@ -128,7 +129,7 @@ def tail(
     now: float,
     segment_rows: int = 16_384,
     delete_retention_seconds: float = DELETE_RETENTION_SECONDS,
-    between: Callable[[], None] | None = None,
+    between: Between = None,
 ) -> Tailed:
     """The shard of the last snapshot, as `recover` would restore it, but nothing is claimed and nothing is written.
 
@@ -158,7 +159,7 @@ def _latest(
     log: LogBounds,
     oldest: float,
     segment_rows: int,
-    between: Callable[[], None] | None = None,
+    between: Between = None,
 ) -> Tailed:
     """What the latest snapshot that is whole and fits the topic holds; else an empty shard that begins with the topic."""
     refused: list[str] = []
@@ -243,11 +244,13 @@ def _restore(
     shard: Shard,
     segment_rows: int,
     refused: list[str],
-    between: Callable[[], None] | None = None,
+    between: Between = None,
 ) -> Shard:
     masks, deletes = decode_tombstones(manifest.state.key, fetch(store, manifest.state), manifest.segments)
     segments = [
-        decode_segment(segment, [fetch(store, part) for part in segment.parts], manifest.dimension, segment_rows)
+        decode_segment(
+            segment, [fetch(store, part) for part in segment.parts], manifest.dimension, segment_rows, between
+        )
         for segment in manifest.segments
     ]
     for segment, wanted in zip(segments, manifest.segments, strict=True):

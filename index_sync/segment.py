@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from index_sync.approximate import Approximate
 from index_sync.columns import Columns
 from index_sync.entry import Half, Payload
+from index_sync.pieces import Between
 from index_sync.typed import TypedColumns
 from processors.offers import NO_OFFER, Offer
 
@@ -90,12 +91,18 @@ class GrowingSegment:
         self._buffer[start : start + len(vectors)] = vectors
         return self.columns.append(product_id, version, payload, blob)
 
-    def extend(self, ids: Sequence[str], versions: Sequence[int], payloads: Sequence[bytes], vectors: Half) -> None:
+    def extend(
+        self,
+        ids: Sequence[str],
+        versions: Sequence[int],
+        payloads: Sequence[bytes],
+        vectors: Half,
+        between: Between = None,
+    ) -> None:
         """Write many products with encoded payloads; `vectors` holds all their rows, one after the other."""
         start = self.columns.rows
         self._buffer[start : start + len(vectors)] = vectors
-        for product_id, version, blob in zip(ids, versions, payloads, strict=True):
-            self.columns.append_encoded(product_id, version, blob)
+        self.columns.extend_encoded(ids, versions, payloads, between)
 
     def gather(self, rows: Rows) -> Half:
         taken: Half = self._buffer[rows]

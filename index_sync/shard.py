@@ -27,6 +27,7 @@ from index_sync.entry import (
     to_half,
     to_halves,
 )
+from index_sync.pieces import Between
 from index_sync.segment import Segment
 from index_sync.state import State
 from index_sync.table import Table
@@ -312,7 +313,7 @@ class Shard:
         dimension: int = 0,
         typed: Sequence[bytes | None] = (),
         worded: bool = True,
-        between: Callable[[], None] | None = None,
+        between: Between = None,
     ) -> None:
         """Fill an empty shard from a snapshot: segments with their live rows, deletes, and where reading goes on.
 

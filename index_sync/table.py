@@ -5,7 +5,7 @@ Which record is news, and when readers see it, `index_sync.shard` says. Nothing 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -16,12 +16,11 @@ from index_sync.columns import rows_of
 from index_sync.compaction import Compacted, compact, gathered, live_vectors
 from index_sync.entry import DIGEST_BITS, Change, Entry, Half, Viewed, product_mark
 from index_sync.moves import Moves
+from index_sync.pieces import Between, in_pieces
 from index_sync.segment import GrowingSegment, Segment, Window, live_products, sealed
 from index_sync.typed import TypedColumns, Vocabularies, decode_typed
 from processors.offers import NO_OFFER, Offer
 
-PIECE = 32
-"""Products that are restored between two calls of `between`: some two milliseconds of it."""
 _CARRIED = 8
 """One live row in so many, or less: a full segment's live rows move on into the next one, in a millisecond or two."""
 _MOST_SEGMENTS = 8
@@ -240,7 +239,7 @@ class Table:
         self,
         parts: Sequence[tuple[Segment, NDArray[np.bool_]]],
         saved: Sequence[bytes | None],
-        between: Callable[[], None] | None = None,
+        between: Between = None,
     ) -> None:
         """Fill an empty table: segments with their live rows, one growing at most; of each the bytes of `encode_typed`, or None.
 
@@ -264,13 +263,9 @@ class Table:
             typed.put(ordinal, version, NO_OFFER)
         return typed
 
-    def _locate(
-        self, segment: Segment, alive: NDArray[np.bool_], typed: TypedColumns, between: Callable[[], None] | None
-    ) -> None:
+    def _locate(self, segment: Segment, alive: NDArray[np.bool_], typed: TypedColumns, between: Between) -> None:
         columns = segment.columns
-        for ordinal, product_id in enumerate(columns.ids):
-            if between is not None and ordinal % PIECE == 0:
-                between()
+        for ordinal, product_id in enumerate(in_pieces(columns.ids, between)):
             start, stop = columns.first[ordinal], columns.first[ordinal + 1]
             if alive[start]:
                 version = int(typed.versions[ordinal])

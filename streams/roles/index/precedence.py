@@ -18,7 +18,7 @@ MOST_S = 0.25
 
 
 PIECE_S = 0.004
-"""A pause of a thread that restores a shard: about as long as a piece of it (`index_sync.table.PIECE`) takes, twice."""
+"""A pause of a thread that restores a shard: about as long as a piece of it (`index_sync.pieces.PIECE`) takes, twice."""
 
 
 class Precedence:

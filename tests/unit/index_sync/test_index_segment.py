@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 
 from index_sync import scan
-from index_sync.columns import Columns
+from index_sync.columns import Columns, encode_payload
 from index_sync.compaction import compact
 from index_sync.entry import Payload, ViewInfo, fold_wanted, product_mark, to_half, to_halves
 from index_sync.growing import GrowingInts
+from index_sync.lexical import WordColumns
+from index_sync.pieces import PIECE, in_pieces
 from index_sync.segment import GrowingSegment, Window, sealed
 from processors.errors import Poison
+from processors.product_words import Words
 from tests.fakes.index_items import entry, unit
 
 
@@ -52,6 +55,43 @@ def test_masks_ignore_rows_that_are_not_published_yet() -> None:
     for ordinal in range(3):
         columns.append(f"p{ordinal}", ordinal, _payload(({"colour": ("red",)},)))
     assert columns.matching(1, {"colour": ("red",)}).tolist() == [True]
+
+
+def _postings(words: WordColumns) -> dict[int, list[tuple[int, int]]]:
+    found: dict[int, list[tuple[int, int]]] = {}
+    for block in words.settle():
+        for term, start, stop in zip(block.terms, block.bounds[:-1], block.bounds[1:], strict=True):
+            places = zip(block.found[start:stop] + block.start, block.values[start:stop], strict=True)
+            found.setdefault(int(term), []).extend((int(place), int(value)) for place, value in places)
+    return found
+
+
+def test_products_that_are_taken_in_pieces_are_found_by_the_same_words() -> None:
+    """And no piece is left for the end: what waits is put together on the way."""
+    count = 20 * PIECE
+    ids = [f"p{number}" for number in range(count)]
+    payloads = [
+        Payload(
+            "i", "c", {}, (), (ViewInfo("whole", "c", ()),), words=Words(f"dress w{number % 7}", "tag", "", "Brand")
+        )
+        for number in range(count)
+    ]
+    blobs = [encode_payload(payload) for payload in payloads]
+    at_once, by_piece = Columns(count), Columns(count)
+    at_once.extend_encoded(ids, range(count), blobs)
+    waiting: list[int] = []
+    by_piece.extend_encoded(ids, range(count), blobs, lambda: waiting.append(len(by_piece.words._pending)))
+    assert (by_piece.ids, by_piece.payloads) == (at_once.ids, at_once.payloads)
+    assert _postings(by_piece.words) == _postings(at_once.words)
+    assert len(waiting) == count // PIECE
+    assert max(waiting) < count / 2
+
+
+def test_others_have_their_turn_before_each_piece() -> None:
+    order: list[int | str] = []
+    order.extend(in_pieces(range(5), lambda: order.append("others"), 2))
+    assert order == ["others", 0, 1, "others", 2, 3, "others", 4]
+    assert list(in_pieces(range(3), None)) == [0, 1, 2]
 
 
 def test_a_vacuum_drops_the_dead_and_keeps_the_scores() -> None:
