@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -67,10 +67,17 @@ def load(folder: Path | None) -> Kits:
     """
     if folder is None:
         return NO_KITS
-    if not folder.is_dir():
-        raise BadSetting(f"WEFT_KITS: {folder} is no folder")
+    try:
+        if not folder.is_dir():
+            raise BadSetting(f"WEFT_KITS: {folder} is no folder")
+        return Kits(_read_all(sorted(folder.iterdir())))
+    except OSError as error:  # a folder that only others may enter
+        raise BadSetting(f"WEFT_KITS: {folder} cannot be read: {error.strerror}") from error
+
+
+def _read_all(paths: Sequence[Path]) -> dict[str, Kit]:
     found: dict[str, Kit] = {}
-    for path in sorted(folder.iterdir()):
+    for path in paths:
         if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
             continue
         name = _name_of(path)
@@ -84,7 +91,7 @@ def load(folder: Path | None) -> Kits:
             found[name] = read(path)
         except KitProblem as error:
             raise BadSetting(f"WEFT_KITS: {path}, {error}") from error
-    return Kits(found)
+    return found
 
 
 def _name_of(path: Path) -> str:

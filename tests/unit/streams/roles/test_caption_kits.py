@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -138,6 +140,17 @@ def test_what_is_no_file_is_told_and_not_waited_for(tmp_path: Path, kind: str) -
     (tmp_path / "elsewhere.txt").write_text("tone: warm")
     path.symlink_to(tmp_path / "elsewhere.txt")
     assert load(tmp_path).by_name["acme"].tone == "warm"
+
+
+def test_a_folder_that_may_not_be_entered_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its cause, and not by a traceback; whoever runs the tests may enter every folder."""
+
+    def closed(_: Path) -> Iterator[Path]:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "iterdir", closed)
+    with pytest.raises(Fatal, match=r"WEFT_KITS: .* cannot be read: Permission denied"):
+        load(tmp_path)
 
 
 @pytest.mark.parametrize("name", [" acme", "acme ", "ac\nme", "\udcff"])
