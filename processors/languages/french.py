@@ -19,6 +19,7 @@ _AGREEING: dict[str, tuple[str, str, str, str]] = {
     # words of shops, for which the palette has coarser ones
     "silver": ("argenté", "argentée", "argentés", "argentées"),
     "gold": ("doré", "dorée", "dorés", "dorées"),
+    "multicoloured": ("multicolore", "multicolore", "multicolores", "multicolores"),
 }
 _INVARIABLE: dict[str, str] = {
     "charcoal": "gris anthracite", "light grey": "gris clair", "cream": "crème", "khaki": "kaki", "brown": "marron", "tan": "camel",

@@ -14,7 +14,7 @@ _COLOURS: dict[str, str] = {
     "rust": "rostrot", "coral": "korallenrot", "red": "rot", "burgundy": "weinrot", "pink": "rosafarben", "magenta": "magentafarben",
     "lavender": "lavendelfarben", "purple": "violett",
     # words of shops, for which the palette has coarser ones
-    "silver": "silberfarben", "gold": "goldfarben", "emerald": "smaragdgrün", "royal blue": "königsblau", "cobalt": "kobaltblau",
+    "multicoloured": "mehrfarbig", "multicolour": "mehrfarbig", "multicolor": "mehrfarbig", "silver": "silberfarben", "gold": "goldfarben", "emerald": "smaragdgrün", "royal blue": "königsblau", "cobalt": "kobaltblau",
     "ivory": "elfenbeinfarben", "ecru": "ecrufarben", "taupe": "taupefarben", "sand": "sandfarben", "salmon": "lachsfarben",
     "peach": "pfirsichfarben", "lilac": "fliederfarben", "fuchsia": "fuchsiafarben", "sage": "salbeigrün",
 }  # fmt: skip

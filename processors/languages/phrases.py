@@ -132,13 +132,13 @@ def phrase(facts: Facts, words: Words, order: Sequence[str] = (), *, article: bo
                 behind.append(facet)
     pieces = [*before, Piece(facts.noun.text, "category")]
     link = ""
-    following = _audience_behind(facts, given, words, _following([*behind, *order[at + 1 :]], given, words))
+    following = _audience_last(given, words, _following([*behind, *order[at + 1 :]], given, words))
     runs = _runs(facts, words, following)
     for number, run in enumerate(runs):
         own = run[0][1].link
         denied = link in _DENYING and run[0][0] in words.joining
-        # "Une veste, pour femme en soie": a comma before the audience would want a second one behind it.
-        if run[0][0] in words.commas and (run[0][0] != "audience" or number == len(runs) - 1):
+        # "Chaqueta negra de manga larga", but "de lana, de manga larga"; "un short pour fille", but "un short bleu, pour fille".
+        if run[0][0] in words.commas and (own in (link, *_DENYING) or run[0][0] == "audience") and number:
             pieces.append(Piece(","))
         lead = f"{words.conjunction} {own}" if denied and own else own
         pieces += [Piece(lead)] if lead else []
@@ -171,20 +171,15 @@ def _following(facets: list[str], given: Sequence[str], words: Words) -> list[st
     return facets
 
 
-def _audience_behind(facts: Facts, given: Sequence[str], words: Words, facets: Sequence[str]) -> Sequence[str]:
-    """The audience behind what is said of the garment: "un t-shirt pour enfant gris" is of a grey child, "a dress for girls with dots" of dotted girls.
-
-    French and Spanish have all adjectives there; elsewhere a kit's own order stands.
+def _audience_last(given: Sequence[str], words: Words, facets: Sequence[str]) -> Sequence[str]:
+    """The audience behind all that is said of the garment: "a T-shirt for boys with short sleeves" is of boys with sleeves, "un t-shirt pour enfant gris"
+    of a grey child. Where nouns are followed by few adjectives, what a kit's own order has behind the audience stays there ("a jacket for women in navy").
     """
     if "audience" not in facets:
         return facets
-    said = {facet: words.after(facet, facts.values[facet], facts.noun) for facet in facets if facet in facts.values}
-    adjectives = {facet for facet, after in said.items() if after is not None and not after.link}
-    own = {
-        facet for facet in ("pattern", "length") if facet in said and (words.commas or (given and facet not in given))
-    }
-    at, last = facets.index("audience"), max((facets.index(one) for one in adjectives | own), default=-1)
-    return facets if at > last else (*facets[:at], *facets[at + 1 : last + 1], "audience", *facets[last + 1 :])
+    at = facets.index("audience")
+    asked = "audience" in given and set(facets[at + 1 :]) & set(given) and not words.commas
+    return facets if asked else (*facets[:at], *facets[at + 1 :], "audience")
 
 
 def _runs(facts: Facts, words: Words, facets: Sequence[str]) -> list[list[tuple[str, After]]]:

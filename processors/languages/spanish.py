@@ -18,7 +18,7 @@ _AGREEING: dict[str, tuple[str, str, str, str]] = {
     "black": _o("negr"), "grey": _e("gris", "grises"), "white": _o("blanc"), "brown": _e("marrón", "marrones"), "blue": _e("azul", "azules"),
     "green": _e("verde", "verdes"), "yellow": _o("amarill"), "red": _o("roj"), "purple": _o("morad"),
     # words of shops, for which the palette has coarser ones
-    "silver": _o("platead"), "gold": _o("dorad"),
+    "silver": _o("platead"), "gold": _o("dorad"), "multicoloured": _e("multicolor", "multicolores"),
 }  # fmt: skip
 _INVARIABLE: dict[str, str] = {
     "charcoal": "gris antracita", "light grey": "gris claro", "cream": "crema", "beige": "beige", "khaki": "caqui", "tan": "camel",

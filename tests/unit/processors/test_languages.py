@@ -73,19 +73,35 @@ def test_gold_and_silver_are_no_mustard_and_grey(locale: str, text: str) -> None
 
 
 @pytest.mark.parametrize(
+    ("facts", "text"),
+    [
+        ({"sleeve": "long"}, "Chaqueta de manga larga."),
+        ({"pattern": "printed", "sleeve": "long", "gender": "women"}, "Chaqueta estampada de manga larga, para mujer."),
+        ({"fabric": "wool", "sleeve": "long"}, "Chaqueta de lana, de manga larga."),
+        ({"pattern": "striped", "sleeve": "short"}, "Chaqueta de rayas, de manga corta."),
+        ({"gender": "women"}, "Chaqueta para mujer."),
+        ({"sleeve": "sleeveless"}, "Chaqueta sin mangas."),
+    ],
+)  # fmt: skip
+def test_a_comma_parts_facts_and_not_the_noun_from_its_first(facts: dict[str, str], text: str) -> None:
+    """Of two that begin with "de" the second has one, and an audience behind other facts."""
+    assert said("es", garment("jacket", **facts)) == text
+
+
+@pytest.mark.parametrize(
     ("locale", "order", "text"),
     [
-        ("fr", ("colour", "kind", "audience"), "Veste noire imprimée pour femme en soie à manches longues."),
-        ("fr", ("audience", "kind", "colour"), "Veste noire imprimée pour femme en soie à manches longues."),
+        ("fr", ("colour", "kind", "audience"), "Veste noire imprimée en soie à manches longues, pour femme."),
+        ("fr", ("audience", "kind", "colour"), "Veste noire imprimée en soie à manches longues, pour femme."),
         ("fr", ("colour", "kind"), "Veste noire imprimée en soie à manches longues, pour femme."),
-        ("es", ("colour", "kind", "audience"), "Chaqueta negra estampada para mujer de seda, de manga larga."),
-        ("de", ("colour", "kind", "audience"), "Schwarze Jacke aus Seide mit Druck für Damen mit langen Ärmeln."),
-        ("en", ("colour", "kind", "audience"), "A black jacket made of silk with a print for women with long sleeves."),
+        ("es", ("colour", "kind", "audience"), "Chaqueta negra estampada de seda, de manga larga, para mujer."),
+        ("de", ("colour", "kind", "audience"), "Schwarze Jacke aus Seide mit Druck und langen Ärmeln für Damen."),
+        ("en", ("colour", "kind", "audience"), "A black jacket made of silk with a print and long sleeves for women."),
         ("en", ("kind", "colour", "audience", "pattern"), "A jacket in black for women made of silk with a print and long sleeves."),
     ],
 )  # fmt: skip
 def test_what_is_said_of_the_garment_is_not_said_of_its_wearer(locale: str, order: tuple[str, ...], text: str) -> None:
-    """ "Un t-shirt pour enfant gris" is of a grey child, and a comma that opens wants one that closes; a kit's own order of a pattern stands."""
+    """ "Un t-shirt pour enfant gris" is of a grey child, "for boys with short sleeves" of boys with sleeves; what a kit orders behind the audience stays there."""
     jacket = garment("jacket", "black", pattern="printed", fabric="silk", sleeve="long", gender="women")
     assert said(locale, jacket, order=order) == text
 
