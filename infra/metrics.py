@@ -267,6 +267,10 @@ class RoleMetrics:
         """A message of this shop is done."""
         self._of("weft_shop_messages", self._shop(shop)).inc()
 
+    def shop_done_by(self, shop: str, messages: int) -> None:
+        """So many messages of this shop are done."""
+        self._of("weft_shop_messages", self._shop(shop)).inc(messages)
+
     def shop_charged(self, shop: str, stage: str, seconds: float) -> None:
         """The device has worked for this shop."""
         self._of("weft_shop_device_seconds", self._shop(shop), stage).inc(seconds)

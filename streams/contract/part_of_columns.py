@@ -44,12 +44,14 @@ def part_of_columns(message: Message) -> tuple[str, dict[str, Any]] | None:
     columns = part.metadata
     if part.product_id.encode() != key or not columns or not COLUMN_NAMES.issuperset(columns):
         return None
-    if not all(name in _PRICES and type(said) in _NUMBERS and 0 <= said < math.inf for name, said in columns.items()):
+    for name, said in columns.items():
+        if name in _PRICES and type(said) in _NUMBERS and 0 <= said < math.inf:
+            continue  # as nearly all that come
         try:
             check_metadata(Upload(part.product_id, metadata=columns))
         except Poison:
             return None
-        columns = without_other_names(columns)
+        return part.product_id, without_other_names(columns)
     return part.product_id, columns
 
 

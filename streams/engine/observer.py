@@ -146,6 +146,10 @@ class Observer(Protocol):
         """A message of this shop ("" for none) is done."""
         ...
 
+    def shop_done_by(self, shop: str, messages: int) -> None:
+        """`shop_done` of so many."""
+        ...
+
     def shop_charged(self, shop: str, stage: str, seconds: float) -> None:
         """The device has worked for this shop for so many seconds: its share of a batch, by cost."""
         ...
@@ -234,6 +238,10 @@ class NullObserver:
     def open_letters(self, count: int) -> None: ...
 
     def shop_done(self, shop: str) -> None: ...
+
+    def shop_done_by(self, shop: str, messages: int) -> None:
+        for _ in range(messages):
+            self.shop_done(shop)
 
     def shop_charged(self, shop: str, stage: str, seconds: float) -> None: ...
 

@@ -355,8 +355,7 @@ class Pipeline(Generic[R]):
             run.shares = _shares(run.messages, self._shop_of)
         for shop, (count, amount) in run.shares.items():
             if sign < 0:
-                for _ in range(count):
-                    self._engine.observer.shop_done(shop)
+                self._engine.observer.shop_done_by(shop, count)
             self._holds_more(shop, sign * amount)
 
     def _holds_more(self, shop: str, more: int) -> None:

@@ -259,14 +259,20 @@ def test_many_at_once_are_told_as_each_by_itself() -> None:
             metrics.aged_all("catalog.uploads", ages)
             metrics.stage_done_by("read", 3, 0.25)
             metrics.stage_done_by("read", 0, 0.25)
+            metrics.shop_done_by("acme", 3)
         else:
             for offset in (7, 9, 12):
                 metrics.acked("catalog.uploads", 3, offset, 0.5)
                 metrics.stage_done("read", 0.25)
+                metrics.shop_done("acme")
             for age in ages:
                 metrics.aged("catalog.uploads", age)
         lines = metrics.exposition().decode().splitlines()
-        return [one for one in lines if one.startswith(("weft_stage", "weft_message", "weft_event", "weft_acked"))]
+        return [
+            one
+            for one in lines
+            if one.startswith(("weft_stage", "weft_message", "weft_event", "weft_acked", "weft_shop"))
+        ]
 
     found = told(together=True)
     assert found == told(together=False)
