@@ -55,11 +55,14 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a load took. `seconds`: until enrich was done, caption was, and the filter; `spent`: processor seconds by process."""
+    """What a load took. `seconds`: until enrich was done, caption was, and the filter; `spent`: processor seconds by process;
+    `items`: that were published.
+    """
 
     load: Load
     seconds: tuple[float, float, float]
     spent: Mapping[str, float]
+    items: int
 
 
 class Feed:
@@ -71,7 +74,7 @@ class Feed:
 
     async def run(self, load: Load) -> Run:
         """Send it, and wait until it is done."""
-        before, started = self._spent(), time.perf_counter()
+        before, items, started = self._spent(), await self._items(), time.perf_counter()
         await self._client.upload(load.uploads)
         admin = AIOKafkaAdminClient(bootstrap_servers=self._settings.bootstrap_servers)
         await admin.start()
@@ -87,7 +90,11 @@ class Feed:
             await self._until(lambda: self._sees(load.price, len(products)))
         seen = time.perf_counter() - started
         after = self._spent()
-        return Run(load, (enriched, captioned, seen), {name: after[name] - before[name] for name in after})
+        spent = {name: after[name] - before[name] for name in after}
+        return Run(load, (enriched, captioned, seen), spent, await self._items() - items)
+
+    async def _items(self) -> int:
+        return sum((await self._client.end_offsets(topics.ITEMS)).values())
 
     async def _until(self, done: Callable[[], Any]) -> None:
         async with asyncio.timeout(LIMIT_S):
@@ -189,7 +196,7 @@ def _rows(run: Run, faust: float, bare: float) -> list[Row]:
             f"{rate:,.0f}/s by enrich ({rate / faust:.3f} of bare Faust, {rate / bare:.3f} of bare aiokafka), "
             f"{count / max(run.seconds):,.0f}/s through all",
             "",
-            f"{count:,} records in {enriched:.2f} s{whole}; µs of processor a record: {spent}",
+            f"{count:,} records, {run.items:,} items in {enriched:.2f} s{whole}; µs of processor a record: {spent}",
         )
     ]
 
