@@ -102,7 +102,7 @@ class Exit(Generic[R]):
     publish_all: PublishAll[R] | None = None
 
 
-MOST_TOGETHER = 512
+MOST_TOGETHER = 2048
 """Results that are published at once."""
 
 

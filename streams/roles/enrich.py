@@ -61,6 +61,8 @@ Enriched: TypeAlias = Told | ToldColumns | Deleted | PassedOn | NoEffect
 
 
 _HERE = Here()
+AT_A_TIME = 256
+"""Uploads that are looked at before others have their turn on the event loop: some milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +190,9 @@ class Enrich:
         """Those of which nothing is out of the ordinary, and that are the next of their products: parts of columns, and others."""
         parts: list[Part] = []
         others: list[Simple] = []
-        for m in messages:
+        for number, m in enumerate(messages, 1):
+            if number % AT_A_TIME == 0:
+                await asyncio.sleep(0)
             if self.wanted(m):
                 continue
             if (part := part_of_columns(m)) is not None:

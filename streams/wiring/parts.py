@@ -74,9 +74,9 @@ class Parts:
         """What an image may be."""
         return DecodeLimits(max_bytes=self.settings.max_image_bytes, max_pixels=self.settings.max_image_pixels)
 
-    def credits(self) -> Credits:
-        """The memory of one role's pipeline."""
-        return Credits(self.settings.credit_bytes)
+    def credits(self, items: int = 1024) -> Credits:
+        """The memory of one role's pipeline. `items`: messages in it, at most."""
+        return Credits(self.settings.credit_bytes, items=items)
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ from processors.identity import checked_shop, shop_of
 from streams.contract.urgency import said_of, says_more, says_shop
 from streams.engine.ahead import Ahead
 from streams.engine.credits import Credits
-from streams.engine.lanes import DeadLetter, Publish, PublishAll
+from streams.engine.lanes import MOST_TOGETHER, DeadLetter, Publish, PublishAll
 from streams.engine.message import Message, message_bytes
 from streams.engine.pipeline import Pipeline
 from streams.engine.stages import DeviceStage, Done, IoStage, RunAll, Stage
@@ -65,7 +65,7 @@ def pipelines(
         in_their_turn(ahead, stages()),
         publish=ahead.in_turn(publish),
         dead_letter=ahead.letters_in_turn(dead_letter),
-        admission=parts.credits(),
+        admission=parts.credits(2 * MOST_TOGETHER),  # one run is read while the one before is published
         publish_all=None if publish_all is None else ahead.all_in_turn(publish_all),
         **common,
     )

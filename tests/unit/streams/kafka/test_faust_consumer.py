@@ -204,12 +204,12 @@ class Record:
 
 def test_records_stay_in_order_whatever_the_parts() -> None:
     """Many small ones go together, large ones by themselves; one larger than a part is a part."""
-    batch = [Record(offset, 10 if offset % 7 else TOGETHER_BYTES) for offset in range(2000)]
+    batch = [Record(offset, 10 if offset % 7 else TOGETHER_BYTES) for offset in range(3 * TOGETHER)]
     parts = list(parts_of(batch))
     assert [one for part in parts for one in part] == batch
     assert all(len(part) <= TOGETHER for part in parts)
     assert all(len(part) == 1 or sum(len(one.value) for one in part) <= TOGETHER_BYTES for part in parts)
-    assert max(map(len, parts_of([Record(offset) for offset in range(2000)]))) == TOGETHER
+    assert max(map(len, parts_of([Record(offset) for offset in range(3 * TOGETHER)]))) == TOGETHER
     assert list(parts_of([])) == []
 
 
