@@ -18,6 +18,8 @@ from streams.contract import topics
 from streams.contract.codecs import decode_item
 from streams.contract.records import Item
 from streams.engine.message import ANSWER, Message
+from streams.roles import enrich as enrich_module
+from streams.roles import taking_in as taking_in_module
 from streams.roles.outcome import Stands
 from tests.unit.streams.roles.test_taking_in import CountingStore, Shop, full, inline, part, picture, stored, upload
 
@@ -206,3 +208,43 @@ async def test_a_part_may_say_a_column_under_another_name() -> None:
     assert shop.last.metadata.in_stock is True
     await shop.take(part(3, in_stock=None))
     assert shop.last.metadata.in_stock is None
+
+
+async def test_others_have_their_turn_between_many_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is urgent does not wait until all products of a price list are read and made; a few are done at once."""
+    shop = Many()
+    products = [f"sku-{number}" for number in range(9)]
+    for offset, product in enumerate(products):
+        await shop.take(of(product, offset, image=inline(picture()), metadata={"price": 1}))
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async def seen(price: int, first: int) -> tuple[int, int]:
+        messages = [of(product, first + n, metadata={"price": price}) for n, product in enumerate(products)]
+        before = turns
+        done = await shop.enrich.read_all(messages)
+        read = turns
+        results = [(m, one.result) for m, one in zip(messages, done, strict=True) if one is not None]
+        found = await shop.taking_in.publish_all(results)
+        published = turns
+        assert found is not None
+        shop.sender.deliver()
+        await asyncio.gather(*{one for deliveries in found for one in deliveries})
+        return read - before, published - read
+
+    task = asyncio.create_task(other())
+    try:
+        few = await seen(2, 100)
+        for module in (enrich_module, taking_in_module):
+            monkeypatch.setattr(module, "AT_A_TIME", 2)
+        many = await seen(3, 200)
+    finally:
+        task.cancel()
+    assert many[0] >= few[0] + 4
+    assert few[1] <= 1
+    assert many[1] >= 8
