@@ -16,6 +16,7 @@ from streams.contract.cloudevents import is_structured
 from streams.contract.limits import MAX_ID_BYTES
 from streams.contract.metadata import check_metadata
 from streams.contract.records import Upload
+from streams.contract.versions import version_of
 from streams.engine.message import Message
 
 _PRICES, _NUMBERS = frozenset({"price", "sale_price"}), frozenset({int, float})
@@ -24,15 +25,16 @@ _PRICES, _NUMBERS = frozenset({"price", "sale_price"}), frozenset({int, float})
 class _Part(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     product_id: str
     metadata: dict[str, Any]
+    version: int | float | str | None = None
 
 
 _PART = msgspec.json.Decoder(_Part)
 _NONE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-def part_of_columns(message: Message) -> tuple[str, dict[str, Any]] | None:
-    """Product (of no shop: its key is its id) and columns, as `About.metadata` has them; None: it is no such upload, has a version, a
-    shop or a header of Weft's, or something is wrong with it.
+def part_of_columns(message: Message) -> tuple[str, dict[str, Any], int | float | None] | None:
+    """Product (of no shop: its key is its id), columns and version, as `About` has them; None: it is no such upload, has a shop or a
+    header of Weft's, or something is wrong with it.
     """
     key, value = message.key, message.value
     if not key or not value or len(key) > MAX_ID_BYTES or key.startswith(b"//") or _asks_for_more(message):
@@ -51,8 +53,12 @@ def part_of_columns(message: Message) -> tuple[str, dict[str, Any]] | None:
             check_metadata(Upload(part.product_id, metadata=columns))
         except Poison:
             return None
-        return part.product_id, without_other_names(columns)
-    return part.product_id, columns
+        columns = without_other_names(columns)
+        break
+    try:
+        return part.product_id, columns, version_of(part.version)
+    except Poison:
+        return None
 
 
 def _asks_for_more(message: Message) -> bool:

@@ -53,12 +53,13 @@ class Part(NamedTuple):
     message: Message
     product: str
     columns: dict[str, Any]
+    version: int | float | None
 
 
 def loud_of(parts: Iterable[Part], kept: Mapping[str, Kept], maker: str) -> set[str]:
     """Of the products of columns those whose item may have to be made anew: what was seen on their photos is needed."""
     loud: set[str] = set()
-    for message, product, columns in parts:
+    for message, product, columns, _ in parts:
         if product in loud:
             continue
         one = kept[product]
@@ -76,10 +77,10 @@ def done_of(
     """Offset → what columns say, of products of which all is known that is needed; arguments as above, and what was seen, by digest."""
     seen = {product: _seen_of(kept[product].product, known) for product in loud}
     there = {product for product, one in kept.items() if one.product != NOTHING}
-    for message, product, columns in parts:
+    for message, product, columns, version in parts:
         contents = seen.get(product, _NOTHING_SEEN)
         if contents is not None and product in there:
-            yield message.offset, Done(ToldColumns(product, columns, contents))
+            yield message.offset, Done(ToldColumns(product, columns, contents, version))
 
 
 def _seen_of(product: Product, known: Mapping[str, PhotoContent]) -> Mapping[str, PhotoContent] | None:

@@ -194,7 +194,7 @@ class TakeIn:
         if isinstance(outcome, ToldColumns):
             if outcome.contents and not turn.contents:
                 turn.contents.update(outcome.contents)
-            if there and (news := turn.says(message, outcome.columns, maker, topic)) is not None:
+            if there and (news := turn.says(message, outcome, maker, topic)) is not None:
                 return news
             outcome = outcome.told(message)
         if not (there or turn.changes or (isinstance(outcome, Told) and outcome.change.replaces)):

@@ -28,7 +28,7 @@ class Told:
 
 
 class ToldColumns(msgspec.Struct, frozen=True, gc=False):
-    """What a part says that gives columns alone and no version (`streams.contract.part_of_columns`), of a product that is known.
+    """What a part says that gives columns alone (`streams.contract.part_of_columns`), of a product that is known.
 
     `contents`: as of `Told`; one for all of its product that have arrived together.
     """
@@ -36,7 +36,10 @@ class ToldColumns(msgspec.Struct, frozen=True, gc=False):
     product: str
     columns: dict[str, Any]
     contents: Mapping[str, PhotoContent]
+    version: int | float | None = None
 
     def told(self, message: Message) -> Told:
         """The same as any upload says it."""
-        return Told(self.product, Change(self.columns), self.contents, Source(*message.first_source))
+        return Told(
+            self.product, Change(self.columns, version=self.version), self.contents, Source(*message.first_source)
+        )

@@ -11,11 +11,12 @@ from typing import Any
 
 import msgspec
 
-from processors.product import Product, Said, Stamp
+from processors.product import MAX_REMOVED, Product, Said, Stamp
 from streams.contract.records import Source
 from streams.engine.message import Message
 from streams.roles.items import PhotoContent
 from streams.roles.product_states import Kept, Known
+from streams.roles.told import ToldColumns
 
 DELETED = b"deleted"
 """In place of the hash of an item, where a deletion stands."""
@@ -39,12 +40,12 @@ class Change:
 
 @dataclass(slots=True)
 class _Row:
-    """Columns that follow each other. `said`: name → value, and who said it last; `last`: of the row; `news`: the last that changed
-    anything.
+    """Columns that follow each other. `said`: name → value, and when it was said last; `at`: when anything was; `news`: the last that
+    changed anything.
     """
 
-    last: Message
-    said: dict[str, tuple[Any, Message]] = field(default_factory=dict)
+    at: Stamp
+    said: dict[str, tuple[Any, Stamp]] = field(default_factory=dict)
     news: Message | None = None
 
 
@@ -68,36 +69,45 @@ class Turn:
         self.changes.append(change)
         self.kept = change.kept
 
-    def says(self, message: Message, columns: dict[str, Any], maker: str, topic: str) -> bool | None:
+    def says(self, message: Message, told: ToldColumns, maker: str, topic: str) -> bool | None:
         """Take the columns of a record in (`streams.contract.part_of_columns`); whether they say anything new.
 
         None: they were not taken in, as their place among what was said before has to be worked out field by field.
 
         Args:
             message: the record; those of a product in the order of their partition.
-            columns: that it says, as any part.
+            told: what it says.
             maker: what makes items now.
             topic: the id of the topic of items.
         """
         row, product = self._row, self.kept.product
-        if row is None:
-            if not (stands(self.kept, topic, maker) and self.kept.source and _is_newest(message, product)):
-                return None
-            row = _Row(message)
-        said, news = product.said, False
-        for name, value in columns.items():
-            if (told := row.said.get(name)) is not None:
-                news |= told[0] != value
+        latest = product.latest if row is None else row.at.version
+        version = latest if told.version is None else told.version
+        at = Stamp(version, max(message.timestamp_ms, 0), message.partition, message.offset)
+        if row is None and not (stands(self.kept, topic, maker) and self.kept.source and _is_newest(at, product)):
+            return None
+        said, in_row, news, newer = (
+            product.said,
+            {} if row is None else row.said,
+            False,
+            row is None or row.at.before(at),
+        )
+        for name, value in told.columns.items():
+            if (last := in_row.get(name)) is not None:
+                news |= last[0] != value
             elif (known := said.get(name)) is None:
                 news |= value is not None
-            elif known.at.partition != message.partition or _stamp(message).before(known.at):
-                self.close(maker, topic)
-                return None
             else:
+                newer &= known.at.partition == at.partition and known.at.before(at)
                 news |= known.value != value
-        for name, value in columns.items():
-            row.said[name] = value, message
-        self._row, row.last = row, message
+        if not newer:
+            self.close(maker, topic)
+            return None
+        if row is None:
+            row = self._row = _Row(at)
+        for name, value in told.columns.items():
+            row.said[name] = value, at
+        row.at = at
         if news:
             row.news = message
         return news
@@ -107,17 +117,17 @@ class Turn:
         row, self._row = self._row, None
         if row is None:
             return
-        before = self.kept.product
+        before, at = self.kept.product, row.at
         said = dict(before.said)
-        for name, (value, message) in row.said.items():
-            if value is None:
-                said.pop(name, None)  # as there is no version, nothing older can come any more
+        for name, (value, when) in row.said.items():
+            if value is None and when.version is None:
+                said.pop(name, None)  # nothing older can come any more
             else:
-                said[name] = Said(value, _stamp(message))
-        last = row.last
-        seen = {**before.seen, last.partition: last.offset}
-        product = msgspec.structs.replace(before, said=said, touched=_stamp(last), seen=seen)
+                said[name] = Said(value, when)
+        seen = {**before.seen, at.partition: at.offset}
+        product = msgspec.structs.replace(before, said=said, touched=at, latest=at.version, seen=seen)
         if row.news is None:
+            self.changed |= at.version is not None  # a newer version has to be known, though it says the same
             self.kept = msgspec.structs.replace(self.kept, product=product)
             return
         self.changed = True
@@ -125,17 +135,15 @@ class Turn:
         self.add(Change(row.news, kept, repeat=True, changed=True, columns=True))
 
 
-def _is_newest(message: Message, product: Product) -> bool:
-    """Whether a record without a version, that was not passed on, counts after all that was said of its product, and no version decides."""
-    if product.latest is not None or product.has_seen(message.partition, message.offset):
+def _is_newest(at: Stamp, product: Product) -> bool:
+    """Whether a record counts after all that was said of its product, by its version and its place in the partition alone."""
+    if product.has_seen(at.partition, at.offset) or len(product.said) > MAX_REMOVED // 2:
         return False
-    at = _stamp(message)
     others = (product.replaced, product.deleted, product.touched)
+    known = product.latest
+    if known is not None and (at.version is None or at.version < known):
+        return False
     return all(one is None or (one.partition == at.partition and one.before(at)) for one in others)
-
-
-def _stamp(message: Message) -> Stamp:
-    return Stamp(None, max(message.timestamp_ms, 0), message.partition, message.offset)
 
 
 def stands(kept: Kept, topic: str, maker: str) -> bool:

@@ -41,7 +41,7 @@ class Step:
 columns = st.fixed_dictionaries({}, optional={name: st.sampled_from(of) for name, of in VALUES.items()})
 steps = st.builds(
     Step,
-    st.sampled_from(["columns"] * 9 + ["word", "version", "whole", "gone"]),
+    st.sampled_from(["columns"] * 9 + ["newer"] * 4 + ["word", "version", "whole", "gone"]),
     columns.filter(bool),
     st.integers(0, 1),
     st.sampled_from([0, 0, 0, 5_000]),
@@ -56,6 +56,8 @@ def record(step: Step, partition: int, offset: int) -> Message:
         given["metadata"] = {**step.said, "season": "summer"}
     if step.kind == "version":
         given["version"] = offset % 4
+    if step.kind == "newer":
+        given["version"] = float(offset // 3)
     if step.kind == "whole":
         given["image"] = PHOTO
     value = None if step.kind == "gone" else msgspec.json.encode(given)
@@ -96,6 +98,12 @@ ROW = [Step("columns", {"price": 2}), Step("columns", {"stock": 3}, back=5_000),
 @settings(max_examples=60, deadline=None)
 @example([(0, ROW)])
 @example([(0, [Step("gone", {"price": 1}), *ROW, Step("whole", {"price": 1}), *ROW])])
+@example(
+    [(0, [Step("newer", {"price": 2}), Step("newer", {"price": 2}), Step("newer", {"price": None}), *ROW]), (0, ROW)]
+)
+@example(
+    [(0, [Step("newer", {"price": None}), Step("columns", {"price": 3})]), (0, [Step("version", {"price": 1}), *ROW])]
+)
 @example([(1, [Step("columns", {"price": 2})]), (0, [*ROW, Step("columns", {"price": 2}, back=5_000)])])
 @example([(0, [*ROW, Step("version", {"price": 1}), *ROW]), (0, ROW)])
 @example(
@@ -120,7 +128,7 @@ def test_rows_are_read_as_columns() -> None:
 
 
 def test_what_is_more_than_columns_is_read_as_any_upload() -> None:
-    """A version, a shop, haste, words, a photo, another key, a header that asks for something, a value that is refused."""
+    """A version that is none, a shop, haste, words, a photo, another key, a header that asks for something, a value that is refused."""
 
     def is_part(*, key: bytes = b"sku-1", headers: Any = (), **fields: Any) -> bool:
         value = msgspec.json.encode({"product_id": "sku-1", "metadata": {"price": 5}, **fields})
@@ -129,9 +137,10 @@ def test_what_is_more_than_columns_is_read_as_any_upload() -> None:
     json = ("content-type", b"application/json")
     assert is_part()
     assert is_part(headers=(json, ("traceparent", b"00-1-2-01")))
+    assert is_part(version="2026-01-31T12:00:00Z")
     assert is_part(metadata={"price": None, "stock": "in stock", "sizes": ["M"]})
     for more in (
-        {"version": 1},
+        {"version": "yesterday"},
         {"shop": "one"},
         {"priority": "high"},
         {"group_id": "wrap"},
