@@ -140,9 +140,6 @@ def _is_newest(at: Stamp, product: Product) -> bool:
     if product.has_seen(at.partition, at.offset) or len(product.said) > MAX_REMOVED // 2:
         return False
     others = (product.replaced, product.deleted, product.touched)
-    known = product.latest
-    if known is not None and (at.version is None or at.version < known):
-        return False
     return all(one is None or (one.partition == at.partition and one.before(at)) for one in others)
 
 
