@@ -90,10 +90,11 @@ class _Job:
 
     async def some(self, path: Path) -> None:
         """Send what is there."""
-        photos = self._photos(path)
+        photos = self._photos(path, updates=True)
         async with Client(self._settings) as client:
             await self._send(client, await self._store(), photos)
-        say(f"sent {self._sent} of {len(photos)} photos")
+        what = "photos" if any(photo.places for photo in photos) else "updates"
+        say(f"sent {self._sent} of {len(photos)} {what}")
 
     async def full(self, path: Path, *, dry_run: bool, force: bool) -> None:
         """Send what differs from the catalogue, then delete what is gone."""
@@ -141,12 +142,12 @@ class _Job:
         stack = stack_file.read(self._settings.data_dir)
         return stack.scrape if stack is not None else ""
 
-    def _photos(self, path: Path) -> list[Photo]:
-        """What is to be sent; what is left out beside it is said at once."""
+    def _photos(self, path: Path, *, updates: bool = False) -> list[Photo]:
+        """What is to be sent; what is left out beside it is said at once. `updates`: whether a list of prices is some."""
         from streams.ops.ingest import Photo, RefusedProduct
         from streams.ops.sources import walk
 
-        catalogue = walk(path, by_folder=self._by_folder)
+        catalogue = walk(path, by_folder=self._by_folder, updates=updates)
         self.refused = [RefusedProduct(row.where, "ingest", row.cause) for row in catalogue.rejected]
         self._words = tuple(word for row in catalogue.rejected for word in row.words)
         for row in catalogue.noted:

@@ -39,7 +39,8 @@ BATCH = 32
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """One product to ingest: its image on this machine or (`path` is None) at an address, and what the shop says of it.
+    """One product to ingest: its image on this machine or (`path` is None) at an address, and what the shop says of it. With neither
+    it is an update of what is said alone.
 
     `further`: photos beside it, files and addresses. `equal`: none of them was named as the product's image: which it is
     goes by what the files' names say that they show. `roles`: what photos show, where the shop says so.
@@ -56,7 +57,8 @@ class Photo:
     @property
     def places(self) -> tuple[Path | str, ...]:
         """All of its photos, the one of `path` or `address` first."""
-        return (self.address if self.path is None else self.path, *self.further)
+        first = self.address if self.path is None else self.path
+        return (first, *self.further) if first else self.further
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,8 @@ def announce(
 
 
 def _upload(photo: Photo, uris: Sequence[str]) -> Upload:
+    if not photo.places:
+        return Upload(product_id=photo.product_id, metadata=photo.metadata)
     roles = [
         photo.roles.get(place) or (role_in(place.stem) if isinstance(place, Path) else None) for place in photo.places
     ]

@@ -35,6 +35,7 @@ from streams.ops.file_kinds import (
     why_not,
 )
 from streams.ops.photo_names import PhotoNames, name_in, without_suffix
+from streams.ops.price_lists import is_price_list, updates_in
 from streams.ops.table_files import is_feed, is_table, words_of
 from streams.ops.tables import Option, RejectedRow, Row, read_table
 
@@ -49,7 +50,8 @@ Metadata: TypeAlias = Mapping[str, str | float]
 class SourcePhoto:
     """One product to ingest. `metadata` holds strings, and `price` as a number.
 
-    Its photo is a file, or (of a feed) lies at an `address` of somebody's host: then `path` is None. `further`: files and
+    Its photo is a file, or (of a feed) lies at an `address` of somebody's host: then `path` is None. With neither it is an update
+    of columns (`streams.ops.price_lists`). `further`: files and
     addresses of its other photos. `equal`: they came as a folder, of which none is named the product's image. `roles`: what photos
     show, where the row says so.
     """
@@ -72,13 +74,16 @@ class Catalogue:
     noted: tuple[RejectedRow, ...] = ()
 
 
-def walk(path: Path, *, by_folder: bool = False) -> Catalogue:
+def walk(path: Path, *, by_folder: bool = False, updates: bool = False) -> Catalogue:
     """Find the products of a folder (sub-folders included), of a feed (a table of any name), or of a single image file.
 
     Formats go by the files' bytes. The photos of a feed lie beside it, or at the `https://` addresses that it names; photos
     of which it does not speak are no products.
 
     With `by_folder` each folder below `path` that photos lie in is one product, with all of them.
+
+    With `updates` a feed of nothing but ids, prices, stock, sizes and launch days, of whose products no photo lies beside it, is a
+    list of updates.
 
     Hidden files and folders, and the previews of NAS systems, are left out; links to folders are not followed (a link to a
     parent would never end).
@@ -95,7 +100,7 @@ def walk(path: Path, *, by_folder: bool = False) -> Catalogue:
                 sniff(head)
             except Poison as error:
                 if is_feed(path.name):
-                    return _feed(path)
+                    return _feed(path, updates=updates)
                 raise Poison(f"{path}: {error.message}", field="path") from None
         return Catalogue((SourcePhoto(without_suffix(path.name), path),), ())
     if not path.is_dir():
@@ -110,7 +115,7 @@ def walk(path: Path, *, by_folder: bool = False) -> Catalogue:
     return Catalogue(tuple(sources), tuple(found.rejected), tuple(found.noted))
 
 
-def _feed(path: Path) -> Catalogue:
+def _feed(path: Path, *, updates: bool) -> Catalogue:
     """The products of a table of any name.
 
     Raises:
@@ -126,8 +131,23 @@ def _feed(path: Path) -> Catalogue:
     # What else lies in the folder is not what was asked about.
     found.rejected, found.noted = [], []
     found.join(rows, path.parent)
+    if updates and is_price_list(rows):
+        if not found.sources:
+            return _updates(rows)
+        cause = (
+            "gives prices and stock alone, and photos of its products lie beside it: each row replaces all that was said of"
+            " its product; to change prices alone, move it away from the photos"
+        )
+        found.noted.append(RejectedRow(path.name, cause))
     sources = sorted(found.sources.values(), key=lambda source: source.product_id)
     return Catalogue(tuple(sources), tuple(found.rejected), tuple(found.noted))
+
+
+def _updates(rows: Sequence[Row]) -> Catalogue:
+    found, rejected = updates_in(rows)
+    noted = [RejectedRow(row.where, note) for row in found.values() for note in row.notes]
+    sources = [SourcePhoto(product, None, row.metadata) for product, row in sorted(found.items())]
+    return Catalogue(tuple(sources), tuple(rejected), tuple(noted))
 
 
 @dataclass(slots=True)
