@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,13 +15,13 @@ from infra.memory_store import MemoryStore
 from infra.settings import Settings
 from models.encoder.own_folder import NoTexts
 from models.fakes import FakeDetector, FakeImageEncoder, FakeTextEncoder, FakeWriter
-from models.guard import GuardedTextEncoder
+from models.guard import GuardedTextEncoder, GuardedWriter, ignore
 from models.ports import Detector, ImageEncoder, TextEncoder, Writer
-from processors.errors import BadSetting
+from processors.errors import BadSetting, Fatal
 from processors.second_look import CATEGORY
 from streams.search import generations
 from streams.wiring.held_space import check_space, encoder_of_snapshots
-from streams.wiring.models import Models, judge_of, shipped_heads
+from streams.wiring.models import FakeLoader, Models, judge_of, shipped_heads
 from streams.wiring.weights import name_of, told_of, writes_by_rule
 
 
@@ -161,3 +163,29 @@ def test_captions_of_a_profile_without_a_model_are_signed_by_the_rules(tmp_path:
     assert writes_by_rule(Settings(profile="starter", writer="template"))
     assert not writes_by_rule(Settings(profile="starter"))
     assert not writes_by_rule(Settings(profile="fake"))
+
+
+class _Broken(FakeLoader):
+    """Its writer fails on everything."""
+
+    def writer(self) -> Writer:
+        class Failing(FakeWriter):
+            def forward(self, batch: Sequence[Any], /) -> list[Any]:
+                raise RuntimeError(f"no kernel image for {len(batch)}")
+
+        return Failing()
+
+
+def test_captions_can_do_without_their_writer_and_nobody_else_can() -> None:
+    """A worker gives out one that fails on its own example, for the role `caption`; other roles and commands are told."""
+    fake = Settings(profile="fake")
+    with pytest.raises(Fatal, match="writer fails on its own example"):
+        _ = Models(fake, lambda _: ignore, loader=_Broken).writer
+    models = Models(fake, lambda _: ignore, loader=_Broken, writer_may_fail=True)
+    writer = models.writer
+    assert isinstance(writer, GuardedWriter)
+    assert writer.is_broken
+    with pytest.raises(Fatal, match="writer fails on its own example"):
+        _ = models.needed_writer
+    well = Models(fake, lambda _: ignore, loader=FakeLoader, writer_may_fail=True)
+    assert well.needed_writer.fingerprint == well.writer.fingerprint
