@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from processors.caption_grammar import LENGTHS, written_noun
 from processors.claims import Extra, extra_of, mentions
@@ -182,6 +183,18 @@ def _alike(word: str, noun: str) -> bool:
 
 def _plural(word: str) -> bool:
     return word.endswith("s") and not word.endswith(("ss", "'s", "’s"))
+
+
+def of_mixtures(tags: Sequence[str], evidence: Evidence) -> dict[str, str]:
+    """Of hashtags that name the fibre of a mixture, what they should say: "#wooltrousers" of trousers of a wool blend is "#woolblendtrousers"."""
+    fabrics = [attribute(garment, "fabric") for garment in evidence.garments]
+    fibres = [fabric.removesuffix(" blend").replace(" ", "") for fabric in fabrics if fabric.endswith(" blend")]
+    return {
+        tag: f"#{fibre}blend{tag[len(fibre) + 1 :]}"
+        for fibre in fibres
+        for tag in tags
+        if tag.startswith(f"#{fibre}") and not tag.startswith(f"#{fibre}blend")
+    }
 
 
 def made_of_no_fabric(text: str, evidence: Evidence) -> tuple[str, ...]:

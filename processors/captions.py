@@ -19,7 +19,7 @@ import msgspec
 from processors import caption_grammar, grounded
 from processors.audience import audience_of
 from processors.caption_phrases import TONES
-from processors.caption_upkeep import bared, factual, left_out, mended, worded
+from processors.caption_upkeep import bared, factual, left_out, mended, of_mixtures, worded
 from processors.evidence import render, stated
 from processors.refusals import NOTHING_WRONG
 from processors.values import CaptionText, Evidence, Garment, Span
@@ -164,7 +164,9 @@ def _verified(parsed: ParsedCaption, raw: str, evidence: Evidence, tone: str) ->
     slots = _slots(raw, parsed.caption, evidence, tone) if tone else None
     if slots is not None:
         return _of_grammar(parsed, slots, evidence)
-    tags = grounded_hashtags(parsed.hashtags, shown)
+    right = of_mixtures(parsed.hashtags, shown)
+    held = frozenset(grounded_hashtags((*parsed.hashtags, *right.values()), shown))
+    tags = tuple(dict.fromkeys(one for tag in parsed.hashtags for one in (tag, right.get(tag, "")) if one in held))
     verdict = verify(
         ParsedCaption(factual(mended(worded(bared(parsed.caption), evidence), evidence), evidence), tags), evidence
     )

@@ -504,3 +504,22 @@ def test_a_garment_is_made_of_fabrics_only() -> None:
 def test_what_a_product_is_worn_with_has_its_verb(text: str, right: str) -> None:
     """One garment comes, several come; a model mixes them up."""
     assert mended(text) == right
+
+
+def test_a_hashtag_that_names_the_fibre_of_a_mixture_says_that_it_is_one() -> None:
+    """Left out as a claim of wool, it cost true drafts: seven hashtags are too few."""
+    wool = garment(0, "pants", "navy", fabric="wool blend", gender="kids")
+    tags = "#Trousers #WoolTrousers #KidsStyle #WoolStyle #EasyToWear #EverydayStyle #Basics #StyleInspo"
+    verdict = judge(f"Navy trousers. Made of wool blend, for kids.\n{tags}", Evidence((wool,)))
+    assert isinstance(verdict, CaptionText), verdict
+    assert verdict.caption == "Navy trousers. Made of a wool blend, for kids."
+    assert verdict.hashtags[:4] == ("#trousers", "#woolblendtrousers", "#kidsstyle", "#woolblendstyle")
+    scarf = garment(1, "jacket", "navy", fabric="wool")
+    both = judge(
+        f"Navy trousers. Made of wool blend, for kids. Worn with a navy wool jacket.\n{tags} #WoolJacket",
+        Evidence((wool, scarf)),
+    )
+    assert isinstance(both, CaptionText), both
+    assert "#wooljacket" in both.hashtags
+    silk = judge(f"Navy trousers. Made of wool blend, for kids.\n{tags.replace('Wool', 'Silk')}", Evidence((wool,)))
+    assert isinstance(silk, Rejected)
