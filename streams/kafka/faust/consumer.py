@@ -268,18 +268,21 @@ class CommittedThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         if not places:
             return {}
         client = consumer._client  # noqa: SLF001
-        self.topic_ids = await topic_ids(client, {place.topic for place in places})
+        ids = await topic_ids(client, {place.topic for place in places})
         commits = await consumer._coordinator.fetch_committed_offsets(places)  # noqa: SLF001
         low = await consumer.beginning_offsets(places)
         end = await high_watermarks(client, places)
         found: dict[Any, tuple[Start, bool]] = {}
         for place in places:
-            commit, topic_id = commits.get(place), self.topic_ids.get(place.topic, "")
+            commit, topic_id = commits.get(place), ids.get(place.topic, "")
             known = None if commit is None else Committed.of(commit.offset, commit.metadata)
             start = start_of(place.topic, place.partition, known, low=low[place], end=end[place], topic_id=topic_id)
             found[place] = (start, known == Committed(start.offset, topic_id))
             if place in consumer.assignment():  # else the group was dealt anew meanwhile, and this is asked again
                 consumer.seek(place, start.offset)
+        # Only now: a topic that came back with fewer partitions has no offsets for those that the group still dealt. To ask for
+        # them never ends, and by the ids of before `TopicsRead` sees that the role must start over.
+        self.topic_ids = ids
         self.positions = {}
         return found
 

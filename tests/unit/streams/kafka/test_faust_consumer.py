@@ -9,9 +9,13 @@ from typing import Any
 from weakref import WeakSet
 
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaTimeoutError
 
+from processors.errors import Retryable
 from streams.kafka.faust.buffer import MAX_BYTES, MAX_RECORDS, TOGETHER, TOGETHER_BYTES, Batches, parts_of
 from streams.kafka.faust.consumer import AIOKafkaConsumerThread, CommittedThread, Consumer, DirectConsumer
+from streams.kafka.faust.reports import TopicsRead
 from streams.kafka.starts import Start
 
 
@@ -307,3 +311,54 @@ async def test_the_reading_thread_lets_the_broker_gather(monkeypatch: pytest.Mon
     thread.consumer = SimpleNamespace(app=SimpleNamespace(pace_s=0.25))
     await thread.on_start()
     assert paces == [("what fetches", 0.25)]
+
+
+class Reappeared:
+    """As much of an aiokafka consumer as finding starts asks, of a topic whose second partition may be gone for good."""
+
+    _client = None
+
+    def __init__(self) -> None:
+        self.gone = True
+        self.sought: list[tuple[Any, int]] = []
+        self._coordinator = self
+        self._places = [TopicPartition("uploads", 0), TopicPartition("uploads", 1)]
+
+    def assignment(self) -> list[TopicPartition]:
+        return self._places
+
+    async def fetch_committed_offsets(self, _places: object) -> dict[TopicPartition, object]:
+        return {}
+
+    async def beginning_offsets(self, places: list[TopicPartition]) -> dict[TopicPartition, int]:
+        if self.gone:
+            raise KafkaTimeoutError("no offsets of a partition that there is not")
+        return dict.fromkeys(places, 0)
+
+    def seek(self, place: TopicPartition, offset: int) -> None:
+        self.sought.append((place, offset))
+
+
+async def test_a_topic_that_came_back_smaller_is_known_for_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of partitions that are gone no offset is ever told: the role asked on and on, took the new topic for its own, and stood still."""
+
+    async def now(*_: object) -> dict[str, str]:
+        return {"uploads": "new"}
+
+    async def ends(_client: object, places: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(places, 3)
+
+    monkeypatch.setattr("streams.kafka.faust.consumer.topic_ids", now)
+    monkeypatch.setattr("streams.kafka.faust.consumer.high_watermarks", ends)
+    monkeypatch.setattr("streams.kafka.faust.reports.METADATA_MS", 0)
+    thread: Any = CommittedThread.__new__(CommittedThread)
+    known = Reappeared()
+    thread._ensure_consumer, thread.ids_now, thread.topic_ids = lambda: known, now, {"uploads": "old"}
+    with pytest.raises(KafkaTimeoutError):
+        await thread._find_starts()
+    app = SimpleNamespace(started=True, consumer=SimpleNamespace(_thread=thread))
+    with pytest.raises(Retryable, match="uploads was created again"):
+        await TopicsRead(["uploads"]).watch(app)
+    known.gone = False
+    await thread._find_starts()
+    assert (thread.topic_ids, [offset for _, offset in known.sought]) == ({"uploads": "new"}, [0, 0])
