@@ -196,7 +196,7 @@ class Enrich:
             if self.wanted(m):
                 continue
             if (part := part_of_columns(m)) is not None:
-                if await self.order(m, m.key or b"") == _HERE:
+                if await self.order(m, part[0].encode()) == _HERE:
                     parts.append(Part(m, *part))
             elif (upload := self._simple(m)) is not None:
                 about = About.of(m, upload)

@@ -7,14 +7,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from processors.errors import Poison
+from processors.identity import key_of
+from processors.offers import COLUMN_NAMES
 from streams.contract import topics
+from streams.contract.codecs import decode_upload
+from streams.contract.metadata import metadata_of
 from streams.contract.part_of_columns import part_of_columns
 from streams.engine.message import Message
 from streams.roles.outcome import Stands
 from streams.roles.told import ToldColumns
+from streams.roles.work import About
 from tests.unit.streams.roles.test_taking_in import inline, picture
 from tests.unit.streams.roles.test_taking_in_together import Many
 
@@ -127,8 +134,48 @@ def test_rows_are_read_as_columns() -> None:
     assert sum(isinstance(one, Stands) for one in told) == 1
 
 
+@pytest.mark.parametrize("key", [b"sku-1", b"//one/sku-1"])
+def test_columns_of_a_shop_are_of_its_product(key: bytes) -> None:
+    """Under either key; and an id that looks like a shop's product is none."""
+    value = msgspec.json.encode({"product_id": "sku-1", "shop": "one", "metadata": {"price": 5}})
+    assert part_of_columns(Message(topics.UPLOADS, 0, 0, key, value)) == ("//one/sku-1", {"price": 5}, None)
+    value = msgspec.json.encode({"product_id": "//one/sku-1", "metadata": {"price": 5}})
+    found = part_of_columns(Message(topics.UPLOADS, 0, 0, b"//one/sku-1", value))
+    assert found == ("/////one/sku-1", {"price": 5}, None)
+
+
+@given(
+    columns | st.just({"price": True}) | st.just({"price": 1, "title": "A dress"}),
+    st.sampled_from(["sku-1", "//one/sku-1", "", "ü"]),
+    st.sampled_from(["id", "product", "other"]),
+    st.fixed_dictionaries(
+        {},
+        optional={"shop": st.sampled_from(["one", "a/b", "", None]), "version": st.sampled_from([3, "4.5", "x", None])},
+    ),
+)
+def test_what_is_read_as_columns_is_what_any_upload_says(
+    said: dict[str, Any], product: str, under: str, more: dict[str, Any]
+) -> None:
+    """Product, columns and version; of what is refused nothing is read."""
+    keys = {"id": product, "product": key_of(more.get("shop") or "", product), "other": "sku-2"}
+    value = msgspec.json.encode({"product_id": product, "metadata": said, **more})
+    message = Message(topics.UPLOADS, 0, 0, keys[under].encode(), value)
+    try:
+        upload = decode_upload(message)
+        assert upload is not None
+        metadata_of(upload)
+    except Poison:
+        assert part_of_columns(message) is None
+        return
+    about = About.of(message, upload)
+    found = part_of_columns(message)
+    assert found is None or found == (about.product, about.metadata, about.version)
+    if said and COLUMN_NAMES.issuperset(said) and keys[under]:
+        assert found is not None
+
+
 def test_what_is_more_than_columns_is_read_as_any_upload() -> None:
-    """A version that is none, a shop, haste, words, a photo, another key, a header that asks for something, a value that is refused."""
+    """A version that is none, an empty shop, haste, words, a photo, another key, a header that asks for something, a value that is refused."""
 
     def is_part(*, key: bytes = b"sku-1", headers: Any = (), **fields: Any) -> bool:
         value = msgspec.json.encode({"product_id": "sku-1", "metadata": {"price": 5}, **fields})
@@ -141,7 +188,7 @@ def test_what_is_more_than_columns_is_read_as_any_upload() -> None:
     assert is_part(metadata={"price": None, "stock": "in stock", "sizes": ["M"]})
     for more in (
         {"version": "yesterday"},
-        {"shop": "one"},
+        {"shop": ""},
         {"priority": "high"},
         {"group_id": "wrap"},
         {"metadata": {"price": 5, "title": "A dress"}},
@@ -156,6 +203,8 @@ def test_what_is_more_than_columns_is_read_as_any_upload() -> None:
         assert not is_part(**more), more
     for key in (b"", b"other", b"//one/sku-1"):
         assert not is_part(key=key)
+    assert not is_part(key=b"//two/sku-1", shop="one")
+    assert not is_part(key=b"x" * 2000, product_id="x" * 2000)
     for headers in ((json, ("weft_answer", b"1")), (("content-type", b"application/cloudevents+json"),)):
         assert not is_part(headers=headers)
     assert part_of_columns(Message(topics.UPLOADS, 0, 0, b"sku-1", None)) is None
