@@ -43,6 +43,8 @@ FIRST_WAIT_S = 0.1
 """Before a role that took work and died is started again; twice as long with each death that follows without any."""
 MOST_DEATHS = 3
 """Deaths of one child before the stack was ready: then it will not come up, and its log says why."""
+WRONG_SETTING = 2
+"""How a role ends that refuses a setting (`Exit.USAGE`): it would refuse it again."""
 
 
 _TOGETHER = {"caption": ("caption", "standing", "context"), "compose": ("compose", "edit")}
@@ -341,8 +343,10 @@ class Stack:
 
     def _give_up_on(self, states: Mapping[str, ChildState]) -> None:
         for name, state in states.items():
-            if state.restarts >= MOST_DEATHS and name not in APART:
-                raise Fatal(f"{name} does not start:\n{_tail(self._log(name))}\n(the whole log: {self._log(name)})")
+            refused = state.last_status == WRONG_SETTING
+            if (refused or state.restarts >= MOST_DEATHS) and name not in APART:
+                text = f"{name} does not start:\n{_tail(self._log(name))}\n(the whole log: {self._log(name)})"
+                raise BadSetting(text) if refused else Fatal(text)
 
     def _role_states(self) -> dict[str, RoleState]:
         """Every role: where its process tells its metrics, and how often it was started again."""

@@ -14,9 +14,10 @@ import msgspec
 import pytest
 
 from infra.broker import EmbeddedBroker
+from infra.process import ChildState
 from infra.settings import Settings
 from models.guard import ignore
-from processors.errors import Fatal
+from processors.errors import BadSetting, Fatal
 from streams.ops.announcement import STARTING, Announcement, BrokerAt, broker_announced, write
 from streams.ops.stack import Stack
 from streams.wiring.models import FakeLoader, Models
@@ -34,6 +35,20 @@ async def test_a_worker_waits_until_the_broker_is_announced(tmp_path: Path) -> N
     assert not waiting.done()
     write(file, BrokerAt("127.0.0.1:4242"))
     assert await waiting == "127.0.0.1:4242"
+
+
+@pytest.mark.parametrize(("status", "restarts", "kind"), [(2, 0, BadSetting), (1, 9, Fatal), (-9, 9, Fatal)])
+def test_a_setting_that_a_role_refuses_ends_the_stack_as_a_wrong_setting(
+    tmp_path: Path, status: int, restarts: int, kind: type[Exception]
+) -> None:
+    """At its first death, with the role's own words (`WEFT_DEVICE=cuda` without one); other deaths are tried again."""
+    stack = Stack(Settings(data_dir=tmp_path, profile="fake"))
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "enrich.log").write_text("weft: WEFT_DEVICE is 'cuda'\n")
+    stack._give_up_on({"enrich": ChildState("enrich", 7, 0, 1)})
+    with pytest.raises(Fatal, match="WEFT_DEVICE is 'cuda'") as ended:
+        stack._give_up_on({"enrich": ChildState("enrich", None, restarts, status)})
+    assert type(ended.value) is kind
 
 
 async def test_a_stop_ends_that_wait(tmp_path: Path) -> None:
