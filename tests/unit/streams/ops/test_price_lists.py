@@ -29,7 +29,7 @@ from tests.fixtures.stack import photo_of
                 b'{"product_id": "sku-2", "metadata": {"price": 12, "stock": 0}}\n'
             ),
         ),
-        ("prices.csv.gz", gzip.compress(b'id,price,stock,size\nsku-1,"9,50 EUR",3,M\nsku-2,12,0,\n')),
+        ("prices.csv.gz", gzip.compress(b'id,price,stock,size\nsku-1,"9,50 EUR",3,M\nsku-2,12,0,\n', mtime=0)),
     ],
 )
 def test_rows_of_a_price_list_are_updates(tmp_path: Path, name: str, content: bytes) -> None:
