@@ -38,11 +38,18 @@ def worker(
         raise typer.Exit(Exit.USAGE)
     chosen = settings()
     configure(chosen.log_level, chosen.log_format)
+    if KEEPING.issuperset(roles):
+        from infra.allocator import keep_freed_memory
+
+        keep_freed_memory()  # before the first thread
     from streams.worker import work
 
     run(work(roles, chosen, announce, broker, _leave_for_sure))
 
 
+KEEPING = frozenset({"enrich"})
+"""Roles that compute photos all day, for whose networks it pays to keep freed memory. What a language model frees is better given
+back: its batches differ in size."""
 LEAVE_S = 20.0
 """How long a process whose roles have ended may take to close its connections."""
 
