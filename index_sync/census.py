@@ -8,8 +8,9 @@ from hashlib import blake2b
 
 import numpy as np
 
+from index_sync.asking import Ask
 from index_sync.entry import DIGEST_BITS, Change, product_mark, to_half
-from index_sync.search import Ask, search
+from index_sync.search import search
 from index_sync.segment import Window
 from processors.errors import Poison
 from processors.values import Vector

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Protocol, TypeAlias
@@ -111,8 +111,7 @@ class Told:
     coded: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ShardHit:
+class ShardHit(msgspec.Struct, frozen=True):
     """One product found, by its best view. `score` is the inner product of half-precision vector and query."""
 
     product_id: str
@@ -126,14 +125,14 @@ class ShardHit:
     """Of the column that is sorted by."""
     colour: str = ""
     offer: Offer = NO_OFFER
-    said: Mapping[str, Any] = field(default_factory=dict)
+    said: Mapping[str, Any] = {}
     """Where it was asked for."""
     photo: str = ""
     """The photo that the view is of: `image`, or another one of the product."""
     similarity: float = 0.0
     """The score without words; `score` is more where words of the query are the product's (`told`)."""
     told: Told | None = None
-    meets: Mapping[str, bool] = field(default_factory=dict)
+    meets: Mapping[str, bool] = {}
     """Of a composed query's wishes, facet by facet, whether the product probably is so; of what it does not know, nothing."""
     inner: float | None = None
     """The inner product with the query's vector alone, where it was asked for."""

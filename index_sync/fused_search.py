@@ -8,13 +8,14 @@ be among the best only if its words make up for the rest, and those products are
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
+import msgspec
 import numpy as np
 
 from index_sync import composed
+from index_sync.asking import Ask, Candidate, Part
 from index_sync.lexical_search import Mask, Weights
-from index_sync.search import Ask, Candidate, Part, Rough, best_rows, candidate_of, rough_best, rows_scores, slack_of
+from index_sync.search import Rough, best_rows, candidate_of, rough_best, rows_scores, slack_of
 from index_sync.segment import Rows
 from processors.ordering import DIGITS
 from processors.values import Vector
@@ -121,7 +122,7 @@ class Fused:
     def _chosen(self, parts: Sequence[Part], found: Rough, ask: Ask) -> list[Candidate]:
         candidates = [candidate_of(parts, *one) for one in best_rows(parts, found, ask)]
         together = [
-            replace(one, score=one.score + told.added, similarity=one.score, told=told)
+            msgspec.structs.replace(one, score=one.score + told.added, similarity=one.score, told=told)
             for one in candidates
             if (told := self._weights.told(one.number, one.ordinal)) is not None
         ]

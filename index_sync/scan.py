@@ -20,6 +20,9 @@ from index_sync.entry import Half
 from processors.values import Vector
 
 Rows: TypeAlias = NDArray[np.int64]
+Codes: TypeAlias = Any
+"""A pointer to half-precision rows."""
+FEW = 128
 
 _thread = threading.local()
 _LOW = (1 << 32) - 1
@@ -53,6 +56,34 @@ def nearest(parts: Sequence[Half], query: Vector, k: int) -> tuple[Vector, Rows,
     return scores[order], labels_found >> 32, labels_found & _LOW
 
 
+def few(parts: Sequence[tuple[Codes, int]], query: Vector, k: int) -> list[tuple[float, int, int]]:
+    """`nearest` for few rows, as numbers: in a large shard each call of numpy finds its code out of the caches after the scan.
+
+    Args:
+        parts: where each one's rows lie (`codes_of`), and how many of them there are.
+        query: as `nearest`.
+        k: `FEW` at most.
+
+    Returns:
+        Inner product, number of the part and row there; descending.
+    """
+    scores, found, heap, labels = _heap()
+    scores.fill(-math.inf)
+    found.fill(-1)
+    scanner = _scanner(len(query))
+    scanner.set_query(faiss.swig_ptr(query))
+    for number, (codes, rows) in enumerate(parts):
+        scanner.set_list(number, 0.0)
+        scanner.scan_codes(rows, codes, None, heap, labels, k)
+    best = sorted([(-score, label) for score, label in zip(scores.tolist()[:k], found.tolist()[:k], strict=True)])
+    return [(-score, label >> 32, label & _LOW) for score, label in best if label >= 0]
+
+
+def codes_of(rows: Half) -> Codes:
+    """What `few` reads; `rows` (contiguous) must be kept for as long."""
+    return faiss.swig_ptr(rows.reshape(-1).view(np.uint8))
+
+
 def every(parts: Sequence[Half], query: Vector) -> Vector:
     """The inner products of all rows of all `parts`, one part after the other; -inf where a row does not compare.
 
@@ -80,6 +111,15 @@ def every(parts: Sequence[Half], query: Vector) -> Vector:
     whole = np.full(rows, -np.inf, dtype=np.float32)
     whole[starts[labels >> 32] + (labels & _LOW)] = scores
     return whole
+
+
+def _heap() -> tuple[Vector, Rows, Any, Any]:
+    """This thread's arrays of `FEW` scores and labels, and pointers to them."""
+    known: tuple[Vector, Rows, Any, Any] | None = getattr(_thread, "heap", None)
+    if known is None:
+        scores, found = np.empty(FEW, dtype=np.float32), np.empty(FEW, dtype=np.int64)
+        known = _thread.heap = scores, found, faiss.swig_ptr(scores), faiss.swig_ptr(found)
+    return known
 
 
 def _scanner(dimension: int) -> Any:

@@ -9,89 +9,33 @@ segment has an approximate index, that names the rows that are scored: what it m
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import TypeAlias
 
+import msgspec
 import numpy as np
+from numpy._core.multiarray import c_einsum  # `np.einsum` without its wrapper, which takes longer than ten rows
 from numpy.typing import NDArray
 
 from index_sync import composed, scan
-from index_sync.entry import Facets, Half, Told
+from index_sync.asking import Ask, Candidate, Part, part_of
+from index_sync.entry import Half
 from index_sync.segment import Rows, Window
-from processors.composing import Blocks
-from processors.conditions import Condition, number_of
-from processors.offers import COLUMNS, NUMBERS
-from processors.ordering import BY_SCORE, DIGITS, Order, best
+from processors.conditions import number_of
+from processors.ordering import DIGITS, best
 from processors.values import Vector
 
 _SCAN_BELOW = 0.08  # share of kept rows under which scanning just those is faster than over-fetching
 _INDEX_ABOVE = 0.15
 """Share of kept rows under which all of them are scanned, whatever index there is: its candidates would hardly be kept."""
 _BLOCK = 4096
+_TOLD = 2 / 10**DIGITS
+"""Scores that are further apart than this are so when they are rounded, too."""
 _EPSILON = 2e-5  # more than float32 sums of 512 products of unit vectors can be off (about 1e-6)
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """One search. `wanted` and `refused` are folded (`index_sync.entry.fold_wanted`).
-
-    `conditions`: on typed columns. `groups`: only products of these; None: all. `order` of the hits; `collapse`: one a group.
-    `shop`: whose products; None: everybody's. `blocks`: of a composed query (`processors.composing`), added to the inner product.
-    """
-
-    query: Vector
-    k: int
-    wanted: Facets
-    refused: Facets
-    exclude_products: AbstractSet[str]
-    conditions: tuple[Condition, ...] = ()
-    groups: AbstractSet[str] | None = None
-    order: Order = BY_SCORE
-    collapse: bool = False
-    shop: str | None = None
-    blocks: Blocks = field(default_factory=dict)
-
-    @property
-    def need(self) -> int:
-        """Products that must be found for `k` to be left."""
-        return self.k + len(self.exclude_products)
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """The best row of a product in one window. `number`: of the window, as it was given; `value`: what it is sorted by."""
-
-    score: float
-    product_id: str
-    number: int
-    window: Window
-    ordinal: int
-    row: int
-    value: float | None = None
-    similarity: float | None = None
-    """The score without words, where `score` has words in it; `told`: what they are to the product."""
-    told: Told | None = None
-
-    @property
-    def group(self) -> str:
-        """The style that the product is of, or ""."""
-        return self.window.segment.columns.groups[self.ordinal]
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A window of which rows are kept: all of them where `mask` is None."""
-
-    number: int
-    window: Window
-    mask: NDArray[np.bool_] | None
-    kept: int
-
-
-@dataclass(frozen=True, slots=True)
-class Rough:
+class Rough(msgspec.Struct, frozen=True):
     """Rows that may be among the best: float32 scores (of `rough_best` descending), and for each its part (an index) and its row."""
 
     scores: Vector
@@ -109,7 +53,7 @@ def search(windows: Sequence[Window], ask: Ask, nearest: Nearest | None = None) 
     `nearest`: how they are scored; by the inner product alone where it is not given.
     """
     nearest = nearest or _nearest
-    parts = [part for number, window in enumerate(windows) if (part := _part(number, window, ask)) is not None]
+    parts = [part for number, window in enumerate(windows) if (part := part_of(number, window, ask)) is not None]
     grouped = ask.collapse and any(part.window.segment.columns.members for part in parts)
     if not ask.order.sort and not grouped:
         return nearest(parts, ask)
@@ -120,8 +64,10 @@ def _ordered(parts: Sequence[Part], ask: Ask, nearest: Nearest, *, grouped: bool
     """Ask for ever more of the nearest until those that are behind them can change nothing."""
     order, fetch = ask.order, 2 * ask.k + 16
     while True:
-        found = nearest(parts, replace(ask, k=fetch))
-        valued = [replace(one, value=_value(one, order.column)) for one in found] if order.sort else found
+        found = nearest(parts, msgspec.structs.replace(ask, k=fetch))
+        valued = (
+            [msgspec.structs.replace(one, value=_value(one, order.column)) for one in found] if order.sort else found
+        )
         chosen = best(
             valued,
             lambda one: order.key(one.score, one.product_id, one.value),
@@ -150,14 +96,57 @@ def _nearest(parts: Sequence[Part], ask: Ask) -> list[Candidate]:
     if ask.blocks:
         sums = [composed.sums_of(part, ask.blocks) for part in parts]
         return _best(parts, Rough(*composed.candidates(parts, ask.query, ask.need, sums)), ask)
-    return _best(*rough_best(parts, ask), ask)
+    few = _by_few(parts, ask)
+    if not isinstance(few, int):
+        return _picked(parts, _best_singly(parts, few, ask), ask)
+    return _best(*rough_best(parts, ask, few), ask)
 
 
-def rough_best(parts: Sequence[Part], ask: Ask) -> tuple[list[Part], Rough]:
-    """The parts, and rows of them among which the best `need` products by their embeddings alone certainly are."""
+def _by_few(parts: Sequence[Part], ask: Ask) -> list[tuple[int, int]] | int:
+    """Part and row of those that may be among the best, where they are few; else how many are to be fetched (0: as may be).
+
+    The same as `rough_best`, without arrays: those of some ten rows take longer than all rows of a small shard.
+    """
+    rows = products = kept = 0
+    lying: list[tuple[scan.Codes, int]] = []
+    for part in parts:
+        window = part.window
+        if part.kept < _INDEX_ABOVE * window.rows or window.segment.index is not None:
+            return 0
+        rows, products, kept = rows + window.rows, products + window.products, kept + part.kept
+        lying.append((window.segment.codes, window.rows))
+    fetch = min(_fetch(ask.need, rows, products, kept), rows) if parts else 0
+    if not 0 < fetch <= scan.FEW:
+        return 0
+    found = scan.few(lying, ask.query, fetch)
+    if kept == rows:
+        chosen = found
+    else:
+        masks = [part.mask for part in parts]
+        chosen = [one for one in found if (mask := masks[one[1]]) is None or mask.item(one[2])]
+    if fetch == rows:
+        return [(number, row) for _, number, row in chosen]
+    seen: set[str] = set()
+    slack = slack_of(ask.query)
+    for score, number, row in chosen:
+        columns = parts[number].window.segment.columns
+        seen.add(columns.ids[columns.owner.item(row)])
+        if len(seen) == ask.need:
+            # As in `_by_distance`.
+            if score > found[-1][0] + slack:
+                return [one[1:] for one in chosen if one[0] >= score - slack]
+            break
+    return 4 * fetch
+
+
+def rough_best(parts: Sequence[Part], ask: Ask, fetch: int = 0) -> tuple[list[Part], Rough]:
+    """The parts, and rows of them among which the best `need` products by their embeddings alone certainly are.
+
+    `fetch`: rows that are certainly needed for that, if more than they seem to be.
+    """
     indexed = [(part, rows) for part in parts if (rows := _by_index(part, ask)) is not None]
     chosen = {part.number for part, _ in indexed}
-    searched, found = _exactly([part for part in parts if part.number not in chosen], ask)
+    searched, found = _exactly([part for part in parts if part.number not in chosen], ask, fetch)
     for part, rows in indexed:
         scores = rows_scores(part, rows, ask.query)
         found = _joined(found, _sorted(scores, np.zeros(len(rows), dtype=np.int64), rows), len(searched))
@@ -181,167 +170,74 @@ def _by_index(part: Part, ask: Ask) -> Rows | None:
     return kept if len(np.unique(window.segment.columns.owner[kept])) >= ask.need else None
 
 
-def _exactly(parts: Sequence[Part], ask: Ask) -> tuple[list[Part], Rough]:
-    dense = [part for part in parts if part.kept >= _SCAN_BELOW * part.window.rows]
-    found = _by_distance(dense, ask)
+def _exactly(parts: Sequence[Part], ask: Ask, fetch: int) -> tuple[list[Part], Rough]:
+    few = [part for part in parts if part.kept < _SCAN_BELOW * part.window.rows]
+    dense = [part for part in parts if part.kept >= _SCAN_BELOW * part.window.rows] if few else list(parts)
+    found = _by_distance(dense, ask, fetch)
     if found is None:  # too many of the nearest do not count
         return list(parts), _by_scan(parts, ask)
-    few = [part for part in parts if part.kept < _SCAN_BELOW * part.window.rows]
     if few:
         found = _near([*dense, *few], _joined(found, _by_scan(few, ask), len(dense)), ask)
     return [*dense, *few], found
 
 
-def _part(number: int, window: Window, ask: Ask) -> Part | None:
-    mask = window.alive[: window.rows]
-    columns = window.segment.columns
-    if ask.shop is not None and (own := columns.of_shop(window.rows, ask.shop)) is not None:
-        mask = mask & own
-    if ask.wanted:
-        mask = mask & columns.matching(window.rows, ask.wanted)
-    if ask.refused:
-        mask = mask & ~columns.showing(window.rows, ask.refused)
-    if ask.conditions:
-        mask = mask & _meeting(window, ask.conditions)[columns.owner[: window.rows]]
-    if ask.groups is not None:
-        mask = mask & _of_groups(window, ask.groups)
-    kept = int(np.count_nonzero(mask))
-    if kept == 0:
-        return None
-    return Part(number, window, None if kept == window.rows else mask, kept)
-
-
-def _meeting(window: Window, conditions: tuple[Condition, ...]) -> NDArray[np.bool_]:
-    """Which products of a window meet the conditions."""
-    if window.typed is None:
-        return np.full(window.products, all(condition.lenient for condition in conditions))
-    return window.typed.meeting(window.products, conditions)
-
-
-def _of_groups(window: Window, groups: AbstractSet[str]) -> NDArray[np.bool_]:
-    """The rows of the products of some groups."""
-    columns = window.segment.columns
-    mask = np.zeros(window.rows, dtype=np.bool_)
-    for ordinal in [ordinal for group in groups for ordinal in list(columns.members.get(group, ()))]:
-        if ordinal < window.products:
-            mask[columns.first[ordinal] : columns.first[ordinal + 1]] = True
-    return mask
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """What matches: how many products, how many of them with each value of a facet, and from which to which number."""
-
-    total: int
-    facets: dict[str, dict[str, int]]
-    ranges: dict[str, tuple[float, float]]
-
-
-def count(windows: Sequence[Window], ask: Ask, names: Mapping[str, str]) -> Counts:
-    """Count what meets `ask`, whatever its score.
-
-    Args:
-        windows: as for `search`.
-        ask: its query and `k` do not matter.
-        names: facet or column as it is asked for -> its one name; of columns `offers.COLUMNS`' key.
-    """
-    total = 0
-    facets: dict[str, dict[str, int]] = {name: {} for name, known in names.items() if known not in NUMBERS}
-    ranges: dict[str, tuple[float, float]] = {}
-    for number, window in enumerate(windows):
-        part = _part(number, window, ask)
-        if part is None:
-            continue
-        mask = window.alive[: window.rows].copy() if part.mask is None else part.mask.copy()
-        _without_products(window, mask, ask.exclude_products)
-        columns, products = window.segment.columns, np.zeros(window.products, dtype=np.bool_)
-        products[columns.owner[: window.rows][mask]] = True
-        total += int(products.sum())
-        for name, known in names.items():
-            if known in NUMBERS:
-                _widen(ranges, name, window, known, products)
-            else:
-                _add(facets[name], _counted(window, known, products, mask, ask.wanted))
-    return Counts(total, facets, ranges)
-
-
-def _counted(
-    window: Window, known: str, products: NDArray[np.bool_], rows: NDArray[np.bool_], wanted: Facets
-) -> dict[str, int]:
-    if known not in COLUMNS:
-        return window.segment.columns.counts(known, rows, wanted)
-    return {} if window.typed is None else window.typed.counts(known, products)
-
-
-def _add(counts: dict[str, int], more: Mapping[str, int]) -> None:
-    for value, number in more.items():
-        counts[value] = counts.get(value, 0) + number
-
-
-def _widen(
-    ranges: dict[str, tuple[float, float]], name: str, window: Window, column: str, products: NDArray[np.bool_]
-) -> None:
-    if window.typed is None:
-        return
-    numbers = window.typed.numbers(column, window.products)[products]
-    numbers = numbers[~np.isnan(numbers)]
-    if len(numbers):
-        least, most = ranges.get(name, (math.inf, -math.inf))
-        ranges[name] = (min(least, float(numbers.min())), max(most, float(numbers.max())))
-
-
-def _without_products(window: Window, mask: NDArray[np.bool_], exclude: AbstractSet[str]) -> None:
-    columns = window.segment.columns
-    for product_id in exclude:
-        ordinal = columns.ordinal_of(product_id, window.products)
-        if ordinal is not None:
-            mask[columns.first[ordinal] : columns.first[ordinal + 1]] = False
-
-
-def _by_distance(parts: Sequence[Part], ask: Ask) -> Rough | None:
+def _by_distance(parts: Sequence[Part], ask: Ask, fetch: int) -> Rough | None:
     """Over-fetch the nearest rows until `need` kept products are certain; None where a scan is the better way."""
     if not parts:
         return _NOTHING
-    rows = sum(part.window.rows for part in parts)
-    products = sum(part.window.products for part in parts)
-    kept = sum(part.kept for part in parts)
-    # As many rows as `need` products have on average, the share that the masks take, and a little more.
-    fetch = int(1.25 * ask.need * (rows / products) * (rows / kept)) + 16
-    codes = [part.window.segment.vectors(0, part.window.rows) for part in parts]
+    rows = products = kept = 0
+    codes: list[Half] = []
+    for part in parts:
+        window = part.window
+        rows, products, kept = rows + window.rows, products + window.products, kept + part.kept
+        codes.append(window.segment.vectors(0, window.rows))
+    if fetch > rows // 2:
+        return None
+    fetch = max(fetch, _fetch(ask.need, rows, products, kept))
+    slack = slack_of(ask.query)
     while True:
         fetch = min(fetch, rows)
-        scores, numbers, ids = scan.nearest(codes, ask.query, fetch)
-        keep = _keep(parts, numbers, ids)
-        found = Rough(scores[keep], numbers[keep], ids[keep])
+        found = Rough(*scan.nearest(codes, ask.query, fetch))
+        furthest = float(found.scores[-1]) if len(found.scores) else -math.inf
+        if kept < rows:
+            found = _kept(parts, found)
         if fetch == rows:
             return found
-        # Rows that were not fetched score at most scores[-1]: the need-th product must beat that clearly.
+        # Rows that were not fetched score at most `furthest`: the need-th product must beat that clearly.
         last = _least(parts, found, ask.need)
-        if last is not None and last > scores[-1] + slack_of(ask.query):
-            return _above(found, last - slack_of(ask.query))
+        if last is not None and last > furthest + slack:
+            return _above(found, last - slack)
         fetch *= 4
         if fetch > rows // 2:
             return None
 
 
-def _keep(parts: Sequence[Part], numbers: Rows, rows: Rows) -> NDArray[np.bool_]:
-    keep = np.ones(len(rows), dtype=np.bool_)
+def _fetch(need: int, rows: int, products: int, kept: int) -> int:
+    """As many rows as `need` products have on average, the share that the masks take, and a little more."""
+    return int(1.25 * need * (rows / products) * (rows / kept)) + 16
+
+
+def _kept(parts: Sequence[Part], found: Rough) -> Rough:
+    """Less the rows that a mask leaves out."""
+    keep = np.ones(len(found.rows), dtype=np.bool_)
     for number, part in enumerate(parts):
         if part.mask is not None:
-            here = numbers == number
-            keep[here] = part.mask[rows[here]]
-    return keep
+            here = found.parts == number
+            keep[here] = part.mask[found.rows[here]]
+    return Rough(found.scores[keep], found.parts[keep], found.rows[keep])
 
 
 def _least(parts: Sequence[Part], found: Rough, need: int) -> float | None:
     """The rough score of the `need`-th product; None where there are fewer."""
+    if len(found.rows) < need:
+        return None
     seen: set[str] = set()
-    for score, number, row in zip(found.scores.tolist(), found.parts.tolist(), found.rows.tolist(), strict=True):
+    for place, (number, row) in enumerate(zip(found.parts.tolist(), found.rows.tolist(), strict=True)):
         columns = parts[number].window.segment.columns
         # By id: a product whose key moved to another partition may lie in two shards.
-        seen.add(columns.ids[columns.owner[row]])
+        seen.add(columns.ids[columns.owner.item(row)])
         if len(seen) == need:
-            return float(score)
+            return float(found.scores[place])
     return None
 
 
@@ -352,7 +248,7 @@ def _near(parts: Sequence[Part], found: Rough, ask: Ask) -> Rough:
 
 
 def _above(found: Rough, least: float) -> Rough:
-    count = int(np.searchsorted(-found.scores, -least, side="right"))
+    count = int(np.count_nonzero(found.scores >= least))  # they descend
     return Rough(found.scores[:count], found.parts[:count], found.rows[:count])
 
 
@@ -389,34 +285,83 @@ def _sorted(scores: Vector, parts: Rows, rows: Rows) -> Rough:
 
 def _best(parts: Sequence[Part], found: Rough, ask: Ask) -> list[Candidate]:
     """Score rows exactly and keep the best row a product; of equal rows, the first."""
-    kept: dict[str, tuple[float, int, int, int]] = {}
-    for product_id, score, number, owner, row in best_rows(parts, found, ask):
-        seen = kept.get(product_id)
-        if seen is None or score > seen[0]:
-            kept[product_id] = (score, number, owner, row)
-    # By what is told of a score: else a page could end between two products that the next one has in the other order.
-    ranked = sorted((-round(score, DIGITS), product_id) for product_id, (score, *_) in kept.items())
-    chosen = [product_id for _, product_id in ranked if product_id not in ask.exclude_products][: ask.k]
-    return [candidate_of(parts, product_id, *kept[product_id]) for product_id in chosen]
+    return _picked(parts, best_rows(parts, found, ask), ask)
 
 
-def best_rows(parts: Sequence[Part], found: Rough, ask: Ask) -> Iterable[tuple[str, float, int, int, int]]:
-    """Product, exact score, part, ordinal and row of the best of the rows of each product of each part."""
+def _picked(parts: Sequence[Part], rows: Iterable[Best], ask: Ask) -> list[Candidate]:
+    kept: dict[str, Best] = {}
+    for one in rows:
+        seen = kept.get(one[0])
+        if seen is None or one[1] > seen[1]:
+            kept[one[0]] = one
+    ordered = ranked([(-one[1], one[0]) for one in kept.values()])
+    chosen = [product_id for _, product_id in ordered if product_id not in ask.exclude_products][: ask.k]
+    return [candidate_of(parts, *kept[product_id]) for product_id in chosen]
+
+
+def ranked(found: list[tuple[float, str]]) -> list[tuple[float, str]]:
+    """Negative scores and ids, best first; sorts the list that it is given.
+
+    By what is told of a score (`DIGITS`): else a page could end between two products that the next one has in the other order.
+    """
+    found.sort()
+    # To round a number takes longer than to sort it, and changes nothing where scores are further apart.
+    if any(two[0] - one[0] < _TOLD for one, two in pairwise(found)):
+        found.sort(key=lambda one: (round(one[0], DIGITS), one[1]))
+    return found
+
+
+Best: TypeAlias = tuple[str, float, int, int, int]
+"""Product, exact score, part, ordinal and row."""
+
+
+def best_rows(parts: Sequence[Part], found: Rough, ask: Ask) -> Iterable[Best]:
+    """The best of the rows of each product of each part."""
     query = ask.query.astype(np.float64)
     kept: dict[tuple[int, int], tuple[float, int]] = {}
     order = np.lexsort((found.rows, found.parts))
     for start in range(0, len(order), _BLOCK):
         block = order[start : start + _BLOCK]
         numbers, rows = found.parts[block], found.rows[block]
-        # In double: BLAS sums in an order that depends on where a row stands in its block.
-        scores = np.einsum("ij,j->i", _gathered(parts, numbers, rows).astype(np.float64), query).astype(np.float32)
+        scores = exact(_gathered(parts, numbers, rows).astype(np.float64), query)
         if ask.blocks:
             scores += composed.sums_at(parts, numbers, rows, ask.blocks)
-        for score, number, row in zip(scores.tolist(), numbers.tolist(), rows.tolist(), strict=True):
-            owner = int(parts[number].window.segment.columns.owner[row])
-            seen = kept.get((number, owner))
-            if seen is None or score > seen[0]:
-                kept[number, owner] = (score, row)
+        _keep_best(kept, parts, zip(scores.tolist(), numbers.tolist(), rows.tolist(), strict=True))
+    return _named(parts, kept)
+
+
+def _best_singly(parts: Sequence[Part], places: list[tuple[int, int]], ask: Ask) -> Iterable[Best]:
+    """The same of a few rows (part and row)."""
+    if not places:
+        return ()
+    places.sort()
+    vectors = np.empty((len(places), len(ask.query)), dtype=np.float64)
+    for place, (number, row) in enumerate(places):
+        vectors[place] = parts[number].window.segment.vectors(row, row + 1)
+    kept: dict[tuple[int, int], tuple[float, int]] = {}
+    scores = exact(vectors, ask.query.astype(np.float64)).tolist()
+    _keep_best(kept, parts, [(score, *place) for score, place in zip(scores, places, strict=True)])
+    return _named(parts, kept)
+
+
+def exact(vectors: NDArray[np.float64], query: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The inner product of each row (rows, dimension) with the query (dimension,): the same wherever the row stands."""
+    # In double: BLAS sums in an order that depends on where a row stands in its block.
+    sums: NDArray[np.float64] = c_einsum("ij,j->i", vectors, query)
+    return sums.astype(np.float32)
+
+
+def _keep_best(
+    kept: dict[tuple[int, int], tuple[float, int]], parts: Sequence[Part], rows: Iterable[tuple[float, int, int]]
+) -> None:
+    for score, number, row in rows:
+        place = (number, parts[number].window.segment.columns.owner.item(row))
+        seen = kept.get(place)
+        if seen is None or score > seen[0]:
+            kept[place] = (score, row)
+
+
+def _named(parts: Sequence[Part], kept: dict[tuple[int, int], tuple[float, int]]) -> Iterable[Best]:
     for (number, owner), (score, row) in kept.items():
         yield parts[number].window.segment.columns.ids[owner], score, number, owner, row
 
@@ -438,7 +383,7 @@ def candidate_of(parts: Sequence[Part], product_id: str, score: float, number: i
 
 
 def slack_of(query: Vector) -> float:
-    return _EPSILON * max(1.0, math.sqrt(float(np.dot(query, query))))
+    return _EPSILON * max(1.0, math.sqrt(float(query.dot(query))))
 
 
 _NOTHING = Rough(np.empty(0, dtype=np.float32), np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))

@@ -16,6 +16,7 @@ from index_sync.approximate import Approximate
 from index_sync.columns import Columns
 from index_sync.entry import Half, Payload
 from index_sync.pieces import Between
+from index_sync.scan import Codes, codes_of
 from index_sync.typed import TypedColumns
 from processors.offers import NO_OFFER, Offer
 
@@ -43,6 +44,11 @@ class Segment(Protocol):
         """Beside the rows of a sealed one, where there is one."""
         ...
 
+    @property
+    def codes(self) -> Codes:
+        """Where its rows lie, for `index_sync.scan.few`."""
+        ...
+
     def gather(self, rows: Rows) -> Half:
         """These rows, float16 of shape (len(rows), dimension), a copy."""
         ...
@@ -57,21 +63,25 @@ class GrowingSegment:
 
     kind: Kind = "growing"
     index: Approximate | None = None
-    __slots__ = ("_buffer", "columns", "uid")
+    __slots__ = ("_buffer", "codes", "columns", "uid")
 
     def __init__(self, uid: int, dimension: int, capacity: int) -> None:
         self.uid = uid
         self.columns = Columns(capacity)
-        self._buffer = np.zeros((capacity, dimension), dtype=np.float16)
+        self._keep(np.zeros((capacity, dimension), dtype=np.float16))
 
     @classmethod
     def begun(cls, uid: int, capacity: int, columns: Columns, vectors: Half) -> GrowingSegment:
         """One that holds some products already; `columns` have room for `capacity` rows."""
         made = cls(uid, vectors.shape[1], 0)
         made.columns = columns
-        made._buffer = np.zeros((capacity, vectors.shape[1]), dtype=np.float16)
+        made._keep(np.zeros((capacity, vectors.shape[1]), dtype=np.float16))
         made._buffer[: len(vectors)] = vectors
         return made
+
+    def _keep(self, buffer: Half) -> None:
+        self._buffer = buffer
+        self.codes = codes_of(buffer)
 
     @property
     def rows(self) -> int:
@@ -116,7 +126,7 @@ class SealedSegment:
     """An immutable exact segment, as it grew or as a merge made it."""
 
     kind: Kind = "sealed"
-    __slots__ = ("_rows", "columns", "index", "uid")
+    __slots__ = ("_rows", "codes", "columns", "index", "uid")
 
     def __init__(self, uid: int, columns: Columns, vectors: Half, index: Approximate | None = None) -> None:
         """Args: uid; columns, complete and never written again; vectors, float16 of shape (rows, dimension), kept.
@@ -127,6 +137,7 @@ class SealedSegment:
         self.columns = columns
         self.index = index
         self._rows: Half = np.ascontiguousarray(vectors)
+        self.codes: Codes = codes_of(self._rows)
 
     def gather(self, rows: Rows) -> Half:
         taken: Half = self._rows[rows]
@@ -146,11 +157,13 @@ class Window:
     alive: NDArray[np.bool_]  # (at least rows,), copied before every change
     typed: TypedColumns | None = None
     """The products' versions and typed columns, copied before every change; None: versions as they came, and no columns."""
+    live: int | None = None
+    """How many of the rows are not dead; None: nobody counted."""
 
     def version(self, ordinal: int) -> int:
         """Of a product (its source offset)."""
         typed = self.typed
-        return self.segment.columns.versions[ordinal] if typed is None else int(typed.versions[ordinal])
+        return self.segment.columns.versions[ordinal] if typed is None else typed.versions.item(ordinal)
 
     def offer(self, ordinal: int) -> Offer:
         """The typed columns of a product."""

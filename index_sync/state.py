@@ -5,16 +5,20 @@ Nothing here looks at the writer's own tables: a product is absent from those be
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 
+from index_sync.asking import Ask, Candidate
 from index_sync.columns import ShownWhole
+from index_sync.counting import Counts, count
 from index_sync.entry import Product, ShardHit, Views, Wanted, chances_of, facet_key, fold_wanted
 from index_sync.fused_search import Fused
 from index_sync.lexical_search import Weights
-from index_sync.search import Ask, Candidate, Counts, count, search
+from index_sync.search import search
 from index_sync.segment import Window
 from processors.composing import Blocks
 from processors.conditions import Condition
@@ -153,17 +157,23 @@ def search_states(
     Raises:
         Poison: the vector has the wrong shape or is not finite.
     """
-    numbers = [number for number, state in enumerate(states) for _ in state.windows]
-    if not numbers or k <= 0:
+    windows: list[Window] = []
+    numbers: list[int] = []
+    for number, state in enumerate(states):
+        if state.windows and vector.shape != (state.dimension,):
+            raise _unfit(vector, state.dimension)
+        windows += state.windows
+        numbers += [number] * len(state.windows)
+    if not windows or k <= 0:
         return []
-    for dimension in {state.dimension for state in states if state.windows}:
-        if vector.shape != (dimension,) or not bool(np.isfinite(vector).all()):
-            raise Poison(f"a finite vector of shape ({dimension},) is needed, got {vector.shape}", field="vector")
+    # A sum of squares may be infinite where no number is.
+    if not math.isfinite(vector.dot(vector)) and not np.isfinite(vector).all():
+        raise _unfit(vector, len(vector))
     ask = Ask(
         np.ascontiguousarray(vector, dtype=np.float32),
         k,
-        fold_wanted(filters or {}),
-        fold_wanted(exclude or {}),
+        fold_wanted(filters) if filters else {},
+        fold_wanted(exclude) if exclude else {},
         frozenset(exclude_products),
         wish.conditions,
         wish.groups,
@@ -172,11 +182,14 @@ def search_states(
         shop=wish.shop,
         blocks=wish.blocks,
     )
-    windows = [window for state in states for window in state.windows]
     nearest = None if words is None or words.idle else Fused(words)
     return [
         (numbers[candidate.number], _hit(candidate, wish, ask.query)) for candidate in search(windows, ask, nearest)
     ]
+
+
+def _unfit(vector: Vector, dimension: int) -> Poison:
+    return Poison(f"a finite vector of shape ({dimension},) is needed, got {vector.shape}", field="vector")
 
 
 def weigh_states(states: Sequence[State], asked: AskedWords, shop: str | None) -> Weights:
@@ -239,7 +252,7 @@ def _hit(candidate: Candidate, wish: Wish, query: Vector) -> ShardHit:
     )
     if not isinstance(payload, ShownWhole):
         return hit
-    return replace(
+    return msgspec.structs.replace(
         hit,
         colour=_colour(payload),
         offer=candidate.window.offer(candidate.ordinal),

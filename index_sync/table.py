@@ -30,13 +30,17 @@ _MOST_ROWS = 3
 
 @dataclass(slots=True)
 class _Slot:
-    """The writer's side of a window. `shared`, `shown`: a reader may hold `alive`, `typed`, so copy it before a change."""
+    """The writer's side of a window. `shared`, `shown`: a reader may hold `alive`, `typed`, so copy it before a change.
+
+    `dead`: how many of its rows are.
+    """
 
     segment: Segment
     alive: NDArray[np.bool_]
     typed: TypedColumns
     shared: bool = False
     shown: bool = False
+    dead: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +148,9 @@ class Table:
         if slot.shared:
             slot.alive, slot.shared = slot.alive.copy(), False
         first = slot.segment.columns.first
-        slot.alive[first[here.ordinal] : first[here.ordinal + 1]] = False
+        start, stop = first[here.ordinal], first[here.ordinal + 1]
+        slot.alive[start:stop] = False
+        slot.dead += stop - start
         del self._locations[product_id]
         self.digest = (self.digest - here.mark) % (1 << DIGEST_BITS)
 
@@ -165,9 +171,8 @@ class Table:
             return self._growing
         slot = self._slots[old.uid]
         window = _window(slot)
-        live = int(np.count_nonzero(window.alive[: window.rows]))
         typed = TypedColumns(self._segment_rows, self._words)
-        if _CARRIED * live <= self._segment_rows:
+        if _CARRIED * (window.rows - slot.dead) <= self._segment_rows:
             ordinals = live_products(window)
             columns = gathered([(window, ordinals)], self._segment_rows)
             self._growing = GrowingSegment.begun(uid, self._segment_rows, columns, live_vectors(window))
@@ -189,8 +194,9 @@ class Table:
 
     def _bound(self) -> None:
         """Where nobody merges, or not fast enough, the writer does before dead rows fill the memory."""
-        windows = [_window(slot) for slot in self._slots.values() if slot.segment.kind == "sealed"]
-        live = {window.segment.uid: int(np.count_nonzero(window.alive[: window.rows])) for window in windows}
+        slots = [slot for slot in self._slots.values() if slot.segment.kind == "sealed"]
+        windows = [_window(slot) for slot in slots]
+        live = {slot.segment.uid: slot.segment.columns.rows - slot.dead for slot in slots}
         rows = sum(window.rows for window in windows)
         if rows <= _MOST_ROWS * sum(live.values()) + _MOST_SEGMENTS * self._segment_rows:
             return
@@ -223,7 +229,8 @@ class Table:
             start = stop
         self._moves.add(made)
         if alive.any():
-            self._slots[made.segment.uid] = _Slot(made.segment, alive, typed)
+            dead = len(alive) - int(np.count_nonzero(alive))
+            self._slots[made.segment.uid] = _Slot(made.segment, alive, typed, dead=dead)
         return True
 
     def settle(self, products: int) -> bool:
@@ -246,11 +253,13 @@ class Table:
         `between` is called between pieces of some milliseconds.
         """
         for (segment, alive), data in zip(parts, saved, strict=True):
+            dead = len(alive) - int(np.count_nonzero(alive))
             if isinstance(segment, GrowingSegment):
                 self._growing = segment
                 spare = np.ones(segment.capacity - len(alive), dtype=np.bool_)
                 alive = np.concatenate([alive, spare])  # noqa: PLW2901 - rows still to come are alive
-            slot = self._slots[segment.uid] = _Slot(segment, alive, self._restored(segment, len(alive), data))
+            typed = self._restored(segment, len(alive), data)
+            slot = self._slots[segment.uid] = _Slot(segment, alive, typed, dead=dead)
             self._locate(segment, alive, slot.typed, between)
         self._uids = count(1 + max((segment.uid for segment, _ in parts), default=-1))
 
@@ -276,10 +285,10 @@ class Table:
 
 
 def _is_dead(slot: _Slot) -> bool:
-    return slot.segment.kind == "sealed" and not slot.shared and not slot.alive.any()
+    return slot.segment.kind == "sealed" and not slot.shared and slot.dead == slot.segment.columns.rows
 
 
 def _window(slot: _Slot) -> Window:
     columns = slot.segment.columns
     columns.words.settle_many()  # before anybody looks
-    return Window(slot.segment, columns.rows, len(columns.ids), slot.alive, slot.typed)
+    return Window(slot.segment, columns.rows, len(columns.ids), slot.alive, slot.typed, columns.rows - slot.dead)

@@ -140,6 +140,8 @@ class ShardMachine(RuleBasedStateMachine):
         assert self.shard.versions() == versions
         assert self.shard.live == len(versions)
         assert self.shard.next_offset == len(self.log)
+        for window in self.shard.state.windows:
+            assert window.live == int(window.alive[: window.rows].sum())
 
     def teardown(self) -> None:
         """A shard that reads the whole log at once has the digest of the one that lived through it."""

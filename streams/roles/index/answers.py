@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import numpy as np
 
+from index_sync.counting import Counts
 from index_sync.entry import ShardHit, Wanted, chances_of
-from index_sync.search import Counts
 from index_sync.shard import Shard
 from index_sync.state import State, Wish, count_states, search_states, weigh_states
 from processors.conditions import Condition, parted

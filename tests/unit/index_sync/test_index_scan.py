@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from index_sync import scan
 from index_sync.entry import Change
+from index_sync.search import exact, ranked
 from index_sync.segment import GrowingSegment
 from index_sync.shard import Shard
 from index_sync.state import search_states
 from processors.errors import Poison
+from processors.ordering import DIGITS
 from tests.fakes.index_items import DIMENSION, ENCODER, entry, merged, unit
 
 
@@ -31,6 +33,19 @@ def test_the_scan_finds_what_a_product_of_matrices_finds(dimension: int, sizes: 
     scores, numbers, rows = scan.nearest(parts, query, k)
     assert np.allclose(scores, np.sort(truth)[::-1][:k], atol=1e-4)
     assert np.allclose([truth[places.index(place)] for place in zip(numbers, rows, strict=True)], scores, atol=1e-4)
+
+
+@pytest.mark.parametrize("k", [1, 6, scan.FEW])
+def test_few_rows_are_those_that_arrays_tell(k: int) -> None:
+    """The same scores, parts and rows, where there are fewer than `k`, and after a query of more."""
+    rng = np.random.default_rng(k)
+    parts = [rng.standard_normal((size, 16)).astype(np.float16) for size in (40, 0, 3)]
+    lying = [(scan.codes_of(part), len(part)) for part in parts]
+    for query in rng.standard_normal((5, 16)).astype(np.float32):
+        scores, numbers, rows = scan.nearest(parts, query, min(k, 43))
+        expected = list(zip(scores.tolist(), numbers.tolist(), rows.tolist(), strict=True))
+        assert scan.few(lying, query, scan.FEW)[:k] == expected
+        assert scan.few(lying, query, k) == expected
 
 
 def test_a_part_is_read_up_to_the_row_that_was_published() -> None:
@@ -113,6 +128,38 @@ def test_many_shards_at_once_answer_as_each_by_itself(
     found = search_states([s.state for s in shards], unit(seed % 12), k, filters, exclude, skipped)
     assert [hit for _, hit in found] == merged(each, k)
     assert all(hit.product_id.startswith(f"p{number}-") for number, hit in found)
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    count=st.integers(1, 6),
+    k=st.integers(1, 12),
+    refused=st.none() | st.sampled_from(COLOURS),
+)
+@settings(max_examples=120, deadline=None)
+def test_few_rows_or_arrays_of_them_make_no_difference(seed: int, count: int, k: int, refused: str | None) -> None:
+    """What is searched for some hits is searched without arrays: products, scores, views and order are theirs."""
+    states = [shard.state for shard in _shards(seed, count)]
+    exclude = {"colour": (refused,)} if refused else {}
+    found = search_states(states, unit(seed % 12), k, {}, exclude)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scan, "FEW", 0)
+        assert search_states(states, unit(seed % 12), k, {}, exclude) == found
+
+
+def test_exact_scores_are_sums_of_einsum() -> None:
+    """It is called without its wrapper: sums in another order would be other scores of the same topic."""
+    rng = np.random.default_rng(1)
+    vectors, query = rng.standard_normal((30, 515)), rng.standard_normal(515)
+    assert exact(vectors, query).tolist() == np.einsum("ij,j->i", vectors, query).astype(np.float32).tolist()
+    assert [exact(one[None], query).item() for one in vectors] == exact(vectors, query).tolist()
+
+
+@given(st.dictionaries(st.sampled_from("abcdefghijkl"), st.integers(-30, 30)))
+def test_hits_are_in_the_order_of_what_is_told(found: dict[str, int]) -> None:
+    """Scores that are alike as they are told are in the order of their ids, and the others in their own."""
+    scored = [(0.5 + step * 2.5e-7, name) for name, step in found.items()]
+    assert ranked(list(scored)) == sorted(scored, key=lambda one: (round(one[0], DIGITS), one[1]))
 
 
 def test_a_product_that_lies_in_two_shards_is_one_hit() -> None:
