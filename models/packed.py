@@ -8,6 +8,7 @@ convolution of torch with the activation in place: the same numbers up to roundi
 from __future__ import annotations
 
 import platform
+import threading
 from typing import Any, Literal
 
 import torch
@@ -47,7 +48,8 @@ class Packed(nn.Module):
         bias: (out,) float32.
         shape: height and width of all maps that it will see, where they are known: oneDNN then lays the weights out once.
             For maps of other sizes it may want another layout, and changing from one to the other takes ten times as long
-            as the convolution; so without a shape the weights stay as they are, and are laid out at each call.
+            as the convolution; so without a shape the weights stay as they are, and are laid out at each call, or for each shape.
+        layouts: without a shape: for so many shapes of maps the laid-out weights are kept as well, the oldest given up first. 0: for none.
         stride: both ways.
         padding: pixels of zeros on each side.
         groups: see `torch.nn.Conv2d`.
@@ -62,6 +64,7 @@ class Packed(nn.Module):
         bias: Tensor,
         *,
         shape: tuple[int, int] | None = None,
+        layouts: int = 0,
         stride: int = 1,
         padding: int = 0,
         groups: int = 1,
@@ -81,15 +84,35 @@ class Packed(nn.Module):
         self._bias = bias.detach().to(device).contiguous()
         # The order of the weights' own memory tells oneDNN that maps come with their channels last.
         kept = weight.detach().to(device).contiguous(memory_format=torch.channels_last)
-        if self._packs and shape is not None:
-            size = [1, weight.shape[1] * groups, *shape]
-            kept = torch.ops.mkldnn._reorder_convolution_weight(kept, *self._sizes, size)  # noqa: SLF001
-        self._weight = kept
+        self._channels = weight.shape[1] * groups
+        self._weight = self._laid_out(kept, shape) if self._packs and shape is not None else kept
+        self._layouts = layouts if self._packs and shape is None else 0
+        self._by_shape: dict[tuple[int, int], Tensor] = {}
+        self._laying = threading.Lock()
 
     def forward(self, pixels: Tensor, add: Tensor | None = None) -> Tensor:
         """(n, in, h, w) → (n, out, h', w'), channels last; `add` is added to it, and overwritten."""
         made = self._made(pixels, add)
         return rounded(made) if self._rounds else made
+
+    def _laid_out(self, weight: Tensor, shape: tuple[int, int]) -> Tensor:
+        laid: Tensor = torch.ops.mkldnn._reorder_convolution_weight(  # noqa: SLF001
+            weight, *self._sizes, [1, self._channels, *shape]
+        )
+        return laid
+
+    def _weight_for(self, shape: tuple[int, int]) -> Tensor:
+        """The weights for maps of this height and width."""
+        if not self._layouts:
+            return self._weight
+        found = self._by_shape.get(shape)
+        if found is None:
+            with self._laying:
+                found = self._laid_out(self._weight, shape)
+                self._by_shape[shape] = found
+                while len(self._by_shape) > self._layouts:
+                    del self._by_shape[next(iter(self._by_shape))]
+        return found
 
     def _made(self, pixels: Tensor, add: Tensor | None) -> Tensor:
         padding, stride, dilation, groups = self._sizes
@@ -98,10 +121,11 @@ class Packed(nn.Module):
                 F.conv2d(pixels, self._weight, self._bias, stride, padding, dilation, groups), self._activation
             )
             return made if add is None else made.add_(add)
+        weight = self._weight_for((pixels.shape[2], pixels.shape[3]))
         if add is None:
             name, bounds = _FUSED[self._activation]
-            return _convolution(pixels, self._weight, self._bias, *self._sizes, name, bounds, "")
-        return _convolution_into(add, pixels, self._weight, self._bias, *self._sizes, "add", 1.0, None, [], None)
+            return _convolution(pixels, weight, self._bias, *self._sizes, name, bounds, "")
+        return _convolution_into(add, pixels, weight, self._bias, *self._sizes, "add", 1.0, None, [], None)
 
 
 def rounded(numbers: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ Arrays = list[NDArray[np.float32]]
 
 LARGEST = 4
 """No trial goes beyond it: it costs time at every start, and each core holds the maps of a part."""
-TRIAL = "1"
+TRIAL = "2"
 """Raise it when the code of a network that is tried changes: what was found out of the old one is not used."""
 WORSE = 1.1
 """Twice as many at once must not take more than so many times as long for each item: maps that fall out of a cache cost more

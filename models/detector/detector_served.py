@@ -11,16 +11,24 @@ from torch import Tensor, nn
 from models.detector.detector_net import TAKEN, Block, WeftLite0
 from models.packed import Activation, Packed, packs
 
+LAYOUT_BYTES = 48 << 20
+"""Of weights that are laid out once more for shapes of photos: of a large network none, whose time is not spent on laying them out."""
+MOST_LAYOUTS = 4
+"""Shapes: a shop's photos have a few."""
+ALONE = TAKEN[0]
+"""Up to the end of this stage, from 0, each picture runs alone: there a map is megabytes large, to which a call adds nothing, and of
+several pictures it falls out of the cache before the layer behind it has read it."""
+
 
 class ServedBlock(nn.Module):
     """`detector_net.Block`, packed. Overwrites what goes in where there is a shortcut."""
 
-    def __init__(self, block: Block, device: str) -> None:
+    def __init__(self, block: Block, device: str, layouts: int) -> None:
         super().__init__()
         expand = block.expand
-        self.expand = _packed(expand, "relu6", device) if isinstance(expand, nn.Conv2d) else None
-        self.filter = _packed(block.filter, "relu6", device)
-        self.project = _packed(block.project, "none", device)
+        self.expand = _packed(expand, "relu6", device, layouts) if isinstance(expand, nn.Conv2d) else None
+        self.filter = _packed(block.filter, "relu6", device, layouts)
+        self.project = _packed(block.project, "none", device, layouts)
         self.shortcut = block.shortcut
 
     def forward(self, x: Tensor) -> Tensor:
@@ -33,23 +41,29 @@ class ServedBlock(nn.Module):
 class ServedTrunk(nn.Module):
     """`detector_net.WeftLite0`, packed."""
 
-    def __init__(self, trunk: WeftLite0, device: str) -> None:
+    def __init__(self, trunk: WeftLite0, device: str, layouts: int) -> None:
         super().__init__()
-        self.stem = _packed(trunk.stem, "relu6", device)
+        self.stem = _packed(trunk.stem, "relu6", device, layouts)
         self.stages = nn.ModuleList(
-            nn.Sequential(*(ServedBlock(block, device) for number, block in trunk.blocks() if number == stage))
+            nn.Sequential(*(ServedBlock(block, device, layouts) for number, block in trunk.blocks() if number == stage))
             for stage in range(len(trunk.stages))
         )
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """(n, 3, h, w) → three maps of 40, 112 and 320 channels."""
-        x = self.stem(images * 2 - 1)
-        taken = []
-        for number, stage in enumerate(self.stages):
+        x = torch.cat([self._fine(one) for one in torch.split(images, 1)])
+        taken = [x]
+        for number, stage in enumerate(self.stages[ALONE + 1 :], ALONE + 1):
             x = stage(x)
             if number in TAKEN:
                 taken.append(x)
         return taken
+
+    def _fine(self, image: Tensor) -> Tensor:
+        x: Tensor = self.stem(image * 2 - 1)
+        for stage in self.stages[: ALONE + 1]:
+            x = stage(x)
+        return x
 
 
 class DecodedAlone(nn.Module):
@@ -118,17 +132,18 @@ def served(network: Any, device: str) -> Any:
     from ultralytics.nn.modules.head import Segment, Segment26
 
     network = network.to(device, memory_format=torch.channels_last)
+    layouts = min(MOST_LAYOUTS, LAYOUT_BYTES // max(1, sum(one.nbytes for one in network.parameters())))
     if packs(device):
         for parent in list(network.modules()):
             for name, child in list(parent.named_children()):
                 if isinstance(child, WeftLite0):
                     # parse_model's marks of a layer's place go on to what stands there.
-                    trunk: Any = ServedTrunk(child, device)
+                    trunk: Any = ServedTrunk(child, device, layouts)
                     trunk.f, trunk.i, trunk.type = child.f, child.i, child.type
                     parent.add_module(name, trunk)
                 elif isinstance(child, nn.Conv2d) and _can_be_packed(child):
                     silu = isinstance(parent, Conv) and name == "conv" and isinstance(parent.act, nn.SiLU)
-                    parent.add_module(name, _packed(child, "silu" if silu else "none", device))
+                    parent.add_module(name, _packed(child, "silu" if silu else "none", device, layouts))
                     if silu:
                         parent.add_module("act", nn.Identity())
     head = network.model[-1]
@@ -142,7 +157,7 @@ def _can_be_packed(conv: nn.Conv2d) -> bool:
     return square and conv.dilation == (1, 1) and conv.bias is not None and conv.padding_mode == "zeros"
 
 
-def _packed(conv: nn.Conv2d, activation: Activation, device: str) -> Packed:
+def _packed(conv: nn.Conv2d, activation: Activation, device: str, layouts: int) -> Packed:
     assert conv.bias is not None
     return Packed(
         conv.weight,
@@ -152,4 +167,5 @@ def _packed(conv: nn.Conv2d, activation: Activation, device: str) -> Packed:
         groups=conv.groups,
         activation=activation,
         device=device,
+        layouts=layouts,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -55,6 +56,43 @@ def test_a_packed_convolution_is_a_convolution(
         if activation == "none":
             there = torch.randn_like(plain)
             torch.testing.assert_close(made(pixels, there.clone()), plain + there, rtol=1e-5, atol=1e-5)
+
+
+def _bytes_of(made: Packed, shapes: list[tuple[int, int]]) -> list[bytes]:
+    found = []
+    for height, width in shapes:
+        drawn = torch.Generator().manual_seed(height * 100 + width)  # threads share torch's own
+        pixels = torch.randn(2, 24, height, width, generator=drawn).contiguous(memory_format=torch.channels_last)
+        found.append(made(pixels).numpy().tobytes())
+    return found
+
+
+def test_weights_that_are_kept_for_shapes_give_the_same_bytes() -> None:
+    """Also where there are more shapes than are kept, in any order, and on several threads at once."""
+    torch.manual_seed(4)
+    weight, bias = torch.randn(40, 24, 3, 3), torch.randn(40)
+    plain, kept = Packed(weight, bias, padding=1), Packed(weight, bias, padding=1, layouts=2)
+    shapes = [(16, 12), (12, 16), (16, 12), (24, 24), (12, 16), (8, 8), (16, 12)]
+    with torch.inference_mode():
+        expected = _bytes_of(plain, shapes)
+        assert _bytes_of(kept, shapes) == expected
+    orders = [shapes, shapes[::-1]] * 2
+
+    def run(order: list[tuple[int, int]]) -> list[bytes]:
+        with torch.inference_mode():
+            return _bytes_of(kept, order)
+
+    with ThreadPoolExecutor(4) as pool:
+        for order, found in zip(orders, pool.map(run, orders), strict=True):
+            assert found == (expected if order is shapes else expected[::-1])
+
+
+@pytest.mark.skipif(not packed.packs("cpu"), reason="no layouts of oneDNN's here")
+def test_no_more_layouts_are_kept_than_asked_for() -> None:
+    kept = Packed(torch.randn(8, 24, 1, 1), torch.zeros(8), layouts=2)
+    with torch.inference_mode():
+        _bytes_of(kept, [(16, 12), (12, 16), (24, 24)])
+    assert set(kept._by_shape) == {(12, 16), (24, 24)}
 
 
 @pytest.fixture
