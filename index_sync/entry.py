@@ -69,8 +69,7 @@ class Payload(msgspec.Struct, frozen=True):
     """The version of the facet heads that told it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """A product to be indexed: `vectors` is float32 of shape (views, dimension), each row of L2 norm 1."""
 
     payload: Payload
@@ -79,8 +78,7 @@ class Entry:
     offer: Offer = NO_OFFER
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """One record of the topic: an upsert, or (entry None) a delete. `offset` is the version of the product."""
 
     offset: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from index_sync.entry import Change, Entry
@@ -93,7 +94,9 @@ def test_a_second_snapshot_sends_only_what_is_new() -> None:
 
 
 def _priced(number: int, price: float) -> Entry:
-    return replace(entry(number), offer=Offer(price=price, sizes=("S", str(number)), launched="2026-03-01"))
+    return msgspec.structs.replace(
+        entry(number), offer=Offer(price=price, sizes=("S", str(number)), launched="2026-03-01")
+    )
 
 
 def test_typed_columns_come_back_with_the_versions_of_their_updates() -> None:
