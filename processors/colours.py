@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.garment_mask import GarmentPixels, SeenMask, garment_pixels
+from processors.garment_mask import CutOut, GarmentPixels, SeenMask, garment_pixels
 from processors.lab import CELLS, Cells, Lab, cells_of, ciede2000, hex_of, lab_of_hex, to_lab
 from processors.palette import COMMON, FAMILY, FURTHER, PALETTE, WEIGHT
 from processors.values import Box, Colour, Mask, Pixels
@@ -71,7 +71,12 @@ def _apart(labs: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
 
 
 def dominant_colours(
-    pixels: Pixels, box: Box, category: str = "", others: Sequence[Box] = (), mask: SeenMask = None
+    pixels: Pixels,
+    box: Box,
+    category: str = "",
+    others: Sequence[Box] = (),
+    mask: SeenMask = None,
+    cut_out: CutOut | None = None,
 ) -> tuple[Colour, ...]:
     """The one or two dominant colours of the garment in `box`, the larger first.
 
@@ -81,11 +86,12 @@ def dominant_colours(
         category: its class, which tells where in the box the garment usually is.
         others: boxes of the other garments in the photo.
         mask: as a detector that segments saw it.
+        cut_out: see `processors.garment_mask.garment_pixels`.
 
     Returns:
         Colours of different names; `share` is of the garment's pixels. Empty when the box holds no pixels.
     """
-    found = garment_pixels(pixels, box, category, others, mask)
+    found = garment_pixels(pixels, box, category, others, mask, cut_out)
     return () if found is None else colours_of_pixels(found)
 
 

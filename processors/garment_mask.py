@@ -70,8 +70,17 @@ class GarmentPixels:
     """Before a plain wall, with nothing beside it."""
 
 
+CutOut: TypeAlias = dict[tuple[tuple[int, int, int, int] | None, bool, bytes], GarmentPixels]
+"""What was cut out of one photo: by the part that was looked at, whether holes are filled, and where the garment was expected."""
+
+
 def garment_pixels(
-    pixels: Pixels, box: Box, category: str = "", others: Sequence[Box] = (), mask: SeenMask = None
+    pixels: Pixels,
+    box: Box,
+    category: str = "",
+    others: Sequence[Box] = (),
+    mask: SeenMask = None,
+    cut_out: CutOut | None = None,
 ) -> GarmentPixels | None:
     """Cut a garment out and weigh its pixels.
 
@@ -81,6 +90,7 @@ def garment_pixels(
         category: one of `CATEGORIES`; anything else uses the mean prior of all classes.
         others: boxes of other garments in the photo; the smaller ones within `box` probably lie on top of it.
         mask: as a detector that segments saw it: nothing is estimated then.
+        cut_out: of this photo: what is found is kept there, and taken from there where it would be the same.
 
     Returns:
         None when the box holds no pixel of the photo.
@@ -89,12 +99,24 @@ def garment_pixels(
     if cut is None:
         return None
     small, inner = cut
+    prior = _spread(_without(_prior(category), box, others), inner, small.shape[:2])
+    seen = not (mask is None or isinstance(mask, msgspec.UnsetType))
+    if seen or cut_out is None:
+        return _weighed(small, inner, category, prior, mask)
+    # A box that was rounded since has the same pixels, and mostly the same places in them.
+    key = (region_of(pixels.shape, box), category in OPENWORK, prior.tobytes())
+    if key not in cut_out:
+        cut_out[key] = _weighed(small, inner, category, prior, None)
+    return cut_out[key]
+
+
+def _weighed(small: Pixels, inner: Box, category: str, prior: Weights, mask: SeenMask) -> GarmentPixels:
+    """How much each pixel of a cut belongs to the garment of which the box lies there."""
     lab = to_lab(small)
     cells = cells_of(lab)
     seen_weights = _of_mask(mask, inner, lab.shape[:2])
     if seen_weights is not None:
         return GarmentPixels(lab, cells, seen_weights, _spread(np.ones((1, 1)), inner, lab.shape[:2]) > OUTSIDE)
-    prior = _spread(_without(_prior(category), box, others), inner, lab.shape[:2])
     inside = prior > OUTSIDE
     seen = _not_studio(lab, inside, fill=category not in OPENWORK)
     alone = np.count_nonzero(seen & ~inside) < ALONE * np.count_nonzero(seen & inside)

@@ -301,13 +301,9 @@ class Enrich:
 
     def embed(self, batch: Sequence[Work[Described]]) -> list[Work[Embedded]]:
         """One pass over all views of all photos; the vectors are dealt back to their photos."""
-        readies = [ready for work in batch for described in work.new() for _, _, ready in described.views]
-        raws = iter(self.encoder.forward(readies))
+        raws = self.seeing.raws([described for work in batch for described in work.new()])
         return [
-            work.with_new(
-                [self.seeing.embedded(described, [next(raws) for _ in described.views]) for described in work.new()]
-            )
-            for work in batch
+            work.with_new([self.seeing.embedded(described, next(raws)) for described in work.new()]) for work in batch
         ]
 
     def live(self) -> str:

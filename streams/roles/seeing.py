@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -17,7 +17,7 @@ from processors.colour_shares import colour_shares, look_of
 from processors.colours import dominant_colours
 from processors.detected import garment_of
 from processors.facets import Head, Heads
-from processors.garment_mask import garment_pixels
+from processors.garment_mask import CutOut, garment_pixels
 from processors.garments import main_garment
 from processors.values import Box, Detection, Garment, Pixels, Vector
 from streams.contract.records import View
@@ -49,25 +49,36 @@ class Seeing:
         pixels, scale = seen.opened.decoded.pixels, seen.opened.decoded.scale
         found = crops.worth_keeping(self.detector.finish(pixels, seen.raw), pixels.shape)
         # Named once, here: the ids of the views are those that the captions' evidence points to.
-        seen_as = [garment_seen(one, found, pixels, scale) for one in found]
+        cut_out: CutOut = {}
+        seen_as = [garment_seen(one, found, pixels, scale, cut_out) for one in found]
         if self.judge is not None and second_look.overlooked(seen_as, pixels, scale):
             untold = Detection(second_look.UNTOLD, second_look.subject_box(pixels), 0.0)
-            seen_as.append(garment_seen(untold, (), pixels, scale))
+            seen_as.append(garment_seen(untold, (), pixels, scale, cut_out))
         garments = evidence.build(seen_as).garments
-        views = [(WHOLE, garments[0].category if garments else "", self.encoder.prepare(pixels))]
+        whole = self.encoder.prepare(pixels)
+        views = [(WHOLE, garments[0].category if garments else "", whole)]
         for garment in garments:
-            crop = crops.cut(pixels, _scaled(garment.box, scale))
-            views.append((garment.id, garment.category, self.encoder.prepare(crop)))
-        return Described(seen.opened, garments, tuple(views), self._shares(garments, pixels, scale))
+            box = _scaled(garment.box, scale)
+            # A garment that fills its photo is seen once for both.
+            fills = crops.padded(box, pixels.shape) == (0, 0, pixels.shape[1], pixels.shape[0])
+            ready = whole if fills else self.encoder.prepare(crops.cut(pixels, box))
+            views.append((garment.id, garment.category, ready))
+        return Described(seen.opened, garments, tuple(views), self._shares(garments, pixels, scale, cut_out))
 
-    def _shares(self, garments: Sequence[Garment], pixels: Pixels, scale: float) -> dict[str, Vector]:
+    def raws(self, several: Sequence[Described]) -> Iterator[list[Raw]]:
+        """What the encoder makes of the views of each photo, in one pass; a view that stands for two is computed once."""
+        readies = {id(ready): ready for described in several for _, _, ready in described.views}
+        found = dict(zip(readies, self.encoder.forward(list(readies.values())), strict=True))
+        return ([found[id(ready)] for _, _, ready in described.views] for described in several)
+
+    def _shares(self, garments: Sequence[Garment], pixels: Pixels, scale: float, cut_out: CutOut) -> dict[str, Vector]:
         if self.heads() is None:
             return {}
         boxes = {garment.id: _scaled(garment.box, scale) for garment in garments}
         found: dict[str, Vector] = {}
         for garment in garments:
             others = [box for name, box in boxes.items() if name != garment.id]
-            own = garment_pixels(pixels, boxes[garment.id], garment.category, others, garment.mask)
+            own = garment_pixels(pixels, boxes[garment.id], garment.category, others, garment.mask, cut_out)
             if own is not None:
                 found[garment.id] = colour_shares(own)
         return found
@@ -168,12 +179,14 @@ def size_of_vectors(work: Work[Embedded]) -> int:
     return sum(len(view.vector) for photo in work.photos for view in photo.content.views)
 
 
-def garment_seen(one: Detection, found: Sequence[Detection], pixels: Pixels, scale: float) -> Garment:
+def garment_seen(
+    one: Detection, found: Sequence[Detection], pixels: Pixels, scale: float, cut_out: CutOut | None = None
+) -> Garment:
     """A garment with its colours; its box in pixels of the original photo. `evidence.build` gives it its id."""
     x0, y0, x1, y1 = one.box
     others = [other.box for other in found if other is not one]
     return garment_of(
         one,
         (round(x0 / scale, 1), round(y0 / scale, 1), round(x1 / scale, 1), round(y1 / scale, 1)),
-        dominant_colours(pixels, one.box, one.category, others, one.mask),
+        dominant_colours(pixels, one.box, one.category, others, one.mask, cut_out),
     )

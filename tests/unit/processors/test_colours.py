@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from processors.colours import colours_of_mask, dominant_colours, name_of, names_of_labs
-from processors.garment_mask import garment_pixels
+from processors.garment_mask import CutOut, garment_pixels
 from processors.lab import ciede2000, hex_of, lab_of_hex
 from processors.palette import PALETTE
 
@@ -141,6 +141,29 @@ def test_weights_follow_the_garment() -> None:
     height, width = found.weights.shape
     assert found.weights[height // 2, width // 2] > 0.9
     assert found.weights[: height // 6, : width // 6].max() < 0.2
+
+
+@pytest.mark.parametrize("category", ["dress", "shoe"])
+@pytest.mark.parametrize("moved", [0.0, 0.04, 3.0])
+def test_a_garment_that_was_cut_out_is_as_one_that_is_cut_again(category: str, moved: float) -> None:
+    """Of boxes that differ by their rounding, or by more, each gets what it would get by itself."""
+    picture, cut_out = scene((120, 140, 90), rgb("red")), CutOut()
+    others = [(70.0, 90.0, 130.0, 150.0)]
+    for box in (BOX, (BOX[0] + moved, BOX[1], BOX[2], BOX[3] + moved)):
+        for beside in ((), others):
+            alone = garment_pixels(picture, box, category, beside)
+            found = garment_pixels(picture, box, category, beside, cut_out=cut_out)
+            assert alone is not None
+            assert found is not None
+            assert found.alone == alone.alone
+            for name in ("lab", "cells", "weights", "inside"):
+                assert getattr(found, name).tobytes() == getattr(alone, name).tobytes()
+
+
+def test_the_same_garment_is_cut_out_once() -> None:
+    picture, cut_out = scene((120, 140, 90), rgb("red")), CutOut()
+    first = garment_pixels(picture, (40.01, 30.02, 159.98, 190.0), "dress", cut_out=cut_out)
+    assert garment_pixels(picture, (40.0, 30.0, 160.0, 190.0), "dress", cut_out=cut_out) is first
 
 
 def test_same_photo_same_colours() -> None:
