@@ -14,7 +14,7 @@ from streams.engine.observer import Observer
 from streams.engine.pipeline import Pipeline
 from streams.facets.live import LiveHeads
 from streams.kafka.client import Reader
-from streams.kafka.pace import SEARCH_S
+from streams.kafka.pace import SEARCH_S, STREAM_S
 from streams.roles import reserve
 from streams.roles.compose.asked import QUERY_SIDE
 from streams.roles.compose.results import PartitionCount
@@ -99,7 +99,7 @@ async def run_compose(parts: Parts, ready: Ready) -> None:
         shop_of=shop_asked,
     )
     async with Reader(parts.settings, topics.HITS, from_end=True, client="compose", pace_s=SEARCH_S) as hits:
-        consuming = consume_group(parts, "compose", topics.QUERIES, pipeline, ready, pace_s=SEARCH_S)
+        consuming = consume_group(parts, "compose", topics.QUERIES, pipeline, ready, pace_s=STREAM_S)
         beginning = when_settled(spaces, parts.stop, consuming)
         following = beside(live.follow(parts.settings.facet_seconds), beginning)
         await beside(

@@ -21,14 +21,17 @@ from streams.search.pending import PendingQueries
 from streams.wiring.generations import place_by_key
 from streams.wiring.models import judge_of, relevance_of, shipped_heads, words_of
 from streams.wiring.parts import Parts, Ready, Role, beside, loaded
-from streams.wiring.probing import hear, probing
+from streams.wiring.probing import Hearing, probing
 
 
 async def run_standing(parts: Parts, ready: Ready) -> None:
     """`search.standing`, `catalog.items` → `search.matches`, `catalog.similar`."""
     settings = parts.settings
     observer = parts.engine_of("standing").observer
-    pending = PendingQueries(probing(parts, "standing"), time.time, observer.worked)
+    hearing = Hearing(
+        probing(parts, "standing"), lambda: Reader(settings, topics.HITS, from_end=True, client="standing")
+    )
+    pending = PendingQueries(hearing.send, time.time, observer.worked)
     similar = SimilarJob(settings, parts.store, parts.sender, observer, parts.in_thread, observer.similar)
     role = StandingRole(
         settings=settings,
@@ -50,8 +53,7 @@ async def run_standing(parts: Parts, ready: Ready) -> None:
             if settings.similar:
                 tasks.create_task(similar.run(parts.stop), name="standing:similar")
 
-    async with Reader(settings, topics.HITS, from_end=True, client="standing") as hits:
-        await beside(hear(hits, pending), both())
+    await beside(hearing.follow(pending), both())
 
 
 class _Once:

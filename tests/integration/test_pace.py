@@ -28,8 +28,9 @@ async def test_what_follows_a_record_is_given_out_together_and_enough_at_once(ka
         async def send(key: bytes, partition: int, size: int = 1) -> None:
             await (await sender.send(topics.ITEMS, key=key, value=bytes(size), partition=partition))
 
-        await send(b"first", 0)
-        assert [one.key for one in await consumer.poll(HELD_S)] == [b"first"]
-        await send(b"second", 0)
-        await send(b"third", 1, ENOUGH)  # so that nothing waits for the time to pass
-        assert {one.key for one in await consumer.poll(HELD_S)} == {b"second", b"third"}
+        for key in (b"first", b"second"):
+            await send(key, 0)
+            assert [one.key for one in await consumer.poll(HELD_S)] == [key]
+        await send(b"third", 0)
+        await send(b"fourth", 1, ENOUGH)  # so that nothing waits for the time to pass
+        assert {one.key for one in await consumer.poll(HELD_S)} == {b"third", b"fourth"}
