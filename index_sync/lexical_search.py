@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -239,7 +239,9 @@ def _best_guess(word: str, shelf: _Shelf) -> str:
 def _counted(asked: AskedWords, codes: Sequence[str], shelf: _Shelf, typos: Sequence[str]) -> WordCounts:
     everybody = bool(shelf.eligible.all())
     having = tuple(int(np.count_nonzero(row if everybody else row[shelf.eligible])) for row in shelf.values)
-    names = tuple(name for span in spans(asked.words) for name in _names(span, asked, shelf))
+    # Most windows of a small catalogue name nothing: then no span of words is spelt, and none is looked for in each of them.
+    known = [names for window in shelf.windows if (names := window.segment.columns.words.names)]
+    names = tuple(name for span in spans(asked.words) for name in _names(span, asked, shelf, known)) if known else ()
     coded = bool((shelf.coded & shelf.eligible).any())
     found = tuple(code for code in codes if _is_some(code, shelf)) if coded else ()
     return WordCounts(int(np.count_nonzero(shelf.eligible)), having, tuple(typos), names, found)
@@ -249,12 +251,14 @@ def _is_some(code: str, shelf: _Shelf) -> bool:
     return any(shelf.eligible[products].any() for _, products, _ in shelf.postings([hash_of(CODE + code)]))
 
 
-def _names(span: tuple[int, int, str], asked: AskedWords, shelf: _Shelf) -> Iterable[NameCount]:
+def _names(
+    span: tuple[int, int, str], asked: AskedWords, shelf: _Shelf, known: Sequence[Container[tuple[str, str]]]
+) -> Iterable[NameCount]:
     start, stop, spelling = span
     words = [number for number in range(start, stop) if not asked.words[number].plain] or list(range(start, stop))
     for facet in NAMED:
         key = facet, spelling
-        if not any(key in window.segment.columns.words.names for window in shelf.windows):
+        if not any(key in names for names in known):
             continue
         own = shelf.named("names", key)
         own = own[shelf.eligible[own]]

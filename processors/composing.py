@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from math import exp, sqrt
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from processors.chances import CATEGORY, FACETS, GENDER, KIND, Chances, canonical_colour, swatches
 from processors.edit_text import ParsedEdit
@@ -55,7 +55,7 @@ KEPT: Mapping[str, float] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Weights:
     """How much each part of a composed query counts (docs/models/composer.md says how they were found).
 
@@ -224,7 +224,18 @@ def worded(edit: ParsedEdit, weights: Weights = WORDS) -> Composed:
 
     What they refuse is a filter of the query (`ParsedEdit.exclude`), and no part of this.
     """
-    return compose({}, replace(edit, exclude={}, less={}, another=()), weights)
+    # Of an edit nothing else counts where there is no reference and nothing refused.
+    return _worded(tuple(edit.set.items()), edit.shade, edit.length, weights)
+
+
+@lru_cache(maxsize=1024)  # many queries ask for a red hat, each in its own words
+def _worded(
+    wanted: tuple[tuple[str, str], ...],
+    shade: Literal["", "lighter", "darker"],
+    length: Literal["", "longer", "shorter"],
+    weights: Weights,
+) -> Composed:
+    return compose({}, ParsedEdit("", set=dict(wanted), shade=shade, length=length), weights)
 
 
 def _refuse(blocks: Blocks, refused: Mapping[str, tuple[str, ...]], weights: Weights, times: float) -> None:

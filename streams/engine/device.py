@@ -27,6 +27,9 @@ ten hangs in a driver."""
 _RANK: dict[Priority, int] = {"query": 0, "urgent": 1, "backfill": 2}
 _LATEST = 0.125
 """Of the mean seconds between two items, what the latest two make."""
+_CROWDED, _LONGER = 0.3, 2.0
+"""Where items come more often than one in this share of `linger_s`, a batch waits so many times as long: it then holds seven or more, and
+all that follows of them goes together as well."""
 _PAUSE = 8.0
 """Times `linger_s` that a pause counts for at most: one does not end a steady stream, two do."""
 URGENT_IN_A_ROW = 3
@@ -69,8 +72,7 @@ class Batcher(Generic[T, U]):
         now = self._device.clock.now()
         if self.stage.linger_s:
             self._note(now)
-        deadline = now + (max(self.stage.wait_s, self.stage.linger_s) if self._steady else self.stage.wait_s)
-        self._waiting.append(_Waiting(item, self.stage.cost(item), deadline, future, shop))
+        self._waiting.append(_Waiting(item, self.stage.cost(item), now + self._longest, future, shop))
         self._tell_depth()
         self._device.wake()
         return await future
@@ -117,6 +119,14 @@ class Batcher(Generic[T, U]):
     def _steady(self) -> bool:
         """Whether the next item is likely to come before a batch that lingers has to go."""
         return self._gap < self.stage.linger_s
+
+    @property
+    def _longest(self) -> float:
+        """Seconds that the first item waits at most."""
+        if not self._steady:
+            return self.stage.wait_s
+        longer = _LONGER if self._gap < _CROWDED * self.stage.linger_s else 1.0
+        return max(self.stage.wait_s, longer * self.stage.linger_s)
 
     def take(self, *, hurried: bool = False) -> list[_Waiting]:
         """The next batch: never empty, within `max_items` (`hurried`: a part of it), within `max_cost` unless its only item

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from dataclasses import replace as changed
 from typing import Any
 
 from msgspec import UNSET
@@ -93,7 +92,9 @@ def ranked(answers: Iterable[Hits], shop: str = "", wording: Wording | None = No
             weighed = ((wording.weighed(one.hit, one.about, answer.words), one.about) for one in both)
             both = [Ranked(hit, one, wording.said(hit, one, answer.words)) for hit, one in weighed]
         both = [
-            one if one.about.inner is None else changed(one, hit=replace(one.hit, similarity=one.about.inner))
+            one
+            if one.about.inner is None
+            else Ranked(replace(one.hit, similarity=one.about.inner), one.about, one.said)
             for one in both
         ]
         found += [one for one in both if shop_of(one.hit.product_id) == shop]
@@ -258,7 +259,7 @@ def placed(
 ) -> Hit:
     """A hit as it is published: with the shop's own id. `twins`: who shows the same photo, where that is told."""
     shop, product_id = split(one.hit.product_id)
-    variants = tuple(replace(v, image=relative(v.image)) for v in variants_of(one.hit, members))
+    variants = variants_of(one.hit, members) if members and one.hit.group_id else ()
     image, photo = one.hit.image, one.hit.photo
     shown = relative(image)
     return replace(
@@ -268,7 +269,7 @@ def placed(
         image=shown,
         # A worker of an earlier version names no photo: it knows one a product.
         photo=shown if photo in ("", image) else relative(photo),
-        variants=variants if one.hit.group_id else (),
+        variants=tuple(replace(v, image=relative(v.image)) for v in variants),
         fields=shown_fields(one, fields) if fields else {},
         meets=one.about.meets or UNSET,
         duplicates=UNSET if twins is None else tuple(split(key)[1] for key in twins.of(one.hit.product_id)) or UNSET,

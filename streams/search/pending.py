@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
@@ -99,7 +99,7 @@ class PendingQueries:
 
     async def ask(self, probe: Probe, enough: Callable[[dict[int, Answer]], bool]) -> dict[int, Answer]:
         """Send `probe` and gather answers by partition until `enough`, or until the probe's deadline."""
-        async with self._question(probe) as question:
+        with self._question(probe) as question:
             await self._send(probe)
             while not enough(question.answers):
                 left = probe.deadline - self._now()
@@ -114,13 +114,13 @@ class PendingQueries:
 
     async def gather(self, probe: Probe) -> list[Answer]:
         """Send `probe`, and every answer until its deadline: of a shard, too, that several answer for."""
-        async with self._question(probe) as question:
+        with self._question(probe) as question:
             await self._send(probe)
             await asyncio.sleep(max(0.0, probe.deadline - self._now()))
             return question.all
 
-    @asynccontextmanager
-    async def _question(self, probe: Probe) -> AsyncIterator[_Open]:
+    @contextmanager
+    def _question(self, probe: Probe) -> Iterator[_Open]:
         if len(self._open) >= MAX_OPEN:
             raise Retryable(f"{MAX_OPEN} queries are open already")
         query_id = probe.query_id

@@ -24,6 +24,7 @@ from processors.relevance import Relevance
 from streams.contract import codecs
 from streams.contract.checks import BadQuery
 from streams.contract.lenders import check_start
+from streams.contract.probes import Answer, Probe
 from streams.contract.records import Query, Result
 from streams.engine.failures import Failure
 from streams.engine.message import Message
@@ -241,7 +242,7 @@ class Compose:
         wished = probes.siblings(prepared, probe)
         beside = probes.beside(embedded, probe)
         asked = [probe, *beside.values(), *([wished] if wished else [])]
-        answers, *others = await asyncio.gather(*(self.pending.ask(one, all_answered) for one in asked))
+        answers, *others = await self._answers(asked)
         there = [] if wished is None else merging.good_of(wished, others[-1])
         siblings = [] if wished is None else merging.ranked(there, wished.shop, wording_of(wished.words, there))
         found = garments.found(embedded, probe, answers, dict(zip(beside, others, strict=False)))
@@ -255,6 +256,11 @@ class Compose:
             await self.refuse(message, query.query_id, missing)
         else:
             await self.publish(message, result)
+
+    async def _answers(self, asked: Sequence[Probe]) -> Sequence[dict[int, Answer]]:
+        if len(asked) == 1:  # as nearly always: no task of its own
+            return (await self.pending.ask(asked[0], all_answered),)
+        return await asyncio.gather(*(self.pending.ask(one, all_answered) for one in asked))
 
     async def refuse(self, message: Message, query_id: str, cause: Poison) -> None:
         """Answer with an error."""

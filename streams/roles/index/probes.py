@@ -160,6 +160,9 @@ class ProbeAnswerer:
             await self._count(shards, question, probe, probe.census)
             return
         fresh = [held for held in shards if held.applied >= question.wanted(held.partition)]
+        if len(fresh) == len(shards):  # as nearly always: no task of its own
+            await self._search(fresh, question)
+            return
         stale = [held for held in shards if held not in fresh]
         await asyncio.gather(
             self._search(fresh, question), *(self._search_when_fresh(held, question) for held in stale)
