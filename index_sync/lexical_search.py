@@ -240,7 +240,7 @@ def _counted(asked: AskedWords, codes: Sequence[str], shelf: _Shelf, typos: Sequ
     everybody = bool(shelf.eligible.all())
     having = tuple(int(np.count_nonzero(row if everybody else row[shelf.eligible])) for row in shelf.values)
     # Most windows of a small catalogue name nothing: then no span of words is spelt, and none is looked for in each of them.
-    known = [names for window in shelf.windows if (names := window.segment.columns.words.names)]
+    known = [there for window in shelf.windows if (there := window.segment.columns.words.names)]
     names = tuple(name for span in spans(asked.words) for name in _names(span, asked, shelf, known)) if known else ()
     coded = bool((shelf.coded & shelf.eligible).any())
     found = tuple(code for code in codes if _is_some(code, shelf)) if coded else ()
