@@ -45,14 +45,12 @@ def sums_of(part: Part, blocks: Blocks) -> NDArray[np.float32]:
     return part.window.segment.columns.blocks.sums(slice(products), products, blocks)
 
 
-def sums_at(parts: Sequence[Part], numbers: Rows, rows: Rows, blocks: Blocks) -> NDArray[np.float32]:
-    """What facets add to these rows' products; `numbers` are those of their parts."""
+def sums_at(parts: Sequence[Part], numbers: Rows, rows: Rows, sums: Sequence[Vector]) -> NDArray[np.float32]:
+    """What facets add to these rows' products; `numbers` are those of their parts, `sums` the `sums_of` each part."""
     found = np.empty(len(rows), dtype=np.float32)
     for number in np.unique(numbers).tolist():
         here = numbers == number
-        columns = parts[number].window.segment.columns
-        owners = columns.owner[rows[here]].astype(np.int64)
-        found[here] = columns.blocks.sums(owners, len(owners), blocks)
+        found[here] = sums[number][parts[number].window.segment.columns.owner[rows[here]]]
     return found
 
 

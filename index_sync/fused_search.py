@@ -37,9 +37,10 @@ class Fused:
             return []
         if ask.blocks or all(part.window.segment.index is None for part in parts):
             more = [self._words(part) for part in parts]
-            if ask.blocks:
-                more = [words + composed.sums_of(part, ask.blocks) for part, words in zip(parts, more, strict=True)]
-            return self._chosen(parts, Rough(*composed.candidates(parts, ask.query, ask.need, more)), ask)
+            sums = [composed.sums_of(part, ask.blocks) for part in parts] if ask.blocks else []
+            if sums:
+                more = [words + own for words, own in zip(more, sums, strict=True)]
+            return self._chosen(parts, Rough(*composed.candidates(parts, ask.query, ask.need, more)), ask, sums)
         parts, found = rough_best(parts, ask)
         more = [self._kept_words(part) for part in parts]
         everything = len(found.rows) == sum(part.kept for part in parts)
@@ -119,8 +120,8 @@ class Fused:
         kept = self._together(parts, found, more) >= least - 2 * (slack_of(ask.query) + _ROUNDING)
         return Rough(found.scores[kept], found.parts[kept], found.rows[kept])
 
-    def _chosen(self, parts: Sequence[Part], found: Rough, ask: Ask) -> list[Candidate]:
-        candidates = [candidate_of(parts, *one) for one in best_rows(parts, found, ask)]
+    def _chosen(self, parts: Sequence[Part], found: Rough, ask: Ask, sums: Sequence[Vector] = ()) -> list[Candidate]:
+        candidates = [candidate_of(parts, *one) for one in best_rows(parts, found, ask, sums)]
         together = [
             msgspec.structs.replace(one, score=one.score + told.added, similarity=one.score, told=told)
             for one in candidates

@@ -95,7 +95,7 @@ def _nearest(parts: Sequence[Part], ask: Ask) -> list[Candidate]:
     """The `k` best products by score descending, then product id."""
     if ask.blocks:
         sums = [composed.sums_of(part, ask.blocks) for part in parts]
-        return _best(parts, Rough(*composed.candidates(parts, ask.query, ask.need, sums)), ask)
+        return _best(parts, Rough(*composed.candidates(parts, ask.query, ask.need, sums)), ask, sums)
     few = _by_few(parts, ask)
     if not isinstance(few, int):
         return _picked(parts, _best_singly(parts, few, ask), ask)
@@ -283,9 +283,9 @@ def _sorted(scores: Vector, parts: Rows, rows: Rows) -> Rough:
     return Rough(scores[order], parts[order], rows[order])
 
 
-def _best(parts: Sequence[Part], found: Rough, ask: Ask) -> list[Candidate]:
+def _best(parts: Sequence[Part], found: Rough, ask: Ask, sums: Sequence[Vector] = ()) -> list[Candidate]:
     """Score rows exactly and keep the best row a product; of equal rows, the first."""
-    return _picked(parts, best_rows(parts, found, ask), ask)
+    return _picked(parts, best_rows(parts, found, ask, sums), ask)
 
 
 def _picked(parts: Sequence[Part], rows: Iterable[Best], ask: Ask) -> list[Candidate]:
@@ -315,8 +315,8 @@ Best: TypeAlias = tuple[str, float, int, int, int]
 """Product, exact score, part, ordinal and row."""
 
 
-def best_rows(parts: Sequence[Part], found: Rough, ask: Ask) -> Iterable[Best]:
-    """The best of the rows of each product of each part."""
+def best_rows(parts: Sequence[Part], found: Rough, ask: Ask, sums: Sequence[Vector] = ()) -> Iterable[Best]:
+    """The best of the rows of each product of each part. `sums`: `composed.sums_of` each part, where blocks are asked for."""
     query = ask.query.astype(np.float64)
     kept: dict[tuple[int, int], tuple[float, int]] = {}
     order = np.lexsort((found.rows, found.parts))
@@ -325,7 +325,7 @@ def best_rows(parts: Sequence[Part], found: Rough, ask: Ask) -> Iterable[Best]:
         numbers, rows = found.parts[block], found.rows[block]
         scores = exact(_gathered(parts, numbers, rows).astype(np.float64), query)
         if ask.blocks:
-            scores += composed.sums_at(parts, numbers, rows, ask.blocks)
+            scores += composed.sums_at(parts, numbers, rows, sums)
         _keep_best(kept, parts, zip(scores.tolist(), numbers.tolist(), rows.tolist(), strict=True))
     return _named(parts, kept)
 

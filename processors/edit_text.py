@@ -228,8 +228,9 @@ def joined(edits: Sequence[ParsedEdit]) -> ParsedEdit:
 _SWAPS = (
     re.compile(r"\b(?:swap|change|replace|exchange|switch|turn)(?: out)? ([^,;.]+?) (?:for|to|into|with|by) ([^,;.]+)"),
     re.compile(r"\bfrom ([^,;.]+?) (?:to|into) ([^,;.]+)"),
-    re.compile(r"([^,;.→]+?) ?(?:→|->|=>|➡\ufe0f?) ?([^,;.→]+)"),
 )
+_BY_ARROW = re.compile(r"([^,;.→]+?) ?(?:→|->|=>|➡\ufe0f?) ?([^,;.→]+)")
+_ARROWS = ("→", "->", "=>", "➡")
 
 
 def _swapped(match: re.Match[str]) -> str:
@@ -241,6 +242,9 @@ def _swapped(match: re.Match[str]) -> str:
 def _rewritten(text: str) -> str:
     for swap in _SWAPS:
         text = swap.sub(_swapped, text)
+    # Where there is no arrow, each word is tried for all that may stand before one.
+    if any(arrow in text for arrow in _ARROWS):
+        text = _BY_ARROW.sub(_swapped, text)
     for pattern, replacement in _rewrites():
         text = pattern.sub(replacement, text)
     text = _coloured_step().sub(lambda m: _ADJECTIVES[m.group(1)], text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
@@ -106,9 +106,11 @@ class PendingQueries:
                 if left <= 0:
                     break
                 question.changed.clear()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(min(left, ALIVE_S)):
-                        await question.changed.wait()
+                timer = asyncio.get_running_loop().call_later(min(left, ALIVE_S), question.changed.set)
+                try:
+                    await question.changed.wait()
+                finally:
+                    timer.cancel()
                 self._alive()
             return question.settled()
 
