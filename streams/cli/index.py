@@ -238,7 +238,10 @@ def build(
     data_dir: DataDir = None,
 ) -> None:
     """Build a generation from the items of the live one, all of them: `weft replay` from the earliest to the end."""
-    from streams.cli.replay import replay_into
+    from streams.cli.replay import replay_into, step_aside
+
+    if not dry_run:
+        step_aside()
     from streams.ops.generations.verify import chosen
     from streams.search.generations import read
 

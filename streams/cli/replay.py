@@ -54,6 +54,12 @@ def replay(
     )
 
 
+def step_aside() -> None:
+    """Before anything is imported: the imports alone keep a core busy for a second."""
+    with suppress(OSError):
+        os.nice(NICE)
+
+
 def replay_into(
     *,
     topic: str,
@@ -67,6 +73,8 @@ def replay_into(
     profile: str = "",
 ) -> None:
     """What `weft replay` and `weft index build` do."""
+    if not dry_run:
+        step_aside()
     from infra.logs import configure
     from models.profiles.reading import canonical
     from streams.ops.generations import replay as replaying
@@ -83,8 +91,6 @@ def replay_into(
         else:
             tell_plan(plan)
         return
-    with suppress(OSError):
-        os.nice(NICE)
     done = run(replaying.replay(settings, store, wanted, replaying.Tell(tell_plan, say)))
     if as_json:
         print_json(done)

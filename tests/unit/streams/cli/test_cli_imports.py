@@ -148,3 +148,16 @@ def test_the_list_of_commands_is_what_the_modules_have():
         assert whole[name].help.strip().splitlines()[0] == text, name
         callback = whole[name].callback
         assert callback is None or callback.__module__ == f"streams.cli.{module}"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["replay", "--topic", "catalog.items", "--into", "g-other"], ["index", "build", "g-other"]],
+    ids=["replay", "build"],
+)
+def test_a_replay_steps_aside_before_it_imports_anything(words):
+    """Its imports alone are a second of a core, which queries beside it would wait for."""
+    aside = "import os\ndef nice(by):\n    sys.modules['aside'] = os\n    raise SystemExit(by)\nos.nice = nice\n"
+    found = loaded(aside + calling(*words))
+    assert "aside" in found
+    assert not found & (COMPUTING | SERVING | {"streams.ops.generations.replay"})
