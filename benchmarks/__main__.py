@@ -15,6 +15,7 @@ from pathlib import Path
 
 from benchmarks import against, images, latency, overhead
 from benchmarks.report import Row, table
+from infra.allocator import keep_freed_memory
 from infra.broker import EmbeddedBroker
 from infra.settings import Settings
 
@@ -97,6 +98,8 @@ def main() -> None:
         write_section(DOCUMENT, "against", told)
         print(text)
         return
+    if chosen.only == ["images"]:
+        keep_freed_memory()  # as `weft worker enrich` does: here for the loop, too, which is in the same process
     rows = asyncio.run(measure(chosen.only or list(BENCHMARKS)))
     text = table(rows)
     print(text)
