@@ -27,7 +27,7 @@ ten hangs in a driver."""
 _RANK: dict[Priority, int] = {"query": 0, "urgent": 1, "backfill": 2}
 _LATEST = 0.125
 """Of the mean seconds between two items, what the latest two make."""
-_CROWDED, _LONGER = 0.3, 2.0
+_CROWDED, _LONGER = 0.6, 4.0
 """Where items come more often than one in this share of `linger_s`, a batch waits so many times as long: it then holds seven or more, and
 all that follows of them goes together as well."""
 _PAUSE = 8.0

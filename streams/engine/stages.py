@@ -97,8 +97,8 @@ class DeviceStage(Generic[T, U]):
         cost: of one item.
         wait_s: longest wait of the first item, in seconds.
         linger_s: while items come more often than one in so many seconds, a batch waits so long for more, although the device is
-            idle and none is on its way: for a network whose weights cost more to read than a few items to compute. Twice as
-            long while they come three times as often as that. 0: never.
+            idle and none is on its way: for a network whose weights cost more to read than a few items to compute. Four times as
+            long while they come nearly twice as often as that. 0: never.
         size: as in `IoStage`.
         known: the result of an item that needs no device, or None for one that does. Asked on the event loop.
         gives_way: whether `run` calls `Device.give_way` between its steps, so that what is urgent need not wait for its end.

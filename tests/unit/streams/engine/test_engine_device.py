@@ -105,9 +105,9 @@ def test_an_idle_device_waits_for_what_is_coming_until_the_deadline():
     run_virtual(main())
 
 
-@pytest.mark.parametrize(("every", "most", "longest"), [(0.004, 10, 0.04), (0.008, 3, 0.02), (0.05, 1, 0.0)])
+@pytest.mark.parametrize(("every", "most", "longest"), [(0.006, 14, 0.08), (0.015, 2, 0.02), (0.05, 1, 0.0)])
 def test_what_comes_steadily_is_waited_for(every, most, longest):
-    """More often than one in `linger_s`: then a batch waits so long, and no longer; twice as long for what comes three times as often.
+    """More often than one in `linger_s`: then a batch waits so long, and no longer; four times as long for what comes nearly twice as often.
     What comes seldom goes at once.
     """
 
