@@ -13,8 +13,8 @@ from models.packed import Activation, Packed, packs
 
 LAYOUT_BYTES = 48 << 20
 """Of weights that are laid out once more for shapes of photos: of a large network none, whose time is not spent on laying them out."""
-MOST_LAYOUTS = 4
-"""Shapes: a shop's photos have a few."""
+MOST_LAYOUTS = 2
+"""Shapes: a shop's photos have one, or two. Each costs as much memory as the weights, in every role that looks for garments."""
 ALONE = TAKEN[0]
 """Up to the end of this stage, from 0, each picture runs alone: there a map is megabytes large, to which a call adds nothing, and of
 several pictures it falls out of the cache before the layer behind it has read it."""
