@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +71,7 @@ def test_both_formats_say_the_same(tmp_path: Path) -> None:
     view = ViewInfo("p1", "", (), photo="images/back.png")
     several = entry(1, 2)
     payload = msgspec.structs.replace(several.payload, views=(several.payload.views[0], view), image="images/a.png")
-    more = Change(50, "//north/p9", replace(several, payload=payload))
+    more = Change(50, "//north/p9", msgspec.structs.replace(several, payload=payload))
     store = snapshots({0: [*changes(0, 9), more]})
     export_parquet(store, GENERATION, tmp_path / "c.parquet")
     export_npz(store, GENERATION, tmp_path / "c.npz")
