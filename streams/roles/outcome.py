@@ -76,7 +76,15 @@ Causes: TypeAlias = Callable[[Message], bytes]
 """Of what a record has its product's output made (`Standing.stands`); b"" where nobody can say."""
 
 
+Places: TypeAlias = Callable[[Message], bytes]
+"""Where a record lies (`standing.place_of`); b"" where nobody can say."""
+
+
 def _no_cause(_message: Message) -> bytes:
+    return b""
+
+
+def _no_place(_message: Message) -> bytes:
     return b""
 
 
@@ -109,6 +117,7 @@ def publisher(
     standing: Standing | None = None,
     urgent: Callable[[Message], bool] | None = None,
     cause: Causes = _no_cause,
+    place: Places = _no_place,
 ) -> Callable[[Message, Outcome], Awaitable[Sequence[Awaitable[object]]]]:
     """The `publish` of a pipeline: one record under the product's id, with the same bytes and id on every delivery.
 
@@ -123,6 +132,8 @@ def publisher(
             where it stands: what is to be made of it may still wait for its turn. None: nothing is made of it, and the header
             of the record goes on.
         cause: kept with what stands.
+        place: kept with it, too: what is unchanged, and lies before what the record that stands was made of, was delivered before and
+            is not published behind it. A reader that drops what it has seen by its id would end with the older one.
     """
 
     async def publish(message: Message, outcome: Outcome) -> Sequence[Awaitable[object]]:
@@ -142,10 +153,11 @@ def publisher(
         hurries = message.header(PRIORITY) == URGENT or (urgent is not None and urgent(message))
         wanted = answer is not None or (urgent is not None and hurries)
         known = standing is not None and isinstance(outcome, Unchanged) and not wanted
-        if known and standing is not None and await standing.holds(product, value or b""):
-            published(outcome)
-            kept = await _with_causes(standing, {product: value or b""}, {product: cause(message)})
-            return list(kept.values())
+        if known and standing is not None:
+            kept = await _kept_as_it_is(standing, product, value or b"", cause(message), place(message))
+            if kept is not None:
+                published(outcome)
+                return kept
         headers = output_headers(message, stage=stage, topic=topic)
         headers = headers if answer is None else (*headers, (ANSWER, answer))
         headers = (*headers, (PRIORITY, URGENT)) if hurries else headers
@@ -154,18 +166,27 @@ def publisher(
         if standing is None:
             return [delivery]
         lasts = value is not None and not isinstance(outcome, Makeshift)
-        return [standing.stands(product, value, delivery, cause(message) if lasts else b"")]
+        return [standing.stands(product, value, delivery, cause(message) if lasts else b"", place(message))]
 
     return publish
 
 
+async def _kept_as_it_is(
+    standing: Standing, product: str, value: bytes, cause: bytes, place: bytes
+) -> Sequence[Awaitable[object]] | None:
+    """What is to be waited for where an unchanged record need not be published: it stands, or a later one does; None: it must be."""
+    if await standing.holds(product, value):
+        return list((await _with_causes(standing, {product: value}, {product: cause}, {product: place})).values())
+    return [] if await standing.is_ahead(product, place) else None
+
+
 async def _with_causes(
-    standing: Standing, values: Mapping[str, bytes], causes: Mapping[str, bytes]
+    standing: Standing, values: Mapping[str, bytes], causes: Mapping[str, bytes], places: Mapping[str, bytes]
 ) -> Mapping[str, Awaitable[object]]:
     """Keep the causes of what stands already, where they are news: product → done once it is kept."""
     known = await standing.causes(product for product in values if causes[product])
     return {
-        product: standing.stands(product, values[product], None, causes[product])
+        product: standing.stands(product, values[product], None, causes[product], places[product])
         for product, before in known.items()
         if before != causes[product]
     }
@@ -192,7 +213,7 @@ class _AsBefore:
 
 
 def publisher_of_all(
-    standing: Standing, published: Callable[[Outcome], None], cause: Causes = _no_cause
+    standing: Standing, published: Callable[[Outcome], None], cause: Causes = _no_cause, place: Places = _no_place
 ) -> Callable[[Sequence[tuple[Message, Outcome]]], Awaitable[Sequence[Sequence[Awaitable[object]]] | None]]:
     """The `publish_all` of a pipeline, beside a `publisher` of the same: what is unchanged, and stands, all at once."""
 
@@ -208,8 +229,9 @@ def publisher_of_all(
         for _, outcome in results:
             published(outcome)
         causes = {key: cause(message) for key, (_, message) in found.of.items()}
+        places = {key: place(message) for key, (_, message) in found.of.items()}
         deliveries: list[Sequence[Awaitable[object]]] = [()] * len(results)
-        for key, kept in (await _with_causes(standing, found.values, causes)).items():
+        for key, kept in (await _with_causes(standing, found.values, causes, places)).items():
             deliveries[found.of[key][0]] = [kept]
         return deliveries
 

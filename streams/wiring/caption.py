@@ -33,7 +33,7 @@ from streams.roles.caption.role import Captioner
 from streams.roles.caption.rules import load as hold_rules
 from streams.roles.memo import Memo
 from streams.roles.outcome import Caused, Causes, Outcome, Unchanged, publisher, publisher_of_all
-from streams.roles.standing import Standing
+from streams.roles.standing import Standing, place_of
 from streams.search.generations import captions_group
 from streams.shelf.live import LiveShelf
 from streams.wiring.articles import Following
@@ -147,6 +147,11 @@ async def _read(
             observer.captioned(outcome.writer)
 
     standing = standing_of(parts, "caption", topics.CAPTIONS, remembered=REMEMBERED)
+    topic_id = await parts.looking.topic_id(topic)
+
+    def place(message: Message) -> bytes:
+        return place_of(topic_id, message.partition, message.offset)
+
     captioner = role(neighbourhood, standing)
     both = pipelines(
         parts,
@@ -160,8 +165,9 @@ async def _read(
             published=published,
             standing=standing,
             cause=cause,
+            place=place,
         ),
-        publish_all=None if standing is None else publisher_of_all(standing, published, cause),
+        publish_all=None if standing is None else publisher_of_all(standing, published, cause, place),
         dead_letter=dead_letters(parts.sender),
         charge=charge if captioner.looks else message_bytes,
     )

@@ -21,7 +21,7 @@ from streams.engine.message import ANSWER, CONTEXT, EDITION, PRIORITY, URGENT, M
 from streams.engine.stages import Done
 from streams.roles.caption.cause import cause_of
 from streams.roles.outcome import Caused, Causes, Deleted, Makeshift, Unchanged, publisher, publisher_of_all
-from streams.roles.standing import CAUSE_BYTES, Standing
+from streams.roles.standing import CAUSE_BYTES, Standing, place_of
 from streams.wiring.urgent import is_urgent
 from tests.unit.streams.roles.test_role_caption import Scripted, captioner, item, message, through
 
@@ -55,6 +55,7 @@ class World:
         made_of_it: bool = False,
         cause: Causes = lambda _: b"",
         remembered: int = 0,
+        items_id: str = "i1",
     ) -> None:
         self.store = store or MemoryStore("test")
         self.sender = Sending()
@@ -73,6 +74,7 @@ class World:
             standing=self.standing,
             urgent=is_urgent if made_of_it else None,
             cause=self._cause_of,
+            place=lambda of: place_of(items_id, of.partition, of.offset),
         )
 
     def _cause_of(self, of: Message) -> bytes:
@@ -323,3 +325,58 @@ async def test_no_more_is_remembered_than_is_allowed() -> None:
     for product in ("sku-1", "sku-2"):
         await world.publish(message(item(product)), msgspec.structs.replace(await caption(), product_id=product))
     assert (await world.standing.causes(["sku-1", "sku-2"])) == {"sku-1": CAUSE, "sku-2": CAUSE}
+
+
+def at(offset: int, partition: int = 0, *headers: tuple[str, bytes]) -> Message:
+    """A record of the product."""
+    return Message(topics.ITEMS, partition, offset, b"sku-1", b"", headers)
+
+
+async def history(remembered: int, *, last: Any) -> tuple[Any, World]:
+    """A caption, a price that it stands for as well, and what came behind; then the process dies, and the price is delivered again."""
+    first = await caption()
+    world = World(remembered=remembered)
+    assert await world.publish(at(2), first) == 1
+    assert await world.publish(at(3), Unchanged(first)) == 0
+    assert await world.publish(at(4), last) == 1
+    return first, World(world.store, remembered=remembered)
+
+
+@pytest.mark.parametrize("remembered", [0, 10])
+async def test_what_was_passed_over_is_not_published_behind_what_came_after_it(remembered: int) -> None:
+    """Its event would be a new one: who drops what was seen drops the newer one behind it, and keeps the older."""
+    second = named(await caption(), "A blue coat.")
+    first, later = await history(remembered, last=second)
+    assert await later.publish(at(3), Unchanged(first)) == 0
+    assert later.told == [Unchanged(first)]
+    assert await later.publish(at(4), Unchanged(second)) == 0
+    assert await later.publish(at(5), Unchanged(first)) == 1, "the product is as it was once more"
+    assert await later.publish(at(4), Unchanged(second)) == 0
+
+
+async def test_nor_behind_a_deletion() -> None:
+    """It would bring the product back for who has seen the deletion."""
+    first, later = await history(0, last=Deleted("sku-1"))
+    assert await later.publish(at(3), Unchanged(first)) == 0
+    assert await later.publish(at(5), Unchanged(first)) == 1
+
+
+async def test_places_are_compared_within_a_partition_of_one_topic() -> None:
+    """Of other partitions, of a topic that was created again, and of what was kept before there were places, nothing can be said."""
+    second = named(await caption(), "A blue coat.")
+    first, later = await history(0, last=second)
+    assert await later.publish(at(3, 1), Unchanged(first)) == 1
+    first, later = await history(0, last=second)
+    assert await World(later.store, items_id="i2").publish(at(3), Unchanged(first)) == 1
+    first, later = await history(0, last=second)
+    assert await World(later.store, items_id="").publish(at(3), Unchanged(first)) == 1
+    nameless = World(items_id="")
+    await nameless.publish(at(4), second)
+    assert await World(nameless.store).publish(at(4), Unchanged(second)) == 0
+    assert await World(nameless.store).publish(at(3), Unchanged(first)) == 1
+
+
+async def test_who_asks_for_an_answer_gets_it_from_before_as_well() -> None:
+    """Whatever stands meanwhile."""
+    first, later = await history(0, last=named(await caption(), "A blue coat."))
+    assert await later.publish(at(3, 0, (ANSWER, b"1")), Unchanged(first)) == 1
