@@ -108,8 +108,9 @@ class Packed(nn.Module):
         found = self._by_shape.get(shape)
         if found is None:
             with self._laying:
-                found = self._laid_out(self._weight, shape)
-                self._by_shape[shape] = found
+                found = self._by_shape.get(shape)  # another thread's, meanwhile
+                if found is None:
+                    found = self._by_shape[shape] = self._laid_out(self._weight, shape)
                 while len(self._by_shape) > self._layouts:
                     del self._by_shape[next(iter(self._by_shape))]
         return found

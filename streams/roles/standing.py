@@ -19,18 +19,23 @@ from infra.threads import InThread
 from streams.roles.memo import Memo
 
 CAUSE_BYTES = 16
-PLACE_BYTES = 20
+PLACE_BYTES = 28
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _NO_DIGEST, _NO_CAUSE = bytes(_DIGEST_BYTES), bytes(CAUSE_BYTES)
-_OFFSET_BYTES = 8
+_NUMBER_BYTES = 8
 
 
-def place_of(topic_id: str, partition: int, offset: int) -> bytes:
-    """Where the record lies that something was made of, comparable within its partition; b"" where the topic has no id."""
+def place_of(topic_id: str, partition: int, offset: int, timestamp_ms: int) -> bytes:
+    """Where the record lies that something was made of, comparable within its partition; b"" where the topic has no id.
+
+    With its time: a topic that was created again under a running role begins at offset 0, and keeps its old id here until the role
+    has noticed; its records are later all the same.
+    """
     if not topic_id:
         return b""
-    topic = hashlib.sha256(topic_id.encode()).digest()[: PLACE_BYTES - _OFFSET_BYTES - 4]
-    return topic + partition.to_bytes(4, "big") + offset.to_bytes(_OFFSET_BYTES, "big")
+    topic = hashlib.sha256(topic_id.encode()).digest()[: PLACE_BYTES - 2 * _NUMBER_BYTES - 4]
+    numbers = (offset, max(0, timestamp_ms))
+    return topic + partition.to_bytes(4, "big") + b"".join(n.to_bytes(_NUMBER_BYTES, "big") for n in numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +64,14 @@ class _Kept:
         return (self.digest or _NO_DIGEST) + (self.cause or _NO_CAUSE) + self.place
 
     def is_newer(self, place: bytes) -> bool:
-        """Whether it was made of a later record of the same partition."""
-        there, offset = self.place[:-_OFFSET_BYTES], self.place[-_OFFSET_BYTES:]
-        return bool(place) and there == place[:-_OFFSET_BYTES] and offset > place[-_OFFSET_BYTES:]
+        """Whether it was made of a record that lies behind this one in the same partition, and is no older."""
+        mine, other = _parts(self.place), _parts(place)
+        return bool(place) and mine[0] == other[0] and mine[1] > other[1] and mine[2] >= other[2]
+
+
+def _parts(place: bytes) -> tuple[bytes, bytes, bytes]:
+    """Topic with partition, offset, time."""
+    return place[: -2 * _NUMBER_BYTES], place[-2 * _NUMBER_BYTES : -_NUMBER_BYTES], place[-_NUMBER_BYTES:]
 
 
 @dataclass(slots=True)

@@ -150,7 +150,7 @@ async def _read(
     topic_id = await parts.looking.topic_id(topic)
 
     def place(message: Message) -> bytes:
-        return place_of(topic_id, message.partition, message.offset)
+        return place_of(topic_id, message.partition, message.offset, message.timestamp_ms)
 
     captioner = role(neighbourhood, standing)
     both = pipelines(

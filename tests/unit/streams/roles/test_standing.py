@@ -74,7 +74,7 @@ class World:
             standing=self.standing,
             urgent=is_urgent if made_of_it else None,
             cause=self._cause_of,
-            place=lambda of: place_of(items_id, of.partition, of.offset),
+            place=lambda of: place_of(items_id, of.partition, of.offset, of.timestamp_ms),
         )
 
     def _cause_of(self, of: Message) -> bytes:
@@ -327,9 +327,9 @@ async def test_no_more_is_remembered_than_is_allowed() -> None:
     assert (await world.standing.causes(["sku-1", "sku-2"])) == {"sku-1": CAUSE, "sku-2": CAUSE}
 
 
-def at(offset: int, partition: int = 0, *headers: tuple[str, bytes]) -> Message:
+def at(offset: int, partition: int = 0, *headers: tuple[str, bytes], second: int = 0) -> Message:
     """A record of the product."""
-    return Message(topics.ITEMS, partition, offset, b"sku-1", b"", headers)
+    return Message(topics.ITEMS, partition, offset, b"sku-1", b"", headers, timestamp_ms=1000 * second)
 
 
 async def history(remembered: int, *, last: Any) -> tuple[Any, World]:
@@ -380,3 +380,13 @@ async def test_who_asks_for_an_answer_gets_it_from_before_as_well() -> None:
     """Whatever stands meanwhile."""
     first, later = await history(0, last=named(await caption(), "A blue coat."))
     assert await later.publish(at(3, 0, (ANSWER, b"1")), Unchanged(first)) == 1
+
+
+async def test_a_topic_that_was_created_again_begins_anew_before_anybody_notices() -> None:
+    """Its offsets are small, its times are later: what is made of its first records is published."""
+    first, second = await caption(), named(await caption(), "A blue coat.")
+    world = World()
+    assert await world.publish(at(2, second=10), first) == 1
+    assert await world.publish(at(500, second=20), second) == 1
+    assert await world.publish(at(3, second=11), Unchanged(first)) == 0
+    assert await world.publish(at(3, second=30), Unchanged(first)) == 1
